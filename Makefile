@@ -1,0 +1,43 @@
+# make demo | test | lint | format | bench: needs Python 3.11 or newer and make, sets up .venv by itself.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := train,plot,dev
+READY := $(VENV)/.ready
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test lint format bench clean
+.DELETE_ON_ERROR:
+
+demo: $(READY)
+	$(BIN)/refseg demo --out out/demo.png
+
+test: $(READY)
+	$(BIN)/python -m pytest --doctest-modules -n 2 src tests
+
+lint: $(READY)
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
+
+bench: $(READY)
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# Installed again when the dependencies change, and only then.
+$(READY): pyproject.toml constraints.txt | $(VENV)/.uv
+	$(BIN)/uv pip install --python $(BIN)/python --editable '.[$(EXTRAS)]' --constraints constraints.txt
+	touch $@
+
+$(VENV)/.uv:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "refseg needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	touch $@

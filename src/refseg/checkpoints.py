@@ -1,0 +1,337 @@
+"""Checkpoints: weights with everything that is needed to use them, to and from a folder.
+
+A checkpoint is a folder with `model.safetensors`, `config.json` (network, tokenizer, preprocessing, calibration),
+`recipe.yaml` (what trained it) and `card.md` (data, metrics, licence). Nothing is ever unpickled.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from refseg import networks
+from refseg.calibration import Calibration
+from refseg.config import Config
+from refseg.encoders.vocabulary import Vocabulary
+from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
+from refseg.familiarity import Familiarity
+from refseg.networks.contract import Network
+from refseg.preprocessing import Preprocessing
+from refseg.validation import one_line
+
+BUNDLED = Path(__file__).parent / "weights"
+FORMAT = 1
+WEIGHTS, CONFIG, RECIPE, CARD = "model.safetensors", "config.json", "recipe.yaml", "card.md"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_SECONDS = 5.0  # to wait for the hub before saying that it cannot be reached
+
+
+@dataclass
+class Checkpoint:
+    """A trained network with all that belongs to it.
+
+    Attributes:
+        name: the network's name in `NETWORKS`.
+        knows: one line on what the weights know and what they do not.
+        recipe: what trained it, YAML.
+        card: data, metrics and licence, Markdown.
+        trained_on: generator version, number of images and the like, for the record.
+        familiarity: tells images that are unlike those of the training; None for networks without such features.
+    """
+
+    name: str
+    network: Network
+    tokenizer: Vocabulary
+    preprocessing: Preprocessing
+    calibration: Calibration
+    familiarity: Familiarity | None = None
+    knows: str = ""
+    recipe: str = ""
+    card: str = ""
+    trained_on: dict[str, Any] = field(default_factory=dict)
+
+
+class NetworkEntry(Config):
+    """A network's name in `NETWORKS` and its config."""
+
+    name: str
+    config: dict[str, Any]
+
+
+class TokenizerEntry(Config):
+    """The vocabulary, in order of ids."""
+
+    name: str = "vocabulary"
+    words: tuple[str, ...]
+    max_words: int
+
+
+class FamiliarityEntry(Config):
+    """What of the familiarity statistic is not a tensor."""
+
+    threshold: float
+    fitted_on: str
+
+
+class CheckpointConfig(Config):
+    """What `config.json` holds."""
+
+    format: int
+    network: NetworkEntry
+    tokenizer: TokenizerEntry
+    preprocessing: Preprocessing
+    calibration: Calibration
+    familiarity: FamiliarityEntry | None = None
+    knows: str = ""
+    trained_on: dict[str, Any] = {}
+
+
+def bundled_names() -> list[str]:
+    """Names of the weights that come with the package."""
+    return sorted(path.parent.name for path in BUNDLED.glob(f"*/{CONFIG}"))
+
+
+def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
+    """A checkpoint with its network in evaluation mode, ready to answer.
+
+    Args:
+        where: a folder, the name of bundled weights ("selector"), or a hub id ("owner/name").
+        device: where the network runs: "cpu", "cuda", ...
+
+    Raises:
+        MissingFile: if there are no such weights, or a file of the folder is missing.
+        InvalidInput: if the files do not fit each other or are damaged, or the device is unknown.
+    """
+    folder = find(where)
+    config = _read_config(folder / CONFIG)
+    if not (folder / WEIGHTS).is_file():
+        raise MissingFile(f"{folder / WEIGHTS} is missing; a checkpoint folder holds {WEIGHTS} and {CONFIG}")
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise InvalidInput(f"{folder / WEIGHTS} is damaged ({error}); copy or download it again") from error
+
+    tokenizer = Vocabulary(config.tokenizer.words, config.tokenizer.max_words)
+    try:
+        network = networks.build(config.network.name, config.network.config, len(tokenizer))
+    except ValidationError as error:
+        raise InvalidInput(f"{folder / CONFIG}: network.config: {one_line(error)}") from error
+    familiarity = None
+    if config.familiarity is not None:
+        familiarity = _familiarity(config.familiarity, tensors, folder)
+    _fill(network, tensors, folder)
+    checkpoint = Checkpoint(
+        name=config.network.name,
+        network=network.eval(),
+        tokenizer=tokenizer,
+        preprocessing=config.preprocessing,
+        calibration=config.calibration,
+        familiarity=familiarity,
+        knows=config.knows,
+        recipe=_text(folder / RECIPE),
+        card=_text(folder / CARD),
+        trained_on=config.trained_on,
+    )
+    use_threshold(checkpoint, config.calibration.exists_threshold)
+    return to_device(checkpoint, device)
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: str | Path, half: bool = False) -> None:
+    """Writes a checkpoint: the folder is there completely or not at all; a checkpoint that was there is replaced.
+
+    Args:
+        checkpoint: what to write.
+        folder: where to.
+        half: for release: parameters in float16, and without those that only training needs.
+
+    Raises:
+        UnwritableOutput: if the folder cannot be written, or holds something else than a checkpoint.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder / CONFIG).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UnwritableOutput(f"{folder} exists and is no checkpoint; choose another folder or remove it")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise UnwritableOutput(f"{folder} cannot be written ({error.strerror}); choose another folder") from error
+    try:
+        save_file(_tensors(checkpoint, half), staging / WEIGHTS, metadata={"format": "pt"})
+        config = _config(checkpoint).model_dump(mode="json")
+        (staging / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        (staging / RECIPE).write_text(checkpoint.recipe, encoding="utf-8")
+        (staging / CARD).write_text(checkpoint.card, encoding="utf-8")
+        staging.chmod(0o755)
+        if folder.exists():
+            replaced = staging.with_name(f"{staging.name}-replaced")
+            os.replace(folder, replaced)
+            os.replace(staging, folder)
+            shutil.rmtree(replaced)
+        else:
+            os.replace(staging, folder)
+    except OSError as error:
+        raise UnwritableOutput(f"{folder} cannot be written ({error.strerror}); choose another folder") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def use_threshold(checkpoint: Checkpoint, probability: float) -> None:
+    """From now on the network takes an expression to refer to something above this probability of existence."""
+    odds = torch.tensor(probability, dtype=torch.float64).logit().item()
+    checkpoint.network.exists_threshold_logit = checkpoint.calibration.temperature * odds  # type: ignore[assignment]
+
+
+def to_device(checkpoint: Checkpoint, device: str) -> Checkpoint:
+    """Moves network and statistics; raises InvalidInput for a device that is not there."""
+    try:
+        checkpoint.network.to(device)
+        if checkpoint.familiarity is not None:
+            checkpoint.familiarity.mean = checkpoint.familiarity.mean.to(device)
+            checkpoint.familiarity.precision = checkpoint.familiarity.precision.to(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidInput(f"device {device!r} cannot be used ({reason}); use 'cpu', or 'cuda' with a GPU") from error
+    return checkpoint
+
+
+def find(where: str | Path) -> Path:
+    """The folder of a checkpoint; hub ids are downloaded.
+
+    Raises:
+        MissingFile: if it is neither a folder, nor bundled, nor on the hub.
+    """
+    path, name = Path(where), str(where)
+    if path.is_dir():
+        return path
+    if name in bundled_names():
+        return BUNDLED / name
+    choices = f"give a checkpoint folder, a hub id 'owner/name', or one of: {', '.join(bundled_names()) or '(none)'}"
+    if path.exists():
+        raise InvalidInput(f"{name} is a file; {choices}")
+    if isinstance(where, str) and _HUB_ID.fullmatch(name) and not path.parent.is_dir():
+        return _download(name, choices)
+    raise MissingFile(f"there are no weights {name!r}; {choices}")
+
+
+def _download(hub_id: str, choices: str) -> Path:
+    import huggingface_hub as hub
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    online = not hub.constants.HF_HUB_OFFLINE and _reachable(hub.get_session(), hub.constants.ENDPOINT)
+    try:
+        return Path(
+            hub.snapshot_download(
+                hub_id,
+                allow_patterns=[WEIGHTS, CONFIG, RECIPE, CARD],
+                local_files_only=not online,
+                etag_timeout=_HUB_SECONDS,
+            )
+        )
+    except RepositoryNotFoundError as error:
+        raise MissingFile(f"the hub has no (public) {hub_id!r}; {choices}") from error
+    except LocalEntryNotFoundError as error:
+        raise MissingFile(
+            f"{hub_id!r} is neither a folder nor in the local hub cache, and the hub cannot be reached; {choices}"
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        raise MissingFile(f"{hub_id!r} cannot be downloaded ({str(error).splitlines()[0]}); {choices}") from error
+
+
+def _reachable(session: Any, endpoint: str) -> bool:
+    """Asks once, since the hub's own client retries for half a minute before it gives up."""
+    try:
+        session.head(endpoint, timeout=_HUB_SECONDS)
+    except Exception:  # whichever HTTP library the hub's client uses, it failed
+        return False
+    return True
+
+
+def _read_config(path: Path) -> CheckpointConfig:
+    if not path.is_file():
+        names = ", ".join(bundled_names()) or "(none)"
+        raise MissingFile(f"{path} is missing, so this is no checkpoint folder; bundled weights: {names}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise InvalidInput(f"{path} is not valid JSON ({error}); copy or download it again") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else None
+        raise InvalidInput(f"{path} has format {found!r}, this version of refseg reads {FORMAT}; update refseg")
+    try:
+        return CheckpointConfig.model_validate(content)
+    except ValidationError as error:
+        raise InvalidInput(f"{path}: {one_line(error)}") from error
+
+
+def _config(checkpoint: Checkpoint) -> CheckpointConfig:
+    familiarity = checkpoint.familiarity
+    return CheckpointConfig(
+        format=FORMAT,
+        network=NetworkEntry(name=checkpoint.name, config=checkpoint.network.config.model_dump(mode="json")),
+        tokenizer=TokenizerEntry(words=checkpoint.tokenizer.words, max_words=checkpoint.tokenizer.max_words),
+        preprocessing=checkpoint.preprocessing,
+        calibration=checkpoint.calibration,
+        familiarity=familiarity
+        and FamiliarityEntry(threshold=float(familiarity.threshold), fitted_on=familiarity.fitted_on),
+        knows=checkpoint.knows,
+        trained_on=checkpoint.trained_on,
+    )
+
+
+def _tensors(checkpoint: Checkpoint, half: bool) -> dict[str, Tensor]:
+    """All tensors by name; `half` halves parameters only, the statistics of normalisation are few and may be tiny."""
+    network = checkpoint.network
+    parameters = {name for name, _ in network.named_parameters()}
+    tensors = {}
+    for name, value in network.state_dict().items():
+        if half and name.startswith(_training_only(network)):
+            continue
+        value = value.half() if half and name in parameters else value
+        tensors[name] = value.detach().cpu().clone().contiguous()
+    if checkpoint.familiarity is not None:
+        tensors["familiarity.mean"] = checkpoint.familiarity.mean.float().cpu().clone()
+        tensors["familiarity.precision"] = checkpoint.familiarity.precision.float().cpu().clone()
+    return tensors
+
+
+def _fill(network: Network, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Puts tensors into the network; everything but what only training needs must be there, and nothing else."""
+    own = network.state_dict()
+    given = {name: value for name, value in tensors.items() if not name.startswith("familiarity.")}
+    missing = [name for name in own if name not in given and not name.startswith(_training_only(network))]
+    unexpected = [name for name in given if name not in own]
+    misshapen = [name for name, value in given.items() if name in own and value.shape != own[name].shape]
+    for names, fault in ((missing, "lacks"), (unexpected, "has unknown"), (misshapen, "has other shapes of")):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise InvalidInput(
+                f"{folder / WEIGHTS} {fault} {names[0]}{more}; it does not belong to the network of {CONFIG}"
+            )
+    network.load_state_dict({name: value.to(own[name].dtype) for name, value in given.items()}, strict=False)
+
+
+def _familiarity(entry: FamiliarityEntry, tensors: Mapping[str, Tensor], folder: Path) -> Familiarity:
+    try:
+        mean, precision = tensors["familiarity.mean"], tensors["familiarity.precision"]
+    except KeyError as error:
+        raise InvalidInput(f"{folder / WEIGHTS} lacks {error}, which {CONFIG} asks for; copy both again") from error
+    return Familiarity(mean=mean, precision=precision, threshold=entry.threshold, fitted_on=entry.fitted_on)
+
+
+def _training_only(network: Network) -> tuple[str, ...]:
+    return tuple(getattr(network, "training_only", ()))
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -1,0 +1,87 @@
+"""The `refseg` command: puts the commands together, and turns whatever the user got wrong into one line.
+
+Nothing here imports torch; each command imports what it needs when it runs.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from refseg import __version__
+from refseg.commands import calibrate, data, demo, evaluate, segment, train
+from refseg.errors import RefsegError
+
+USAGE_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
+
+app = typer.Typer(
+    help="Referring segmentation: an image and an expression in, the mask of what it refers to out.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(segment.segment)
+app.command()(evaluate.evaluate)
+app.command()(calibrate.calibrate)
+app.command()(train.train)
+app.add_typer(data.app, name="data")
+app.command()(demo.demo)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"refseg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Runs a command; exit code 0 if it went well, 2 if the user can mend it, 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # expressions may hold letters that the terminal lacks
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        code = _fail(error.format_message())
+    except RefsegError as error:
+        code = _fail(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted", file=sys.stderr)
+        code = INTERRUPTED
+    except BrokenPipeError:  # the reader, for example `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = PIPE_CLOSED
+    except Exception as error:
+        message = _validation_message(error)
+        if message is None:
+            raise
+        code = _fail(message)
+    sys.exit(code)
+
+
+def _fail(message: str) -> int:
+    print("error:", " ".join(message.split()), file=sys.stderr)
+    return USAGE_ERROR
+
+
+def _validation_message(error: Exception) -> str | None:
+    """What pydantic says, if this is from pydantic, which only some commands have imported."""
+    if "pydantic" not in sys.modules:
+        return None
+    from pydantic import ValidationError
+
+    from refseg.validation import one_line
+
+    return one_line(error) if isinstance(error, ValidationError) else None

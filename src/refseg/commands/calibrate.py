@@ -1,0 +1,37 @@
+"""`refseg calibrate`: thresholds of a checkpoint, fitted on a validation split."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def calibrate(
+    folder: Annotated[Path, typer.Argument(help="Checkpoint folder; its config.json and statistics are replaced.")],
+    dataset: Annotated[str, typer.Argument(help="Name of a data set.")] = "drawn_scenes",
+    split: Annotated[str, typer.Option(help="A part of the data set that was not trained on.")] = "val",
+    count: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.", show_default="all")] = None,
+    photographs: Annotated[Path | None, typer.Option(help="Folder of images that should be unfamiliar.")] = None,
+) -> None:
+    """Fit how sure a checkpoint is that something exists, and which images are familiar to it."""
+    from rich.progress import track
+
+    from refseg import datasets
+    from refseg.checkpoints import load_checkpoint, save_checkpoint
+    from refseg.evaluation import calibrate as fitting
+
+    samples = datasets.build(dataset, split=split, count=count)
+    checkpoint = load_checkpoint(folder)
+    fitted_on = f"{dataset}, split {split}, {len(samples)} images"
+    if photographs:
+        fitting.photographs(photographs)  # a wrong folder should not be noticed at the end
+    seen = track(samples, "images", total=len(samples), transient=True)
+    calibrated = fitting.calibrate(checkpoint, seen, fitted_on)
+    calibration, familiarity = calibrated.calibration, calibrated.familiarity
+    print(f"temperature {calibration.temperature:.3f}, exists above {calibration.exists_threshold:.3f}")
+    if familiarity:
+        print(f"familiar up to a distance of {familiarity.threshold:.2f}; called unfamiliar:")
+        for name, share in fitting.familiarity_report(calibrated, photographs).items():
+            print(f"  {name:24} {100 * share:6.1f} %")
+    save_checkpoint(calibrated, folder, half=fitting.is_half(folder))
+    print(f"written: {folder}")

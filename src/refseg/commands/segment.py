@@ -1,0 +1,128 @@
+"""`refseg segment`: masks of what expressions refer to in an image."""
+
+import json
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from refseg.results import Result
+
+
+class Format(StrEnum):
+    """What to write for each expression."""
+
+    MASK = "mask"
+    OVERLAY = "overlay"
+    RLE = "rle"
+    POLYGONS = "polygons"
+    JSON = "json"
+    ALL = "all"
+
+
+_ENDINGS = {
+    Format.MASK: "mask.png",
+    Format.OVERLAY: "overlay.png",
+    Format.RLE: "rle.json",
+    Format.POLYGONS: "polygons.json",
+    Format.JSON: "json",
+}
+
+
+def segment(
+    image: Annotated[Path, typer.Argument(help="An image file.", show_default=False)],
+    expressions: Annotated[
+        list[str], typer.Argument(metavar="EXPRESSION...", help='What to find: "the red star".', show_default=False)
+    ],
+    weights: Annotated[str, typer.Option(help="A bundled name, a checkpoint folder, or a hub id.")] = "selector",
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("."),
+    format: Annotated[  # noqa: A002
+        list[Format], typer.Option("--format", help="What to write for each expression; may be given several times.")
+    ] = [Format.MASK, Format.OVERLAY],  # noqa: B006
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Probability of existence above which there is a mask, 0 to 1 [default: the weights' own]."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+) -> None:
+    """Find what each EXPRESSION refers to in IMAGE, and write masks and overlays.
+
+    The bundled weights know drawn scenes only, no photographs.
+    """
+    from refseg.images import read_image
+    from refseg.outputs import all_or_nothing, check_writable
+
+    check_writable(out)
+    pixels = read_image(image)  # before the seconds that torch takes to import
+
+    from refseg.segmenter import load
+
+    segmenter = load(weights, device)
+    results = segmenter.ask(pixels, expressions, threshold)
+    formats = list(_ENDINGS) if Format.ALL in format else list(dict.fromkeys(format))
+    report, warnings = [], {}
+    with all_or_nothing(out) as folder:
+        for result, stem in zip(results, file_stems(image, expressions), strict=True):
+            names = [f"{stem}.{_ENDINGS[kind]}" for kind in formats]
+            for kind, name in zip(formats, names, strict=True):
+                write(result, kind, folder / name)
+            report.append((describe(result), [str(out / name) for name in names]))
+            warnings.update(dict.fromkeys(result.warnings))
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    for text, files in report:
+        typer.echo(text)
+        for file in files:
+            typer.echo(f"  {file}")
+
+
+def write(result: "Result", kind: Format, path: Path) -> None:
+    """Writes one form of a result; a mask is a PNG of 0 and 255."""
+    if kind is Format.MASK:
+        from PIL import Image
+
+        Image.fromarray(result.mask.astype("uint8") * 255).save(path)
+    elif kind is Format.OVERLAY:
+        result.overlay().save(path)
+    else:
+        content = {Format.RLE: result.rle, Format.POLYGONS: result.polygons, Format.JSON: result.to_dict}[kind]()
+        path.write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+
+def describe(result: "Result") -> str:
+    """The answer for people: one line with the expression, one with what was found."""
+    title = typer.style(result.expression, bold=True)
+    exists = f"exists {result.exists:.1%}"
+    if not result.found:
+        return f"{title}\n  {typer.style('nothing matches', fg='yellow')}, {exists}"
+    count = len(result.boxes)
+    objects = "1 object" if count == 1 else f"{count} objects"
+    boxes = "  ".join(" ".join(map(str, box)) for box in result.boxes)
+    found = typer.style(objects, fg="green")
+    word = "box" if count == 1 else "boxes"
+    return f"{title}\n  {found}, {exists}, area {result.area} px ({result.share:.1%}), {word} {boxes}"
+
+
+def file_stems(image: Path, expressions: list[str]) -> list[str]:
+    """Different names for the files of each expression.
+
+    >>> file_stems(Path("in/desk.png"), ["The mug!", "the mug", "both chairs"])
+    ['desk.the-mug', 'desk.the-mug-2', 'desk.both-chairs']
+    """
+    stems: list[str] = []
+    for expression in expressions:
+        slug = re.sub(r"\W+", "-", expression.lower()).strip("-") or "expression"
+        base = stem = f"{_cut(image.stem, 100)}.{_cut(slug, 80)}"
+        number = 2
+        while stem in stems:
+            stem, number = f"{base}-{number}", number + 1
+        stems.append(stem)
+    return stems
+
+
+def _cut(text: str, size: int) -> str:
+    """At most so many bytes: file systems allow 255 in a name."""
+    return text.encode()[:size].decode(errors="ignore").rstrip("-")

@@ -1,0 +1,426 @@
+"""From a scene to sentences: a type is drawn, a program is built for it and kept if the scene makes it certain."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from refseg.datasets.drawn_scenes.layout import Tier
+from refseg.datasets.drawn_scenes.objects import (
+    ATTRIBUTES,
+    COLOUR,
+    COLOURS,
+    MATERIAL,
+    SHAPE,
+    SHAPES,
+    SIZE,
+    SIZES,
+    Dice,
+)
+from refseg.datasets.drawn_scenes.programs import (
+    KINDS,
+    SAME,
+    All,
+    Anchor,
+    BySize,
+    Noun,
+    Nth,
+    Program,
+    Related,
+    The,
+    World,
+    members,
+    uses_held_out_role,
+)
+
+TYPE_SHARES = {
+    "attribute": 0.17,
+    "location": 0.16,
+    "relation": 0.29,
+    "ordinal": 0.16,
+    "plural": 0.13,
+    "negation": 0.09,
+}
+"""Share of each type among expressions with a referent."""
+
+KIND_SHARES = {
+    "left": 0.09,
+    "right": 0.09,
+    "above": 0.09,
+    "below": 0.09,
+    "nearest": 0.11,
+    "farthest": 0.08,
+    "front": 0.07,
+    "behind": 0.07,
+    "overlapping": 0.05,
+    "same_colour": 0.06,
+    "same_pattern": 0.05,
+    "same_shape": 0.05,
+    "between": 0.10,
+}
+"""Share of each kind among relations."""
+
+NEEDS_OVERLAP = frozenset({"between", "nearest", "farthest", "front", "behind", "overlapping"})  # not in tier easy
+
+SHAPE_WORDS = {
+    "circle": ("circle", "disc", "disk"),
+    "square": ("square", "box"),
+    "ring": ("ring", "donut", "hoop"),
+    "cross": ("cross", "plus"),
+}
+COLOUR_WORDS = {"purple": ("purple", "violet"), "cyan": ("cyan", "turquoise")}
+SIZE_WORDS = {
+    "small": ("small", "little", "tiny"),
+    "medium": ("medium", "medium-sized"),
+    "large": ("large", "big", "huge"),
+}
+MATERIAL_BEFORE = {"plain": ("plain", "solid"), "striped": ("striped",), "dotted": ("dotted", "spotted")}
+MATERIAL_AFTER = {
+    "plain": ("without pattern",),
+    "striped": ("with stripes",),
+    "dotted": ("with dots", "with spots"),
+}
+NO_MATERIAL = {"plain": (), "striped": ("without stripes",), "dotted": ("without dots", "without spots")}
+ANYTHING = ("object", "thing", "shape")
+SUPERLATIVES = {
+    "left": ("leftmost {}", "{} on the far left"),
+    "right": ("rightmost {}", "{} on the far right"),
+    "top": ("topmost {}", "highest {}", "{} at the very top"),
+    "bottom": ("bottommost {}", "lowest {}", "{} at the very bottom"),
+}
+REGIONS = {
+    "left": ("{} on the left", "{} on the left side", "{} in the left half"),
+    "right": ("{} on the right", "{} on the right side", "{} in the right half"),
+    "top": ("{} at the top", "{} in the upper half", "{} in the top half"),
+    "bottom": ("{} at the bottom", "{} in the lower half", "{} in the bottom half"),
+    "top left": ("{} in the upper left corner", "top left {}", "{} at the top left"),
+    "top right": ("{} in the upper right corner", "top right {}", "{} at the top right"),
+    "bottom left": ("{} in the lower left corner", "bottom left {}", "{} at the bottom left"),
+    "bottom right": ("{} in the lower right corner", "bottom right {}", "{} at the bottom right"),
+}
+ORDINALS = ("first", "second", "third", "fourth")
+LARGEST, SMALLEST = ("largest", "biggest"), ("smallest", "tiniest")
+RELATIONS = {
+    "left": ("left of", "to the left of", "on the left of"),
+    "right": ("right of", "to the right of", "on the right of"),
+    "above": ("above", "higher than"),
+    "below": ("below", "under", "lower than"),
+    "nearest": ("nearest to", "closest to"),
+    "farthest": ("farthest from", "furthest from"),
+    "front": ("in front of", "partly covering"),
+    "behind": ("behind", "partly hidden by"),
+    "overlapping": ("overlapping", "touching"),
+    "same_colour": ("of the same colour as", "with the same color as"),
+    "same_pattern": ("of the same pattern as", "with the same pattern as"),
+    "same_shape": ("of the same shape as", "with the same shape as"),
+}
+NUMBERS = {2: ("both {}", "the two {}", "the pair of {}"), 3: ("the three {}", "the trio of {}")}
+ALL = ("all {}", "all the {}", "the {}", "every one of the {}")
+ATTRIBUTE_USE = (0.75, 0.5, 0.3, 0.3)  # how often a noun phrase names each of ATTRIBUTES
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """An expression with its program, type and kind of relation."""
+
+    text: str
+    program: Program
+    type: str
+    kind: str = ""
+
+
+def compose(world: World, tier: Tier, dice: Dice, type_: str, kind: str, held_out_roles: bool) -> Sentence | None:
+    """One attempt at a sentence of this type (and kind) about this scene; None if it is not certain and necessary.
+
+    Args:
+        world: the scene.
+        tier: says how often a second qualifier is tried.
+        dice: where the choices come from.
+        type_: of TYPE_SHARES.
+        kind: of KIND_SHARES for relations, otherwise "".
+        held_out_roles: True keeps only words in roles that training never shows, False only the others.
+    """
+    program = _BUILDERS[type_](world, dice, kind)
+    if program is None:
+        return None
+    if tier.second_qualifier and dice.chance(tier.second_qualifier):
+        program = _qualify(program, world, dice)
+    if uses_held_out_role(program) != held_out_roles or not program.evaluate(world) or not _needed(program, world, dice):
+        return None
+    return Sentence(say(program, dice), program, type_, kind)
+
+
+def _needed(program: Program, world: World, dice: Dice) -> bool:
+    """Whether the sentence says no more than it must: comparisons have candidates, negations exclude something."""
+    noun = program.noun
+    if noun.without is not None:
+        plain = replace(noun, without=None).evaluate(world)
+        if not plain or not plain & world.having[noun.without[0]][noun.without[1]]:
+            return False
+    candidates = noun.evaluate(world) or 0
+    if noun.region is not None and (replace(noun, region=None).evaluate(world) or 0).bit_count() < 2:
+        return False
+    if isinstance(program, All) and noun == Noun():
+        return False
+    if isinstance(program, All) and candidates.bit_count() == 1:
+        return dice.chance(0.2)
+    if isinstance(program, Nth | BySize):
+        return candidates.bit_count() >= 2
+    if isinstance(program, Related):
+        for anchor in (program.anchor, program.second_anchor):
+            if anchor is not None:
+                candidates &= ~(anchor.evaluate(world) or 0)
+        return candidates.bit_count() >= 2
+    return True
+
+
+# Noun phrases ---------------------------------------------------------------------------------------------------------
+
+
+def _noun(values: dict[int, int]) -> Noun:
+    return Noun(*(values.get(attribute) for attribute in range(len(ATTRIBUTES))))
+
+
+def _describe(world: World, dice: Dice, k: int, banned: int | None = None) -> dict[int, int]:
+    """Some of the attributes of object k, never the banned one."""
+    values = world.layout.objects[k].attributes
+    return {a: values[a] for a, use in enumerate(ATTRIBUTE_USE) if a != banned and dice.chance(use)}
+
+
+def _loosen(world: World, dice: Dice, values: dict[int, int], count: int) -> Noun:
+    """Drops attributes until the noun phrase has at least `count` candidates."""
+    order = dice.shuffled(list(values))
+    while (found := _noun(values).evaluate(world)) is not None and found.bit_count() < count and order:
+        values.pop(order.pop())
+    return _noun(values)
+
+
+def _unique(world: World, dice: Dice, k: int) -> Noun | None:
+    """A noun phrase that describes object k alone, or None if nothing tells it apart."""
+    values = _describe(world, dice, k)
+    all_values = world.layout.objects[k].attributes
+    for attribute in [None, *dice.shuffled(range(len(ATTRIBUTES)))]:
+        if attribute is not None:
+            values[attribute] = all_values[attribute]
+        if _noun(values).evaluate(world) == 1 << k:
+            return _noun(values)
+    return None
+
+
+# One builder a type ---------------------------------------------------------------------------------------------------
+
+
+def _attribute(world: World, dice: Dice, kind: str) -> Program | None:
+    k = dice.below(world.count)
+    noun = _unique(world, dice, k)
+    if noun is None:
+        return None
+    if dice.chance(0.6):
+        values = {a: v for a, v in enumerate(noun.attributes) if v is not None}
+        for attribute in dice.shuffled(list(values)):
+            fewer = {a: v for a, v in values.items() if a != attribute}
+            if _noun(fewer).evaluate(world) == 1 << k:
+                values = fewer
+        noun = _noun(values)
+    return The(noun)
+
+
+def _location(world: World, dice: Dice, kind: str) -> Program | None:
+    noun = _loosen(world, dice, _describe(world, dice, dice.below(world.count)), 2)
+    if dice.chance(0.5):
+        return Nth(noun, dice.pick(tuple(SUPERLATIVES)))  # type: ignore[arg-type]
+    return The(replace(noun, region=dice.pick(tuple(REGIONS))))
+
+
+def _ordinal(world: World, dice: Dice, kind: str) -> Program | None:
+    if dice.chance(0.25):
+        noun = _loosen(world, dice, _describe(world, dice, dice.below(world.count), banned=SIZE), 2)
+        return BySize(noun, dice.chance(0.5))
+    noun = _loosen(world, dice, _describe(world, dice, dice.below(world.count)), 2 + dice.below(2))
+    candidates = (noun.evaluate(world) or 0).bit_count()
+    return Nth(noun, dice.pick(tuple(SUPERLATIVES)), 1 + dice.below(min(candidates, len(ORDINALS))), True)  # type: ignore[arg-type]
+
+
+def _plural(world: World, dice: Dice, kind: str) -> Program | None:
+    noun = _loosen(world, dice, _describe(world, dice, dice.below(world.count)), 2 if dice.chance(0.8) else 1)
+    if dice.chance(0.2):
+        return All(replace(noun, region=dice.pick(("left", "right", "top", "bottom"))))
+    count = (noun.evaluate(world) or 0).bit_count()
+    return All(noun, count if count in NUMBERS and dice.chance(0.5) else None)
+
+
+def _negation(world: World, dice: Dice, kind: str) -> Program | None:
+    attribute, k = dice.weighted((0.15, 0.35, 0.2, 0.3)), dice.below(world.count)
+    excluded = world.layout.objects[k].attributes[attribute]
+    noun = _loosen(world, dice, _describe(world, dice, k, banned=attribute), 2)
+    noun = replace(noun, without=(attribute, excluded))
+    left = (noun.evaluate(world) or 0).bit_count()
+    if left == 1:
+        return The(noun)
+    return All(noun) if dice.chance(0.3) else None
+
+
+def _relation(world: World, dice: Dice, kind: str) -> Program | None:
+    pair = _pair(world, dice, kind)
+    if pair is None:
+        return None
+    target, anchor = pair
+    nouns = [_unique(world, dice, anchor)]
+    if kind == "between":
+        others = [k for k in range(world.count) if k not in pair]
+        nouns.append(_unique(world, dice, dice.pick(others)) if others else None)
+    if None in nouns:
+        return None
+    anchors = [The(noun) for noun in nouns if noun is not None]
+    anchor_set = sum(anchor.evaluate(world) or 0 for anchor in anchors)
+    values = _describe(world, dice, target, banned=SAME.get(kind))
+    order = dice.shuffled(list(values))
+    while ((_noun(values).evaluate(world) or 0) & ~anchor_set).bit_count() < 2 and order:
+        values.pop(order.pop())
+    return Related(_noun(values), kind, *anchors)
+
+
+def _pair(world: World, dice: Dice, kind: str) -> tuple[int, int] | None:
+    """A target and an anchor; for depth, contact and sameness one of the pairs that exist."""
+    if kind in ("front", "behind", "overlapping"):
+        pairs = [
+            (j, k)
+            for k in range(world.count)
+            for j in members(world.touching[k])
+            if kind == "overlapping" or (j > k) == (kind == "front")
+        ]
+    elif kind in SAME:
+        values = [thing.attributes[SAME[kind]] for thing in world.layout.objects]
+        pairs = [
+            (j, k)
+            for k in range(world.count)
+            for j in range(world.count)
+            if j != k and values[j] == values[k]
+        ]
+    else:
+        target = dice.below(world.count)
+        anchor = dice.below(world.count - 1)
+        return target, anchor + (anchor >= target)
+    return dice.pick(pairs) if pairs else None
+
+
+_BUILDERS: dict[str, Callable[[World, Dice, str], Program | None]] = {
+    "attribute": _attribute,
+    "location": _location,
+    "relation": _relation,
+    "ordinal": _ordinal,
+    "plural": _plural,
+    "negation": _negation,
+}
+
+
+def _qualify(program: Program, world: World, dice: Dice) -> Program:
+    """The same program with a second qualifier: a region or an exclusion on its noun, or a placed anchor."""
+    if isinstance(program, Related) and program.kind != "between" and dice.chance(0.5):
+        noun = _loosen(world, dice, _describe(world, dice, dice.below(world.count)), 2)
+        anchor: Anchor = Nth(noun, dice.pick(tuple(SUPERLATIVES)))  # type: ignore[arg-type]
+        return replace(program, anchor=anchor)
+    noun = program.noun
+    if noun.region is None and dice.chance(0.5):
+        return replace(program, noun=replace(noun, region=dice.pick(("left", "right", "top", "bottom"))))
+    free = [a for a, value in enumerate(noun.attributes) if value is None]
+    if noun.without is None and free:
+        attribute = dice.pick(free)
+        if not (isinstance(program, BySize) and attribute == SIZE) and SAME.get(getattr(program, "kind", "")) != attribute:
+            value = dice.pick(world.layout.objects).attributes[attribute]
+            return replace(program, noun=replace(noun, without=(attribute, value)))
+    return program
+
+
+# Words ----------------------------------------------------------------------------------------------------------------
+
+
+def plural(noun: str) -> str:
+    """The plural of a shape's name."""
+    return noun + ("es" if noun.endswith(("s", "x")) else "s")
+
+
+def _one(dice: Dice, words: dict[str, tuple[str, ...]], name: str) -> str:
+    return dice.pick(words.get(name, (name,)))
+
+
+def say_noun(noun: Noun, dice: Dice, many: bool = False) -> str:
+    """[size] [material] [colour] noun, material and colour sometimes after the noun; no article."""
+    head = dice.pick(ANYTHING) if noun.shape is None else _one(dice, SHAPE_WORDS, SHAPES[noun.shape])
+    before: list[str] = []
+    after: list[str] = []
+    is_ = "are" if many else "is"
+    if noun.size is not None:
+        before.append(_one(dice, SIZE_WORDS, SIZES[noun.size]))
+    if noun.material is not None:
+        name = tuple(MATERIAL_BEFORE)[noun.material]
+        late = dice.chance(0.35)
+        (after if late else before).append(_one(dice, MATERIAL_AFTER if late else MATERIAL_BEFORE, name))
+    if noun.colour is not None:
+        word = _one(dice, COLOUR_WORDS, COLOURS[noun.colour])
+        if dice.chance(0.12):
+            after.append(f"that {is_} {word}")
+        else:
+            before.append(word)
+    if noun.without is not None:
+        _say_without(noun.without, dice, many, before, after)
+    phrase = " ".join([*before, plural(head) if many else head, *after])
+    return dice.pick(REGIONS[noun.region]).format(phrase) if noun.region is not None else phrase
+
+
+def _say_without(without: tuple[int, int], dice: Dice, many: bool, before: list[str], after: list[str]) -> None:
+    attribute, value = without
+    is_ = "are" if many else "is"
+    if attribute == SHAPE:
+        word = _one(dice, SHAPE_WORDS, SHAPES[value])
+        after.append(f"that {is_} not {plural(word) if many else 'a ' + word}")
+        return
+    if attribute == COLOUR:
+        word = _one(dice, COLOUR_WORDS, COLOURS[value])
+    elif attribute == SIZE:
+        word = _one(dice, SIZE_WORDS, SIZES[value])
+    else:
+        name = tuple(MATERIAL_BEFORE)[value]
+        if NO_MATERIAL[name] and dice.chance(0.4):
+            after.append(dice.pick(NO_MATERIAL[name]))
+            return
+        word = _one(dice, MATERIAL_BEFORE, name)
+    if attribute in (COLOUR, MATERIAL, SIZE) and dice.chance(0.35):
+        before.insert(0, f"non {word}")
+    else:
+        after.append(f"{dice.pick(('that', 'which'))} {is_} not {word}")
+
+
+def _say_anchor(anchor: Anchor, dice: Dice) -> str:
+    if isinstance(anchor, Nth):
+        return "the " + dice.pick(SUPERLATIVES[anchor.direction]).format(say_noun(anchor.noun, dice))
+    return "the " + say_noun(anchor.noun, dice)
+
+
+def say(program: Program, dice: Dice) -> str:
+    """The program as an English expression."""
+    if isinstance(program, All):
+        phrase = say_noun(program.noun, dice, many=True)
+        forms = ALL if program.count is None else NUMBERS[program.count]
+        phrase = dice.pick(forms).format(phrase)
+        return phrase if dice.chance(0.7) else f"{dice.pick(('find', 'segment', 'show me'))} {phrase}"
+    phrase = say_noun(program.noun, dice)
+    if isinstance(program, BySize):
+        phrase = f"{dice.pick(LARGEST if program.largest else SMALLEST)} {phrase}"
+    elif isinstance(program, Nth):
+        if program.counted:
+            phrase = f"{ORDINALS[program.n - 1]} {phrase} from the {program.direction}"
+        else:
+            phrase = dice.pick(SUPERLATIVES[program.direction]).format(phrase)
+    elif isinstance(program, Related):
+        anchor = _say_anchor(program.anchor, dice)
+        if program.second_anchor is not None:
+            phrase = f"{phrase} between {anchor} and {_say_anchor(program.second_anchor, dice)}"
+        else:
+            phrase = f"{phrase} {dice.pick(RELATIONS[program.kind])} {anchor}"
+    carrier = dice.unit()
+    if carrier < 0.5:
+        return f"the {phrase}"
+    if carrier < 0.625:
+        return phrase
+    return f"{dice.pick(('find', 'segment', 'show me'))} the {phrase}"
+
+

@@ -1,0 +1,92 @@
+"""From a layout to pixels: background, shadows, shading, materials, noise."""
+
+from functools import lru_cache
+from math import cos, pi, sin
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refseg.datasets.drawn_scenes.layout import Layout
+from refseg.datasets.drawn_scenes.objects import COLOUR, MATERIAL, MATERIALS, RGB, Dice, Plane
+
+SHADING = 0.22
+COLOUR_SPREAD = 14
+
+
+def render(layout: Layout, dice: Dice) -> NDArray[np.uint8]:
+    """The scene's image (side, side, 3); the same key of `dice` gives the same image up to one grey level."""
+    noise = np.random.Generator(np.random.PCG64(dice.below(2**31)))
+    angle = dice.between(0, 2 * pi)
+    light = cos(angle), sin(angle)
+    shadow = dice.chance(0.6)
+    canvas = _background(layout.side, dice, noise)
+    for thing, patch in zip(layout.objects, layout.patches, strict=True):
+        if shadow:
+            shift = round(-0.25 * thing.radius * light[0]), round(-0.25 * thing.radius * light[1])
+            place, inner = patch.on_canvas(layout.side, shift)
+            dark = np.clip(0.5 - patch.distance[inner] / (4 * layout.unit), 0, 1)
+            canvas[place] *= (1 - 0.4 * dark)[..., None]
+        place, inner = patch.on_canvas(layout.side)
+        coverage = np.clip(0.5 - patch.distance[inner], 0, 1)[..., None]
+        rgb = RGB[thing.attributes[COLOUR]] + np.array(
+            [dice.between(-COLOUR_SPREAD, COLOUR_SPREAD) for _ in range(3)], np.float32
+        )
+        x, y = patch.x[inner], patch.y[inner]
+        shade = _material(MATERIALS[thing.attributes[MATERIAL]], x, y, thing.radius, dice)
+        shade = shade * (1 + SHADING / thing.radius * (x * light[0] + y * light[1]))
+        canvas[place] += coverage * (shade[..., None] * rgb - canvas[place])
+    canvas += noise.standard_normal(canvas.shape, np.float32) * dice.between(2, 5)
+    return np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
+
+
+def _material(name: str, x: Plane, y: Plane, radius: float, dice: Dice) -> Plane:
+    """Brightness of each pixel: dark stripes or dark dots on a plain ground."""
+    depth, phase_x, phase_y = dice.between(0.4, 0.55), dice.unit(), dice.unit()
+    if name == "striped":
+        period = 0.5 * radius
+        wave = np.abs(np.mod(x / period + phase_x, 1) - 0.5) * period  # distance from a stripe's middle line
+        return 1 - depth * np.clip(0.5 + period / 4 - wave, 0, 1)
+    if name == "dotted":
+        period = 0.62 * radius
+        across = (np.mod(x / period + phase_x, 1) - 0.5) * period
+        along = (np.mod(y / period + phase_y, 1) - 0.5) * period
+        return 1 - depth * np.clip(0.5 + 0.3 * period - np.sqrt(across * across + along * along), 0, 1)
+    return np.ones_like(x)
+
+
+@lru_cache
+def _ramp(side: int) -> Plane:
+    return np.linspace(-1, 1, side, dtype=np.float32)
+
+
+@lru_cache
+def _spread(side: int, knots: int) -> Plane:
+    """(side, knots) weights that spread values at knots linearly over a line of pixels."""
+    place = np.linspace(0, knots - 1, side, dtype=np.float32)[:, None]
+    return np.clip(1 - np.abs(place - np.arange(knots, dtype=np.float32)), 0, 1)
+
+
+def _background(side: int, dice: Dice, noise: np.random.Generator) -> Plane:
+    """A gradient with slow changes of colour and, in two of three scenes, faint stripes or checks."""
+    grey = dice.between(60, 175)
+    base = np.array([grey + dice.between(-25, 25) for _ in range(3)], np.float32)
+    slope = np.array([dice.between(-22, 22) for _ in range(3)], np.float32)
+    angle = dice.between(0, 2 * pi)
+    ramp = _ramp(side)
+    x, y = ramp[None, :], ramp[:, None]
+    canvas = base + slope * (x * cos(angle) + y * sin(angle))[..., None]
+    spread = _spread(side, 6)
+    slow = noise.standard_normal((3, 6, 6), np.float32) * 9
+    canvas += (spread @ slow @ spread.T).transpose(1, 2, 0)
+    pattern = dice.below(3)
+    if pattern:
+        period, depth = side / 128 * dice.between(8, 20), dice.between(4, 11)
+        turn = dice.between(0, pi)
+        cells = np.floor((x * cos(turn) + y * sin(turn)) * side / 2 / period)
+        if pattern == 2:
+            cells = cells + np.floor((y * cos(turn) - x * sin(turn)) * side / 2 / period)
+        canvas += (depth * (np.mod(cells, 2) - 0.5))[..., None].astype(np.float32)
+    return canvas
+
+
+

@@ -1,0 +1,152 @@
+"""Drawn scenes kept on disk, so that training need not draw them again: memory-mapped arrays shared by all processes.
+
+A scene takes 64 KB: its image and id map; masks are look-ups. The folder is a function of the scenes' settings alone
+and is written once, under another name first, so that an interrupted drawing leaves nothing that looks complete.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refseg.datasets.drawn_scenes import ATTRIBUTES, KIND_SHARES, TYPE_SHARES, VERSION, DrawnScenes
+from refseg.datasets.drawn_scenes.blocks import BLOCK
+from refseg.datasets.drawn_scenes.layout import TIERS
+from refseg.errors import UnwritableOutput
+
+SLOTS = max(tier.objects[1] for tier in TIERS.values())  # objects that a scene can have
+TYPES, KINDS = tuple(TYPE_SHARES), ("", *KIND_SHARES)
+
+
+@dataclass(frozen=True)
+class StoredScenes:
+    """Scenes 0 ... N - 1 of a split, E expressions in all.
+
+    Attributes:
+        images: (N, H, W, 3) uint8.
+        id_maps: (N, H, W) uint8, 0 = background, k = object k.
+        centres, radii: (N, SLOTS, 2) and (N, SLOTS) float32 in pixels; 0 in empty slots.
+        attributes: (N, SLOTS, 4) int64.
+        counts: (N,) number of objects.
+        first: (N + 1,) scene i has expressions first[i] ... first[i + 1] - 1.
+        referents: (E,) uint16, bit k = object k + 1.
+        types, kinds: (E,) uint8, indices into TYPES and KINDS.
+        texts: the sentences.
+    """
+
+    images: NDArray[np.uint8]
+    id_maps: NDArray[np.uint8]
+    centres: NDArray[np.float32]
+    radii: NDArray[np.float32]
+    attributes: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    first: NDArray[np.int64]
+    referents: NDArray[np.uint16]
+    types: NDArray[np.uint8]
+    kinds: NDArray[np.uint8]
+    texts: list[str]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def cache_folder() -> Path:
+    """Where drawn scenes are kept: $REFSEG_CACHE, or refseg in the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "refseg"
+    return Path(os.environ.get("REFSEG_CACHE", default))
+
+
+def stored_scenes(scenes: DrawnScenes, workers: int, progress: Callable[[int], None] = lambda drawn: None) -> StoredScenes:
+    """The scenes from the store, drawn now with `workers` processes if they are not there yet.
+
+    Args:
+        scenes: which scenes.
+        workers: processes that draw, one block of 64 at a time.
+        progress: called with the number of scenes drawn since the last call.
+
+    Raises:
+        UnwritableOutput: if the cache folder cannot be written or has no room.
+    """
+    name = f"v{VERSION}-{scenes.split}-{scenes.tier}-{scenes.side}-seed{scenes.seed}-{len(scenes)}"
+    folder = cache_folder() / "drawn_scenes" / name
+    if not folder.exists():
+        partial = folder.with_name(f"{name}.partial{os.getpid()}")
+        try:
+            _draw(scenes, partial, workers, progress)
+            if not folder.exists():  # another process may have been faster
+                partial.rename(folder)
+        except OSError as error:
+            raise UnwritableOutput(
+                f"cannot keep drawn scenes in {folder.parent} ({error.strerror}); set REFSEG_CACHE to a folder with "
+                f"{len(scenes) * scenes.side**2 * 4 / 1e9:.1f} GB of room"
+            ) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return _open(folder)
+
+
+def _open(folder: Path) -> StoredScenes:
+    def array(name: str) -> NDArray:
+        return np.load(folder / f"{name}.npy", mmap_mode="r" if name in ("images", "id_maps") else None)
+
+    names = ("images", "id_maps", "centres", "radii", "attributes", "counts", "first", "referents", "types", "kinds")
+    return StoredScenes(*map(array, names), texts=(folder / "texts.txt").read_text().splitlines())
+
+
+def _draw(scenes: DrawnScenes, folder: Path, workers: int, progress: Callable[[int], None]) -> None:
+    folder.mkdir(parents=True)
+    count, side = len(scenes), scenes.side
+    shapes = {"images": (count, side, side, 3), "id_maps": (count, side, side)}
+    for name, shape in shapes.items():
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, shape)
+    settings = (scenes.split, count, scenes.tier, side, scenes.seed)
+    blocks = range((count + BLOCK - 1) // BLOCK)
+    parts = []
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        for part in pool.map(_draw_one, [folder] * len(blocks), [settings] * len(blocks), blocks):
+            parts.append(part)
+            progress(len(part["counts"]))
+    (folder / "texts.txt").write_text("\n".join(text for part in parts for text in part.pop("texts")) + "\n")
+    sentences = np.concatenate([part.pop("sentences") for part in parts])
+    np.save(folder / "first.npy", np.concatenate([[0], np.cumsum(sentences)]))
+    for name in parts[0]:
+        np.save(folder / f"{name}.npy", np.concatenate([part[name] for part in parts]))
+
+
+def _draw_one(folder: Path, settings: tuple[str, int, str, int, int], block: int) -> dict:
+    """Draws a block into the memory-mapped images; returns all that is small."""
+    scenes = DrawnScenes(*settings)
+    images = np.load(folder / "images.npy", mmap_mode="r+")
+    id_maps = np.load(folder / "id_maps.npy", mmap_mode="r+")
+    numbers = range(block * BLOCK, min((block + 1) * BLOCK, len(scenes)))
+    count = len(numbers)
+    part = {
+        "centres": np.zeros((count, SLOTS, 2), np.float32),
+        "radii": np.zeros((count, SLOTS), np.float32),
+        "attributes": np.zeros((count, SLOTS, len(ATTRIBUTES)), np.int64),
+        "counts": np.zeros(count, np.int64),
+        "sentences": np.zeros(count, np.int64),
+    }
+    expressions = []
+    for row, number in enumerate(numbers):
+        scene = scenes[number]
+        images[number], id_maps[number] = scene.image, scene.id_map
+        things = len(scene.radii)
+        part["counts"][row], part["sentences"][row] = things, len(scene.expressions)
+        part["centres"][row, :things] = scene.centres
+        part["radii"][row, :things] = scene.radii
+        part["attributes"][row, :things] = scene.attributes
+        expressions.extend(scene.expressions)
+    referents = [sum(1 << (k - 1) for k in expression.targets) for expression in expressions]
+    return part | {
+        "referents": np.array(referents, np.uint16),
+        "types": np.array([TYPES.index(expression.type) for expression in expressions], np.uint8),
+        "kinds": np.array([KINDS.index(expression.kind) for expression in expressions], np.uint8),
+        "texts": [expression.text for expression in expressions],
+    }

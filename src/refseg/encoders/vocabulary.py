@@ -1,0 +1,69 @@
+"""A closed vocabulary: words to ids, for networks that learn their own word embedding."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from refseg.errors import InvalidInput
+
+PADDING, UNKNOWN = 0, 1
+_NOT_WORDS = re.compile(r"[^\w\s-]")
+
+
+class Vocabulary:
+    """The words that a network knows; id 0 is padding, id 1 any other word, the words follow.
+
+    >>> vocabulary = Vocabulary(["red", "star", "the"])
+    >>> vocabulary.ids("The red, huge star!")
+    [4, 2, 1, 3]
+    >>> vocabulary.unknown_words("The red, huge star!")
+    ['huge']
+    """
+
+    def __init__(self, words: Sequence[str], max_words: int = 24):
+        self.words = tuple(words)
+        self.max_words = max_words
+        self._id = {word: i for i, word in enumerate(self.words, start=2)}
+
+    @classmethod
+    def of(cls, expressions: Iterable[str], max_words: int = 24) -> "Vocabulary":
+        """The vocabulary of these expressions, words in alphabetical order."""
+        return cls(sorted({word for text in expressions for word in split_words(text)}), max_words)
+
+    def __len__(self) -> int:
+        """Number of ids, the two special ones included."""
+        return len(self.words) + 2
+
+    def ids(self, expression: str) -> list[int]:
+        """One id a word.
+
+        Raises:
+            InvalidInput: if the expression has no words, or more than `max_words`.
+        """
+        words = split_words(expression)
+        if not words:
+            raise InvalidInput(f"the expression {expression!r} is empty; say what to segment, for example 'the red star'")
+        if len(words) > self.max_words:
+            raise InvalidInput(
+                f"the expression has {len(words)} words, this network reads at most {self.max_words}; shorten it"
+            )
+        return [self._id.get(word, UNKNOWN) for word in words]
+
+    def unknown_words(self, expression: str) -> list[str]:
+        """The words of an expression that the vocabulary does not know, in order."""
+        return [word for word in split_words(expression) if word not in self._id]
+
+    def __call__(self, expressions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Tokens (M, L) int64 and word_mask (M, L) bool, L the longest of the expressions; errors as in `ids`."""
+        rows = [self.ids(expression) for expression in expressions]
+        tokens = torch.full((len(rows), max(map(len, rows), default=0)), PADDING)
+        for row, ids in zip(tokens, rows, strict=True):
+            row[: len(ids)] = torch.tensor(ids)
+        return tokens, tokens != PADDING
+
+
+def split_words(expression: str) -> list[str]:
+    """Lower-case words; punctuation other than hyphens is dropped."""
+    return _NOT_WORDS.sub(" ", expression.lower()).split()

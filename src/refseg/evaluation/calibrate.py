@@ -1,0 +1,132 @@
+"""Fits what a checkpoint needs to say how sure it is: calibration and familiarity, on images it was not trained on."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors import safe_open
+
+from refseg.calibration import fit_calibration
+from refseg.checkpoints import WEIGHTS, Checkpoint, to_device, use_threshold
+from refseg.errors import InvalidInput, MissingFile
+from refseg.evaluation.answers import answering, ask
+from refseg.familiarity import describe, fit_familiarity, without_padding
+from refseg.images import read_image
+from refseg.samples import Sample
+
+
+def calibrate(
+    checkpoint: Checkpoint,
+    samples: Iterable[Sample],
+    fitted_on: str,
+    on_images: Callable[[int], None] = lambda images: None,
+) -> Checkpoint:
+    """The checkpoint with temperature, existence threshold and familiarity fitted; its network uses the threshold.
+
+    Args:
+        checkpoint: what to calibrate. Its network must say how sure it is of existence.
+        samples: a validation split; some expressions must refer to nothing.
+        fitted_on: what the samples are, for the record.
+        on_images: hears after each batch how many images it had.
+
+    Raises:
+        InvalidInput: if the network has no existence head, or the samples do not allow a fit.
+    """
+    exists: list[float] = []
+    could_answer: list[bool] = []
+    has_target: list[bool] = []
+    described = []
+    with existence_ignored(checkpoint):
+        for asked in ask(checkpoint, samples):
+            if asked.output.exists is None:
+                raise InvalidInput(f"{checkpoint.name} does not say whether an expression refers to anything")
+            exists += asked.output.exists.tolist()
+            could_answer += (asked.output.logits > 0).flatten(1).any(1).tolist()
+            has_target += [bool(e.targets) for sample in asked.samples for e in sample.expressions]
+            if hasattr(asked.features, "coarse"):
+                for k, geometry in enumerate(asked.geometries):
+                    described.append(describe(without_padding(asked.features.coarse[k : k + 1], geometry)).cpu())
+            on_images(len(asked.samples))
+    calibrated = dataclasses.replace(
+        checkpoint,
+        calibration=fit_calibration(exists, has_target, could_answer, fitted_on),
+        familiarity=fit_familiarity(torch.cat(described), fitted_on) if described else None,
+    )
+    use_threshold(calibrated, calibrated.calibration.exists_threshold)
+    return to_device(calibrated, str(next(calibrated.network.parameters()).device))
+
+
+@contextmanager
+def existence_ignored(checkpoint: Checkpoint) -> Iterator[None]:
+    """Inside, the network answers as if every expression referred to something."""
+    network: Any = checkpoint.network
+    before = network.exists_threshold_logit
+    network.exists_threshold_logit = -math.inf
+    try:
+        yield
+    finally:
+        network.exists_threshold_logit = before
+
+
+def unfamiliar_share(checkpoint: Checkpoint, images: Iterable[NDArray[np.uint8]]) -> float:
+    """Share of images (H, W, 3) that the checkpoint calls unfamiliar."""
+    familiarity = checkpoint.familiarity
+    assert familiarity is not None
+    alarms = []
+    with answering(checkpoint.network) as network:
+        for image in images:
+            pixels, geometry = checkpoint.preprocessing(image)
+            features = network.encode_image(pixels[None].to(familiarity.mean.device))
+            alarms.append(not familiarity.is_familiar(without_padding(features.coarse, geometry)).item())
+    return float(np.mean(alarms))
+
+
+def unfamiliar_images(side: int, count: int = 50) -> dict[str, list[NDArray[np.uint8]]]:
+    """Images of `side` x `side` pixels that are in no data set, by what they are: three kinds of noise, plain greys."""
+    random = np.random.default_rng(0)
+    shape = (side, side, 3)
+
+    def smooth() -> NDArray[np.uint8]:
+        cells = random.integers(0, 256, (8, 8, 3)).astype(np.uint8)
+        return np.array(Image.fromarray(cells).resize((side, side), Image.Resampling.BICUBIC))
+
+    return {
+        "uniform noise": [random.integers(0, 256, shape).astype(np.uint8) for _ in range(count)],
+        "gaussian noise": [random.normal(118, 40, shape).clip(0, 255).astype(np.uint8) for _ in range(count)],
+        "low-frequency noise": [smooth() for _ in range(count)],
+        "blank grey": [np.full(shape, grey, np.uint8) for grey in np.linspace(0, 255, count).astype(int)],
+    }
+
+
+def photographs(folder: Path) -> list[Path]:
+    """The images of a folder.
+
+    Raises:
+        MissingFile: if there is no folder or no image in it.
+    """
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"})
+    if not files:
+        raise MissingFile(f"there are no images (.jpg, .png, .webp) in {folder}; give a folder of photographs")
+    return files
+
+
+def is_half(folder: Path) -> bool:
+    """Was this checkpoint written for release, in float16 and without what only training needs?"""
+    with safe_open(folder / WEIGHTS, "pt") as file:
+        return any(file.get_slice(name).get_dtype() == "F16" for name in file.keys())
+
+
+def familiarity_report(checkpoint: Checkpoint, folder: Path | None = None) -> dict[str, float]:
+    """Share called unfamiliar among images that are: noise and greys, and the photographs of a folder."""
+    kinds = unfamiliar_images(checkpoint.preprocessing.side)
+    report = {name: unfamiliar_share(checkpoint, images) for name, images in kinds.items()}
+    if folder is not None:
+        report["photographs"] = unfamiliar_share(checkpoint, map(read_image, photographs(folder)))
+    return report

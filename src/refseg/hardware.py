@@ -1,0 +1,32 @@
+"""What a measurement ran on, in words: a time or a figure never travels without it."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from refseg import __version__
+
+
+def hardware(device: str = "cpu") -> str:
+    """Processor or GPU, cores and threads, for example "AMD EPYC, 2 cores, torch on 1 thread"."""
+    import torch
+
+    if device.startswith("cuda"):
+        return f"{torch.cuda.get_device_name(device)}, {_processor()}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{_processor()}, {cores} cores, torch on {torch.get_num_threads()} threads"
+
+
+def versions() -> str:
+    """Versions that results may depend on."""
+    return f"refseg {__version__}, torch {version('torch')}, Python {platform.python_version()}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()

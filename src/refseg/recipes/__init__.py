@@ -1,0 +1,27 @@
+"""Recipes by name: `RECIPES` is the table; each entry is a function that returns a `Recipe`."""
+
+from importlib import import_module
+from pathlib import Path
+
+from refseg.errors import InvalidInput
+from refseg.recipe import Recipe
+
+RECIPES = {
+    "selector": "refseg.recipes.selector:selector",
+    "selector_quick": "refseg.recipes.selector:selector_quick",
+    "selector_first_version": "refseg.recipes.selector:selector_first_version",
+}
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name, or in that YAML file.
+
+    Raises:
+        InvalidInput: for a name that is in no table and not a YAML file.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return Recipe.from_yaml(Path(name))
+    if name not in RECIPES:
+        raise InvalidInput(f"unknown recipe {name!r}; choose one of: {', '.join(RECIPES)}, or the path of a recipe.yaml")
+    module, _, attribute = RECIPES[name].partition(":")
+    return getattr(import_module(module), attribute)()

@@ -1,0 +1,76 @@
+"""Selector's recipes: find objects, choose among cached ones, both together."""
+
+from refseg.recipe import Data, Group, Recipe, Stage
+
+FIND = Stage(
+    name="find",
+    objective="find_loss",
+    groups={"finder": Group(lr=3e-3, weight_decay=0.05, clip=2)},
+    steps=2300,
+    images=20,
+    expressions_per_image=0,
+    warm_up=0.06,
+    final_lr=0.01,
+)
+CHOOSE = Stage(
+    name="choose",
+    objective="choose_loss",
+    groups={"chooser": Group(lr=1.5e-3, weight_decay=0.02, clip=1)},
+    steps=1200,
+    images=48,
+    expressions_per_image=12,
+    warm_up=0.06,
+    final_lr=0.1,
+    flip=0,
+    unknown_words=0.025,
+    cached_scenes=20480,
+    validate_every=600,
+)
+TOGETHER = Stage(
+    name="together",
+    objective="loss",
+    groups={
+        "finder": Group(lr=6e-4, weight_decay=0.05, clip=2),
+        "chooser": Group(lr=1.2e-3, weight_decay=0.02, clip=1),
+    },
+    steps=12000,
+    images=12,
+    expressions_per_image=16,
+    warm_up=0.04,
+    final_lr=0.005,
+    unknown_words=0.025,
+    frozen_batch_norm=True,
+    validate_every=1500,
+)
+
+
+def selector() -> Recipe:
+    """The bundled weights.
+
+    Run       refseg train selector --devices 2
+    Measured  docs/results.md
+    """
+    return Recipe(
+        name="selector",
+        network="selector",
+        data=Data(scenes=40960),
+        stages=(FIND, CHOOSE, TOGETHER),
+    )
+
+
+def selector_quick() -> Recipe:
+    """The same in about 25 minutes on two cores: a check that training works, not a result."""
+    return selector().replace(
+        name="selector_quick",
+        data=Data(scenes=12800),
+        stages=(
+            FIND.replace(steps=900),
+            CHOOSE.replace(steps=700, cached_scenes=12800),
+            TOGETHER.replace(steps=2500, validate_every=1250),
+        ),
+    )
+
+
+def selector_first_version() -> Recipe:
+    """Masks at half the resolution and no agreement of attributes between pairs: the network's first version."""
+    return selector().replace(name="selector_first_version", config={"mask_stride": 2, "agreement": False})

@@ -1,0 +1,142 @@
+"""What the answer to one expression is, and the forms that others want it in."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+from torch import Tensor
+
+from refseg.outlines import Polygon, polygons
+from refseg.preprocessing import enlarge
+
+Mask = NDArray[np.bool_]
+Box = tuple[int, int, int, int]
+COLOURS = ((255, 64, 64), (64, 160, 255), (64, 208, 96), (255, 176, 32), (192, 96, 255), (0, 208, 208), (255, 96, 192))
+
+
+@dataclass(eq=False, repr=False)
+class Result:
+    """The answer to one expression about one image of H x W pixels.
+
+    Attributes:
+        expression: what was asked.
+        image: (H, W, 3) uint8, RGB.
+        mask: (H, W) bool, True on what the expression refers to; empty when nothing matches.
+        exists: probability that the expression refers to anything.
+        logits: (h, w) mask logits at the network's resolution, without padding.
+        instance_map: (H, W) uint8, 0 outside of the mask, k on its k-th object; None where the network knows no objects.
+        warnings: one line each: why the answer may be worthless.
+        unknown_words: words of the expression that the network has never seen.
+    """
+
+    expression: str
+    image: NDArray[np.uint8]
+    mask: Mask
+    exists: float
+    logits: Tensor
+    instance_map: NDArray[np.uint8] | None = None
+    warnings: tuple[str, ...] = ()
+    unknown_words: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        found = f"{len(self.boxes)} found, {self.area} px ({self.share:.1%})" if self.found else "nothing matches"
+        doubt = f", {len(self.warnings)} warnings" if self.warnings else ""
+        return f"Result({self.expression!r}: {found}, exists {self.exists:.2f}{doubt})"
+
+    @cached_property
+    def found(self) -> bool:
+        """Whether the mask has any pixel."""
+        return bool(self.mask.any())
+
+    @cached_property
+    def area(self) -> int:
+        """Pixels of the mask."""
+        return int(np.count_nonzero(self.mask))
+
+    @property
+    def share(self) -> float:
+        """Part of the image that the mask covers, 0 to 1."""
+        return self.area / self.mask.size
+
+    @property
+    def probability(self) -> NDArray[np.float32]:
+        """(H, W) float32: probability of each pixel, above 0.5 in the mask; computed anew each time."""
+        height, width = self.mask.shape
+        values: NDArray[np.float32] = enlarge(self.logits[None, None], (height, width))[0, 0].sigmoid().numpy()
+        return values
+
+    @property
+    def instances(self) -> list[Mask]:
+        """(H, W) bool, one mask for each object; together they are the mask. Empty where the network knows no objects."""
+        if self.instance_map is None:
+            return []
+        return [self.instance_map == k for k in range(1, int(self.instance_map.max()) + 1)]
+
+    @cached_property
+    def box(self) -> Box | None:
+        """Left, top, right, bottom of the mask in pixels (right and bottom just outside); None when nothing matches."""
+        return _box(self.mask)
+
+    @cached_property
+    def boxes(self) -> list[Box]:
+        """As `box`, for each object; for the whole mask where the network knows no objects."""
+        masks = self.instances if self.instance_map is not None else [self.mask]
+        return [box for box in map(_box, masks) if box is not None]
+
+    def overlay(self) -> Image.Image:
+        """The image with the mask's objects coloured and outlined."""
+        regions = self.instance_map if self.instance_map is not None else self.mask.astype(np.uint8)
+        thickness = max(1, round(max(regions.shape) / 400))
+        pixels = self.image.copy()
+        for k in range(1, int(regions.max()) + 1):
+            region, colour = regions == k, np.array(COLOURS[(k - 1) % len(COLOURS)])
+            inner = np.asarray(
+                Image.fromarray(np.pad(region, thickness).astype(np.uint8)).filter(ImageFilter.MinFilter(2 * thickness + 1))
+            )[thickness:-thickness, thickness:-thickness].astype(bool)
+            pixels[inner] = (pixels[inner] * 0.5 + colour * 0.5).astype(np.uint8)
+            pixels[region & ~inner] = colour
+        return Image.fromarray(pixels)
+
+    def rle(self) -> dict[str, Any]:
+        """The mask in COCO's compressed run-length code: {"size": [H, W], "counts": str}."""
+        return _rle(self.mask)
+
+    def polygons(self) -> list[Polygon]:
+        """The outlines [x, y, x, y, ...] of the mask's connected parts in pixels; holes as `outlines.polygons` says."""
+        return polygons(self.mask)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but pixels, ready for JSON."""
+        return {
+            "expression": self.expression,
+            "found": self.found,
+            "exists": round(self.exists, 6),
+            "size": list(self.mask.shape),
+            "area": self.area,
+            "box": list(self.box) if self.box else None,
+            "rle": self.rle(),
+            "instances": [
+                {"box": list(box), "area": int(np.count_nonzero(mask)), "rle": _rle(mask)}
+                for box, mask in zip(self.boxes, self.instances, strict=False)
+            ],
+            "warnings": list(self.warnings),
+            "unknown_words": list(self.unknown_words),
+        }
+
+
+def _box(mask: Mask) -> Box | None:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _rle(mask: Mask) -> dict[str, Any]:
+    from pycocotools import mask as coco
+
+    code = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(size) for size in code["size"]], "counts": code["counts"].decode()}
+

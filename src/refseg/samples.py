@@ -1,0 +1,94 @@
+"""What travels from a data set to a network: images with their expressions.
+
+A sample is one image with all its expressions, since the image side of most networks is computed once for all of them.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A sentence about an image and what it refers to.
+
+    Attributes:
+        text: the sentence as a person would type it.
+        targets: ids of its referents in the sample; empty when it refers to nothing.
+        type: form of the sentence ("attribute", "location", ...); a no-target sentence keeps its form. May be "".
+        kind: kind of relation ("left", "nearest", ...) where the type is "relation", otherwise "".
+    """
+
+    text: str
+    targets: tuple[int, ...]
+    type: str = ""
+    kind: str = ""
+
+
+class Sample(ABC):
+    """One image with its expressions.
+
+    Attributes:
+        image_id: name that is unique within the data set.
+        image: (H, W, 3) uint8, RGB.
+        expressions: the sentences about this image.
+    """
+
+    image_id: str
+    image: NDArray[np.uint8]
+    expressions: tuple[Expression, ...]
+
+    @abstractmethod
+    def mask(self, index: int) -> NDArray[np.bool_]:
+        """The true mask (H, W) of expression `index`: all its referents together, empty if there is none."""
+
+
+@dataclass
+class Objects:
+    """What is known of the true objects of B images in training, N the largest count among them.
+
+    Attributes:
+        id_map: (B, H, W) int64, 0 = background, k = object k (column k - 1 of the others).
+        centres: (B, N, 2) float, x and y in pixels of the image.
+        radii: (B, N) float, pixels.
+        attributes: (B, N, A) int64, one class index per attribute.
+        present: (B, N) bool, False on padding.
+    """
+
+    id_map: Tensor
+    centres: Tensor
+    radii: Tensor
+    attributes: Tensor
+    present: Tensor
+
+
+@dataclass
+class Batch:
+    """A training batch: B images and M expressions about them.
+
+    Attributes:
+        image: (B, 3, H, W) float, normalised.
+        tokens, word_mask: (M, L) int64 and bool.
+        image_of_expression: (M,) int64, the image that each expression is about.
+        targets: (M, N) bool, which true objects of its image each expression means; a row of False = nothing.
+        objects: the true objects.
+        types: (M,) int64, the form of each expression, where validation reports by form.
+    """
+
+    image: Tensor
+    tokens: Tensor
+    word_mask: Tensor
+    image_of_expression: Tensor
+    targets: Tensor
+    objects: Objects
+    types: Tensor | None = None
+
+    def masks(self) -> Tensor:
+        """The true masks (M, H, W) bool: visible pixels of all that each expression means."""
+        meant = F.pad(self.targets, (1, 0))  # column 0: background
+        id_map = self.objects.id_map[self.image_of_expression]
+        return meant.gather(1, id_map.flatten(1)).view_as(id_map)

@@ -1,0 +1,236 @@
+"""Image and expressions in, results out: the one way that library, command line and demo take."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from refseg.checkpoints import Checkpoint, load_checkpoint, use_threshold
+from refseg.errors import InvalidInput
+from refseg.images import Rgb, read_image
+from refseg.networks.contract import Output
+from refseg.preprocessing import Geometry, restore, without_padding
+from refseg.results import Result
+
+IMAGES_AT_ONCE = 16
+EXPRESSIONS_AT_ONCE = 32  # bounds the memory, whatever the number of expressions
+
+
+def load(where: str | Path = "selector", device: str = "cpu") -> "Segmenter":
+    """A segmenter with these weights: a checkpoint folder, a bundled name, or a hub id "owner/name"."""
+    return Segmenter(load_checkpoint(where, device))
+
+
+@overload
+def segment(
+    image: Any, expressions: str, weights: str | Path = "selector", threshold: float | None = None
+) -> Result: ...
+
+
+@overload
+def segment(
+    image: Any, expressions: Sequence[str], weights: str | Path = "selector", threshold: float | None = None
+) -> list[Result]: ...
+
+
+def segment(
+    image: Any, expressions: str | Sequence[str], weights: str | Path = "selector", threshold: float | None = None
+) -> Result | list[Result]:
+    """The result of one expression, or results of several, about one image; `load` once to ask about many images."""
+    return load(weights)(image, expressions, threshold)
+
+
+class Segmenter:
+    """Answers expressions about images; each image is encoded once for all of its expressions.
+
+    Images are what `images.read_image` reads: paths, bytes, PIL images, arrays, tensors. May be used by many threads.
+    """
+
+    def __init__(self, checkpoint: Checkpoint):
+        self.checkpoint = checkpoint
+        self.network = checkpoint.network
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Segmenter({self.checkpoint.name!r}, knows {self.checkpoint.knows or 'what its card says'!r})"
+
+    @overload
+    def __call__(self, image: Any, expressions: str, threshold: float | None = None) -> Result: ...
+
+    @overload
+    def __call__(self, image: Any, expressions: Sequence[str], threshold: float | None = None) -> list[Result]: ...
+
+    def __call__(
+        self, image: Any, expressions: str | Sequence[str], threshold: float | None = None
+    ) -> Result | list[Result]:
+        """A result for one expression, a list of results for several.
+
+        Args:
+            image: anything that `read_image` reads.
+            expressions: one or more sentences about it.
+            threshold: probability of existence above which there is a mask; None is the one of the checkpoint.
+
+        Raises:
+            MissingFile, InvalidInput: for whatever cannot be read.
+        """
+        if isinstance(expressions, str):
+            return next(self.ask(image, [expressions], threshold))
+        return list(self.ask(image, expressions, threshold))
+
+    def ask(self, image: Any, expressions: Sequence[str], threshold: float | None = None) -> Iterator[Result]:
+        """As calling, but one result after the other, for images so large that not all masks fit into memory."""
+        self._check(expressions, threshold)
+        pixels = read_image(image)
+        return (result for _, result in self._answer([pixels], [expressions], threshold))
+
+    def batch(
+        self, images: Sequence[Any], expressions: Sequence[Sequence[str]], threshold: float | None = None
+    ) -> list[list[Result]]:
+        """Results for many images, `expressions[i]` about `images[i]`; images of the same shape are encoded together."""
+        if len(images) != len(expressions):
+            raise InvalidInput(f"{len(images)} images and {len(expressions)} lists of expressions; give one list an image")
+        for some in expressions:
+            self._check(some, threshold)
+        results: list[list[Result]] = [[] for _ in images]
+        for start in range(0, len(images), IMAGES_AT_ONCE):
+            end = start + IMAGES_AT_ONCE
+            pixels = [read_image(image) for image in images[start:end]]
+            for i, result in self._answer(pixels, expressions[start:end], threshold):
+                results[start + i].append(result)
+        return results
+
+    def _check(self, expressions: Sequence[str], threshold: float | None) -> None:
+        if threshold is not None and not 0 < threshold < 1:
+            raise InvalidInput(f"threshold {threshold} is not between 0 and 1; it is a probability, for example 0.5")
+        if isinstance(expressions, str):
+            raise InvalidInput(f"{expressions!r} is one expression; give a list of them, for example [{expressions!r}]")
+        for expression in expressions:
+            if not isinstance(expression, str):
+                raise InvalidInput(f"{type(expression).__name__} is not an expression; give a string")
+            self.checkpoint.tokenizer.ids(expression)
+
+    def _answer(
+        self, images: Sequence[Rgb], expressions: Sequence[Sequence[str]], threshold: float | None
+    ) -> Iterator[tuple[int, Result]]:
+        """Pairs of image index and result; the results of an image come in the order of its expressions."""
+        prepared = [self.checkpoint.preprocessing(image) for image in images]
+        for shape in dict.fromkeys(tensor.shape for tensor, _ in prepared):
+            members = [i for i, (tensor, _) in enumerate(prepared) if tensor.shape == shape and expressions[i]]
+            if not members:
+                continue
+            with torch.inference_mode():
+                features = self.network.encode_image(torch.stack([prepared[i][0] for i in members]).to(self._device))
+            warnings = [self._unfamiliar(features, k, prepared[i][1]) for k, i in enumerate(members)]
+            questions = [(k, text) for k, i in enumerate(members) for text in expressions[i]]
+            for start in range(0, len(questions), EXPRESSIONS_AT_ONCE):
+                some = questions[start : start + EXPRESSIONS_AT_ONCE]
+                image_of_expression = torch.tensor([k for k, _ in some], device=self._device)
+                output, chosen = self._fuse(features, [text for _, text in some], image_of_expression, threshold)
+                for m, (k, text) in enumerate(some):
+                    i = members[k]
+                    yield i, self._result(text, images[i], prepared[i][1], output, chosen, m, k, warnings[k])
+
+    @torch.inference_mode()
+    def _fuse(
+        self, features: Any, expressions: Sequence[str], image_of_expression: Tensor, threshold: float | None
+    ) -> tuple[Output, Tensor | None]:
+        """The network's output, and which objects (M, Q) it chose where it knows objects."""
+        tokens, word_mask = (tensor.to(self._device) for tensor in self.checkpoint.tokenizer(expressions))
+        words = self.network.encode_words(tokens, word_mask)
+        with self._threshold(threshold):
+            output = self.network.fuse(features, words, word_mask, image_of_expression)
+            choose = getattr(self.network, "chosen", None)
+            return output, choose(output) if choose else None
+
+    @torch.inference_mode()
+    def _result(
+        self,
+        expression: str,
+        image: Rgb,
+        geometry: Geometry,
+        output: Output,
+        chosen: Tensor | None,
+        m: int,
+        k: int,
+        unfamiliar: str | None,
+    ) -> Result:
+        """The answer to expression m of a chunk, about image k of the features."""
+        logits = output.logits[m : m + 1]
+        mask = restore(logits, geometry)[0] > 0
+        instance_map = None
+        if chosen is not None and output.masks is not None:
+            instance_map = _instance_map(output.masks[k], chosen[m], geometry, mask)
+        exists = output.exists[m] if output.exists is not None else logits.amax()
+        unknown = tuple(self.checkpoint.tokenizer.unknown_words(expression))
+        return Result(
+            expression=expression,
+            image=image,
+            mask=mask.cpu().numpy(),
+            exists=float((exists / self.checkpoint.calibration.temperature).sigmoid()),
+            logits=without_padding(logits, geometry)[0, 0].float().cpu().clone(),
+            instance_map=instance_map,
+            warnings=tuple(filter(None, (unfamiliar, _unknown_words_line(expression, unknown)))),
+            unknown_words=unknown,
+        )
+
+    def _unfamiliar(self, features: Any, k: int, geometry: Geometry) -> str | None:
+        """A warning when image k is unlike those that the weights were trained on; the padding is not looked at."""
+        familiarity = self.checkpoint.familiarity
+        if familiarity is None or not hasattr(features, "coarse"):
+            return None
+        coarse = features.coarse[k : k + 1]
+        height, width = (
+            max(1, round(size * cells / padded))
+            for size, cells, padded in zip(geometry.resized_hw, coarse.shape[-2:], geometry.padded_hw, strict=True)
+        )
+        with torch.inference_mode():
+            if bool(familiarity.is_familiar(coarse[..., :height, :width])):
+                return None
+        return (
+            f"the image is unlike what these weights know ({self.checkpoint.knows or 'see their card'}), so the answer "
+            'may mean nothing; use other weights: --weights FOLDER, or refseg.load("FOLDER")'
+        )
+
+    @contextmanager
+    def _threshold(self, probability: float | None) -> Iterator[None]:
+        with self._lock:  # the network has one threshold
+            try:
+                if probability is not None:
+                    use_threshold(self.checkpoint, probability)
+                yield
+            finally:
+                use_threshold(self.checkpoint, self.checkpoint.calibration.exists_threshold)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+
+def _instance_map(masks: Tensor, chosen: Tensor, geometry: Geometry, mask: Tensor) -> NDArray[np.uint8]:
+    """Number (H, W) of the chosen object with the largest mask logit, from 1; 0 outside of the mask (H, W)."""
+    numbers = torch.zeros_like(mask, dtype=torch.uint8)
+    largest: Tensor | None = None
+    for k, q in enumerate(chosen.nonzero()[:, 0].tolist(), start=1):  # one by one: the image may be large
+        value = restore(masks[None, q : q + 1], geometry)[0]
+        numbers.masked_fill_(value > largest if largest is not None else mask, k)
+        largest = torch.maximum(value, largest) if largest is not None else value
+    numbers.masked_fill_(~mask, 0)
+    instance_map: NDArray[np.uint8] = numbers.cpu().numpy()
+    here = [k for k in range(1, int(instance_map.max()) + 1) if (instance_map == k).any()]
+    for new, old in enumerate(here, start=1):  # an object without a pixel has no number
+        if new != old:
+            instance_map[instance_map == old] = new
+    return instance_map
+
+
+def _unknown_words_line(expression: str, unknown: Sequence[str]) -> str | None:
+    if not unknown:
+        return None
+    words = ", ".join(map(repr, unknown))
+    return f"{expression!r}: the weights have never seen {words}; say it in other words"

@@ -1,0 +1,181 @@
+"""What each training step sees: a function of seed, stage and step alone, so that a run can be resumed anywhere.
+
+Scenes come in a new order each epoch; which expressions of a scene are asked, whether it is mirrored, and which words
+are hidden is drawn for each place in that order. Several processes share a step: each takes its own scenes of it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from refseg.datasets.drawn_scenes.store import StoredScenes
+from refseg.encoders.vocabulary import PADDING, UNKNOWN, Vocabulary
+from refseg.preprocessing import Preprocessing
+from refseg.recipe import Stage
+from refseg.samples import Batch, Objects
+
+MIRRORED = {"left": "right", "leftmost": "rightmost"}
+
+
+class WordTable:
+    """All expressions of stored scenes as tokens (E, L) int16, and which id each has when the image is mirrored."""
+
+    def __init__(self, texts: list[str], vocabulary: Vocabulary):
+        rows = [vocabulary.ids(text) for text in texts]
+        self.tokens = np.full((len(rows), max(map(len, rows))), PADDING, np.int16)
+        for row, ids in zip(self.tokens, rows, strict=True):
+            row[: len(ids)] = ids
+        self.mirrored = np.arange(len(vocabulary), dtype=np.int16)
+        for one, other in MIRRORED.items():
+            a, b = vocabulary.ids(f"{one} {other}")
+            if UNKNOWN not in (a, b):
+                self.mirrored[[a, b]] = b, a
+
+
+@dataclass
+class FoundBatch:
+    """A batch for the chooser alone: objects that the finder found before, S images and M expressions.
+
+    Attributes:
+        found_tokens: (S, Q, D), `valid`: (S, Q), `pairs`: (S, Q, Q, P), as the network's image side gives them.
+        matched: (S, Q) int64, the true object that each is, -1 = none.
+        tokens, word_mask: (M, L).
+        image_of_expression: (M,) int64.
+        targets: (M, N) bool.
+    """
+
+    found_tokens: Tensor
+    valid: Tensor
+    pairs: Tensor
+    matched: Tensor
+    tokens: Tensor
+    word_mask: Tensor
+    image_of_expression: Tensor
+    targets: Tensor
+
+
+class SceneBatches(Dataset):
+    """Step by step the batches of a stage; `[step]` is what process `rank` of `world` sees in that step."""
+
+    def __init__(
+        self,
+        scenes: StoredScenes,
+        words: WordTable,
+        preprocessing: Preprocessing,
+        stage: Stage,
+        key: tuple[int, int],
+        rank: int = 0,
+        world: int = 1,
+    ):
+        """`key` is the run's seed and the stage's number; stage.images must be a multiple of `world`."""
+        self.scenes, self.words, self.preprocessing, self.stage = scenes, words, preprocessing, stage
+        self.key, self.rank, self.images = key, rank, stage.images // world
+        self.world = world
+        self._order: tuple[int, NDArray[np.int64]] = -1, np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        return self.stage.steps
+
+    def count(self) -> int:
+        """Scenes to choose from."""
+        return self.stage.cached_scenes or len(self.scenes)
+
+    def __getitem__(self, step: int) -> Batch | FoundBatch:
+        """The batch of one step."""
+        start = step * self.stage.images + self.rank * self.images
+        places = range(start, start + self.images)
+        chosen = np.array([self._scene(place) for place in places])
+        dice = [np.random.default_rng((*self.key, 1, place)) for place in places]
+        flip = np.array([one.random() < self.stage.flip for one in dice])
+        return self._batch(chosen, flip, dice)
+
+    def whole(self, scenes: range) -> Batch:
+        """These scenes as they are, with as many of their expressions as the stage asks."""
+        chosen = np.array(scenes)
+        return self._batch(chosen, np.zeros(len(chosen), bool), [np.random.default_rng(0) for _ in scenes])
+
+    def _scene(self, place: int) -> int:
+        epoch, position = divmod(place, self.count())
+        if self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng((*self.key, 0, epoch)).permutation(self.count())
+        return int(self._order[1][position])
+
+    def _batch(self, chosen: NDArray[np.int64], flip: NDArray[np.bool_], dice: list[np.random.Generator]) -> Batch:
+        most = int(self.scenes.counts[chosen].max())
+        images, id_maps = self.scenes.images[chosen], self.scenes.id_maps[chosen]
+        centres = self.scenes.centres[chosen, :most]
+        images[flip], id_maps[flip] = images[flip, :, ::-1], id_maps[flip, :, ::-1]
+        centres[flip, :, 0] = images.shape[2] - 1 - centres[flip, :, 0]
+        objects = Objects(
+            id_map=torch.from_numpy(id_maps.astype(np.int64)),
+            centres=torch.from_numpy(centres),
+            radii=torch.from_numpy(self.scenes.radii[chosen, :most]),
+            attributes=torch.from_numpy(self.scenes.attributes[chosen, :most]),
+            present=torch.from_numpy(np.arange(most) < self.scenes.counts[chosen, None]),
+        )
+        image = self.preprocessing.normalise(torch.from_numpy(images))
+        *expressions, types = self._expressions(chosen, flip, dice, most)
+        return Batch(image, *expressions, objects, types)
+
+    def _expressions(
+        self, chosen: NDArray[np.int64], flip: NDArray[np.bool_], dice: list[np.random.Generator], most: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Tokens, word_mask, image_of_expression, targets, types of the expressions asked about these scenes."""
+        numbers, tokens = [], []
+        for scene, mirror, one in zip(chosen, flip, dice, strict=True):
+            first, end = self.scenes.first[scene], self.scenes.first[scene + 1]
+            asked = first + one.permutation(end - first)[: self.stage.expressions_per_image]
+            ids = self.words.tokens[asked]
+            if mirror:
+                ids = self.words.mirrored[ids]
+            hidden = one.random(ids.shape) < self.stage.unknown_words
+            tokens.append(np.where(hidden & (ids != PADDING), UNKNOWN, ids))
+            numbers.append(asked)
+        ids = np.concatenate(tokens)
+        ids = ids[:, : max(int((ids != PADDING).sum(1).max(initial=0)), 1)]
+        asked_numbers = np.concatenate(numbers)
+        referents = self.scenes.referents[asked_numbers]
+        targets = (referents[:, None] >> np.arange(most, dtype=np.uint16) & 1).astype(bool)
+        image_of_expression = np.repeat(np.arange(len(chosen)), [len(asked) for asked in numbers])
+        return (
+            torch.from_numpy(ids.astype(np.int64)),
+            torch.from_numpy(ids != PADDING),
+            torch.from_numpy(image_of_expression),
+            torch.from_numpy(targets),
+            torch.from_numpy(self.scenes.types[asked_numbers].astype(np.int64)),
+        )
+
+
+@dataclass(frozen=True)
+class FoundScenes:
+    """What the image side gave for the first N scenes, in half precision: `FoundBatch` says what each is."""
+
+    found_tokens: NDArray[np.float16]
+    valid: NDArray[np.bool_]
+    pairs: NDArray[np.float16]
+    matched: NDArray[np.int8]
+
+
+class FoundBatches(SceneBatches):
+    """As `SceneBatches`, with the objects that were found once instead of the images."""
+
+    def __init__(self, found: FoundScenes, *arguments: object, **keywords: object):
+        super().__init__(*arguments, **keywords)  # type: ignore[arg-type]
+        self.found = found
+
+    def _batch(  # type: ignore[override]
+        self, chosen: NDArray[np.int64], flip: NDArray[np.bool_], dice: list[np.random.Generator]
+    ) -> FoundBatch:
+        found, most = self.found, int(self.scenes.counts[chosen].max())
+        slots = int(found.valid[chosen].sum(1).max())  # valid ones come first
+        return FoundBatch(
+            torch.from_numpy(found.found_tokens[chosen, :slots]).float(),
+            torch.from_numpy(found.valid[chosen, :slots]),
+            torch.from_numpy(found.pairs[chosen, :slots, :slots]).float(),
+            torch.from_numpy(found.matched[chosen, :slots].astype(np.int64)),
+            *self._expressions(chosen, flip, dice, most)[:4],
+        )

@@ -1,0 +1,338 @@
+"""A run: the stages of a recipe one after another, in a folder from which it can be resumed at any moment.
+
+    RUN/recipe.yaml          what is trained
+    RUN/last/  RUN/best/     checkpoints: after the latest validation, and the one with the best oIoU
+    RUN/state/NAME-step=N    everything that resuming inside a stage needs, written every few minutes
+    RUN/state/NAME           weights at the end of a finished stage
+    RUN/logs/NAME/           CSV and TensorBoard
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
+from safetensors.torch import load_file, save_file
+from torch.utils.data import DataLoader
+
+from refseg import networks
+from refseg.calibration import Calibration
+from refseg.checkpoints import Checkpoint, save_checkpoint
+from refseg.datasets.drawn_scenes import VERSION, DrawnScenes
+from refseg.datasets.drawn_scenes.store import StoredScenes, stored_scenes
+from refseg.encoders.vocabulary import Vocabulary
+from refseg.errors import InvalidInput, UnwritableOutput
+from refseg.preprocessing import Preprocessing
+from refseg.recipe import Recipe, Stage
+from refseg.samples import Batch
+from refseg.training.batches import FoundBatches, FoundScenes, SceneBatches, WordTable
+from refseg.training.stage import TrainingStage
+
+STATE_EVERY = 250  # steps between states from which a stage can be resumed
+VALIDATION_IMAGES = 16  # scenes a batch
+KNOWS = "drawn scenes only: coloured, patterned shapes on a plain ground; no photographs"
+
+
+def train(recipe: Recipe, out: Path, resume: bool, devices: int, accelerator: str) -> Path:
+    """Runs the recipe in the folder `out`; returns the folder of the final weights.
+
+    Args:
+        recipe: what to train.
+        out: the run's folder; must not hold a run yet, unless it is resumed.
+        resume: go on with the run in `out` where it was stopped.
+        devices: processes, each with its own device.
+        accelerator: "cpu", "gpu" or "auto".
+
+    Raises:
+        InvalidInput: if the folder, the recipe and the devices do not go together.
+    """
+    _check(recipe, out, resume, devices)
+    if accelerator != "gpu" and devices > 1:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // devices))
+    lightning.seed_everything(recipe.seed, workers=True, verbose=False)
+    run = _Run(recipe, out, devices, accelerator)
+    for number in range(len(recipe.stages)):
+        run.stage(number)
+    return out / "last"
+
+
+def _check(recipe: Recipe, out: Path, resume: bool, devices: int) -> None:
+    for stage in recipe.stages:
+        if stage.images % devices:
+            raise InvalidInput(
+                f"stage {stage.name} has {stage.images} images a step, which {devices} devices cannot share evenly; "
+                f"set --devices to a divisor or --set stages.{stage.name}.images=N"
+            )
+        if stage.cached_scenes > recipe.data.scenes:
+            raise InvalidInput(f"stage {stage.name} caches {stage.cached_scenes} scenes of {recipe.data.scenes}")
+    network = networks.build(recipe.network, recipe.config, vocabulary_size=3)
+    for stage in recipe.stages:
+        unknown = set(stage.groups) - set(network.parts())
+        if unknown or not hasattr(network, stage.objective):
+            what = f"no part {', '.join(unknown)}" if unknown else f"no objective {stage.objective}"
+            raise InvalidInput(f"stage {stage.name}: {recipe.network} has {what}; parts: {', '.join(network.parts())}")
+    saved = out / "recipe.yaml"
+    child = "LOCAL_RANK" in os.environ  # a process that the first one started
+    if resume:
+        if not saved.is_file():
+            raise InvalidInput(f"{out} holds no run to resume; leave --resume out to start one")
+        if Recipe.from_yaml(saved) != recipe:
+            raise InvalidInput(f"{saved} differs from this recipe; resume without --set, or start in another folder")
+    elif saved.exists() and not child:
+        raise InvalidInput(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
+    elif not child:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            saved.write_text(recipe.to_yaml())
+        except OSError as error:
+            raise UnwritableOutput(f"{out} cannot be written ({error.strerror}); choose another --out") from error
+
+
+class _Run:
+    def __init__(self, recipe: Recipe, out: Path, devices: int, accelerator: str):
+        self.recipe, self.out, self.devices, self.accelerator = recipe, out, devices, accelerator
+        self.preprocessing = Preprocessing(side=recipe.data.side)
+        self.scenes = self._scenes("train", recipe.data.scenes)
+        self.validation = self._scenes("val", recipe.data.validation_scenes)
+        self.vocabulary = Vocabulary.of(self.scenes.texts)
+        self.words = WordTable(self.scenes.texts, self.vocabulary)
+        self.network = networks.build(recipe.network, recipe.config, vocabulary_size=len(self.vocabulary))
+
+    def _scenes(self, split: str, count: int) -> StoredScenes:
+        data = self.recipe.data
+        scenes = DrawnScenes(split, count, tier=data.tier, side=data.side, seed=data.seed)
+        drawn = 0
+
+        def progress(more: int) -> None:
+            nonlocal drawn
+            drawn += more
+            print(f"\rdrawing scenes of split {split}: {drawn:,} of {count:,}", end="" if drawn < count else "\n", flush=True)
+
+        return stored_scenes(scenes, workers=os.cpu_count() or 1, progress=rank_zero_only(progress))
+
+    def stage(self, number: int) -> None:
+        """Trains one stage, or the rest of it; does nothing if it is finished."""
+        stage, state = self.recipe.stages[number], self.out / "state"
+        finished = state / stage.name
+        if finished.exists():
+            self.network.load_state_dict(load_file(finished))
+            rank_zero_info(f"stage {stage.name} is finished")
+            return
+        module = TrainingStage(self.network, stage)
+        unfinished = sorted(state.glob(f"{stage.name}-step=*.ckpt"), key=lambda path: int(path.stem.split("=")[1]))
+        trainer = lightning.Trainer(
+            default_root_dir=self.out,
+            accelerator=self.accelerator,
+            devices=self.devices,
+            strategy=DDPStrategy(broadcast_buffers=False) if self.devices > 1 else "auto",
+            precision={"32": "32-true", "bf16": "bf16-mixed"}[self.recipe.precision],  # type: ignore[arg-type]
+            max_steps=stage.steps,
+            max_epochs=-1,
+            check_val_every_n_epoch=None,
+            val_check_interval=min(stage.validate_every or stage.steps, stage.steps),
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            log_every_n_steps=20,
+            enable_model_summary=False,
+            logger=[CSVLogger(self.out / "logs", stage.name, ""), TensorBoardLogger(self.out / "logs", stage.name, "")],
+            callbacks=[
+                TQDMProgressBar(refresh_rate=20),
+                SaveCheckpoints(self),
+                ModelCheckpoint(
+                    state,
+                    stage.name + "-{step}",
+                    monitor="step",
+                    mode="max",
+                    save_top_k=2,
+                    every_n_train_steps=STATE_EVERY,
+                    enable_version_counter=False,
+                ),
+            ],
+        )
+        rank_zero_info(f"stage {stage.name}: {stage.steps:,} steps of {stage.images} images")
+        data = StageData(self, number)
+        trainer.fit(module, datamodule=data, ckpt_path=unfinished[-1] if unfinished else None, weights_only=False)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        if trainer.is_global_zero:
+            state.mkdir(exist_ok=True)
+            partial = finished.with_suffix(".partial")
+            save_file({name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}, partial)
+            os.replace(partial, finished)
+            for path in state.glob(f"{stage.name}-step=*.ckpt"):
+                path.unlink()
+        trainer.strategy.barrier()
+        self.network.load_state_dict(load_file(finished))  # every process has the first one's batch norm statistics
+
+    def checkpoint(self) -> Checkpoint:
+        """The weights as they are now, not calibrated yet."""
+        data = self.recipe.data
+        return Checkpoint(
+            name=self.recipe.network,
+            network=self.network,
+            tokenizer=self.vocabulary,
+            preprocessing=self.preprocessing,
+            calibration=Calibration(),
+            knows=KNOWS,
+            recipe=self.recipe.to_yaml(),
+            trained_on={
+                "dataset": "drawn_scenes",
+                "version": VERSION,
+                "tier": data.tier,
+                "scenes": len(self.scenes),
+                "expressions": len(self.scenes.texts),
+                "seed": data.seed,
+            },
+        )
+
+
+class StageData(lightning.LightningDataModule):
+    """The loaders of one stage; training goes on at the step where a resumed state stopped."""
+
+    def __init__(self, run: _Run, number: int):
+        super().__init__()
+        self.run, self.number, self.stage_settings = run, number, run.recipe.stages[number]
+        self.found: FoundScenes | None = None
+
+    def setup(self, stage: str) -> None:
+        """Runs the image side once over the scenes that the stage wants cached."""
+        if self.stage_settings.cached_scenes and self.found is None:
+            assert self.trainer is not None
+            self.found = find_once(self.run, self.stage_settings, self.trainer)
+
+    def train_dataloader(self) -> DataLoader:
+        """One batch a step."""
+        assert self.trainer is not None
+        run, stage = self.run, self.stage_settings
+        arguments = (run.scenes, run.words, run.preprocessing, stage, (run.recipe.seed, self.number))
+        place = {"rank": self.trainer.global_rank, "world": self.trainer.world_size}
+        if self.found is None:
+            batches = SceneBatches(*arguments, **place)
+        else:
+            batches = FoundBatches(self.found, *arguments, **place)
+        return DataLoader(batches, batch_size=None, sampler=Steps(self.trainer, stage.steps))
+
+    def val_dataloader(self) -> DataLoader | list:
+        """Validation scenes, each process its own share; nothing to ask in a stage without language."""
+        assert self.trainer is not None
+        if not self.stage_settings.expressions_per_image:
+            return []
+        batches = ValidationBatches(self.run)
+        mine = range(self.trainer.global_rank, len(batches), self.trainer.world_size)
+        return DataLoader(batches, batch_size=None, sampler=mine)  # type: ignore[arg-type]
+
+
+class Steps:
+    """The steps still to do, in order: a resumed run begins where its state was saved."""
+
+    def __init__(self, trainer: lightning.Trainer, steps: int):
+        self.trainer, self.steps = trainer, steps
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.trainer.global_step, self.steps))
+
+    def __len__(self) -> int:
+        return self.steps
+
+
+class ValidationBatches(torch.utils.data.Dataset):
+    """All expressions of the validation scenes, a few scenes a batch, nothing drawn at random."""
+
+    def __init__(self, run: _Run):
+        whole = Stage(
+            name="validation",
+            groups={},
+            steps=1,
+            images=VALIDATION_IMAGES,
+            expressions_per_image=10**6,
+            flip=0,
+        )
+        self.scenes = run.validation
+        words = WordTable(self.scenes.texts, run.vocabulary)
+        self.batches = SceneBatches(self.scenes, words, run.preprocessing, whole, (0, 0))
+
+    def __len__(self) -> int:
+        return -(-len(self.scenes) // VALIDATION_IMAGES)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.batches.whole(range(index * VALIDATION_IMAGES, min((index + 1) * VALIDATION_IMAGES, len(self.scenes))))
+
+
+class SaveCheckpoints(Callback):
+    """After each validation: RUN/last, and RUN/best if the oIoU is the best so far."""
+
+    def __init__(self, run: _Run):
+        self.run = run
+
+    def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Writes the checkpoints."""
+        score = trainer.callback_metrics.get("val/oIoU")
+        if score is None or not trainer.is_global_zero or trainer.sanity_checking:
+            return
+        checkpoint = self.run.checkpoint()
+        checkpoint.trained_on["validation"] = {
+            name: round(float(value), 5) for name, value in trainer.callback_metrics.items() if name.startswith("val/")
+        }
+        save_checkpoint(checkpoint, self.run.out / "last")
+        best = self.run.out / "best"
+        if float(score) > best_score(best):
+            save_checkpoint(checkpoint, best)
+        values = {name[4:]: f"{100 * float(v):.1f}" for name, v in trainer.callback_metrics.items() if name[:4] == "val/"}
+        print("\n" + " ".join(f"{name} {value}" for name, value in values.items()), flush=True)
+
+
+def best_score(folder: Path) -> float:
+    """Validation oIoU of a checkpoint of this run; -1 if there is none."""
+    import json
+
+    config = folder / "config.json"
+    if not config.is_file():
+        return -1.0
+    return float(json.loads(config.read_text())["trained_on"]["validation"]["val/oIoU"])
+
+
+@torch.no_grad()
+def find_once(run: _Run, stage: Stage, trainer: lightning.Trainer) -> FoundScenes:
+    """What the frozen image side says of the first scenes; each process looks at its share, all read the whole."""
+    folder = run.out / "state" / f"{stage.name}-found"
+    network: Any = run.network.eval()
+    world, rank = trainer.world_size, trainer.global_rank
+    count, slots = stage.cached_scenes, network.config.candidates
+    batches = SceneBatches(run.scenes, run.words, run.preprocessing, stage.replace(expressions_per_image=0), (0, 0))
+    first = network.encode_image(batches.whole(range(1)).image)
+    shapes: dict[str, tuple[Any, tuple[int, ...]]] = {
+        "found_tokens": (np.float16, (slots, first.tokens.shape[-1])),
+        "valid": (np.bool_, (slots,)),
+        "pairs": (np.float16, (slots, slots, first.pairs.shape[-1])),
+        "matched": (np.int8, (slots,)),
+    }
+    if trainer.is_global_zero:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, (dtype, shape) in shapes.items():
+            np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (count, *shape))
+    trainer.strategy.barrier()
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in shapes}
+    chunk = 64
+    with torch.autocast(trainer.strategy.root_device.type, torch.bfloat16, enabled=run.recipe.precision == "bf16"):
+        for start in range(rank * chunk, count, world * chunk):
+            batch = trainer.strategy.batch_to_device(batches.whole(range(start, min(start + chunk, count))))
+            found = network.encode_image(batch.image)
+            matched, q = network.match(found, batch.objects), found.valid.shape[1]
+            here = slice(start, start + len(batch.image))
+            arrays["found_tokens"][here, :q] = found.tokens.float().cpu().numpy()
+            arrays["valid"][here, :q] = found.valid.cpu().numpy()
+            arrays["pairs"][here, :q, :q] = found.pairs.float().cpu().numpy()
+            arrays["matched"][here, :q] = matched.cpu().numpy()
+            if trainer.is_global_zero:
+                print(f"\rfinding objects: {min(start + world * chunk, count):,} of {count:,} scenes", end="", flush=True)
+    if trainer.is_global_zero:
+        print()
+    trainer.strategy.barrier()
+    return FoundScenes(**{name: np.load(folder / f"{name}.npy") for name in shapes})

@@ -1,0 +1,31 @@
+"""What pydantic finds wrong, said in one line."""
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+
+def one_line(error: ValidationError) -> str:
+    """All errors of a config as "field: what is wrong", joined by semicolons.
+
+    >>> from refseg.config import Config
+    >>> class Oven(Config):
+    ...     degrees: int
+    >>> try:
+    ...     Oven(degrees="hot", door=1)
+    ... except ValidationError as error:
+    ...     print(one_line(error))
+    degrees: input should be a valid integer, unable to parse string as an integer (got 'hot'); door: unknown field
+    """
+    return "; ".join(map(_one, error.errors(include_url=False)))
+
+
+def _one(error: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "value"
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown field"
+    if error["type"] == "missing":
+        return f"{where}: is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    given = repr(error["input"])
+    given = given if len(given) <= 40 else given[:37] + "..."
+    return f"{where}: {message[:1].lower()}{message[1:]} (got {given})".replace("\n", " ")

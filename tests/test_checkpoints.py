@@ -1,0 +1,167 @@
+import json
+import shutil
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from refseg.calibration import Calibration
+from refseg.checkpoints import find, load_checkpoint, save_checkpoint
+from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
+from refseg.familiarity import Familiarity
+
+
+@pytest.fixture
+def folder(checkpoint_folder, tmp_path):
+    """A copy to break."""
+    return shutil.copytree(checkpoint_folder, tmp_path / "copy")
+
+
+def edit(folder, change):
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    change(config)
+    path.write_text(json.dumps(config))
+
+
+def test_what_is_saved_is_loaded(checkpoint_folder, tmp_path):
+    checkpoint = load_checkpoint(checkpoint_folder)
+    checkpoint.calibration = Calibration(temperature=2.0, exists_threshold=0.25, fitted_on="ten scenes")
+    checkpoint.familiarity = Familiarity(torch.randn(4), torch.randn(4, 4), threshold=3.5, fitted_on="ten scenes")
+    save_checkpoint(checkpoint, tmp_path / "again")
+    again = load_checkpoint(tmp_path / "again")
+    for name in ("name", "preprocessing", "calibration", "knows", "recipe", "card", "trained_on"):
+        assert getattr(again, name) == getattr(checkpoint, name)
+    assert again.tokenizer.words == checkpoint.tokenizer.words
+    assert again.familiarity is not None and again.familiarity.threshold == 3.5
+    torch.testing.assert_close(again.familiarity.precision, checkpoint.familiarity.precision)
+    torch.testing.assert_close(again.network.state_dict(), checkpoint.network.state_dict())
+
+
+def test_the_existence_threshold_reaches_the_network_as_a_logit(checkpoint_folder, tmp_path):
+    checkpoint = load_checkpoint(checkpoint_folder)
+    assert checkpoint.network.exists_threshold_logit == 0
+    checkpoint.calibration = Calibration(temperature=2.0, exists_threshold=0.25)
+    save_checkpoint(checkpoint, tmp_path / "again")
+    t = torch.tensor(load_checkpoint(tmp_path / "again").network.exists_threshold_logit)
+    torch.testing.assert_close((t / 2).sigmoid(), torch.tensor(0.25))
+
+
+def test_a_release_is_half_as_large_and_lacks_what_only_training_needs(checkpoint_folder, tmp_path):
+    checkpoint = load_checkpoint(checkpoint_folder)
+    save_checkpoint(checkpoint, tmp_path / "whole")
+    save_checkpoint(checkpoint, tmp_path / "half", half=True)
+    whole, half = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "half"))
+    assert set(whole) - set(half) == {name for name in whole if name.startswith(checkpoint.network.training_only)}
+    assert half["chooser.score.weight"].dtype == torch.float16
+    assert not load_checkpoint(tmp_path / "half").network.training
+
+
+def test_a_checkpoint_is_replaced_as_a_whole(checkpoint_folder, folder):
+    (folder / "left_over").touch()
+    save_checkpoint(load_checkpoint(checkpoint_folder), folder)
+    assert sorted(file.name for file in folder.iterdir()) == ["card.md", "config.json", "model.safetensors", "recipe.yaml"]
+    assert [path.name for path in folder.parent.iterdir()] == ["copy"]
+
+
+def test_a_folder_with_other_things_is_not_replaced(checkpoint_folder, tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UnwritableOutput, match="no checkpoint"):
+        save_checkpoint(load_checkpoint(checkpoint_folder), tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_a_place_that_cannot_be_written_is_told_in_one_line(checkpoint_folder, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UnwritableOutput, match="cannot be written"):
+        save_checkpoint(load_checkpoint(checkpoint_folder), tmp_path / "file" / "below")
+
+
+def remove_weights(folder):
+    (folder / "model.safetensors").unlink()
+
+
+def remove_config(folder):
+    (folder / "config.json").unlink()
+
+
+def cut_weights(folder):
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+
+
+def break_config(folder):
+    (folder / "config.json").write_text("{")
+
+
+def change_tensor(name, change):
+    def fault(folder):
+        tensors = load_file(folder / "model.safetensors")
+        change(tensors, name)
+        save_file(tensors, folder / "model.safetensors")
+
+    return fault
+
+
+def change_config(change):
+    return lambda folder: edit(folder, change)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "said"),
+    [
+        (remove_weights, MissingFile, "model.safetensors is missing"),
+        (remove_config, MissingFile, "config.json is missing"),
+        (cut_weights, InvalidInput, "damaged"),
+        (break_config, InvalidInput, "not valid JSON"),
+        (change_config(lambda c: c.update(format=7)), InvalidInput, "format 7"),
+        (change_config(lambda c: c.pop("format")), InvalidInput, "format None"),
+        (change_config(lambda c: c.update(colour="red")), InvalidInput, "colour: unknown field"),
+        (change_config(lambda c: c.pop("calibration")), InvalidInput, "calibration: is missing"),
+        (change_config(lambda c: c["network"].update(name="selektor")), InvalidInput, "unknown network 'selektor'"),
+        (change_config(lambda c: c["network"]["config"].update(width="wide")), InvalidInput, "width"),
+        (change_config(lambda c: c["network"]["config"].update(blocks=5)), InvalidInput, "lacks chooser.blocks.4"),
+        (change_config(lambda c: c["network"]["config"].update(blocks=3)), InvalidInput, "has unknown chooser.blocks.3"),
+        (change_config(lambda c: c["tokenizer"]["words"].append("dog")), InvalidInput, "other shapes of chooser.words"),
+        (change_tensor("finder.norm.bias", lambda t, n: t.pop(n)), InvalidInput, "lacks finder.norm.bias"),
+        (
+            change_config(lambda c: c.update(familiarity={"threshold": 1.0, "fitted_on": "x"})),
+            InvalidInput,
+            "lacks 'familiarity.mean'",
+        ),
+    ],
+)
+def test_a_broken_checkpoint_is_explained_in_one_line(folder, fault, error, said):
+    fault(folder)
+    with pytest.raises(error) as caught:
+        load_checkpoint(folder)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_unknown_weights_are_told_with_the_names_there_are(tmp_path):
+    for where in ("selektor", str(tmp_path / "none"), tmp_path / "none"):
+        with pytest.raises(MissingFile, match="bundled|one of"):
+            find(where)
+    (tmp_path / "model.pth").touch()
+    with pytest.raises(InvalidInput, match="is a file"):
+        find(tmp_path / "model.pth")
+
+
+def test_without_the_hub_the_answer_comes_at_once(monkeypatch):
+    import huggingface_hub
+
+    class Unplugged:
+        def head(self, *_, **__):
+            raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "get_session", Unplugged)
+    start = time.perf_counter()
+    with pytest.raises(MissingFile, match="cannot be reached"):
+        find("nobody/nothing-of-that-name")
+    assert time.perf_counter() - start < 3
+
+
+def test_an_unknown_device_is_told(checkpoint_folder):
+    with pytest.raises(InvalidInput, match="device 'toaster'"):
+        load_checkpoint(checkpoint_folder, device="toaster")

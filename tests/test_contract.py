@@ -1,0 +1,173 @@
+"""What every network of the table must do; a new network adds its tiny config here."""
+
+import dataclasses
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+
+from refseg.errors import InvalidInput
+from refseg.networks import NETWORKS, build
+from refseg.samples import Batch, Objects
+
+VOCABULARY_SIZE = 20
+TINY = {
+    "selector": {
+        "stages": (8, 8, 12, 16),
+        "coarse": 16,
+        "fine": 8,
+        "kernel": 4,
+        "candidates": 64,
+        "duplicate_distance": 14.0,
+        "attributes": (3, 2),
+        "width": 16,
+        "heads": 2,
+        "blocks": 2,
+        "pair_width": 8,
+        "pair_value": 4,
+        "max_words": 8,
+    },
+}
+
+
+def tiny(name):
+    """A small network away from its first weights, where some layers are silent and nothing is found."""
+    torch.manual_seed(0)
+    network = build(name, TINY[name], VOCABULARY_SIZE)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    if name == "selector":
+        torch.nn.init.zeros_(network.finder.centre.bias)
+    return network.eval()
+
+
+def asked(count=3, height=64, width=96, words=5):
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randn(count, 3, height, width, generator=generator)
+    tokens = torch.randint(2, VOCABULARY_SIZE, (count, words), generator=generator)
+    lengths = torch.randint(1, words + 1, (count, 1), generator=generator)
+    lengths[0] = words
+    word_mask = torch.arange(words) < lengths
+    return image, tokens * word_mask, word_mask
+
+
+def batch(images=2, per_image=3, objects=2):
+    """Discs on noise, with expressions that mean some of them."""
+    image, *_ = asked(images, 64, 64)
+    _, tokens, word_mask = asked(images * per_image)
+    generator = torch.Generator().manual_seed(2)
+    centres = torch.tensor([[18.0, 20.0], [44.0, 41.0]])[:objects].expand(images, -1, -1)
+    radii = torch.full((images, objects), 9.0)
+    rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    id_map = torch.zeros(images, 64, 64, dtype=torch.long)
+    for k in range(objects):
+        id_map[:, (columns - centres[0, k, 0]) ** 2 + (rows - centres[0, k, 1]) ** 2 < 81] = k + 1
+    attributes = torch.stack([torch.randint(c, (images, objects), generator=generator) for c in (3, 2)], dim=-1)
+    present = torch.ones(images, objects, dtype=torch.bool)
+    targets = torch.rand(images * per_image, objects, generator=generator) < 0.5
+    return Batch(
+        image=image,
+        tokens=tokens,
+        word_mask=word_mask,
+        image_of_expression=torch.arange(images).repeat_interleave(per_image),
+        targets=targets,
+        objects=Objects(id_map, centres, radii, attributes, present),
+    )
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+class TestAnswers:
+    @pytest.fixture(autouse=True)
+    def _without_gradients(self):
+        with torch.no_grad():
+            yield
+
+    def test_each_expression_gets_a_mask_at_the_size_of_the_image(self, name):
+        output = tiny(name)(*asked())
+        assert output.logits.shape == (3, 1, 64, 96)
+        assert output.logits.isfinite().all()
+
+    def test_padding_words_do_not_change_the_mask(self, name):
+        network, (image, tokens, word_mask) = tiny(name), asked()
+        longer = F.pad(tokens, (0, 3), value=7), F.pad(word_mask, (0, 3), value=False)
+        same(network(image, *longer).logits, network(image, tokens, word_mask).logits)
+
+    def test_a_batch_equals_its_members(self, name):
+        network, inputs = tiny(name), asked()
+        together = network(*inputs).logits
+        for i, alone in enumerate(together):
+            same(network(*(each[i : i + 1] for each in inputs)).logits[0], alone)
+
+    def test_many_expressions_on_an_image_equal_one_at_a_time(self, name):
+        network, (image, tokens, word_mask) = tiny(name), asked()
+        words = network.encode_words(tokens, word_mask)
+        output = network.fuse(network.encode_image(image[:1]), words, word_mask, torch.zeros(3, dtype=torch.long))
+        same(output.logits, network(image[:1].expand(3, -1, -1, -1), tokens, word_mask).logits)
+
+    def test_words_and_image_change_the_answer(self, name):
+        network, (image, tokens, word_mask) = tiny(name), asked()
+        logits = network(image, tokens, word_mask).logits
+        assert not torch.allclose(network(image, tokens.roll(1, 0), word_mask).logits, logits)
+        assert not torch.allclose(network(image.roll(1, 0), tokens, word_mask).logits, logits)
+
+    def test_saved_weights_give_the_same_answer(self, name, tmp_path):
+        network, inputs = tiny(name), asked()
+        save_file(network.state_dict(), tmp_path / "weights.safetensors")
+        other = build(name, network.config.model_dump(), VOCABULARY_SIZE)
+        other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+        torch.testing.assert_close(other.eval()(*inputs).logits, network(*inputs).logits, rtol=0, atol=0)
+
+    def test_autocast_gives_finite_logits(self, name):
+        with torch.autocast("cpu", torch.bfloat16):
+            assert tiny(name)(*asked()).logits.isfinite().all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+class TestTraining:
+    def test_every_parameter_gets_a_gradient(self, name):
+        network = tiny(name)
+        network.train().loss(batch())["loss"].backward()
+        silent = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+        assert silent == []
+
+    def test_every_parameter_belongs_to_one_part(self, name):
+        network = tiny(name)
+        parts = [p for part in network.parts().values() for p in part]
+        assert len(parts) == len({id(p) for p in parts}) == len(list(network.parameters()))
+
+    def test_autocast_gives_nearly_the_same_loss(self, name):
+        network, data = tiny(name), batch()
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = network.loss(data)["loss"]
+        rough.backward()
+        torch.testing.assert_close(rough, network.loss(data)["loss"], rtol=0.05, atol=0)
+
+    def test_images_without_objects_have_a_finite_loss(self, name):
+        network, data = tiny(name), batch()
+        nothing = dataclasses.replace(
+            data.objects, id_map=torch.zeros_like(data.objects.id_map), present=torch.zeros_like(data.objects.present)
+        )
+        no_slots = batch(objects=0)
+        for empty in (dataclasses.replace(data, objects=nothing, targets=torch.zeros_like(data.targets)), no_slots):
+            loss = network.loss(empty)["loss"]
+            loss.backward()
+            assert loss.isfinite()
+            assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
+
+    def test_frozen_batch_norms_keep_their_statistics(self, name):
+        network = tiny(name)
+        network.freeze_batch_norm()
+        before = {key: value.clone() for key, value in network.named_buffers()}
+        network.train().loss(batch())
+        assert all(torch.equal(before[key], value) for key, value in network.named_buffers())
+
+
+def test_an_unknown_network_is_refused_with_the_names_there_are():
+    with pytest.raises(InvalidInput, match="unknown network 'selektor'; choose one of: .*selector"):
+        build("selektor", {}, VOCABULARY_SIZE)
+
+
+def same(a, b):
+    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,178 @@
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import refseg
+from refseg.checkpoints import bundled_names, load_checkpoint
+from refseg.errors import InvalidInput
+from refseg.familiarity import Familiarity
+from refseg.segmenter import EXPRESSIONS_AT_ONCE, Segmenter
+
+
+@pytest.fixture(scope="module")
+def segmenter(checkpoint_folder) -> Segmenter:
+    return refseg.load(checkpoint_folder)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return 1.0 if not (a | b).any() else (a & b).sum() / (a | b).sum()
+
+
+def test_the_masks_are_those_of_the_true_referents(segmenter, golden):
+    answers = [result for i in range(8) for result in segmenter(golden.images[i], golden.of(i))]
+    assert np.mean([iou(result.mask, mask) for result, mask in zip(answers, golden.masks, strict=True)]) > 0.9
+    assert all(result.found == (result.mask & (result.probability > 0.5)).any() for result in answers)
+
+
+def test_instances_part_the_mask(segmenter, golden):
+    several = 0
+    for result in segmenter.ask(golden.images[0], golden.of(0)):
+        assert (sum((i.astype(int) for i in result.instances), np.zeros_like(result.mask, int)) == result.mask).all()
+        several += len(result.instances) > 1
+    assert several
+
+
+def test_a_batch_equals_its_members(segmenter, golden):
+    images = [golden.images[0], golden.images[1][:90], golden.images[2], golden.images[3][:90]]
+    expressions = [golden.of(0), golden.of(1)[:2], [], golden.of(3)]
+    together = segmenter.batch(images, expressions)
+    assert [len(results) for results in together] == [8, 2, 0, 8]
+    for image, some, results in zip(images, expressions, together, strict=True):
+        for text, alone, result in zip(some, segmenter(image, some), results, strict=True):
+            assert result.expression == text and result.mask.shape == image.shape[:2]
+            assert iou(result.mask, alone.mask) > 0.99
+            assert result.exists == pytest.approx(alone.exists, abs=1e-3)
+
+
+def test_an_image_is_encoded_once_and_memory_does_not_grow_with_expressions(segmenter, golden, monkeypatch):
+    encoded, chunks = [], []
+    encode, fuse = segmenter.network.encode_image, segmenter.network.fuse
+    monkeypatch.setattr(segmenter.network, "encode_image", lambda image: encoded.append(1) or encode(image))
+    monkeypatch.setattr(segmenter.network, "fuse", lambda f, w, m, i: chunks.append(len(i)) or fuse(f, w, m, i))
+    expressions = golden.of(0) * 10
+    results = segmenter(golden.images[0], expressions)
+    assert [result.expression for result in results] == expressions
+    assert len(encoded) == 1 and max(chunks) <= EXPRESSIONS_AT_ONCE
+
+
+def test_results_come_at_the_image_s_own_size(segmenter, golden):
+    enlarged = golden.images[0].repeat(3, axis=0).repeat(3, axis=1)
+    result = segmenter(enlarged, golden.expressions[0])
+    assert result.mask.shape == result.probability.shape == result.instance_map.shape == (384, 384)
+    assert iou(result.mask, golden.masks[0].repeat(3, axis=0).repeat(3, axis=1)) > 0.85
+
+
+def test_every_kind_of_image_gives_the_same(segmenter, golden, tmp_path):
+    array, expression = golden.images[0], golden.expressions[0]
+    Image.fromarray(array).save(tmp_path / "scene.png")
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG")
+    kinds = [
+        tmp_path / "scene.png",
+        str(tmp_path / "scene.png"),
+        buffer.getvalue(),
+        Image.fromarray(array),
+        torch.from_numpy(array).permute(2, 0, 1),
+        torch.from_numpy(array).permute(2, 0, 1) / 255,
+    ]
+    for kind in kinds:
+        np.testing.assert_array_equal(segmenter(kind, expression).mask, segmenter(array, expression).mask)
+
+
+def test_the_threshold_moves_between_an_answer_and_none_and_is_forgotten_afterwards(segmenter, golden):
+    image, expressions = golden.images[0], golden.of(0)
+    before = [result.found for result in segmenter(image, expressions)]
+    exists = np.array([result.exists for result in segmenter(image, expressions)])
+    strict = [result.found for result in segmenter(image, expressions, threshold=1 - 1e-7)]
+    assert sum(strict) <= sum(exists > 1 - 1e-7) < sum(before)
+    assert [result.found for result in segmenter(image, expressions)] == before
+
+
+def test_threads_with_different_thresholds_do_not_disturb_each_other(segmenter, golden):
+    image, expressions = golden.images[0], golden.of(0)
+    thresholds = [1e-6, 1 - 1e-7] * 6
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda t: [r.found for r in segmenter(image, expressions, t)], thresholds))
+    assert all(some == found[i % 2] for i, some in enumerate(found)) and found[0] != found[1]
+
+
+@pytest.mark.parametrize(
+    ("expressions", "threshold", "said"),
+    [
+        ("", None, "empty"),
+        (" ?! ", None, "empty"),
+        ("the " * 25 + "star", None, "26 words"),
+        (["the star", ""], None, "empty"),
+        (["the star", 3], None, "int is not an expression"),
+        ("the star", 0.0, "between 0 and 1"),
+        ("the star", 1.0, "between 0 and 1"),
+        ("the star", float("nan"), "between 0 and 1"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before_the_image_is_read(segmenter, expressions, threshold, said):
+    with pytest.raises(InvalidInput, match=said):
+        segmenter("missing.png", expressions, threshold)
+
+
+def test_a_string_in_the_place_of_a_list_is_noticed(segmenter, golden):
+    with pytest.raises(InvalidInput, match="give a list"):
+        segmenter.batch([golden.images[0]], ["the star"])
+    with pytest.raises(InvalidInput, match="one list an image"):
+        segmenter.batch([golden.images[0]], [])
+
+
+def test_no_expressions_give_no_results(segmenter, golden):
+    assert segmenter(golden.images[0], []) == []
+
+
+def test_unknown_words_are_named(segmenter, golden):
+    result = segmenter(golden.images[0], "the purple dog")
+    assert result.unknown_words == ("dog",) and "'dog'" in result.warnings[0]
+    assert segmenter(golden.images[0], "the purple star").warnings == ()
+
+
+def test_an_image_unlike_the_training_images_is_warned_of(checkpoint_folder, golden):
+    checkpoint = load_checkpoint(checkpoint_folder)
+    size = 2 * checkpoint.network.config.coarse
+    for threshold, warned in ((-1.0, True), (1e9, False)):
+        checkpoint.familiarity = Familiarity(torch.zeros(size), torch.eye(size), threshold, "")
+        result = Segmenter(checkpoint)(golden.images[0], "the star")
+        assert bool(result.warnings) == warned
+        if warned:
+            assert "drawn scenes only" in result.warnings[0] and "--weights" in result.warnings[0]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4000), (4000, 1), (17, 130), (999, 1001)])
+def test_images_of_any_size_and_shape_are_answered(segmenter, shape):
+    result = segmenter(np.full((*shape, 3), 127, np.uint8), "the star")
+    assert result.mask.shape == shape
+
+
+def test_the_representation_says_what_it_knows(segmenter):
+    assert "drawn scenes only" in repr(segmenter)
+
+
+needs_bundled = pytest.mark.skipif("selector" not in bundled_names(), reason="bundled weights are not trained yet")
+
+
+@needs_bundled
+def test_the_bundled_weights_find_what_the_scene_shows():
+    from refseg.datasets.drawn_scenes import DrawnScenes
+
+    segmenter, scores = refseg.load(), []
+    for scene in DrawnScenes("val", count=8):
+        answers = segmenter(scene.image, [expression.text for expression in scene.expressions])
+        scores += [iou(answer.mask, scene.mask(i)) for i, answer in enumerate(answers)]
+        assert not any(answer.warnings for answer in answers)
+    assert np.mean(scores) > 0.85
+
+
+@needs_bundled
+def test_the_bundled_weights_say_that_a_photograph_is_none_of_theirs():
+    rows, columns = np.mgrid[:240, :320]
+    photograph = np.stack([rows, columns * 0.7, 255 - rows], axis=-1).astype(np.uint8)  # a sky, at best
+    assert any("drawn scenes" in warning for warning in refseg.segment(photograph, "the star").warnings)
