@@ -5,7 +5,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := train,plot,dev
 READY := $(VENV)/.ready
-export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test lint format bench clean
 .DELETE_ON_ERROR:
@@ -13,6 +12,7 @@ export OMP_NUM_THREADS ?= 1
 demo: $(READY)
 	$(BIN)/refseg demo --out out/demo.png
 
+test: export OMP_NUM_THREADS = 1
 test: $(READY)
 	$(BIN)/python -m pytest --doctest-modules -n 2 src tests
 

@@ -3,9 +3,8 @@
 import argparse
 import time
 
-from timing import print_table
-
 from refseg.datasets.drawn_scenes import DrawnScenes
+from timing import print_table
 
 TIERS = ("easy", "base", "hard")
 

@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
-from timing import medians, print_table
 
 from refseg.datasets.drawn_scenes import DrawnScenes
+from timing import medians, print_table
 
 
 def main() -> None:

@@ -4,11 +4,11 @@ import argparse
 from functools import partial
 
 import torch
-from timing import medians, print_table
 
 from refseg.checkpoints import Checkpoint, load_checkpoint
 from refseg.datasets.drawn_scenes import DrawnScenes
 from refseg.evaluation.answers import answering
+from timing import medians, print_table
 
 MANY = 64
 
@@ -16,7 +16,7 @@ MANY = 64
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--weights", default="selector")
-    arguments.add_argument("--repeats", type=int, default=15)
+    arguments.add_argument("--repeats", type=int, default=7)
     given = arguments.parse_args()
     checkpoint = load_checkpoint(given.weights)
     scenes = DrawnScenes("test", count=4)

@@ -1,4 +1,4 @@
-"""Times of things that are to be compared: taken in turns in one run, so that a busy machine is busy for all of them."""
+"""Times of things that are to be compared: taken in turns, so that a busy machine is busy for all of them alike."""
 
 import statistics
 import time

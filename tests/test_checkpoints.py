@@ -61,7 +61,12 @@ def test_a_release_is_half_as_large_and_lacks_what_only_training_needs(checkpoin
 def test_a_checkpoint_is_replaced_as_a_whole(checkpoint_folder, folder):
     (folder / "left_over").touch()
     save_checkpoint(load_checkpoint(checkpoint_folder), folder)
-    assert sorted(file.name for file in folder.iterdir()) == ["card.md", "config.json", "model.safetensors", "recipe.yaml"]
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "card.md",
+        "config.json",
+        "model.safetensors",
+        "recipe.yaml",
+    ]
     assert [path.name for path in folder.parent.iterdir()] == ["copy"]
 
 
@@ -122,7 +127,11 @@ def change_config(change):
         (change_config(lambda c: c["network"].update(name="selektor")), InvalidInput, "unknown network 'selektor'"),
         (change_config(lambda c: c["network"]["config"].update(width="wide")), InvalidInput, "width"),
         (change_config(lambda c: c["network"]["config"].update(blocks=5)), InvalidInput, "lacks chooser.blocks.4"),
-        (change_config(lambda c: c["network"]["config"].update(blocks=3)), InvalidInput, "has unknown chooser.blocks.3"),
+        (
+            change_config(lambda c: c["network"]["config"].update(blocks=3)),
+            InvalidInput,
+            "has unknown chooser.blocks.3",
+        ),
         (change_config(lambda c: c["tokenizer"]["words"].append("dog")), InvalidInput, "other shapes of chooser.words"),
         (change_tensor("finder.norm.bias", lambda t, n: t.pop(n)), InvalidInput, "lacks finder.norm.bias"),
         (

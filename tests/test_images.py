@@ -34,7 +34,9 @@ def test_every_colour_mode_keeps_its_colour(mode):
     assert_all(read_image(red(mode)), RED, tolerance=3)
 
 
-@pytest.mark.parametrize(("mode", "kind"), [("RGB", "JPEG"), ("CMYK", "JPEG"), ("P", "GIF"), ("RGB", "BMP"), ("RGB", "WEBP")])
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("RGB", "JPEG"), ("CMYK", "JPEG"), ("P", "GIF"), ("RGB", "BMP"), ("RGB", "WEBP")]
+)
 def test_every_file_format_keeps_its_colour(mode, kind):
     assert_all(read_image(file_of(red(mode), kind)), RED, tolerance=4)
 

@@ -7,14 +7,13 @@ import os
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from refseg import __version__
 from refseg.commands import calibrate, data, demo, evaluate, segment, train
 from refseg.errors import RefsegError
 
-USAGE_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
+USAGE_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 1
 
 app = typer.Typer(
     help="Referring segmentation: an image and an expression in, the mask of what it refers to out.",
@@ -53,35 +52,34 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()
-    except click.ClickException as error:
-        code = _fail(error.format_message())
-    except RefsegError as error:
-        code = _fail(str(error))
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
         code = INTERRUPTED
     except BrokenPipeError:  # the reader, for example `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = PIPE_CLOSED
     except Exception as error:
-        message = _validation_message(error)
-        if message is None:
+        message = explanation(error)
+        if message is None:  # our mistake
             raise
-        code = _fail(message)
+        if message:
+            print("error:", " ".join(message.split()), file=sys.stderr)
+        code = USAGE_ERROR
     sys.exit(code)
 
 
-def _fail(message: str) -> int:
-    print("error:", " ".join(message.split()), file=sys.stderr)
-    return USAGE_ERROR
+def explanation(error: Exception) -> str | None:
+    """What the user got wrong, "" if that was said already, None if it is not the user's fault."""
+    if isinstance(error, RefsegError):
+        return str(error)
+    if hasattr(error, "format_message"):  # wrong usage; the class is click's, or that of a copy of click within typer
+        message: str = error.format_message().replace("Value error, ", "")
+        return message and f"{message} See refseg --help."  # empty where the help has been printed already
+    if "pydantic" in sys.modules:
+        from pydantic import ValidationError
 
+        from refseg.validation import one_line
 
-def _validation_message(error: Exception) -> str | None:
-    """What pydantic says, if this is from pydantic, which only some commands have imported."""
-    if "pydantic" not in sys.modules:
-        return None
-    from pydantic import ValidationError
-
-    from refseg.validation import one_line
-
-    return one_line(error) if isinstance(error, ValidationError) else None
+        if isinstance(error, ValidationError):
+            return one_line(error)
+    return None

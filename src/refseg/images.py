@@ -130,7 +130,7 @@ def _from_array(array: NDArray[Any], what: str) -> Rgb:
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4):
         raise InvalidInput(f"{what} has shape {array.shape}; an image is (H, W), (H, W, 3) or (H, W, 4)")
-    _check_size(*array.shape[:2], what)
+    _check_size(array.shape[0], array.shape[1], what)
     pixels = _eight_bits(array, what)
     if pixels.shape[-1] == 4:
         alpha = pixels[..., 3:].astype(np.uint16)

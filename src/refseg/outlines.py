@@ -9,7 +9,7 @@ Polygon = list[float]
 def polygons(mask: NDArray[np.bool_]) -> list[Polygon]:
     """The outlines [x, y, x, y, ...] of a mask (H, W), one polygon for each connected part; exact.
 
-    Corners lie on the corners of pixels: the pixel in row i and column j covers x from j to j + 1 and y from i to i + 1.
+    Corners lie on the corners of pixels: the pixel in row i and column j covers x from j to j + 1, y from i to i + 1.
     A hole is joined to the outline around it by a cut of no width, which is passed twice: with the usual even-odd
     filling (also that of COCO) the hole stays empty. Pixels that touch only at a corner belong to different parts.
 
@@ -51,14 +51,19 @@ def _walk(first: int, next_point: list[int], points: list[tuple[int, int]]) -> P
 class _Corners:
     """The corners of a mask's outlines, ordered by row, then column.
 
-    Along a row, outlines alternate between start and end of a horizontal edge, so that corners 2k and 2k + 1 are joined;
-    likewise along a column. Where two pixels touch at a corner only, there are two corners, one for each.
+    Along a row, outlines alternate between start and end of a horizontal edge, so that corners 2k and 2k + 1 are
+    joined; likewise along a column. Where two pixels touch at a corner only, there are two corners, one for each.
     """
 
     def __init__(self, mask: NDArray[np.bool_]):
         self.width = mask.shape[1]
         pixels = np.pad(mask, 1)
-        top_left, top_right, bottom_left, bottom_right = pixels[:-1, :-1], pixels[:-1, 1:], pixels[1:, :-1], pixels[1:, 1:]
+        top_left, top_right, bottom_left, bottom_right = (
+            pixels[:-1, :-1],
+            pixels[:-1, 1:],
+            pixels[1:, :-1],
+            pixels[1:, 1:],
+        )
         right = top_right != bottom_right  # an edge goes from this point to the right
         down = bottom_left != bottom_right
         left, up = top_left != bottom_left, top_left != top_right
@@ -67,7 +72,9 @@ class _Corners:
         twice = double[y, x]
         y, x = np.repeat(y, 1 + twice), np.repeat(x, 1 + twice)
         is_double = double[y, x]
-        second = np.zeros(len(x), dtype=bool)  # the second of the two corners at one point, that of the edge to the right
+        second = np.zeros(
+            len(x), dtype=bool
+        )  # the second of the two corners at one point, that of the edge to the right
         second[1:] = is_double[1:] & (x[1:] == x[:-1]) & (y[1:] == y[:-1])
         self.x, self.y = x, y
         self.to_right = np.where(is_double, second, right[y, x])

@@ -27,7 +27,7 @@ class Result:
         mask: (H, W) bool, True on what the expression refers to; empty when nothing matches.
         exists: probability that the expression refers to anything.
         logits: (h, w) mask logits at the network's resolution, without padding.
-        instance_map: (H, W) uint8, 0 outside of the mask, k on its k-th object; None where the network knows no objects.
+        instance_map: (H, W) uint8, 0 outside of the mask, k on its k-th object; None if the network knows no objects.
         warnings: one line each: why the answer may be worthless.
         unknown_words: words of the expression that the network has never seen.
     """
@@ -70,7 +70,7 @@ class Result:
 
     @property
     def instances(self) -> list[Mask]:
-        """(H, W) bool, one mask for each object; together they are the mask. Empty where the network knows no objects."""
+        """(H, W) bool, one mask for each object; together they are the mask. Empty if the network knows no objects."""
         if self.instance_map is None:
             return []
         return [self.instance_map == k for k in range(1, int(self.instance_map.max()) + 1)]
@@ -94,7 +94,9 @@ class Result:
         for k in range(1, int(regions.max()) + 1):
             region, colour = regions == k, np.array(COLOURS[(k - 1) % len(COLOURS)])
             inner = np.asarray(
-                Image.fromarray(np.pad(region, thickness).astype(np.uint8)).filter(ImageFilter.MinFilter(2 * thickness + 1))
+                Image.fromarray(np.pad(region, thickness).astype(np.uint8)).filter(
+                    ImageFilter.MinFilter(2 * thickness + 1)
+                )
             )[thickness:-thickness, thickness:-thickness].astype(bool)
             pixels[inner] = (pixels[inner] * 0.5 + colour * 0.5).astype(np.uint8)
             pixels[region & ~inner] = colour
@@ -139,4 +141,3 @@ def _rle(mask: Mask) -> dict[str, Any]:
 
     code = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": [int(size) for size in code["size"]], "counts": code["counts"].decode()}
-

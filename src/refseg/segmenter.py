@@ -92,9 +92,11 @@ class Segmenter:
     def batch(
         self, images: Sequence[Any], expressions: Sequence[Sequence[str]], threshold: float | None = None
     ) -> list[list[Result]]:
-        """Results for many images, `expressions[i]` about `images[i]`; images of the same shape are encoded together."""
+        """Results for many images, `expressions[i]` about `images[i]`; images of one shape are encoded together."""
         if len(images) != len(expressions):
-            raise InvalidInput(f"{len(images)} images and {len(expressions)} lists of expressions; give one list an image")
+            raise InvalidInput(
+                f"{len(images)} images and {len(expressions)} lists of expressions; give one list an image"
+            )
         for some in expressions:
             self._check(some, threshold)
         results: list[list[Result]] = [[] for _ in images]

@@ -39,7 +39,7 @@ def segment(
     ],
     weights: Annotated[str, typer.Option(help="A bundled name, a checkpoint folder, or a hub id.")] = "selector",
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("."),
-    format: Annotated[  # noqa: A002
+    format: Annotated[
         list[Format], typer.Option("--format", help="What to write for each expression; may be given several times.")
     ] = [Format.MASK, Format.OVERLAY],  # noqa: B006
     threshold: Annotated[

@@ -5,8 +5,10 @@
     RUN/state/NAME-step=N    everything that resuming inside a stage needs, written every few minutes
     RUN/state/NAME           weights at the end of a finished stage
     RUN/logs/NAME/           CSV and TensorBoard
+    RUN/weights/             at the end: the best checkpoint, calibrated, in half precision, with its card
 """
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +35,7 @@ from refseg.preprocessing import Preprocessing
 from refseg.recipe import Recipe, Stage
 from refseg.samples import Batch
 from refseg.training.batches import FoundBatches, FoundScenes, SceneBatches, WordTable
+from refseg.training.release import release
 from refseg.training.stage import TrainingStage
 
 STATE_EVERY = 250  # steps between states from which a stage can be resumed
@@ -60,7 +63,10 @@ def train(recipe: Recipe, out: Path, resume: bool, devices: int, accelerator: st
     run = _Run(recipe, out, devices, accelerator)
     for number in range(len(recipe.stages)):
         run.stage(number)
-    return out / "last"
+    if rank_zero_only.rank == 0:
+        rank_zero_info("calibrating on split val")
+        release(out, recipe)
+    return out / "weights"
 
 
 def _check(recipe: Recipe, out: Path, resume: bool, devices: int) -> None:
@@ -290,8 +296,6 @@ class SaveCheckpoints(Callback):
 
 def best_score(folder: Path) -> float:
     """Validation oIoU of a checkpoint of this run; -1 if there is none."""
-    import json
-
     config = folder / "config.json"
     if not config.is_file():
         return -1.0

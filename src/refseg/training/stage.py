@@ -60,7 +60,7 @@ class TrainingStage(lightning.LightningModule):
             plain, decaying = split_by_decay(self.network, self.parts[name])
             for parameters, decay in ((decaying, settings.weight_decay), (plain, 0.0)):
                 groups.append({"params": parameters, "lr": settings.lr, "weight_decay": decay})
-        optimiser = AdamW(groups, betas=BETAS)
+        optimiser = AdamW(groups, betas=BETAS, fused=True)
         schedule = LambdaLR(optimiser, lambda step: learning_rate(step / self.stage.steps, self.stage))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

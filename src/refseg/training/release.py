@@ -1,0 +1,72 @@
+"""From a finished run to weights that can be shipped: calibrated, in half precision, with a card."""
+
+from pathlib import Path
+
+from refseg.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from refseg.datasets.drawn_scenes import VERSION, DrawnScenes
+from refseg.evaluation.calibrate import calibrate, familiarity_report
+from refseg.evaluation.report import Report, evaluate, percent
+from refseg.protocols.standard import Standard
+from refseg.recipe import Recipe
+
+CARD = """# {name}
+
+{knows}. On another kind of image the answer carries a warning; it means nothing there.
+
+* **Network** Selector, {parameters:.2f} M parameters, float16. It finds objects first, without words, then chooses among
+  them; words can never change an object's mask. It is not open-vocabulary: {words} words, at most {max_words} in a row.
+* **Data** drawn scenes, generator version {version}, tier {tier}, seed {seed}: {scenes:,} scenes of split train,
+  {expressions:,} expressions.
+* **Supervision** more than a referring data set gives: id maps of all objects, true centres and radii, and the class of
+  every object's shape, colour, size and material (the benchmark's stand-in for detection pretraining).
+* **Trained with** `refseg train {recipe}`; `recipe.yaml` beside this file says everything.
+* **Calibrated** on {fitted_on}: temperature {temperature:.3f}, exists above {threshold:.3f}; no photograph was used.
+* **Called unfamiliar** {unfamiliar}.
+* **Licence** Apache-2.0, weights and data.
+
+Validation ({images:,} scenes, {count:,} expressions, protocol {protocol}, percent; these scenes chose the thresholds above,
+so for a figure to quote see the test split in the project's docs/results.md):
+
+{table}
+"""
+
+
+def release(run: Path, recipe: Recipe) -> Path:
+    """Calibrates the best weights of a run on split val and writes them, with a card, to RUN/weights."""
+    data = recipe.data
+    scenes = list(DrawnScenes("val", data.calibration_scenes, tier=data.tier, side=data.side, seed=data.seed))
+    fitted_on = f"drawn_scenes version {VERSION}, tier {data.tier}, split val, {len(scenes)} scenes"
+    checkpoint = calibrate(load_checkpoint(run / "best"), scenes, fitted_on)
+    report, _ = evaluate(checkpoint, scenes, Standard(), {"dataset": "drawn_scenes", "split": "val"})
+    checkpoint.card = card(checkpoint, recipe, report)
+    save_checkpoint(checkpoint, run / "weights", half=True)
+    return run / "weights"
+
+
+def card(checkpoint: Checkpoint, recipe: Recipe, report: Report) -> str:
+    """The card of these weights, Markdown."""
+    names = [name for name in ("oIoU", "mIoU", "Prec@0.5", "Prec@0.7", "Prec@0.9", "N-acc", "T-acc") if name in report.metrics]
+    table = [" | ".join(names), " | ".join("---:" for _ in names), " | ".join(percent(report.metrics[n]) for n in names)]
+    unfamiliar = familiarity_report(checkpoint) if checkpoint.familiarity else {}
+    trained_on, training_only = checkpoint.trained_on, tuple(getattr(checkpoint.network, "training_only", ()))
+    return CARD.format(
+        name=recipe.name,
+        knows=checkpoint.knows[:1].upper() + checkpoint.knows[1:],
+        parameters=sum(p.numel() for n, p in checkpoint.network.named_parameters() if not n.startswith(training_only)) / 1e6,
+        words=len(checkpoint.tokenizer.words),
+        max_words=checkpoint.tokenizer.max_words,
+        version=trained_on["version"],
+        tier=trained_on["tier"],
+        seed=trained_on["seed"],
+        scenes=trained_on["scenes"],
+        expressions=trained_on["expressions"],
+        recipe=recipe.name,
+        fitted_on=checkpoint.calibration.fitted_on,
+        temperature=checkpoint.calibration.temperature,
+        threshold=checkpoint.calibration.exists_threshold,
+        unfamiliar=", ".join(f"{name} {100 * share:.0f} %" for name, share in unfamiliar.items()) or "nothing",
+        images=report.about["images"],
+        count=report.about["expressions"],
+        protocol=report.about["protocol"],
+        table="\n".join(f"| {line} |" for line in table),
+    )

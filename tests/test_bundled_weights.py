@@ -1,0 +1,30 @@
+"""The weights that ship are those that docs/results.md speaks of: they answer fixed scenes as well as it says."""
+
+import pytest
+
+from refseg.checkpoints import BUNDLED, load_checkpoint
+from refseg.datasets.drawn_scenes import VERSION, DrawnScenes
+from refseg.evaluation.report import evaluate
+from refseg.protocols.standard import Standard
+
+
+@pytest.fixture(scope="module")
+def report():
+    scenes = list(DrawnScenes("test", 100))
+    return evaluate(load_checkpoint("selector"), scenes, Standard(), {"dataset": "drawn_scenes", "split": "test"})[0]
+
+
+def test_they_score_on_a_hundred_test_scenes_what_they_should(report):
+    assert report.metrics["oIoU"] > 0.90
+    assert report.metrics["N-acc"] > 0.96 and report.metrics["T-acc"] > 0.97
+
+
+def test_no_type_of_expression_is_left_behind(report):
+    assert all(scores["mIoU"] > 0.85 for scores in report.by["type"].values()), report.by["type"]
+
+
+def test_they_are_small_and_say_what_made_them():
+    assert (BUNDLED / "selector" / "model.safetensors").stat().st_size < 10e6
+    checkpoint = load_checkpoint("selector")
+    assert checkpoint.trained_on["version"] == VERSION
+    assert "drawn scenes only" in checkpoint.knows and "Supervision" in checkpoint.card

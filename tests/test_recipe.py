@@ -1,0 +1,70 @@
+import pytest
+import yaml
+
+from refseg.errors import InvalidInput, MissingFile
+from refseg.networks import build
+from refseg.recipe import Recipe
+from refseg.recipes import RECIPES, find_recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_builds_its_network_and_trains_parts_and_objectives_that_exist(name):
+    recipe = find_recipe(name)
+    network = build(recipe.network, recipe.config, vocabulary_size=10)
+    for stage in recipe.stages:
+        assert set(stage.groups) <= set(network.parts()) and hasattr(network, stage.objective)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_survives_its_own_yaml(name, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(find_recipe(name).to_yaml())
+    assert find_recipe(str(path)) == find_recipe(name)
+
+
+def test_settings_reach_stages_by_name_and_by_number():
+    recipe = find_recipe("selector").with_settings(
+        ["stages.find.steps=7", "stages.1.groups.chooser.lr=1e-2", "data.scenes=64", "config.blocks=2"]
+    )
+    assert recipe.stages[0].steps == 7 and recipe.stages[1].groups["chooser"].lr == 0.01
+    assert recipe.data.scenes == 64 and recipe.config == {"blocks": 2}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("stages.find.steps", "has no '='"),
+        ("stages.found.steps=3", "stages has no 'found'; it has: find, choose, together"),
+        ("data.scene=3", "data has no 'scene'; it has: dataset, scenes"),
+        ("stages.find.steps=0", "stages.0.steps"),
+        ("stages.find.steps=many", "stages.0.steps"),
+        ("precision=16", "precision"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_what_is_allowed(setting, message):
+    with pytest.raises(InvalidInput, match=message):
+        find_recipe("selector").with_settings([setting])
+
+
+def test_all_faults_of_a_recipe_are_named_at_once():
+    with pytest.raises(InvalidInput, match=r"(?=.*data\.side)(?=.*stages\.0\.steps)"):
+        find_recipe("selector").with_settings(["data.side=100", "stages.find.steps=-1"])
+
+
+def test_a_file_that_is_no_recipe_is_refused(tmp_path):
+    with pytest.raises(MissingFile, match="no recipe"):
+        find_recipe(str(tmp_path / "none.yaml"))
+    (tmp_path / "bad.yaml").write_text("a: [1")
+    with pytest.raises(InvalidInput, match="not YAML"):
+        find_recipe(str(tmp_path / "bad.yaml"))
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump({"name": "x", "colour": "red"}))
+    with pytest.raises(InvalidInput, match="colour"):
+        find_recipe(str(tmp_path / "other.yaml"))
+    with pytest.raises(InvalidInput, match="choose one of: selector"):
+        find_recipe("selectr")
+
+
+def test_two_stages_cannot_share_a_name():
+    recipe = find_recipe("selector")
+    with pytest.raises(ValueError, match="same name"):
+        Recipe.model_validate({**recipe.model_dump(), "stages": [recipe.stages[0].model_dump()] * 2})

@@ -1,0 +1,130 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from refseg.checkpoints import load_checkpoint
+from refseg.errors import InvalidInput
+from refseg.recipe import Recipe
+from refseg.recipes import find_recipe
+from refseg.training import run, stage
+from refseg.training.run import train
+from refseg.training.stage import learning_rate, split_by_decay
+
+TINY = [
+    "config={stages: [4, 8, 8, 8], coarse: 8, fine: 8, kernel: 4, width: 16, heads: 2, blocks: 1, word_layers: 1, "
+    "candidates: 8, pair_width: 4, pair_value: 4}",
+    "data.scenes=64",
+    "data.validation_scenes=16",
+    "data.calibration_scenes=64",
+    "stages.find.steps=6",
+    "stages.find.images=4",
+    "stages.choose.steps=6",
+    "stages.choose.images=4",
+    "stages.choose.cached_scenes=64",
+    "stages.choose.validate_every=6",
+    "stages.together.steps=6",
+    "stages.together.images=4",
+    "stages.together.expressions_per_image=4",
+    "stages.together.validate_every=3",
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REFSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(run, "STATE_EVERY", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Recipe:
+    return find_recipe("selector").with_settings(TINY)
+
+
+@pytest.fixture(scope="module")
+def finished(tiny, tmp_path_factory, cache) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    train(tiny, out, resume=False, devices=1, accelerator="cpu")
+    return out
+
+
+def test_a_run_leaves_its_recipe_logs_and_checkpoints_that_load(finished, tiny):
+    assert Recipe.from_yaml(finished / "recipe.yaml") == tiny
+    for name in ("last", "best"):
+        checkpoint = load_checkpoint(finished / name)
+        assert Recipe.from_yaml(finished / name / "recipe.yaml") == tiny
+        assert checkpoint.trained_on["scenes"] == 64
+    released = load_checkpoint(finished / "weights")
+    assert released.calibration.fitted_on and "64 scenes of split train" in released.card
+    log = (finished / "logs" / "together" / "metrics.csv").read_text().splitlines()[0]
+    assert {"val/oIoU", "val/mIoU", "val/N-acc", "val/T-acc", "val/relation/mIoU"} <= set(log.split(","))
+    assert "val/oIoU" in json.loads((finished / "last" / "config.json").read_text())["trained_on"]["validation"]
+
+
+@pytest.mark.parametrize(("stage_name", "step"), [("find_loss", 5), ("choose_loss", 3), ("loss", 4)])
+def test_a_run_stopped_anywhere_and_resumed_ends_with_the_same_weights(
+    finished, tiny, tmp_path, monkeypatch, stage_name, step
+):
+    plain_step = stage.TrainingStage.training_step
+
+    def stops(self, batch, number):
+        if self.stage.objective == stage_name and self.trainer.global_step == step:
+            raise RuntimeError("killed")
+        return plain_step(self, batch, number)
+
+    monkeypatch.setattr(stage.TrainingStage, "training_step", stops)
+    out = tmp_path / "run"
+    with pytest.raises(RuntimeError, match="killed"):
+        train(tiny, out, resume=False, devices=1, accelerator="cpu")
+    monkeypatch.setattr(stage.TrainingStage, "training_step", plain_step)
+    torch.manual_seed(1)  # whatever happened in between
+    train(tiny, out, resume=True, devices=1, accelerator="cpu")
+    weights, expected = (load_file(folder / "last" / "model.safetensors") for folder in (out, finished))
+    for name, value in expected.items():
+        assert torch.equal(weights[name], value), name
+
+
+def test_a_finished_run_can_be_resumed_and_changes_nothing(finished, tiny):
+    before = (finished / "weights" / "model.safetensors").read_bytes()
+    train(tiny, finished, resume=True, devices=1, accelerator="cpu")
+    assert (finished / "weights" / "model.safetensors").read_bytes() == before
+
+
+def test_bad_combinations_are_refused_before_anything_is_written(finished, tiny, tmp_path):
+    with pytest.raises(InvalidInput, match="holds a run already; add --resume"):
+        train(tiny, finished, resume=False, devices=1, accelerator="cpu")
+    with pytest.raises(InvalidInput, match="differs from this recipe"):
+        train(tiny.with_settings(["seed=1"]), finished, resume=True, devices=1, accelerator="cpu")
+    for recipe, devices, resume, message in (
+        (tiny, 1, True, "holds no run to resume"),
+        (tiny, 3, False, "3 devices cannot share evenly"),
+        (tiny.with_settings(["stages.choose.cached_scenes=65"]), 1, False, "caches 65 scenes of 64"),
+        (tiny.with_settings(["stages.find.objective=lose"]), 1, False, "no objective lose"),
+        (tiny.with_settings(["config={colour: 1}"]), 1, False, "colour"),
+    ):
+        with pytest.raises(InvalidInput, match=message):
+            train(recipe, tmp_path / "new", resume=resume, devices=devices, accelerator="cpu")
+        assert not (tmp_path / "new").exists()
+
+
+def test_the_learning_rate_rises_and_falls_to_its_share():
+    settings = find_recipe("selector").stages[0]
+    assert learning_rate(0, settings) == 0
+    assert learning_rate(settings.warm_up / 2, settings) == pytest.approx(0.5, rel=0.01)
+    assert learning_rate(1, settings) == pytest.approx(settings.final_lr)
+
+
+def test_norms_biases_and_embeddings_do_not_decay(tiny):
+    from refseg.networks import build
+
+    network = build("selector", tiny.config, vocabulary_size=10)
+    plain, decaying = split_by_decay(network, network.parameters())
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    still = {names[id(parameter)] for parameter in plain}
+    assert {"chooser.words.embedding.weight", "chooser.words.positions", "chooser.norm.weight"} <= still
+    assert all(names[id(p)].endswith("weight") and p.ndim > 1 for p in decaying)
+    assert len(plain) + len(decaying) == len(names)
