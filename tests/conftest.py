@@ -6,7 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
+
+settings.register_profile("refseg", deadline=None)  # the machine may be busy
+settings.load_profile("refseg")
 
 ASSETS = Path(__file__).parent / "assets" / "selector_first_version"
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
@@ -14,7 +14,6 @@ def filled(outlines: list[list[float]], shape: tuple[int, int]) -> np.ndarray:
     return coco.decode(coco.merge(coco.frPyObjects(outlines, *shape))).astype(bool)
 
 
-@settings(deadline=None)
 @given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))
 def test_filling_the_polygons_gives_the_mask_again(mask):
     np.testing.assert_array_equal(filled(polygons(mask), mask.shape), mask)

@@ -125,8 +125,8 @@ def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
     tokenizer = Vocabulary(config.tokenizer.words, config.tokenizer.max_words)
     try:
         network = networks.build(config.network.name, config.network.config, len(tokenizer))
-    except ValidationError as error:
-        raise InvalidInput(f"{folder / CONFIG}: network.config: {one_line(error)}") from error
+    except InvalidInput as error:
+        raise InvalidInput(f"{folder / CONFIG}: {error}") from error
     familiarity = None
     if config.familiarity is not None:
         familiarity = _familiarity(config.familiarity, tensors, folder)
@@ -225,13 +225,13 @@ def find(where: str | Path) -> Path:
 
 
 def _download(hub_id: str, choices: str) -> Path:
-    import huggingface_hub as hub
+    from huggingface_hub import constants, get_session, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-    online = not hub.constants.HF_HUB_OFFLINE and _reachable(hub.get_session(), hub.constants.ENDPOINT)
+    online = not constants.HF_HUB_OFFLINE and _reachable(get_session(), constants.ENDPOINT)
     try:
         return Path(
-            hub.snapshot_download(
+            snapshot_download(
                 hub_id,
                 allow_patterns=[WEIGHTS, CONFIG, RECIPE, CARD],
                 local_files_only=not online,

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from refseg.config import Config
 from refseg.errors import InvalidInput, MissingFile
+from refseg.validation import one_line
 
 
 class Group(Config):
@@ -124,8 +125,7 @@ def checked(plain: Any, source: str) -> Recipe:
     try:
         return Recipe.model_validate(plain)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc'])) or 'recipe'}: {fault['msg']}" for fault in error.errors()]
-        raise InvalidInput(f"{source}: {'; '.join(faults)}") from error
+        raise InvalidInput(f"{source}: {one_line(error)}") from error
 
 
 def _set(node: Any, path: list[str], value: Any, setting: str) -> None:

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,7 +62,7 @@ def test_a_run_leaves_its_recipe_logs_and_checkpoints_that_load(finished, tiny):
         assert checkpoint.trained_on["scenes"] == 64
     released = load_checkpoint(finished / "weights")
     assert released.calibration.fitted_on and "64 scenes of split train" in released.card
-    log = (finished / "logs" / "together" / "metrics.csv").read_text().splitlines()[0]
+    log = (finished / "logs" / "together" / "version_0" / "metrics.csv").read_text().splitlines()[0]
     assert {"val/oIoU", "val/mIoU", "val/N-acc", "val/T-acc", "val/relation/mIoU"} <= set(log.split(","))
     assert "val/oIoU" in json.loads((finished / "last" / "config.json").read_text())["trained_on"]["validation"]
 
@@ -109,6 +111,15 @@ def test_bad_combinations_are_refused_before_anything_is_written(finished, tiny,
         with pytest.raises(InvalidInput, match=message):
             train(recipe, tmp_path / "new", resume=resume, devices=devices, accelerator="cpu")
         assert not (tmp_path / "new").exists()
+
+
+def test_two_processes_train_from_the_command_line(tmp_path):
+    command = [sys.executable, "-m", "refseg", "train", "selector", "--devices", "2", "--accelerator", "cpu"]
+    settings = [f"--set={setting}" for setting in TINY]
+    done = subprocess.run([*command, *settings, "--out", str(tmp_path / "run")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert load_checkpoint(tmp_path / "run" / "weights").calibration.fitted_on
+    assert done.stdout.count("weights:") == 1
 
 
 def test_the_learning_rate_rises_and_falls_to_its_share():

@@ -23,7 +23,7 @@ def draw(
     seed: Annotated[int, typer.Option(help="Another seed, another benchmark.")] = 0,
 ) -> None:
     """Draw scenes with expressions: images, masks, and JSON in the format of gRefCOCO."""
-    from rich.progress import track
+    from rich.progress import Progress
 
     from refseg.datasets.drawn_scenes import DrawnScenes
     from refseg.datasets.drawn_scenes.export import export
@@ -33,8 +33,7 @@ def draw(
     scenes = DrawnScenes(split, count, tier=tier, side=side, seed=seed)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UnwritableOutput(f"{out} exists and is not an empty folder; choose another --out")
-    with all_or_nothing(out) as folder:
-        steps = iter(track(range(count), description="drawing"))
-        next(steps)
-        export(scenes, folder, progress=lambda: next(steps, None))
+    with all_or_nothing(out) as folder, Progress(transient=True) as progress:
+        task = progress.add_task("drawing", total=count)
+        export(scenes, folder, progress=lambda: progress.advance(task))
     print(f"{out}: {count} scenes, instances.json, grefs(drawn).json")

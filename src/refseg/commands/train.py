@@ -9,7 +9,9 @@ import typer
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe (see --list), or the path of a recipe.yaml.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/RECIPE")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Change one setting: a.b=value. May be repeated.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change one setting: a.b=value. May be repeated.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     devices: Annotated[int, typer.Option(min=1, help="Number of processes, each with its own device.")] = 1,
     accelerator: Annotated[str, typer.Option(help="cpu, gpu or auto.")] = "auto",
@@ -34,5 +36,4 @@ def train(
         from refseg.training.run import train as run
     except ModuleNotFoundError as error:
         raise InvalidInput(f"training needs {error.name}; install it with: pip install 'refseg[train]'") from error
-    weights = run(chosen, out or Path("runs") / chosen.name, resume, devices, accelerator)
-    print(f"weights: {weights}")
+    run(chosen, out or Path("runs") / chosen.name, resume, devices, accelerator)

@@ -44,7 +44,9 @@ class Vocabulary:
         """
         words = split_words(expression)
         if not words:
-            raise InvalidInput(f"the expression {expression!r} is empty; say what to segment, for example 'the red star'")
+            raise InvalidInput(
+                f"the expression {expression!r} is empty; say what to segment, for example 'the red star'"
+            )
         if len(words) > self.max_words:
             raise InvalidInput(
                 f"the expression has {len(words)} words, this network reads at most {self.max_words}; shorten it"

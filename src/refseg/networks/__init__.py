@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from pydantic import ValidationError
+
 from refseg.config import Config
 from refseg.errors import InvalidInput
+from refseg.validation import one_line
 
 if TYPE_CHECKING:
     from refseg.networks.contract import Network
@@ -35,7 +38,14 @@ def build(name: str, config: Config | Mapping[str, Any], vocabulary_size: int) -
         name: one of `NETWORKS`.
         config: its settings, as the config that its class annotates or as a mapping, which is checked.
         vocabulary_size: number of token ids, padding and unknown included.
+
+    Raises:
+        InvalidInput: if there is no such network, or it does not take this config.
     """
     found = network_class(name)
     settings: type[Config] = get_type_hints(found)["config"]
-    return found(settings.model_validate(config), vocabulary_size)
+    try:
+        checked = settings.model_validate(config)
+    except ValidationError as error:
+        raise InvalidInput(f"config of {name}: {one_line(error)}") from error
+    return found(checked, vocabulary_size)

@@ -22,6 +22,8 @@ def find_recipe(name: str) -> Recipe:
     if name.endswith((".yaml", ".yml")):
         return Recipe.from_yaml(Path(name))
     if name not in RECIPES:
-        raise InvalidInput(f"unknown recipe {name!r}; choose one of: {', '.join(RECIPES)}, or the path of a recipe.yaml")
+        raise InvalidInput(
+            f"unknown recipe {name!r}; choose one of: {', '.join(RECIPES)}, or the path of a recipe.yaml"
+        )
     module, _, attribute = RECIPES[name].partition(":")
     return getattr(import_module(module), attribute)()

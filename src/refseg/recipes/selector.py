@@ -33,7 +33,7 @@ TOGETHER = Stage(
         "finder": Group(lr=6e-4, weight_decay=0.05, clip=2),
         "chooser": Group(lr=1.2e-3, weight_decay=0.02, clip=1),
     },
-    steps=12000,
+    steps=9000,
     images=12,
     expressions_per_image=16,
     warm_up=0.04,

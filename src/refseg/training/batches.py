@@ -118,8 +118,8 @@ class SceneBatches(Dataset):
             present=torch.from_numpy(np.arange(most) < self.scenes.counts[chosen, None]),
         )
         image = self.preprocessing.normalise(torch.from_numpy(images))
-        *expressions, types = self._expressions(chosen, flip, dice, most)
-        return Batch(image, *expressions, objects, types)
+        tokens, word_mask, image_of_expression, targets, types = self._expressions(chosen, flip, dice, most)
+        return Batch(image, tokens, word_mask, image_of_expression, targets, objects, types)
 
     def _expressions(
         self, chosen: NDArray[np.int64], flip: NDArray[np.bool_], dice: list[np.random.Generator], most: int

@@ -13,8 +13,9 @@ CARD = """# {name}
 
 {knows}. On another kind of image the answer carries a warning; it means nothing there.
 
-* **Network** Selector, {parameters:.2f} M parameters, float16. It finds objects first, without words, then chooses among
-  them; words can never change an object's mask. It is not open-vocabulary: {words} words, at most {max_words} in a row.
+* **Network** Selector, {parameters:.2f} M parameters, float16. It finds objects first, without words, then chooses
+  among them; words can never change an object's mask. It is not open-vocabulary: {words} words, at most {max_words}
+  in a row.
 * **Data** drawn scenes, generator version {version}, tier {tier}, seed {seed}: {scenes:,} scenes of split train,
   {expressions:,} expressions.
 * **Supervision** more than a referring data set gives: id maps of all objects, true centres and radii, and the class of
@@ -24,8 +25,8 @@ CARD = """# {name}
 * **Called unfamiliar** {unfamiliar}.
 * **Licence** Apache-2.0, weights and data.
 
-Validation ({images:,} scenes, {count:,} expressions, protocol {protocol}, percent; these scenes chose the thresholds above,
-so for a figure to quote see the test split in the project's docs/results.md):
+Validation ({images:,} scenes, {count:,} expressions, protocol {protocol}, percent; these scenes chose the thresholds
+above, so for a figure to quote see the test split in the project's docs/results.md):
 
 {table}
 """
@@ -45,14 +46,23 @@ def release(run: Path, recipe: Recipe) -> Path:
 
 def card(checkpoint: Checkpoint, recipe: Recipe, report: Report) -> str:
     """The card of these weights, Markdown."""
-    names = [name for name in ("oIoU", "mIoU", "Prec@0.5", "Prec@0.7", "Prec@0.9", "N-acc", "T-acc") if name in report.metrics]
-    table = [" | ".join(names), " | ".join("---:" for _ in names), " | ".join(percent(report.metrics[n]) for n in names)]
+    names = [
+        name
+        for name in ("oIoU", "mIoU", "Prec@0.5", "Prec@0.7", "Prec@0.9", "N-acc", "T-acc")
+        if name in report.metrics
+    ]
+    table = [
+        " | ".join(names),
+        " | ".join("---:" for _ in names),
+        " | ".join(percent(report.metrics[n]) for n in names),
+    ]
     unfamiliar = familiarity_report(checkpoint) if checkpoint.familiarity else {}
     trained_on, training_only = checkpoint.trained_on, tuple(getattr(checkpoint.network, "training_only", ()))
     return CARD.format(
         name=recipe.name,
         knows=checkpoint.knows[:1].upper() + checkpoint.knows[1:],
-        parameters=sum(p.numel() for n, p in checkpoint.network.named_parameters() if not n.startswith(training_only)) / 1e6,
+        parameters=sum(p.numel() for n, p in checkpoint.network.named_parameters() if not n.startswith(training_only))
+        / 1e6,
         words=len(checkpoint.tokenizer.words),
         max_words=checkpoint.tokenizer.max_words,
         version=trained_on["version"],

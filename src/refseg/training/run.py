@@ -1,11 +1,11 @@
 """A run: the stages of a recipe one after another, in a folder from which it can be resumed at any moment.
 
-    RUN/recipe.yaml          what is trained
-    RUN/last/  RUN/best/     checkpoints: after the latest validation, and the one with the best oIoU
-    RUN/state/NAME-step=N    everything that resuming inside a stage needs, written every few minutes
-    RUN/state/NAME           weights at the end of a finished stage
-    RUN/logs/NAME/           CSV and TensorBoard
-    RUN/weights/             at the end: the best checkpoint, calibrated, in half precision, with its card
+RUN/recipe.yaml          what is trained
+RUN/last/  RUN/best/     checkpoints: after the latest validation, and the one with the best oIoU
+RUN/state/NAME-step=N    everything that resuming inside a stage needs, written every few minutes
+RUN/state/NAME           weights at the end of a finished stage
+RUN/logs/NAME/version_N  CSV and TensorBoard, another N each time the stage is resumed
+RUN/weights/             at the end: the best checkpoint, calibrated, in half precision, with its card
 """
 
 import json
@@ -17,10 +17,10 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
@@ -35,6 +35,7 @@ from refseg.preprocessing import Preprocessing
 from refseg.recipe import Recipe, Stage
 from refseg.samples import Batch
 from refseg.training.batches import FoundBatches, FoundScenes, SceneBatches, WordTable
+from refseg.training.progress import StageProgress, be_quiet, say
 from refseg.training.release import release
 from refseg.training.stage import TrainingStage
 
@@ -43,8 +44,8 @@ VALIDATION_IMAGES = 16  # scenes a batch
 KNOWS = "drawn scenes only: coloured, patterned shapes on a plain ground; no photographs"
 
 
-def train(recipe: Recipe, out: Path, resume: bool, devices: int, accelerator: str) -> Path:
-    """Runs the recipe in the folder `out`; returns the folder of the final weights.
+def train(recipe: Recipe, out: Path, resume: bool, devices: int, accelerator: str) -> None:
+    """Runs the recipe in the folder `out`, which the header of this file describes.
 
     Args:
         recipe: what to train.
@@ -59,14 +60,14 @@ def train(recipe: Recipe, out: Path, resume: bool, devices: int, accelerator: st
     _check(recipe, out, resume, devices)
     if accelerator != "gpu" and devices > 1:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // devices))
+    be_quiet()
     lightning.seed_everything(recipe.seed, workers=True, verbose=False)
     run = _Run(recipe, out, devices, accelerator)
     for number in range(len(recipe.stages)):
         run.stage(number)
     if rank_zero_only.rank == 0:
-        rank_zero_info("calibrating on split val")
-        release(out, recipe)
-    return out / "weights"
+        print("calibrating on split val")
+        print(f"weights: {release(out, recipe)}")
 
 
 def _check(recipe: Recipe, out: Path, resume: bool, devices: int) -> None:
@@ -119,7 +120,11 @@ class _Run:
         def progress(more: int) -> None:
             nonlocal drawn
             drawn += more
-            print(f"\rdrawing scenes of split {split}: {drawn:,} of {count:,}", end="" if drawn < count else "\n", flush=True)
+            print(
+                f"\rdrawing scenes of split {split}: {drawn:,} of {count:,}",
+                end="" if drawn < count else "\n",
+                flush=True,
+            )
 
         return stored_scenes(scenes, workers=os.cpu_count() or 1, progress=rank_zero_only(progress))
 
@@ -129,7 +134,7 @@ class _Run:
         finished = state / stage.name
         if finished.exists():
             self.network.load_state_dict(load_file(finished))
-            rank_zero_info(f"stage {stage.name} is finished")
+            say(f"stage {stage.name} is finished")
             return
         module = TrainingStage(self.network, stage)
         unfinished = sorted(state.glob(f"{stage.name}-step=*.ckpt"), key=lambda path: int(path.stem.split("=")[1]))
@@ -138,7 +143,7 @@ class _Run:
             accelerator=self.accelerator,
             devices=self.devices,
             strategy=DDPStrategy(broadcast_buffers=False) if self.devices > 1 else "auto",
-            precision={"32": "32-true", "bf16": "bf16-mixed"}[self.recipe.precision],  # type: ignore[arg-type]
+            precision={"32": "32-true", "bf16": "bf16-mixed"}[self.recipe.precision],
             max_steps=stage.steps,
             max_epochs=-1,
             check_val_every_n_epoch=None,
@@ -147,9 +152,9 @@ class _Run:
             use_distributed_sampler=False,
             log_every_n_steps=20,
             enable_model_summary=False,
-            logger=[CSVLogger(self.out / "logs", stage.name, ""), TensorBoardLogger(self.out / "logs", stage.name, "")],
+            logger=[CSVLogger(self.out / "logs", stage.name), TensorBoardLogger(self.out / "logs", stage.name)],
             callbacks=[
-                TQDMProgressBar(refresh_rate=20),
+                StageProgress(stage.name, stage.steps),
                 SaveCheckpoints(self),
                 ModelCheckpoint(
                     state,
@@ -162,11 +167,12 @@ class _Run:
                 ),
             ],
         )
-        rank_zero_info(f"stage {stage.name}: {stage.steps:,} steps of {stage.images} images")
-        data = StageData(self, number)
-        trainer.fit(module, datamodule=data, ckpt_path=unfinished[-1] if unfinished else None, weights_only=False)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+        say(f"stage {stage.name}: {stage.steps:,} steps of {stage.images} images")
+        resumed = unfinished[-1] if unfinished else None
+        try:
+            trainer.fit(module, datamodule=StageData(self, number), ckpt_path=resumed, weights_only=False)
+        except SystemExit as stop:  # how Lightning ends after Ctrl-C
+            raise KeyboardInterrupt from stop
         if trainer.is_global_zero:
             state.mkdir(exist_ok=True)
             partial = finished.with_suffix(".partial")
@@ -232,7 +238,7 @@ class StageData(lightning.LightningDataModule):
             return []
         batches = ValidationBatches(self.run)
         mine = range(self.trainer.global_rank, len(batches), self.trainer.world_size)
-        return DataLoader(batches, batch_size=None, sampler=mine)  # type: ignore[arg-type]
+        return DataLoader(batches, batch_size=None, sampler=mine)
 
 
 class Steps:
@@ -268,7 +274,9 @@ class ValidationBatches(torch.utils.data.Dataset):
         return -(-len(self.scenes) // VALIDATION_IMAGES)
 
     def __getitem__(self, index: int) -> Batch:
-        return self.batches.whole(range(index * VALIDATION_IMAGES, min((index + 1) * VALIDATION_IMAGES, len(self.scenes))))
+        return self.batches.whole(
+            range(index * VALIDATION_IMAGES, min((index + 1) * VALIDATION_IMAGES, len(self.scenes)))
+        )
 
 
 class SaveCheckpoints(Callback):
@@ -290,7 +298,9 @@ class SaveCheckpoints(Callback):
         best = self.run.out / "best"
         if float(score) > best_score(best):
             save_checkpoint(checkpoint, best)
-        values = {name[4:]: f"{100 * float(v):.1f}" for name, v in trainer.callback_metrics.items() if name[:4] == "val/"}
+        values = {
+            name[4:]: f"{100 * float(v):.1f}" for name, v in trainer.callback_metrics.items() if name[:4] == "val/"
+        }
         print("\n" + " ".join(f"{name} {value}" for name, value in values.items()), flush=True)
 
 
@@ -335,7 +345,9 @@ def find_once(run: _Run, stage: Stage, trainer: lightning.Trainer) -> FoundScene
             arrays["pairs"][here, :q, :q] = found.pairs.float().cpu().numpy()
             arrays["matched"][here, :q] = matched.cpu().numpy()
             if trainer.is_global_zero:
-                print(f"\rfinding objects: {min(start + world * chunk, count):,} of {count:,} scenes", end="", flush=True)
+                print(
+                    f"\rfinding objects: {min(start + world * chunk, count):,} of {count:,} scenes", end="", flush=True
+                )
     if trainer.is_global_zero:
         print()
     trainer.strategy.barrier()

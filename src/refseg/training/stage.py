@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import lightning
-import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
@@ -18,6 +17,7 @@ from refseg.recipe import Stage
 from refseg.running_metrics import RunningMetrics
 from refseg.samples import Batch
 from refseg.training.batches import FoundBatch
+from refseg.training.progress import EVERY
 
 BETAS = (0.9, 0.98)
 
@@ -32,8 +32,9 @@ class TrainingStage(lightning.LightningModule):
         for name, parameters in self.parts.items():
             for parameter in parameters:
                 parameter.requires_grad_(name in stage.groups)
-        self.metrics = nn.ModuleDict({name: RunningMetrics() for name in ("all", *TYPE_SHARES)})
-        self._since = time.perf_counter()
+        self.all_types = RunningMetrics()
+        self.by_type = nn.ModuleList([RunningMetrics() for _ in TYPE_SHARES])
+        self._amount, self._speed, self._since = 0, 0.0, time.perf_counter()
 
     def on_train_start(self) -> None:
         """Batch norms of frozen parts, or of all parts where the stage says so, keep their statistics."""
@@ -46,12 +47,18 @@ class TrainingStage(lightning.LightningModule):
         losses = getattr(self.network, self.stage.objective)(**arguments)
         for name, value in losses.items():
             self.log(f"train/{name}", value.detach(), prog_bar=name == "loss")
-        now = time.perf_counter()
-        amount = len(batch.tokens) or len(batch.image)  # type: ignore[union-attr]
-        unit = "expressions/s" if len(batch.tokens) else "images/s"
-        self.log(unit, amount * self.trainer.world_size / max(now - self._since, 1e-9), prog_bar=True)
-        self._since = now
+        self._log_speed(batch)
         return losses["loss"]
+
+    def _log_speed(self, batch: Batch | FoundBatch) -> None:
+        """Expressions (in a stage without language: images) a second, all processes together, since the last time."""
+        language = self.stage.expressions_per_image > 0
+        self._amount += len(batch.tokens) if language else len(batch.image)  # type: ignore[union-attr]
+        if self.global_step % EVERY == 0:
+            now = time.perf_counter()
+            self._speed = self._amount * self.trainer.world_size / (now - self._since)
+            self._amount, self._since = 0, now
+        self.log("expressions/s" if language else "images/s", self._speed, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW with a rate for each part; norms, biases and embeddings do not decay."""
@@ -78,21 +85,20 @@ class TrainingStage(lightning.LightningModule):
             batch.image_of_expression,
         )
         counts = count_pixels(output.logits[:, 0] > 0, batch.masks())
-        self.metrics["all"].update(*counts)
-        for number, name in enumerate(TYPE_SHARES):
-            chosen = batch.types == number
-            if chosen.any():
-                self.metrics[name].update(*counts.where(chosen))
+        self.all_types.update(*counts)
+        assert batch.types is not None
+        for number, metrics in enumerate(self.by_type):
+            metrics.update(*counts.where(batch.types == number))  # type: ignore[operator]
 
     def on_validation_epoch_end(self) -> None:
         """Logs every metric for all expressions, and the mean IoU of each type."""
-        for name, metric in self.metrics.items():
-            values = metric.compute()
-            if name == "all":
-                self.log_dict({f"val/{key}": value.float() for key, value in values.items()})
-            elif "mIoU" in values:
+        self.log_dict({f"val/{name}": value.float() for name, value in self.all_types.compute().items()})
+        self.all_types.reset()
+        for name, metrics in zip(TYPE_SHARES, self.by_type, strict=True):
+            values = metrics.compute()  # type: ignore[operator]
+            if "mIoU" in values:
                 self.log(f"val/{name}/mIoU", values["mIoU"].float())
-            metric.reset()
+            metrics.reset()  # type: ignore[operator]
 
 
 def learning_rate(progress: float, stage: Stage) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from refseg.datasets.drawn_scenes.grammar import KIND_SHARES, NEEDS_OVERLAP, TYPE_SHARES, Sentence, compose
 from refseg.datasets.drawn_scenes.layout import TIERS, Layout, Tier, draw_layout
-from refseg.datasets.drawn_scenes.objects import HELD_OUT_PAIRS, HELD_OUT_TRIPLES, SHAPE, Dice, COLOUR, MATERIAL
+from refseg.datasets.drawn_scenes.objects import COLOUR, HELD_OUT_PAIRS, HELD_OUT_TRIPLES, MATERIAL, SHAPE, Dice
 from refseg.datasets.drawn_scenes.programs import World, members
 
 BLOCK = 64

@@ -1,9 +1,9 @@
 """Drawn scenes as files in the field's own format, to look at and to use elsewhere.
 
-    images/ID.png               the scene
-    masks/ID_SENTENCE.png       black and white, what the expression refers to
-    instances.json              COCO: images, annotations (one an object, RLE masks), categories (the shapes)
-    grefs(drawn).json           RefCOCO's refs as gRefCOCO extends them: `ann_id` is a list, [-1] for no target
+images/ID.png               the scene
+masks/ID_SENTENCE.png       black and white, what the expression refers to
+instances.json              COCO: images, annotations (one an object, RLE masks), categories (the shapes)
+grefs(drawn).json           RefCOCO's refs as gRefCOCO extends them: `ann_id` is a list, [-1] for no target
 """
 
 import json

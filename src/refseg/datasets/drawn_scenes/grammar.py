@@ -1,7 +1,8 @@
 """From a scene to sentences: a type is drawn, a program is built for it and kept if the scene makes it certain."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import get_args
 
 from refseg.datasets.drawn_scenes.layout import Tier
 from refseg.datasets.drawn_scenes.objects import (
@@ -16,14 +17,15 @@ from refseg.datasets.drawn_scenes.objects import (
     Dice,
 )
 from refseg.datasets.drawn_scenes.programs import (
-    KINDS,
     SAME,
     All,
     Anchor,
     BySize,
+    Direction,
     Noun,
     Nth,
     Program,
+    Region,
     Related,
     The,
     World,
@@ -143,7 +145,11 @@ def compose(world: World, tier: Tier, dice: Dice, type_: str, kind: str, held_ou
         return None
     if tier.second_qualifier and dice.chance(tier.second_qualifier):
         program = _qualify(program, world, dice)
-    if uses_held_out_role(program) != held_out_roles or not program.evaluate(world) or not _needed(program, world, dice):
+    if (
+        uses_held_out_role(program) != held_out_roles
+        or not program.evaluate(world)
+        or not _needed(program, world, dice)
+    ):
         return None
     return Sentence(say(program, dice), program, type_, kind)
 
@@ -176,7 +182,7 @@ def _needed(program: Program, world: World, dice: Dice) -> bool:
 
 
 def _noun(values: dict[int, int]) -> Noun:
-    return Noun(*(values.get(attribute) for attribute in range(len(ATTRIBUTES))))
+    return Noun(values.get(SHAPE), values.get(COLOUR), values.get(SIZE), values.get(MATERIAL))
 
 
 def _describe(world: World, dice: Dice, k: int, banned: int | None = None) -> dict[int, int]:
@@ -226,8 +232,8 @@ def _attribute(world: World, dice: Dice, kind: str) -> Program | None:
 def _location(world: World, dice: Dice, kind: str) -> Program | None:
     noun = _loosen(world, dice, _describe(world, dice, dice.below(world.count)), 2)
     if dice.chance(0.5):
-        return Nth(noun, dice.pick(tuple(SUPERLATIVES)))  # type: ignore[arg-type]
-    return The(replace(noun, region=dice.pick(tuple(REGIONS))))
+        return Nth(noun, dice.pick(get_args(Direction)))
+    return The(replace(noun, region=dice.pick(tuple(get_args(Region)))))
 
 
 def _ordinal(world: World, dice: Dice, kind: str) -> Program | None:
@@ -236,7 +242,7 @@ def _ordinal(world: World, dice: Dice, kind: str) -> Program | None:
         return BySize(noun, dice.chance(0.5))
     noun = _loosen(world, dice, _describe(world, dice, dice.below(world.count)), 2 + dice.below(2))
     candidates = (noun.evaluate(world) or 0).bit_count()
-    return Nth(noun, dice.pick(tuple(SUPERLATIVES)), 1 + dice.below(min(candidates, len(ORDINALS))), True)  # type: ignore[arg-type]
+    return Nth(noun, dice.pick(get_args(Direction)), 1 + dice.below(min(candidates, len(ORDINALS))), True)
 
 
 def _plural(world: World, dice: Dice, kind: str) -> Program | None:
@@ -289,12 +295,7 @@ def _pair(world: World, dice: Dice, kind: str) -> tuple[int, int] | None:
         ]
     elif kind in SAME:
         values = [thing.attributes[SAME[kind]] for thing in world.layout.objects]
-        pairs = [
-            (j, k)
-            for k in range(world.count)
-            for j in range(world.count)
-            if j != k and values[j] == values[k]
-        ]
+        pairs = [(j, k) for k in range(world.count) for j in range(world.count) if j != k and values[j] == values[k]]
     else:
         target = dice.below(world.count)
         anchor = dice.below(world.count - 1)
@@ -316,7 +317,7 @@ def _qualify(program: Program, world: World, dice: Dice) -> Program:
     """The same program with a second qualifier: a region or an exclusion on its noun, or a placed anchor."""
     if isinstance(program, Related) and program.kind != "between" and dice.chance(0.5):
         noun = _loosen(world, dice, _describe(world, dice, dice.below(world.count)), 2)
-        anchor: Anchor = Nth(noun, dice.pick(tuple(SUPERLATIVES)))  # type: ignore[arg-type]
+        anchor: Anchor = Nth(noun, dice.pick(get_args(Direction)))
         return replace(program, anchor=anchor)
     noun = program.noun
     if noun.region is None and dice.chance(0.5):
@@ -324,7 +325,10 @@ def _qualify(program: Program, world: World, dice: Dice) -> Program:
     free = [a for a, value in enumerate(noun.attributes) if value is None]
     if noun.without is None and free:
         attribute = dice.pick(free)
-        if not (isinstance(program, BySize) and attribute == SIZE) and SAME.get(getattr(program, "kind", "")) != attribute:
+        if (
+            not (isinstance(program, BySize) and attribute == SIZE)
+            and SAME.get(getattr(program, "kind", "")) != attribute
+        ):
             value = dice.pick(world.layout.objects).attributes[attribute]
             return replace(program, noun=replace(noun, without=(attribute, value)))
     return program
@@ -338,7 +342,7 @@ def plural(noun: str) -> str:
     return noun + ("es" if noun.endswith(("s", "x")) else "s")
 
 
-def _one(dice: Dice, words: dict[str, tuple[str, ...]], name: str) -> str:
+def _one(dice: Dice, words: Mapping[str, tuple[str, ...]], name: str) -> str:
     return dice.pick(words.get(name, (name,)))
 
 
@@ -422,5 +426,3 @@ def say(program: Program, dice: Dice) -> str:
     if carrier < 0.625:
         return phrase
     return f"{dice.pick(('find', 'segment', 'show me'))} the {phrase}"
-
-

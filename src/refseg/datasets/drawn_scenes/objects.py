@@ -110,7 +110,7 @@ _TRIANGLE, _PENTAGON = _polygon(3), _polygon(5)
 _FOLD_A, _FOLD_B = (0.809016994, -0.587785252), (-0.809016994, -0.587785252)
 _STAR_TIP, _STAR_NOTCH = 1.12, 0.5  # outer radius; inner radius as a share of it
 
-Plane = NDArray[np.float32]
+Plane = NDArray[np.floating]  # float32 throughout
 
 
 def _convex(normals: list[tuple[float, float]], apothem: float) -> Callable[[Plane, Plane], Plane]:

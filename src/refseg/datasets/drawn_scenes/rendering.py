@@ -87,6 +87,3 @@ def _background(side: int, dice: Dice, noise: np.random.Generator) -> Plane:
             cells = cells + np.floor((y * cos(turn) - x * sin(turn)) * side / 2 / period)
         canvas += (depth * (np.mod(cells, 2) - 0.5))[..., None].astype(np.float32)
     return canvas
-
-
-

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from refseg.datasets.drawn_scenes import ATTRIBUTES, KIND_SHARES, TYPE_SHARES, V
 from refseg.datasets.drawn_scenes.blocks import BLOCK
 from refseg.datasets.drawn_scenes.layout import TIERS
 from refseg.errors import UnwritableOutput
+from refseg.samples import Expression
 
 SLOTS = max(tier.objects[1] for tier in TIERS.values())  # objects that a scene can have
 TYPES, KINDS = tuple(TYPE_SHARES), ("", *KIND_SHARES)
@@ -62,7 +63,9 @@ def cache_folder() -> Path:
     return Path(os.environ.get("REFSEG_CACHE", default))
 
 
-def stored_scenes(scenes: DrawnScenes, workers: int, progress: Callable[[int], None] = lambda drawn: None) -> StoredScenes:
+def stored_scenes(
+    scenes: DrawnScenes, workers: int, progress: Callable[[int], None] = lambda drawn: None
+) -> StoredScenes:
     """The scenes from the store, drawn now with `workers` processes if they are not there yet.
 
     Args:
@@ -95,8 +98,8 @@ def _open(folder: Path) -> StoredScenes:
     def array(name: str) -> NDArray:
         return np.load(folder / f"{name}.npy", mmap_mode="r" if name in ("images", "id_maps") else None)
 
-    names = ("images", "id_maps", "centres", "radii", "attributes", "counts", "first", "referents", "types", "kinds")
-    return StoredScenes(*map(array, names), texts=(folder / "texts.txt").read_text().splitlines())
+    arrays = {field.name: array(field.name) for field in fields(StoredScenes) if field.name != "texts"}
+    return StoredScenes(**arrays, texts=(folder / "texts.txt").read_text().splitlines())
 
 
 def _draw(scenes: DrawnScenes, folder: Path, workers: int, progress: Callable[[int], None]) -> None:
@@ -126,14 +129,14 @@ def _draw_one(folder: Path, settings: tuple[str, int, str, int, int], block: int
     id_maps = np.load(folder / "id_maps.npy", mmap_mode="r+")
     numbers = range(block * BLOCK, min((block + 1) * BLOCK, len(scenes)))
     count = len(numbers)
-    part = {
+    part: dict[str, NDArray] = {
         "centres": np.zeros((count, SLOTS, 2), np.float32),
         "radii": np.zeros((count, SLOTS), np.float32),
         "attributes": np.zeros((count, SLOTS, len(ATTRIBUTES)), np.int64),
         "counts": np.zeros(count, np.int64),
         "sentences": np.zeros(count, np.int64),
     }
-    expressions = []
+    expressions: list[Expression] = []
     for row, number in enumerate(numbers):
         scene = scenes[number]
         images[number], id_maps[number] = scene.image, scene.id_map
