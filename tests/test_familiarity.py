@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from refseg.errors import InvalidInput
-from refseg.familiarity import FALSE_ALARMS, describe, fit_familiarity, without_padding
+from refseg.familiarity import FALSE_ALARMS, describe, fit_familiarity, unpadded
 from refseg.preprocessing import Preprocessing
 
 
@@ -52,4 +52,4 @@ def test_a_handful_of_images_is_refused():
 
 def test_padding_is_cut_from_the_features():
     geometry = Preprocessing().geometry((480, 640))  # 111 x 148 pixels, padded to 112 x 160
-    assert without_padding(torch.ones(1, 6, 14, 20), geometry).shape == (1, 6, 14, 18)
+    assert unpadded(torch.ones(1, 6, 14, 20), geometry).shape == (1, 6, 14, 18)

@@ -173,6 +173,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path, half: bool = Fal
         (staging / RECIPE).write_text(checkpoint.recipe, encoding="utf-8")
         (staging / CARD).write_text(checkpoint.card, encoding="utf-8")
         staging.chmod(0o755)
+        (staging / WEIGHTS).chmod(0o644)  # safetensors keeps it from other users
         if folder.exists():
             replaced = staging.with_name(f"{staging.name}-replaced")
             os.replace(folder, replaced)

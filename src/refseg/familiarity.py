@@ -53,7 +53,7 @@ def describe(features: Tensor) -> Tensor:
     return torch.cat([pixels.mean(2), pixels.std(2, correction=0)], dim=1).add(_FLOOR).log()
 
 
-def without_padding(features: Tensor, geometry: Geometry) -> Tensor:
+def unpadded(features: Tensor, geometry: Geometry) -> Tensor:
     """The part of feature maps (B, C, h, w) that shows the image and not its padding."""
     height, width = (
         max(1, round(cells * size / padded))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from refseg.checkpoints import Checkpoint, load_checkpoint, use_threshold
 from refseg.errors import InvalidInput
+from refseg.familiarity import unpadded
 from refseg.images import Rgb, read_image
 from refseg.networks.contract import Output
 from refseg.preprocessing import Geometry, restore, without_padding
@@ -186,13 +187,8 @@ class Segmenter:
         familiarity = self.checkpoint.familiarity
         if familiarity is None or not hasattr(features, "coarse"):
             return None
-        coarse = features.coarse[k : k + 1]
-        height, width = (
-            max(1, round(size * cells / padded))
-            for size, cells, padded in zip(geometry.resized_hw, coarse.shape[-2:], geometry.padded_hw, strict=True)
-        )
         with torch.inference_mode():
-            if bool(familiarity.is_familiar(coarse[..., :height, :width])):
+            if bool(familiarity.is_familiar(unpadded(features.coarse[k : k + 1], geometry))):
                 return None
         return (
             f"the image is unlike what these weights know ({self.checkpoint.knows or 'see their card'}), so the answer "

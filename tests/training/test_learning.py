@@ -35,14 +35,6 @@ def fit(network, loss, steps: int, lr: float = 2e-3) -> list[float]:
     return values
 
 
-def test_the_finder_fits_one_batch(batch):
-    torch.manual_seed(0)
-    batch, vocabulary_size = batch
-    network = build("selector", {"width": 64}, vocabulary_size)
-    values = fit(network, lambda: network.find_loss(batch), 40)
-    assert values[-1] < 0.4 * values[0]
-
-
 def test_the_chooser_fits_a_cached_handful(batch):
     torch.manual_seed(0)
     batch, vocabulary_size = batch

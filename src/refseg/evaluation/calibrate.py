@@ -17,7 +17,7 @@ from refseg.calibration import fit_calibration
 from refseg.checkpoints import WEIGHTS, Checkpoint, to_device, use_threshold
 from refseg.errors import InvalidInput, MissingFile
 from refseg.evaluation.answers import answering, ask
-from refseg.familiarity import describe, fit_familiarity, without_padding
+from refseg.familiarity import describe, fit_familiarity, unpadded
 from refseg.images import read_image
 from refseg.samples import Sample
 
@@ -52,7 +52,7 @@ def calibrate(
             has_target += [bool(e.targets) for sample in asked.samples for e in sample.expressions]
             if hasattr(asked.features, "coarse"):
                 for k, geometry in enumerate(asked.geometries):
-                    described.append(describe(without_padding(asked.features.coarse[k : k + 1], geometry)).cpu())
+                    described.append(describe(unpadded(asked.features.coarse[k : k + 1], geometry)).cpu())
             on_images(len(asked.samples))
     calibrated = dataclasses.replace(
         checkpoint,
@@ -84,7 +84,7 @@ def unfamiliar_share(checkpoint: Checkpoint, images: Iterable[NDArray[np.uint8]]
         for image in images:
             pixels, geometry = checkpoint.preprocessing(image)
             features = network.encode_image(pixels[None].to(familiarity.mean.device))
-            alarms.append(not familiarity.is_familiar(without_padding(features.coarse, geometry)).item())
+            alarms.append(not familiarity.is_familiar(unpadded(features.coarse, geometry)).item())
     return float(np.mean(alarms))
 
 

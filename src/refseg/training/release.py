@@ -11,17 +11,18 @@ from refseg.recipe import Recipe
 
 CARD = """# {name}
 
-{knows}. On another kind of image the answer carries a warning; it means nothing there.
+{knows}. On another kind of image an answer means nothing, and carries a warning.
 
 * **Network** Selector, {parameters:.2f} M parameters, float16. It finds objects first, without words, then chooses
-  among them; words can never change an object's mask. It is not open-vocabulary: {words} words, at most {max_words}
-  in a row.
+  among them: words can never change a mask, and what is not found cannot be chosen. It knows {words} words, and reads
+  at most {max_words} in a row.
 * **Data** drawn scenes, generator version {version}, tier {tier}, seed {seed}: {scenes:,} scenes of split train,
   {expressions:,} expressions.
 * **Supervision** more than a referring data set gives: id maps of all objects, true centres and radii, and the class of
   every object's shape, colour, size and material (the benchmark's stand-in for detection pretraining).
 * **Trained with** `refseg train {recipe}`; `recipe.yaml` beside this file says everything.
-* **Calibrated** on {fitted_on}: temperature {temperature:.3f}, exists above {threshold:.3f}; no photograph was used.
+* **Calibrated** on {fitted_on}: temperature {temperature:.3f}, exists above
+  {threshold:.3f}; no photograph was used.
 * **Called unfamiliar** {unfamiliar}.
 * **Licence** Apache-2.0, weights and data.
 

@@ -1,0 +1,52 @@
+"""What the documents show is run."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from refseg.cli import app
+from refseg.datasets.drawn_scenes import DrawnScenes
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.fixture
+def folder_with_a_scene(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(DrawnScenes("test", 1)[0].image).save("scene.png")
+    return tmp_path
+
+
+def blocks(language: str) -> list[str]:
+    return [block for file in DOCUMENTS for block in re.findall(rf"```{language}\n(.*?)```", file.read_text(), re.S)]
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.split("\n")[0])
+def test_every_python_block_runs(block, folder_with_a_scene):
+    exec(compile(block, "document", "exec"), {})
+
+
+def commands() -> list[str]:
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("refseg ")]
+    inline = re.findall(r"`(refseg [^`]+)`", (ROOT / "README.md").read_text())
+    return sorted({line.split("#")[0].strip() for line in (*lines, *inline) if "COMMAND" not in line})
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_that_is_shown_is_one_that_exists_with_these_options(command):
+    words = shlex.split(command)[1:]
+    options = [word for word in words if word.startswith("--")]
+    name = words[:2] if words[0] == "data" else words[:1]
+    shown = CliRunner().invoke(app, [*name, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
+    assert shown.exit_code == 0, command
+    assert all(option in shown.output for option in options), command
+
+
+def test_the_first_screen_says_what_the_bundled_weights_know():
+    first_screen = (ROOT / "README.md").read_text()[:1200]
+    assert "drawn scenes only, not photographs" in first_screen
