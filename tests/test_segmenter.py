@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 import refseg
-from refseg.checkpoints import bundled_names, load_checkpoint
+from refseg.checkpoints import load_checkpoint
 from refseg.errors import InvalidInput
 from refseg.familiarity import Familiarity
 from refseg.segmenter import EXPRESSIONS_AT_ONCE, Segmenter
@@ -156,10 +156,6 @@ def test_the_representation_says_what_it_knows(segmenter):
     assert "drawn scenes only" in repr(segmenter)
 
 
-needs_bundled = pytest.mark.skipif("selector" not in bundled_names(), reason="bundled weights are not trained yet")
-
-
-@needs_bundled
 def test_the_bundled_weights_find_what_the_scene_shows():
     from refseg.datasets.drawn_scenes import DrawnScenes
 
@@ -171,7 +167,6 @@ def test_the_bundled_weights_find_what_the_scene_shows():
     assert np.mean(scores) > 0.85
 
 
-@needs_bundled
 def test_the_bundled_weights_say_that_a_photograph_is_none_of_theirs():
     rows, columns = np.mgrid[:240, :320]
     photograph = np.stack([rows, columns * 0.7, 255 - rows], axis=-1).astype(np.uint8)  # a sky, at best
