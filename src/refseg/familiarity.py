@@ -14,6 +14,7 @@ from refseg.errors import InvalidInput
 from refseg.preprocessing import Geometry
 
 FALSE_ALARMS = 0.005  # share of familiar images that may be called unfamiliar: fewer than this
+MARGIN = 1.2  # times the distance that leaves so few out: a few hundred images do not show the farthest
 _SHRINKAGE = 0.3  # of the covariance towards its diagonal
 _FLOOR = 1e-2  # added before the logarithm: a channel may be silent
 
@@ -83,4 +84,4 @@ def fit_familiarity(described: Tensor, fitted_on: str) -> Familiarity:
     away = unseen.float() - mean
     distances = (away @ precision * away).sum(1).clamp(min=0).sqrt().sort().values
     allowed = max(math.ceil(FALSE_ALARMS * len(distances)) - 1, 0)
-    return Familiarity(mean, precision, float(distances[-1 - allowed]), fitted_on)
+    return Familiarity(mean, precision, MARGIN * float(distances[-1 - allowed]), fitted_on)
