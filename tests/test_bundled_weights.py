@@ -4,8 +4,10 @@ import pytest
 
 from refseg.checkpoints import BUNDLED, load_checkpoint
 from refseg.datasets.drawn_scenes import VERSION, DrawnScenes
+from refseg.evaluation.calibrate import unfamiliar_share
 from refseg.evaluation.report import evaluate
 from refseg.protocols.standard import Standard
+from refseg.recipes import find_recipe
 
 
 @pytest.fixture(scope="module")
@@ -28,3 +30,12 @@ def test_they_are_small_and_say_what_made_them():
     checkpoint = load_checkpoint("selector")
     assert checkpoint.trained_on["version"] == VERSION
     assert "drawn scenes only" in checkpoint.knows and "Supervision" in checkpoint.card
+
+
+def test_the_recipe_beside_them_is_the_one_that_the_package_would_train():
+    assert find_recipe(str(BUNDLED / "selector" / "recipe.yaml")) == find_recipe("selector")
+
+
+def test_fewer_than_one_in_a_hundred_test_scenes_is_called_unfamiliar():
+    scenes = DrawnScenes("test", 300)
+    assert unfamiliar_share(load_checkpoint("selector"), (scene.image for scene in scenes)) < 0.01

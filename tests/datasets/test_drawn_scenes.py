@@ -291,9 +291,12 @@ def test_hard_scenes_have_up_to_twelve_objects_at_any_angle_and_second_qualifier
     counts = [len(scene.radii) for scene in scenes]
     assert min(counts) >= 5 and max(counts) > 8
     assert max(abs(thing.rotation_degrees) for scene in scenes for thing in scene.layout.objects) > 150
-    programs = [program for scene in scenes for program in scene.programs]
-    assert any(isinstance(program, Related) and isinstance(program.anchor, Nth) for program in programs)
-    assert sum(p.noun.without is not None or p.noun.region is not None for p in programs) > 0.3 * len(programs)
+    asked = [pair for scene in scenes for pair in zip(scene.expressions, scene.programs, strict=True)]
+    placed_anchors = [isinstance(p, Related) and isinstance(p.anchor, Nth) for _, p in asked]
+    exclusions = [p.noun.without is not None and e.type != "negation" for e, p in asked]
+    regions = [p.noun.region is not None and e.type not in ("location", "plural") for e, p in asked]
+    assert all(map(any, (placed_anchors, exclusions, regions)))
+    assert sum(map(any, zip(placed_anchors, exclusions, regions, strict=True))) > 0.1 * len(asked)
 
 
 def test_a_larger_canvas_scales_every_length():

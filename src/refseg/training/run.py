@@ -79,6 +79,8 @@ def _check(recipe: Recipe, out: Path, resume: bool, devices: int) -> None:
             )
         if stage.cached_scenes > recipe.data.scenes:
             raise InvalidInput(f"stage {stage.name} caches {stage.cached_scenes} scenes of {recipe.data.scenes}")
+    if recipe.data.validation_scenes < devices:
+        raise InvalidInput(f"{recipe.data.validation_scenes} validation scenes cannot be shared by {devices} devices")
     network = networks.build(recipe.network, recipe.config, vocabulary_size=3)
     for stage in recipe.stages:
         unknown = set(stage.groups) - set(network.parts())
@@ -236,7 +238,7 @@ class StageData(lightning.LightningDataModule):
         assert self.trainer is not None
         if not self.stage_settings.expressions_per_image:
             return []
-        batches = ValidationBatches(self.run)
+        batches = ValidationBatches(self.run, self.trainer.world_size)
         mine = range(self.trainer.global_rank, len(batches), self.trainer.world_size)
         return DataLoader(batches, batch_size=None, sampler=mine)
 
@@ -255,14 +257,15 @@ class Steps:
 
 
 class ValidationBatches(torch.utils.data.Dataset):
-    """All expressions of the validation scenes, a few scenes a batch, nothing drawn at random."""
+    """All expressions of the validation scenes, a few scenes a batch and at least one batch for every process."""
 
-    def __init__(self, run: _Run):
+    def __init__(self, run: _Run, world: int):
+        self.images = min(VALIDATION_IMAGES, len(run.validation) // world)
         whole = Stage(
             name="validation",
             groups={},
             steps=1,
-            images=VALIDATION_IMAGES,
+            images=self.images,
             expressions_per_image=10**6,
             flip=0,
         )
@@ -271,12 +274,10 @@ class ValidationBatches(torch.utils.data.Dataset):
         self.batches = SceneBatches(self.scenes, words, run.preprocessing, whole, (0, 0))
 
     def __len__(self) -> int:
-        return -(-len(self.scenes) // VALIDATION_IMAGES)
+        return -(-len(self.scenes) // self.images)
 
     def __getitem__(self, index: int) -> Batch:
-        return self.batches.whole(
-            range(index * VALIDATION_IMAGES, min((index + 1) * VALIDATION_IMAGES, len(self.scenes)))
-        )
+        return self.batches.whole(range(index * self.images, min((index + 1) * self.images, len(self.scenes))))
 
 
 class SaveCheckpoints(Callback):
