@@ -19,6 +19,7 @@ NO_TARGET = 0.176  # share of these that are shown a second time, where they ref
 CANDIDATE_SCENES = 6  # among so many of them the nearest miss is taken
 TRIED_SCENES = 12  # scenes in which a sentence is tried; if it is false in none, it is a truism
 TRUISMS = 0.1  # share of truisms ("the leftmost thing") that are kept: they can hardly be shown where they are false
+PATIENCE = 4  # times as many attempts at a second qualifier, which is seldom both certain and needed
 ATTEMPTS = 8  # at one type or kind before the next is tried
 PARTS = ("pairs", "triples", "roles")  # of split held_out, scene by scene in turn
 
@@ -101,8 +102,9 @@ def _true_sentences(
 def _attempts(world: World, tier: Tier, dice: Dice, shares: _Shares, held_out_roles: bool) -> Iterator[Sentence]:
     for type_ in shares.next_types():
         for kind in shares.next_kinds(type_):
-            for _ in range(ATTEMPTS):
-                sentence = compose(world, tier, dice, type_, kind, held_out_roles)
+            second = tier.second_qualifier > 0 and dice.chance(tier.second_qualifier)
+            for qualified in [True] * ATTEMPTS * PATIENCE * second + [False] * ATTEMPTS:
+                sentence = compose(world, dice, type_, kind, held_out_roles, qualified)
                 if sentence is not None:
                     yield sentence
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from refseg.datasets.drawn_scenes.layout import Tier
 from refseg.datasets.drawn_scenes.objects import (
     ATTRIBUTES,
     COLOUR,
@@ -129,22 +128,26 @@ class Sentence:
     kind: str = ""
 
 
-def compose(world: World, tier: Tier, dice: Dice, type_: str, kind: str, held_out_roles: bool) -> Sentence | None:
+def compose(
+    world: World, dice: Dice, type_: str, kind: str, held_out_roles: bool, qualified: bool = False
+) -> Sentence | None:
     """One attempt at a sentence of this type (and kind) about this scene; None if it is not certain and necessary.
 
     Args:
         world: the scene.
-        tier: says how often a second qualifier is tried.
         dice: where the choices come from.
         type_: of TYPE_SHARES.
         kind: of KIND_SHARES for relations, otherwise "".
         held_out_roles: True keeps only words in roles that training never shows, False only the others.
+        qualified: add a second qualifier.
     """
     program = _BUILDERS[type_](world, dice, kind)
     if program is None:
         return None
-    if tier.second_qualifier and dice.chance(tier.second_qualifier):
-        program = _qualify(program, world, dice)
+    if qualified:
+        plain, program = program, _qualify(program, world, dice)
+        if program == plain:
+            return None
     if (
         uses_held_out_role(program) != held_out_roles
         or not program.evaluate(world)

@@ -34,7 +34,7 @@ class Tier:
         rotation_degrees: largest rotation to either side.
         visible_share: least share of an object that is not hidden.
         overlap: whether objects may cover one another; without, relations of closeness and depth are not asked.
-        second_qualifier: share of attempts at a sentence that try a second qualifier; many of these are not certain.
+        second_qualifier: share of sentences for which a second qualifier is tried first.
     """
 
     objects: tuple[int, int] = (3, 8)
