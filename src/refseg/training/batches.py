@@ -74,7 +74,6 @@ class SceneBatches(Dataset):
         """`key` is the run's seed and the stage's number; stage.images must be a multiple of `world`."""
         self.scenes, self.words, self.preprocessing, self.stage = scenes, words, preprocessing, stage
         self.key, self.rank, self.images = key, rank, stage.images // world
-        self.world = world
         self._order: tuple[int, NDArray[np.int64]] = -1, np.empty(0, np.int64)
 
     def __len__(self) -> int:

@@ -88,15 +88,16 @@ def _check(recipe: Recipe, out: Path, resume: bool, devices: int) -> None:
             what = f"no part {', '.join(unknown)}" if unknown else f"no objective {stage.objective}"
             raise InvalidInput(f"stage {stage.name}: {recipe.network} has {what}; parts: {', '.join(network.parts())}")
     saved = out / "recipe.yaml"
-    child = "LOCAL_RANK" in os.environ  # a process that the first one started
     if resume:
         if not saved.is_file():
             raise InvalidInput(f"{out} holds no run to resume; leave --resume out to start one")
         if Recipe.from_yaml(saved) != recipe:
             raise InvalidInput(f"{saved} differs from this recipe; resume without --set, or start in another folder")
-    elif saved.exists() and not child:
+    elif rank_zero_only.rank != 0:
+        return  # the first process looks and writes
+    elif saved.exists():
         raise InvalidInput(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
-    elif not child:
+    else:
         try:
             out.mkdir(parents=True, exist_ok=True)
             saved.write_text(recipe.to_yaml())
@@ -289,7 +290,7 @@ class SaveCheckpoints(Callback):
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Writes the checkpoints."""
         score = trainer.callback_metrics.get("val/oIoU")
-        if score is None or not trainer.is_global_zero or trainer.sanity_checking:
+        if score is None or not trainer.is_global_zero:
             return
         checkpoint = self.run.checkpoint()
         checkpoint.trained_on["validation"] = {
@@ -317,11 +318,12 @@ def best_score(folder: Path) -> float:
 def find_once(run: _Run, stage: Stage, trainer: lightning.Trainer) -> FoundScenes:
     """What the frozen image side says of the first scenes; each process looks at its share, all read the whole."""
     folder = run.out / "state" / f"{stage.name}-found"
-    network: Any = run.network.eval()
+    strategy = trainer.strategy
+    network: Any = run.network.to(strategy.root_device).eval()  # Lightning moves it only later
     world, rank = trainer.world_size, trainer.global_rank
     count, slots = stage.cached_scenes, network.config.candidates
     batches = SceneBatches(run.scenes, run.words, run.preprocessing, stage.replace(expressions_per_image=0), (0, 0))
-    first = network.encode_image(batches.whole(range(1)).image)
+    first = network.encode_image(strategy.batch_to_device(batches.whole(range(1))).image)
     shapes: dict[str, tuple[Any, tuple[int, ...]]] = {
         "found_tokens": (np.float16, (slots, first.tokens.shape[-1])),
         "valid": (np.bool_, (slots,)),
@@ -332,12 +334,12 @@ def find_once(run: _Run, stage: Stage, trainer: lightning.Trainer) -> FoundScene
         folder.mkdir(parents=True, exist_ok=True)
         for name, (dtype, shape) in shapes.items():
             np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (count, *shape))
-    trainer.strategy.barrier()
+    strategy.barrier()
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in shapes}
     chunk = 64
-    with torch.autocast(trainer.strategy.root_device.type, torch.bfloat16, enabled=run.recipe.precision == "bf16"):
+    with torch.autocast(strategy.root_device.type, torch.bfloat16, enabled=run.recipe.precision == "bf16"):
         for start in range(rank * chunk, count, world * chunk):
-            batch = trainer.strategy.batch_to_device(batches.whole(range(start, min(start + chunk, count))))
+            batch = strategy.batch_to_device(batches.whole(range(start, min(start + chunk, count))))
             found = network.encode_image(batch.image)
             matched, q = network.match(found, batch.objects), found.valid.shape[1]
             here = slice(start, start + len(batch.image))
@@ -351,5 +353,5 @@ def find_once(run: _Run, stage: Stage, trainer: lightning.Trainer) -> FoundScene
                 )
     if trainer.is_global_zero:
         print()
-    trainer.strategy.barrier()
+    strategy.barrier()
     return FoundScenes(**{name: np.load(folder / f"{name}.npy") for name in shapes})

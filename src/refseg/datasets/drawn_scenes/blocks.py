@@ -60,16 +60,13 @@ class _Shares:
     """Keeps types and kinds at their shares: the one furthest behind comes first."""
 
     def __init__(self, tier: Tier):
-        kinds = {k: share for k, share in KIND_SHARES.items() if tier.overlap or k not in NEEDS_OVERLAP}
-        self.shares = {("relation", kind): share for kind, share in kinds.items()}
-        self.types = dict(TYPE_SHARES)
+        self.kinds = {k: share for k, share in KIND_SHARES.items() if tier.overlap or k not in NEEDS_OVERLAP}
         self.count: Counter[str] = Counter()
         self.kind_count: Counter[str] = Counter()
-        self.kinds = kinds
 
     def next_types(self) -> list[str]:
         total = self.count.total()
-        return sorted(self.types, key=lambda name: self.count[name] - self.types[name] * total)
+        return sorted(TYPE_SHARES, key=lambda name: self.count[name] - TYPE_SHARES[name] * total)
 
     def next_kinds(self, type_: str) -> list[str]:
         if type_ != "relation":
