@@ -1,12 +1,12 @@
-# make demo | test | lint | format | bench: needs Python 3.11 or newer and make, sets up .venv by itself.
+# make demo | test | parity | lint | format | bench: needs Python 3.11 or newer and make, sets up .venv by itself.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := train,plot,dev
+EXTRAS := train,plot,text,dev
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test parity lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -15,6 +15,11 @@ demo: $(READY)
 test: export OMP_NUM_THREADS = 1
 test: $(READY)
 	$(BIN)/python -m pytest --doctest-modules -n 2 src tests
+
+# What the authors' own code computes, from weights and inputs that are made from names.
+parity: export OMP_NUM_THREADS = 1
+parity: $(READY)
+	$(BIN)/python -m pytest -n 2 tests/parity
 
 lint: $(READY)
 	$(BIN)/ruff check src tests benchmarks

@@ -28,6 +28,21 @@ TINY = {
         "pair_value": 4,
         "max_words": 8,
     },
+    "dmmi": {
+        "image_encoder": {"kind": "small", "finder": (8, 8, 8, 12), "top": 16},
+        "word_encoder": {"kind": "bert", "width": 16, "layers": 1, "heads": 2, "feed_forward": 32, "positions": 16},
+        "max_words": 8,
+        "hidden": 16,
+        "heads": 2,
+        "feed_forward": 32,
+        "dropout": 0.0,
+    },
+    "cmirnet": {
+        "image_encoder": {"kind": "small", "finder": (8, 8, 8, 12), "top": 16},
+        "word_encoder": {"kind": "bert", "width": 16, "layers": 1, "heads": 2, "feed_forward": 32, "positions": 16},
+        "max_words": 8,
+        "width": 64,  # with 16 times fewer inside of CM-CA, none of which may be silent
+    },
 }
 
 
@@ -74,6 +89,7 @@ def batch(images=2, per_image=3, objects=2):
         image_of_expression=torch.arange(images).repeat_interleave(per_image),
         targets=targets,
         objects=Objects(id_map, centres, radii, attributes, present),
+        erased=tokens * (torch.arange(tokens.shape[1]) != 1),
     )
 
 
@@ -88,6 +104,26 @@ class TestAnswers:
         output = tiny(name)(*asked())
         assert output.logits.shape == (3, 1, 64, 96)
         assert output.logits.isfinite().all()
+
+    def test_what_it_attends_to_has_the_shape_that_its_kind_says(self, name):
+        network, (image, tokens, word_mask) = tiny(name), asked(1)
+        seen = {}
+        for view in network.views():
+            view.module.register_forward_hook(lambda m, _, out: seen.update({id(m): out}))
+        network(image, tokens, word_mask)
+        assert network.views()
+        for view in network.views():
+            values = view.read(seen[id(view.module)])
+            shapes = {"words": values.ndim == 2 and len(values) == 1, "map": values.ndim == 3 and len(values) == 1}
+            assert shapes.get(view.kind, values.shape == (len(view.labels),)), view.name
+
+    def test_below_the_threshold_of_existence_the_mask_is_empty(self, name):
+        network, inputs = tiny(name), asked()
+        exists = network(*inputs).exists
+        network.exists_threshold_logit = exists.median().item()
+        output = network(*inputs)
+        torch.testing.assert_close(output.exists, exists)
+        assert not (output.logits[exists <= exists.median()] > 0).any()
 
     def test_padding_words_do_not_change_the_mask(self, name):
         network, (image, tokens, word_mask) = tiny(name), asked()

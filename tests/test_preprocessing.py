@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from refseg.preprocessing import Preprocessing, restore
+from refseg.preprocessing import Preprocessing, photographs, restore
 
 preprocessing = Preprocessing()
 
@@ -63,3 +63,26 @@ def test_a_shape_comes_back_where_it_was(height, width, stride):
 def test_batches_are_normalised_whether_channels_come_first_or_last():
     images = torch.from_numpy(noise(8, 8))[None]
     torch.testing.assert_close(preprocessing.normalise(images), preprocessing.normalise(images.permute(0, 3, 1, 2)))
+
+
+def test_a_square_does_not_keep_the_shape_and_comes_back_to_it():
+    preprocessing = photographs(480)
+    image = noise(300, 500)
+    tensor, geometry = preprocessing(image)
+    assert tensor.shape == (3, 480, 480) and geometry.resized_hw == geometry.padded_hw == (480, 480)
+    assert restore(torch.zeros(1, 1, 480, 480), geometry).shape == (1, 300, 500)
+
+
+def test_photographs_are_normalised_channel_by_channel():
+    image = np.full((480, 480, 3), (124, 116, 104), np.uint8)
+    tensor, _ = photographs(480)(image)
+    expected = (torch.tensor([124, 116, 104]) / 255 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor(
+        [0.229, 0.224, 0.225]
+    )
+    torch.testing.assert_close(tensor[:, 0, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_one_mean_stands_for_the_three_channels():
+    assert Preprocessing(mean=118, std=60.0) == Preprocessing(mean=(118, 118, 118))
+    with pytest.raises(ValueError, match="must be above 0"):
+        Preprocessing(std=0)

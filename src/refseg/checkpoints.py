@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -23,6 +23,7 @@ from torch import Tensor
 from refseg import networks
 from refseg.calibration import Calibration
 from refseg.config import Config
+from refseg.encoders.tokenizer import Tokenizer
 from refseg.encoders.vocabulary import Vocabulary
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 from refseg.familiarity import Familiarity
@@ -52,7 +53,7 @@ class Checkpoint:
 
     name: str
     network: Network
-    tokenizer: Vocabulary
+    tokenizer: Tokenizer
     preprocessing: Preprocessing
     calibration: Calibration
     familiarity: Familiarity | None = None
@@ -69,11 +70,18 @@ class NetworkEntry(Config):
     config: dict[str, Any]
 
 
-class TokenizerEntry(Config):
-    """The vocabulary, in order of ids."""
+class VocabularyEntry(Config):
+    """A closed vocabulary, in order of ids."""
 
-    name: str = "vocabulary"
+    name: Literal["vocabulary"] = "vocabulary"
     words: tuple[str, ...]
+    max_words: int
+
+
+class WordPiecesEntry(Config):
+    """BERT's word pieces, which come with the package."""
+
+    name: Literal["bert_base_uncased"] = "bert_base_uncased"
     max_words: int
 
 
@@ -89,7 +97,7 @@ class CheckpointConfig(Config):
 
     format: int
     network: NetworkEntry
-    tokenizer: TokenizerEntry
+    tokenizer: VocabularyEntry | WordPiecesEntry = Field(discriminator="name")
     preprocessing: Preprocessing
     calibration: Calibration
     familiarity: FamiliarityEntry | None = None
@@ -122,7 +130,7 @@ def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
     except (SafetensorError, OSError) as error:
         raise InvalidInput(f"{folder / WEIGHTS} is damaged ({error}); copy or download it again") from error
 
-    tokenizer = Vocabulary(config.tokenizer.words, config.tokenizer.max_words)
+    tokenizer = _tokenizer(config.tokenizer)
     try:
         network = networks.build(config.network.name, config.network.config, len(tokenizer))
     except InvalidInput as error:
@@ -190,7 +198,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path, half: bool = Fal
 def use_threshold(checkpoint: Checkpoint, probability: float) -> None:
     """From now on the network takes an expression to refer to something above this probability of existence."""
     odds = torch.tensor(probability, dtype=torch.float64).logit().item()
-    checkpoint.network.exists_threshold_logit = checkpoint.calibration.temperature * odds  # type: ignore[assignment]
+    checkpoint.network.exists_threshold_logit = checkpoint.calibration.temperature * odds
 
 
 def to_device(checkpoint: Checkpoint, device: str) -> Checkpoint:
@@ -280,7 +288,7 @@ def _config(checkpoint: Checkpoint) -> CheckpointConfig:
     return CheckpointConfig(
         format=FORMAT,
         network=NetworkEntry(name=checkpoint.name, config=checkpoint.network.config.model_dump(mode="json")),
-        tokenizer=TokenizerEntry(words=checkpoint.tokenizer.words, max_words=checkpoint.tokenizer.max_words),
+        tokenizer=_tokenizer_entry(checkpoint.tokenizer),
         preprocessing=checkpoint.preprocessing,
         calibration=checkpoint.calibration,
         familiarity=familiarity
@@ -288,6 +296,20 @@ def _config(checkpoint: Checkpoint) -> CheckpointConfig:
         knows=checkpoint.knows,
         trained_on=checkpoint.trained_on,
     )
+
+
+def _tokenizer(entry: VocabularyEntry | WordPiecesEntry) -> Tokenizer:
+    if isinstance(entry, VocabularyEntry):
+        return Vocabulary(entry.words, entry.max_words)
+    from refseg.encoders.bert import WordPieces
+
+    return WordPieces(entry.max_words)
+
+
+def _tokenizer_entry(tokenizer: Tokenizer) -> VocabularyEntry | WordPiecesEntry:
+    if isinstance(tokenizer, Vocabulary):
+        return VocabularyEntry(words=tokenizer.words, max_words=tokenizer.max_words)
+    return WordPiecesEntry(max_words=tokenizer.max_words)
 
 
 def _tensors(checkpoint: Checkpoint, half: bool) -> dict[str, Tensor]:

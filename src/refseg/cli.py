@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from refseg import __version__
-from refseg.commands import calibrate, data, demo, evaluate, segment, train
+from refseg.commands import calibrate, convert, data, demo, evaluate, explain, networks, segment, train, weights
 from refseg.errors import RefsegError
 
 USAGE_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 1
@@ -23,9 +23,13 @@ app = typer.Typer(
 )
 app.command()(segment.segment)
 app.command()(evaluate.evaluate)
+app.command()(explain.explain)
 app.command()(calibrate.calibrate)
 app.command()(train.train)
 app.add_typer(data.app, name="data")
+app.command()(convert.convert)
+app.add_typer(weights.app, name="weights")
+app.command()(networks.networks)
 app.command()(demo.demo)
 
 

@@ -23,6 +23,14 @@ def versions() -> str:
     return f"refseg {__version__}, torch {version('torch')}, Python {platform.python_version()}"
 
 
+def cpu_has_bfloat16() -> bool:
+    """Has this processor instructions for bfloat16? Without them it is several times slower than float32."""
+    import torch
+
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # since torch 2.12
+    return not capabilities or any(has for name, has in capabilities.items() if name.endswith("bf16"))
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -77,6 +77,7 @@ class Batch:
         targets: (M, N) bool, which true objects of its image each expression means; a row of False = nothing.
         objects: the true objects.
         types: (M,) int64, the form of each expression, where validation reports by form.
+        erased: (M, L) int64, the tokens with one phrase erased, for networks that learn to recover it.
     """
 
     image: Tensor
@@ -86,6 +87,7 @@ class Batch:
     targets: Tensor
     objects: Objects
     types: Tensor | None = None
+    erased: Tensor | None = None
 
     def masks(self) -> Tensor:
         """The true masks (M, H, W) bool: visible pixels of all that each expression means."""

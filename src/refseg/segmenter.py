@@ -169,8 +169,7 @@ class Segmenter:
         instance_map = None
         if chosen is not None and output.masks is not None:
             instance_map = _instance_map(output.masks[k], chosen[m], geometry, mask)
-        exists = output.exists[m] if output.exists is not None else logits.amax()
-        unknown = tuple(self.checkpoint.tokenizer.unknown_words(expression))
+        exists = output.exists[m]
         return Result(
             expression=expression,
             image=image,
@@ -178,8 +177,8 @@ class Segmenter:
             exists=float((exists / self.checkpoint.calibration.temperature).sigmoid()),
             logits=without_padding(logits, geometry)[0, 0].float().cpu().clone(),
             instance_map=instance_map,
-            warnings=tuple(filter(None, (unfamiliar, _unknown_words_line(expression, unknown)))),
-            unknown_words=unknown,
+            warnings=(*filter(None, [unfamiliar]), *self.checkpoint.tokenizer.remarks(expression)),
+            unknown_words=tuple(self.checkpoint.tokenizer.unknown_words(expression)),
         )
 
     def _unfamiliar(self, features: Any, k: int, geometry: Geometry) -> str | None:
@@ -225,10 +224,3 @@ def _instance_map(masks: Tensor, chosen: Tensor, geometry: Geometry, mask: Tenso
         if new != old:
             instance_map[instance_map == old] = new
     return instance_map
-
-
-def _unknown_words_line(expression: str, unknown: Sequence[str]) -> str | None:
-    if not unknown:
-        return None
-    words = ", ".join(map(repr, unknown))
-    return f"{expression!r}: the weights have never seen {words}; say it in other words"

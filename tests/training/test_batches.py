@@ -8,7 +8,7 @@ from refseg.encoders.vocabulary import UNKNOWN, Vocabulary
 from refseg.preprocessing import Preprocessing
 from refseg.recipes import find_recipe
 from refseg.samples import Batch
-from refseg.training.batches import SceneBatches, WordTable
+from refseg.training.batches import SceneBatches, WordTable, phrase_numbers
 
 STAGE = find_recipe("selector").stages[-1].replace(steps=30, images=4, expressions_per_image=3)
 
@@ -95,3 +95,34 @@ def test_some_words_are_hidden_and_padding_never(stored, words):
     hidden = batches(stored, words, STAGE.replace(unknown_words=0.5))[0]
     assert 0.3 < (hidden.tokens[hidden.word_mask] == UNKNOWN).float().mean() < 0.7
     assert (hidden.tokens[~hidden.word_mask] == 0).all()
+
+
+def test_one_noun_phrase_of_each_expression_is_erased_and_the_mask_stays(stored):
+    words = WordTable(stored.texts, Vocabulary.of(stored.texts), with_phrases=True)
+    batch = batches(stored, words)[0]
+    assert batch.erased is not None
+    changed = batch.erased != batch.tokens
+    assert changed.any() and (batch.erased[changed] == 0).all() and batch.word_mask[changed].all()
+    for row in changed[changed.any(1)]:
+        places = row.nonzero()[:, 0]
+        assert (places.diff() == 1).all()  # the words of a phrase stand side by side
+
+
+def test_the_erased_phrase_is_drawn_anew_in_each_epoch(stored):
+    words = WordTable(stored.texts, Vocabulary.of(stored.texts), with_phrases=True)
+    stage = STAGE.replace(images=64, expressions_per_image=40, flip=0, unknown_words=0)
+    erased = [
+        {
+            (tuple(tokens), tuple(without))
+            for tokens, without in zip(batch.tokens.tolist(), batch.erased.tolist(), strict=True)
+        }
+        for batch in (batches(stored, words, stage=stage)[step] for step in range(2))
+    ]
+    assert {tokens for tokens, _ in erased[0]} == {tokens for tokens, _ in erased[1]}
+    assert erased[0] != erased[1]
+
+
+def test_the_phrases_of_a_sentence_are_numbered(stored):
+    pytest.importorskip("textblob")
+    (row,) = phrase_numbers(["the red star that is left of both circles"], 12)
+    assert row[2] == 1 and row[8] == 2 and row[9:].sum() == 0

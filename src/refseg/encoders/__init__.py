@@ -1,0 +1,113 @@
+"""Image and word encoders by name; an encoder is imported when it is built."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from refseg.config import Config
+
+if TYPE_CHECKING:
+    from refseg.encoders.bert import BertWords
+    from refseg.encoders.image_encoder import ImageEncoder
+
+
+class SwinConfig(Config):
+    """A Swin Transformer; the defaults are Swin-B with windows of 12."""
+
+    kind: Literal["swin"] = "swin"
+    width: int = 128  # channels of the first stage
+    depths: tuple[int, int, int, int] = (2, 2, 18, 2)
+    heads: tuple[int, int, int, int] = (4, 8, 16, 32)
+    window: int = Field(12, ge=2)
+    drop_path: float = Field(0.3, ge=0, lt=1)  # of the last block in training; rises linearly from 0
+
+
+class ResNetConfig(Config):
+    """A ResNet of bottlenecks; the defaults are ResNet-101."""
+
+    kind: Literal["resnet"] = "resnet"
+    depths: tuple[int, int, int, int] = (3, 4, 23, 3)
+
+
+class SmallConfig(Config):
+    """The small encoder for drawn scenes."""
+
+    kind: Literal["small"] = "small"
+    finder: tuple[int, int, int, int] = (32, 48, 96, 192)  # channels at 1/2 to 1/16, as in Selector's finder
+    top: int = 192  # channels at 1/32
+
+
+class BertConfig(Config):
+    """A BERT; the defaults are BERT-base."""
+
+    kind: Literal["bert"] = "bert"
+    width: int = 768
+    layers: int = 12
+    heads: int = 12
+    feed_forward: int = 3072
+    positions: int = 512
+
+
+IMAGE_ENCODERS: dict[str, Config] = {
+    "swin_tiny": SwinConfig(width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), window=7),
+    "swin_small": SwinConfig(width=96, heads=(3, 6, 12, 24), window=7),
+    "swin_base": SwinConfig(),
+    "swin_large": SwinConfig(width=192, heads=(6, 12, 24, 48)),
+    "resnet50": ResNetConfig(depths=(3, 4, 6, 3)),
+    "resnet101": ResNetConfig(),
+    "small": SmallConfig(),
+}
+WORD_ENCODERS: dict[str, Config] = {
+    "bert_base": BertConfig(),
+    "bert_small": BertConfig(width=128, layers=2, heads=4, feed_forward=256, positions=32),
+}
+
+
+def _named(table: dict[str, Config]) -> BeforeValidator:
+    def look_up(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in table:
+            raise ValueError(f"unknown encoder {value!r}; choose one of: {', '.join(table)}")
+        return table[value]
+
+    return BeforeValidator(look_up)
+
+
+ImageEncoderConfig = Annotated[
+    Annotated[SwinConfig | ResNetConfig | SmallConfig, Field(discriminator="kind")], _named(IMAGE_ENCODERS)
+]
+WordEncoderConfig = Annotated[BertConfig, _named(WORD_ENCODERS)]
+
+
+def build_image_encoder(config: SwinConfig | ResNetConfig | SmallConfig) -> "ImageEncoder":
+    """An image encoder with fresh weights."""
+    match config:
+        case SwinConfig():
+            from refseg.encoders.swin import Swin
+
+            return Swin(config)
+        case ResNetConfig():
+            from refseg.encoders.resnet import ResNet
+
+            return ResNet(config)
+        case SmallConfig():
+            from refseg.encoders.small import SmallImageEncoder
+
+            return SmallImageEncoder(config)
+
+
+def build_word_encoder(config: BertConfig, vocabulary_size: int) -> "BertWords":
+    """A word encoder with fresh weights, for tokens below `vocabulary_size`."""
+    from refseg.encoders.bert import BertWords
+
+    return BertWords(config, vocabulary_size)
+
+
+def encoder_name(config: Config) -> str:
+    """The name of an encoder in its table; of another one, what kind it is."""
+    for table in (IMAGE_ENCODERS, WORD_ENCODERS):
+        for name, known in table.items():
+            if known == config:
+                return name
+    return f"{getattr(config, 'kind', type(config).__name__)} (own settings)"

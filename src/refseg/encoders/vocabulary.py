@@ -42,20 +42,25 @@ class Vocabulary:
         Raises:
             InvalidInput: if the expression has no words, or more than `max_words`.
         """
-        words = split_words(expression)
-        if not words:
-            raise InvalidInput(
-                f"the expression {expression!r} is empty; say what to segment, for example 'the red star'"
-            )
+        words = require_words(expression)
         if len(words) > self.max_words:
             raise InvalidInput(
                 f"the expression has {len(words)} words, this network reads at most {self.max_words}; shorten it"
             )
         return [self._id.get(word, UNKNOWN) for word in words]
 
+    def pieces(self, expression: str) -> list[str]:
+        """The words of an expression."""
+        return split_words(expression)
+
     def unknown_words(self, expression: str) -> list[str]:
         """The words of an expression that the vocabulary does not know, in order."""
         return [word for word in split_words(expression) if word not in self._id]
+
+    def remarks(self, expression: str) -> list[str]:
+        """What the network does not understand of an expression, a line for people each."""
+        unknown = ", ".join(map(repr, self.unknown_words(expression)))
+        return [f"{expression!r}: the weights have never seen {unknown}; say it in other words"] if unknown else []
 
     def __call__(self, expressions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Tokens (M, L) int64 and word_mask (M, L) bool, L the longest of the expressions; errors as in `ids`."""
@@ -64,6 +69,18 @@ class Vocabulary:
         for row, ids in zip(tokens, rows, strict=True):
             row[: len(ids)] = torch.tensor(ids)
         return tokens, tokens != PADDING
+
+
+def require_words(expression: str) -> list[str]:
+    """The words of an expression.
+
+    Raises:
+        InvalidInput: if it has none.
+    """
+    words = split_words(expression)
+    if not words:
+        raise InvalidInput(f"the expression {expression!r} is empty; say what to segment, for example 'the red star'")
+    return words
 
 
 def split_words(expression: str) -> list[str]:

@@ -37,7 +37,7 @@ class Row:
         intersection, union: pixels of answer and truth.
         has_target: does it refer to anything.
         predicted_empty: was it answered by nothing.
-        exists: the calibrated probability that it refers to something; None from a network that does not say.
+        exists: the calibrated probability that it refers to something.
         seconds: its share of the time that its batch of images took.
         cause: what a wrong answer is due to: "missed" (an object that is meant was not found), "choice" (another set
             of objects), "mask" (the right set); "" for a network that knows no objects.
@@ -54,7 +54,7 @@ class Row:
     union: int
     has_target: bool
     predicted_empty: bool
-    exists: float | None
+    exists: float
     seconds: float
     cause: str = ""
     perfect: tuple[int, int] | None = None
@@ -232,10 +232,8 @@ def counts_of(rows: Sequence[Row]) -> Counts:
     )
 
 
-def probabilities(checkpoint: Checkpoint, output: Output) -> list[float | None]:
+def probabilities(checkpoint: Checkpoint, output: Output) -> list[float]:
     """The calibrated probability of existence of each expression."""
-    if output.exists is None:
-        return [None] * len(output.logits)
     return (output.exists.double() / checkpoint.calibration.temperature).sigmoid().tolist()
 
 
@@ -297,7 +295,7 @@ def _instance_ious(table: NDArray[np.int64], matched: NDArray[np.integer]) -> tu
 def _rows(
     sample: Sample,
     counts: Counts,
-    exists: list[float | None],
+    exists: list[float],
     seconds: float,
     causes: list[str] | None = None,
     perfect: list[tuple[int, int]] | None = None,

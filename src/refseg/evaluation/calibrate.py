@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from safetensors import safe_open
 
 from refseg.calibration import fit_calibration
 from refseg.checkpoints import WEIGHTS, Checkpoint, to_device, use_threshold
-from refseg.errors import InvalidInput, MissingFile
+from refseg.errors import MissingFile
 from refseg.evaluation.answers import answering, ask
 from refseg.familiarity import describe, fit_familiarity, unpadded
 from refseg.images import read_image
@@ -31,13 +30,13 @@ def calibrate(
     """The checkpoint with temperature, existence threshold and familiarity fitted; its network uses the threshold.
 
     Args:
-        checkpoint: what to calibrate. Its network must say how sure it is of existence.
+        checkpoint: what to calibrate.
         samples: a validation split; some expressions must refer to nothing.
         fitted_on: what the samples are, for the record.
         on_images: hears after each batch how many images it had.
 
     Raises:
-        InvalidInput: if the network has no existence head, or the samples do not allow a fit.
+        InvalidInput: if the samples do not allow a fit.
     """
     exists: list[float] = []
     could_answer: list[bool] = []
@@ -45,8 +44,6 @@ def calibrate(
     described = []
     with existence_ignored(checkpoint):
         for asked in ask(checkpoint, samples):
-            if asked.output.exists is None:
-                raise InvalidInput(f"{checkpoint.name} does not say whether an expression refers to anything")
             exists += asked.output.exists.tolist()
             could_answer += (asked.output.logits > 0).flatten(1).any(1).tolist()
             has_target += [bool(e.targets) for sample in asked.samples for e in sample.expressions]
@@ -66,7 +63,7 @@ def calibrate(
 @contextmanager
 def existence_ignored(checkpoint: Checkpoint) -> Iterator[None]:
     """Inside, the network answers as if every expression referred to something."""
-    network: Any = checkpoint.network
+    network = checkpoint.network
     before = network.exists_threshold_logit
     network.exists_threshold_logit = -math.inf
     try:

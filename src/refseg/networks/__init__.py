@@ -1,4 +1,4 @@
-"""The networks by name; a network is imported when it is built."""
+"""The networks and their presets by name; a network is imported when it is built."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -15,37 +15,64 @@ if TYPE_CHECKING:
 
 NETWORKS = {
     "selector": "refseg.networks.selector:Selector",
+    "dmmi": "refseg.networks.dmmi:DMMI",
+    "cmirnet": "refseg.networks.cmirnet:CMIRNet",
+}
+PRESETS = {  # a preset's settings stand in the PRESETS of its network's file
+    "dmmi_swin_base": "dmmi",
+    "dmmi_resnet101": "dmmi",
+    "dmmi_small": "dmmi",
+    "cmirnet_swin_base": "cmirnet",
+    "cmirnet_swin_large": "cmirnet",
+    "cmirnet_resnet50": "cmirnet",
+    "cmirnet_resnet101": "cmirnet",
+    "cmirnet_small": "cmirnet",
 }
 
 
 def network_class(name: str) -> "type[Network]":
-    """The class of a network.
+    """The class of a network or of a preset.
 
     Raises:
-        InvalidInput: if there is no network of this name.
+        InvalidInput: if there is nothing of this name.
     """
-    if name not in NETWORKS:
-        raise InvalidInput(f"unknown network {name!r}; choose one of: {', '.join(sorted(NETWORKS))}")
-    module, _, attribute = NETWORKS[name].partition(":")
+    family = PRESETS.get(name, name)
+    if family not in NETWORKS:
+        choices = ", ".join([*NETWORKS, *PRESETS])
+        raise InvalidInput(f"unknown network {name!r}; choose one of: {choices}")
+    module, _, attribute = NETWORKS[family].partition(":")
     found: type[Network] = getattr(import_module(module), attribute)
     return found
+
+
+def preset(name: str) -> Config:
+    """The settings of a preset; of a network, its defaults.
+
+    Raises:
+        InvalidInput: if there is nothing of this name.
+    """
+    found = network_class(name)
+    if name in PRESETS:
+        config: Config = import_module(found.__module__).PRESETS[name]
+        return config
+    settings: type[Config] = get_type_hints(found)["config"]
+    return settings()
 
 
 def build(name: str, config: Config | Mapping[str, Any], vocabulary_size: int) -> "Network":
     """A network with fresh weights.
 
     Args:
-        name: one of `NETWORKS`.
-        config: its settings, as the config that its class annotates or as a mapping, which is checked.
+        name: one of `NETWORKS` or `PRESETS`.
+        config: its settings, or a mapping of those that differ from the preset or the defaults; it is checked.
         vocabulary_size: number of token ids, padding and unknown included.
 
     Raises:
         InvalidInput: if there is no such network, or it does not take this config.
     """
-    found = network_class(name)
-    settings: type[Config] = get_type_hints(found)["config"]
+    base = preset(name)
     try:
-        checked = settings.model_validate(config)
+        checked = type(base).model_validate(config) if isinstance(config, Config) else base.replace(**config)
     except ValidationError as error:
         raise InvalidInput(f"config of {name}: {one_line(error)}") from error
-    return found(checked, vocabulary_size)
+    return network_class(name)(checked, vocabulary_size)

@@ -1,14 +1,17 @@
 """The contract that every network fulfils: what goes in, what comes out, under which names."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refseg.config import Config
+
+ABSENT = -20.0  # logit of what cannot be: the mask of a slot without object, any pixel where nothing is meant
 
 
 @dataclass
@@ -17,7 +20,7 @@ class Output:
 
     Attributes:
         logits: (M, 1, h, w) mask logits at the network's resolution; above 0 means "referent".
-        exists: (M,) logit that the expression refers to anything, from a network with such a head.
+        exists: (M,) logit that the expression refers to anything.
         scores: (M, Q) logit of each object being meant.
         masks: (B, Q, h', w') mask logits of the objects.
         valid: (B, Q) bool, False on padding.
@@ -25,20 +28,52 @@ class Output:
     """
 
     logits: Tensor
-    exists: Tensor | None = None
+    exists: Tensor
     scores: Tensor | None = None
     masks: Tensor | None = None
     valid: Tensor | None = None
     centres: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class View:
+    """Something that a network attends to and that `refseg explain` draws.
+
+    Attributes:
+        name: what it shows, for the figure.
+        module: what `read` is given comes out of it, in one `fuse`.
+        read: its output as weights of the word positions (M, L), as maps (M, h, w), or as numbers (K,).
+        kind: which of the three.
+        source: figure or equation of the paper.
+        labels: of the K numbers.
+    """
+
+    name: str
+    module: nn.Module
+    read: Callable[[Any], Tensor]
+    kind: Literal["words", "map", "weights"]
+    source: str
+    labels: Sequence[str] = ()
+
+
 class Network(nn.Module, ABC):
     """A network for referring segmentation: `forward` is inference, `loss` is what only training needs.
 
     `encode_image` and `encode_words` do not depend on each other; `fuse` joins them, many expressions to an image.
+
+    Attributes:
+        config: its settings.
+        exists_threshold_logit: existence above which an expression refers to something; a checkpoint sets it.
+        idea, supervision: how it answers and what it learns from, a sentence each, for cards.
+        reads_erased: does training need `Batch.erased`?
     """
 
+    idea: ClassVar[str]
+    supervision: ClassVar[str] = "the mask of each expression and nothing else"
+    reads_erased: ClassVar[bool] = False
     config: Config
+    exists_threshold_logit: float = 0.0
+    _batch_norm_frozen = False
 
     @abstractmethod
     def encode_image(self, image: Tensor) -> Any:
@@ -67,9 +102,54 @@ class Network(nn.Module, ABC):
         one_each = torch.arange(len(tokens), device=tokens.device)
         return self.fuse(self.encode_image(image), self.encode_words(tokens, word_mask), word_mask, one_each)
 
+    def answer(self, logits: Tensor) -> Output:
+        """The output of a network that says with its mask alone, (M, 1, h, w), whether there is a referent.
+
+        Existence is the largest logit; below the threshold the mask is emptied. At first it is 0: nothing changes.
+        """
+        exists = logits.flatten(1).amax(1)
+        absent = (exists <= self.exists_threshold_logit)[:, None, None, None]
+        return Output(torch.where(absent, logits.clamp(max=ABSENT), logits), exists)
+
+    def views(self) -> Sequence[View]:
+        """What the network attends to, in the order of its forward pass."""
+        return ()
+
     def parts(self) -> Mapping[str, Iterable[nn.Parameter]]:
         """The parameters by the part of the network that they belong to; a recipe trains parts at their own rates."""
-        return {"network": self.parameters()}
+        parts = {
+            name: list(part.parameters())
+            for name, part in self.named_children()
+            if name in ("image_encoder", "word_encoder")
+        }
+        theirs = {id(parameter) for part in parts.values() for parameter in part}
+        return {**parts, "fusion": [parameter for parameter in self.parameters() if id(parameter) not in theirs]}
 
     def freeze_batch_norm(self) -> None:
-        """From now on batch norms use their stored statistics, in training too; nothing to do without such layers."""
+        """From now on batch norms use their stored statistics in training too (their scale and shift still learn)."""
+        self._batch_norm_frozen = True
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training or evaluation mode; frozen batch norms stay in evaluation mode."""
+        super().train(mode)
+        if self._batch_norm_frozen:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+
+def pad_words(tokens: Tensor, word_mask: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Tokens and word_mask (M, L) as (M, length), 0 and False where there is no word.
+
+    For networks that read padding as well, as some published ones do: their answer would depend on the amount of it.
+    """
+    mask = pad_mask(word_mask, length)
+    tokens = F.pad(tokens, (0, max(length - tokens.shape[1], 0)))[:, :length]
+    return tokens.masked_fill(~mask, 0), mask
+
+
+def pad_mask(word_mask: Tensor, length: int) -> Tensor:
+    """Word_mask (M, L) as (M, length), False where there is no word."""
+    return F.pad(word_mask, (0, max(length - word_mask.shape[1], 0)))[:, :length]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,11 +21,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from refseg.config import Config
+from refseg.encoders.small import conv_norm, small_stages
 from refseg.errors import InvalidInput
-from refseg.networks.contract import Network, Output
+from refseg.networks.contract import ABSENT, Network, Output, View
 from refseg.samples import Batch, Objects
 
-ABSENT = -20.0  # logit of what cannot be: the mask of a slot without object, existence in an image without objects
 MASKED = -1e4  # attention logit of a key that is not there
 
 
@@ -140,14 +140,7 @@ class ObjectFinder(nn.Module):
         self.config = config
         half, quarter, eighth, sixteenth = config.stages
         coarse, fine, width = config.coarse, config.fine, config.width
-        self.stages = nn.ModuleList(
-            [
-                conv_norm(3, half, stride=2),
-                nn.Sequential(conv_norm(half, quarter, stride=2), Residual(quarter)),
-                nn.Sequential(conv_norm(quarter, eighth, stride=2), Residual(eighth), Residual(eighth)),
-                nn.Sequential(conv_norm(eighth, sixteenth, stride=2), Residual(sixteenth), Residual(sixteenth)),
-            ]
-        )
+        self.stages = small_stages(config.stages)
         self.coarse = nn.ModuleDict({"16": nn.Conv2d(sixteenth, coarse, 1), "8": nn.Conv2d(eighth, coarse, 1)})
         self.coarse_smooth = conv_norm(coarse, coarse)
         self.down = nn.Conv2d(coarse, fine, 1)
@@ -466,6 +459,7 @@ class Attention(nn.Module):
         self.q = nn.Linear(config.width, config.width)
         self.kv = nn.Linear(config.width, 2 * config.width)
         self.out = nn.Linear(config.width, config.width)
+        self.seen = nn.Identity()
 
     def forward(self, x: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
         """What x (M, n, D) finds among keys (M, k, D); bias is added to the attention logits (M, heads, n, k)."""
@@ -476,7 +470,7 @@ class Attention(nn.Module):
         """Attention weights (M, heads, n, k) and values (M, heads, k, D / heads)."""
         q = self.q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         k, v = self.kv(keys).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return (q @ k.mT * self.scale + bias).softmax(-1), v
+        return self.seen((q @ k.mT * self.scale + bias).softmax(-1)), v
 
 
 class AttentionAmong(Attention):
@@ -498,21 +492,26 @@ class Selector(Network):
     """The network: finder, chooser, and the rule that turns their answers into a mask.
 
     Attributes:
-        exists_threshold_logit: existence above which an expression refers to something; a checkpoint sets it.
         training_only: prefixes of the names of weights that only training needs.
     """
 
+    idea = (
+        "It finds objects first, without words, then chooses among them: words can never change a mask, and what is "
+        "not found cannot be chosen"
+    )
+    supervision = (
+        "more than a referring data set gives: id maps of all objects, true centres and radii, and the class of every "
+        "object's shape, colour, size and material (the benchmark's stand-in for detection pretraining)"
+    )
     config: SelectorConfig
 
     def __init__(self, config: SelectorConfig, vocabulary_size: int):
         super().__init__()
         self.config = config
-        self.exists_threshold_logit = 0.0
         self.finder = ObjectFinder(config)
         self.chooser = Chooser(config, vocabulary_size)
         self.finder_criterion = FinderLoss(config)
         self.training_only = ("finder_criterion.",) + (() if config.agreement else ("finder.attributes.",))
-        self._batch_norm_frozen = False
 
     def encode_image(self, image: Tensor) -> FoundObjects:
         """The objects of images (B, 3, H, W), normalised; H and W multiples of 16."""
@@ -552,7 +551,7 @@ class Selector(Network):
 
     def chosen(self, output: Output) -> Tensor:
         """Which objects (M, Q) the expressions mean; their regions of the id map are exactly the logits above 0."""
-        assert output.scores is not None and output.exists is not None
+        assert output.scores is not None
         return (output.scores > 0) & (output.exists - self.exists_threshold_logit > 0).unsqueeze(1)
 
     def _owners(self, found: FoundObjects) -> tuple[Tensor, Tensor]:
@@ -654,24 +653,27 @@ class Selector(Network):
         distance = F.pad(distance.masked_fill(~wanted, math.inf), (1, 0), value=1e9)  # column 0: no object
         return distance.argmin(-1) - 1
 
+    def views(self) -> list[View]:
+        """Where the finder expects centres, and what the objects read of the words."""
+        views = [View("centres", self.finder.centre, lambda out: out[:, 0].sigmoid(), "map", "finder")]
+        for number, block in enumerate(self.chooser.blocks, start=1):
+            assert isinstance(block, Block)
+            views.append(View(f"words, block {number}", block.cross.seen, _of_objects, "words", "chooser"))
+        return views
+
+    def image_encoder_weights(self) -> dict[str, Tensor]:
+        """The finder's first stages as the weights of `encoders.small.SmallImageEncoder.net`."""
+        return self.finder.stages.state_dict()
+
     def parts(self) -> dict[str, list[nn.Parameter]]:
         """What is learnt from images (with the heads that only training needs), and what from expressions."""
         finder = chain(self.finder.parameters(), self.finder_criterion.parameters())
         return {"finder": list(finder), "chooser": list(self.chooser.parameters())}
 
-    def freeze_batch_norm(self) -> None:
-        """From now on batch norms use their stored statistics in training too (their scale and shift still learn)."""
-        self._batch_norm_frozen = True
-        self.train(self.training)
 
-    def train(self, mode: bool = True) -> Self:
-        """Training or evaluation mode; frozen batch norms stay in evaluation mode."""
-        super().train(mode)
-        if self._batch_norm_frozen:
-            for module in self.finder.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
-        return self
+def _of_objects(weights: Tensor) -> Tensor:
+    """Attention weights (M, heads, Q, L) as what the objects read on average (M, L)."""
+    return weights.mean((1, 2))
 
 
 class FinderLoss(nn.Module):
@@ -826,27 +828,6 @@ def by_length(answer: Callable[[Tensor, int], tuple[Tensor, Tensor]], word_mask:
     parts = [answer(rows, max(int(lengths[rows].max()), 1)) for rows in order.chunk(3)]
     first, second = (torch.cat(column)[order.argsort()] for column in zip(*parts, strict=True))
     return first, second
-
-
-class Residual(nn.Module):
-    """x plus two convolutions; starts as the identity."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.first = conv_norm(channels, channels)
-        norm = nn.BatchNorm2d(channels)
-        nn.init.zeros_(norm.weight)
-        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), norm)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) to the same."""
-        return F.relu(x + self.second(self.first(x)))
-
-
-def conv_norm(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """3 x 3 convolution, batch norm, ReLU."""
-    conv = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 def feed_forward(width: int) -> nn.Sequential:

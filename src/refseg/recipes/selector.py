@@ -58,6 +58,14 @@ def selector() -> Recipe:
     )
 
 
+def small_image_encoder() -> Recipe:
+    """What the papers' small presets start from: the finder's first stages, taught without words.
+
+    It stands in for the ImageNet weights that the papers' networks start from.
+    """
+    return selector().replace(name="small_image_encoder", stages=(FIND,), releases="image_encoder")
+
+
 def selector_quick() -> Recipe:
     """The same in about 25 minutes on two cores: a check that training works, not a result."""
     return selector().replace(

@@ -22,9 +22,15 @@ MIRRORED = {"left": "right", "leftmost": "rightmost"}
 
 
 class WordTable:
-    """All expressions of stored scenes as tokens (E, L) int16, and which id each has when the image is mirrored."""
+    """All expressions of stored scenes as tokens (E, L) int16.
 
-    def __init__(self, texts: list[str], vocabulary: Vocabulary):
+    Attributes:
+        tokens: (E, L) int16.
+        mirrored: which id each has when the image is mirrored.
+        phrases: (E, L) int8, the noun phrase that each word belongs to, from 1, 0 = none; None if not asked for.
+    """
+
+    def __init__(self, texts: list[str], vocabulary: Vocabulary, with_phrases: bool = False):
         rows = [vocabulary.ids(text) for text in texts]
         self.tokens = np.full((len(rows), max(map(len, rows))), PADDING, np.int16)
         for row, ids in zip(self.tokens, rows, strict=True):
@@ -34,6 +40,22 @@ class WordTable:
             a, b = vocabulary.ids(f"{one} {other}")
             if UNKNOWN not in (a, b):
                 self.mirrored[[a, b]] = b, a
+        self.phrases = phrase_numbers(texts, self.tokens.shape[1]) if with_phrases else None
+
+
+def phrase_numbers(texts: list[str], length: int) -> NDArray[np.int8]:
+    """Of each word of each expression the number of its noun phrase (E, length), from 1; 0 = in none."""
+    from refseg.erasure import noun_positions, phrases
+
+    numbers = np.zeros((len(texts), length), np.int8)
+    known: dict[str, NDArray[np.int8]] = {}  # expressions repeat over scenes
+    for row, text in zip(numbers, texts, strict=True):
+        if text not in known:
+            for number, phrase in enumerate(phrases(noun_positions(text)), start=1):
+                row[phrase] = number
+            known[text] = row
+        row[:] = known[text]
+    return numbers
 
 
 @dataclass
@@ -117,14 +139,13 @@ class SceneBatches(Dataset):
             present=torch.from_numpy(np.arange(most) < self.scenes.counts[chosen, None]),
         )
         image = self.preprocessing.normalise(torch.from_numpy(images))
-        tokens, word_mask, image_of_expression, targets, types = self._expressions(chosen, flip, dice, most)
-        return Batch(image, tokens, word_mask, image_of_expression, targets, objects, types)
+        return Batch(image, objects=objects, **self._expressions(chosen, flip, dice, most))
 
     def _expressions(
         self, chosen: NDArray[np.int64], flip: NDArray[np.bool_], dice: list[np.random.Generator], most: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Tokens, word_mask, image_of_expression, targets, types of the expressions asked about these scenes."""
-        numbers, tokens = [], []
+    ) -> dict[str, Tensor]:
+        """What a batch holds of the expressions asked about these scenes."""
+        numbers, tokens, erased = [], [], []
         for scene, mirror, one in zip(chosen, flip, dice, strict=True):
             first, end = self.scenes.first[scene], self.scenes.first[scene + 1]
             asked = first + one.permutation(end - first)[: self.stage.expressions_per_image]
@@ -132,21 +153,30 @@ class SceneBatches(Dataset):
             if mirror:
                 ids = self.words.mirrored[ids]
             hidden = one.random(ids.shape) < self.stage.unknown_words
-            tokens.append(np.where(hidden & (ids != PADDING), UNKNOWN, ids))
+            ids = np.where(hidden & (ids != PADDING), UNKNOWN, ids)
+            tokens.append(ids)
+            if self.words.phrases is not None:
+                phrases = self.words.phrases[asked]
+                one_of = 1 + one.integers(0, np.maximum(phrases.max(1, keepdims=True, initial=0), 1))
+                erased.append(np.where(phrases == one_of, PADDING, ids))
             numbers.append(asked)
         ids = np.concatenate(tokens)
-        ids = ids[:, : max(int((ids != PADDING).sum(1).max(initial=0)), 1)]
+        length = max(int((ids != PADDING).sum(1).max(initial=0)), 1)
+        ids = ids[:, :length]
         asked_numbers = np.concatenate(numbers)
         referents = self.scenes.referents[asked_numbers]
         targets = (referents[:, None] >> np.arange(most, dtype=np.uint16) & 1).astype(bool)
         image_of_expression = np.repeat(np.arange(len(chosen)), [len(asked) for asked in numbers])
-        return (
-            torch.from_numpy(ids.astype(np.int64)),
-            torch.from_numpy(ids != PADDING),
-            torch.from_numpy(image_of_expression),
-            torch.from_numpy(targets),
-            torch.from_numpy(self.scenes.types[asked_numbers].astype(np.int64)),
-        )
+        arrays = {
+            "tokens": ids.astype(np.int64),
+            "word_mask": ids != PADDING,
+            "image_of_expression": image_of_expression,
+            "targets": targets,
+            "types": self.scenes.types[asked_numbers].astype(np.int64),
+        }
+        if erased:
+            arrays["erased"] = np.concatenate(erased)[:, :length].astype(np.int64)
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 @dataclass(frozen=True)
@@ -171,10 +201,11 @@ class FoundBatches(SceneBatches):
     ) -> FoundBatch:
         found, most = self.found, int(self.scenes.counts[chosen].max())
         slots = int(found.valid[chosen].sum(1).max())  # valid ones come first
+        expressions = self._expressions(chosen, flip, dice, most)
         return FoundBatch(
             torch.from_numpy(found.found_tokens[chosen, :slots]).float(),
             torch.from_numpy(found.valid[chosen, :slots]),
             torch.from_numpy(found.pairs[chosen, :slots, :slots]).float(),
             torch.from_numpy(found.matched[chosen, :slots].astype(np.int64)),
-            *self._expressions(chosen, flip, dice, most)[:4],
+            **{name: expressions[name] for name in ("tokens", "word_mask", "image_of_expression", "targets")},
         )

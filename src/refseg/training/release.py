@@ -1,25 +1,27 @@
 """From a finished run to weights that can be shipped: calibrated, in half precision, with a card."""
 
+import os
 from pathlib import Path
+
+from safetensors.torch import save_file
 
 from refseg.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from refseg.datasets.drawn_scenes import VERSION, DrawnScenes
 from refseg.evaluation.calibrate import calibrate, familiarity_report
 from refseg.evaluation.report import Report, evaluate, percent
+from refseg.networks.contract import Network
 from refseg.protocols.standard import Standard
 from refseg.recipe import Recipe
 
 CARD = """# {name}
 
-{knows}. On another kind of image an answer means nothing, and carries a warning.
+{knows}. On another kind of image an answer means nothing{warns}.
 
-* **Network** Selector, {parameters:.2f} M parameters, float16. It finds objects first, without words, then chooses
-  among them: words can never change a mask, and what is not found cannot be chosen. It knows {words} words, and reads
-  at most {max_words} in a row.
+* **Network** {network}, {parameters:.2f} M parameters, float16. {idea}. It knows {words} words, and reads at most
+  {max_words} in a row.
 * **Data** drawn scenes, generator version {version}, tier {tier}, seed {seed}: {scenes:,} scenes of split train,
   {expressions:,} expressions.
-* **Supervision** more than a referring data set gives: id maps of all objects, true centres and radii, and the class of
-  every object's shape, colour, size and material (the benchmark's stand-in for detection pretraining).
+* **Supervision** {supervision}.{initial}
 * **Trained with** `refseg train {recipe}`; `recipe.yaml` beside this file says everything.
 * **Calibrated** on {fitted_on}: temperature {temperature:.3f}, exists above
   {threshold:.3f}; no photograph was used.
@@ -45,6 +47,17 @@ def release(run: Path, recipe: Recipe) -> Path:
     return run / "weights"
 
 
+def release_image_encoder(run: Path, network: Network) -> Path:
+    """Writes what other networks start from (see `training.initial`), in half precision."""
+    path = run / "image_encoder.safetensors"
+    partial = path.with_suffix(".partial")
+    weights = network.image_encoder_weights().items()  # type: ignore[operator]
+    save_file({n: (t.half() if t.is_floating_point() else t).cpu().contiguous() for n, t in weights}, partial)
+    partial.chmod(0o644)  # safetensors keeps it from other users
+    os.replace(partial, path)
+    return path
+
+
 def card(checkpoint: Checkpoint, recipe: Recipe, report: Report) -> str:
     """The card of these weights, Markdown."""
     names = [
@@ -58,13 +71,18 @@ def card(checkpoint: Checkpoint, recipe: Recipe, report: Report) -> str:
         " | ".join(percent(report.metrics[n]) for n in names),
     ]
     unfamiliar = familiarity_report(checkpoint) if checkpoint.familiarity else {}
-    trained_on, training_only = checkpoint.trained_on, tuple(getattr(checkpoint.network, "training_only", ()))
+    trained_on, network = checkpoint.trained_on, checkpoint.network
+    training_only = tuple(getattr(network, "training_only", ()))
     return CARD.format(
         name=recipe.name,
+        network=recipe.network,
+        idea=network.idea,
+        supervision=network.supervision,
+        initial="".join(f" The {part} started from {source}." for part, source in recipe.initial.items()),
+        warns=", and carries a warning" if checkpoint.familiarity else "",
         knows=checkpoint.knows[:1].upper() + checkpoint.knows[1:],
-        parameters=sum(p.numel() for n, p in checkpoint.network.named_parameters() if not n.startswith(training_only))
-        / 1e6,
-        words=len(checkpoint.tokenizer.words),
+        parameters=sum(p.numel() for n, p in network.named_parameters() if not n.startswith(training_only)) / 1e6,
+        words=len(checkpoint.tokenizer),
         max_words=checkpoint.tokenizer.max_words,
         version=trained_on["version"],
         tier=trained_on["tier"],
@@ -75,7 +93,8 @@ def card(checkpoint: Checkpoint, recipe: Recipe, report: Report) -> str:
         fitted_on=checkpoint.calibration.fitted_on,
         temperature=checkpoint.calibration.temperature,
         threshold=checkpoint.calibration.exists_threshold,
-        unfamiliar=", ".join(f"{name} {100 * share:.0f} %" for name, share in unfamiliar.items()) or "nothing",
+        unfamiliar=", ".join(f"{name} {100 * share:.0f} %" for name, share in unfamiliar.items())
+        or "nothing: these weights do not tell familiar images",
         images=report.about["images"],
         count=report.about["expressions"],
         protocol=report.about["protocol"],

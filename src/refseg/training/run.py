@@ -5,7 +5,8 @@ RUN/last/  RUN/best/     checkpoints: after the latest validation, and the one w
 RUN/state/NAME-step=N    everything that resuming inside a stage needs, written every few minutes
 RUN/state/NAME           weights at the end of a finished stage
 RUN/logs/NAME/version_N  CSV and TensorBoard, another N each time the stage is resumed
-RUN/weights/             at the end: the best checkpoint, calibrated, in half precision, with its card
+RUN/weights/             at the end: the best checkpoint, calibrated, in half precision, with its card; or
+RUN/image_encoder.safetensors   what other networks start from, where that is what the recipe releases
 """
 
 import json
@@ -31,12 +32,14 @@ from refseg.datasets.drawn_scenes import VERSION, DrawnScenes
 from refseg.datasets.drawn_scenes.store import StoredScenes, stored_scenes
 from refseg.encoders.vocabulary import Vocabulary
 from refseg.errors import InvalidInput, UnwritableOutput
+from refseg.hardware import cpu_has_bfloat16
 from refseg.preprocessing import Preprocessing
 from refseg.recipe import Recipe, Stage
 from refseg.samples import Batch
 from refseg.training.batches import FoundBatches, FoundScenes, SceneBatches, WordTable
+from refseg.training.initial import initialise
 from refseg.training.progress import StageProgress, be_quiet, say
-from refseg.training.release import release
+from refseg.training.release import release, release_image_encoder
 from refseg.training.stage import TrainingStage
 
 STATE_EVERY = 250  # steps between states from which a stage can be resumed
@@ -65,7 +68,11 @@ def train(recipe: Recipe, out: Path, resume: bool, devices: int, accelerator: st
     run = _Run(recipe, out, devices, accelerator)
     for number in range(len(recipe.stages)):
         run.stage(number)
-    if rank_zero_only.rank == 0:
+    if rank_zero_only.rank:
+        return
+    if recipe.releases == "image_encoder":
+        print(f"weights of the image encoder: {release_image_encoder(out, run.network)}")
+    else:
         print("calibrating on split val")
         print(f"weights: {release(out, recipe)}")
 
@@ -82,6 +89,7 @@ def _check(recipe: Recipe, out: Path, resume: bool, devices: int) -> None:
     if recipe.data.validation_scenes < devices:
         raise InvalidInput(f"{recipe.data.validation_scenes} validation scenes cannot be shared by {devices} devices")
     network = networks.build(recipe.network, recipe.config, vocabulary_size=3)
+    initialise(network, recipe.initial)
     for stage in recipe.stages:
         unknown = set(stage.groups) - set(network.parts())
         if unknown or not hasattr(network, stage.objective):
@@ -109,11 +117,15 @@ class _Run:
     def __init__(self, recipe: Recipe, out: Path, devices: int, accelerator: str):
         self.recipe, self.out, self.devices, self.accelerator = recipe, out, devices, accelerator
         self.preprocessing = Preprocessing(side=recipe.data.side)
+        self.bfloat16 = recipe.precision == "bf16" and (on_gpu(accelerator) or cpu_has_bfloat16())
+        if recipe.precision == "bf16" and not self.bfloat16:
+            say("this CPU has no bfloat16 instructions, which makes it several times slower: training in float32")
         self.scenes = self._scenes("train", recipe.data.scenes)
         self.validation = self._scenes("val", recipe.data.validation_scenes)
         self.vocabulary = Vocabulary.of(self.scenes.texts)
-        self.words = WordTable(self.scenes.texts, self.vocabulary)
         self.network = networks.build(recipe.network, recipe.config, vocabulary_size=len(self.vocabulary))
+        initialise(self.network, recipe.initial)
+        self.words = WordTable(self.scenes.texts, self.vocabulary, with_phrases=self.network.reads_erased)
 
     def _scenes(self, split: str, count: int) -> StoredScenes:
         data = self.recipe.data
@@ -146,7 +158,7 @@ class _Run:
             accelerator=self.accelerator,
             devices=self.devices,
             strategy=DDPStrategy(broadcast_buffers=False) if self.devices > 1 else "auto",
-            precision={"32": "32-true", "bf16": "bf16-mixed"}[self.recipe.precision],
+            precision="bf16-mixed" if self.bfloat16 else "32-true",
             max_steps=stage.steps,
             max_epochs=-1,
             check_val_every_n_epoch=None,
@@ -206,6 +218,11 @@ class _Run:
                 "seed": data.seed,
             },
         )
+
+
+def on_gpu(accelerator: str) -> bool:
+    """Does the training run on a GPU?"""
+    return accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
 
 
 class StageData(lightning.LightningDataModule):
@@ -337,7 +354,7 @@ def find_once(run: _Run, stage: Stage, trainer: lightning.Trainer) -> FoundScene
     strategy.barrier()
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in shapes}
     chunk = 64
-    with torch.autocast(strategy.root_device.type, torch.bfloat16, enabled=run.recipe.precision == "bf16"):
+    with torch.autocast(strategy.root_device.type, torch.bfloat16, enabled=run.bfloat16):
         for start in range(rank * chunk, count, world * chunk):
             batch = strategy.batch_to_device(batches.whole(range(start, min(start + chunk, count))))
             found = network.encode_image(batch.image)

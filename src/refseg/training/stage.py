@@ -37,8 +37,8 @@ class TrainingStage(lightning.LightningModule):
         self._amount, self._speed, self._since = 0, 0.0, time.perf_counter()
 
     def on_train_start(self) -> None:
-        """Batch norms of frozen parts, or of all parts where the stage says so, keep their statistics."""
-        if self.stage.frozen_batch_norm or "finder" not in self.stage.groups:
+        """Batch norms keep their statistics where the stage says so."""
+        if self.stage.frozen_batch_norm:
             self.network.freeze_batch_norm()
 
     def training_step(self, batch: Batch | FoundBatch, step: int) -> Tensor:

@@ -1,0 +1,87 @@
+"""`refseg convert`: weights of the papers' authors to a checkpoint folder of ours, and back."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from refseg.conversion.official import Report
+
+
+def convert(
+    network: Annotated[str, typer.Argument(help="Whose file it is: dmmi or cmirnet.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="The authors' file (.pth).", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Checkpoint folder to write; the file with --to-official.")],
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            min=32, max=4096, help="Side that images are stretched to.", show_default="what the file says, or 480"
+        ),
+    ] = None,
+    knows: Annotated[str, typer.Option(help="What the weights know, for their card: 'photographs of COCO'.")] = "",
+    report: Annotated[Path | None, typer.Option(help="JSON file for what became of each tensor.")] = None,
+    to_official: Annotated[
+        bool, typer.Option("--to-official", help="The way back: SOURCE is a folder of ours, --out the file.")
+    ] = False,
+) -> None:
+    """Convert published weights, tensor by tensor; what does not fit is refused, code in a file is never run."""
+    from rich.console import Console
+
+    from refseg.conversion import CONVERSIONS
+    from refseg.errors import InvalidInput
+    from refseg.outputs import check_writable
+
+    if network not in CONVERSIONS:
+        raise InvalidInput(f"nothing converts {network!r}; choose one of: {', '.join(CONVERSIONS)}")
+    if to_official and (image_size or knows):
+        raise InvalidInput("--image-size and --knows describe a checkpoint of ours; leave them out with --to-official")
+    if to_official and out.is_dir():
+        raise InvalidInput(f"{out} is a folder; give the file to write, for example --out official.pth")
+    check_writable(out.parent if to_official else out)
+    if report:
+        check_writable(report.parent)
+    with Console(stderr=True).status(f"converting {source}"):
+        done = (
+            _back(network, source, out, report)
+            if to_official
+            else _forth(network, source, out, image_size, knows, report)
+        )
+    show(done, back=to_official)
+    typer.echo(f"written: {out}")
+
+
+def _forth(network: str, source: Path, out: Path, image_size: int | None, knows: str, report: Path | None) -> "Report":
+    from refseg.conversion.checkpoint import convert
+
+    return convert(network, source, out, image_size, knows, report_file=report)
+
+
+def _back(network: str, source: Path, out: Path, report: Path | None) -> "Report":
+    from refseg.checkpoints import load_checkpoint
+    from refseg.conversion.official import write_release
+    from refseg.errors import InvalidInput
+
+    checkpoint = load_checkpoint(source)
+    if checkpoint.name != network:
+        raise InvalidInput(f"{source} holds a {checkpoint.name}; --to-official writes {network} here")
+    done = write_release(network, checkpoint.network, out)
+    if report:
+        done.write(report)
+    return done
+
+
+def show(report: "Report", back: bool = False) -> None:
+    """What became of the tensors, a line a group."""
+    typer.echo(f"{report.preset}: {report.tensors_taken} tensors {'written' if back else 'taken'}")
+    titles = {
+        "aliases": "written again under a second name" if back else "dropped, the second name of a tensor",
+        "unused": "never used, filled" if back else "dropped, never used",
+    }
+    for group, title in titles.items():
+        if counts := report.groups.get(group):
+            typer.echo(f"{title}: {sum(counts.values())}")
+            for pattern, count in counts.items():
+                typer.echo(f"  {count:5}  {pattern}")
+    if report.others:
+        typer.echo(f"not read: {', '.join(report.others)}")

@@ -1,0 +1,171 @@
+"""`refseg networks`: the networks, what they cost, and what their papers say they cost."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from refseg.complexity import Complexity
+
+ENCODERS = ("image_encoder", "word_encoder")
+PHOTOGRAPH, DRAWN = 480, 128  # sides of the images that presets are made for
+CONVENTION = (
+    "Multiply-adds of one image and one expression, without the word encoder, as torch.utils.flop_counter counts them "
+    "(attention products in, normalisations out)"
+)
+PAPER_CONVENTION = (
+    "As thop counts, like the paper: convolutions, linears, normalisations and upsampling, no attention products; "
+    "parameters of these layers; without the word encoder"
+)
+
+
+def networks(
+    preset: Annotated[str, typer.Argument(help="Only this preset.", show_default="all")] = "",
+    parts: Annotated[bool, typer.Option("--parts", help="The parts of a preset beside its paper's table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List the networks: papers, encoders, parameters, multiply-adds, published weights, recipes."""
+    from refseg.errors import InvalidInput
+    from refseg.networks import NETWORKS, PRESETS
+
+    names = [name for family in NETWORKS for name in [p for p, f in PRESETS.items() if f == family] or [family]]
+    if preset and preset not in names:
+        raise InvalidInput(f"unknown preset {preset!r}; choose one of: {', '.join(names)}")
+    if parts and not preset:
+        raise InvalidInput(
+            "--parts is about one preset; name it, for example: refseg networks cmirnet_swin_base --parts"
+        )
+    rows = [row(name) for name in ([preset] if preset else names)]
+    if parts and len(rows[0]["parts"]) == 1:
+        raise InvalidInput(f"{preset} names no parts; those of CMIRNet do, for example cmirnet_swin_base")
+    if as_json:
+        typer.echo(json.dumps(rows[0] if preset else rows, indent=1))
+    elif parts:
+        _print_parts(rows[0])
+    else:
+        _print(rows)
+
+
+def row(name: str) -> dict[str, Any]:
+    """All that is known of a preset, ready for JSON."""
+    from refseg import networks as table
+    from refseg.complexity import complexity
+    from refseg.encoders import encoder_name
+    from refseg.networks.papers import PAPERS, REMARKS, REPORTED
+    from refseg.published import CATALOGUE
+    from refseg.recipes import RECIPES, find_recipe
+
+    family = table.PRESETS.get(name, name)
+    config = table.preset(name)
+    encoders = {part: encoder_name(getattr(config, part)) for part in ENCODERS if hasattr(config, part)}
+    side = PHOTOGRAPH if encoders.get("word_encoder") == "bert_base" else DRAWN
+    cost: Complexity = complexity(name, (side, side), _vocabulary_size(encoders.get("word_encoder")))
+    paper = PAPERS.get(family)
+    return {
+        "preset": name,
+        "network": family,
+        "paper": paper and paper.model_dump(),
+        **encoders,
+        "image_size": side,
+        "parameters": cost.parameters,
+        "word_encoder_parameters": cost.word_parameters,
+        "multiply_adds": cost.multiply_adds,
+        "convention": CONVENTION,
+        "parts": {part: asdict(value) for part, value in cost.as_thop.items()},
+        "parts_in_paper": {part: value.model_dump() for part, value in REPORTED.get(name, {}).items()},
+        "parts_convention": PAPER_CONVENTION,
+        "remark": REMARKS.get(name, ""),
+        "published_weights": [entry.name for entry in CATALOGUE if entry.preset == name],
+        "licence": _licence(name),
+        "recipes": [recipe for recipe in RECIPES if find_recipe(recipe).network == name],
+    }
+
+
+def _vocabulary_size(word_encoder: str | None) -> int:
+    """Word pieces of BERT-base; else the words of drawn scenes, as the bundled weights know them."""
+    if word_encoder == "bert_base":
+        from refseg.encoders.bert import WordPieces
+
+        return len(WordPieces())
+    from refseg.checkpoints import BUNDLED, CONFIG
+    from refseg.encoders.vocabulary import Vocabulary
+
+    tokenizer = json.loads((BUNDLED / "selector" / CONFIG).read_text(encoding="utf-8"))["tokenizer"]
+    return len(Vocabulary(tokenizer["words"], tokenizer["max_words"]))
+
+
+def _licence(name: str) -> str:
+    from refseg.checkpoints import bundled_names
+    from refseg.published import CATALOGUE, WEIGHTS_LICENCE
+
+    if name in bundled_names():
+        return "bundled, licence Apache-2.0"
+    return WEIGHTS_LICENCE if any(entry.preset == name for entry in CATALOGUE) else "none published"
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    for family in dict.fromkeys(row["network"] for row in rows):
+        some = [row for row in rows if row["network"] == family]
+        paper = some[0]["paper"]
+        title = f"“{paper['title']}”, {paper['venue']}, {paper['link']}" if paper else "of this project"
+        console.print(f"[bold]{family}[/]  {title}", soft_wrap=True)
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column("preset", min_width=18)
+        for column in ("parameters\nM", "+ words\nM", "paper*\nM", "multiply-\nadds G", "paper*\nG", "image\nside"):
+            table.add_column(column, justify="right", no_wrap=True)
+        for row in some:
+            reported = row["parts_in_paper"].get("total", {})
+            table.add_row(
+                row["preset"],
+                f"{row['parameters'] / 1e6:.1f}",
+                f"{row['word_encoder_parameters'] / 1e6:.1f}" if row["word_encoder_parameters"] else "",
+                _or_not_given(reported.get("parameters_m"), paper),
+                f"{row['multiply_adds'] / 1e9:.1f}",
+                _or_not_given(reported.get("multiply_adds_g"), paper),
+                str(row["image_size"]),
+            )
+        console.print(table)
+        for row in some:
+            encoders = " + ".join(row[part] for part in ENCODERS if part in row)
+            published = f"{len(row['published_weights'])} published, licence " if row["published_weights"] else ""
+            about = [encoders, f"weights {published}{row['licence']}", f"recipes {', '.join(row['recipes']) or 'none'}"]
+            console.print(f"{row['preset']}: {'; '.join(filter(None, about))}", soft_wrap=True)
+        console.print()
+    console.print(f"{CONVENTION}.", soft_wrap=True)
+    if any(row["paper"] for row in rows):
+        console.print('* "-": not given. Papers count otherwise: refseg networks PRESET --parts.', soft_wrap=True)
+
+
+def _or_not_given(figure: float | None, paper: Any) -> str:
+    return f"{figure:.1f}" if figure else "-" if paper else ""
+
+
+def _print_parts(row: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("part", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("multiply-adds", "paper", "", "parameters", "paper", ""):
+        table.add_column(column, justify="right", no_wrap=True)
+    for part, cost in row["parts"].items():
+        cells = [part]
+        paper = row["parts_in_paper"].get(part, {})
+        for ours, theirs, letter in (
+            (cost["multiply_adds"] / 1e9, paper.get("multiply_adds_g"), "G"),
+            (cost["parameters"] / 1e6, paper.get("parameters_m"), "M"),
+        ):
+            cells += [f"{ours:.2f} {letter}", f"{theirs:.2f} {letter}" if theirs else "not given"]
+            cells.append(f"{ours / theirs - 1:+.1%}".replace("-0.0%", "+0.0%") if theirs else "")
+        table.add_row(*cells)
+    console = Console(highlight=False)
+    console.print(f"[bold]{row['preset']}[/] at {row['image_size']} x {row['image_size']}")
+    console.print(table)
+    console.print(f"\n{PAPER_CONVENTION}.", soft_wrap=True)
+    if row["remark"]:
+        console.print(row["remark"], soft_wrap=True)

@@ -1,0 +1,84 @@
+"""`refseg weights`: what the papers' authors published, and how to have it."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="List and fetch the weights that the papers' authors published.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List published weights: what they were trained on, what their authors report, and how to have them."""
+    from refseg.published import CATALOGUE, SQUASHED, WEIGHTS_LICENCE, is_installed
+
+    if as_json:
+        rows = [
+            entry.model_dump()
+            | {"name": entry.name, "link": entry.link, "weights_licence": WEIGHTS_LICENCE, "here": is_installed(entry)}
+            for entry in CATALOGUE
+        ]
+        typer.echo(json.dumps(rows, indent=1))
+        return
+
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    for preset in dict.fromkeys(entry.preset for entry in CATALOGUE):
+        some = [entry for entry in CATALOGUE if entry.preset == preset]
+        first = some[0]
+        if not first.conversion:
+            way = "conversion: not in this version"
+        elif first.link:
+            way = "refseg weights get NAME"
+        else:
+            way = "refseg weights get NAME --file FILE"
+        where = "Google Drive" if first.link else first.where
+        console.print(f"[bold]{preset}[/]: {way}", soft_wrap=True)
+        console.print(f"  at {where}; licence of the code beside them: {first.code_licence}", soft_wrap=True)
+        table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 2))
+        for entry in some:
+            protocol = "" if entry.protocol == SQUASHED else f" ({entry.protocol})"
+            here = ", here" if is_installed(entry) else ""
+            table.add_row(entry.name, f"{entry.data}: {entry.reported}{protocol}{here}")
+        console.print(table)
+    for line in (
+        f"Figures are the authors', {SQUASHED} unless said otherwise, in percent; none was run again.",
+        "Three of them are for val / testA / testB, two for val / test.",
+        f"Licence of the weights: {WEIGHTS_LICENCE}, whatever that of the code.",
+        "Links could not be tried when this was written.",
+    ):
+        console.print(line, soft_wrap=True)
+
+
+@app.command()
+def get(
+    name: Annotated[str, typer.Argument(help="As in `refseg weights list`.", show_default=False)],
+    file: Annotated[Path | None, typer.Option(help="The authors' file, if you have it; nothing is downloaded.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to write the checkpoint.", show_default="the local store")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="JSON file for what became of each tensor.")] = None,
+) -> None:
+    """Fetch published weights and convert them; then `--weights NAME` and `refseg.load("NAME")` know them."""
+    from refseg import published
+    from refseg.outputs import check_writable
+
+    entry = published.find_published(name)
+    check_writable(folder or published.store(name))
+    if report:
+        check_writable(report.parent)
+    written, done = published.get(entry, folder, file, report)
+
+    from refseg.commands.convert import show
+
+    show(done)
+    typer.echo(f"licence of the weights: {published.WEIGHTS_LICENCE}; of the code beside them: {entry.code_licence}")
+    typer.echo(f"written: {written}")
+    weights = written if folder else name
+    typer.echo(f'try: refseg segment IMAGE "EXPRESSION" --weights {weights}')

@@ -1,0 +1,99 @@
+"""An authors' file to a checkpoint folder of ours."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from refseg import __version__, networks
+from refseg.calibration import Calibration
+from refseg.checkpoints import Checkpoint, save_checkpoint
+from refseg.conversion.official import Report, fit, misfits, read_release, sha256, take
+from refseg.encoders.bert import WordPieces
+from refseg.errors import InvalidInput
+from refseg.preprocessing import photographs
+
+IMAGE_SIZE = 480  # of all releases that we know
+
+
+def convert(
+    conversion: str,
+    path: Path,
+    folder: Path,
+    image_size: int | None = None,
+    knows: str = "",
+    about: Mapping[str, str] | None = None,
+    expected: str = "",
+    report_file: Path | None = None,
+) -> Report:
+    """Writes the checkpoint folder; it is there completely or not at all.
+
+    At most one copy of the weights is in memory, beside the pages of the file that are being read.
+
+    Args:
+        conversion: one of `CONVERSIONS`.
+        path: the authors' file.
+        folder: where to.
+        image_size: side that images are stretched to; None takes what the file says, or 480.
+        knows: one line on what the weights know.
+        about: what else the card says of them.
+        expected: the preset that the file must be; "" takes any.
+        report_file: JSON file for all names, written also when the file does not fit.
+
+    Raises:
+        MissingFile, InvalidInput: if the file cannot be used.
+        UnwritableOutput: if the folder cannot be written.
+    """
+    release = read_release(path)
+    network, layout, report = fit(conversion, release)
+    if expected and report.preset != expected:
+        raise InvalidInput(f"{path} holds a {report.preset}, not a {expected}; take the other file of the release")
+    if report_file:
+        report.write(report_file)
+    if not report.fits:
+        more = f"{report_file} lists all" if report_file else "--report FILE.json lists all"
+        raise InvalidInput(f"{path} does not fit {report.preset}: {misfits(report)}; {more}")
+    own = network.state_dict()
+    state = take(layout, release.tensors, {key: value.dtype for key, value in own.items()})
+    network.load_state_dict(state, assign=True)
+    side = image_size or release.image_size or IMAGE_SIZE
+    digest = sha256(path)
+    save_checkpoint(
+        Checkpoint(
+            name=networks.PRESETS[report.preset],
+            network=network,
+            tokenizer=WordPieces(network.config.max_words),  # type: ignore[attr-defined]
+            preprocessing=photographs(side),
+            calibration=Calibration(),
+            knows=knows or f"photographs, as the authors of {path.name} trained it",
+            card=_card(report, path.name, digest, side, about or {}),
+            trained_on={"converted_from": path.name, "sha256": digest},
+        ),
+        folder,
+    )
+    return report
+
+
+def _card(report: Report, file: str, digest: str, side: int, about: Mapping[str, str]) -> str:
+    facts = {
+        "Network": report.preset,
+        "Converted from": f"`{file}`, sha256 `{digest}`",
+        **about,
+        "Licence of the weights": about.get("Licence of the weights", "not stated"),
+        "Images": f"stretched to {side} x {side}, ImageNet mean and standard deviation",
+        "Calibration": "none: a mask wherever the network sees one",
+        "Converted by": f"refseg {__version__}, `refseg convert`; no value was changed",
+    }
+    dropped = [f"* `{pattern}`: {count}" for group in report.groups.values() for pattern, count in group.items()]
+    lines = [
+        f"# {report.preset}: weights of the authors",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in facts.items()),
+        "",
+        "A licence of the code beside them is not one of the weights: whether you may use them is yours to find out.",
+        "",
+        "Left out, since it never acts or is the same tensor under another name:",
+        "",
+        *(dropped or ["* nothing"]),
+    ]
+    return "\n".join(lines) + "\n"

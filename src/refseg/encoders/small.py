@@ -1,0 +1,69 @@
+"""A small convolutional encoder of our own, for drawn scenes: the finder of Selector and the papers' small presets."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from refseg.encoders import SmallConfig
+from refseg.encoders.image_encoder import ImageEncoder
+
+
+class SmallImageEncoder(ImageEncoder):
+    """What the finder of Selector sees with, and one coarser stage, so that the strides are those of the papers.
+
+    Attributes:
+        net: maps at 1/2, 1/4, 1/8 and 1/16, which may start from `small_image_encoder`; the first is the stem.
+        top: the map at 1/32.
+    """
+
+    def __init__(self, config: SmallConfig):
+        super().__init__()
+        self.stem_channels, *channels = config.finder
+        self.channels = *channels, config.top
+        self.strides = 4, 8, 16, 32
+        self.net = small_stages(config.finder)
+        self.top = nn.Sequential(conv_norm(config.finder[-1], config.top, stride=2), Residual(config.top))
+
+    def stem(self, image: Tensor) -> Tensor:
+        """(B, C, H / 2, W / 2)."""
+        return self.net[0](image)
+
+    @property
+    def stages(self) -> Sequence[nn.Module]:
+        """The four stages."""
+        return *self.net[1:], self.top
+
+
+def small_stages(channels: tuple[int, int, int, int]) -> nn.ModuleList:
+    """Four stages, each halving the map."""
+    half, quarter, eighth, sixteenth = channels
+    return nn.ModuleList(
+        [
+            conv_norm(3, half, stride=2),
+            nn.Sequential(conv_norm(half, quarter, stride=2), Residual(quarter)),
+            nn.Sequential(conv_norm(quarter, eighth, stride=2), Residual(eighth), Residual(eighth)),
+            nn.Sequential(conv_norm(eighth, sixteenth, stride=2), Residual(sixteenth), Residual(sixteenth)),
+        ]
+    )
+
+
+class Residual(nn.Module):
+    """x plus two convolutions; starts as the identity."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.first = conv_norm(channels, channels)
+        norm = nn.BatchNorm2d(channels)
+        nn.init.zeros_(norm.weight)
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) to the same."""
+        return F.relu(x + self.second(self.first(x)))
+
+
+def conv_norm(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """3 x 3 convolution, batch norm, ReLU."""
+    conv = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())

@@ -1,0 +1,24 @@
+"""Losses that two or more networks use."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORED = 255  # target of a pixel that does not count
+
+
+def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: tuple[float, float] = (0.9, 1.1)) -> Tensor:
+    """Two-class cross-entropy of mask logits, averaged with the weight of each pixel's class.
+
+    A softmax over background and referent depends on the difference of their logits alone, so this is the loss of a
+    two-channel head (`torch.nn.functional.cross_entropy` with class weights).
+
+    Args:
+        logits: (M, 1, H, W) referent minus background.
+        target: (M, H, W) 1 or True on the referent, 0 elsewhere; 255 does not count.
+        weights: of background and referent.
+    """
+    logits = logits[:, 0].float()
+    weight = (target == 1) * (weights[1] - weights[0]) + weights[0] * (target != IGNORED)
+    referent = (target == 1).to(logits.dtype)
+    loss = F.binary_cross_entropy_with_logits(logits, referent, weight.to(logits.dtype), reduction="sum")
+    return loss / weight.sum()

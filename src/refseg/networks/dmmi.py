@@ -1,0 +1,641 @@
+"""DMMI: dual multi-modal interaction, for expressions that name one referent, several, or none.
+
+Paper      Y. Hu et al. "Beyond One-to-One: Rethinking the Referring Image Segmentation". ICCV 2023.
+           https://arxiv.org/abs/2308.13853
+Read with  `MBA` (Eqs. 2 to 6), `StageFusion` (how a stage goes on with it), `Decoder` (Eq. 7), `ContextClueRecovery`
+           and `similarity_loss` (the decoder that recovers erased words), `ContrastiveLoss`, `DMMI`.
+Departs    Where the paper and the authors' release differ, this is the release, whose weights it takes. A region's score
+           is that of a learned convolution of its queries, not the sum of its pixels' scores (Eq. 2). A window of three
+           words is centred, and mixed by learned weights (Eq. 5). Words are added to what they saw (Eq. 6), and pixels
+           through a gate (after Eq. 4). Erased words query the pixels, not pixels the words (CCR).
+           Left out is what the release has and nothing reads: biases that an instance norm or a softmax takes away, the
+           last stage's gate where skip features are taken before it, and copies of the three Transformer layers.
+Notation   B images, M expressions, N = h * w pixels, T words, D channels of a stage, W of the words, C of the decoder.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, ValidationInfo, field_validator
+from torch import Tensor, nn
+
+from refseg.blocks.attention import attend
+from refseg.blocks.join_scales import JoinScales
+from refseg.config import Config
+from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
+from refseg.encoders.small import conv_norm
+from refseg.errors import InvalidInput
+from refseg.losses import weighted_cross_entropy
+from refseg.networks.contract import Network, Output, View, pad_mask, pad_words
+from refseg.samples import Batch
+
+EPS = 1e-5  # of instance and batch norms
+MASKED = -1e4  # attention logit of a padding word
+MANY = 4  # pixels per channel from which on the covariance of pixels is shorter than the pixels
+
+
+class ContrastiveConfig(Config):
+    """The loss that brings pooled image and expression together."""
+
+    weight: float = Field(0.01, gt=0)
+    temperature: float = Field(0.05, gt=0)
+
+
+class DMMIConfig(Config):
+    """Every choice of the network; the defaults are the authors' main result."""
+
+    image_encoder: ImageEncoderConfig = Field("swin_base", validate_default=True)
+    word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)
+    max_words: int = Field(20, ge=3)  # padding is read: another length is another function
+
+    # MBA
+    regions: tuple[int, ...] = Field((1, 3, 5), min_length=1)  # text to image: sides in pixels
+    windows: tuple[int, ...] = (1, 2, 3)  # image to text: lengths in words; () leaves this direction out
+
+    # After it; None: as the authors have it for the image encoder
+    skip: Literal["attended", "fused"] | None = None  # what the decoder reads of a stage; Swin: attended
+    gate: Literal["small", "uniform"] | None = None  # its first weights: normal with std 0.02 (Swin), or PyTorch's
+
+    # Decoder
+    hidden: int = 768
+    heads: int = 8
+    feed_forward: int = 2048
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+    # Losses
+    class_weights: tuple[float, float] = (0.9, 1.1)  # of background and referent
+    similarity: float = Field(0.01, ge=0)  # weight of recovered words; 0 leaves the recovering decoder (CCR) out
+    contrastive: ContrastiveConfig | None = ContrastiveConfig()
+
+    @field_validator("regions", "windows")
+    @classmethod
+    def _positive(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if any(size < 1 for size in sizes):
+            raise ValueError("sizes are at least 1")
+        return sizes
+
+    @field_validator("regions")
+    @classmethod
+    def _odd(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if any(size % 2 == 0 for size in sizes):
+            raise ValueError("sides of regions are odd: a region has a pixel in its middle")
+        return sizes
+
+    @field_validator("heads")
+    @classmethod
+    def _divides(cls, heads: int, info: ValidationInfo) -> int:
+        if info.data.get("hidden", heads) % heads:
+            raise ValueError(f"{heads} heads do not divide {info.data['hidden']} channels")
+        return heads
+
+    def as_published(self) -> Self:
+        """With what the authors have for the image encoder, where nothing is given."""
+        swin = self.image_encoder.kind == "swin"
+        skip, gate = ("attended", "small") if swin else ("fused", "uniform")
+        return self.replace(skip=self.skip or skip, gate=self.gate or gate)
+
+
+def table_3(config: DMMIConfig) -> dict[str, DMMIConfig]:
+    """The rows of Table 3, top to bottom, for the encoders of a config."""
+    one_way, one_scale = {"windows": ()}, {"regions": (1,), "windows": (1,)}
+    return {
+        "one decoder": config.replace(similarity=0, contrastive=None),
+        "without contrastive loss": config.replace(contrastive=None),
+        "without similarity loss": config.replace(similarity=0),
+        "one direction, one scale": config.replace(**one_scale | one_way),
+        "one scale": config.replace(**one_scale),
+        "one direction": config.replace(**one_way),
+        "full": config,
+    }
+
+
+PRESETS = {
+    "dmmi_swin_base": DMMIConfig(),
+    "dmmi_resnet101": DMMIConfig(image_encoder="resnet101"),
+    "dmmi_swin_tiny": DMMIConfig(image_encoder="swin_tiny"),
+    "dmmi_swin_small": DMMIConfig(image_encoder="swin_small"),
+    "dmmi_swin_large": DMMIConfig(image_encoder="swin_large"),
+    "dmmi_resnet50": DMMIConfig(image_encoder="resnet50"),
+    "dmmi_small": DMMIConfig(
+        image_encoder="small", word_encoder="bert_small", max_words=24, hidden=64, feed_forward=256, dropout=0
+    ),
+}
+
+
+@dataclass
+class ImageFeatures:
+    """What of B images does not depend on words.
+
+    Attributes:
+        first: (B, D, h, w) the first stage's map.
+        size_hw: height and width of the images.
+    """
+
+    first: Tensor
+    size_hw: tuple[int, int]
+
+
+class DMMI(Network):
+    """Two encoders that fuse after every stage, the decoder of the mask, and what only training needs.
+
+    Attributes:
+        training_only: prefixes of the names of weights that only training needs.
+    """
+
+    idea = "Words look at pixels and pixels at words after every stage; a mask is decoded from both"
+    reads_erased = True
+    config: DMMIConfig
+    training_only = ("recovery.", "summary.", "contrast.")
+
+    def __init__(self, config: DMMIConfig, vocabulary_size: int):
+        super().__init__()
+        self.config = config
+        config = config.as_published()
+        self.image_encoder = build_image_encoder(config.image_encoder)
+        self.word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
+        channels, words, width = self.image_encoder.channels, self.word_encoder.channels, config.hidden
+        read_on = [True, True, True, config.skip == "fused"]
+        self.fusions = nn.ModuleList(
+            [StageFusion(config, c, words, gated) for c, gated in zip(channels, read_on, strict=True)]
+        )
+        self.to_decoder = nn.Identity() if words == width else nn.Linear(words, width)
+        self.decoder = Decoder(config, channels)
+        self.recovery = ContextClueRecovery(config) if config.similarity else None
+        self.summary = Summary(width) if config.contrastive else None
+        self.contrast = ContrastiveLoss(width, config.contrastive.temperature) if config.contrastive else None
+
+    def encode_image(self, image: Tensor) -> ImageFeatures:
+        """Stem and first stage of images (B, 3, H, W), normalised."""
+        first = self.image_encoder.stages[0](self.image_encoder.stem(image))
+        return ImageFeatures(first, (image.shape[-2], image.shape[-1]))
+
+    def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
+        """Words (M, max_words, W) of tokens (M, L), padding included."""
+        return self.word_encoder(*pad_words(tokens, word_mask, self.config.max_words))
+
+    def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
+        """Masks (M, 1, H, W) of words (M, T, W) with word_mask (M, L), L up to T."""
+        word_mask = pad_mask(word_mask, words.shape[1])
+        skips, words = self.fused_stages(features.first[image_of_expression], words, word_mask)
+        return self.answer(to_image(self.decoder(skips, words), features.size_hw))
+
+    def fused_stages(self, x: Tensor, words: Tensor, word_mask: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The maps that the decoder reads, finest first, and its words (M, T, C).
+
+        Args:
+            x: (M, D, h, w) the first stage's map.
+            words: (M, T, W).
+            word_mask: (M, T).
+        """
+        x, skip, words = self.fusions[0](x, words, word_mask)
+        skips = [skip]
+        for stage, fusion in zip(self.image_encoder.stages[1:], self.fusions[1:], strict=True):
+            x, skip, words = fusion(stage(x), words, word_mask)
+            skips.append(skip)
+        return skips, self.to_decoder(words)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Named losses of a training batch; one that CCR is trained on brings erased tokens.
+
+        Raises:
+            InvalidInput: if they are missing.
+        """
+        config = self.config
+        named = batch.targets.any(1)  # False: the expression has no referent
+        words, word_mask = self.encode_words(batch.tokens, batch.word_mask), batch.word_mask
+        word_mask = pad_mask(word_mask, words.shape[1])
+        features = self.encode_image(batch.image)
+        skips, words = self.fused_stages(features.first[batch.image_of_expression], words, word_mask)
+        maps: list[Tensor] = []
+        logits = to_image(self.decoder(skips, words, maps.append), features.size_hw)
+
+        losses = {"mask": weighted_cross_entropy(logits, batch.masks(), config.class_weights)}
+        total = losses["mask"]
+        if self.recovery is not None:
+            if batch.erased is None:
+                raise InvalidInput("the batch has no `erased` tokens; give them, or set similarity=0")
+            erased = self.to_decoder(self.encode_words(batch.erased, batch.word_mask))
+            recovered = self.recovery(maps[1], erased)
+            losses["similarity"] = similarity_loss(words, recovered, word_mask, named)
+            total = total + config.similarity * losses["similarity"]
+        if self.contrast is not None and self.summary is not None and config.contrastive is not None:
+            losses["contrastive"] = self.contrast(self.summary(maps), words, named)
+            total = total + config.contrastive.weight * losses["contrastive"]
+        return {"loss": total, **{name: part.detach() for name, part in losses.items()}}
+
+    def views(self) -> list[View]:
+        """Of each stage: the words that pixels look at, the pixels that words look at, and how the scales mix."""
+        config, views = self.config, []
+        for stage, fusion in enumerate(self.fusions, start=1):
+            assert isinstance(fusion, StageFusion)
+            to_words, to_pixels = fusion.mba.text_to_image, fusion.mba.image_to_text
+            views.append(View(f"stage {stage}: words", to_words.seen, _as_it_is, "words", "Eq. 3"))
+            if len(config.regions) > 1:
+                labels = [f"{side} x {side} pixels" for side in config.regions]
+                views.append(
+                    View(f"stage {stage}: regions", to_words.mix.shares, _as_it_is, "weights", "Eq. 3", labels)
+                )
+            if to_pixels is None:
+                continue
+            views.append(View(f"stage {stage}: pixels", to_pixels.seen, _as_it_is, "map", "Eq. 6"))
+            if len(config.windows) > 1:
+                labels = [f"{length} words" for length in config.windows]
+                views.append(
+                    View(f"stage {stage}: windows", to_pixels.mix.shares, _as_it_is, "weights", "Eq. 5", labels)
+                )
+        return views
+
+
+class StageFusion(nn.Module):
+    """What MBA found, as what the next stage, the decoder and the next stage's words are."""
+
+    def __init__(self, config: DMMIConfig, channels: int, word_channels: int, gated: bool):
+        super().__init__()
+        self.mba = MBA(config, channels, word_channels)
+        self.gate = Gate(channels, config.gate) if gated else None
+        self.skip_norm = nn.LayerNorm(channels) if config.skip == "attended" else None
+        self.word_update = nn.Linear(word_channels, word_channels) if config.windows else None
+
+    def forward(self, x: Tensor, words: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The fused map, the decoder's map, and the new words.
+
+        Args:
+            x: (M, D, h, w) a stage's map.
+            words: (M, T, W).
+            word_mask: (M, T).
+
+        Returns:
+            Two of (M, D, h, w), and (M, T, W).
+        """
+        size_hw = x.shape[-2:]
+        pixels = as_pixels(x)
+        attended, seen = self.mba(pixels, size_hw, words, word_mask)
+        fused = as_map(attended if self.gate is None else self.gate(pixels, attended), size_hw)
+        skip = fused if self.skip_norm is None else as_map(self.skip_norm(attended), size_hw)
+        if self.word_update is not None:
+            words = words + F.gelu(self.word_update(seen))
+        return fused, skip, words
+
+
+class Gate(nn.Module):
+    """Adds to each channel of a pixel as much of what it saw as that itself decides."""
+
+    def __init__(self, channels: int, start: str | None):
+        super().__init__()
+        first, second = (nn.Linear(channels, channels, bias=False) for _ in range(2))
+        if start == "small":
+            nn.init.trunc_normal_(first.weight, std=0.02)
+            nn.init.trunc_normal_(second.weight, std=0.02)
+        self.layers = nn.Sequential(first, nn.ReLU(), second, nn.Tanh())
+
+    def forward(self, pixels: Tensor, attended: Tensor) -> Tensor:
+        """Two of (M, N, D) to one."""
+        return torch.addcmul(pixels, self.layers(attended), attended)
+
+
+class MBA(nn.Module):
+    """Multi-scale bi-direction attention: pixels look at words, and words at pixels."""
+
+    def __init__(self, config: DMMIConfig, channels: int, word_channels: int):
+        super().__init__()
+        self.text_to_image = TextToImage(channels, word_channels, config.regions)
+        self.image_to_text = ImageToText(channels, word_channels, config.windows) if config.windows else None
+        self.visual = nn.Linear(channels, channels)
+        self.join = nn.Linear(channels, channels)
+
+    def forward(
+        self, pixels: Tensor, size_hw: tuple[int, int], words: Tensor, word_mask: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """What pixels saw of the words, and words of the pixels.
+
+        Args:
+            pixels: (M, N, D).
+            size_hw: of the map that they are, N = h * w.
+            words: (M, T, W).
+            word_mask: (M, T).
+
+        Returns:
+            (M, N, D), and (M, T, W) or None.
+        """
+        language = self.text_to_image(pixels, size_hw, words, word_mask)
+        attended = F.gelu(self.join(F.gelu(self.visual(pixels)) * language))
+        if self.image_to_text is None:
+            return attended, None
+        return attended, self.image_to_text(pixels, size_hw, words, word_mask)
+
+
+class TextToImage(nn.Module):
+    """Every pixel, with the region around it, looks at the words."""
+
+    def __init__(self, channels: int, word_channels: int, regions: Sequence[int]):
+        super().__init__()
+        self.regions = nn.ModuleList([Region(channels, word_channels, side) for side in regions])
+        self.mix = Mixture(len(regions))
+        self.value = nn.Linear(word_channels, channels, bias=False)
+        self.project = nn.Linear(channels, channels, bias=False)
+        self.seen = nn.Identity()
+
+    def forward(self, pixels: Tensor, size_hw: tuple[int, int], words: Tensor, word_mask: Tensor) -> Tensor:
+        """Language (M, N, D) of each pixel; arguments as of `MBA`."""
+        attention = self.mix([region(pixels, size_hw, words, word_mask) for region in self.regions])  # Eq. 3
+        self.seen(attention.mean(1))
+        value = self.value(words) * word_mask.unsqueeze(-1)
+        return instance_norm(attention @ self.project(value))  # Eq. 4; words are fewer than pixels: project them
+
+
+class Region(nn.Module):
+    """A pixel's query is what a convolution of this size sees around it."""
+
+    def __init__(self, channels: int, word_channels: int, side: int):
+        super().__init__()
+        inner = channels // 2 ** (side // 2)
+        self.narrow = nn.Linear(channels, inner, bias=False)
+        self.query = nn.Conv2d(inner, channels, side, padding=side // 2, bias=False)
+        self.key = nn.Linear(word_channels, channels, bias=False)
+        self.scale = channels**-0.5
+
+    def forward(self, pixels: Tensor, size_hw: tuple[int, int], words: Tensor, word_mask: Tensor) -> Tensor:
+        """Attention (M, N, T) over words; arguments as of `MBA`."""
+        narrow = as_map(instance_norm(self.narrow(pixels)), size_hw)
+        query = instance_norm(as_pixels(self.query(narrow)))
+        key = self.key(words) * (self.scale * word_mask.unsqueeze(-1))
+        return (query @ key.mT).masked_fill(~word_mask.unsqueeze(1), MASKED).softmax(-1)  # Eq. 2
+
+
+class ImageToText(nn.Module):
+    """Every word, with the window around it, looks at the pixels."""
+
+    def __init__(self, channels: int, word_channels: int, windows: Sequence[int]):
+        super().__init__()
+        self.windows = nn.ModuleList([Window(channels, word_channels, length) for length in windows])
+        self.mix = Mixture(len(windows))
+        self.value = nn.Linear(channels, word_channels, bias=False)
+        self.project = nn.Linear(word_channels, word_channels)
+        self.seen = nn.Identity()
+
+    def forward(self, pixels: Tensor, size_hw: tuple[int, int], words: Tensor, word_mask: Tensor) -> Tensor:
+        """What each word saw (M, T, W); arguments as of `MBA`."""
+        normed = NormedPixels(pixels)
+        attention = self.mix([window(normed, words, word_mask) for window in self.windows])  # Eq. 5
+        share = word_mask / word_mask.sum(1, keepdim=True).clamp(min=1)
+        self.seen((share.to(attention.dtype).unsqueeze(1) @ attention).unflatten(-1, size_hw).squeeze(1))
+        return self.project(normed.average(self.value, attention))  # Eq. 6
+
+
+class Window(nn.Module):
+    """A word's query is what a convolution of this length sees around it."""
+
+    def __init__(self, channels: int, word_channels: int, length: int):
+        super().__init__()
+        inner = channels // length
+        self.narrow = nn.Linear(word_channels, inner)
+        self.query = nn.Conv1d(inner, word_channels, length)
+        self.key = nn.Linear(channels, word_channels, bias=False)
+        self.reach = length // 2, (length - 1) // 2  # words before and after
+        self.scale = channels**-0.5  # though the products are over the channels of words
+
+    def forward(self, pixels: "NormedPixels", words: Tensor, word_mask: Tensor) -> Tensor:
+        """Attention (M, T, N) over pixels; padding looks at all of them alike."""
+        narrow = F.pad(self.narrow(words).mT, self.reach, mode="replicate")
+        query = self.query(narrow).mT * (self.scale * word_mask.unsqueeze(-1))
+        return pixels.scores(self.key, query).softmax(-1)
+
+
+class NormedPixels:
+    """Linear layers of pixels, each followed by an instance norm, for a few queries: the result is never formed.
+
+    A norm over pixels is linear in them once the spread of each channel is known. Of W x that is diag(W S W^T), S the
+    covariance of x, which all layers share: where pixels are many, nothing as wide as words is computed for them.
+
+    Args:
+        pixels: (M, N, D).
+    """
+
+    def __init__(self, pixels: Tensor):
+        self.pixels = pixels - pixels.mean(1, keepdim=True)
+        self._covariance: Tensor | None = None
+        _, count, channels = pixels.shape
+        if count > MANY * channels:
+            with full_precision(
+                pixels
+            ):  # in float64: a channel with little spread is a small difference of large numbers
+                exact = self.pixels.double()
+                self._covariance = exact.mT @ exact / count
+
+    def scores(self, layer: nn.Linear, queries: Tensor) -> Tensor:
+        """Products (M, T, N) of queries (M, T, K) with norm(layer(pixels))."""
+        return (queries * self._scale(layer)) @ layer.weight @ self.pixels.mT
+
+    def average(self, layer: nn.Linear, weights: Tensor) -> Tensor:
+        """Sums (M, T, K) of norm(layer(pixels)) with weights (M, T, N)."""
+        return (weights @ self.pixels) @ layer.weight.mT * self._scale(layer)
+
+    def _scale(self, layer: nn.Linear) -> Tensor:
+        """One over the spread (M, 1, K) of layer(pixels)."""
+        if self._covariance is None:
+            variance = layer(self.pixels).square().mean(1, keepdim=True)
+        else:
+            with full_precision(self.pixels):
+                weight = layer.weight.double()
+                variance = (weight @ self._covariance).mul(weight).sum(-1).unsqueeze(1)
+        return (variance + EPS).rsqrt().to(self.pixels.dtype)
+
+
+class Mixture(nn.Module):
+    """The attentions of several scales in learned shares (lambda of Eq. 3); one alone is its own mixture."""
+
+    def __init__(self, count: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(count)) if count > 1 else None
+        self.shares = nn.Softmax(dim=0)
+
+    def forward(self, attentions: list[Tensor]) -> Tensor:
+        """Tensors of one shape to one of it."""
+        if self.weight is None:
+            return attentions[0]
+        parts = [share * attention for share, attention in zip(self.shares(self.weight), attentions, strict=True)]
+        return torch.stack(parts).sum(0)
+
+
+class Decoder(nn.Module):
+    """Skip features from coarse to fine; between the scales pixels ask the words once more."""
+
+    def __init__(self, config: DMMIConfig, channels: Sequence[int]):
+        super().__init__()
+        width = config.hidden
+        c1, c2, c3, c4 = channels
+        self.join_16, self.query_16 = JoinScales(c4 + c3, width), QueryLayer(config)
+        self.join_8, self.query_8 = JoinScales(width + c2, width), QueryLayer(config)
+        self.join_4 = JoinScales(width + c1, width)
+        self.classify = nn.Linear(width, 2)  # background, referent
+
+    def forward(self, skips: list[Tensor], words: Tensor, keep: Callable[[Tensor], object] | None = None) -> Tensor:
+        """Logits (M, h, w, 2) at the finest map's size.
+
+        Args:
+            skips: (M, D, h, w) of each stage, finest first; the list is used up, so that each is released when read.
+            words: (M, T, C).
+            keep: is given the map (M, C, h, w) of each scale, coarsest first, before it asks the words.
+        """
+        x = self.join_16(skips.pop(), skips.pop())
+        if keep is not None:
+            keep(x)
+        x = as_map(self.query_16(as_pixels(x), words), x.shape[-2:])  # Eq. 7
+        x = self.join_8(x, skips.pop())
+        if keep is not None:
+            keep(x)
+        x = as_map(self.query_8(as_pixels(x), words), x.shape[-2:])
+        if keep is None:
+            return self.join_4.read(x, skips.pop(), self.classify)
+        x = self.join_4(x, skips.pop())
+        keep(x)
+        return self.classify(x.permute(0, 2, 3, 1))
+
+
+class QueryLayer(nn.Module):
+    """A Transformer's decoder layer, normed after each step: among the queries, at the memory, each by itself."""
+
+    def __init__(self, config: DMMIConfig):
+        super().__init__()
+        width = config.hidden
+        self.among = Attention(width, config.heads, config.dropout)
+        self.memory = Attention(width, config.heads, config.dropout)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(width, config.feed_forward),
+            nn.ReLU(inplace=True),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.feed_forward, width),
+        )
+        self.among_norm, self.memory_norm, self.feed_norm = (nn.LayerNorm(width) for _ in range(3))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
+        """Queries (M, N, C) that looked at memory (M, L, C); padding in it is not hidden."""
+        x = self.among_norm(queries + self.dropout(self.among(queries, queries)))
+        x = self.memory_norm(x + self.dropout(self.memory(x, memory)))
+        return self.feed_norm(x + self.dropout(self.feed_forward(x)))
+
+
+class Attention(nn.Module):
+    """Attention of several heads with its linear layers."""
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.into = nn.Linear(width, 3 * width)  # queries, keys, values
+        self.out = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.into.weight)
+        nn.init.zeros_(self.into.bias)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
+        """Queries (M, N, C) at memory (M, L, C), to (M, N, C)."""
+        width = queries.shape[-1]
+        (of_query, of_memory), (b, c) = (x.split([width, 2 * width]) for x in (self.into.weight, self.into.bias))
+        key, value = F.linear(memory, of_memory, c).chunk(2, dim=-1)
+        seen = attend(F.linear(queries, of_query, b), key, value, self.heads, self.dropout * self.training)
+        return self.out(seen)
+
+
+class ContextClueRecovery(nn.Module):
+    """Finds in the image what was erased from the expression."""
+
+    def __init__(self, config: DMMIConfig):
+        super().__init__()
+        self.visual = conv_norm(config.hidden, config.hidden)
+        self.query = QueryLayer(config)
+
+    def forward(self, x: Tensor, erased: Tensor) -> Tensor:
+        """Words (M, T, C), recovered from a map (M, C, h, w) and from words (M, T, C) of the erased expression."""
+        return self.query(erased, as_pixels(self.visual(x)))
+
+
+def similarity_loss(words: Tensor, recovered: Tensor, word_mask: Tensor, named: Tensor) -> Tensor:
+    """One minus how much recovered words are like those of the whole expression, which this does not train.
+
+    Args:
+        words: (M, T, C) of the whole expression.
+        recovered: (M, T, C).
+        word_mask: (M, T); padding does not count.
+        named: (M,) False where there is no referent: nothing can be recovered, the expression counts as unlike.
+    """
+    alike = F.cosine_similarity(words.detach().float(), recovered.float(), dim=-1, eps=1e-6) * word_mask
+    alike = alike.sum(1) / word_mask.sum(1).clamp(min=1)
+    return 1 - (alike * named).mean()
+
+
+class Summary(nn.Module):
+    """One vector of an image, from the decoder's three scales."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.joins = nn.ModuleList([nn.Linear(2 * width, width), nn.Linear(2 * width, width)])
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Three maps (M, C, h, w), coarsest first, to (M, C)."""
+        first, *others = (x.mean((-2, -1)) for x in maps)
+        for join, mean in zip(self.joins, others, strict=True):
+            first = join(torch.cat([first, mean], dim=-1))
+        return first
+
+
+class ContrastiveLoss(nn.Module):
+    """Image and expression find each other among those of the batch."""
+
+    def __init__(self, width: int, temperature: float):
+        super().__init__()
+        self.align = nn.Linear(width, width)
+        self.temperature = temperature
+
+    def forward(self, image: Tensor, words: Tensor, named: Tensor) -> Tensor:
+        """The loss, both ways added.
+
+        Args:
+            image: (M, C), from `Summary`.
+            words: (M, T, C); padding counts.
+            named: (M,) False where there is no referent: not searched for, but found wrongly if it looks right.
+        """
+        expression = self.align(words).mean(1)
+        with full_precision(image):
+            image, expression = F.normalize(image.float(), dim=-1), F.normalize(expression.float(), dim=-1)
+            logits = image @ expression.mT / self.temperature
+            partner = torch.arange(len(logits), device=logits.device)
+            both = F.cross_entropy(logits, partner, reduction="none") + F.cross_entropy(
+                logits.mT, partner, reduction="none"
+            )
+        return (both * named).mean()
+
+
+def instance_norm(pixels: Tensor) -> Tensor:
+    """Each channel of pixels (M, N, D) with mean 0 and variance 1 over them."""
+    # Not F.instance_norm: with channels last it copies, and takes 2.5 times as long (14400 x 128, float32, one thread).
+    centred = pixels - pixels.mean(1, keepdim=True)
+    return centred * (centred.square().mean(1, keepdim=True) + EPS).rsqrt()
+
+
+def to_image(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Logits (M, h, w, 2) of background and referent, as their difference (M, 1, H, W)."""
+    difference = (logits[..., 1].float() - logits[..., 0].float()).unsqueeze(1)
+    return F.interpolate(difference, size_hw, mode="bilinear", align_corners=True)
+
+
+def as_pixels(x: Tensor) -> Tensor:
+    """A map (M, D, h, w) as pixels (M, h * w, D); with channels last in memory, nothing is copied."""
+    return x.flatten(2).mT.contiguous()
+
+
+def as_map(pixels: Tensor, size_hw: Sequence[int]) -> Tensor:
+    """Pixels (M, h * w, D) as a map (M, D, h, w); nothing is copied."""
+    return pixels.mT.unflatten(-1, size_hw)
+
+
+def full_precision(like: Tensor) -> torch.autocast:
+    """No autocast."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
+def _as_it_is(output: Any) -> Tensor:
+    return output

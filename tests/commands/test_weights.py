@@ -1,0 +1,87 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+import refseg
+from refseg import published
+from refseg.cli import app
+from refseg.errors import InvalidInput, MissingFile
+from refseg.published import Published
+
+
+def weights(*arguments: object) -> str:
+    asked = ["weights", *map(str, arguments)]
+    return CliRunner().invoke(app, asked, catch_exceptions=False, standalone_mode=False).output
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("REFSEG_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def tiny_entry(tiny_release, monkeypatch):
+    entry = Published(
+        preset="tiny_narrow", data="RefCOCO", split="refcoco", where="a share", reported="oIoU 1", conversion="tiny"
+    )
+    monkeypatch.setattr(published, "CATALOGUE", (entry,))
+    return entry
+
+
+def test_the_list_tells_scores_licences_places_and_ways():
+    out = weights("list")
+    for said in (
+        "dmmi_swin_base/refzom",
+        "oIoU 68.77, mIoU 68.25",
+        "refseg weights get NAME --file FILE",
+        "lavt_swin_base: conversion: not in this version",
+        "Baidu share",
+        "GPL-3.0",
+        "Licence of the weights: not stated",
+        "both masks at 480 x 480",
+    ):
+        assert said in " ".join(out.split()), said
+
+
+def test_the_list_for_programs_holds_everything(tiny_release, tiny_entry):
+    (row,) = json.loads(weights("list", "--json"))
+    assert row["name"] == "tiny_narrow/refcoco" and row["weights_licence"] == "not stated" and not row["here"]
+    published.get(tiny_entry, file=tiny_release.file)
+    (row,) = json.loads(weights("list", "--json"))
+    assert row["here"] and "here" in weights("list")
+
+
+def test_fetched_weights_are_loaded_by_their_name(tiny_release, tiny_entry, cache):
+    out = weights("get", "tiny_narrow/refcoco", "--file", tiny_release.file)
+    assert "34 tensors taken" in out and "licence of the weights: not stated" in out
+    assert f"written: {cache / 'weights' / 'tiny_narrow' / 'refcoco'}" in out
+    assert refseg.load("tiny_narrow/refcoco").checkpoint.knows == "photographs of COCO (RefCOCO)"
+
+
+def test_a_folder_of_ones_own_is_taken(tiny_release, tiny_entry, tmp_path, cache):
+    out = weights("get", "tiny_narrow/refcoco", "--file", tiny_release.file, "--folder", tmp_path / "mine")
+    assert f"--weights {tmp_path / 'mine'}" in out
+    assert refseg.load(tmp_path / "mine").checkpoint.name == "tiny"
+    assert not cache.exists()
+
+
+def test_weights_that_are_not_here_are_told_how_to_get(tiny_entry):
+    with pytest.raises(MissingFile, match="refseg weights get tiny_narrow/refcoco"):
+        refseg.load("tiny_narrow/refcoco")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["dmmi/refzom"], "unknown weights 'dmmi/refzom'; choose one of"),
+        (["lavt_swin_base/refcoco"], "does not read its weights"),
+        (["cmirnet_resnet50/refcoco"], "no direct link; download it by hand from Baidu"),
+        (["dmmi_swin_base/refzom", "--file", "missing.pth"], "missing.pth is missing"),
+    ],
+)
+def test_what_cannot_be_had_is_one_error_and_nothing_is_written(cache, arguments, message):
+    with pytest.raises((InvalidInput, MissingFile), match=message):
+        weights("get", *arguments)
+    assert not cache.exists()

@@ -1,0 +1,54 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from refseg.encoders import IMAGE_ENCODERS, ResNetConfig, SmallConfig, SwinConfig, build_image_encoder, encoder_name
+from refseg.networks import build
+
+TINY = {
+    "swin": SwinConfig(width=8, depths=(2, 2, 2, 2), heads=(1, 2, 2, 4), window=3, drop_path=0.0),
+    "resnet": ResNetConfig(depths=(1, 1, 1, 1)),
+    "small": SmallConfig(finder=(4, 8, 8, 12), top=8),
+}
+
+
+@pytest.mark.parametrize("kind", TINY)
+@pytest.mark.parametrize("height, width", [(64, 96), (160, 64)])
+def test_an_encoder_gives_what_it_promises(kind, height, width):
+    encoder = build_image_encoder(TINY[kind]).eval()
+    image = torch.randn(2, 3, height, width)
+    with torch.no_grad():
+        assert encoder.stem(image).shape[1] == encoder.stem_channels
+        maps = encoder(image)
+    shapes = [(2, c, height // s, width // s) for c, s in zip(encoder.channels, encoder.strides, strict=True)]
+    assert [tuple(x.shape) for x in maps] == shapes
+
+
+def test_a_shifted_block_pads_before_it_shifts():
+    """With two windows side by side and one column of padding, what wraps round is the padding."""
+    encoder = build_image_encoder(TINY["swin"]).eval()
+    block = encoder.net.layers[0].blocks[1]
+    x = torch.randn(1, 3, 5, 8)
+    with torch.no_grad():
+        padded = F.pad(x, (0, 0, 0, 1))
+        whole = block._attn(padded)
+        assert not torch.allclose(block._attn(x), whole.roll(1, 2)[:, :, :5])
+        torch.testing.assert_close(block._attn(x), whole[:, :, :5])
+
+
+def test_the_mask_of_a_shift_follows_the_size_and_may_be_trained_after_inference():
+    encoder = build_image_encoder(TINY["swin"])
+    with torch.inference_mode():
+        encoder(torch.randn(1, 3, 64, 96))
+    encoder(torch.randn(1, 3, 64, 96))[-1].sum().backward()
+    fresh = build_image_encoder(TINY["swin"])
+    fresh.load_state_dict(encoder.state_dict())
+    image = torch.randn(1, 3, 96, 64)
+    torch.testing.assert_close(encoder(image)[-1], fresh(image)[-1])
+
+
+def test_names_stand_for_settings_and_unknown_ones_are_refused():
+    assert encoder_name(IMAGE_ENCODERS["swin_base"]) == "swin_base"
+    assert encoder_name(TINY["resnet"]) == "resnet (own settings)"
+    with pytest.raises(Exception, match="unknown encoder 'swim'; choose one of: swin_tiny"):
+        build("dmmi", {"image_encoder": "swim"}, 10)

@@ -1,0 +1,241 @@
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from safetensors.torch import load_file
+
+from refseg import published
+from refseg.checkpoints import load_checkpoint
+from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
+from refseg.published import CATALOGUE, Published, download, find_published, get, installed, store
+
+
+@dataclass
+class Host:
+    """A file host that can be asked for a part of the file, breaks off and forgets as told."""
+
+    content: bytes = b""
+    status: int = 200
+    type: str = "application/octet-stream"
+    knows_ranges: bool = True
+    breaks: list[int] = field(default_factory=list)  # bytes after which the next answers end
+    asked: list[str | None] = field(default_factory=list)
+    link: str = ""
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    host = Host()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers["Range"]
+            host.asked.append(wanted)
+            first, last = 0, len(host.content) - 1
+            if wanted and host.knows_ranges and host.status == 200:
+                start, end = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted).groups()
+                first, last = int(start), min(int(end or last), last)
+                self.send_response(206)
+                self.send_header("Content-Range", f"bytes {first}-{last}/{len(host.content)}")
+            else:
+                self.send_response(host.status)
+            body = host.content[first : last + 1]
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Type", host.type)
+            self.end_headers()
+            if len(body) > 1 and host.breaks:  # the first question, for one byte, is answered in full
+                body = body[: host.breaks.pop(0)]
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    host.link = f"http://127.0.0.1:{server.server_port}/release.pth"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield host
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("REFSEG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000)
+    return tmp_path / "cache"
+
+
+def entry(where: str) -> Published:
+    return Published(
+        preset="tiny_narrow",
+        data="RefCOCO",
+        split="refcoco",
+        where=where,
+        reported="oIoU 1.00",
+        conversion="tiny",
+    )
+
+
+def test_names_are_unique_and_say_network_and_data():
+    names = [row.name for row in CATALOGUE]
+    assert len(set(names)) == len(names)
+    assert {"dmmi_swin_base/refzom", "dmmi_resnet101/refcocog_umd", "lavt_swin_base/refcoco"} <= set(names)
+    assert all(re.fullmatch(r"[a-z0-9_]+/[a-z0-9_+]+", name) for name in names)
+
+
+def test_what_can_be_converted_is_a_preset_of_ours_with_a_conversion():
+    from refseg.conversion import CONVERSIONS
+    from refseg.networks import PRESETS
+
+    for row in CATALOGUE:
+        if row.conversion:
+            assert row.conversion in CONVERSIONS and PRESETS[row.preset] == row.conversion
+
+
+def test_a_drive_id_becomes_a_link_to_the_file_and_one_for_people():
+    row = find_published("dmmi_swin_base/refzom")
+    id_ = "1Ut_E-Fru0bCmjtaC2YhgOLZ7eJorOOpi"
+    assert row.link == f"https://drive.usercontent.google.com/download?id={id_}&export=download&confirm=t"
+    assert row.by_hand == f"https://drive.google.com/file/d/{id_}/view"
+
+
+def test_an_unknown_name_is_refused_with_the_choices():
+    with pytest.raises(InvalidInput, match="choose one of: dmmi_resnet101/refcocog_umd, .* shows all"):
+        find_published("dmmi/refzom")
+
+
+def test_downloaded_weights_are_converted_into_the_store(tiny_release, host, cache):
+    host.content = tiny_release.file.read_bytes()
+    folder, report = get(entry(host.link))
+    assert folder == store("tiny_narrow/refcoco") == cache / "weights" / "tiny_narrow" / "refcoco"
+    assert report.fits
+    assert load_file(folder / "model.safetensors").keys() == tiny_release.weights.keys()
+    checkpoint = load_checkpoint(folder)
+    assert checkpoint.knows == "photographs of COCO (RefCOCO)"
+    for said in ("oIoU 1.00", "480 x 480", "Licence of the weights | not stated", host.link):
+        assert said in checkpoint.card
+    assert list((cache / "downloads").iterdir()) == []
+
+
+def test_a_broken_connection_is_taken_up_where_it_broke(tiny_release, host):
+    host.content, host.breaks = tiny_release.file.read_bytes(), [1000, 30_000]
+    assert download(entry(host.link)).read_bytes() == host.content
+    assert host.asked == ["bytes=0-0", None, "bytes=1000-", "bytes=31000-"]
+
+
+def test_the_next_try_goes_on_where_the_last_one_stopped(host, cache):
+    host.content, host.breaks = bytes(range(256)) * 40, [5000, *[0] * 6]
+    with pytest.raises(MissingFile, match="0 MB are here, the same command goes on .* --file FILE"):
+        download(entry(host.link))
+    host.asked.clear()
+    host.breaks.clear()
+    assert download(entry(host.link)).read_bytes() == host.content
+    assert host.asked == ["bytes=0-0", "bytes=5000-"]
+
+
+def test_a_host_that_knows_no_ranges_starts_over(host):
+    host.content, host.breaks, host.knows_ranges = bytes(range(256)) * 40, [5000], False
+    assert download(entry(host.link)).read_bytes() == host.content
+
+
+def test_more_than_the_host_has_is_thrown_away(host, cache):
+    host.content = b"0123456789"
+    (cache / "downloads").mkdir(parents=True)
+    (cache / "downloads" / "tiny_narrow-refcoco.part").write_bytes(b"abc" * 100)
+    assert download(entry(host.link)).read_bytes() == host.content
+
+
+def test_a_download_that_was_done_is_not_asked_for_again(tiny_release, host, cache):
+    (cache / "downloads").mkdir(parents=True)
+    (cache / "downloads" / "tiny_narrow-refcoco.pth").write_bytes(tiny_release.file.read_bytes())
+    get(entry(host.link))
+    assert host.asked == []
+
+
+BY_HAND = r"download it by hand from http://127.* and run: refseg weights get tiny_narrow/refcoco --file FILE"
+
+
+def test_a_web_page_in_the_place_of_the_file_is_told(host, cache):
+    host.content, host.type = b"<!DOCTYPE html>too many users", "text/html; charset=utf-8"
+    with pytest.raises(MissingFile, match=f"sends a web page.*{BY_HAND}"):
+        get(entry(host.link))
+    assert not cache.exists()
+
+
+def test_a_web_page_that_pretends_to_be_a_file_is_told(tiny_release, host):
+    host.content = b"<!DOCTYPE html>too many users"
+    with pytest.raises(InvalidInput, match=r"is a web page.*delete .*\.pth to download it again"):
+        get(entry(host.link))
+
+
+@pytest.mark.parametrize("status", [404, 403, 500])
+def test_a_host_that_refuses_is_told(host, status, cache):
+    host.status = status
+    with pytest.raises(MissingFile, match=f"answers {status}.*{BY_HAND}"):
+        get(entry(host.link))
+    assert not cache.exists()
+
+
+def test_without_a_network_it_is_told_what_to_do_by_hand(cache):
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(MissingFile, match=BY_HAND):
+        get(entry(f"http://127.0.0.1:{port}/release.pth"))
+    assert not cache.exists()
+
+
+def test_the_hub_s_offline_switch_is_obeyed(host, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(MissingFile, match="offline"):
+        get(entry(host.link))
+    assert host.asked == []
+
+
+def test_a_share_is_fetched_by_hand():
+    with pytest.raises(MissingFile, match="no direct link; download it by hand from Baidu share .* --file FILE"):
+        get(entry("Baidu share https://pan.baidu.com/s/0"))
+
+
+def test_weights_that_nobody_reads_are_refused_before_anything_is_asked_for(host):
+    with pytest.raises(InvalidInput, match="this version of refseg does not read its weights"):
+        get(entry(host.link).replace(conversion=None))
+    assert host.asked == []
+
+
+def test_a_file_that_is_here_is_converted_and_left_alone(tiny_release, tmp_path):
+    folder, _ = get(entry("Baidu share"), folder=tmp_path / "mine", file=tiny_release.file)
+    assert folder == tmp_path / "mine" and load_checkpoint(folder).name == "tiny"
+    assert tiny_release.file.is_file()
+
+
+def test_a_file_of_another_network_is_refused(tiny_release, tmp_path):
+    with pytest.raises(InvalidInput, match="holds a tiny_narrow, not a tiny_wide"):
+        get(entry("share").replace(preset="tiny_wide"), file=tiny_release.file)
+
+
+def test_a_cache_that_cannot_be_written_is_told(host, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("REFSEG_CACHE", str(tmp_path / "file"))
+    host.content = b"0123"
+    with pytest.raises(UnwritableOutput, match="set REFSEG_CACHE"):
+        get(entry(host.link))
+
+
+def test_installed_weights_are_found_by_name(tiny_release, monkeypatch):
+    row = entry("Baidu share")
+    monkeypatch.setattr(published, "CATALOGUE", (row,))
+    assert installed("selector") is None
+    with pytest.raises(MissingFile, match="refseg weights get tiny_narrow/refcoco"):
+        installed(row.name)
+    folder, _ = get(row, file=tiny_release.file)
+    assert installed(row.name) == folder

@@ -1,0 +1,57 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from refseg.errors import InvalidInput, MissingFile
+from refseg.networks import build
+from refseg.training.initial import initialise
+
+TINY = {"stages": (4, 8, 8, 8), "coarse": 8, "fine": 8, "kernel": 4, "width": 16, "heads": 2, "blocks": 1}
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return build("selector", TINY, 10)
+
+
+def test_a_part_starts_from_the_weights_of_a_file(network, tmp_path):
+    other = build("selector", TINY, 10).chooser.state_dict()
+    save_file({name: tensor + 1.5 for name, tensor in other.items()}, tmp_path / "chooser.safetensors")
+    before = network.finder.embed.weight.clone()
+    initialise(network, {"chooser": str(tmp_path / "chooser.safetensors")})
+    torch.testing.assert_close(network.chooser.score.bias.detach(), other["score.bias"] + 1.5)
+    assert torch.equal(network.finder.embed.weight, before)
+
+
+def test_weights_that_do_not_fit_are_refused(network, tmp_path):
+    save_file({"strange": torch.zeros(3)}, tmp_path / "x.safetensors")
+    with pytest.raises(InvalidInput, match="x.safetensors does not fit: it lacks .* first words.positions"):
+        initialise(network, {"chooser": str(tmp_path / "x.safetensors")})
+    other = build("selector", TINY, 9).chooser.state_dict()
+    save_file(other, tmp_path / "other.safetensors")
+    with pytest.raises(InvalidInput, match="other.safetensors does not fit: size mismatch for words.embedding"):
+        initialise(network, {"chooser": str(tmp_path / "other.safetensors")})
+    (tmp_path / "cut.safetensors").write_bytes(b"123")
+    with pytest.raises(InvalidInput, match="cut.safetensors is damaged"):
+        initialise(network, {"chooser": str(tmp_path / "cut.safetensors")})
+
+
+def test_unknown_parts_and_weights_are_refused_with_the_way_out(network):
+    with pytest.raises(InvalidInput, match="no part 'wheel'"):
+        initialise(network, {"wheel": "small_image_encoder"})
+    with pytest.raises(MissingFile, match="no weights 'nonsense'; give a .safetensors file"):
+        initialise(network, {"chooser": "nonsense"})
+
+
+def test_the_finder_gives_an_image_encoder_that_computes_the_same(network):
+    from refseg.encoders import SmallConfig
+    from refseg.encoders.small import SmallImageEncoder
+
+    encoder = SmallImageEncoder(SmallConfig(finder=TINY["stages"], top=4)).eval()
+    encoder.net.load_state_dict(network.image_encoder_weights())
+    image, x = torch.randn(1, 3, 32, 32), None
+    network.eval()
+    for stage in network.finder.stages:
+        x = stage(image if x is None else x)
+    torch.testing.assert_close(encoder(image)[2], x)
