@@ -14,7 +14,7 @@ demo: $(READY)
 
 test: export OMP_NUM_THREADS = 1
 test: $(READY)
-	$(BIN)/python -m pytest --doctest-modules -n 2 src tests
+	$(BIN)/python -m pytest --doctest-modules -n 2 -m "not full_size" src tests
 
 # What the authors' own code computes, from weights and inputs that are made from names.
 parity: export OMP_NUM_THREADS = 1

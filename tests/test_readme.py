@@ -41,7 +41,7 @@ def commands() -> list[str]:
 def test_every_command_that_is_shown_is_one_that_exists_with_these_options(command):
     words = shlex.split(command)[1:]
     options = [word for word in words if word.startswith("--")]
-    name = words[:2] if words[0] == "data" else words[:1]
+    name = words[:2] if words[0] in ("data", "weights") else words[:1]
     shown = CliRunner().invoke(app, [*name, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
     assert shown.exit_code == 0, command
     assert all(option in shown.output for option in options), command

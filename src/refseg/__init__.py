@@ -2,7 +2,7 @@
 
 >>> import refseg
 >>> sorted(refseg.NETWORKS)
-['selector']
+['cmirnet', 'dmmi', 'selector']
 """
 
 from importlib import import_module

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from refseg import networks
+from refseg import networks, published
 from refseg.calibration import Calibration
 from refseg.config import Config
 from refseg.encoders.tokenizer import Tokenizer
@@ -114,7 +114,8 @@ def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
     """A checkpoint with its network in evaluation mode, ready to answer.
 
     Args:
-        where: a folder, the name of bundled weights ("selector"), or a hub id ("owner/name").
+        where: a folder, the name of bundled weights ("selector") or of published ones that were fetched
+            ("dmmi_swin_base/refzom"), or a hub id ("owner/name").
         device: where the network runs: "cpu", "cuda", ...
 
     Raises:
@@ -215,7 +216,7 @@ def to_device(checkpoint: Checkpoint, device: str) -> Checkpoint:
 
 
 def find(where: str | Path) -> Path:
-    """The folder of a checkpoint; hub ids are downloaded.
+    """The folder of a checkpoint; hub ids are downloaded, published weights only by `refseg weights get`.
 
     Raises:
         MissingFile: if it is neither a folder, nor bundled, nor on the hub.
@@ -225,6 +226,8 @@ def find(where: str | Path) -> Path:
         return path
     if name in bundled_names():
         return BUNDLED / name
+    if folder := published.installed(name):
+        return folder
     choices = f"give a checkpoint folder, a hub id 'owner/name', or one of: {', '.join(bundled_names()) or '(none)'}"
     if path.exists():
         raise InvalidInput(f"{name} is a file; {choices}")

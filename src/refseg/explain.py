@@ -1,4 +1,4 @@
-"""What a network attends to while it answers: weights of words, maps over the image, learnt weights; as arrays or figure."""
+"""What a network attends to while it answers, as arrays and as a figure: words, maps over the image, learnt weights."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any

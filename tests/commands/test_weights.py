@@ -60,6 +60,11 @@ def test_fetched_weights_are_loaded_by_their_name(tiny_release, tiny_entry, cach
     assert refseg.load("tiny_narrow/refcoco").checkpoint.knows == "photographs of COCO (RefCOCO)"
 
 
+def test_weights_that_are_here_are_not_fetched_again(tiny_release, tiny_entry, cache):
+    folder, _ = published.get(tiny_entry, file=tiny_release.file)
+    assert weights("get", "tiny_narrow/refcoco").startswith(f"already here: {folder}")
+
+
 def test_a_folder_of_ones_own_is_taken(tiny_release, tiny_entry, tmp_path, cache):
     out = weights("get", "tiny_narrow/refcoco", "--file", tiny_release.file, "--folder", tmp_path / "mine")
     assert f"--weights {tmp_path / 'mine'}" in out

@@ -15,7 +15,6 @@ LAYOUTS = Path(__file__).parents[1] / "assets" / "parity"
 NAMES = ["dmmi_swin_base", "dmmi_resnet101"]
 
 
-
 def layout(name):
     """The shapes of the authors' state dict."""
     entries = json.loads((LAYOUTS / f"{name}.json").read_text())["state_dict"]

@@ -24,7 +24,8 @@ def test_what_is_too_long_is_cut_as_the_releases_do_and_said():
     pieces = WordPieces(6)
     tokens, word_mask = pieces(["the dog left of the red chair"])
     assert tokens.shape == (1, 6) and word_mask.all() and 102 not in tokens
-    assert "is cut: these weights read 6 word pieces, it has 3 more" in pieces.remarks("the dog left of the red chair")[0]
+    (remark,) = pieces.remarks("the dog left of the red chair")
+    assert "is cut: these weights read 6 word pieces, it has 3 more" in remark
     assert pieces.remarks("the dog") == []
     assert pieces.pieces("the giraffes") == ["[CLS]", "the", "gi", "##raf", "##fe", "##s"]
 

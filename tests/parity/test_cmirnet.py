@@ -75,7 +75,7 @@ def test_tgmm_of_the_swin_release(golden):
 
 def test_aspp(golden):
     g = golden("cmirnet_aspp")
-    module = filled(ASPP(64, 32, (3, 6, 9)), g.weights(), "aspp.", "aspp.", RESNET)
+    module = filled(ASPP(64, 32, 128, (3, 6, 9)), g.weights(), "aspp.", "aspp.", RESNET)
     g.check("out", module(g.input("noise", "module/visual64", (2, 64, 6, 6))))
 
 
@@ -158,8 +158,7 @@ def test_schedule(golden, flavour):
         assert cmirnet_factor(int(iteration), 100, 30, first, drop) == pytest.approx(factor, abs=1e-9)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["cmirnet_resnet50", "cmirnet_swin_base"])
+@pytest.mark.parametrize("name", ["cmirnet_swin_base", pytest.param("cmirnet_resnet50", marks=pytest.mark.full_size)])
 def test_the_whole_network(golden, name):
     g = golden(name)
     flavour = "resnet" if "resnet" in name else "swin"
@@ -176,7 +175,10 @@ def test_the_whole_network(golden, name):
         {
             **{f"tgmm{stage}": guide for stage, guide in network.tgmm.items()},
             **{"aspp": network.aspp, "gcn": graph, "gcn.conv_V": graph.visual, "gcn.CGI": graph.interact},
-            **{"gcn.IGR": graph.igr, "patch_embed": network.image_encoder.net.patch_embed if flavour == "swin" else None},
+            **{
+                "gcn.IGR": graph.igr,
+                "patch_embed": network.image_encoder.net.patch_embed if flavour == "swin" else None,
+            },
             **{
                 f"cmae.fusion{label(int(stage), flavour)}": part.attend
                 for stage, part in network.decoder.stages.items()

@@ -33,7 +33,7 @@ def test_names_and_shapes_are_those_of_the_authors(golden, name):
     assert report.aliases == aliases
 
 
-@pytest.mark.slow
+@pytest.mark.full_size
 @pytest.mark.parametrize("name", NAMES)
 def test_a_converted_network_answers_as_the_authors_and_its_weights_go_back(golden, name, tmp_path):
     g, bert, network_name = golden(name), golden("bert_base"), name.split("_")[0]

@@ -69,7 +69,7 @@ def test_mba(golden):
     g.check("text", text.mT)
 
 
-def test_mba_where_the_covariance_of_pixels_is_not_used(golden, monkeypatch):
+def test_mba_through_the_covariance_of_pixels(golden, monkeypatch):
     g = golden("dmmi_mba")
     mba = filled(MBA(SWIN, 64, 768), g.weights(), "fusions.0.mba.", "backbone.layers.0.fusion.")
     monkeypatch.setattr("refseg.networks.dmmi.MANY", 0)
@@ -174,7 +174,7 @@ def check_decoder(g, network, skips, words, erased, size_hw):
     g.check("out", F.interpolate(logits, size_hw, mode="bilinear", align_corners=True), WHOLE)
 
 
-@pytest.mark.parametrize("name", ["dmmi_swin_base", "dmmi_swin_base_448"])
+@pytest.mark.parametrize("name", ["dmmi_swin_base", pytest.param("dmmi_swin_base_448", marks=pytest.mark.full_size)])
 def test_whole_network_with_swin(golden, name):
     g = golden(name)
     network, image, words, word_mask, erased = whole(g, SWIN)
@@ -195,13 +195,14 @@ def test_whole_network_with_swin(golden, name):
         g.check(f"{name}.text", seen.mT, WHOLE)
     for name, (_, _, updated) in fused.items():
         g.check(name, updated.mT, WHOLE)
-    gate = filled(Gate(1024, None), g.weights(), "fusions.3.gate.", "backbone.layers.3.")  # which nothing reads
+    gate = filled(Gate(1024, None), g.weights(), "fusions.3.gate.", "")  # which nothing reads
     visual = attended["layers.3.mba"][0]
     g.check("layers.3.next", gate(stages["layers.3.blocks"].flatten(1, 2), visual), WHOLE)
     check_decoder(g, network, skips, text, erased, features.size_hw)
     g.check_mask(network.fuse(features, words, word_mask, torch.tensor([0])).logits)
 
 
+@pytest.mark.full_size
 def test_whole_network_with_resnet(golden):
     g = golden("dmmi_resnet101")
     network, image, words, word_mask, erased = whole(g, RESNET)

@@ -1,9 +1,9 @@
 """3 x 3 convolutions of large maps on a CPU: fewer multiplications, and strips of rows instead of whole maps.
 
-Winograd   A. Lavin and S. Gray. "Fast Algorithms for Convolutional Neural Networks". CVPR 2016; F(2 x 2, 3 x 3): 4 instead
-           of 9 multiplications a pixel. Not in half precision, where sums of pixels would be rounded before the product.
-Doubled    A convolution of an interpolated map is the interpolation of nine products of the small map: channels are mixed
-           where there are few pixels.
+Winograd   A. Lavin and S. Gray. "Fast Algorithms for Convolutional Neural Networks". CVPR 2016. F(2 x 2, 3 x 3) takes 4
+           instead of 9 multiplications a pixel. Not in half precision, where it would round sums of pixels first.
+Doubled    A convolution of an interpolated map is an interpolation of nine products of the small map: channels are
+           mixed where there are few pixels.
 Strips     A map comes as strips of rows from the top to the bottom, and so does its convolution: what lies between two
            convolutions never exists as a whole.
 Layout     Rows (r, W, C): channels last, one image. Nothing here has a gradient; `pays` says where it is worth while.
@@ -11,14 +11,16 @@ Layout     Rows (r, W, C): channels last, one image. Nothing here has a gradient
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, wraps
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 SMALLEST = 40 * 40  # pixels of a map from which on this is faster
-STRIP = 30  # rows
-PRODUCTS = 512  # rows of a matrix product that still fit into the cache
+STRIP = 16  # rows
+PRODUCTS = 384  # rows of a matrix product that still fit into the cache
 FEW = 8  # outputs
 G = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 WHOLE = (torch.float32, torch.float64)
@@ -31,15 +33,36 @@ def pays(x: Tensor) -> bool:
 
 
 def precision(x: Tensor) -> torch.dtype:
-    """What a convolution of x is computed in."""
+    """What a convolution of x is computed in; float32 where the processor would only imitate a shorter type."""
     device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    return dtype if dtype in WHOLE or multiplies_bfloat16() else torch.float32
 
 
-def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution that does what the two do in evaluation mode."""
+def in_chosen_precision(compute: Callable[..., Any]) -> Callable[..., Any]:
+    """Without autocast, which would undo the choice of `precision`."""
+
+    @wraps(compute)
+    def computed(*arguments: Any) -> Any:
+        with torch.autocast("cpu", enabled=False):
+            return compute(*arguments)
+
+    return computed
+
+
+@lru_cache
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has instructions for it."""
+    return any(has is True and name.endswith("bf16") for name, has in torch.cpu.get_capabilities().items())
+
+
+def folded(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution that does what convolution and batch norm, the first two of a layer, do."""
+    assert isinstance(layer, nn.Sequential)
+    conv, norm = layer[0], layer[1]
+    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
     assert norm.running_mean is not None and norm.running_var is not None
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    scale = norm.weight.float() * torch.rsqrt(norm.running_var.float() + norm.eps)
     mean = norm.running_mean if conv.bias is None else norm.running_mean - conv.bias
     return conv.weight * scale[:, None, None, None], norm.bias - mean * scale
 
@@ -68,6 +91,7 @@ class Direct(Convolution):
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype):
         self.weight, self.bias = weight.to(dtype), bias
 
+    @in_chosen_precision
     def __call__(self, x: Tensor) -> Tensor:
         """The rows of the result."""
         return F.conv2d(x.permute(2, 0, 1)[None], self.weight, self.bias)[0].permute(1, 2, 0)
@@ -79,6 +103,7 @@ class Few(Convolution):
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype):
         self.weight, self.bias = weight.permute(1, 2, 3, 0).flatten(1).to(dtype), bias
 
+    @in_chosen_precision
     def __call__(self, x: Tensor) -> Tensor:
         """The rows of the result."""
         height, width = x.shape[0] - 2, x.shape[1] - 2
@@ -95,6 +120,7 @@ class Winograd(Convolution):
         taps = weight.permute(2, 3, 1, 0).to(dtype).flatten(2).flatten(0, 1)  # (9, C * O)
         self.weight, self.bias = (torch.kron(g, g) @ taps).view(16, -1, len(weight)), bias
 
+    @in_chosen_precision
     def __call__(self, x: Tensor) -> Tensor:
         """The rows of the result."""
         height, width = x.shape[0] - 2, x.shape[1] - 2
@@ -141,22 +167,26 @@ def taps_by_row(weight: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class DoubledConvolution:
-    """A 3 x 3 convolution, with zeros around, of a map (C, h, w) after bilinear interpolation to another size."""
+    """A 3 x 3 convolution, with zeros around, of a map (C, h, w) after bilinear interpolation to another size.
 
-    def __init__(self, coarse: Tensor, weight: Tensor, size_hw: tuple[int, int]):
+    Products may be of a shorter type, the interpolation is in float32: its weights would suffer.
+    """
+
+    def __init__(self, coarse: Tensor, weight: Tensor, size_hw: Sequence[int]):
         self.coarse, self.weight = coarse.permute(1, 2, 0).to(weight.dtype), weight
+        self.dtype = torch.promote_types(weight.dtype, torch.float32)
         self.down, self.across = (
-            interpolation(before, after).to(weight.dtype)
-            for before, after in zip(coarse.shape[1:], size_hw, strict=True)
+            interpolation(before, after).to(self.dtype) for before, after in zip(coarse.shape[1:], size_hw, strict=True)
         )
 
+    @in_chosen_precision
     def add_to(self, result: Tensor, start: int) -> None:
-        """Adds rows to `result` (r, W, O), which begins with row `start`."""
+        """Adds rows to `result` (r, W, O) of type `dtype`, which begins with row `start`."""
         down, first, last = band(self.down[start : start + len(result)])
         pixels = self.coarse[first:last].flatten(0, 1)
-        products = pixels.new_empty(3, len(pixels), self.weight.shape[-1])
+        products = pixels.new_empty(3, len(pixels), self.weight.shape[-1], dtype=self.dtype)
         for weight, product in zip(self.weight, products, strict=True):
-            torch.mm(pixels, weight, out=product)
+            product.copy_(pixels @ weight)
         rows = down.flatten(1) @ products.view(3 * (last - first), -1)
         rows = rows.view(len(result), 3 * self.coarse.shape[1], -1)  # (r, 3 * w, O)
         for begin in range(0, result.shape[1], 2 * STRIP):
@@ -166,7 +196,7 @@ class DoubledConvolution:
 
 
 def interpolation(before: int, after: int) -> Tensor:
-    """Weights (after, 3, before) by which a convolution's three taps read a line that is interpolated corner to corner."""
+    """Weights (after, 3, before) with which three taps read a line that is interpolated corner to corner."""
     line = F.interpolate(torch.eye(before)[None], after, mode="linear", align_corners=True)[0].T
     return F.pad(line, (0, 0, 1, 1)).unfold(0, 3, 1).transpose(1, 2)
 
@@ -185,7 +215,6 @@ def rows_of(maps: Sequence[Tensor], start: int, stop: int, dtype: torch.dtype) -
 
 def joined(
     maps: Sequence[Tensor],
-    project: tuple[Tensor, Tensor] | None,
     convolve: Convolution,
     doubled: DoubledConvolution | None,
     dtype: torch.dtype,
@@ -194,7 +223,6 @@ def joined(
 
     Args:
         maps: (C_i, H, W), side by side.
-        project: weight and bias of a 1 x 1 convolution and a ReLU that come before; or None.
         convolve: the convolution of these maps.
         doubled: of the coarse map; or None.
         dtype: of the computation.
@@ -204,12 +232,11 @@ def joined(
         stop = min(start + STRIP, height)
         above, below = max(start - 1, 0), min(stop + 1, height)
         rows = rows_of(maps, above, below, dtype)
-        if project is not None:
-            rows = F.linear(rows, *project).relu_()
         result = convolve(F.pad(rows, (0, 0, 1, 1, 1 + above - start, 1 + stop - below)))
         if doubled is not None:
+            result = result.to(doubled.dtype)
             doubled.add_to(result, start)
-        yield result.relu_()
+        yield result.relu_().to(dtype)
 
 
 def convolved(strips: Iterable[Tensor], convolve: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
@@ -229,14 +256,14 @@ def convolved(strips: Iterable[Tensor], convolve: Callable[[Tensor], Tensor]) ->
     yield convolve(F.pad(above, (0, 0, 0, 0, 0, 1)))
 
 
-def whole(each: Iterable[Iterable[Tensor]], count: int, size_hw: tuple[int, int]) -> Tensor:
-    """The map (count, C, H, W) of each expression's strips."""
+def whole(each: Iterable[Iterable[Tensor]], like: Tensor) -> Tensor:
+    """The maps (M, C, H, W) of M sequences of strips, M, H, W and type as those of `like` (M, D, H, W)."""
     result: Tensor | None = None
     for number, strips in enumerate(each):
         row = 0
         for strip in strips:
             if result is None:
-                result = strip.new_empty(count, *size_hw, strip.shape[-1])
+                result = like.new_empty(len(like), *like.shape[2:], strip.shape[-1])
             result[number, row : row + len(strip)] = strip
             row += len(strip)
     assert result is not None

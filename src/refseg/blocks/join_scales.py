@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refseg.blocks import fast_convolution as fast
+from refseg.blocks.precision import full_precision
 from refseg.encoders.small import conv_norm
 
 
@@ -19,28 +20,41 @@ class JoinScales(nn.Module):
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """(M, width, h, w) of maps (M, C, h', w') and (M, D, h, w)."""
-        if fast.pays(fine) and not self.training:
-            return torch.stack([torch.cat(list(strips)) for strips in self._strips(coarse, fine)]).permute(0, 3, 1, 2)
-        coarse = F.interpolate(coarse, fine.shape[-2:], mode="bilinear", align_corners=True)
-        return self.layers(torch.cat([coarse, fine], dim=1))
+        if self.in_strips(fine):
+            return fast.whole(self.strips(coarse, fine), fine)
+        if coarse.shape[-2:] != fine.shape[-2:]:
+            coarse = F.interpolate(coarse, fine.shape[-2:], mode="bilinear", align_corners=True)
+        both = torch.cat([coarse, fine], dim=1)
+        return self.layers(both.contiguous())  # with channels last, weights would be copied, which are larger here
 
     def read(self, coarse: Tensor, fine: Tensor, head: nn.Module) -> Tensor:
         """What a head makes of each pixel of the result, (M, h, w, K) of (M, h, w, width).
 
         At inference on a CPU the result itself never exists as a whole.
         """
-        if fast.pays(fine) and not self.training:
-            return torch.stack([torch.cat([head(rows) for rows in strips]) for strips in self._strips(coarse, fine)])
+        if self.in_strips(fine):
+            strips = (map(head, each) for each in self.strips(coarse, fine))
+            return fast.whole(strips, fine).permute(0, 2, 3, 1)
         return head(self(coarse, fine).permute(0, 2, 3, 1))
 
-    def _strips(self, coarse: Tensor, fine: Tensor) -> Iterator[Iterator[Tensor]]:
+    def in_strips(self, fine: Tensor) -> bool:
+        """Whether it is worth while to compute `strips`, for a finer map (M, D, h, w)."""
+        return fast.pays(fine) and not self.training
+
+    def strips(self, coarse: Tensor, fine: Tensor) -> Iterator[Iterator[Tensor]]:
         """What `forward` gives, of each of the M pairs as strips of rows (r, w, width)."""
         dtype = fast.precision(fine)
-        with torch.autocast(fine.device.type, enabled=False):
-            (weight, bias), last = (fast.folded(conv, norm) for conv, norm, _ in self.layers)
-            of_coarse, of_fine = weight.split([coarse.shape[1], fine.shape[1]], dim=1)
-            first, second = fast.Convolution(of_fine, bias, dtype), fast.Convolution(*last, dtype)
+        channels = coarse.shape[1] if coarse.shape[-2:] != fine.shape[-2:] else 0  # that are interpolated
+        with full_precision(fine):
+            weight, bias = fast.folded(self.layers[0])
+            first = fast.convolution(weight[:, channels:], bias, dtype)
+            of_coarse = fast.taps_by_row(weight[:, :channels], dtype)
+            del weight
+            second = fast.convolution(*fast.folded(self.layers[1]), dtype)
         for one, other in zip(coarse, fine, strict=True):
-            doubled = fast.DoubledConvolution(fast.rows_of(one, dtype), of_coarse, other.shape[-2:])
-            strips = fast.joined(fast.rows_of(other, dtype), first, doubled)
+            if channels:
+                doubled = fast.DoubledConvolution(one, of_coarse, other.shape[-2:])
+                strips = fast.joined([other], first, doubled, dtype)
+            else:
+                strips = fast.joined([one, other], first, None, dtype)
             yield (rows.relu_() for rows in fast.convolved(strips, second))

@@ -41,7 +41,7 @@ def explain(
     typer.echo(out)
     if npz is not None:
         with all_or_nothing(npz.parent) as folder:
-            np.savez_compressed(folder / npz.name, **explanation.arrays())
+            np.savez_compressed(folder / npz.name, allow_pickle=False, **explanation.arrays())
         typer.echo(npz)
     for warning in explanation.result.warnings:
         typer.echo(f"warning: {warning}", err=True)

@@ -70,6 +70,9 @@ def get(
     from refseg.outputs import check_writable
 
     entry = published.find_published(name)
+    if not file and not folder and published.is_installed(entry):
+        typer.echo(f"already here: {published.store(name)}; delete it to fetch it again")
+        return
     check_writable(folder or published.store(name))
     if report:
         check_writable(report.parent)

@@ -1,9 +1,9 @@
-"""The names of CMIRNet's release, which has one layout for ResNet and one for Swin.
+"""The names of CMIRNet's releases, of which there is one with ResNet and one with Swin.
 
-Theirs     Stages are numbered as ours with ResNet, from the block 1 = our stage 2 with Swin; the last is called aspp. The
-           words' and the sentence's projection have swapped names in the two layouts. The heads of CGI are separate there.
-Twice      The ResNet release holds the encoder as `backbone.*` and as `layer1.*` to `layer5.*`.
-Idle       The Swin release holds a norm for each stage that is never used, and tables of indices.
+Theirs     Stages are numbered as ours with ResNet; with Swin block 1 is our stage 2; the last is called aspp. Words and
+           sentence have their projections under swapped names in the two. The heads of CGI are apart.
+Twice      With ResNet the encoder is there as `backbone.*` and as `layer1.*` to `layer5.*`.
+Idle       With Swin there are a norm for each stage that nothing calls, and tables of indices.
 """
 
 import re
@@ -92,7 +92,9 @@ def release_name(key: str, config: CMIRNetConfig) -> str | tuple[str, ...]:
         case "image_encoder":
             return _encoder(inside.removeprefix("net."), swin)
         case "tgmm":
-            place = "TGMM_aspp" if int(stage) == ASPP_STAGE else f"layers.{int(stage) - 2}.TGMM" if swin else f"TGMM{stage}"
+            place = (
+                "TGMM_aspp" if int(stage) == ASPP_STAGE else f"layers.{int(stage) - 2}.TGMM" if swin else f"TGMM{stage}"
+            )
             return f"{SWIN if swin else ''}{place}.{_tgmm(layer, swin)}"
         case "aspp":
             return f"{SWIN if swin else ''}aspp.{inside.replace('branches.', 'convs.')}"
@@ -164,7 +166,7 @@ def aliases(network: Network) -> dict[str, str]:
     again = {"conv1.": "layer1.0.", "bn1.": "layer1.1.", "layer1.": "layer2.1."}
     again |= {f"layer{stage}.": f"layer{stage + 1}." for stage in (2, 3, 4)}
     found = {}
-    for key in network.image_encoder.state_dict():  # type: ignore[union-attr, operator]
+    for key in network.image_encoder.state_dict():  # type: ignore[union-attr]
         name = str(key).removeprefix("net.")
         ours = next(prefix for prefix in again if name.startswith(prefix))
         found[again[ours] + name.removeprefix(ours)] = f"backbone.{name}"
@@ -180,7 +182,7 @@ def unused(network: Network) -> dict[str, Tensor]:
     for stage, channels in enumerate(cmirnet.image_encoder.channels):
         fillings[f"{SWIN}norm{stage}.weight"] = torch.ones(channels)
         fillings[f"{SWIN}norm{stage}.bias"] = torch.zeros(channels)
-    for name, module in cmirnet.image_encoder.net.named_modules():  # type: ignore[operator, union-attr]
+    for name, module in cmirnet.image_encoder.net.named_modules():  # type: ignore[union-attr]
         index = getattr(module, "relative_position_index", None)
         if index is not None:
             fillings[f"{SWIN}{name}.relative_position_index"] = index

@@ -19,8 +19,8 @@ class SmallImageEncoder(ImageEncoder):
 
     def __init__(self, config: SmallConfig):
         super().__init__()
-        self.stem_channels, *channels = config.finder
-        self.channels = *channels, config.top
+        self.stem_channels, quarter, eighth, sixteenth = config.finder
+        self.channels = quarter, eighth, sixteenth, config.top
         self.strides = 4, 8, 16, 32
         self.net = small_stages(config.finder)
         self.top = nn.Sequential(conv_norm(config.finder[-1], config.top, stride=2), Residual(config.top))

@@ -21,6 +21,10 @@ NETWORKS = {
 PRESETS = {  # a preset's settings stand in the PRESETS of its network's file
     "dmmi_swin_base": "dmmi",
     "dmmi_resnet101": "dmmi",
+    "dmmi_resnet50": "dmmi",
+    "dmmi_swin_tiny": "dmmi",
+    "dmmi_swin_small": "dmmi",
+    "dmmi_swin_large": "dmmi",
     "dmmi_small": "dmmi",
     "cmirnet_swin_base": "cmirnet",
     "cmirnet_swin_large": "cmirnet",

@@ -1,22 +1,21 @@
 """CMIRNet: words and pixels refine each other at every stage, reason on a graph, and are decoded together.
 
-Paper      M. Xu et al. "CMIRNet: Cross-Modal Interactive Reasoning Network for Referring Image Segmentation". IEEE TCSVT
-           2024. https://doi.org/10.1109/TCSVT.2024.3508752
-Read with  The overview figure, left to right: `CMIRNet` (image encoder with `TGMM`), `ASPP`, `CGIP` (`CGI`, `IGR`), `Decoder`
-           with `CMAE` (`SpatialAttention`, `ChannelAttention`), `Head`; then losses, presets and the paper's tables.
+Paper      M. Xu et al. "CMIRNet: Cross-Modal Interactive Reasoning Network for Referring Image Segmentation".
+           IEEE TCSVT 2024. https://doi.org/10.1109/TCSVT.2024.3508752
+Read with  The overview figure, left to right: `CMIRNet` (image encoder with `TGMM`), `ASPP`, `CGIP` (`CGI`, `IGR`),
+           `Decoder` with `CMAE` (`SpatialAttention`, `ChannelAttention`), `Head`; then losses, presets and tables.
 Stages     The paper's numbers: 1 is the encoder's stem (ResNet only), 2 to 5 are its stages, 6 is the ASPP.
-Departs    The authors' weights depend on where their release departs from the paper: a softmax over words in Eq. (1), self-
-           attention in Eq. (14), a cosine in Eq. (16), 3 x 3 heads, a weighted cross-entropy. Here is the release, which
-           is two networks, one with ResNet and one with Swin: the fields of `CMIRNetConfig` say in what they differ.
+Departs    The authors' weights depend on where their release departs from the paper: a softmax over words in Eq. (1),
+           self-attention in Eq. (14), a cosine in Eq. (16), 3 x 3 heads, a weighted cross-entropy. Here is the release,
+           which is two networks, one with ResNet and one with Swin; fields of `CMIRNetConfig` say how they differ.
 Idle       Biases before an instance norm change nothing. The releases have them, so they are here.
-Shapes     B images, M expressions, T words, N = h * w pixels. Sizes follow from the image, which may have any that leaves
-           more than one pixel at the coarsest stage; the authors' networks take multiples of 32.
+Shapes     B images, M expressions, T words, N = h * w pixels. Sizes follow from the image, which may have any that
+           leaves more than one pixel at the coarsest stage; the authors' networks take multiples of 32.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +23,9 @@ from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
 from refseg.blocks import fast_convolution as fast
+from refseg.blocks.attention import attend
+from refseg.blocks.join_scales import JoinScales
+from refseg.blocks.precision import full_precision
 from refseg.config import Config
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
 from refseg.losses import weighted_cross_entropy
@@ -133,8 +135,8 @@ class LossConfig(Config):
 class CMIRNetConfig(Config):
     """Every choice of the releases and of the paper's tables; the defaults are the release with Swin-B."""
 
-    image_encoder: ImageEncoderConfig = Field("swin_base", validate_default=True)  # type: ignore[arg-type]
-    word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)  # type: ignore[arg-type]
+    image_encoder: ImageEncoderConfig = Field("swin_base", validate_default=True)
+    word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)
     max_words: int = Field(20, ge=1)  # positions of the word encoder, padding included: the network reads it too
     width: int = 512  # channels of new words, sentences, graph and decoder
     stem: bool = False  # the decoder goes on to stage 1; ResNet: true
@@ -200,20 +202,20 @@ class CMIRNet(Network):
         channels = dict(enumerate((self.image_encoder.stem_channels, *self.image_encoder.channels, top), start=1))
         self.stages = range(1 if config.stem else 2, ASPP_STAGE + 1)
         guided = [stage for stage in self.stages if config.tgmm and stage >= config.tgmm.first_stage]
-        attended = [stage for stage in self.stages if config.cmae and stage >= ATTENDED]
-        new_sentences = [s for s in attended if s in guided and config.cmae and config.cmae.sentence == "new"]
+        looking = [stage for stage in self.stages if config.cmae and stage >= ATTENDED]
+        new_sentences = [s for s in looking if s in guided and config.cmae and config.cmae.sentence == "new"]
         graph_words = words_of_graph(config)
 
-        self.aspp = ASPP(top, top // 4, config.aspp_rates)
+        self.aspp = ASPP(top, top // 4, top, config.aspp_rates)
         self.tgmm = nn.ModuleDict()
         for stage in guided:
             assert config.tgmm is not None
             gives = {"words": graph_words == "new", "sentence": stage in new_sentences}
             self.tgmm[str(stage)] = guidance(config.tgmm, stage, channels[stage], text, width, **gives)
         self.cgip = CGIP(config.cgip, top, text, width) if config.cgip else None
-        self.sentences = nn.ModuleDict({str(s): nn.Linear(text, width) for s in attended if s not in new_sentences})
+        self.sentences = nn.ModuleDict({str(s): nn.Linear(text, width) for s in looking if s not in new_sentences})
         # Table III, row 1: words have to enter somewhere, and the code base multiplies by them by default
-        self.multiply = None if guided or attended or graph_words else nn.Linear(text, top)
+        self.multiply = None if guided or looking or graph_words else nn.Linear(text, top)
         self.decoder = Decoder({stage: channels[stage] for stage in self.stages}, width, config)
         self.heads = nn.ModuleDict({str(stage): Head(width) for stage in self.stages})
 
@@ -223,7 +225,8 @@ class CMIRNet(Network):
         x, maps = image, {}
         for stage in range(1, first_guided + 1):
             x = maps[stage] = self._stage(stage, x)
-        return ImageFeatures({stage: maps[stage] for stage in self.stages if stage in maps}, tuple(image.shape[-2:]))
+        height, width = image.shape[-2:]
+        return ImageFeatures({stage: maps[stage] for stage in self.stages if stage in maps}, (height, width))
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
         """Words (M, max_words, D) of tokens (M, L)."""
@@ -234,7 +237,7 @@ class CMIRNet(Network):
     ) -> Output:
         """Logits (M, 1, H, W) of the finest stage; words (M, T, D) may be any number."""
         inputs = self.read(image_features, words, word_mask, image_of_expression)
-        logits = self.decoder.finest(inputs, self.heads[str(self.stages[0])])
+        logits = self.decoder.finest(inputs, cast(Head, self.heads[str(self.stages[0])]))
         return self.answer(resize(logits, image_features.size_hw))
 
     def decode(
@@ -290,19 +293,20 @@ class CMIRNet(Network):
         return {"loss": torch.stack(list(losses.values())).sum(), **{k: v.detach() for k, v in losses.items()}}
 
     def views(self) -> list[View]:
-        """Words that each guided stage reads, what the graph makes of pixels, where the decoder looks."""
+        """What each guided stage reads of the words, what the graph makes of pixels, where the decoder looks."""
         views = [
-            View(f"words, stage {stage}", guide.importance, lambda a: a.mean(1), "words", "Eq. (2)")
+            View(f"words, stage {stage}", cast(TGMM, guide).importance, lambda a: a.mean(1), "words", "Eq. (2)")
             for stage, guide in self.tgmm.items()
             if hasattr(guide, "importance")
         ]
-        if self.cgip is not None:
-            steps = (("CGI", "Fig. 6", self.cgip.interact), ("IGR", "Fig. 6", self.cgip.igr))
-            views += [View(name, step, strength, "map", source) for name, source, step in steps if step is not None]
-        for stage, part in reversed(self.decoder.stages.items()):
-            if part.attend is not None:
-                views.append(View(f"pixels, stage {stage}", part.attend.spatial, lambda a: a[:, 0], "map", "Fig. 10"))
-        return views
+        graph = {} if self.cgip is None else {"CGI": self.cgip.interact, "IGR": self.cgip.igr}
+        views += [View(name, step, strength, "map", "Fig. 6") for name, step in graph.items() if step is not None]
+        looks = {stage: self.decoder.stage(stage).attend for stage in reversed(self.stages)}
+        return views + [
+            View(f"pixels, stage {stage}", look.spatial, lambda a: a[:, 0], "map", "Fig. 10")
+            for stage, look in looks.items()
+            if look is not None
+        ]
 
 
 class TGMM(nn.Module):
@@ -342,7 +346,7 @@ class TGMM(nn.Module):
         value = self.value(text) * known
         new = value if self.new_value is None else self.new_value(text) * known
         new = (new.unflatten(-1, (self.heads, -1)) * importance.mT[..., None]).flatten(-2)  # (M, T, V)  Eq. (3)
-        language = attended(attention, value if self.visual_words == "original" else new, self.read)
+        language = self.read(read_words(attention, value if self.visual_words == "original" else new))
         return (
             self.modulate(x, instance_norm(language)),  # Eqs. (5), (6)
             None if self.words is None else self.words(new),
@@ -413,17 +417,16 @@ class Modulate(nn.Module):
 
 
 class ASPP(nn.Module):
-    """The coarsest map, seen at several rates; what it gives is wide as all branches together."""
+    """The coarsest map, seen at several rates."""
 
-    def __init__(self, channels: int, branch: int, rates: Sequence[int]):
+    def __init__(self, channels: int, branch: int, outputs: int, rates: Sequence[int]):
         super().__init__()
         widened = [conv_norm(channels, branch, 3, dilation=rate) for rate in rates]
         self.branches = nn.ModuleList([conv_norm(channels, branch, 1), *widened])
-        outputs = branch * len(self.branches)
-        self.project = conv_norm(outputs, outputs, 1)
+        self.project = conv_norm(branch * len(self.branches), outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(M, C, h, w) to (M, branches * width of a branch, h, w)."""
+        """(M, C, h, w) to (M, outputs, h, w)."""
         x = x.contiguous()  # of so small a map, less is copied than of the weights if it has channels last
         return self.project(torch.cat([branch(x) for branch in self.branches], 1))
 
@@ -505,9 +508,8 @@ class IGR(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(M, C, h, w) to the same."""
         qkv = self.qkv(pixels_of(self.conv(x))).unflatten(-1, (self.heads, 3, -1))
-        query, key, value = (each.transpose(1, 2) for each in qkv.unbind(-2))  # (M, heads, N, c)
-        attention = (query * query.shape[-1] ** -0.5 @ key.mT).float().softmax(-1)  # Eq. (14)
-        return map_of(self.project((attention.to(value.dtype) @ value).transpose(1, 2).flatten(2)), x)
+        query, key, value = (each.flatten(-2) for each in qkv.unbind(-2))
+        return map_of(self.project(attend(query, key, value, self.heads)), x)  # Eq. (14)
 
 
 class Decoder(nn.Module):
@@ -525,8 +527,7 @@ class Decoder(nn.Module):
         """Each stage's map (M, width, h, w)."""
         x, decoded = inputs.graph, {}
         for stage in reversed(inputs.maps):
-            x = self.stages[str(stage)](x, inputs.maps[stage], inputs.sentences.get(stage))
-            decoded[stage] = x
+            x = decoded[stage] = self.stage(stage)(x, inputs.maps[stage], inputs.sentences.get(stage))
         return decoded
 
     def finest(self, inputs: DecoderInputs, head: "Head") -> Tensor:
@@ -534,8 +535,13 @@ class Decoder(nn.Module):
         x = inputs.graph
         *coarser, finest = reversed(inputs.maps)
         for stage in coarser:
-            x = self.stages[str(stage)](x, inputs.maps.pop(stage), inputs.sentences.get(stage))
-        return self.stages[str(finest)].logits(x, inputs.maps[finest], head)
+            x = self.stage(stage)(x, inputs.maps.pop(stage), inputs.sentences.get(stage))
+        assert x is not None
+        return self.stage(finest).logits(x, inputs.maps[finest], head)
+
+    def stage(self, number: int) -> "DecoderStage":
+        """The part for a stage."""
+        return cast(DecoderStage, self.stages[str(number)])
 
 
 class DecoderStage(nn.Module):
@@ -544,10 +550,10 @@ class DecoderStage(nn.Module):
     def __init__(self, channels: int, width: int, projected: bool, cmae: CMAEConfig | None, first: bool):
         super().__init__()
         self.first = first
-        self.project = conv_norm(channels, width, 1) if projected else None
-        self.join = Block(width + (width if projected else channels), width)
+        self.project = conv_norm(channels, width, 1) if projected else nn.Identity()
+        self.join = JoinScales(width + (width if projected else channels), width)
         self.attend = CMAE(width, cmae) if cmae else None
-        self.refine = Block(2 * width, width) if cmae else None
+        self.refine = JoinScales(2 * width, width) if cmae else None
 
     def forward(self, before: Tensor | None, own: Tensor, sentence: Tensor | None) -> Tensor:
         """(M, width, h, w) of its own map (M, C, h, w) and a sentence (M, width).
@@ -557,80 +563,29 @@ class DecoderStage(nn.Module):
             own: (M, C, h, w).
             sentence: (M, width), where the stage attends.
         """
-        x = self.join(*self.reads(before, own))
+        x = self.join(*self.pair(before, own))
         if self.attend is not None and self.refine is not None:
-            x = self.refine([x, self.attend(x, sentence)])
+            x = self.refine(x, self.attend(x, sentence))
         return x
 
-    def logits(self, before: Tensor | None, own: Tensor, head: "Head") -> Tensor:
-        """Logits (M, 1, h, w) that a head gives of this stage's map; of a stage that does not attend."""
-        return self.join.logits(*self.reads(before, own), head)
+    def logits(self, before: Tensor, own: Tensor, head: "Head") -> Tensor:
+        """Logits (M, 1, h, w) that a head gives of this stage's map; of a stage that does not attend.
 
-    def reads(
-        self, before: Tensor | None, own: Tensor
-    ) -> tuple[list[Tensor], Tensor | None, nn.Sequential | None]:
-        """What is joined."""
-        if self.first and self.project is not None:
-            own = self.project(own)
-            return [own, own if before is None else before], None, None
-        return [own], before, self.project
-
-
-class Block(nn.Module):
-    """Two convolutions of maps side by side, before which a coarser one is brought to their size."""
-
-    def __init__(self, inputs: int, width: int):
-        super().__init__()
-        self.layers = nn.Sequential(conv_norm(inputs, width, 3, bias=False), conv_norm(width, width, 3, bias=False))
-
-    def forward(
-        self, maps: Sequence[Tensor], coarse: Tensor | None = None, project: nn.Sequential | None = None
-    ) -> Tensor:
-        """(M, width, h, w).
-
-        Args:
-            maps: (M, C, h, w) each.
-            coarse: (M, C', h', w'), comes first.
-            project: what is done to `maps` before.
+        At inference on a CPU the map itself never exists as a whole.
         """
-        if self.fast(maps):
-            return fast.whole(self.strips(maps, coarse, project), len(maps[0]), maps[0].shape[-2:])
-        if project is not None:
-            maps = [project(x) for x in maps]
-        if coarse is not None:
-            maps = [double(coarse, maps[0]), *maps]
-        return self.layers(torch.cat(list(maps), 1).contiguous())
+        before, own = self.pair(before, own)
+        if not self.join.in_strips(own):
+            return head(self.join(before, own))
+        last = fast.convolution(*head.difference(), fast.precision(own))
+        strips = (fast.convolved(each, last) for each in self.join.strips(before, own))
+        return fast.whole(strips, own.float())
 
-    def logits(
-        self, maps: Sequence[Tensor], coarse: Tensor | None, project: nn.Sequential | None, head: "Head"
-    ) -> Tensor:
-        """Logits (M, 1, h, w) that a head gives of what `forward` gives, which need not exist as a whole."""
-        if not self.fast(maps):
-            return head(self(maps, coarse, project))
-        last = fast.convolution(*head.difference(), fast.precision(maps[0]))
-        strips = (fast.convolved(each, last) for each in self.strips(maps, coarse, project))
-        return fast.whole(strips, len(maps[0]), maps[0].shape[-2:]).float()
-
-    def fast(self, maps: Sequence[Tensor]) -> bool:
-        """Whether it is worth while to compute strips."""
-        return fast.pays(maps[0]) and not self.training
-
-    def strips(
-        self, maps: Sequence[Tensor], coarse: Tensor | None, project: nn.Sequential | None
-    ) -> Iterator[Iterator[Tensor]]:
-        """What `forward` gives, for each expression as strips of rows (r, w, width)."""
-        dtype = fast.precision(maps[0])
-        weight, bias = fast.folded(*self.layers[0][:2])
-        channels = 0 if coarse is None else coarse.shape[1]
-        first = fast.convolution(weight[:, channels:], bias, dtype)
-        doubling = fast.taps_by_row(weight[:, :channels], dtype)
-        del weight  # as large as all that is needed of it
-        second = fast.convolution(*fast.folded(*self.layers[1][:2]), dtype)
-        before = None if project is None else [x.flatten(1).to(dtype) if x.ndim > 1 else x.to(dtype) for x in fast.folded(*project[:2])]
-        for m in range(len(maps[0])):
-            doubled = None if coarse is None else fast.DoubledConvolution(coarse[m], doubling, maps[0].shape[-2:])
-            strips = fast.joined([x[m] for x in maps], before, first, doubled, dtype)
-            yield (strip.relu_() for strip in fast.convolved(strips, second))
+    def pair(self, before: Tensor | None, own: Tensor) -> tuple[Tensor, Tensor]:
+        """What is joined."""
+        own = self.project(own)
+        if before is None:
+            return own, own
+        return (own, before) if self.first else (before, own)
 
 
 class CMAE(nn.Module):
@@ -713,12 +668,14 @@ def guidance(
     from refseg.networks.cmirnet_rivals import SVLA, WPA
 
     match config:
-        case TGMMConfig() | WPAConfig():
-            heads = config.aspp_heads if stage == ASPP_STAGE else config.heads
-            made = TGMM if isinstance(config, TGMMConfig) else WPA
-            return made(config, heads, channels, text, width, words, sentence)
         case SVLAConfig():
             return SVLA(config, channels, text, width, words, sentence)
+        case WPAConfig():
+            heads = config.aspp_heads if stage == ASPP_STAGE else config.heads
+            return WPA(config, heads, channels, text, width, words, sentence)
+        case TGMMConfig():
+            heads = config.aspp_heads if stage == ASPP_STAGE else config.heads
+            return TGMM(config, heads, channels, text, width, words, sentence)
 
 
 def words_of_graph(config: CMIRNetConfig) -> Literal["new", "original", ""]:
@@ -729,18 +686,10 @@ def words_of_graph(config: CMIRNetConfig) -> Literal["new", "original", ""]:
     return ""
 
 
-def attended(attention: Tensor, value: Tensor, project: nn.Linear) -> Tensor:
-    """What pixels read (M, N, C): project(attention @ value), with the few words projected instead of the many pixels.
-
-    Args:
-        attention: (M, heads, N, T).
-        value: (M, T, V), its channels in as many heads.
-        project: from V to C.
-    """
-    heads = attention.shape[1]
-    weight = project.weight.unflatten(1, (heads, -1))  # (C, heads, c)
-    projected = torch.einsum("mthc,dhc->mhtd", value.unflatten(-1, (heads, -1)), weight)
-    return attention.transpose(1, 2).flatten(2) @ projected.flatten(1, 2) + project.bias
+def read_words(attention: Tensor, value: Tensor) -> Tensor:
+    """What pixels read (M, N, V), of attention (M, heads, N, T) and words (M, T, V)."""
+    value = value.unflatten(-1, (attention.shape[1], -1)).transpose(1, 2)
+    return (attention.to(value.dtype) @ value).transpose(1, 2).flatten(2)
 
 
 def nearest_words(pixels: Tensor, words: Tensor, word_mask: Tensor, count: int) -> Tensor:
@@ -815,13 +764,6 @@ def of_expressions(x: Tensor, image_of_expression: Tensor) -> Tensor:
     return x.expand(len(image_of_expression), -1, -1, -1) if len(x) == 1 else x[image_of_expression]
 
 
-def double(x: Tensor, like: Tensor) -> Tensor:
-    """A map (M, C, h, w), corner to corner at the size of the finer one."""
-    if x.shape[-2:] == like.shape[-2:]:
-        return x
-    return F.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=True)
-
-
 def resize(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
     """Logits (M, 1, h, w) at the size of the image."""
     return F.interpolate(logits, size_hw, mode="bilinear", align_corners=False)
@@ -832,15 +774,10 @@ def strength(x: Tensor) -> Tensor:
     return x.abs().mean(1)
 
 
-def full_precision(like: Tensor) -> AbstractContextManager[None]:
-    """No autocast: norms, cosines and distances are computed in float32."""
-    return torch.autocast(like.device.type, enabled=False)
-
-
 def resnet_release(image_encoder: str) -> CMIRNetConfig:
     """The authors' network with a ResNet."""
     return CMIRNetConfig(
-        image_encoder=image_encoder,  # type: ignore[arg-type]
+        image_encoder=image_encoder,
         stem=True,
         fine_projections=False,
         tgmm=TGMMConfig(heads=8, keys="width", visual_words="original", sentence="gated", activation="relu"),
@@ -851,8 +788,8 @@ PRESETS = {  # Table I
     "cmirnet_resnet50": resnet_release("resnet50"),
     "cmirnet_resnet101": resnet_release("resnet101"),
     "cmirnet_swin_base": CMIRNetConfig(),
-    "cmirnet_swin_large": CMIRNetConfig(image_encoder="swin_large"),  # type: ignore[arg-type]
-    "cmirnet_small": CMIRNetConfig(image_encoder="small", word_encoder="bert_small", max_words=24, width=64),  # type: ignore[arg-type]
+    "cmirnet_swin_large": CMIRNetConfig(image_encoder="swin_large"),
+    "cmirnet_small": CMIRNetConfig(image_encoder="small", word_encoder="bert_small", max_words=24, width=64),
 }
 
 
@@ -928,7 +865,7 @@ def tables() -> dict[str, dict[str, CMIRNetConfig]]:
 
 def components(network: CMIRNet) -> dict[str, list[nn.Module]]:
     """The modules behind each row of the paper's table of costs (Table IX), which leaves the word encoder out."""
-    stages = list(network.decoder.stages.values())
+    stages = [network.decoder.stage(number) for number in network.stages]
     return {
         "TGMM": [network.tgmm],
         "CGIP": [network.cgip] if network.cgip else [],
@@ -936,7 +873,7 @@ def components(network: CMIRNet) -> dict[str, list[nn.Module]]:
         "baseline": [
             network.image_encoder,
             network.aspp,
-            *[part for stage in stages for part in (stage.project, stage.join) if part is not None],
+            *[part for stage in stages for part in (stage.project, stage.join)],
             network.heads,
             network.sentences,
             *([network.multiply] if network.multiply else []),

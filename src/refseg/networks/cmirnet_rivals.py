@@ -17,16 +17,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from refseg.blocks.attention import attend
 from refseg.networks.cmirnet import (
     Modulate,
     Scores,
     Sum,
     SVLAConfig,
     WPAConfig,
-    attended,
     instance_norm,
     map_of,
     pixels_of,
+    read_words,
 )
 
 
@@ -55,7 +56,7 @@ class WPA(nn.Module):
         scores = self.scores(pixels, text, word_mask)
         attention = scores.softmax(-1)
         self.importance(attention.mean(2))
-        r = self.modulate(x, instance_norm(attended(attention, self.value(text) * known, self.read)))
+        r = self.modulate(x, instance_norm(self.read(read_words(attention, self.value(text) * known))))
         if self.visual_value is None:
             return r, None, None
         values = self.visual_value(pixels).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (M, heads, N, c)
@@ -150,10 +151,8 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, words: Tensor, word_mask: Tensor) -> Tensor:
         """(M, C, h, w) of the same and words (M, T, C)."""
-        query = self.query(pixels_of(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        key, value = self.key_value(words).unflatten(-1, (self.heads, 2, -1)).permute(3, 0, 2, 1, 4)
-        attention = (query * query.shape[-1] ** -0.5 @ key.mT).float().softmax(-1)
-        return map_of(self.project((attention.to(value.dtype) @ value).transpose(1, 2).flatten(2)), x)
+        key, value = (each.flatten(-2) for each in self.key_value(words).unflatten(-1, (self.heads, 2, -1)).unbind(-2))
+        return map_of(self.project(attend(self.query(pixels_of(x)), key, value, self.heads)), x)
 
 
 def sine_code(height: int, width: int, channels: int, like: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ Paper      Y. Hu et al. "Beyond One-to-One: Rethinking the Referring Image Segme
            https://arxiv.org/abs/2308.13853
 Read with  `MBA` (Eqs. 2 to 6), `StageFusion` (how a stage goes on with it), `Decoder` (Eq. 7), `ContextClueRecovery`
            and `similarity_loss` (the decoder that recovers erased words), `ContrastiveLoss`, `DMMI`.
-Departs    Where the paper and the authors' release differ, this is the release, whose weights it takes. A region's score
-           is that of a learned convolution of its queries, not the sum of its pixels' scores (Eq. 2). A window of three
+Departs    Where the paper and the authors' release differ, this is the release, whose weights it takes. A score
+           of a region is that of its convolved queries, not the sum of its pixels' scores (Eq. 2). A window of three
            words is centred, and mixed by learned weights (Eq. 5). Words are added to what they saw (Eq. 6), and pixels
            through a gate (after Eq. 4). Erased words query the pixels, not pixels the words (CCR).
            Left out is what the release has and nothing reads: biases that an instance norm or a softmax takes away, the
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from refseg.blocks.attention import attend
 from refseg.blocks.join_scales import JoinScales
+from refseg.blocks.precision import full_precision
 from refseg.config import Config
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
 from refseg.encoders.small import conv_norm
@@ -630,11 +631,6 @@ def as_pixels(x: Tensor) -> Tensor:
 def as_map(pixels: Tensor, size_hw: Sequence[int]) -> Tensor:
     """Pixels (M, h * w, D) as a map (M, D, h, w); nothing is copied."""
     return pixels.mT.unflatten(-1, size_hw)
-
-
-def full_precision(like: Tensor) -> torch.autocast:
-    """No autocast."""
-    return torch.autocast(like.device.type, enabled=False)
 
 
 def _as_it_is(output: Any) -> Tensor:

@@ -10,7 +10,6 @@ Units      u = sqrt(H * W) / 128, a pixel of a 128 x 128 image: lengths in the c
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
@@ -20,6 +19,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from refseg.blocks.precision import full_precision
 from refseg.config import Config
 from refseg.encoders.small import conv_norm, small_stages
 from refseg.errors import InvalidInput
@@ -863,11 +863,6 @@ def logit(probability: float) -> float:
 def key_bias(mask: Tensor, like: Tensor) -> Tensor:
     """Attention bias (M, 1, 1, L) that hides the keys where the mask (M, L) is False."""
     return torch.zeros(mask.shape, device=like.device, dtype=like.dtype).masked_fill(~mask, MASKED)[:, None, None]
-
-
-def full_precision(like: Tensor) -> AbstractContextManager[None]:
-    """No autocast: geometry, windows, mask sums and losses are computed in float32."""
-    return torch.autocast(like.device.type, enabled=False)
 
 
 # Names of the first version's weights -> ours

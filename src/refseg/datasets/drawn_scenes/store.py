@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from refseg.cache import cache_folder
 from refseg.datasets.drawn_scenes import ATTRIBUTES, KIND_SHARES, TYPE_SHARES, VERSION, DrawnScenes
 from refseg.datasets.drawn_scenes.blocks import BLOCK
 from refseg.datasets.drawn_scenes.layout import TIERS
@@ -55,12 +56,6 @@ class StoredScenes:
 
     def __len__(self) -> int:
         return len(self.images)
-
-
-def cache_folder() -> Path:
-    """Where drawn scenes are kept: $REFSEG_CACHE, or refseg in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "refseg"
-    return Path(os.environ.get("REFSEG_CACHE", default))
 
 
 def stored_scenes(

@@ -1,0 +1,14 @@
+"""Full precision inside of autocast."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+
+def full_precision(like: Tensor) -> AbstractContextManager[None]:
+    """No autocast: what is computed inside keeps the precision of its inputs."""
+    device = like.device.type
+    if torch.amp.is_autocast_available(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()  # the meta device, on which networks are counted
