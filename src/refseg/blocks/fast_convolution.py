@@ -22,7 +22,7 @@ SMALLEST = 40 * 40  # pixels of a map from which on this is faster
 STRIP = 16  # rows
 PRODUCTS = 384  # rows of a matrix product that still fit into the cache
 FEW = 8  # outputs
-G = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+G = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], device="cpu")
 WHOLE = (torch.float32, torch.float64)
 
 

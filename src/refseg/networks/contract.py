@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from refseg.config import Config
 
-ABSENT = -20.0  # logit of what cannot be: the mask of a slot without object, any pixel where nothing is meant
+ABSENT = -20.0  # logit of what cannot be: the mask of a slot without object, existence in an image without objects
 
 
 @dataclass
@@ -108,8 +108,8 @@ class Network(nn.Module, ABC):
         Existence is the largest logit; below the threshold the mask is emptied. At first it is 0: nothing changes.
         """
         exists = logits.flatten(1).amax(1)
-        absent = (exists <= self.exists_threshold_logit)[:, None, None, None]
-        return Output(torch.where(absent, logits.clamp(max=ABSENT), logits), exists)
+        excess = exists.clamp(min=0) * (exists <= self.exists_threshold_logit)
+        return Output(logits - excess[:, None, None, None], exists)
 
     def views(self) -> Sequence[View]:
         """What the network attends to, in the order of its forward pass."""
