@@ -38,7 +38,7 @@ def test_parts_stand_beside_the_papers():
     for part, ours, paper in (("TGMM", "18.50 M", "18.51 M"), ("CMAE", "31.60 M", "31.60 M")):
         (line,) = [line for line in out.splitlines() if line.startswith(part) and " M" in line]
         assert ours in line and paper in line
-    assert "As thop counts" in out and "W1" in out
+    assert "As thop counts" in out
 
 
 def test_what_a_paper_does_not_give_is_said_so():
