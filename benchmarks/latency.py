@@ -104,8 +104,8 @@ def fill(network: nn.Module) -> None:
             for name, tensor in module.named_parameters(recurse=False):
                 if tensor.ndim > 1:
                     tensor.normal_(std=(tensor.numel() / len(tensor)) ** -0.5)
-                else:
-                    tensor.fill_(1.0 if name == "weight" else 0.0)
+                else:  # no zeros: what is almost nothing is slow to compute with
+                    tensor.normal_(mean=1.0 if name == "weight" else 0.0, std=0.02)
             if hasattr(module, "reset_buffers") or hasattr(module, "init_non_persistent_buffers"):
                 getattr(module, "reset_buffers", getattr(module, "init_non_persistent_buffers", None))()
             if isinstance(module, nn.BatchNorm2d):

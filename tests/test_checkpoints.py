@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from refseg.calibration import Calibration
-from refseg.checkpoints import find, load_checkpoint, save_checkpoint
+from refseg.checkpoints import _tokenizer, _tokenizer_entry, find, load_checkpoint, save_checkpoint
+from refseg.encoders.clip_text import BytePairs
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 from refseg.familiarity import Familiarity
 
@@ -174,3 +175,10 @@ def test_without_the_hub_the_answer_comes_at_once(monkeypatch):
 def test_an_unknown_device_is_told(checkpoint_folder):
     with pytest.raises(InvalidInput, match="device 'toaster'"):
         load_checkpoint(checkpoint_folder, device="toaster")
+
+
+def test_the_tokenizer_of_clip_is_kept_by_its_name():
+    entry = _tokenizer_entry(BytePairs(22))
+    assert entry.model_dump() == {"name": "clip_byte_pairs", "max_words": 22}
+    again = _tokenizer(entry)
+    assert isinstance(again, BytePairs) and again.max_words == 22

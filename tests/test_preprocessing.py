@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from refseg.preprocessing import Preprocessing, photographs, restore
+from refseg.preprocessing import (
+    CLIP_MEAN,
+    CLIP_STD,
+    Preprocessing,
+    clip_photographs,
+    photographs,
+    restore,
+    without_padding,
+)
 
 preprocessing = Preprocessing()
 
@@ -86,3 +94,47 @@ def test_one_mean_stands_for_the_three_channels():
     assert Preprocessing(mean=118, std=60.0) == Preprocessing(mean=(118, 118, 118))
     with pytest.raises(ValueError, match="must be above 0"):
         Preprocessing(std=0)
+
+
+def test_a_letterbox_is_one_warp_with_a_cubic_between_pixels():
+    """Pixel x is at scale * x + (side - scale * width) / 2; beyond the image lies the mean."""
+    image = noise(30, 50)
+    tensor, geometry = clip_photographs(64)(image)
+    assert geometry.scale == pytest.approx(1.28) and geometry.resized_hw == (38, 64)
+    mean, std = (np.array(value) for value in (CLIP_MEAN, CLIP_STD))
+    pixels = np.pad(image - mean, ((4, 4), (4, 4), (0, 0)))
+    for row, column in ((13, 0), (14, 63), (30, 31), (49, 40)):
+        y, x = (row - (64 - 1.28 * 30) / 2) / 1.28, (column - (64 - 1.28 * 50) / 2) / 1.28
+        top, left = int(np.floor(y)), int(np.floor(x))
+        rows, columns = (
+            [cubic(place - i) for i in range(int(np.floor(place)) - 1, int(np.floor(place)) + 3)] for place in (y, x)
+        )
+        patch = pixels[top + 3 : top + 7, left + 3 : left + 7]
+        wanted = (np.einsum("i,j,ijc->c", rows, columns, patch) + mean).clip(0, 255)
+        np.testing.assert_allclose(tensor[:, row, column] * torch.tensor(std) + torch.tensor(mean), wanted, atol=0.01)
+
+
+def cubic(distance):
+    """OpenCV's."""
+    d, a = abs(distance), -0.75
+    return (a + 2) * d**3 - (a + 3) * d**2 + 1 if d <= 1 else a * (d**3 - 5 * d**2 + 8 * d - 4) if d < 2 else 0
+
+
+def test_a_letterbox_has_the_mean_around_the_image():
+    tensor, geometry = clip_photographs(96)(np.zeros((100, 200, 3), np.uint8))
+    assert geometry.resized_hw == (48, 96) and geometry.padded_hw == (96, 96) and tensor.shape == (3, 96, 96)
+    assert (tensor[:, :23] == 0).all() and (tensor[:, 73:] == 0).all() and (tensor[:, 26:70] < -1).all()
+    black = (0 - torch.tensor(CLIP_MEAN)) / torch.tensor(CLIP_STD)
+    torch.testing.assert_close(tensor[:, 48, 48], black)
+
+
+@given(st.integers(1, 400), st.integers(1, 400))
+def test_a_letterbox_comes_back_where_it_was(height, width):
+    ramp = torch.arange(height)[:, None] + torch.arange(width) * 2
+    geometry = clip_photographs(128).geometry((height, width))
+    rows, columns = ((torch.arange(128) - (128 - geometry.scale * own) / 2) / geometry.scale for own in (height, width))
+    logits = (rows[:, None] + columns * 2)[None, None]
+    inner = tuple(slice(own // 4, own * 3 // 4) for own in (height, width))
+    near = 0.15 / geometry.scale + 1e-2  # the cubic is no straight line
+    torch.testing.assert_close(restore(logits, geometry)[0][inner], ramp[inner].float(), atol=near, rtol=0)
+    assert without_padding(logits, geometry).shape[-2:] == geometry.resized_hw

@@ -85,6 +85,16 @@ class WordPiecesEntry(Config):
     max_words: int
 
 
+class BytePairsEntry(Config):
+    """CLIP's byte pairs, which come with the package."""
+
+    name: Literal["clip_byte_pairs"] = "clip_byte_pairs"
+    max_words: int
+
+
+TokenizerEntry = VocabularyEntry | WordPiecesEntry | BytePairsEntry
+
+
 class FamiliarityEntry(Config):
     """What of the familiarity statistic is not a tensor."""
 
@@ -97,7 +107,7 @@ class CheckpointConfig(Config):
 
     format: int
     network: NetworkEntry
-    tokenizer: VocabularyEntry | WordPiecesEntry = Field(discriminator="name")
+    tokenizer: TokenizerEntry = Field(discriminator="name")
     preprocessing: Preprocessing
     calibration: Calibration
     familiarity: FamiliarityEntry | None = None
@@ -301,17 +311,28 @@ def _config(checkpoint: Checkpoint) -> CheckpointConfig:
     )
 
 
-def _tokenizer(entry: VocabularyEntry | WordPiecesEntry) -> Tokenizer:
-    if isinstance(entry, VocabularyEntry):
-        return Vocabulary(entry.words, entry.max_words)
-    from refseg.encoders.bert import WordPieces
+def _tokenizer(entry: TokenizerEntry) -> Tokenizer:
+    match entry:
+        case VocabularyEntry():
+            return Vocabulary(entry.words, entry.max_words)
+        case WordPiecesEntry():
+            from refseg.encoders.bert import WordPieces
 
-    return WordPieces(entry.max_words)
+            return WordPieces(entry.max_words)
+        case BytePairsEntry():
+            from refseg.encoders.clip_text import BytePairs
+
+            return BytePairs(entry.max_words)
 
 
-def _tokenizer_entry(tokenizer: Tokenizer) -> VocabularyEntry | WordPiecesEntry:
-    if isinstance(tokenizer, Vocabulary):
-        return VocabularyEntry(words=tokenizer.words, max_words=tokenizer.max_words)
+def _tokenizer_entry(tokenizer: Tokenizer) -> TokenizerEntry:
+    from refseg.encoders.clip_text import BytePairs
+
+    match tokenizer:
+        case Vocabulary():
+            return VocabularyEntry(words=tokenizer.words, max_words=tokenizer.max_words)
+        case BytePairs():
+            return BytePairsEntry(max_words=tokenizer.max_words)
     return WordPiecesEntry(max_words=tokenizer.max_words)
 
 

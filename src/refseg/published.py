@@ -100,7 +100,13 @@ def _cmirnet(preset: str, data: str) -> Published:
 
 def _lavt(data: str, split: str, where: str, reported: str) -> Published:
     return Published(
-        preset="lavt_swin_base", data=data, split=split, where=where, reported=reported, code_licence="GPL-3.0"
+        preset="lavt_swin_base",
+        data=data,
+        split=split,
+        where=where,
+        reported=reported,
+        code_licence="GPL-3.0",
+        conversion="lavt",
     )
 
 

@@ -52,7 +52,7 @@ def test_a_checkpoint_of_another_network_has_no_way_back(tiny_release, checkpoin
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lavt", "a.pth", "--out", "new"], "nothing converts 'lavt'; choose one of: dmmi, cmirnet"),
+        (["eavl", "a.pth", "--out", "new"], "nothing converts 'eavl'; choose one of: dmmi, cmirnet, lavt"),
         (["tiny", "missing.pth", "--out", "new"], "missing.pth is missing"),
         (["tiny", "release.pth", "--out", "release.pth"], "is not a folder"),
         (["tiny", "release.pth", "--out", "release.pth/new"], "is not a folder"),

@@ -36,7 +36,7 @@ def test_the_list_tells_scores_licences_places_and_ways():
         "dmmi_swin_base/refzom",
         "oIoU 68.77, mIoU 68.25",
         "refseg weights get NAME --file FILE",
-        "lavt_swin_base: conversion: not in this version",
+        "vlt_darknet53: conversion: not in this version",
         "Baidu share",
         "GPL-3.0",
         "Licence of the weights: not stated",
@@ -81,7 +81,7 @@ def test_weights_that_are_not_here_are_told_how_to_get(tiny_entry):
     ("arguments", "message"),
     [
         (["dmmi/refzom"], "unknown weights 'dmmi/refzom'; choose one of"),
-        (["lavt_swin_base/refcoco"], "does not read its weights"),
+        (["vlt_darknet53/share"], "does not read its weights"),
         (["cmirnet_resnet50/refcoco"], "no direct link; download it by hand from Baidu"),
         (["dmmi_swin_base/refzom", "--file", "missing.pth"], "missing.pth is missing"),
     ],

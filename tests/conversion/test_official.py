@@ -3,16 +3,18 @@ import json
 import os
 import pickle
 import shutil
+import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from refseg.checkpoints import load_checkpoint
-from refseg.conversion import official
+from refseg.conversion import Piece, official
 from refseg.conversion.checkpoint import convert
+from refseg.encoders.bert import WordPieces
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
-from refseg.preprocessing import photographs
+from refseg.preprocessing import Preprocessing, photographs
 
 
 @pytest.fixture
@@ -236,3 +238,103 @@ def test_ctrl_c_leaves_nothing(tiny_release, tmp_path, monkeypatch):
         convert("tiny", tiny_release.file, tmp_path / "ours")
     assert sorted(tmp_path.iterdir()) == before
     shutil.rmtree(tmp_path)
+
+
+class TestOtherForms:
+    """What a layout's file may say beside its functions."""
+
+    @pytest.fixture
+    def tiny(self, tiny_release):
+        """The layout's file of the tiny release."""
+        return sys.modules["tiny_release"]
+
+    def test_words_are_found_in_either_place_and_go_back_to_the_first(self, tiny, tiny_release, changed, tmp_path):
+        tiny.WORDS = ("bert_model.", "model.text_encoder.")
+
+        def move(content):
+            words = content.pop("bert_model")
+            content["model"] |= {f"module.text_encoder.{key}": value for key, value in words.items()}
+
+        report = changed(move)
+        weights = load_file(changed.folder / "model.safetensors")
+        assert all(torch.equal(weights[name], value) for name, value in tiny_release.weights.items())
+        table = "embeddings.word_embeddings.weight"
+        assert report.taken[f"word_encoder.bert.{table}"] == (f"model.text_encoder.{table}",)
+        assert report.groups["unused"]["model.text_encoder.embeddings.position_ids"] == 1
+        official.write_release("tiny", load_checkpoint(changed.folder).network, tmp_path / "back.pth")
+        back = torch.load(tmp_path / "back.pth", weights_only=True)
+        assert torch.equal(back["bert_model"][table], tiny_release.weights[f"word_encoder.bert.{table}"])
+        assert convert("tiny", tmp_path / "back.pth", tmp_path / "again").fits
+
+    def test_words_in_neither_place_are_missing(self, tiny, changed):
+        tiny.WORDS = ("bert_model.", "model.text_encoder.")
+        with pytest.raises(InvalidInput, match="has no 'bert_model'"):
+            changed(lambda content: content.pop("bert_model"))
+
+    @pytest.fixture
+    def pieces(self, tiny, tiny_release, monkeypatch):
+        """The tiny release as one state dict, with a stack of three of our tensors and a transposed one."""
+        names, model = tiny.official_names, tiny_release.content["model"]
+        start, parts = "word_encoder.bert.", ("query", "key", "value")
+
+        def official_names(network):
+            found = {key: f"words.{key.removeprefix(start)}" for key in network.state_dict() if key.startswith(start)}
+            for key in found:
+                for part, name in enumerate(parts):
+                    if f".self.{name}." in key:
+                        found[key] = Piece(found[key].replace(f".{name}.", ".all."), part, of=3)
+            return names(network) | found | {"project.weight": Piece("project", transposed=True)}
+
+        for key, value in tiny_release.content.pop("bert_model").items():
+            if not key.startswith(("pooler.", "embeddings.position_ids")) and ".self." not in key:
+                model[f"module.words.{key}"] = value
+        own, layer = tiny_release.weights, "encoder.layer.0.attention.self"
+        for leaf in ("weight", "bias"):
+            stack = torch.cat([own[f"{start}{layer}.{name}.{leaf}"] for name in parts])
+            model[f"module.words.{layer}.all.{leaf}"] = stack
+        del model["module.project.weight"]
+        model["module.project"] = own["project.weight"].mT.contiguous()
+        tiny_release.content["state_dict"] = tiny_release.content.pop("model")
+        tiny.MODEL, tiny.WORDS, tiny.official_names = "state_dict", (), official_names
+        del tiny.release_shapes
+        return tiny_release
+
+    def test_parts_and_transposed_tensors_arrive_and_go_back(self, pieces, changed, tmp_path):
+        report = changed(lambda _: None)
+        weights = load_file(changed.folder / "model.safetensors")
+        assert all(torch.equal(weights[name], value) for name, value in pieces.weights.items())
+        assert report.tensors_taken == len(pieces.content["state_dict"]) - 3  # an alias, and two that never act
+        assert "epoch" in report.others and "state_dict" not in report.others
+        official.write_release("tiny", load_checkpoint(changed.folder).network, tmp_path / "back.pth")
+        back = torch.load(tmp_path / "back.pth", weights_only=True)
+        assert list(back) == ["state_dict"]
+        for key, value in pieces.content["state_dict"].items():
+            if ".copy." not in key:
+                assert torch.equal(back["state_dict"][key.removeprefix("module.")], value), key
+
+    @pytest.mark.parametrize(
+        ("name", "shape", "message"),
+        [
+            ("words.encoder.layer.0.attention.self.all.weight", (16, 8), "16x8 in place of 24x8"),
+            ("project", (4, 8), "state_dict.project: 4x8 in place of 8x4"),
+        ],
+    )
+    def test_parts_and_transposed_tensors_of_another_shape_are_refused_once(
+        self, pieces, changed, name, shape, message
+    ):
+        with pytest.raises(InvalidInput, match=f": 1 of another shape .*{message}"):
+            changed(lambda content: content["state_dict"].update({f"module.{name}": torch.zeros(shape)}))
+
+    def test_a_file_without_the_entry_is_told_what_to_look_for(self, pieces, changed):
+        with pytest.raises(InvalidInput, match="has no 'state_dict' .*the network as 'state_dict' .initial"):
+            changed(lambda content: content.update(model=content.pop("state_dict")))
+
+    def test_the_layout_has_its_own_tokenizer_and_images(self, tiny, tiny_release, changed):
+        tiny.tokenizer = lambda config: WordPieces(config.max_words + 1)
+        tiny.preprocessing = lambda side: Preprocessing(side=side)
+        tiny.IMAGE_SIZE, tiny.IMAGES = 416, "as they are, at {side}"
+        changed(lambda content: content.pop("args"))
+        checkpoint = load_checkpoint(changed.folder)
+        assert checkpoint.tokenizer.max_words == 21
+        assert checkpoint.preprocessing == Preprocessing(side=416)
+        assert "| Images | as they are, at 416 |" in checkpoint.card

@@ -5,18 +5,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refseg.conversion import CONVERSIONS
+
 if TYPE_CHECKING:
     from refseg.conversion.official import Report
 
 
 def convert(
-    network: Annotated[str, typer.Argument(help="Whose file it is: dmmi or cmirnet.", show_default=False)],
+    network: Annotated[str, typer.Argument(help=f"Whose file it is: {', '.join(CONVERSIONS)}.", show_default=False)],
     source: Annotated[Path, typer.Argument(help="The authors' file (.pth).", show_default=False)],
     out: Annotated[Path, typer.Option(help="Checkpoint folder to write; the file with --to-official.")],
     image_size: Annotated[
         int | None,
         typer.Option(
-            min=32, max=4096, help="Side that images are stretched to.", show_default="what the file says, or 480"
+            min=32, max=4096, help="Side of the images.", show_default="what the file says, or what its authors fed"
         ),
     ] = None,
     knows: Annotated[str, typer.Option(help="What the weights know, for their card: 'photographs of COCO'.")] = "",
@@ -28,7 +30,6 @@ def convert(
     """Convert published weights, tensor by tensor; what does not fit is refused, code in a file is never run."""
     from rich.console import Console
 
-    from refseg.conversion import CONVERSIONS
     from refseg.errors import InvalidInput
     from refseg.outputs import check_writable
 

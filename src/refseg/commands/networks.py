@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from refseg.complexity import Complexity
 
 ENCODERS = ("image_encoder", "word_encoder")
-PHOTOGRAPH, DRAWN = 480, 128  # sides of the images that presets are made for
+SIDES = {"small": 128, "clip_resnet": 416, "darknet": 416}  # of the images that presets are made for, by encoder
+PHOTOGRAPH = 480
 CONVENTION = (
     "Multiply-adds of one image and one expression, without the word encoder, as torch.utils.flop_counter counts them "
     "(attention products in, normalisations out)"
@@ -60,8 +61,9 @@ def row(name: str) -> dict[str, Any]:
     family = table.PRESETS.get(name, name)
     config = table.preset(name)
     encoders = {part: encoder_name(getattr(config, part)) for part in ENCODERS if hasattr(config, part)}
-    side = PHOTOGRAPH if encoders.get("word_encoder") == "bert_base" else DRAWN
-    cost: Complexity = complexity(name, (side, side), _vocabulary_size(encoders.get("word_encoder")))
+    kind = getattr(getattr(config, "image_encoder", None), "kind", "small")
+    side = SIDES.get(kind, PHOTOGRAPH)
+    cost: Complexity = complexity(name, (side, side), _vocabulary_size(encoders.get("word_encoder", "")))
     paper = PAPERS.get(family)
     return {
         "preset": name,
@@ -83,12 +85,18 @@ def row(name: str) -> dict[str, Any]:
     }
 
 
-def _vocabulary_size(word_encoder: str | None) -> int:
-    """Word pieces of BERT-base; else the words of drawn scenes, as the bundled weights know them."""
+def _vocabulary_size(word_encoder: str) -> int:
+    """Of the tokenizer that comes with an encoder; else the words of drawn scenes, as the bundled weights know them."""
     if word_encoder == "bert_base":
         from refseg.encoders.bert import WordPieces
 
         return len(WordPieces())
+    if word_encoder.startswith("clip_text"):
+        from refseg.encoders.clip_text import BytePairs
+
+        return len(BytePairs())
+    if word_encoder == "gru":
+        return 2  # padding and unknown; its word vectors come from a file
     from refseg.checkpoints import BUNDLED, CONFIG
     from refseg.encoders.vocabulary import Vocabulary
 

@@ -1,18 +1,48 @@
 """Weights of the papers' authors: one file an authors' layout; `official.py` reads and writes the files.
 
-A layout's file has four functions, written for the model that the authors save under "model":
+A layout's file has four functions, written for the tensors of the entry that holds the network:
 
 preset_of(shapes)        which preset a release is, by the shapes of its tensors; InvalidInput if none
-official_names(network)  our key -> the release's key, or keys whose tensors stacked along axis 0 are ours
+official_names(network)  our key -> the release's key, or keys whose tensors stacked along axis 0 are ours, or a `Piece`
+                         of a release tensor; those of a BERT are known where WORDS says where it is
 aliases(network)         release key -> the release key that holds the same tensor
 unused(network)          release keys that never act, with a filling for the way back
 
-and a fifth where the shapes differ by axes of length 1:
+and whatever else is not as in most releases, which descend from LAVT's:
 
-release_shapes(network)  our key -> the shape of each of its release tensors
+release_shapes(network)  our key -> the shape of each of its release tensors, where they differ by axes of length 1
+MODEL                    entry of the file that holds the network; else "model"
+WORDS                    what the names of BERT's tensors start with, the entry in front; where there are several forms,
+                         first that of the way back; () if official_names has those of the word encoder; else
+                         ("bert_model.",)
+tokenizer(config)        the tokenizer that goes with a network's config; else BERT's word pieces, `config.max_words`
+preprocessing(side)      of the images; else `preprocessing.photographs`
+IMAGE_SIZE               their side, where the file does not say it; else 480
+IMAGES                   in words, for the card, with {side}
 """
+
+from dataclasses import dataclass
 
 CONVERSIONS = {
     "dmmi": "refseg.conversion.dmmi",
     "cmirnet": "refseg.conversion.cmirnet",
+    "lavt": "refseg.conversion.lavt",
+    "cris": "refseg.conversion.cris",
 }
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A tensor of ours that is a part of one of a release, or that a release has transposed.
+
+    Attributes:
+        name: the release's key; each of its parts is the `Piece` of another key of ours.
+        part: which of the parts, of one size, along axis 0.
+        of: how many there are.
+        transposed: does the release have the two axes of the tensor, or of all of its parts, the other way round?
+    """
+
+    name: str
+    part: int = 0
+    of: int = 1
+    transposed: bool = False

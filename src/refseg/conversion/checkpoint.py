@@ -6,12 +6,8 @@ from pathlib import Path
 from refseg import __version__, networks
 from refseg.calibration import Calibration
 from refseg.checkpoints import Checkpoint, save_checkpoint
-from refseg.conversion.official import Report, fit, misfits, read_release, sha256, take
-from refseg.encoders.bert import WordPieces
+from refseg.conversion.official import Report, fit, misfits, option, read_release, sha256, take
 from refseg.errors import InvalidInput
-from refseg.preprocessing import photographs
-
-IMAGE_SIZE = 480  # of all releases that we know
 
 
 def convert(
@@ -32,7 +28,7 @@ def convert(
         conversion: one of `CONVERSIONS`.
         path: the authors' file.
         folder: where to.
-        image_size: side that images are stretched to; None takes what the file says, or 480.
+        image_size: side of the images; None takes what the file says, or what its authors fed.
         knows: one line on what the weights know.
         about: what else the card says of them.
         expected: the preset that the file must be; "" takes any.
@@ -42,7 +38,7 @@ def convert(
         MissingFile, InvalidInput: if the file cannot be used.
         UnwritableOutput: if the folder cannot be written.
     """
-    release = read_release(path)
+    release = read_release(conversion, path)
     network, layout, report = fit(conversion, release)
     if expected and report.preset != expected:
         raise InvalidInput(f"{path} holds a {report.preset}, not a {expected}; take the other file of the release")
@@ -54,17 +50,17 @@ def convert(
     own = network.state_dict()
     state = take(layout, release.tensors, {key: value.dtype for key, value in own.items()})
     network.load_state_dict(state, assign=True)
-    side = image_size or release.image_size or IMAGE_SIZE
+    side = image_size or release.image_size or option(conversion, "IMAGE_SIZE")
     digest = sha256(path)
     save_checkpoint(
         Checkpoint(
             name=networks.PRESETS[report.preset],
             network=network,
-            tokenizer=WordPieces(network.config.max_words),  # type: ignore[attr-defined]
-            preprocessing=photographs(side),
+            tokenizer=option(conversion, "tokenizer")(network.config),
+            preprocessing=option(conversion, "preprocessing")(side),
             calibration=Calibration(),
             knows=knows or f"photographs, as the authors of {path.name} trained it",
-            card=_card(report, path.name, digest, side, about or {}),
+            card=_card(report, path.name, digest, option(conversion, "IMAGES").format(side=side), about or {}),
             trained_on={"converted_from": path.name, "sha256": digest},
         ),
         folder,
@@ -72,13 +68,13 @@ def convert(
     return report
 
 
-def _card(report: Report, file: str, digest: str, side: int, about: Mapping[str, str]) -> str:
+def _card(report: Report, file: str, digest: str, images: str, about: Mapping[str, str]) -> str:
     facts = {
         "Network": report.preset,
         "Converted from": f"`{file}`, sha256 `{digest}`",
         **about,
         "Licence of the weights": about.get("Licence of the weights", "not stated"),
-        "Images": f"stretched to {side} x {side}, ImageNet mean and standard deviation",
+        "Images": images,
         "Calibration": "none: a mask wherever the network sees one",
         "Converted by": f"refseg {__version__}, `refseg convert`; no value was changed",
     }

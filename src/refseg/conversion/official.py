@@ -1,7 +1,8 @@
 """The authors' checkpoint files to ours and back, tensor by tensor.
 
-A release is one file {model, bert_model, optimizer, lr_scheduler, epoch, args, ...} as the training scripts of the
-LAVT family save it. Names here carry the entry in front: "model.backbone...", "bert_model.encoder...".
+A release is one file {model, bert_model, optimizer, lr_scheduler, epoch, args, ...} as the training scripts of most
+networks save it; a layout's file says where another one differs. Names here carry the entry in front:
+"model.backbone...", "bert_model.encoder...".
 """
 
 import argparse
@@ -21,17 +22,36 @@ import torch
 from torch import Tensor
 
 from refseg import networks
-from refseg.conversion import CONVERSIONS
+from refseg.config import Config
+from refseg.conversion import CONVERSIONS, Piece
+from refseg.encoders.tokenizer import Tokenizer
 from refseg.errors import InvalidInput, MissingFile
 from refseg.networks.contract import Network
 from refseg.outputs import all_or_nothing
+from refseg.preprocessing import photographs
 
-MODEL, WORDS = "model", "bert_model"
 OUR_WORDS = "word_encoder.bert."
-POOLER = ("bert_model.pooler.dense.weight", "bert_model.pooler.dense.bias")
-NEVER_READ = (*POOLER, "bert_model.embeddings.position_ids")  # of the words' BERT; the positions are counted anew
+POOLER = ("pooler.dense.weight", "pooler.dense.bias")
+NEVER_READ = (*POOLER, "embeddings.position_ids")  # of the words' BERT; the positions are counted anew
 POOLED = ("cmirnet",)  # their scripts load a BERT with its pooler, the others one without
 _SHOWN = 3  # names in a message
+
+
+def _word_pieces(config: Config) -> Tokenizer:
+    from refseg.encoders.bert import WordPieces
+
+    return WordPieces(config.max_words)  # type: ignore[attr-defined]
+
+
+OPTIONS: Mapping[str, Any] = {  # what most releases do
+    "release_shapes": lambda network: {},
+    "MODEL": "model",
+    "WORDS": ("bert_model.",),
+    "tokenizer": _word_pieces,
+    "preprocessing": photographs,
+    "IMAGE_SIZE": 480,
+    "IMAGES": "stretched to {side} x {side}, ImageNet mean and standard deviation",
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +60,7 @@ class Release:
 
     Attributes:
         path: the file.
-        tensors: the tensors of "model" and "bert_model", mapped from the file where that is possible.
+        tensors: the network's and the words' tensors, mapped from the file where that is possible.
         args: settings of the training script.
         others: names of the entries that are not read, such as the optimizer's state.
     """
@@ -63,6 +83,7 @@ class Layout:
 
     Attributes:
         names: our key -> the release's keys; several are stacked along axis 0.
+        pieces: our key -> which part of its release tensor it is, where it is not all of it as it stands there.
         shapes: our key -> the shape of each of its release tensors.
         own_shapes: our key -> our shape.
         aliases: release key -> the key of the same tensor.
@@ -71,6 +92,7 @@ class Layout:
     """
 
     names: Mapping[str, tuple[str, ...]]
+    pieces: Mapping[str, Piece]
     shapes: Mapping[str, tuple[int, ...]]
     own_shapes: Mapping[str, tuple[int, ...]]
     aliases: Mapping[str, str]
@@ -110,7 +132,7 @@ class Report:
     @property
     def tensors_taken(self) -> int:
         """Number of release tensors that became ours."""
-        return sum(map(len, self.taken.values()))
+        return len({name for names in self.taken.values() for name in names})
 
     def write(self, path: Path) -> None:
         """All names as JSON."""
@@ -129,29 +151,33 @@ class Report:
             (folder / path.name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def read_release(path: Path) -> Release:
+def read_release(conversion: str, path: Path) -> Release:
     """The tensors of an authors' file; code in it is never run.
 
     Raises:
         MissingFile: if there is no such file.
         InvalidInput: if it is no such file, is damaged, or holds something else than tensors and plain settings.
     """
-    content = _load(path)
+    which_file, model, words = _which_file(conversion), option(conversion, "MODEL"), option(conversion, "WORDS")
+    content = _load(path, which_file)
     if not isinstance(content, dict):
-        raise InvalidInput(f"{path} holds a {type(content).__name__}, not {{model, bert_model, ...}}; {_WHICH_FILE}")
-    for entry in (MODEL, WORDS):
-        if entry not in content:
-            found = ", ".join(map(str, list(content)[:6])) or "nothing"
-            raise InvalidInput(f"{path} has no {entry!r} (it holds {found}); {_WHICH_FILE}")
+        raise InvalidInput(f"{path} holds a {type(content).__name__}, not {{{model}, ...}}; {which_file}")
+    entries = dict.fromkeys([model, *map(_entry, words)])
     tensors: dict[str, Tensor] = {}
-    for entry in (MODEL, WORDS):
-        tensors |= _tensors(path, entry, content[entry])
+    for entry in entries:
+        if entry in content:
+            tensors |= _tensors(path, entry, content[entry], which_file)
+    wordless = words and not any(name.startswith(words) for name in tensors)
+    if model not in content or wordless:
+        lacking = _entry(words[0]) if model in content else model
+        found = ", ".join(map(str, list(content)[:6])) or "nothing"
+        raise InvalidInput(f"{path} has no {lacking!r} (it holds {found}); {which_file}")
     args = content.get("args")
     return Release(
         path=path,
         tensors=tensors,
         args=vars(args) if isinstance(args, argparse.Namespace) else {},
-        others=tuple(str(entry) for entry in content if entry not in (MODEL, WORDS, "args")),
+        others=tuple(str(entry) for entry in content if entry not in (*entries, "args")),
     )
 
 
@@ -180,16 +206,15 @@ def compare(conversion: str, tensors: Mapping[str, Tensor]) -> tuple[Network, La
     Raises:
         InvalidInput: if it is none of this conversion.
     """
-    from refseg.encoders.bert import WordPieces
-
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
-    start = f"{MODEL}."
+    start = f"{option(conversion, 'MODEL')}."
     preset = _module(conversion).preset_of(
         {name.removeprefix(start): shape for name, shape in shapes.items() if name.startswith(start)}
     )
+    tokenizer: Tokenizer = option(conversion, "tokenizer")(networks.preset(preset))
     with torch.device("meta"):
-        network = networks.build(preset, {}, len(WordPieces()))
-        layout = layout_of(conversion, network)
+        network = networks.build(preset, {}, len(tokenizer))
+        layout = layout_of(conversion, network, shapes)
     wanted = {name: layout.shapes[key] for key, names in layout.names.items() for name in names}
     aliases = {alias: name for alias, name in layout.aliases.items() if alias in shapes}
     unused = tuple(name for name in shapes if name in layout.droppable)
@@ -211,31 +236,43 @@ def compare(conversion: str, tensors: Mapping[str, Tensor]) -> tuple[Network, La
     return network, layout, report
 
 
-def layout_of(conversion: str, network: Network) -> Layout:
-    """Where the tensors of a network are in a release of this conversion."""
-    module = _module(conversion)
+def layout_of(conversion: str, network: Network, names: Collection[str] = ()) -> Layout:
+    """Where the tensors of a network are in a release of this conversion.
+
+    Args:
+        conversion: one of `CONVERSIONS`.
+        network: whose tensors.
+        names: the release's, where there are several forms of it.
+    """
+    module, start = _module(conversion), f"{option(conversion, 'MODEL')}."
     own = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     official: dict[str, tuple[str, ...]] = {}
-    for key, value in module.official_names(network).items():
-        official[key] = tuple(f"{MODEL}.{name}" for name in ([value] if isinstance(value, str) else value))
-    for key in own:
-        if key.startswith(OUR_WORDS):
-            official[key] = (f"{WORDS}.{key.removeprefix(OUR_WORDS)}",)
+    pieces: dict[str, Piece] = {}
+    for key, place in module.official_names(network).items():
+        if isinstance(place, Piece):
+            pieces[key], place = place, place.name
+        official[key] = tuple(start + name for name in ([place] if isinstance(place, str) else place))
+    forms: tuple[str, ...] = option(conversion, "WORDS")
+    words = next((form for form in forms if any(name.startswith(form) for name in names)), forms[0] if forms else None)
+    if words is not None:
+        official |= {key: (words + key.removeprefix(OUR_WORDS),) for key in own if key.startswith(OUR_WORDS)}
     if lost := own.keys() - official.keys():
         raise AssertionError(f"{CONVERSIONS[conversion]} has no names for {sorted(lost)}")
-    release_shapes = getattr(module, "release_shapes", None)
-    differing = release_shapes(network) if release_shapes else {}
-    shapes = {key: differing.get(key) or _part(own[key], len(names)) for key, names in official.items()}
-    unused = {f"{MODEL}.{key}": value for key, value in module.unused(network).items()}
-    width: int = network.word_encoder.channels  # type: ignore[assignment, union-attr]
-    pooler = dict(zip(POOLER, (torch.zeros(width, width), torch.zeros(width)), strict=True))
+    shapes = {key: _part(own[key], len(names)) for key, names in official.items()}
+    shapes |= {key: _whole(own[key], piece) for key, piece in pieces.items()}
+    unused = {start + key: value for key, value in module.unused(network).items()}
+    filling = dict(unused)
+    if conversion in POOLED:
+        width: int = network.word_encoder.channels  # type: ignore[assignment, union-attr]
+        filling |= {f"{words}{POOLER[0]}": torch.zeros(width, width), f"{words}{POOLER[1]}": torch.zeros(width)}
     return Layout(
         names=official,
-        shapes=shapes,
+        pieces=pieces,
+        shapes=shapes | option(conversion, "release_shapes")(network),
         own_shapes=own,
-        aliases={f"{MODEL}.{key}": f"{MODEL}.{name}" for key, name in module.aliases(network).items()},
-        droppable=frozenset([*unused, *NEVER_READ]),
-        filling=unused | (pooler if conversion in POOLED else {}),
+        aliases={start + key: start + name for key, name in module.aliases(network).items()},
+        droppable=frozenset([*unused, *(f"{words}{name}" for name in NEVER_READ if words is not None)]),
+        filling=filling,
     )
 
 
@@ -245,6 +282,8 @@ def take(layout: Layout, tensors: Mapping[str, Tensor], dtypes: Mapping[str, tor
     for key, names in layout.names.items():
         parts = [tensors[name] for name in names]
         value = parts[0] if len(parts) == 1 or parts[0].dim() == 0 else torch.cat(parts)
+        if piece := layout.pieces.get(key):
+            value = (value.mT if piece.transposed else value).chunk(piece.of)[piece.part]
         state[key] = value.reshape(layout.own_shapes[key]).to(dtypes[key])
     return state
 
@@ -252,8 +291,15 @@ def take(layout: Layout, tensors: Mapping[str, Tensor], dtypes: Mapping[str, tor
 def give(layout: Layout, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a release out of our state dict: the inverse of `take`, with aliases and unused layers."""
     tensors: dict[str, Tensor] = dict(layout.filling)
+    pieces: dict[str, dict[int, Tensor]] = {}
     for key, names in layout.names.items():
         value = state[key].detach()
+        if piece := layout.pieces.get(key):
+            pieces.setdefault(names[0], {})[piece.part] = value
+            if len(pieces[names[0]]) < piece.of:
+                continue
+            whole = torch.cat([part for _, part in sorted(pieces.pop(names[0]).items())])
+            value = (whole.mT if piece.transposed else whole).contiguous()
         parts = (value,) * len(names) if value.dim() == 0 else value.chunk(len(names))
         for name, part in zip(names, parts, strict=True):
             # A part of a stack would be saved with all of it.
@@ -262,7 +308,7 @@ def give(layout: Layout, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def write_release(conversion: str, network: Network, path: Path) -> Report:
-    """Writes {model, bert_model} so that the authors' scripts load them; the file is there completely or not at all.
+    """Writes a file that the authors' scripts load; it is there completely or not at all.
 
     Raises:
         InvalidInput: if the network is not one that the authors' code has.
@@ -275,10 +321,10 @@ def write_release(conversion: str, network: Network, path: Path) -> Report:
         raise InvalidInput(f"the authors' code has no such network: {error}") from error
     if not report.fits:
         raise InvalidInput(f"the authors' code has no such network: beside {report.preset} {misfits(report)}")
-    content: dict[str, dict[str, Tensor]] = {MODEL: {}, WORDS: {}}
+    content: dict[str, dict[str, Tensor]] = {option(conversion, "MODEL"): {}}
     for name, value in tensors.items():
         entry, _, key = name.partition(".")
-        content[entry][key] = value
+        content.setdefault(entry, {})[key] = value
     with all_or_nothing(path.parent) as folder:
         torch.save(content, folder / path.name)
     return report
@@ -324,13 +370,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-_WHICH_FILE = (
-    "give the file that the authors' training script saved: it holds the network as 'model' and its BERT as "
-    "'bert_model' (initial weights of a backbone or of BERT alone are not it)"
-)
-
-
-def _load(path: Path) -> Any:
+def _load(path: Path, which_file: str) -> Any:
     if not path.exists():
         raise MissingFile(f"{path} is missing; docs/published_weights.md says where the authors' files are")
     if path.is_dir():
@@ -351,11 +391,11 @@ def _load(path: Path) -> Any:
             raise InvalidInput(
                 f"{path} holds code ({found[1]}), which is never run; a checkpoint holds tensors and settings only"
             ) from error
-        raise InvalidInput(f"{path} is not a checkpoint that torch.save wrote; {_WHICH_FILE}") from error
+        raise InvalidInput(f"{path} is not a checkpoint that torch.save wrote; {which_file}") from error
     except Exception as error:  # garbage can make an unpickler fail in any way
         reason = (str(error) or type(error).__name__).splitlines()[0][:120]
         raise InvalidInput(
-            f"{path} is damaged or not a checkpoint ({reason}); download it again, or {_WHICH_FILE}"
+            f"{path} is damaged or not a checkpoint ({reason}); download it again, or {which_file}"
         ) from error
 
 
@@ -374,14 +414,14 @@ def check_start(start: bytes, path: Path) -> None:
         )
 
 
-def _tensors(path: Path, entry: str, state: Any) -> dict[str, Tensor]:
+def _tensors(path: Path, entry: str, state: Any, which_file: str) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not state:
-        raise InvalidInput(f"{path}: {entry!r} is not a state dict; {_WHICH_FILE}")
+        raise InvalidInput(f"{path}: {entry!r} is not a state dict; {which_file}")
     wrapped = all(str(key).startswith("module.") for key in state)  # by DistributedDataParallel
     tensors = {}
     for key, value in state.items():
         if not isinstance(value, Tensor):
-            raise InvalidInput(f"{path}: {entry}.{key} is a {type(value).__name__}, not a tensor; {_WHICH_FILE}")
+            raise InvalidInput(f"{path}: {entry}.{key} is a {type(value).__name__}, not a tensor; {which_file}")
         tensors[f"{entry}.{str(key).removeprefix('module.') if wrapped else key}"] = value
     return tensors
 
@@ -392,14 +432,37 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return torch.equal(a, b)
 
 
+def option(conversion: str, name: str) -> Any:
+    """What a layout's file says under this name, or what most releases do."""
+    return getattr(_module(conversion), name, OPTIONS[name])
+
+
 def _module(conversion: str) -> ModuleType:
     if conversion not in CONVERSIONS:
         raise InvalidInput(f"nothing converts {conversion!r}; choose one of: {', '.join(CONVERSIONS)}")
     return import_module(CONVERSIONS[conversion])
 
 
+def _which_file(conversion: str) -> str:
+    words: tuple[str, ...] = option(conversion, "WORDS")
+    theirs = f" and its BERT as {_entry(words[0])!r}" if words else ""
+    return (
+        "give the file that the authors' training script saved: it holds the network as "
+        f"{option(conversion, 'MODEL')!r}{theirs} (initial weights of a backbone or of a word encoder alone are not it)"
+    )
+
+
+def _entry(name: str) -> str:
+    return name.partition(".")[0]
+
+
 def _part(shape: tuple[int, ...], parts: int) -> tuple[int, ...]:
     return (shape[0] // parts, *shape[1:]) if shape else shape
+
+
+def _whole(shape: tuple[int, ...], piece: Piece) -> tuple[int, ...]:
+    stacked = shape[0] * piece.of, *shape[1:]
+    return stacked[::-1] if piece.transposed else stacked
 
 
 def _ends(name: str) -> list[int]:

@@ -8,6 +8,8 @@ from refseg.config import Config
 
 if TYPE_CHECKING:
     from refseg.encoders.bert import BertWords
+    from refseg.encoders.clip_text import ClipWords
+    from refseg.encoders.gru import GruWords
     from refseg.encoders.image_encoder import ImageEncoder
 
 
@@ -29,6 +31,24 @@ class ResNetConfig(Config):
     depths: tuple[int, int, int, int] = (3, 4, 23, 3)
 
 
+class ClipImageConfig(Config):
+    """The ResNet of a CLIP; the defaults are those of its ResNet-50."""
+
+    kind: Literal["clip_resnet"] = "clip_resnet"
+    depths: tuple[int, int, int, int] = (3, 4, 6, 3)
+    width: int = Field(64, ge=2)  # channels of the stem; 32 times as many at the end
+    joint: int = 1024  # channels that its attention pooling shares with the sentence
+
+
+class DarkNetConfig(Config):
+    """A DarkNet; the defaults are DarkNet-53 with the convolutions that follow it in YOLOv3."""
+
+    kind: Literal["darknet"] = "darknet"
+    width: int = Field(32, ge=2)  # channels of the first convolution; 32 times as many at the end
+    blocks: tuple[int, int, int, int, int] = (1, 2, 8, 8, 4)  # of the stem and the four stages
+    pairs: int = Field(3, ge=0)  # of convolutions after the last block
+
+
 class SmallConfig(Config):
     """The small encoder for drawn scenes."""
 
@@ -48,6 +68,27 @@ class BertConfig(Config):
     positions: int = 512
 
 
+class ClipTextConfig(Config):
+    """The text Transformer of a CLIP; the defaults are those beside its ResNet-50."""
+
+    kind: Literal["clip_text"] = "clip_text"
+    width: int = 512
+    layers: int = 12
+    heads: int = 8
+    joint: int = 1024  # channels of the sentence
+    positions: int = 77
+
+
+class GruConfig(Config):
+    """Fixed word vectors through a bidirectional GRU."""
+
+    kind: Literal["gru"] = "gru"
+    vector: int = 300  # channels of a word vector
+    width: int = 1024
+    dropout: float = Field(0.1, ge=0, lt=1)  # of word vectors, the same channels for a whole sentence
+    learn_vectors: bool = False
+
+
 IMAGE_ENCODERS: dict[str, Config] = {
     "swin_tiny": SwinConfig(width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), window=7),
     "swin_small": SwinConfig(width=96, heads=(3, 6, 12, 24), window=7),
@@ -55,11 +96,17 @@ IMAGE_ENCODERS: dict[str, Config] = {
     "swin_large": SwinConfig(width=192, heads=(6, 12, 24, 48)),
     "resnet50": ResNetConfig(depths=(3, 4, 6, 3)),
     "resnet101": ResNetConfig(),
+    "clip_resnet50": ClipImageConfig(),
+    "clip_resnet101": ClipImageConfig(depths=(3, 4, 23, 3), joint=512),
+    "darknet53": DarkNetConfig(),
     "small": SmallConfig(),
 }
 WORD_ENCODERS: dict[str, Config] = {
     "bert_base": BertConfig(),
     "bert_small": BertConfig(width=128, layers=2, heads=4, feed_forward=256, positions=32),
+    "clip_text_rn50": ClipTextConfig(),
+    "clip_text_rn101": ClipTextConfig(joint=512),
+    "gru": GruConfig(),
 }
 
 
@@ -74,13 +121,13 @@ def _named(table: dict[str, Config]) -> BeforeValidator:
     return BeforeValidator(look_up)
 
 
-ImageEncoderConfig = Annotated[
-    Annotated[SwinConfig | ResNetConfig | SmallConfig, Field(discriminator="kind")], _named(IMAGE_ENCODERS)
-]
-WordEncoderConfig = Annotated[BertConfig, _named(WORD_ENCODERS)]
+ImageConfig = SwinConfig | ResNetConfig | ClipImageConfig | DarkNetConfig | SmallConfig
+WordConfig = BertConfig | ClipTextConfig | GruConfig
+ImageEncoderConfig = Annotated[Annotated[ImageConfig, Field(discriminator="kind")], _named(IMAGE_ENCODERS)]
+WordEncoderConfig = Annotated[Annotated[WordConfig, Field(discriminator="kind")], _named(WORD_ENCODERS)]
 
 
-def build_image_encoder(config: SwinConfig | ResNetConfig | SmallConfig) -> "ImageEncoder":
+def build_image_encoder(config: ImageConfig) -> "ImageEncoder":
     """An image encoder with fresh weights."""
     match config:
         case SwinConfig():
@@ -91,17 +138,35 @@ def build_image_encoder(config: SwinConfig | ResNetConfig | SmallConfig) -> "Ima
             from refseg.encoders.resnet import ResNet
 
             return ResNet(config)
+        case ClipImageConfig():
+            from refseg.encoders.clip_image import ClipResNet
+
+            return ClipResNet(config)
+        case DarkNetConfig():
+            from refseg.encoders.darknet import DarkNet
+
+            return DarkNet(config)
         case SmallConfig():
             from refseg.encoders.small import SmallImageEncoder
 
             return SmallImageEncoder(config)
 
 
-def build_word_encoder(config: BertConfig, vocabulary_size: int) -> "BertWords":
+def build_word_encoder(config: WordConfig, vocabulary_size: int) -> "BertWords | ClipWords | GruWords":
     """A word encoder with fresh weights, for tokens below `vocabulary_size`."""
-    from refseg.encoders.bert import BertWords
+    match config:
+        case BertConfig():
+            from refseg.encoders.bert import BertWords
 
-    return BertWords(config, vocabulary_size)
+            return BertWords(config, vocabulary_size)
+        case ClipTextConfig():
+            from refseg.encoders.clip_text import ClipWords
+
+            return ClipWords(config, vocabulary_size)
+        case GruConfig():
+            from refseg.encoders.gru import GruWords
+
+            return GruWords(config, vocabulary_size)
 
 
 def encoder_name(config: Config) -> str:

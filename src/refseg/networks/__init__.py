@@ -17,6 +17,10 @@ NETWORKS = {
     "selector": "refseg.networks.selector:Selector",
     "dmmi": "refseg.networks.dmmi:DMMI",
     "cmirnet": "refseg.networks.cmirnet:CMIRNet",
+    "eavl": "refseg.networks.eavl:EAVL",
+    "lavt": "refseg.networks.lavt:LAVT",
+    "cris": "refseg.networks.cris:CRIS",
+    "vlt": "refseg.networks.vlt:VLT",
 }
 PRESETS = {  # a preset's settings stand in the PRESETS of its network's file
     "dmmi_swin_base": "dmmi",
@@ -31,6 +35,27 @@ PRESETS = {  # a preset's settings stand in the PRESETS of its network's file
     "cmirnet_resnet50": "cmirnet",
     "cmirnet_resnet101": "cmirnet",
     "cmirnet_small": "cmirnet",
+    "eavl_swin_base": "eavl",
+    "eavl_clip_resnet101": "eavl",
+    "eavl_clip_resnet50": "eavl",
+    "eavl_small": "eavl",
+    "lavt_swin_base": "lavt",
+    "lavt_swin_tiny": "lavt",
+    "lavt_swin_small": "lavt",
+    "lavt_swin_large": "lavt",
+    "lavt_swin_base_aligner": "lavt",
+    "lavt_small": "lavt",
+    "lavt_small_aligner": "lavt",
+    "cris_resnet50": "cris",
+    "cris_resnet101": "cris",
+    "cris_resnet101_aligner": "cris",
+    "cris_small": "cris",
+    "cris_small_aligner": "cris",
+    "vlt_darknet53": "vlt",
+    "vlt_swin": "vlt",
+    "vlt_swin_aligner": "vlt",
+    "vlt_small": "vlt",
+    "vlt_small_aligner": "vlt",
 }
 
 

@@ -15,6 +15,7 @@ Shapes     B images, M expressions, T words, N = h * w pixels. Sizes follow from
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal, Self, cast
 
 import torch
@@ -28,7 +29,7 @@ from refseg.blocks.join_scales import JoinScales
 from refseg.blocks.precision import full_precision
 from refseg.config import Config
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
-from refseg.losses import weighted_cross_entropy
+from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
 from refseg.networks.contract import Network, Output, View, pad_mask, pad_words
 from refseg.samples import Batch
 
@@ -123,6 +124,7 @@ class LossConfig(Config):
     """Table II: learning from masks, from boxes, or from both."""
 
     mask: float = Field(1.0, ge=0)  # weight of the class-weighted cross-entropy
+    class_weights: tuple[float, float] = (0.9, 1.1)  # of background and referent in it
     box: float = Field(0.0, ge=0)  # weight of `box_loss`
 
     @model_validator(mode="after")
@@ -282,7 +284,7 @@ class CMIRNet(Network):
         outputs = self.decode(self.encode_image(batch.image), words, batch.word_mask, batch.image_of_expression)
         masks, weights = batch.masks(), self.config.loss
         parts: dict[str, tuple[float, Callable[[Tensor, Tensor], Tensor]]] = {
-            "mask": (weights.mask, weighted_cross_entropy),
+            "mask": (weights.mask, partial(weighted_cross_entropy, weights=weights.class_weights)),
             "box": (weights.box, box_loss),
         }
         losses = {
@@ -789,7 +791,13 @@ PRESETS = {  # Table I
     "cmirnet_resnet101": resnet_release("resnet101"),
     "cmirnet_swin_base": CMIRNetConfig(),
     "cmirnet_swin_large": CMIRNetConfig(image_encoder="swin_large"),
-    "cmirnet_small": CMIRNetConfig(image_encoder="small", word_encoder="bert_small", max_words=24, width=64),
+    "cmirnet_small": CMIRNetConfig(
+        image_encoder="small",
+        word_encoder="bert_small",
+        max_words=24,
+        width=32,
+        loss=LossConfig(class_weights=SMALL_REFERENTS),
+    ),
 }
 
 

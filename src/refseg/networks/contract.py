@@ -1,5 +1,6 @@
 """The contract that every network fulfils: what goes in, what comes out, under which names."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,11 +103,17 @@ class Network(nn.Module, ABC):
         one_each = torch.arange(len(tokens), device=tokens.device)
         return self.fuse(self.encode_image(image), self.encode_words(tokens, word_mask), word_mask, one_each)
 
-    def answer(self, logits: Tensor) -> Output:
+    def answer(self, logits: Tensor, threshold: float = 0.5) -> Output:
         """The output of a network that says with its mask alone, (M, 1, h, w), whether there is a referent.
 
-        Existence is the largest logit; below the threshold the mask is emptied. At first it is 0: nothing changes.
+        Existence is the largest logit; below `exists_threshold_logit` the mask is emptied. At first that is 0: nothing
+        changes.
+
+        Args:
+            logits: (M, 1, h, w), whose sigmoid is the probability of a pixel.
+            threshold: probability above which a pixel is the referent's; the answer's logits are 0 there.
         """
+        logits = logits - math.log(threshold / (1 - threshold))
         exists = logits.flatten(1).amax(1)
         excess = exists.clamp(min=0) * (exists <= self.exists_threshold_logit)
         return Output(logits - excess[:, None, None, None], exists)

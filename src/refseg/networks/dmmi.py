@@ -23,17 +23,18 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from refseg.blocks.attention import attend
+from refseg.blocks.gate import Gate
 from refseg.blocks.join_scales import JoinScales
+from refseg.blocks.pixels import EPS, as_map, as_pixels, instance_norm, to_image
 from refseg.blocks.precision import full_precision
 from refseg.config import Config
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
 from refseg.encoders.small import conv_norm
 from refseg.errors import InvalidInput
-from refseg.losses import weighted_cross_entropy
+from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
 from refseg.networks.contract import Network, Output, View, pad_mask, pad_words
 from refseg.samples import Batch
 
-EPS = 1e-5  # of instance and batch norms
 MASKED = -1e4  # attention logit of a padding word
 MANY = 4  # pixels per channel from which on the covariance of pixels is shorter than the pixels
 
@@ -121,7 +122,14 @@ PRESETS = {
     "dmmi_swin_large": DMMIConfig(image_encoder="swin_large"),
     "dmmi_resnet50": DMMIConfig(image_encoder="resnet50"),
     "dmmi_small": DMMIConfig(
-        image_encoder="small", word_encoder="bert_small", max_words=24, hidden=64, feed_forward=256, dropout=0
+        image_encoder="small",
+        word_encoder="bert_small",
+        max_words=24,
+        hidden=32,
+        heads=4,
+        feed_forward=128,
+        dropout=0,
+        class_weights=SMALL_REFERENTS,
     ),
 }
 
@@ -279,22 +287,6 @@ class StageFusion(nn.Module):
         if self.word_update is not None:
             words = words + F.gelu(self.word_update(seen))
         return fused, skip, words
-
-
-class Gate(nn.Module):
-    """Adds to each channel of a pixel as much of what it saw as that itself decides."""
-
-    def __init__(self, channels: int, start: str | None):
-        super().__init__()
-        first, second = (nn.Linear(channels, channels, bias=False) for _ in range(2))
-        if start == "small":
-            nn.init.trunc_normal_(first.weight, std=0.02)
-            nn.init.trunc_normal_(second.weight, std=0.02)
-        self.layers = nn.Sequential(first, nn.ReLU(), second, nn.Tanh())
-
-    def forward(self, pixels: Tensor, attended: Tensor) -> Tensor:
-        """Two of (M, N, D) to one."""
-        return torch.addcmul(pixels, self.layers(attended), attended)
 
 
 class MBA(nn.Module):
@@ -608,29 +600,6 @@ class ContrastiveLoss(nn.Module):
                 logits.mT, partner, reduction="none"
             )
         return (both * named).mean()
-
-
-def instance_norm(pixels: Tensor) -> Tensor:
-    """Each channel of pixels (M, N, D) with mean 0 and variance 1 over them."""
-    # Not F.instance_norm: with channels last it copies, and takes 2.5 times as long (14400 x 128, float32, one thread).
-    centred = pixels - pixels.mean(1, keepdim=True)
-    return centred * (centred.square().mean(1, keepdim=True) + EPS).rsqrt()
-
-
-def to_image(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Logits (M, h, w, 2) of background and referent, as their difference (M, 1, H, W)."""
-    difference = (logits[..., 1].float() - logits[..., 0].float()).unsqueeze(1)
-    return F.interpolate(difference, size_hw, mode="bilinear", align_corners=True)
-
-
-def as_pixels(x: Tensor) -> Tensor:
-    """A map (M, D, h, w) as pixels (M, h * w, D); with channels last in memory, nothing is copied."""
-    return x.flatten(2).mT.contiguous()
-
-
-def as_map(pixels: Tensor, size_hw: Sequence[int]) -> Tensor:
-    """Pixels (M, h * w, D) as a map (M, D, h, w); nothing is copied."""
-    return pixels.mT.unflatten(-1, size_hw)
 
 
 def _as_it_is(output: Any) -> Tensor:

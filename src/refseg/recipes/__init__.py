@@ -11,8 +11,8 @@ RECIPES = {
     "selector_quick": "refseg.recipes.selector:selector_quick",
     "small_image_encoder": "refseg.recipes.selector:small_image_encoder",
     "selector_first_version": "refseg.recipes.selector:selector_first_version",
-    "dmmi_small": "refseg.recipes.dmmi:dmmi_small",
-    "cmirnet_small": "refseg.recipes.cmirnet:cmirnet_small",
+    "dmmi_small": "refseg.recipes.small:dmmi_small",
+    "cmirnet_small": "refseg.recipes.small:cmirnet_small",
 }
 
 

@@ -1,0 +1,141 @@
+"""CLIP's own weights, which CRIS and others start from, and whose names their releases keep."""
+
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from refseg.conversion import Piece
+from refseg.errors import InvalidInput, MissingFile
+from refseg.networks.contract import Network
+
+ADDED = "pool.shortcut."  # what CRIS leads round CLIP's pooling
+BLOCKS = "word_encoder.clip.text_model.encoder.layers"
+# What our keys start with -> theirs; the first that fits
+PLACES = (
+    (r"image_encoder\.net\.stem\.conv(\d)\.conv", r"visual.conv\1"),
+    (r"image_encoder\.net\.stem\.conv(\d)\.bn", r"visual.bn\1"),
+    (r"pool\.positions", r"visual.attnpool.positional_embedding"),
+    (r"pool\.(q|k|v)(?:uery|ey|alue)", r"visual.attnpool.\1_proj"),
+    (r"pool\.project", r"visual.attnpool.c_proj"),
+    (r"pool\.shortcut", r"visual.attnpool.connect"),
+    (r"word_encoder\.clip\.text_model\.embeddings\.token_embedding", r"token_embedding"),
+    (r"word_encoder\.clip\.text_model\.embeddings\.position_embedding\.weight", r"positional_embedding"),
+    (r"word_encoder\.clip\.text_model\.final_layer_norm", r"ln_final"),
+    (rf"{BLOCKS}\.(\d+)\.layer_norm(\d)", r"transformer.resblocks.\1.ln_\2"),
+    (rf"{BLOCKS}\.(\d+)\.self_attn\.out_proj", r"transformer.resblocks.\1.attn.out_proj"),
+    (rf"{BLOCKS}\.(\d+)\.mlp\.fc1", r"transformer.resblocks.\1.mlp.c_fc"),
+    (rf"{BLOCKS}\.(\d+)\.mlp\.fc2", r"transformer.resblocks.\1.mlp.c_proj"),
+)
+BOTTLENECK = re.compile(r"image_encoder\.net\.stages\.(\d)\.(\d+)\.conv(\d)_\w+\.(conv|bn)")
+SHORTCUT = re.compile(r"image_encoder\.net\.stages\.(\d)\.(\d+)\.shortcut\.conv\.(conv|bn)")
+ATTENTION = re.compile(rf"{BLOCKS}\.(\d+)\.self_attn\.([qkv])_proj\.(weight|bias)")
+PROJECTION = "word_encoder.clip.text_projection.weight"
+
+
+def clip_name(key: str) -> str | Piece:
+    """What CLIP calls a tensor of our encoders and our pooling; `connect` is what CRIS adds.
+
+    >>> clip_name("image_encoder.net.stages.2.0.conv2_kxk.bn.weight")
+    'visual.layer3.0.bn2.weight'
+    >>> clip_name("word_encoder.clip.text_model.encoder.layers.7.self_attn.k_proj.bias")
+    Piece(name='transformer.resblocks.7.attn.in_proj_bias', part=1, of=3, transposed=False)
+
+    Raises:
+        InvalidInput: if CLIP has no such tensor.
+    """
+    if key == PROJECTION:
+        return Piece("text_projection", transposed=True)
+    if m := ATTENTION.fullmatch(key):
+        return Piece(f"transformer.resblocks.{m[1]}.attn.in_proj_{m[3]}", "qkv".index(m[2]), 3)
+    if m := BOTTLENECK.match(key):
+        return f"visual.layer{int(m[1]) + 1}.{m[2]}.{m[4]}{m[3]}{key[m.end() :]}"
+    if m := SHORTCUT.match(key):
+        return f"visual.layer{int(m[1]) + 1}.{m[2]}.downsample.{int(m[3] == 'bn')}{key[m.end() :]}"
+    for ours, theirs in PLACES:
+        if re.match(ours, key):
+            return re.sub(ours, theirs, key, count=1)
+    raise InvalidInput(f"{key} has no name in CLIP's layout")
+
+
+def read_clip(path: Path) -> dict[str, Tensor]:
+    """The tensors of a CLIP: OpenAI's own file (RN50.pt), a state dict that torch.save wrote, or a `.safetensors` file.
+
+    Nothing is unpickled that is no tensor, and no function of an archive is called.
+
+    Raises:
+        MissingFile, InvalidInput: if there is no such file, or it is none of these.
+    """
+    if not path.is_file():
+        raise MissingFile(f"{path} is missing; give the file of a CLIP, for example OpenAI's RN50.pt")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        if _is_archive(path):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # how OpenAI saved them is out of fashion
+                return dict(torch.jit.load(path, map_location="cpu").state_dict())
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise InvalidInput(f"{path} is damaged or no CLIP ({str(error).splitlines()[0][:120]})") from error
+    except Exception as error:  # garbage can make an unpickler fail in any way
+        raise InvalidInput(f"{path} is no file of tensors; give the file of a CLIP, for example OpenAI's") from error
+    if not isinstance(content, dict):
+        raise InvalidInput(f"{path} holds a {type(content).__name__}, not the state dict of a CLIP")
+    state = content.get("state_dict", content)
+    return {str(key).removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+
+
+def take_clip(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our state dict of the parts that CLIP has, float32; what CRIS adds to its pooling stays as it is.
+
+    Args:
+        network: with a `ClipResNet`, an `AttentionPool` named "pool", or `ClipWords`.
+        tensors: from `read_clip`.
+
+    Raises:
+        InvalidInput: if there are no such parts, or the CLIP is another one.
+    """
+    state, own = {}, network.state_dict()
+    parts = _parts(own)
+    for key, ours in own.items():
+        if not key.startswith(parts) or key.startswith(ADDED) or key.endswith("num_batches_tracked"):
+            continue
+        name = clip_name(key)
+        piece = name if isinstance(name, Piece) else Piece(name)
+        if piece.name not in tensors:
+            raise InvalidInput(f"this CLIP does not fit: it lacks {piece.name}")
+        theirs = tensors[piece.name].mT if piece.transposed else tensors[piece.name]
+        value = theirs.chunk(piece.of)[piece.part]
+        if value.shape != ours.shape:
+            shapes = " in place of ".join("x".join(map(str, shape)) for shape in (value.shape, ours.shape))
+            raise InvalidInput(f"this CLIP does not fit: {piece.name} is {shapes}")
+        state[key] = value.float()
+    if not state:
+        raise InvalidInput(
+            "the network has no part of a CLIP; give it the image encoder clip_resnet50 or clip_resnet101"
+        )
+    return state
+
+
+def _parts(own: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """The prefixes of the parts of a network that CLIP has."""
+    parts = {
+        "image_encoder.net.stem.": "image_encoder.",
+        "pool.positions": "pool.",
+        "word_encoder.clip.": "word_encoder.",
+    }
+    return tuple(part for start, part in parts.items() if any(key.startswith(start) for key in own))
+
+
+def _is_archive(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())

@@ -1,0 +1,233 @@
+"""CRIS: what CLIP knows of whole images and sentences, for single pixels.
+
+Paper      Z. Wang et al. "CRIS: CLIP-Driven Referring Image Segmentation". CVPR 2022. https://arxiv.org/abs/2111.15174
+Read with  `ClipResNet`, `AttentionPool` and `ClipWords` (the two encoders), `FusionNeck` (cross-modal neck),
+           `PixelDecoder` (vision-language decoder), `Projector` (text-to-pixel contrastive learning), `CRIS`.
+Departs    Where the paper and the authors' release differ, this is the release, whose weights it takes. Levels are
+           narrowed after each concatenation in the neck. Pixels are the only tokens of CLIP's pooling, and a
+           convolution leads round it. The sentence is a kernel of 3 x 3 pixels with a bias, not a vector.
+           Masks to learn from are those of the resized image, of 0 and 1; the release warps them to values between.
+           With another image encoder than CLIP's, its last stage stands in for the pooled map; with a BERT, the state
+           of the first token for the sentence: of [CLS], or of the first word where a vocabulary has no [CLS].
+Notation   B images, M expressions, L words, C channels, S channels of the sentence.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from pydantic import Field, ValidationInfo, field_validator
+from torch import Tensor, nn
+
+from refseg.blocks.aligner import Aligner, AlignerConfig, Sight, convolve_each
+from refseg.blocks.fusion_neck import FusionNeck
+from refseg.blocks.pixel_decoder import DecoderLayer, PixelDecoder, UpProjection
+from refseg.blocks.precision import full_precision
+from refseg.config import Config
+from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
+from refseg.encoders.clip_image import AttentionPool
+from refseg.encoders.clip_text import ClipWords
+from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
+from refseg.networks.contract import Network, Output, View
+from refseg.samples import Batch
+
+KERNEL = 3  # side of the kernel that a sentence becomes
+SURE = 1e-6  # probabilities of a mask end this far from 0 and 1
+
+
+class CRISConfig(Config):
+    """Every choice of the network; the defaults are the authors' with ResNet-50."""
+
+    image_encoder: ImageEncoderConfig = Field("clip_resnet50", validate_default=True)
+    word_encoder: WordEncoderConfig = Field("clip_text_rn50", validate_default=True)
+    max_words: int = Field(17, ge=3)  # with start and end; G-Ref: 22
+    mean_token: bool = False  # does the pooling attend to the mean of the pixels too, as in CLIP?
+
+    # Neck and decoder
+    widths: tuple[int, int, int] = (256, 512, 1024)  # of the levels inside the neck, finest first
+    heads: int = Field(8, ge=1)
+    width: int = Field(512, ge=4, multiple_of=4)
+    layers: int = Field(3, ge=1)
+    feed_forward: int = Field(2048, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+    aligner: AlignerConfig | None = None  # EAVL's: its queries are the kernels, not the sentence
+    class_weights: tuple[float, float] = (1.0, 1.0)  # of background and referent in the loss
+    threshold: float = Field(0.35, gt=0, lt=1)  # probability above which a pixel belongs to the referent
+
+    @field_validator("width")
+    @classmethod
+    def _divided(cls, width: int, info: ValidationInfo) -> int:
+        if width % info.data.get("heads", 1):
+            raise ValueError(f"{info.data['heads']} heads do not divide {width} channels")
+        return width
+
+
+_RESNET_101 = CRISConfig(image_encoder="clip_resnet101", word_encoder="clip_text_rn101")
+_SMALL = CRISConfig(
+    image_encoder="small",
+    word_encoder="bert_small",
+    max_words=24,
+    widths=(64, 64, 128),
+    width=64,
+    heads=4,
+    feed_forward=256,
+    dropout=0,
+    class_weights=SMALL_REFERENTS,
+)
+PRESETS = {
+    "cris_resnet50": CRISConfig(),
+    "cris_resnet101": _RESNET_101,
+    "cris_resnet101_aligner": _RESNET_101.replace(aligner=AlignerConfig(neck="cris", image_size=416)),  # EAVL's Table V
+    "cris_small": _SMALL,
+    "cris_small_aligner": _SMALL.replace(aligner=AlignerConfig(width=64, image_size=128)),
+}
+
+
+@dataclass
+class ImageFeatures:
+    """What of B images does not depend on words.
+
+    Attributes:
+        levels: as they enter the neck, (B, C, H / 16, W / 16) twice and (B, C, H / 32, W / 32).
+        sight: what the aligner's queries are made of; None without it.
+        size_hw: height and width of the images.
+    """
+
+    levels: tuple[Tensor, Tensor, Tensor]
+    sight: Sight | None
+    size_hw: tuple[int, int]
+
+
+class CRIS(Network):
+    """CLIP's two encoders, a neck, a decoder, and a convolution whose kernel is the sentence."""
+
+    idea = "CLIP's pixels look at CLIP's words; then the sentence is the kernel that finds its pixels"
+    config: CRISConfig
+
+    def __init__(self, config: CRISConfig, vocabulary_size: int):
+        super().__init__()
+        self.config = config
+        self.image_encoder = build_image_encoder(config.image_encoder)
+        self.word_encoder = word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
+        _, c3, c4, c5 = self.image_encoder.channels
+        self.pool = None
+        if config.image_encoder.kind == "clip_resnet":
+            self.pool = AttentionPool(c5, config.image_encoder.joint, c5 // 64, config.mean_token)
+            c5 = config.image_encoder.joint
+        words = word_encoder.channels
+        sentence = word_encoder.sentence_channels if isinstance(word_encoder, ClipWords) else words
+        self.neck = FusionNeck((c3, c4, c5), sentence, config.widths, out=config.width)
+        self.to_decoder = nn.Identity() if words == config.width else nn.Linear(words, config.width)
+        self.decoder = PixelDecoder(
+            config.width, config.layers, config.heads, config.feed_forward, config.dropout, word_positions=True
+        )
+        self.projector = Projector(config.width, None if config.aligner else sentence)
+        inner = config.width // 2
+        self.aligner = Aligner(config.aligner, (c3, c4, c5), c5, config.width, inner) if config.aligner else None
+
+    def encode_image(self, image: Tensor) -> ImageFeatures:
+        """Levels of images (B, 3, H, W), normalised, and what the aligner sees of them."""
+        *levels, vector = self.levels(image)
+        sight = None if self.aligner is None else self.aligner.look(levels, vector)
+        return ImageFeatures(self.neck.project(levels), sight, (image.shape[-2], image.shape[-1]))
+
+    def levels(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Maps (B, C, h, w) of images (B, 3, H, W) at 1/8, 1/16 and 1/32, the last one pooled; a vector (B, C)."""
+        _, x3, x4, x5 = self.image_encoder(image)
+        vector = None
+        if self.pool is not None:
+            x5, vector = self.pool(x5, vector=self.aligner is not None)
+        return x3, x4, x5, x5.mean((-2, -1)) if vector is None else vector
+
+    def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
+        """Words (M, L, C) of tokens (M, L)."""
+        return self.word_encoder(tokens, word_mask)
+
+    def sentence(self, words: Tensor, word_mask: Tensor) -> Tensor:
+        """Sentences (M, S) of words (M, L, C) with word_mask (M, L)."""
+        if isinstance(self.word_encoder, ClipWords):
+            return self.word_encoder.sentence(words, word_mask)
+        return words[:, 0]
+
+    def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
+        """Masks (M, 1, H, W) of words (M, L, C) with word_mask (M, L)."""
+        logits = self.logits(features, words, word_mask, image_of_expression)
+        return self.answer(to_image(logits, features.size_hw), self.config.threshold)
+
+    def logits(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Tensor:
+        """Logits (M, 1, H / 4, W / 4) of each pixel being of the referent; arguments as of `fuse`."""
+        sentence = self.sentence(words, word_mask)
+        x = self.decoded([level[image_of_expression] for level in features.levels], words, word_mask, sentence)
+        if self.aligner is None or features.sight is None:
+            return self.projector(x, sentence)
+        return self.aligner(
+            self.projector.up(x), features.sight, self.to_decoder(words), word_mask, image_of_expression
+        )
+
+    def decoded(self, levels: Sequence[Tensor], words: Tensor, word_mask: Tensor, sentence: Tensor) -> Tensor:
+        """The map (M, C, H / 16, W / 16) whose pixels have looked at the words.
+
+        Args:
+            levels: as they enter the neck, of M expressions.
+            words: (M, L, C).
+            word_mask: (M, L).
+            sentence: (M, S).
+        """
+        return self.decoder(self.neck(levels, sentence), self.to_decoder(words), word_mask)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Binary cross-entropy at a quarter of the size; batch norm of the sentence wants 2 expressions or more."""
+        features, words = self.encode_image(batch.image), self.encode_words(batch.tokens, batch.word_mask)
+        logits = self.logits(features, words, batch.word_mask, batch.image_of_expression)
+        masks = F.interpolate(batch.masks().unsqueeze(1).float(), logits.shape[-2:], mode="nearest")[:, 0]
+        return {"loss": weighted_cross_entropy(logits, masks, self.config.class_weights)}
+
+    def parts(self) -> Mapping[str, Iterable[nn.Parameter]]:
+        """By part; CLIP's pooling is one of its encoders, and learned positions train as fast as what is new."""
+        parts: dict[str, list[nn.Parameter]] = {"image_encoder": [], "word_encoder": [], "fusion": []}
+        for name, parameter in self.named_parameters():
+            part = "image_encoder" if name.startswith("pool.") else name.partition(".")[0]
+            parts["fusion" if part not in parts or "position" in name else part].append(parameter)
+        return parts
+
+    def views(self) -> list[View]:
+        """The words that pixels look at, layer by layer, and where the sentence finds itself."""
+        views = [
+            View(f"layer {number}: words", layer.at_words.weights, _looks, "words", "Sec. 3.2")
+            for number, layer in enumerate(self.decoder.layers, start=1)
+            if isinstance(layer, DecoderLayer)
+        ]
+        if self.aligner is not None:
+            return [*views, *self.aligner.masks.views()]
+        return [*views, View("sentence: pixels", self.projector, _map, "map", "Sec. 3.3")]
+
+
+class Projector(nn.Module):
+    """Pixels at 1/4, and a sentence as the kernel and bias of a convolution over them."""
+
+    def __init__(self, width: int, sentence: int | None):
+        super().__init__()
+        self.up = UpProjection(width, width // 2)
+        self.kernel = None if sentence is None else nn.Linear(sentence, KERNEL**2 * (width // 2) + 1)
+
+    def forward(self, x: Tensor, sentence: Tensor) -> Tensor:
+        """Logits (M, 1, 4 h, 4 w) of a map (M, C, h, w) and sentences (M, S)."""
+        assert self.kernel is not None, "an aligner makes the masks"
+        return convolve_each(self.up(x), self.kernel(sentence))
+
+
+def to_image(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Logits (M, 1, h, w) as (M, 1, H, W); probabilities are interpolated, as in the release, not logits."""
+    with full_precision(logits):
+        logits = logits.double()  # the logit of a probability near 1 has few digits in float32
+        probability = F.interpolate(logits.sigmoid(), size_hw, mode="bicubic", align_corners=True)
+        return probability.logit(SURE).float()
+
+
+def _looks(weights: Tensor) -> Tensor:
+    return weights.mean((1, 2))
+
+
+def _map(logits: Tensor) -> Tensor:
+    return logits.squeeze(1)

@@ -1,0 +1,230 @@
+"""EAVL: queries that words and image make together become the kernels that find the referent.
+
+Paper      Y. Yan et al. "EAVL: Explicitly Align Vision and Language for Referring Image Segmentation". 2023.
+           https://arxiv.org/abs/2308.09779
+Read with  The overview figure: `EAVL` (encoders, `AttentionPool` for Eq. 1), `blocks.fusion_neck.FusionNeck` (Eqs. 2 to
+           5), `blocks.aligner.QueryGenerator` (Eqs. 6 to 10), `blocks.pixel_decoder.PixelDecoder`, and
+           `blocks.aligner.MaskGenerator` (Eqs. 11 to 14); then presets and tables.
+Departs    There is no code of the authors. What the paper leaves open is as in CRIS or LAVT, whose recipes it follows:
+           concatenated levels are reduced by a convolution (Eqs. 3, 4), three layers of decoder, dropout 0.1. No single
+           neck fits the sizes that Table VI reports for both its networks, hence two. `blocks.aligner` says the rest.
+Notation   B images, M expressions, T words, D channels of an encoder, W of queries and pixels, V of the image's vector.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from refseg.blocks.aligner import AlignerConfig, MaskGenerator, NeckKind, QueryGenerator, Sight, neck, start
+from refseg.blocks.pixel_decoder import Attention, PixelDecoder, UpProjection
+from refseg.config import Config
+from refseg.encoders import (
+    ClipImageConfig,
+    ClipTextConfig,
+    ImageEncoderConfig,
+    SwinConfig,
+    WordEncoderConfig,
+    build_image_encoder,
+    build_word_encoder,
+)
+from refseg.encoders.clip_image import AttentionPool as ClipPool
+from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
+from refseg.networks.contract import Network, Output, View
+from refseg.samples import Batch
+
+
+class EAVLConfig(Config):
+    """Every choice of the paper's networks and of its tables; the defaults are its main result."""
+
+    image_encoder: ImageEncoderConfig = Field("swin_base", validate_default=True)
+    word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)
+    max_words: int = Field(17, ge=3)  # special tokens included; 22 for RefCOCOg
+    pool_heads: int = 8  # of the attention pooling; CLIP: 32
+    neck: NeckKind = "linear"
+    global_language: bool = True  # Table IV: the sentence scales the coarsest level
+    aligner: AlignerConfig = AlignerConfig()  # Tables II and IV; its width is the network's
+    mask_head: Literal["aligner", "fixed"] = "aligner"  # Table III; fixed: one convolution for all expressions
+    decoder_layers: int = 3
+    feed_forward: int = 2048
+    dropout: float = Field(0.1, ge=0, lt=1)
+    loss_at: Literal["full", "quarter"] = "full"  # the size of the image, or a quarter of it, as CRIS has it
+    class_weights: tuple[float, float] = (1.0, 1.0)  # of background and referent in the loss
+    threshold: float = Field(0.5, gt=0, lt=1)  # probability from which on a pixel is the referent's
+
+
+@dataclass
+class ImageFeatures:
+    """What of B images does not depend on words.
+
+    Attributes:
+        levels: as they enter the neck.
+        sight: what queries are made of.
+        size_hw: height and width of the images.
+    """
+
+    levels: tuple[Tensor, Tensor, Tensor]
+    sight: Sight
+    size_hw: tuple[int, int]
+
+
+class EAVL(Network):
+    """Neck, query generator, decoder of pixels, and a mask for every query."""
+
+    idea = "Queries made of words and image become kernels; each gives a mask, and the best ones count most"
+    config: EAVLConfig
+
+    def __init__(self, config: EAVLConfig, vocabulary_size: int):
+        super().__init__()
+        self.config = config
+        self.image_encoder = build_image_encoder(config.image_encoder)
+        self.word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
+        width, text = config.aligner.width, self.word_encoder.channels
+        _, *channels = self.image_encoder.channels
+        swin = isinstance(config.image_encoder, SwinConfig)
+        self.norms = nn.ModuleList([nn.LayerNorm(c) for c in channels]) if swin else None
+        self.pool: nn.Module = Pool(channels[-1], config.pool_heads)
+        if isinstance(config.image_encoder, ClipImageConfig):
+            joint = config.image_encoder.joint
+            self.pool, channels[-1] = ClipPool(channels[-1], joint, config.pool_heads, mean_token=True), joint
+
+        self.words: nn.Module = nn.Linear(text, width)
+        self.sentence: nn.Module | None = nn.Linear(text, width) if config.global_language else None
+        sentence = width
+        if isinstance(config.word_encoder, ClipTextConfig):  # its words and sentence are what they need to be
+            self.words, self.sentence, sentence = nn.Identity(), None, config.word_encoder.joint
+        self.neck = neck(config.neck, channels, sentence if config.global_language else None, width)
+        self.queries = QueryGenerator(config.aligner, channels, channels[-1], width)
+        self.decoder = PixelDecoder(
+            width,
+            config.decoder_layers,
+            config.aligner.heads,
+            config.feed_forward,
+            config.dropout,
+            word_positions=False,
+        )
+        self.up = UpProjection(width, width // 2)
+        aligned = config.mask_head == "aligner"
+        self.masks = MaskGenerator(config.aligner, width // 2) if aligned else nn.Conv2d(width // 2, 1, 3, padding=1)
+
+    def encode_image(self, image: Tensor) -> ImageFeatures:
+        """All that images (B, 3, H, W) have to say: levels, vector, and how queries see them."""
+        _, *levels = self.image_encoder(image)
+        if self.norms is not None:
+            levels = [
+                norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) for norm, x in zip(self.norms, levels, strict=True)
+            ]
+        levels[-1], pooled = self.pool(levels[-1])  # Eq. 1
+        sight = self.queries.look(levels, pooled)
+        return ImageFeatures(self.neck.project(levels), sight, (image.shape[-2], image.shape[-1]))
+
+    def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
+        """Words (M, L, D) of tokens (M, L)."""
+        return self.word_encoder(tokens, word_mask)
+
+    def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
+        """Masks (M, 1, H / 4, W / 4) of words (M, L, D)."""
+        logits = self.masks_of(features, words, word_mask, image_of_expression)
+        return self.answer(logits, self.config.threshold)
+
+    def masks_of(
+        self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
+    ) -> Tensor:
+        """Logits (M, 1, H / 4, W / 4), where 0 is a probability of a half."""
+        sentence = None if self.neck.fuse is None else self.sentence_of(words, word_mask)  # F_tg
+        words = self.words(words)  # F_t
+        x = self.neck([level[image_of_expression] for level in features.levels], sentence)  # F_vt, Eqs. 2 to 5
+        queries = self.queries(features.sight, words, word_mask, image_of_expression)  # F_q
+        x = self.up(self.decoder(x, queries.values))  # F_s, F_p
+        return self.masks(x, queries) if isinstance(self.masks, MaskGenerator) else self.masks(x)
+
+    def sentence_of(self, words: Tensor, word_mask: Tensor) -> Tensor:
+        """The sentence (M, S): of CLIP the state of the end token, of others that of the first one."""
+        if self.sentence is None:
+            return self.word_encoder.sentence(words, word_mask)  # type: ignore[operator]
+        return self.sentence(words[:, 0])
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Binary cross-entropy at the size of the image or of the logits."""
+        words = self.encode_words(batch.tokens, batch.word_mask)
+        features = self.encode_image(batch.image)
+        logits = self.masks_of(features, words, batch.word_mask, batch.image_of_expression).float()
+        masks = batch.masks()
+        if self.config.loss_at == "full":
+            logits = F.interpolate(logits, masks.shape[-2:], mode="bilinear", align_corners=False)
+        else:
+            masks = F.interpolate(masks.unsqueeze(1).to(logits.dtype), logits.shape[-2:], mode="nearest")[:, 0]
+        return {"loss": weighted_cross_entropy(logits, masks, self.config.class_weights)}
+
+    def views(self) -> Sequence[View]:
+        """The queries that count most, if queries give masks."""
+        return self.masks.views() if isinstance(self.masks, MaskGenerator) else ()
+
+
+class Pool(nn.Module):
+    """Eq. 1: self-attention among the pixels and their mean, which becomes the image's vector."""
+
+    def __init__(self, channels: int, heads: int):
+        super().__init__()
+        self.among = Attention(channels, heads, dropout=0.0)
+        start(self.among.out)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """A map (B, V, h, w) to the same and a vector (B, V)."""
+        pixels = x.flatten(2).mT
+        tokens = torch.cat([pixels.mean(1, keepdim=True), pixels], dim=1)
+        vector, pixels = self.among(tokens, tokens, tokens).split([1, pixels.shape[1]], dim=1)
+        return pixels.mT.unflatten(-1, x.shape[-2:]), vector[:, 0]
+
+
+_CLIP = EAVLConfig(
+    image_encoder="clip_resnet101",
+    word_encoder="clip_text_rn101",
+    pool_heads=32,
+    neck="cris",
+    aligner=AlignerConfig(neck="cris", image_size=416),
+    loss_at="quarter",
+    threshold=0.35,
+)
+PRESETS = {
+    "eavl_swin_base": EAVLConfig(),
+    "eavl_clip_resnet101": _CLIP,
+    "eavl_clip_resnet50": _CLIP.replace(image_encoder="clip_resnet50", word_encoder="clip_text_rn50"),
+    "eavl_small": EAVLConfig(
+        image_encoder="small",
+        word_encoder="bert_small",
+        max_words=24,
+        aligner=AlignerConfig(width=64, image_size=128),
+        feed_forward=256,
+        dropout=0,
+        class_weights=SMALL_REFERENTS,
+    ),
+}
+
+
+def tables(config: EAVLConfig) -> dict[str, dict[str, EAVLConfig]]:
+    """The rows of the paper's Tables II to IV, by table, for the encoders of a config."""
+    aligner = config.aligner
+
+    def queries(count: int) -> EAVLConfig:
+        return config.replace(aligner=aligner.replace(queries=count))
+
+    blind = aligner.replace(estimator=False, global_vision=False)
+    return {
+        "II": {f"{count} queries": queries(count) for count in (32, 24, 16, 8, 4, 2, 1)},
+        "III": {
+            f"{count} queries, {head}": queries(count).replace(mask_head=head)
+            for count in (24, 16, 8)
+            for head in ("aligner", "fixed")
+        },
+        "IV": {
+            "full": config,
+            "without estimator": config.replace(aligner=aligner.replace(estimator=False)),
+            "nor global vision": config.replace(aligner=blind),
+            "nor global language": config.replace(aligner=blind, global_language=False),
+        },
+    }
