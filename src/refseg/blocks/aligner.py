@@ -20,8 +20,9 @@ import torch.nn.functional as F
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
-from refseg.blocks.fusion_neck import FusionNeck, conv_norm
-from refseg.blocks.pixel_decoder import Attention
+from refseg.blocks.attention import Attention
+from refseg.blocks.convolution import conv_norm
+from refseg.blocks.fusion_neck import FusionNeck
 from refseg.config import Config
 from refseg.networks.contract import View
 

@@ -1,10 +1,12 @@
-"""Attention with several heads, without masks: every query looks at every key."""
+"""Attention with several heads."""
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, dropout: float = 0.0) -> Tensor:
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, heads: int, dropout: float = 0.0, key_mask: Tensor | None = None
+) -> Tensor:
     """softmax(query key^T / sqrt(C / heads)) value, in groups of C / heads neighbouring channels.
 
     Always the fused kernel, which never forms the N x L attentions. Measured on a CPU (AVX-512, one thread, torch 2.15,
@@ -18,9 +20,35 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, dropout: float
         value: (B, L, C).
         heads: number of groups.
         dropout: share of attentions that are dropped.
+        key_mask: (B, L), True where one may look; None if everywhere.
 
     Returns:
         (B, N, C).
     """
     query, key, value = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))
-    return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout).transpose(1, 2).flatten(2)
+    mask = None if key_mask is None else key_mask[:, None, None]
+    return F.scaled_dot_product_attention(query, key, value, mask, dropout).transpose(1, 2).flatten(2)
+
+
+class Attention(nn.Module):
+    """Attention of several heads with its linear layers."""
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.into = nn.Linear(width, 3 * width)  # queries, keys, values
+        self.out = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.into.weight)
+        nn.init.zeros_(self.into.bias)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        """(M, N, C) of queries (M, N, C), keys and values (M, T, C), and key_mask (M, T), True where one may look."""
+        weights, biases = self.into.weight.chunk(3), self.into.bias.chunk(3)
+        given = zip((query, key, value), weights, biases, strict=True)
+        query, key, value = (F.linear(x, weight, bias) for x, weight, bias in given)
+        return self.out(self.look(query, key, value, key_mask))
+
+    def look(self, query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None) -> Tensor:
+        """What `forward` gives and takes, between the linear layers."""
+        return attend(query, key, value, self.heads, self.dropout * self.training, key_mask)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from refseg.blocks.convolution import conv_norm
+
 
 class FusionNeck(nn.Module):
     """The sentence scales the coarsest level; finer levels are joined to it one by one, then all with one another.
@@ -85,9 +87,3 @@ def with_coordinates(x: Tensor) -> Tensor:
 def double(x: Tensor) -> Tensor:
     """A map (M, C, h, w) at twice the size."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-def conv_norm(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-    """Convolution, batch norm, ReLU."""
-    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())

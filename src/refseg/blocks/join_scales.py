@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refseg.blocks import fast_convolution as fast
+from refseg.blocks.convolution import conv_norm
 from refseg.blocks.precision import full_precision
-from refseg.encoders.small import conv_norm
 
 
 class JoinScales(nn.Module):

@@ -5,8 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from refseg.blocks.attention import attend
-from refseg.blocks.fusion_neck import conv_norm, double
+from refseg.blocks.attention import Attention
+from refseg.blocks.convolution import conv_norm
+from refseg.blocks.fusion_neck import double
 
 
 class PixelDecoder(nn.Module):
@@ -89,31 +90,6 @@ class DecoderLayer(nn.Module):
         seen = self.at_words(self.before_words(x) + places, keys, words, word_mask)
         x = x + self.dropout(self.after_words(seen))
         return x + self.dropout(self.feed_forward(x))
-
-
-class Attention(nn.Module):
-    """Attention of several heads with its linear layers."""
-
-    def __init__(self, width: int, heads: int, dropout: float):
-        super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.into = nn.Linear(width, 3 * width)  # queries, keys, values
-        self.out = nn.Linear(width, width)
-        nn.init.xavier_uniform_(self.into.weight)
-        nn.init.zeros_(self.into.bias)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None = None) -> Tensor:
-        """(M, N, C) of queries (M, N, C), keys and values (M, T, C), and key_mask (M, T), True where one may look."""
-        weights, biases = self.into.weight.chunk(3), self.into.bias.chunk(3)
-        given = zip((query, key, value), weights, biases, strict=True)
-        query, key, value = (nn.functional.linear(x, weight, bias) for x, weight, bias in given)
-        return self.out(self.look(query, key, value, key_mask))
-
-    def look(self, query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None) -> Tensor:
-        """What `forward` gives and takes, between the linear layers; here everybody looks everywhere."""
-        assert key_mask is None
-        return attend(query, key, value, self.heads, self.dropout * self.training)
 
 
 class SeenAttention(Attention):

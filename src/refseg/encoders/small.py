@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from refseg.blocks.convolution import conv_norm
 from refseg.encoders import SmallConfig
 from refseg.encoders.image_encoder import ImageEncoder
 
@@ -61,9 +62,3 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) to the same."""
         return F.relu(x + self.second(self.first(x)))
-
-
-def conv_norm(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """3 x 3 convolution, batch norm, ReLU."""
-    conv = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())

@@ -25,7 +25,9 @@ from torch import Tensor, nn
 
 from refseg.blocks import fast_convolution as fast
 from refseg.blocks.attention import attend
+from refseg.blocks.convolution import conv_norm
 from refseg.blocks.join_scales import JoinScales
+from refseg.blocks.pixels import instance_norm
 from refseg.blocks.precision import full_precision
 from refseg.config import Config
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
@@ -423,9 +425,9 @@ class ASPP(nn.Module):
 
     def __init__(self, channels: int, branch: int, outputs: int, rates: Sequence[int]):
         super().__init__()
-        widened = [conv_norm(channels, branch, 3, dilation=rate) for rate in rates]
-        self.branches = nn.ModuleList([conv_norm(channels, branch, 1), *widened])
-        self.project = conv_norm(branch * len(self.branches), outputs, 1)
+        widened = [conv_norm(channels, branch, 3, dilation=rate, bias=True) for rate in rates]
+        self.branches = nn.ModuleList([conv_norm(channels, branch, 1, bias=True), *widened])
+        self.project = conv_norm(branch * len(self.branches), outputs, 1, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, C, h, w) to (M, outputs, h, w)."""
@@ -438,7 +440,7 @@ class CGIP(nn.Module):
 
     def __init__(self, config: CGIPConfig | CrossAttentionConfig, channels: int, text: int, width: int):
         super().__init__()
-        self.visual = conv_norm(channels, width, 3)
+        self.visual = conv_norm(channels, width, 3, bias=True)
         self.text: nn.Linear | None = nn.Linear(text, width)
         self.interact: nn.Module | None
         self.igr: nn.Module | None = None
@@ -503,7 +505,7 @@ class IGR(nn.Module):
     def __init__(self, config: IGRConfig, width: int):
         super().__init__()
         self.heads = config.heads
-        self.conv = conv_norm(width, width, 3)
+        self.conv = conv_norm(width, width, 3, bias=True)
         self.qkv = nn.Linear(width, 3 * width)
         self.project = nn.Linear(width, width)
 
@@ -552,7 +554,7 @@ class DecoderStage(nn.Module):
     def __init__(self, channels: int, width: int, projected: bool, cmae: CMAEConfig | None, first: bool):
         super().__init__()
         self.first = first
-        self.project = conv_norm(channels, width, 1) if projected else nn.Identity()
+        self.project = conv_norm(channels, width, 1, bias=True) if projected else nn.Identity()
         self.join = JoinScales(width + (width if projected else channels), width)
         self.attend = CMAE(width, cmae) if cmae else None
         self.refine = JoinScales(2 * width, width) if cmae else None
@@ -736,19 +738,6 @@ def soft_box(mask: Tensor) -> Tensor:
     x1, y1 = (empty.cumprod(1).sum(1) for empty in (columns, rows))
     x2, y2 = (empty.shape[1] - empty.flip(1).cumprod(1).sum(1) for empty in (columns, rows))
     return torch.stack([x1, y1, x2, y2], dim=1)
-
-
-def instance_norm(x: Tensor) -> Tensor:
-    """(M, N, C) without mean and with variance 1 over N, in float32 at least."""
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
-    x = x - x.mean(1, keepdim=True)
-    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-5)
-
-
-def conv_norm(inputs: int, outputs: int, kernel: int, dilation: int = 1, bias: bool = True) -> nn.Sequential:
-    """Convolution that keeps the size, batch norm, ReLU."""
-    conv = nn.Conv2d(inputs, outputs, kernel, padding=dilation * (kernel // 2), dilation=dilation, bias=bias)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 def pixels_of(x: Tensor) -> Tensor:

@@ -22,14 +22,14 @@ import torch.nn.functional as F
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
-from refseg.blocks.attention import attend
+from refseg.blocks.attention import Attention
+from refseg.blocks.convolution import conv_norm
 from refseg.blocks.gate import Gate
 from refseg.blocks.join_scales import JoinScales
 from refseg.blocks.pixels import EPS, as_map, as_pixels, instance_norm, to_image
 from refseg.blocks.precision import full_precision
 from refseg.config import Config
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
-from refseg.encoders.small import conv_norm
 from refseg.errors import InvalidInput
 from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
 from refseg.networks.contract import Network, Output, View, pad_mask, pad_words
@@ -507,30 +507,9 @@ class QueryLayer(nn.Module):
 
     def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
         """Queries (M, N, C) that looked at memory (M, L, C); padding in it is not hidden."""
-        x = self.among_norm(queries + self.dropout(self.among(queries, queries)))
-        x = self.memory_norm(x + self.dropout(self.memory(x, memory)))
+        x = self.among_norm(queries + self.dropout(self.among(queries, queries, queries)))
+        x = self.memory_norm(x + self.dropout(self.memory(x, memory, memory)))
         return self.feed_norm(x + self.dropout(self.feed_forward(x)))
-
-
-class Attention(nn.Module):
-    """Attention of several heads with its linear layers."""
-
-    def __init__(self, width: int, heads: int, dropout: float):
-        super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.into = nn.Linear(width, 3 * width)  # queries, keys, values
-        self.out = nn.Linear(width, width)
-        nn.init.xavier_uniform_(self.into.weight)
-        nn.init.zeros_(self.into.bias)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
-        """Queries (M, N, C) at memory (M, L, C), to (M, N, C)."""
-        width = queries.shape[-1]
-        (of_query, of_memory), (b, c) = (x.split([width, 2 * width]) for x in (self.into.weight, self.into.bias))
-        key, value = F.linear(memory, of_memory, c).chunk(2, dim=-1)
-        seen = attend(F.linear(queries, of_query, b), key, value, self.heads, self.dropout * self.training)
-        return self.out(seen)
 
 
 class ContextClueRecovery(nn.Module):

@@ -21,7 +21,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from refseg.blocks.aligner import AlignerConfig, MaskGenerator, NeckKind, QueryGenerator, Sight, neck, start
-from refseg.blocks.pixel_decoder import Attention, PixelDecoder, UpProjection
+from refseg.blocks.attention import Attention
+from refseg.blocks.pixel_decoder import PixelDecoder, UpProjection
 from refseg.config import Config
 from refseg.encoders import (
     ClipImageConfig,

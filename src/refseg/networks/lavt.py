@@ -20,12 +20,12 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from refseg.blocks.aligner import Aligner, AlignerConfig
+from refseg.blocks.convolution import conv_norm
 from refseg.blocks.gate import Gate
 from refseg.blocks.join_scales import JoinScales
 from refseg.blocks.pixels import as_map, as_pixels, instance_norm, to_image
 from refseg.config import Config
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
-from refseg.encoders.small import conv_norm
 from refseg.errors import InvalidInput
 from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
 from refseg.networks.contract import Network, Output, View

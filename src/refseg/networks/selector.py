@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from refseg.blocks.convolution import conv_norm
 from refseg.blocks.precision import full_precision
 from refseg.config import Config
-from refseg.encoders.small import conv_norm, small_stages
+from refseg.encoders.small import small_stages
 from refseg.errors import InvalidInput
 from refseg.networks.contract import ABSENT, Network, Output, View
 from refseg.samples import Batch, Objects
