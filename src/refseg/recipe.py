@@ -63,7 +63,7 @@ class Recipe(Config):
     network: str
     config: dict[str, Any] = {}  # the network's own settings, where they differ from its defaults
     data: Data
-    initial: dict[str, str] = {}  # by part of the network: the weights it starts from, bundled ones or a file
+    initial: dict[str, str] = {}  # by part of the network: what it starts from, see `training.initial`
     stages: tuple[Stage, ...] = Field(min_length=1)
     releases: Literal["checkpoint", "image_encoder"] = "checkpoint"  # what is left at the end
     precision: Literal["32", "bf16"] = "bf16"

@@ -74,6 +74,29 @@ def test_a_converted_network_answers_as_the_authors_and_its_weights_go_back(gold
                 assert never_acts, f"{part}.{key} came back with other values"
 
 
+@pytest.mark.full_size
+@torch.inference_mode()
+def test_a_converted_cris_answers_as_the_authors_and_its_weights_go_back(golden, tmp_path):
+    g = golden("cris_resnet50")
+    weights = {f"module.{name}": value for name, value in g.weights().items()}
+    torch.save({"epoch": 35, "state_dict": weights}, tmp_path / "official.pth")
+    out = convert("cris", tmp_path / "official.pth", "--out", tmp_path / "ours", "--max-words", 22)
+    assert out.startswith("cris_resnet50: ") and "backbone.logit_scale" in out
+    checkpoint = load_checkpoint(tmp_path / "ours")
+    assert checkpoint.preprocessing.side == 416 and checkpoint.tokenizer.max_words == 22
+
+    tokens, word_mask = g.input("tokens", "input/tokens", [11], 17)
+    tokens[:, 0], tokens[:, 10] = 49406, 49407
+    output = checkpoint.network(g.input("image", "input/image", 1, 416, 416), tokens, word_mask.bool())
+    g.check_mask(output.logits)
+
+    convert("cris", tmp_path / "ours", "--to-official", "--out", tmp_path / "back.pth")
+    back = torch.load(tmp_path / "back.pth", weights_only=True, mmap=True)["state_dict"]
+    assert back.keys() == weights.keys()
+    changed = [name for name, value in weights.items() if not torch.equal(back[name], value)]
+    assert changed == ["module.backbone.logit_scale"]
+
+
 @torch.inference_mode()
 def check_answers(g, bert, network):
     tokens, word_mask = bert.input("tokens", "input/tokens", [11])

@@ -40,8 +40,37 @@ def test_weights_that_do_not_fit_are_refused(network, tmp_path):
 def test_unknown_parts_and_weights_are_refused_with_the_way_out(network):
     with pytest.raises(InvalidInput, match="no part 'wheel'"):
         initialise(network, {"wheel": "small_image_encoder"})
-    with pytest.raises(MissingFile, match="no weights 'nonsense'; give a .safetensors file"):
+    with pytest.raises(
+        MissingFile,
+        match="no weights 'nonsense'; give a .safetensors file, a checkpoint, or one of: small_image_encoder",
+    ):
         initialise(network, {"chooser": "nonsense"})
+
+
+def test_a_part_starts_from_that_of_a_checkpoint(network, tmp_path):
+    from refseg.checkpoints import WEIGHTS
+
+    (tmp_path / "config.json").write_text("{}")
+    other = build("selector", TINY, 10).state_dict()
+    save_file(
+        {name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in other.items()},
+        tmp_path / WEIGHTS,
+    )
+    before = network.finder.embed.weight.clone()
+    initialise(network, {"chooser": str(tmp_path)})
+    torch.testing.assert_close(network.chooser.score.bias.detach(), other["chooser.score.bias"] + 1)
+    assert torch.equal(network.finder.embed.weight, before)
+    with pytest.raises(InvalidInput, match="does not fit: it lacks"):
+        save_file({"finder.x": torch.zeros(1)}, tmp_path / WEIGHTS)
+        initialise(network, {"chooser": str(tmp_path)})
+
+
+def test_a_network_without_clip_refuses_its_weights(network, tmp_path):
+    save_file({"visual.conv1.weight": torch.zeros(3)}, tmp_path / "RN50.safetensors")
+    with pytest.raises(InvalidInput, match="initial.clip: the network has no part of a CLIP"):
+        initialise(network, {"clip": str(tmp_path / "RN50.safetensors")})
+    with pytest.raises(MissingFile, match="RN101.pt is missing"):
+        initialise(network, {"clip": str(tmp_path / "RN101.pt")})
 
 
 def test_the_finder_gives_an_image_encoder_that_computes_the_same(network):

@@ -21,6 +21,15 @@ def convert(
             min=32, max=4096, help="Side of the images.", show_default="what the file says, or what its authors fed"
         ),
     ] = None,
+    max_words: Annotated[
+        int | None,
+        typer.Option(
+            min=3,
+            max=77,
+            help="Words of an expression, special ones included.",
+            show_default="20; cris: 17, RefCOCOg 22",
+        ),
+    ] = None,
     knows: Annotated[str, typer.Option(help="What the weights know, for their card: 'photographs of COCO'.")] = "",
     report: Annotated[Path | None, typer.Option(help="JSON file for what became of each tensor.")] = None,
     to_official: Annotated[
@@ -35,8 +44,10 @@ def convert(
 
     if network not in CONVERSIONS:
         raise InvalidInput(f"nothing converts {network!r}; choose one of: {', '.join(CONVERSIONS)}")
-    if to_official and (image_size or knows):
-        raise InvalidInput("--image-size and --knows describe a checkpoint of ours; leave them out with --to-official")
+    if to_official and (image_size or max_words or knows):
+        raise InvalidInput(
+            "--image-size, --max-words and --knows describe a checkpoint of ours; leave them out with --to-official"
+        )
     if to_official and out.is_dir():
         raise InvalidInput(f"{out} is a folder; give the file to write, for example --out official.pth")
     check_writable(out.parent if to_official else out)
@@ -46,16 +57,18 @@ def convert(
         done = (
             _back(network, source, out, report)
             if to_official
-            else _forth(network, source, out, image_size, knows, report)
+            else _forth(network, source, out, image_size, max_words, knows, report)
         )
     show(done, back=to_official)
     typer.echo(f"written: {out}")
 
 
-def _forth(network: str, source: Path, out: Path, image_size: int | None, knows: str, report: Path | None) -> "Report":
+def _forth(
+    network: str, source: Path, out: Path, size: int | None, words: int | None, knows: str, report: Path | None
+) -> "Report":
     from refseg.conversion.checkpoint import convert
 
-    return convert(network, source, out, image_size, knows, report_file=report)
+    return convert(network, source, out, size, words, knows, report_file=report)
 
 
 def _back(network: str, source: Path, out: Path, report: Path | None) -> "Report":

@@ -15,6 +15,7 @@ MODEL                    entry of the file that holds the network; else "model"
 WORDS                    what the names of BERT's tensors start with, the entry in front; where there are several forms,
                          first that of the way back; () if official_names has those of the word encoder; else
                          ("bert_model.",)
+WRAPPED                  do their scripts want "module." before every key?
 tokenizer(config)        the tokenizer that goes with a network's config; else BERT's word pieces, `config.max_words`
 preprocessing(side)      of the images; else `preprocessing.photographs`
 IMAGE_SIZE               their side, where the file does not say it; else 480

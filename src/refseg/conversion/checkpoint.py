@@ -15,6 +15,7 @@ def convert(
     path: Path,
     folder: Path,
     image_size: int | None = None,
+    max_words: int | None = None,
     knows: str = "",
     about: Mapping[str, str] | None = None,
     expected: str = "",
@@ -29,6 +30,7 @@ def convert(
         path: the authors' file.
         folder: where to.
         image_size: side of the images; None takes what the file says, or what its authors fed.
+        max_words: that an expression may have, special tokens included; None takes what the authors have in most files.
         knows: one line on what the weights know.
         about: what else the card says of them.
         expected: the preset that the file must be; "" takes any.
@@ -50,6 +52,8 @@ def convert(
     own = network.state_dict()
     state = take(layout, release.tensors, {key: value.dtype for key, value in own.items()})
     network.load_state_dict(state, assign=True)
+    if max_words:
+        network.config = network.config.replace(max_words=max_words)
     side = image_size or release.image_size or option(conversion, "IMAGE_SIZE")
     digest = sha256(path)
     save_checkpoint(

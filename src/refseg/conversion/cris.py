@@ -20,6 +20,7 @@ from refseg.preprocessing import clip_photographs
 
 MODEL = "state_dict"
 WORDS = ()
+WRAPPED = True
 IMAGE_SIZE = 416
 IMAGES = "put into {side} x {side} with their shape kept, CLIP's mean and standard deviation"
 preprocessing = clip_photographs

@@ -35,6 +35,7 @@ POOLER = ("pooler.dense.weight", "pooler.dense.bias")
 NEVER_READ = (*POOLER, "embeddings.position_ids")  # of the words' BERT; the positions are counted anew
 POOLED = ("cmirnet",)  # their scripts load a BERT with its pooler, the others one without
 _SHOWN = 3  # names in a message
+_WRAPPER = "module."  # what DistributedDataParallel puts before every key
 
 
 def _word_pieces(config: Config) -> Tokenizer:
@@ -47,6 +48,7 @@ OPTIONS: Mapping[str, Any] = {  # what most releases do
     "release_shapes": lambda network: {},
     "MODEL": "model",
     "WORDS": ("bert_model.",),
+    "WRAPPED": False,
     "tokenizer": _word_pieces,
     "preprocessing": photographs,
     "IMAGE_SIZE": 480,
@@ -322,9 +324,10 @@ def write_release(conversion: str, network: Network, path: Path) -> Report:
     if not report.fits:
         raise InvalidInput(f"the authors' code has no such network: beside {report.preset} {misfits(report)}")
     content: dict[str, dict[str, Tensor]] = {option(conversion, "MODEL"): {}}
+    wrapper = _WRAPPER if option(conversion, "WRAPPED") else ""
     for name, value in tensors.items():
         entry, _, key = name.partition(".")
-        content.setdefault(entry, {})[key] = value
+        content.setdefault(entry, {})[wrapper + key] = value
     with all_or_nothing(path.parent) as folder:
         torch.save(content, folder / path.name)
     return report
@@ -417,12 +420,12 @@ def check_start(start: bytes, path: Path) -> None:
 def _tensors(path: Path, entry: str, state: Any, which_file: str) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not state:
         raise InvalidInput(f"{path}: {entry!r} is not a state dict; {which_file}")
-    wrapped = all(str(key).startswith("module.") for key in state)  # by DistributedDataParallel
+    wrapped = all(str(key).startswith(_WRAPPER) for key in state)
     tensors = {}
     for key, value in state.items():
         if not isinstance(value, Tensor):
             raise InvalidInput(f"{path}: {entry}.{key} is a {type(value).__name__}, not a tensor; {which_file}")
-        tensors[f"{entry}.{str(key).removeprefix('module.') if wrapped else key}"] = value
+        tensors[f"{entry}.{str(key).removeprefix(_WRAPPER) if wrapped else key}"] = value
     return tensors
 
 
