@@ -10,7 +10,7 @@ import refseg
 from refseg.checkpoints import load_checkpoint
 from refseg.errors import InvalidInput
 from refseg.familiarity import Familiarity
-from refseg.segmenter import EXPRESSIONS_AT_ONCE, Segmenter
+from refseg.segmenter import Segmenter
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,7 @@ def test_a_batch_equals_its_members(segmenter, golden):
 
 
 def test_an_image_is_encoded_once_and_memory_does_not_grow_with_expressions(segmenter, golden, monkeypatch):
+    monkeypatch.setattr("refseg.networks.in_parts.PIXELS_AT_ONCE", 5 * 128 * 128)
     encoded, chunks = [], []
     encode, fuse = segmenter.network.encode_image, segmenter.network.fuse
     monkeypatch.setattr(segmenter.network, "encode_image", lambda image: encoded.append(1) or encode(image))
@@ -56,7 +57,7 @@ def test_an_image_is_encoded_once_and_memory_does_not_grow_with_expressions(segm
     expressions = golden.of(0) * 10
     results = segmenter(golden.images[0], expressions)
     assert [result.expression for result in results] == expressions
-    assert len(encoded) == 1 and max(chunks) <= EXPRESSIONS_AT_ONCE
+    assert len(encoded) == 1 and max(chunks) == 5
 
 
 def test_results_come_at_the_image_s_own_size(segmenter, golden):

@@ -16,11 +16,11 @@ from refseg.errors import InvalidInput
 from refseg.familiarity import unpadded
 from refseg.images import Rgb, read_image
 from refseg.networks.contract import Output
+from refseg.networks.in_parts import expressions_at_once
 from refseg.preprocessing import Geometry, restore, without_padding
 from refseg.results import Result
 
 IMAGES_AT_ONCE = 16
-EXPRESSIONS_AT_ONCE = 32  # bounds the memory, whatever the number of expressions
 
 
 def load(where: str | Path = "selector", device: str = "cpu") -> "Segmenter":
@@ -131,8 +131,9 @@ class Segmenter:
                 features = self.network.encode_image(torch.stack([prepared[i][0] for i in members]).to(self._device))
             warnings = [self._unfamiliar(features, k, prepared[i][1]) for k, i in enumerate(members)]
             questions = [(k, text) for k, i in enumerate(members) for text in expressions[i]]
-            for start in range(0, len(questions), EXPRESSIONS_AT_ONCE):
-                some = questions[start : start + EXPRESSIONS_AT_ONCE]
+            count = expressions_at_once(shape[-2:])
+            for start in range(0, len(questions), count):
+                some = questions[start : start + count]
                 image_of_expression = torch.tensor([k for k, _ in some], device=self._device)
                 output, chosen = self._fuse(features, [text for _, text in some], image_of_expression, threshold)
                 for m, (k, text) in enumerate(some):

@@ -18,6 +18,7 @@ from refseg.encoders.vocabulary import UNKNOWN
 from refseg.evaluation.overlap import count_sets, overlap
 from refseg.metrics import Counts
 from refseg.networks.contract import Network, Output
+from refseg.networks.in_parts import fuse_in_parts
 from refseg.networks.selector import Selector
 from refseg.preprocessing import Geometry, restore
 from refseg.protocols.standard import Standard
@@ -134,9 +135,11 @@ def ask(checkpoint: Checkpoint, samples: Iterable[Sample], without_words: bool =
             torch.tensor([len(sample.expressions) for sample in batch])
         )
         with answering(checkpoint.network) as network:
-            features = network.encode_image(torch.stack([pixels for _, pixels, _ in together]).to(device))
-            words = network.encode_words(tokens.to(device), word_mask.to(device))
-            output = network.fuse(features, words, word_mask.to(device), image_of_expression.to(device))
+            images = torch.stack([pixels for _, pixels, _ in together]).to(device)
+            features, word_mask = network.encode_image(images), word_mask.to(device)
+            words = network.encode_words(tokens.to(device), word_mask)
+            of_image = image_of_expression.to(device)
+            output = fuse_in_parts(network, features, words, word_mask, of_image, images.shape[-2:])
         seconds = time.perf_counter() - begin
         yield Asked(batch, [geometry for _, _, geometry in together], features, output, image_of_expression, seconds)
 
