@@ -144,6 +144,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
             published = f"{len(row['published_weights'])} published, licence " if row["published_weights"] else ""
             about = [encoders, f"weights {published}{row['licence']}", f"recipes {', '.join(row['recipes']) or 'none'}"]
             console.print(f"{row['preset']}: {'; '.join(filter(None, about))}", soft_wrap=True)
+            if row["remark"]:
+                console.print(f"  * {row['remark']}", soft_wrap=True)
         console.print()
     console.print(f"{CONVENTION}.", soft_wrap=True)
     if any(row["paper"] for row in rows):

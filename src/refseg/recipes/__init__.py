@@ -13,6 +13,13 @@ RECIPES = {
     "selector_first_version": "refseg.recipes.selector:selector_first_version",
     "dmmi_small": "refseg.recipes.small:dmmi_small",
     "cmirnet_small": "refseg.recipes.small:cmirnet_small",
+    "lavt_small": "refseg.recipes.small:lavt_small",
+    "lavt_small_aligner": "refseg.recipes.small:lavt_small_aligner",
+    "eavl_small": "refseg.recipes.small:eavl_small",
+    "cris_small": "refseg.recipes.small:cris_small",
+    "cris_small_aligner": "refseg.recipes.small:cris_small_aligner",
+    "vlt_small": "refseg.recipes.small:vlt_small",
+    "vlt_small_aligner": "refseg.recipes.small:vlt_small_aligner",
 }
 
 

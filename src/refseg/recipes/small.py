@@ -9,12 +9,13 @@ from functools import partial
 from refseg.recipe import Data, Group, Recipe, Stage
 
 
-def small(preset: str, steps: int) -> Recipe:
+def small(preset: str, steps: int, expressions: int = 4) -> Recipe:
     """The recipe of a small preset; its image encoder starts from weights that were taught objects without words.
 
     Args:
         preset: one of `networks.PRESETS`.
         steps: as many as take about an hour on one idle core.
+        expressions: of an image in a step; more where words do not change what the image encoder does.
     """
     learn = Stage(
         name="learn",
@@ -25,7 +26,7 @@ def small(preset: str, steps: int) -> Recipe:
         },
         steps=steps,
         images=4,
-        expressions_per_image=4,
+        expressions_per_image=expressions,
         warm_up=0.04,
         final_lr=0.01,
         validate_every=steps // 4,
@@ -42,3 +43,10 @@ def small(preset: str, steps: int) -> Recipe:
 
 cmirnet_small = partial(small, "cmirnet_small", steps=5000)
 dmmi_small = partial(small, "dmmi_small", steps=2800)
+lavt_small = partial(small, "lavt_small", steps=4000)
+lavt_small_aligner = partial(small, "lavt_small_aligner", steps=4000)
+eavl_small = partial(small, "eavl_small", steps=6000, expressions=12)
+cris_small = partial(small, "cris_small", steps=6000, expressions=12)
+cris_small_aligner = partial(small, "cris_small_aligner", steps=6000, expressions=12)
+vlt_small = partial(small, "vlt_small", steps=5000, expressions=12)
+vlt_small_aligner = partial(small, "vlt_small_aligner", steps=5000, expressions=12)
