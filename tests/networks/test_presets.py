@@ -5,7 +5,7 @@ import pytest
 from refseg.networks import NETWORKS, PRESETS, build, network_class, preset
 
 
-@pytest.mark.parametrize("family", set(PRESETS.values()))
+@pytest.mark.parametrize("family", sorted(set(PRESETS.values())))
 def test_the_table_names_every_preset_of_a_networks_file(family):
     listed = {name for name, of in PRESETS.items() if of == family}
     assert listed == set(import_module(network_class(family).__module__).PRESETS)
