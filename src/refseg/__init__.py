@@ -2,7 +2,7 @@
 
 >>> import refseg
 >>> sorted(refseg.NETWORKS)
-['cmirnet', 'dmmi', 'selector']
+['cmirnet', 'cris', 'dmmi', 'eavl', 'lavt', 'selector', 'vlt']
 """
 
 from importlib import import_module

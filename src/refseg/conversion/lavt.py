@@ -65,7 +65,7 @@ def official_names(network: LAVT) -> dict[str, str]:
     """Our key -> theirs, of all but the words' encoder.
 
     Raises:
-        InvalidInput: if their code has no such image encoder.
+        InvalidInput: if their code has no such image encoder, or no such layer.
     """
     if not isinstance(network.config.image_encoder, SwinConfig):
         kind = network.config.image_encoder.kind
@@ -74,9 +74,15 @@ def official_names(network: LAVT) -> dict[str, str]:
 
 
 def release_name(key: str) -> str:
-    """Their name of our key, which is none of the words' encoder."""
-    place, match = next((place, m) for pattern, place in PLACES if (m := re.match(pattern, key)))
-    return place(match) + key[match.end() :]
+    """Their name of our key, which is none of the words' encoder.
+
+    Raises:
+        InvalidInput: if the authors have no such layer.
+    """
+    for pattern, place in PLACES:
+        if match := re.match(pattern, key):
+            return place(match) + key[match.end() :]
+    raise InvalidInput(f"{key} has no name in the authors' code")
 
 
 def release_shapes(network: LAVT) -> dict[str, tuple[int, ...]]:
