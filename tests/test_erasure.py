@@ -1,6 +1,5 @@
 import builtins
 import json
-import random
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refseg import erasure
-from refseg.erasure import choose, choose_fixed, erase, noun_positions, phrases
+from refseg.erasure import erase, noun_positions, phrases
 from refseg.errors import RefsegError
 
 GOLDEN = json.loads((Path(__file__).parent / "assets" / "parity" / "dmmi_erasure.json").read_text())
@@ -68,19 +67,6 @@ class TestWords:
         expression = " ".join(["very"] * 18 + ["big", "dog"])
         assert noun_positions(expression) == []
         assert noun_positions(expression.removeprefix("very ")) == [18]
-
-    def test_every_phrase_is_chosen_at_some_time(self):
-        generator = random.Random(0)
-        chosen = [choose("the tennis racket of the girl", generator) for _ in range(40)]
-        assert {tuple(phrase) for phrase in chosen} == {(1, 2), (5,)}
-
-    def test_a_fixed_choice_stays_but_depends_on_the_seed(self):
-        expression = "a cat on a table near a chair"
-        assert len({tuple(choose_fixed(expression)) for _ in range(20)}) == 1
-        assert len({tuple(choose_fixed(expression, seed)) for seed in range(20)}) == 3
-
-    def test_without_a_noun_nothing_is_erased(self):
-        assert choose("the blue one", random.Random(0)) == choose_fixed("the blue one") == []
 
 
 def test_without_textblob_the_error_says_how_to_get_it(monkeypatch):

@@ -5,7 +5,6 @@ Source     Y. Hu et al. "Beyond One-to-One". ICCV 2023: one noun phrase at rando
 Departs    The release tags with NLTK's tagger, a download; this is the tagger whose lexicon comes with textblob.
 """
 
-import random
 from collections.abc import Callable, Sequence
 from functools import cache
 
@@ -41,17 +40,6 @@ def phrases(nouns: Sequence[int]) -> list[list[int]]:
         else:
             found.append([position])
     return found
-
-
-def choose(expression: str, generator: random.Random) -> list[int]:
-    """The words of one phrase at random; none, if the expression has no noun."""
-    found = phrases(noun_positions(expression))
-    return generator.choice(found) if found else []
-
-
-def choose_fixed(expression: str, seed: int = 0) -> list[int]:
-    """The words of one phrase, the same every time, as in the authors' release."""
-    return choose(expression, random.Random(f"{seed} {expression}"))
 
 
 def erase(tokens: Tensor, words: Sequence[int], first: int = 1) -> Tensor:

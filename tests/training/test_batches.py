@@ -108,9 +108,10 @@ def test_one_noun_phrase_of_each_expression_is_erased_and_the_mask_stays(stored)
         assert (places.diff() == 1).all()  # the words of a phrase stand side by side
 
 
-def test_the_erased_phrase_is_drawn_anew_in_each_epoch(stored):
+@pytest.mark.parametrize(("erasure", "same"), [("per_iteration", False), ("fixed", True)])
+def test_the_erased_phrase_is_drawn_anew_in_each_epoch_or_once(stored, erasure, same):
     words = WordTable(stored.texts, Vocabulary.of(stored.texts), with_phrases=True)
-    stage = STAGE.replace(images=64, expressions_per_image=40, flip=0, unknown_words=0)
+    stage = STAGE.replace(images=64, expressions_per_image=40, flip=0, unknown_words=0, erasure=erasure)
     erased = [
         {
             (tuple(tokens), tuple(without))
@@ -119,7 +120,7 @@ def test_the_erased_phrase_is_drawn_anew_in_each_epoch(stored):
         for batch in (batches(stored, words, stage=stage)[step] for step in range(2))
     ]
     assert {tokens for tokens, _ in erased[0]} == {tokens for tokens, _ in erased[1]}
-    assert erased[0] != erased[1]
+    assert (erased[0] == erased[1]) == same
 
 
 def test_the_phrases_of_a_sentence_are_numbered(stored):

@@ -97,6 +97,9 @@ class SceneBatches(Dataset):
         self.scenes, self.words, self.preprocessing, self.stage = scenes, words, preprocessing, stage
         self.key, self.rank, self.images = key, rank, stage.images // world
         self._order: tuple[int, NDArray[np.int64]] = -1, np.empty(0, np.int64)
+        if words.phrases is not None:
+            self._phrase_counts = words.phrases.max(1, initial=0)
+            self._fixed_phrase = _one_of(self._phrase_counts, np.random.default_rng(key[0]))
 
     def __len__(self) -> int:
         return self.stage.steps
@@ -156,9 +159,9 @@ class SceneBatches(Dataset):
             ids = np.where(hidden & (ids != PADDING), UNKNOWN, ids)
             tokens.append(ids)
             if self.words.phrases is not None:
-                phrases = self.words.phrases[asked]
-                one_of = 1 + one.integers(0, np.maximum(phrases.max(1, keepdims=True, initial=0), 1))
-                erased.append(np.where(phrases == one_of, PADDING, ids))
+                fixed = self.stage.erasure == "fixed"
+                phrase = self._fixed_phrase[asked] if fixed else _one_of(self._phrase_counts[asked], one)
+                erased.append(np.where(self.words.phrases[asked] == phrase[:, None], PADDING, ids))
             numbers.append(asked)
         ids = np.concatenate(tokens)
         length = max(int((ids != PADDING).sum(1).max(initial=0)), 1)
@@ -177,6 +180,11 @@ class SceneBatches(Dataset):
         if erased:
             arrays["erased"] = np.concatenate(erased)[:, :length].astype(np.int64)
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _one_of(counts: NDArray[np.int8], dice: np.random.Generator) -> NDArray[np.int64]:
+    """A number from 1 to each count; 1 where there is none."""
+    return 1 + dice.integers(0, np.maximum(counts, 1))
 
 
 @dataclass(frozen=True)
