@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from refseg.checkpoints import load_checkpoint
 from refseg.errors import InvalidInput
 from refseg.recipe import Recipe
-from refseg.recipes import find_recipe
+from refseg.recipes import RECIPES, find_recipe
 from refseg.training import run, stage
 from refseg.training.run import train
 from refseg.training.stage import learning_rate, split_by_decay
@@ -120,6 +120,14 @@ def test_two_processes_train_from_the_command_line(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert load_checkpoint(tmp_path / "run" / "weights").calibration.fitted_on
     assert done.stdout.count("weights:") == 1
+
+
+@pytest.mark.parametrize("name", [name for name, where in RECIPES.items() if ".small:" in where])
+def test_every_small_preset_trains_is_validated_and_leaves_weights(name, tmp_path):
+    settings = ["data.scenes=64", "data.validation_scenes=2", "data.calibration_scenes=2", "stages.learn.steps=2"]
+    settings += ["stages.learn.images=1", "stages.learn.expressions_per_image=2", "stages.learn.validate_every=1"]
+    train(find_recipe(name).with_settings(settings), tmp_path / "run", resume=False, devices=1, accelerator="cpu")
+    assert load_checkpoint(tmp_path / "run" / "weights").trained_on["scenes"] == 64
 
 
 def test_the_learning_rate_rises_and_falls_to_its_share():

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import lightning
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
@@ -84,7 +85,9 @@ class TrainingStage(lightning.LightningModule):
             batch.word_mask,
             batch.image_of_expression,
         )
-        counts = count_pixels(output.logits[:, 0] > 0, batch.masks())
+        truths = batch.masks()
+        logits = F.interpolate(output.logits, truths.shape[-2:], mode="bilinear")  # some networks' are coarser
+        counts = count_pixels(logits[:, 0] > 0, truths)
         self.all_types.update(*counts)
         assert batch.types is not None
         for number, metrics in enumerate(self.by_type):
