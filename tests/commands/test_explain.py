@@ -3,8 +3,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from refseg import networks
+from refseg.calibration import Calibration
+from refseg.checkpoints import Checkpoint, save_checkpoint
 from refseg.cli import app
+from refseg.encoders.vocabulary import Vocabulary
 from refseg.errors import RefsegError
+from refseg.preprocessing import Preprocessing
 
 runner = CliRunner()
 
@@ -24,6 +29,24 @@ def test_a_figure_and_arrays_are_written(scene, golden, checkpoint_folder, tmp_p
     arrays = np.load(npz)
     assert arrays["mask"].shape == golden.images[0].shape[:2]
     assert {"image", "pieces", "centres"} <= set(arrays)
+
+
+@pytest.mark.parametrize("preset", ["eavl_small", "cris_small_aligner", "vlt_small_aligner"])
+def test_queries_are_shown_with_their_masks_words_and_shares(preset, scene, tmp_path):
+    name = networks.PRESETS[preset]
+    network = networks.build(name, networks.preset(preset), 4).eval()
+    checkpoint = Checkpoint(name, network, Vocabulary(["the", "star"]), Preprocessing(), Calibration())
+    save_checkpoint(checkpoint, tmp_path / "weights")
+    arguments = ["explain", str(scene), "the star", "--weights", str(tmp_path / "weights")]
+    written = ["--out", str(tmp_path / "why.png"), "--npz", str(tmp_path / "why.npz")]
+    outcome = runner.invoke(app, [*arguments, *written], catch_exceptions=False)
+    assert outcome.exit_code == 0 and Image.open(tmp_path / "why.png").size[0] > 600
+    arrays = np.load(tmp_path / "why.npz")
+    shares = arrays["shares of queries"]
+    assert (shares > 0).all() and (np.diff(shares) <= 0).all() and shares.sum() <= 1.001
+    assert arrays["mask of the first query"].ndim == 2 and np.ptp(arrays["mask of the first query"]) > 0
+    words = arrays["words of the first query"]
+    assert words.shape == arrays["pieces"].shape and 0 < words.sum() <= 1.001
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,12 @@ def test_one_preset_is_shown_beside_its_paper():
     assert "dmmi" not in out
 
 
+def test_a_figure_that_counts_something_else_says_what():
+    out = networks("eavl_swin_base")
+    assert "202.1" in out and "* EAVL's Table VI counts BERT's layers too" in out
+    assert "Table VI" not in networks("lavt_small")
+
+
 def test_parts_stand_beside_the_papers():
     out = networks("cmirnet_swin_base", "--parts")
     for part, ours, paper in (("TGMM", "18.50 M", "18.51 M"), ("CMAE", "31.60 M", "31.60 M")):
