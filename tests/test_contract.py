@@ -76,6 +76,29 @@ TINY["cris"] = {key: TINY["dmmi"][key] for key in ("image_encoder", "word_encode
     "feed_forward": 32,
     "dropout": 0.0,
 }
+TINY["dcmfnet"] = {key: TINY["dmmi"][key] for key in ("image_encoder", "word_encoder", "max_words")} | {
+    "width": 16,
+    "detail_width": 8,
+    "layers": 2,
+    "heads": 2,
+    "dropouts": (0, 0, 0),
+}
+TINY["cmpc"] = {key: TINY["dmmi"][key] for key in ("image_encoder", "word_encoder", "max_words")} | {
+    "freeze_image_encoder": False,
+    "parser_hidden": 16,
+    "width": 16,
+    "heads": 2,
+    "fused": 16,
+    "exchange_rounds": 2,
+    "grid_hw": (8, 8),
+}
+TINY["cmpc with lstm"] = TINY["cmpc"] | {
+    "word_encoder": {"kind": "lstm", "vector": 8, "width": 16},
+    "graph_layers": 2,
+    "skip": "visual",
+    "resize": "corner",
+    "peephole": "channel",
+}
 ALIGNER = {"queries": 6, "width": 16, "heads": 2, "image_size": 64}
 TINY["lavt with aligner"] = TINY["lavt"] | {"aligner": ALIGNER}
 TINY["cris with aligner"] = TINY["cris"] | {"aligner": ALIGNER}
@@ -194,6 +217,34 @@ class TestAnswers:
     def test_autocast_gives_finite_logits(self, name):
         with torch.autocast("cpu", torch.bfloat16):
             assert tiny(name)(*asked()).logits.isfinite().all()
+
+    def test_an_exported_program_gives_the_same_answer(self, name):
+        network, inputs = Logits(tiny(name)), asked()
+        program = torch.export.export(network, inputs)
+        same(program.module()(*inputs), network(*inputs))
+
+
+class Logits(torch.nn.Module):
+    """A network that gives a tensor, which is what a program can give."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs):
+        return self.network(*inputs).logits
+
+
+def test_a_compiled_network_gives_the_same_answer_and_loss():
+    """In one graph, without writing machine code: not every machine has a compiler."""
+    network, inputs, data = tiny("lavt"), asked(), batch()
+    answer = torch.compile(network.forward, backend="aot_eager", fullgraph=True)
+    with torch.no_grad():
+        same(answer(*inputs).logits, network(*inputs).logits)
+    loss = torch.compile(network.loss, backend="aot_eager")(data)["loss"]
+    loss.backward()
+    assert any(p.grad is not None and p.grad.any() for p in network.parameters())
+    same(loss, network.loss(data)["loss"])
 
 
 @pytest.mark.parametrize("name", TINY)

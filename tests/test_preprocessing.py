@@ -138,3 +138,10 @@ def test_a_letterbox_comes_back_where_it_was(height, width):
     near = 0.15 / geometry.scale + 1e-2  # the cubic is no straight line
     torch.testing.assert_close(restore(logits, geometry)[0][inner], ramp[inner].float(), atol=near, rtol=0)
     assert without_padding(logits, geometry).shape[-2:] == geometry.resized_hw
+
+
+@pytest.mark.parametrize("how", [preprocessing, photographs(64), clip_photographs(64)])
+def test_the_colours_of_a_normalised_image_are_those_it_had(how):
+    image = noise(64, 64)
+    normalised = how.normalise(torch.from_numpy(image).permute(2, 0, 1)[None])[0]
+    np.testing.assert_array_equal(how.colours(normalised), image)

@@ -25,6 +25,7 @@ from refseg.calibration import Calibration
 from refseg.config import Config
 from refseg.encoders.tokenizer import Tokenizer
 from refseg.encoders.vocabulary import Vocabulary
+from refseg.encoders.word_list import WordList
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 from refseg.familiarity import Familiarity
 from refseg.networks.contract import Network
@@ -78,6 +79,14 @@ class VocabularyEntry(Config):
     max_words: int
 
 
+class WordListEntry(Config):
+    """The words of a file, the special ones included, in order of ids."""
+
+    name: Literal["word_list"] = "word_list"
+    words: tuple[str, ...]
+    max_words: int
+
+
 class WordPiecesEntry(Config):
     """BERT's word pieces, which come with the package."""
 
@@ -92,7 +101,7 @@ class BytePairsEntry(Config):
     max_words: int
 
 
-TokenizerEntry = VocabularyEntry | WordPiecesEntry | BytePairsEntry
+TokenizerEntry = VocabularyEntry | WordListEntry | WordPiecesEntry | BytePairsEntry
 
 
 class FamiliarityEntry(Config):
@@ -315,6 +324,8 @@ def _tokenizer(entry: TokenizerEntry) -> Tokenizer:
     match entry:
         case VocabularyEntry():
             return Vocabulary(entry.words, entry.max_words)
+        case WordListEntry():
+            return WordList(entry.words, entry.max_words)
         case WordPiecesEntry():
             from refseg.encoders.bert import WordPieces
 
@@ -329,6 +340,8 @@ def _tokenizer_entry(tokenizer: Tokenizer) -> TokenizerEntry:
     from refseg.encoders.clip_text import BytePairs
 
     match tokenizer:
+        case WordList():  # before `Vocabulary`, of which it is a kind
+            return WordListEntry(words=tokenizer.words, max_words=tokenizer.max_words)
         case Vocabulary():
             return VocabularyEntry(words=tokenizer.words, max_words=tokenizer.max_words)
         case BytePairs():

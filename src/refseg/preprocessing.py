@@ -46,6 +46,7 @@ class Preprocessing(Config):
         mean, std: of the pixels, 0 to 255, for red, green and blue, or one number for the three.
         multiple_of: the padded height and width are multiples of this.
         longest_side: pixels that neither side of the resized image exceeds.
+        padding: what colour the padding has.
     """
 
     resize: Literal["keep", "square", "letterbox"] = "keep"
@@ -54,6 +55,7 @@ class Preprocessing(Config):
     std: Rgb = (60.0, 60.0, 60.0)
     multiple_of: int = Field(default=16, ge=1, le=256)
     longest_side: int = Field(default=512, ge=1, le=16384)
+    padding: Literal["mean", "black"] = "mean"
 
     @field_validator("mean", "std", mode="before")
     @classmethod
@@ -71,16 +73,17 @@ class Preprocessing(Config):
         """An image (H, W, 3) uint8 as (3, h, w) float32 for the network, and the way back."""
         geometry = self.geometry((image.shape[0], image.shape[1]))
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+        darkest, brightest = (self.normalise(torch.full((1, 3, 1, 1), value)) for value in (0, 255))
+        ground = darkest if self.padding == "black" else torch.zeros_like(darkest)
         if geometry.scale is not None:
-            darkest, brightest = (self.normalise(torch.full((1, 3, 1, 1), value)) for value in (0, 255))
-            warped = _sample(self.normalise(pixels), _warp(geometry), "zeros")  # a cubic goes beyond what it joins
-            return warped.clamp(darkest, brightest)[0], geometry
+            warped = _sample(self.normalise(pixels) - ground, _warp(geometry), "zeros") + ground
+            return warped.clamp(darkest, brightest)[0], geometry  # a cubic goes beyond what it joins
         if geometry.resized_hw != geometry.own_hw:
             # The same as torchvision's v2 resize, without the seconds that importing torchvision takes.
             pixels = F.interpolate(pixels, geometry.resized_hw, mode="bilinear", antialias=True)
         (height, width), (padded_height, padded_width) = geometry.resized_hw, geometry.padded_hw
-        normalised = self.normalise(pixels)[0]
-        return F.pad(normalised, (0, padded_width - width, 0, padded_height - height)), geometry
+        normalised = (self.normalise(pixels) - ground)[0]
+        return F.pad(normalised, (0, padded_width - width, 0, padded_height - height)) + ground[0], geometry
 
     def geometry(self, own_hw: Size) -> Geometry:
         """Sizes of an image on its way.
@@ -107,6 +110,14 @@ class Preprocessing(Config):
             images = images.permute(0, 3, 1, 2)
         mean, std = (torch.tensor(value, device=images.device).view(3, 1, 1) for value in (self.mean, self.std))
         return (images.float() - mean) / std
+
+    def colours(self, normalised: Tensor) -> NDArray[np.uint8]:
+        """A normalised image (3, H, W) as it looked, (H, W, 3) uint8."""
+        mean, std = (torch.tensor(value, device=normalised.device).view(3, 1, 1) for value in (self.mean, self.std))
+        pixels: NDArray[np.uint8] = (
+            (normalised * std + mean).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+        )
+        return pixels
 
     def _padded(self, size: int) -> int:
         return -(-size // self.multiple_of) * self.multiple_of

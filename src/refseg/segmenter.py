@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from refseg.checkpoints import Checkpoint, load_checkpoint, use_threshold
+from refseg.crf import DenseCRF, library
 from refseg.errors import InvalidInput
 from refseg.familiarity import unpadded
 from refseg.images import Rgb, read_image
@@ -23,9 +24,14 @@ from refseg.results import Result
 IMAGES_AT_ONCE = 16
 
 
-def load(where: str | Path = "selector", device: str = "cpu") -> "Segmenter":
-    """A segmenter with these weights: a checkpoint folder, a bundled name, or a hub id "owner/name"."""
-    return Segmenter(load_checkpoint(where, device))
+def load(where: str | Path = "selector", device: str = "cpu", crf: DenseCRF | None = None) -> "Segmenter":
+    """A segmenter with these weights: a checkpoint folder, a bundled name, or a hub id "owner/name".
+
+    With a `refseg.crf.DenseCRF`, masks are drawn to the edges of the image.
+    """
+    if crf is not None:
+        library()  # or an error before the weights are read
+    return Segmenter(load_checkpoint(where, device), crf)
 
 
 @overload
@@ -53,8 +59,8 @@ class Segmenter:
     Images are what `images.read_image` reads: paths, bytes, PIL images, arrays, tensors. May be used by many threads.
     """
 
-    def __init__(self, checkpoint: Checkpoint):
-        self.checkpoint = checkpoint
+    def __init__(self, checkpoint: Checkpoint, crf: DenseCRF | None = None):
+        self.checkpoint, self.crf = checkpoint, crf
         self.network = checkpoint.network
         self._lock = threading.Lock()
 
@@ -130,12 +136,15 @@ class Segmenter:
             with torch.inference_mode():
                 features = self.network.encode_image(torch.stack([prepared[i][0] for i in members]).to(self._device))
             warnings = [self._unfamiliar(features, k, prepared[i][1]) for k, i in enumerate(members)]
+            looks = [self.checkpoint.preprocessing.colours(prepared[i][0]) for i in members] if self.crf else []
             questions = [(k, text) for k, i in enumerate(members) for text in expressions[i]]
             count = expressions_at_once(shape[-2:])
             for start in range(0, len(questions), count):
                 some = questions[start : start + count]
                 image_of_expression = torch.tensor([k for k, _ in some], device=self._device)
                 output, chosen = self._fuse(features, [text for _, text in some], image_of_expression, threshold)
+                if self.crf is not None:
+                    output.logits = self.crf.refine(output.logits, [looks[k] for k, _ in some])
                 for m, (k, text) in enumerate(some):
                     i = members[k]
                     yield i, self._result(text, images[i], prepared[i][1], output, chosen, m, k, warnings[k])

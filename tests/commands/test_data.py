@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from refseg.cli import app
 from refseg.datasets.drawn_scenes import DrawnScenes
+from refseg.encoders.word_list import WordList
 from refseg.errors import RefsegError
 
 
@@ -57,3 +58,34 @@ def test_a_wrong_split_is_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(RefsegError, match="choose one of: train"):
         draw("--split", "valid", "--out", tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def vocabulary(*arguments: object) -> str:
+    asked = ["data", "vocabulary", *map(str, arguments)]
+    return CliRunner().invoke(app, asked, catch_exceptions=False, standalone_mode=False).output
+
+
+def test_the_words_of_training_expressions_are_listed(tmp_path):
+    out = vocabulary("--count", 3, "--out", tmp_path / "new" / "words.txt")
+    lines = (tmp_path / "new" / "words.txt").read_text().splitlines()
+    texts = [expression.text for scene in DrawnScenes("train", 3) for expression in scene.expressions]
+    assert lines[:4] == ["<pad>", "<go>", "<eos>", "<unk>"] and lines[4:] == sorted(lines[4:])
+    assert set(" ".join(texts).lower().split()) >= {"the"} <= set(lines)
+    assert f": {len(lines) - 4} words of {len(texts)} expressions" in out
+    words = WordList.read(tmp_path / "new" / "words.txt")
+    assert not any(words.unknown_words(text) for text in texts)
+
+
+def test_rare_words_can_be_left_out(tmp_path):
+    for times in (1, 9):
+        vocabulary("--count", 2, "--at-least", times, "--out", tmp_path / f"{times}.txt")
+    often, all_of_them = (set((tmp_path / f"{times}.txt").read_text().split()) for times in (9, 1))
+    assert often < all_of_them and "<unk>" in often
+
+
+def test_a_data_set_that_is_not_there_and_a_folder_are_refused(tmp_path):
+    with pytest.raises(RefsegError, match="unknown data set 'refcoco'; choose one of: drawn_scenes"):
+        vocabulary("--dataset", "refcoco", "--out", tmp_path / "words.txt")
+    with pytest.raises(RefsegError, match="is a folder"):
+        vocabulary("--out", tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -1,10 +1,12 @@
 import json
+import sys
 
 import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
 from refseg.commands.evaluate import evaluate
+from refseg.crf import DenseCRF
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 
 FILES = ["expressions.jsonl", "report.json", "report.md"]
@@ -69,3 +71,18 @@ def test_an_interrupted_evaluation_leaves_nothing(checkpoint_folder, tmp_path, m
     monkeypatch.setattr("refseg.evaluation.report.evaluate", interrupted)
     run(checkpoint_folder, "drawn_scenes", "--count", 1, "--out", tmp_path / "results")
     assert not (tmp_path / "results").exists()
+
+
+def test_without_its_library_a_crf_is_refused_before_the_work(checkpoint_folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
+    monkeypatch.setattr("refseg.evaluation.report.evaluate", lambda *_, **__: pytest.fail("it evaluated first"))
+    with pytest.raises(InvalidInput, match=r"pip install 'refseg\[crf\]'"):
+        run(checkpoint_folder, "drawn_scenes", "--count", 1, "--crf")
+
+
+def test_a_report_says_that_a_crf_drew_the_masks_and_how(checkpoint_folder, tmp_path):
+    pytest.importorskip("pydensecrf")
+    run(checkpoint_folder, "drawn_scenes", "--split", "val", "--count", 1, "--crf", "--out", tmp_path / "results")
+    report = json.loads((tmp_path / "results" / "report.json").read_text())
+    assert report["about"]["crf"] == DenseCRF().model_dump() and report["metrics"]["oIoU"] > 0.3
+    assert "far 20.0" in (tmp_path / "results" / "report.md").read_text()

@@ -133,3 +133,21 @@ def test_a_damaged_image_is_told(segment, scene, capsys):
     scene.write_bytes(scene.read_bytes()[:2000])
     assert segment("the star") == 2
     assert "cannot be decoded" in capsys.readouterr().err
+
+
+def test_without_its_library_a_crf_is_refused_with_the_command_that_installs_it(segment, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
+    assert segment("the star", "--crf") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: DenseCRF needs pydensecrf2; install it with: pip install 'refseg[crf]'")
+    assert names(tmp_path) == ["my scene.png"]
+
+
+def test_a_crf_draws_the_masks_that_are_written(segment, golden, tmp_path):
+    pytest.importorskip("pydensecrf")
+    assert segment(golden.expressions[0], "--format", "mask") == 0
+    [path] = (tmp_path / "out").iterdir()
+    plain = np.asarray(Image.open(path)) > 0
+    assert segment(golden.expressions[0], "--format", "mask", "--crf") == 0
+    drawn = np.asarray(Image.open(path)) > 0
+    assert (drawn != plain).any() and (drawn & plain).sum() / (drawn | plain).sum() > 0.5

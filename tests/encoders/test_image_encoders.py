@@ -8,6 +8,8 @@ from refseg.networks import build
 TINY = {
     "swin": SwinConfig(width=8, depths=(2, 2, 2, 2), heads=(1, 2, 2, 4), window=3, drop_path=0.0),
     "resnet": ResNetConfig(depths=(1, 1, 1, 1)),
+    "resnet, stride 16": ResNetConfig(depths=(1, 1, 1, 1), output_stride=16),
+    "resnet, stride 8": ResNetConfig(depths=(1, 1, 1, 1), output_stride=8),
     "small": SmallConfig(finder=(4, 8, 8, 12), top=8),
 }
 
@@ -45,6 +47,22 @@ def test_the_mask_of_a_shift_follows_the_size_and_may_be_trained_after_inference
     fresh.load_state_dict(encoder.state_dict())
     image = torch.randn(1, 3, 96, 64)
     torch.testing.assert_close(encoder(image)[-1], fresh(image)[-1])
+
+
+@pytest.mark.parametrize("stride, dilated", [(32, [False, False, False]), (16, [False, False, True])])
+def test_a_resnet_of_any_stride_is_torchvisions_with_the_same_names(stride, dilated):
+    from torchvision.models.resnet import Bottleneck, ResNet
+
+    ours = build_image_encoder(ResNetConfig(depths=(1, 1, 2, 2), output_stride=stride)).eval()
+    theirs = ResNet(Bottleneck, [1, 1, 2, 2], replace_stride_with_dilation=dilated).eval()
+    for norm in (module for module in theirs.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        torch.nn.init.uniform_(norm.weight)
+    left = ours.net.load_state_dict(theirs.state_dict(), strict=False)
+    assert left.missing_keys == [] and left.unexpected_keys == ["fc.weight", "fc.bias"]
+    theirs.avgpool = theirs.fc = torch.nn.Identity()
+    image = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(image)[-1].flatten(1), theirs(image))
 
 
 def test_names_stand_for_settings_and_unknown_ones_are_refused():

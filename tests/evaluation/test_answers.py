@@ -1,9 +1,11 @@
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from refseg.checkpoints import load_checkpoint
+from refseg.crf import DenseCRF
 from refseg.datasets.drawn_scenes import DrawnScenes
 from refseg.errors import InvalidInput
 from refseg.evaluation.answers import Answers, answer, answer_by_masks, answer_by_objects, ask
@@ -118,3 +120,19 @@ def test_a_longer_expression_than_the_network_reads_is_an_error(checkpoint, scen
     scene.expressions = (dataclasses.replace(scene.expressions[0], text="red " * 30),)
     with pytest.raises(InvalidInput, match="30 words"):
         answer(checkpoint, [scene], Standard())
+
+
+def test_a_crf_is_given_each_expressions_image_as_it_was_and_its_logits_are_scored(checkpoint, scenes, answers):
+    class Inverse(DenseCRF):
+        def refine(self, logits, images):
+            for image, scene in zip(images, asked, strict=True):
+                np.testing.assert_array_equal(image, scene.image)
+            return -logits
+
+    asked = [scene for scene in scenes[:3] for _ in scene.expressions]
+    inverse = answer(checkpoint, scenes[:3], Standard(), crf=Inverse())
+    assert inverse.finder == [] and len(inverse.rows) == len(asked)
+    for row, plain in zip(inverse.rows, answers.rows, strict=False):
+        assert row.exists == pytest.approx(plain.exists, abs=1e-6)
+        assert (row.cause, row.expression) == ("", plain.expression)
+        assert row.union > 128 * 128 / 2

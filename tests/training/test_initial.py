@@ -2,6 +2,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from refseg.encoders.vocabulary import Vocabulary
 from refseg.errors import InvalidInput, MissingFile
 from refseg.networks import build
 from refseg.training.initial import initialise
@@ -71,6 +72,39 @@ def test_a_network_without_clip_refuses_its_weights(network, tmp_path):
         initialise(network, {"clip": str(tmp_path / "RN50.safetensors")})
     with pytest.raises(MissingFile, match="RN101.pt is missing"):
         initialise(network, {"clip": str(tmp_path / "RN101.pt")})
+
+
+@pytest.fixture
+def vectors(tmp_path, monkeypatch):
+    monkeypatch.setenv("REFSEG_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "vectors.txt").write_text("the 1 2 3 4\nred 5 6 7 8\n")
+    return tmp_path / "vectors.txt"
+
+
+def with_vectors(kind, width):
+    encoder = {"kind": kind, "vector": width, "width": 8}
+    settings = {"image_encoder": "small", "freeze_image_encoder": False, "word_encoder": encoder, "width": 8}
+    return build("vlt", settings | {"image_size": 64, "channels": 8, "heads": 2, "queries": 2}, 4)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_word_vectors_start_from_a_text_file(vectors, kind):
+    network = with_vectors(kind, 4)
+    before = network.word_encoder.vectors.weight.detach().clone()
+    initialise(network, {"glove": str(vectors)})  # without words it is only looked at
+    assert torch.equal(network.word_encoder.vectors.weight, before)
+    initialise(network, {"glove": str(vectors)}, Vocabulary(["blue", "red"]))
+    after = network.word_encoder.vectors.weight
+    assert after[3].tolist() == [5, 6, 7, 8] and torch.equal(after[:3], before[:3])
+
+
+def test_a_text_file_that_does_not_fit_the_network_is_refused(network, vectors):
+    with pytest.raises(InvalidInput, match="initial.glove: the network has no word vectors"):
+        initialise(network, {"glove": str(vectors)})
+    with pytest.raises(InvalidInput, match="initial.glove: .* line 1: not a word and 6 numbers"):
+        initialise(with_vectors("lstm", 6), {"glove": str(vectors)})
+    with pytest.raises(MissingFile, match="nowhere.txt is missing"):
+        initialise(with_vectors("lstm", 4), {"glove": "nowhere.txt"})
 
 
 def test_the_finder_gives_an_image_encoder_that_computes_the_same(network):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def convert(
     network: Annotated[str, typer.Argument(help=f"Whose file it is: {', '.join(CONVERSIONS)}.", show_default=False)],
-    source: Annotated[Path, typer.Argument(help="The authors' file (.pth).", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="The authors' file (.pth; cmpc: .npz).", show_default=False)],
     out: Annotated[Path, typer.Option(help="Checkpoint folder to write; the file with --to-official.")],
     image_size: Annotated[
         int | None,
@@ -30,6 +30,9 @@ def convert(
             show_default="20; cris: 17, RefCOCOg 22",
         ),
     ] = None,
+    vocabulary: Annotated[
+        Path | None, typer.Option(help="cmpc: the authors' list of words, one a line.", show_default=False)
+    ] = None,
     knows: Annotated[str, typer.Option(help="What the weights know, for their card: 'photographs of COCO'.")] = "",
     report: Annotated[Path | None, typer.Option(help="JSON file for what became of each tensor.")] = None,
     to_official: Annotated[
@@ -44,9 +47,10 @@ def convert(
 
     if network not in CONVERSIONS:
         raise InvalidInput(f"nothing converts {network!r}; choose one of: {', '.join(CONVERSIONS)}")
-    if to_official and (image_size or max_words or knows):
+    if to_official and (image_size or max_words or vocabulary or knows):
         raise InvalidInput(
-            "--image-size, --max-words and --knows describe a checkpoint of ours; leave them out with --to-official"
+            "--image-size, --max-words, --vocabulary and --knows describe a checkpoint of ours; leave them out with "
+            "--to-official"
         )
     if to_official and out.is_dir():
         raise InvalidInput(f"{out} is a folder; give the file to write, for example --out official.pth")
@@ -57,18 +61,25 @@ def convert(
         done = (
             _back(network, source, out, report)
             if to_official
-            else _forth(network, source, out, image_size, max_words, knows, report)
+            else _forth(network, source, out, image_size, max_words, knows, report, vocabulary)
         )
     show(done, back=to_official)
     typer.echo(f"written: {out}")
 
 
 def _forth(
-    network: str, source: Path, out: Path, size: int | None, words: int | None, knows: str, report: Path | None
+    network: str,
+    source: Path,
+    out: Path,
+    size: int | None,
+    words: int | None,
+    knows: str,
+    report: Path | None,
+    vocabulary: Path | None,
 ) -> "Report":
     from refseg.conversion.checkpoint import convert
 
-    return convert(network, source, out, size, words, knows, report_file=report)
+    return convert(network, source, out, size, words, knows, report_file=report, vocabulary=vocabulary)
 
 
 def _back(network: str, source: Path, out: Path, report: Path | None) -> "Report":

@@ -13,6 +13,9 @@ def evaluate(
     count: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.", show_default="all")] = None,
     protocol: Annotated[str, typer.Option(help="How masks are scored.")] = "standard",
     shortcuts: Annotated[bool, typer.Option("--shortcuts", help="Also score answers that need no language.")] = False,
+    crf: Annotated[
+        bool, typer.Option("--crf", help="Draw masks to the image's edges (DenseCRF): pip install 'refseg[crf]'.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json, report.md, expressions.jsonl.")] = None,
     device: Annotated[str, typer.Option(help="Where the network runs: cpu, cuda.")] = "cpu",
 ) -> None:
@@ -29,10 +32,13 @@ def evaluate(
 
     from refseg import datasets, protocols
     from refseg.checkpoints import WEIGHTS, find, load_checkpoint
+    from refseg.crf import DenseCRF, library
     from refseg.evaluation.report import evaluate as run
     from refseg.hardware import hardware, versions
     from refseg.outputs import all_or_nothing
 
+    if crf:
+        library()  # or an error before the weights are read
     scoring = protocols.build(protocol)
     samples = datasets.build(dataset, split=split, count=count)
     checkpoint = load_checkpoint(weights, device)
@@ -56,7 +62,13 @@ def evaluate(
         task = progress.add_task("images", total=len(samples) * (2 if shortcuts else 1))
         begin = time.perf_counter()
         report, rows = run(
-            checkpoint, samples, scoring, about, shortcuts, on_images=lambda images: progress.advance(task, images)
+            checkpoint,
+            samples,
+            scoring,
+            about,
+            shortcuts,
+            on_images=lambda images: progress.advance(task, images),
+            crf=DenseCRF() if crf else None,
         )
         report.about["seconds"] = round(time.perf_counter() - begin, 1)
         if folder:

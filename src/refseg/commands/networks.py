@@ -95,8 +95,8 @@ def _vocabulary_size(word_encoder: str) -> int:
         from refseg.encoders.clip_text import BytePairs
 
         return len(BytePairs())
-    if word_encoder == "gru":
-        return 2  # padding and unknown; its word vectors come from a file
+    if word_encoder in ("gru", "lstm"):
+        return 2  # padding and unknown; its word vectors are those of a data set's words
     from refseg.checkpoints import BUNDLED, CONFIG
     from refseg.encoders.vocabulary import Vocabulary
 

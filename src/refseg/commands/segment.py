@@ -46,6 +46,9 @@ def segment(
         float | None,
         typer.Option(help="Probability of existence above which there is a mask, 0 to 1 [default: the weights' own]."),
     ] = None,
+    crf: Annotated[
+        bool, typer.Option("--crf", help="Draw masks to the image's edges (DenseCRF): pip install 'refseg[crf]'.")
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
 ) -> None:
     """Find what each EXPRESSION refers to in IMAGE, and write masks and overlays.
@@ -58,9 +61,10 @@ def segment(
     check_writable(out)
     pixels = read_image(image)  # before the seconds that torch takes to import
 
+    from refseg.crf import DenseCRF
     from refseg.segmenter import load
 
-    segmenter = load(weights, device)
+    segmenter = load(weights, device, DenseCRF() if crf else None)
     results = segmenter.ask(pixels, expressions, threshold)
     formats = list(_ENDINGS) if Format.ALL in format else list(dict.fromkeys(format))
     report, warnings = [], {}

@@ -3,8 +3,8 @@
 A layout's file has four functions, written for the tensors of the entry that holds the network:
 
 preset_of(shapes)        which preset a release is, by the shapes of its tensors; InvalidInput if none
-official_names(network)  our key -> the release's key, or keys whose tensors stacked along axis 0 are ours, or a `Piece`
-                         of a release tensor; those of a BERT are known where WORDS says where it is
+official_names(network)  our key -> the release's key, or keys whose tensors stacked along axis 0 are ours (no key: ours
+                         is 0), or a `Piece` of a release tensor; those of a BERT are known where WORDS says where it is
 aliases(network)         release key -> the release key that holds the same tensor
 unused(network)          release keys that never act, with a filling for the way back
 
@@ -16,6 +16,8 @@ WORDS                    what the names of BERT's tensors start with, the entry 
                          first that of the way back; () if official_names has those of the word encoder; else
                          ("bert_model.",)
 WRAPPED                  do their scripts want "module." before every key?
+read(path)               the `Release` in a file, where torch.save did not write it; write(path, tensors) is its inverse
+vocabulary_size(shapes)  of a release, where the network's words come with it; else that of the tokenizer
 tokenizer(config)        the tokenizer that goes with a network's config; else BERT's word pieces, `config.max_words`
 preprocessing(side)      of the images; else `preprocessing.photographs`
 IMAGE_SIZE               their side, where the file does not say it; else 480
@@ -29,6 +31,7 @@ CONVERSIONS = {
     "cmirnet": "refseg.conversion.cmirnet",
     "lavt": "refseg.conversion.lavt",
     "cris": "refseg.conversion.cris",
+    "cmpc": "refseg.conversion.cmpc",
 }
 
 

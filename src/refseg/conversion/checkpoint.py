@@ -7,7 +7,9 @@ from refseg import __version__, networks
 from refseg.calibration import Calibration
 from refseg.checkpoints import Checkpoint, save_checkpoint
 from refseg.conversion.official import Report, fit, misfits, option, read_release, sha256, take
+from refseg.encoders.word_list import WordList
 from refseg.errors import InvalidInput
+from refseg.networks.contract import Network
 
 
 def convert(
@@ -20,6 +22,7 @@ def convert(
     about: Mapping[str, str] | None = None,
     expected: str = "",
     report_file: Path | None = None,
+    vocabulary: Path | None = None,
 ) -> Report:
     """Writes the checkpoint folder; it is there completely or not at all.
 
@@ -35,6 +38,7 @@ def convert(
         about: what else the card says of them.
         expected: the preset that the file must be; "" takes any.
         report_file: JSON file for all names, written also when the file does not fit.
+        vocabulary: the authors' list of words, one a line, for networks whose files hold none.
 
     Raises:
         MissingFile, InvalidInput: if the file cannot be used.
@@ -49,18 +53,19 @@ def convert(
     if not report.fits:
         more = f"{report_file} lists all" if report_file else "--report FILE.json lists all"
         raise InvalidInput(f"{path} does not fit {report.preset}: {misfits(report)}; {more}")
+    if max_words:
+        network.config = network.config.replace(max_words=max_words)
+    tokenizer = _word_list(vocabulary, network) if vocabulary else option(conversion, "tokenizer")(network.config)
     own = network.state_dict()
     state = take(layout, release.tensors, {key: value.dtype for key, value in own.items()})
     network.load_state_dict(state, assign=True)
-    if max_words:
-        network.config = network.config.replace(max_words=max_words)
     side = image_size or release.image_size or option(conversion, "IMAGE_SIZE")
     digest = sha256(path)
     save_checkpoint(
         Checkpoint(
             name=networks.PRESETS[report.preset],
             network=network,
-            tokenizer=option(conversion, "tokenizer")(network.config),
+            tokenizer=tokenizer,
             preprocessing=option(conversion, "preprocessing")(side),
             calibration=Calibration(),
             knows=knows or f"photographs, as the authors of {path.name} trained it",
@@ -70,6 +75,20 @@ def convert(
         folder,
     )
     return report
+
+
+def _word_list(file: Path, network: Network) -> WordList:
+    """The words of a file, as many as the network has vectors of words."""
+    vectors = getattr(network.word_encoder, "vectors", None)
+    if vectors is None:
+        raise InvalidInput(f"this network brings its own words; leave out --vocabulary {file}")
+    words = WordList.read(file, network.config.max_words)  # type: ignore[attr-defined]
+    if len(words) != vectors.num_embeddings:
+        raise InvalidInput(
+            f"{file} has {len(words)} words, these weights know {vectors.num_embeddings}; give the list that they were "
+            "trained with"
+        )
+    return words
 
 
 def _card(report: Report, file: str, digest: str, images: str, about: Mapping[str, str]) -> str:

@@ -45,6 +45,9 @@ def _word_pieces(config: Config) -> Tokenizer:
 
 
 OPTIONS: Mapping[str, Any] = {  # what most releases do
+    "read": None,
+    "write": None,
+    "vocabulary_size": None,
     "release_shapes": lambda network: {},
     "MODEL": "model",
     "WORDS": ("bert_model.",),
@@ -84,7 +87,7 @@ class Layout:
     """Where the tensors of a network are in a release.
 
     Attributes:
-        names: our key -> the release's keys; several are stacked along axis 0.
+        names: our key -> the release's keys; several are stacked along axis 0; where there are none, ours is 0.
         pieces: our key -> which part of its release tensor it is, where it is not all of it as it stands there.
         shapes: our key -> the shape of each of its release tensors.
         own_shapes: our key -> our shape.
@@ -160,6 +163,9 @@ def read_release(conversion: str, path: Path) -> Release:
         MissingFile: if there is no such file.
         InvalidInput: if it is no such file, is damaged, or holds something else than tensors and plain settings.
     """
+    if read := option(conversion, "read"):
+        own: Release = read(path)
+        return own
     which_file, model, words = _which_file(conversion), option(conversion, "MODEL"), option(conversion, "WORDS")
     content = _load(path, which_file)
     if not isinstance(content, dict):
@@ -213,9 +219,11 @@ def compare(conversion: str, tensors: Mapping[str, Tensor]) -> tuple[Network, La
     preset = _module(conversion).preset_of(
         {name.removeprefix(start): shape for name, shape in shapes.items() if name.startswith(start)}
     )
-    tokenizer: Tokenizer = option(conversion, "tokenizer")(networks.preset(preset))
+    count = option(conversion, "vocabulary_size") or (
+        lambda _: len(option(conversion, "tokenizer")(networks.preset(preset)))
+    )
     with torch.device("meta"):
-        network = networks.build(preset, {}, len(tokenizer))
+        network = networks.build(preset, {}, count(shapes))
         layout = layout_of(conversion, network, shapes)
     wanted = {name: layout.shapes[key] for key, names in layout.names.items() for name in names}
     aliases = {alias: name for alias, name in layout.aliases.items() if alias in shapes}
@@ -260,7 +268,7 @@ def layout_of(conversion: str, network: Network, names: Collection[str] = ()) ->
         official |= {key: (words + key.removeprefix(OUR_WORDS),) for key in own if key.startswith(OUR_WORDS)}
     if lost := own.keys() - official.keys():
         raise AssertionError(f"{CONVERSIONS[conversion]} has no names for {sorted(lost)}")
-    shapes = {key: _part(own[key], len(names)) for key, names in official.items()}
+    shapes = {key: _part(own[key], len(names)) for key, names in official.items() if names}
     shapes |= {key: _whole(own[key], piece) for key, piece in pieces.items()}
     unused = {start + key: value for key, value in module.unused(network).items()}
     filling = dict(unused)
@@ -282,7 +290,7 @@ def take(layout: Layout, tensors: Mapping[str, Tensor], dtypes: Mapping[str, tor
     """Our state dict out of a release that fits; tensors that need no change are not copied."""
     state = {}
     for key, names in layout.names.items():
-        parts = [tensors[name] for name in names]
+        parts = [tensors[name] for name in names] or [torch.zeros(layout.own_shapes[key])]
         value = parts[0] if len(parts) == 1 or parts[0].dim() == 0 else torch.cat(parts)
         if piece := layout.pieces.get(key):
             value = (value.mT if piece.transposed else value).chunk(piece.of)[piece.part]
@@ -295,6 +303,8 @@ def give(layout: Layout, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = dict(layout.filling)
     pieces: dict[str, dict[int, Tensor]] = {}
     for key, names in layout.names.items():
+        if not names:
+            continue
         value = state[key].detach()
         if piece := layout.pieces.get(key):
             pieces.setdefault(names[0], {})[piece.part] = value
@@ -323,6 +333,10 @@ def write_release(conversion: str, network: Network, path: Path) -> Report:
         raise InvalidInput(f"the authors' code has no such network: {error}") from error
     if not report.fits:
         raise InvalidInput(f"the authors' code has no such network: beside {report.preset} {misfits(report)}")
+    if write := option(conversion, "write"):
+        with all_or_nothing(path.parent) as folder:
+            write(folder / path.name, tensors)
+        return report
     content: dict[str, dict[str, Tensor]] = {option(conversion, "MODEL"): {}}
     wrapper = _WRAPPER if option(conversion, "WRAPPED") else ""
     for name, value in tensors.items():
@@ -374,16 +388,7 @@ def sha256(path: Path) -> str:
 
 
 def _load(path: Path, which_file: str) -> Any:
-    if not path.exists():
-        raise MissingFile(f"{path} is missing; docs/published_weights.md says where the authors' files are")
-    if path.is_dir():
-        raise InvalidInput(f"{path} is a folder; give an authors' file, or --to-official for the way back")
-    try:
-        with path.open("rb") as file:
-            start = file.read(512)
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error
-    check_start(start, path)
+    start = check_file(path)
     try:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about pickle protocols
@@ -400,6 +405,25 @@ def _load(path: Path, which_file: str) -> Any:
         raise InvalidInput(
             f"{path} is damaged or not a checkpoint ({reason}); download it again, or {which_file}"
         ) from error
+
+
+def check_file(path: Path) -> bytes:
+    """The first bytes of an authors' file.
+
+    Raises:
+        MissingFile, InvalidInput: if there is none, it cannot be read, is empty, or a web page.
+    """
+    if not path.exists():
+        raise MissingFile(f"{path} is missing; docs/published_weights.md says where the authors' files are")
+    if path.is_dir():
+        raise InvalidInput(f"{path} is a folder; give an authors' file, or --to-official for the way back")
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error
+    check_start(start, path)
+    return start
 
 
 def check_start(start: bytes, path: Path) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from refseg.encoders.clip_text import ClipWords
     from refseg.encoders.gru import GruWords
     from refseg.encoders.image_encoder import ImageEncoder
+    from refseg.encoders.lstm import LstmWords
 
 
 class SwinConfig(Config):
@@ -28,6 +29,14 @@ class ResNetConfig(Config):
     """A ResNet of bottlenecks; the defaults are ResNet-101."""
 
     kind: Literal["resnet"] = "resnet"
+    depths: tuple[int, int, int, int] = (3, 4, 23, 3)
+    output_stride: Literal[8, 16, 32] = 32  # of the last map; below 32 the last stages are dilated instead
+
+
+class DeepLabConfig(Config):
+    """A dilated ResNet at stride 8, as DeepLab's authors have it; the defaults are DeepLab-ResNet-101."""
+
+    kind: Literal["deeplab"] = "deeplab"
     depths: tuple[int, int, int, int] = (3, 4, 23, 3)
 
 
@@ -89,6 +98,14 @@ class GruConfig(Config):
     learn_vectors: bool = False
 
 
+class LstmConfig(Config):
+    """Word vectors through an LSTM."""
+
+    kind: Literal["lstm"] = "lstm"
+    vector: int = Field(300, ge=1)  # channels of a word vector
+    width: int = Field(1000, ge=1)
+
+
 IMAGE_ENCODERS: dict[str, Config] = {
     "swin_tiny": SwinConfig(width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), window=7),
     "swin_small": SwinConfig(width=96, heads=(3, 6, 12, 24), window=7),
@@ -96,6 +113,8 @@ IMAGE_ENCODERS: dict[str, Config] = {
     "swin_large": SwinConfig(width=192, heads=(6, 12, 24, 48)),
     "resnet50": ResNetConfig(depths=(3, 4, 6, 3)),
     "resnet101": ResNetConfig(),
+    "resnet101_stride16": ResNetConfig(output_stride=16),
+    "deeplab_resnet101": DeepLabConfig(),
     "clip_resnet50": ClipImageConfig(),
     "clip_resnet101": ClipImageConfig(depths=(3, 4, 23, 3), joint=512),
     "darknet53": DarkNetConfig(),
@@ -107,6 +126,7 @@ WORD_ENCODERS: dict[str, Config] = {
     "clip_text_rn50": ClipTextConfig(),
     "clip_text_rn101": ClipTextConfig(joint=512),
     "gru": GruConfig(),
+    "lstm": LstmConfig(),
 }
 
 
@@ -121,8 +141,8 @@ def _named(table: dict[str, Config]) -> BeforeValidator:
     return BeforeValidator(look_up)
 
 
-ImageConfig = SwinConfig | ResNetConfig | ClipImageConfig | DarkNetConfig | SmallConfig
-WordConfig = BertConfig | ClipTextConfig | GruConfig
+ImageConfig = SwinConfig | ResNetConfig | DeepLabConfig | ClipImageConfig | DarkNetConfig | SmallConfig
+WordConfig = BertConfig | ClipTextConfig | GruConfig | LstmConfig
 ImageEncoderConfig = Annotated[Annotated[ImageConfig, Field(discriminator="kind")], _named(IMAGE_ENCODERS)]
 WordEncoderConfig = Annotated[Annotated[WordConfig, Field(discriminator="kind")], _named(WORD_ENCODERS)]
 
@@ -138,6 +158,10 @@ def build_image_encoder(config: ImageConfig) -> "ImageEncoder":
             from refseg.encoders.resnet import ResNet
 
             return ResNet(config)
+        case DeepLabConfig():
+            from refseg.encoders.deeplab import DeepLab
+
+            return DeepLab(config)
         case ClipImageConfig():
             from refseg.encoders.clip_image import ClipResNet
 
@@ -152,7 +176,7 @@ def build_image_encoder(config: ImageConfig) -> "ImageEncoder":
             return SmallImageEncoder(config)
 
 
-def build_word_encoder(config: WordConfig, vocabulary_size: int) -> "BertWords | ClipWords | GruWords":
+def build_word_encoder(config: WordConfig, vocabulary_size: int) -> "BertWords | ClipWords | GruWords | LstmWords":
     """A word encoder with fresh weights, for tokens below `vocabulary_size`."""
     match config:
         case BertConfig():
@@ -167,6 +191,10 @@ def build_word_encoder(config: WordConfig, vocabulary_size: int) -> "BertWords |
             from refseg.encoders.gru import GruWords
 
             return GruWords(config, vocabulary_size)
+        case LstmConfig():
+            from refseg.encoders.lstm import LstmWords
+
+            return LstmWords(config, vocabulary_size)
 
 
 def encoder_name(config: Config) -> str:

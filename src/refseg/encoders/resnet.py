@@ -1,4 +1,4 @@
-"""ResNet through timm, in torchvision's layout (the stride is on the 3 x 3 convolution), without dilation.
+"""ResNet through timm, in torchvision's layout (the stride is on the 3 x 3 convolution).
 
 Source     K. He et al. "Deep Residual Learning for Image Recognition". CVPR 2016. https://arxiv.org/abs/1512.03385
 """
@@ -20,8 +20,9 @@ class ResNet(ImageEncoder):
         super().__init__()
         self.stem_channels = 64
         self.channels = 256, 512, 1024, 2048
-        self.strides = 4, 8, 16, 32
-        self.net = TimmResNet(Bottleneck, config.depths, num_classes=0, global_pool="")
+        stride = config.output_stride
+        self.strides = 4, 8, min(16, stride), stride
+        self.net = TimmResNet(Bottleneck, config.depths, num_classes=0, global_pool="", output_stride=stride)
         first = nn.Sequential(self.net.maxpool, self.net.layer1)
         self._stages = [first, self.net.layer2, self.net.layer3, self.net.layer4]  # a list: registered in net
 

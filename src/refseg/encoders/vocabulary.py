@@ -1,7 +1,7 @@
 """A closed vocabulary: words to ids, for networks that learn their own word embedding."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -35,6 +35,10 @@ class Vocabulary:
     def __len__(self) -> int:
         """Number of ids, the two special ones included."""
         return len(self.words) + 2
+
+    def id_of_word(self) -> Mapping[str, int]:
+        """The id of each word."""
+        return self._id
 
     def ids(self, expression: str) -> list[int]:
         """One id a word.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from refseg.checkpoints import Checkpoint
+from refseg.crf import DenseCRF
 from refseg.datasets.drawn_scenes import SIZES, Scene
 from refseg.datasets.drawn_scenes.objects import SIZE
 from refseg.encoders.vocabulary import UNKNOWN
@@ -113,13 +114,16 @@ class Asked:
         return slice(start, start + len(self.samples[image].expressions))
 
 
-def ask(checkpoint: Checkpoint, samples: Iterable[Sample], without_words: bool = False) -> Iterator[Asked]:
+def ask(
+    checkpoint: Checkpoint, samples: Iterable[Sample], without_words: bool = False, crf: DenseCRF | None = None
+) -> Iterator[Asked]:
     """The network's output for all samples that have expressions, a few images of one size at a time.
 
     Args:
         checkpoint: the network with its tokenizer and preprocessing.
         samples: images with expressions.
         without_words: every expression is replaced by a single word that the network does not know.
+        crf: what draws masks to the edges of the image after the network, if anything does.
     """
     for together in _same_size(checkpoint, samples):
         batch = [sample for sample, _, _ in together]
@@ -140,6 +144,9 @@ def ask(checkpoint: Checkpoint, samples: Iterable[Sample], without_words: bool =
             words = network.encode_words(tokens.to(device), word_mask)
             of_image = image_of_expression.to(device)
             output = fuse_in_parts(network, features, words, word_mask, of_image, images.shape[-2:])
+        if crf is not None:
+            looks = [checkpoint.preprocessing.colours(pixels) for _, pixels, _ in together]
+            output.logits = crf.refine(output.logits, [looks[image] for image in image_of_expression.tolist()])
         seconds = time.perf_counter() - begin
         yield Asked(batch, [geometry for _, _, geometry in together], features, output, image_of_expression, seconds)
 
@@ -162,15 +169,17 @@ def answer(
     samples: Iterable[Sample],
     protocol: Standard,
     on_images: Callable[[int], None] = lambda images: None,
+    crf: DenseCRF | None = None,
 ) -> Answers:
     """Answers all expressions; `on_images` hears after each batch how many images it had.
 
     Where both the network and the sample know objects at the image's own size, pixels are counted per pair of objects;
-    otherwise logits become masks as the protocol says. The counts are the same.
+    otherwise logits become masks as the protocol says. The counts are the same. With a `crf`, objects' masks are no
+    longer the answers'.
     """
     answers = Answers([], [])
-    for asked in ask(checkpoint, samples):
-        if _knows_objects(checkpoint, asked):
+    for asked in ask(checkpoint, samples, crf=crf):
+        if crf is None and _knows_objects(checkpoint, asked):
             answer_by_objects(checkpoint, asked, answers)
         else:
             answer_by_masks(checkpoint, asked, protocol, answers)

@@ -11,6 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from refseg.checkpoints import Checkpoint
+from refseg.crf import DenseCRF
 from refseg.evaluation.answers import Row, answer, counts_of
 from refseg.evaluation.breakdown import Table, breakdowns, finder_report, perfect_choice, score, wrong_answers
 from refseg.evaluation.shortcuts import score_shortcuts
@@ -121,6 +122,7 @@ def evaluate(
     about: Mapping[str, Any],
     shortcuts: bool = False,
     on_images: Callable[[int], None] = lambda images: None,
+    crf: DenseCRF | None = None,
 ) -> tuple[Report, list[Row]]:
     """Answers every expression of the samples and sums it up.
 
@@ -131,8 +133,10 @@ def evaluate(
         about: what the report says of data, weights and circumstances; the counts are added here.
         shortcuts: also score the answers without understanding, in a second pass.
         on_images: hears after each batch how many images were done; with shortcuts every image counts twice.
+        crf: what draws masks to the edges of the image after the network; shortcuts are without it.
     """
-    answers = answer(checkpoint, samples, protocol, on_images)
+    answers = answer(checkpoint, samples, protocol, on_images, crf)
+    about = {**about, "crf": crf.model_dump()} if crf else about
     rows = answers.rows
     counts = score(rows, protocol)
     numbers = {name: int(counts.pop(name)) for name in ("expressions", "no_target")}

@@ -21,6 +21,8 @@ NETWORKS = {
     "lavt": "refseg.networks.lavt:LAVT",
     "cris": "refseg.networks.cris:CRIS",
     "vlt": "refseg.networks.vlt:VLT",
+    "dcmfnet": "refseg.networks.dcmfnet:DCMFNet",
+    "cmpc": "refseg.networks.cmpc:CMPC",
 }
 PRESETS = {  # a preset's settings stand in the PRESETS of its network's file
     "dmmi_swin_base": "dmmi",
@@ -56,6 +58,15 @@ PRESETS = {  # a preset's settings stand in the PRESETS of its network's file
     "vlt_swin_aligner": "vlt",
     "vlt_small": "vlt",
     "vlt_small_aligner": "vlt",
+    "dcmfnet_swin_base": "dcmfnet",
+    "dcmfnet_darknet53": "dcmfnet",
+    "dcmfnet_resnet101": "dcmfnet",
+    "dcmfnet_small": "dcmfnet",
+    "cmpc": "cmpc",
+    "cmpc_gref": "cmpc",
+    "cmpc_release": "cmpc",
+    "cmpc_multilevel": "cmpc",
+    "cmpc_small": "cmpc",
 }
 
 

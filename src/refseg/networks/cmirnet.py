@@ -2,8 +2,8 @@
 
 Paper      M. Xu et al. "CMIRNet: Cross-Modal Interactive Reasoning Network for Referring Image Segmentation".
            IEEE TCSVT 2024. https://doi.org/10.1109/TCSVT.2024.3508752
-Read with  The overview figure, left to right: `CMIRNet` (image encoder with `TGMM`), `ASPP`, `CGIP` (`CGI`, `IGR`),
-           `Decoder` with `CMAE` (`SpatialAttention`, `ChannelAttention`), `Head`; then losses, presets and tables.
+Read with  The overview figure, left to right: `CMIRNet` (image encoder with `TGMM`), `blocks.aspp`, `CGIP` (`CGI`,
+           `IGR`), `Decoder` with `CMAE` (`SpatialAttention`, `ChannelAttention`), `Head`; then losses, presets, tables.
 Stages     The paper's numbers: 1 is the encoder's stem (ResNet only), 2 to 5 are its stages, 6 is the ASPP.
 Departs    The authors' weights depend on where their release departs from the paper: a softmax over words in Eq. (1),
            self-attention in Eq. (14), a cosine in Eq. (16), 3 x 3 heads, a weighted cross-entropy. Here is the release,
@@ -13,7 +13,7 @@ Shapes     B images, M expressions, T words, N = h * w pixels. Sizes follow from
            leaves more than one pixel at the coarsest stage; the authors' networks take multiples of 32.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal, Self, cast
@@ -24,6 +24,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
 from refseg.blocks import fast_convolution as fast
+from refseg.blocks.aspp import ASPP
 from refseg.blocks.attention import attend
 from refseg.blocks.convolution import conv_norm
 from refseg.blocks.join_scales import JoinScales
@@ -418,21 +419,6 @@ class Modulate(nn.Module):
     def forward(self, x: Tensor, language: Tensor) -> Tensor:
         """(M, C, h, w) and (M, N, C) to (M, C, h, w)."""
         return map_of(self.activation(self.mix(self.activation(self.visual(pixels_of(x))) * language)), x)
-
-
-class ASPP(nn.Module):
-    """The coarsest map, seen at several rates."""
-
-    def __init__(self, channels: int, branch: int, outputs: int, rates: Sequence[int]):
-        super().__init__()
-        widened = [conv_norm(channels, branch, 3, dilation=rate, bias=True) for rate in rates]
-        self.branches = nn.ModuleList([conv_norm(channels, branch, 1, bias=True), *widened])
-        self.project = conv_norm(branch * len(self.branches), outputs, 1, bias=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(M, C, h, w) to (M, outputs, h, w)."""
-        x = x.contiguous()  # of so small a map, less is copied than of the weights if it has channels last
-        return self.project(torch.cat([branch(x) for branch in self.branches], 1))
 
 
 class CGIP(nn.Module):

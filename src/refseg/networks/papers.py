@@ -49,6 +49,16 @@ PAPERS = {
         venue="ICCV 2021",
         link="https://arxiv.org/abs/2108.05565",
     ),
+    "dcmfnet": Paper(
+        title="DCMFNet: Deep Cross-Modal Fusion Network for Referring Image Segmentation with Iterative Gated Fusion",
+        venue="Graphics Interface 2024",
+        link="https://graphicsinterface.org",
+    ),
+    "cmpc": Paper(
+        title="Cross-Modal Progressive Comprehension for Referring Segmentation",
+        venue="IEEE TPAMI 2021",
+        link="https://arxiv.org/abs/2105.07175",
+    ),
 }
 
 # Preset -> component -> figures. CMIRNet: Table IX, at 480 x 480, 20 words, without BERT, counted as thop does. The

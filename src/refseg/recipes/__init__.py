@@ -20,6 +20,8 @@ RECIPES = {
     "cris_small_aligner": "refseg.recipes.small:cris_small_aligner",
     "vlt_small": "refseg.recipes.small:vlt_small",
     "vlt_small_aligner": "refseg.recipes.small:vlt_small_aligner",
+    "dcmfnet_small": "refseg.recipes.small:dcmfnet_small",
+    "cmpc_small": "refseg.recipes.small:cmpc_small",
 }
 
 

@@ -1,27 +1,32 @@
-"""What a network starts from: weights of its parts, bundled with the package, of a checkpoint, or CLIP's own."""
+"""What a network starts from: weights of its parts, bundled with the package or of a checkpoint, CLIP's, or GloVe."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from refseg.checkpoints import BUNDLED, WEIGHTS, find
+from refseg.encoders.glove import check_glove, fill_vectors
+from refseg.encoders.vocabulary import Vocabulary
 from refseg.errors import InvalidInput, MissingFile
 from refseg.networks.contract import Network
 
 CLIP = "clip"  # not a part: both encoders and the pooling, from a file in CLIP's own layout
+GLOVE = "glove"  # not a part: the word vectors of a word encoder that learns its own, from a text file
 
 
-def initialise(network: Network, initial: Mapping[str, str]) -> None:
+def initialise(network: Network, initial: Mapping[str, str], vocabulary: Vocabulary | None = None) -> None:
     """Loads weights into parts of a network; a part that is not named keeps the weights it has.
 
     Args:
         network: with fresh weights.
         initial: by part ("image_encoder", "image_encoder.net"): the name of bundled part weights, the path of a
             `.safetensors` file, or a checkpoint (a folder, a bundled name, a hub id) whose network has the same part.
-            By "clip": the file of a CLIP, such as OpenAI's RN50.pt, for networks with CLIP's encoders.
+            By "clip": the file of a CLIP, such as OpenAI's RN50.pt, for networks with CLIP's encoders. By "glove": a
+            text file of word vectors, such as glove.840B.300d.txt, for the word encoders lstm and gru.
+        vocabulary: the network's words; without it a file of word vectors is looked at, but not used.
 
     Raises:
         MissingFile, InvalidInput: if there are no such weights, or they belong to another part.
@@ -29,6 +34,9 @@ def initialise(network: Network, initial: Mapping[str, str]) -> None:
     for part, source in initial.items():
         if part == CLIP:
             _from_clip(network, source)
+            continue
+        if part == GLOVE:
+            _from_glove(network, Path(source), vocabulary)
             continue
         try:
             module = network.get_submodule(part)
@@ -73,3 +81,15 @@ def _from_clip(network: Network, source: str) -> None:
         network.load_state_dict(take_clip(network, read_clip(Path(source))), strict=False)
     except InvalidInput as error:
         raise InvalidInput(f"initial.{CLIP}: {error}") from error
+
+
+def _from_glove(network: Network, file: Path, vocabulary: Vocabulary | None) -> None:
+    vectors = getattr(getattr(network, "word_encoder", None), "vectors", None)
+    if not isinstance(vectors, nn.Embedding):
+        raise InvalidInput(f"initial.{GLOVE}: the network has no word vectors; give it the word encoder lstm or gru")
+    try:
+        check_glove(file, vectors.embedding_dim)
+        if vocabulary is not None:
+            fill_vectors(vectors, file, vocabulary.id_of_word())
+    except InvalidInput as error:
+        raise InvalidInput(f"initial.{GLOVE}: {error}") from error

@@ -124,7 +124,7 @@ class _Run:
         self.validation = self._scenes("val", recipe.data.validation_scenes)
         self.vocabulary = Vocabulary.of(self.scenes.texts)
         self.network = networks.build(recipe.network, recipe.config, vocabulary_size=len(self.vocabulary))
-        initialise(self.network, recipe.initial)
+        initialise(self.network, recipe.initial, self.vocabulary)
         self.words = WordTable(self.scenes.texts, self.vocabulary, with_phrases=self.network.reads_erased)
 
     def _scenes(self, split: str, count: int) -> StoredScenes:

@@ -1,0 +1,81 @@
+"""A convolutional LSTM with norms and peepholes: several maps of one size, read one after another.
+
+Source     X. Shi et al. "Convolutional LSTM Network". NeurIPS 2015. https://arxiv.org/abs/1506.04214
+Departs    Its convolution is 1 x 1, and gates and state are normed, as CMPC's authors have it.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from refseg.blocks.joint_norm import JointNorm
+
+Peephole = Literal["position", "channel", "none"]
+FORGET = 1.0  # what the forget gate has beside its inputs
+
+
+class ConvLSTM(nn.Module):
+    """Reads maps in order; what it remembers of them is its last hidden state.
+
+    Args:
+        inputs: channels of the maps.
+        state: channels of the state.
+        peephole: does a gate see each position and channel of the cell with a weight of its own, each channel with one
+            for all positions, or nothing?
+        grid_hw: the size of the maps that the weights of positions are made for; for others they are resized.
+    """
+
+    def __init__(self, inputs: int, state: int, peephole: Peephole, grid_hw: tuple[int, int]):
+        super().__init__()
+        self.inputs, self.state = inputs, state
+        self.gates = nn.Linear(inputs + state, 4 * state, bias=False)  # rows: candidate j, input i, forget f, output o
+        nn.init.xavier_uniform_(self.gates.weight)
+        shapes = {"position": (*grid_hw, state), "channel": (state,)}
+        kept = "" if peephole == "none" else "ifo"
+        self.peepholes = nn.ParameterDict({gate: glorot(shapes[peephole]) for gate in kept})
+        self.norms = nn.ModuleDict({part: JointNorm(state) for part in "jifoc"})
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Maps (M, h, w, C), one or more, to (M, h, w, D)."""
+        of_input, of_hidden = self.gates.weight.split([self.inputs, self.state], dim=1)
+        norm, peepholes = self.norms, self._peepholes(maps[0].shape[1:3])
+        hidden: Tensor | None = None
+        cell: Tensor | None = None
+        for x in maps:
+            gates = F.linear(x, of_input)
+            if hidden is not None:
+                gates = gates + F.linear(hidden, of_hidden)
+            j, i, f, o = gates.chunk(4, dim=-1)
+            if cell is not None and peepholes:
+                i, f = i + peepholes["i"] * cell, f + peepholes["f"] * cell
+            new = norm["i"](i).sigmoid() * norm["j"](j).tanh()
+            cell = new if cell is None else cell * (norm["f"](f) + FORGET).sigmoid() + new
+            if peepholes:
+                o = o + peepholes["o"] * cell
+            gate, cell = norm["o"](o).sigmoid(), norm["c"](cell)
+            hidden = gate * cell.tanh()
+        assert hidden is not None, "there is at least one map"
+        return hidden
+
+    def _peepholes(self, size_hw: Sequence[int]) -> dict[str, Tensor]:
+        """The weights by gate, as maps of this size have them."""
+        return {gate: resized(weight, size_hw) for gate, weight in self.peepholes.items()}
+
+
+def resized(weight: Tensor, size_hw: Sequence[int]) -> Tensor:
+    """Weights of positions (h, w, D) for maps of another size; those of channels (D,) as they are."""
+    if weight.ndim == 1 or tuple(weight.shape[:2]) == tuple(size_hw):
+        return weight
+    first = weight.permute(2, 0, 1)[None]
+    return F.interpolate(first, tuple(size_hw), mode="bilinear", align_corners=False)[0].permute(1, 2, 0)
+
+
+def glorot(shape: tuple[int, ...]) -> nn.Parameter:
+    """A parameter with Glorot's uniform first weights; axes before the last two count as those of a kernel do."""
+    inputs, outputs = (shape * 2)[-2:]
+    fans = math.prod(shape[:-2]) * (inputs + outputs)
+    return nn.Parameter(torch.empty(shape).uniform_(-1, 1) * math.sqrt(6 / fans))

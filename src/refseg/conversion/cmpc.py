@@ -1,0 +1,303 @@
+"""Names of CMPC's variables in the authors' TensorFlow checkpoints, exported as one .npz file.
+
+Theirs     Convolutions are (height, width, in, out), here (out, in, height, width); what is a linear layer here is a
+           1 x 1 convolution there. Five heads are five layers. Sources of TGFE are numbered in ascending order.
+Idle       What the optimiser remembers: it is not read.
+Trunk      Of its variables only the layers' names are known, which are Caffe's; a mean or a variance may be called so
+           or with "moving_" in front. Its first convolution takes blue, green, red there and red, green, blue here.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from refseg.config import Config
+from refseg.conversion.official import Release, check_file
+from refseg.encoders.tokenizer import Tokenizer
+from refseg.errors import InvalidInput
+from refseg.networks.cmpc import CMPC, LEVELS, PRESETS, TYPES
+from refseg.networks.contract import Network
+from refseg.preprocessing import Preprocessing
+
+RELEASED = "cmpc_release"
+MODEL = "variables"
+WORDS = ()
+IMAGE_SIZE = 320
+IMAGES = "put into {side} x {side} with their shape kept, less the mean of the authors' trunk"
+TRUNK_MEAN = 122.67891434, 116.66876762, 104.00698793  # red, green, blue
+
+SCOPE = "text_objseg/"
+EMBEDDING = "Variable"
+PARSED = "words_parse_2/DW"
+WHICH_FILE = "give the .npz of all variables that docs/published_weights.md exports"
+FORGOTTEN = re.compile(r"(^|/)(Adam|Momentum|RMSProp|ExponentialMovingAverage|beta[12]_power|global_step)(_\d+)?$")
+TRUNK = re.compile(r"(?:^|/)((?:bn_)?conv1/\w+|(?:res|bn)[2-5][a-z]\d*_branch[12][a-c]?/\w+)$")
+
+LSTM, CONV_LSTM = "RNN/multi_rnn_cell/cell_0/basic_lstm_cell/", "rnn/conv_lstm_cell/"
+WORD_ENCODER = {"vectors.weight": EMBEDDING, "weight": f"{LSTM}kernel", "bias": f"{LSTM}bias"}
+NORMS = {part: f"LayerNorm_{number}" if number else "LayerNorm" for number, part in enumerate("jifoc")}
+LEAVES = {"weight": "DW", "bias": "biases"}
+NORM_LEAVES = {"weight": "gamma", "bias": "beta"}
+STATISTICS = {"running_mean": "mean", "running_var": "variance"}
+INSIDE = {  # our name of a level's layer -> theirs; the level's own comes after it
+    "perceive.visual": "vis_trans",
+    "perceive.language": "lang_trans",
+    "reason.vertex": "spa_graph_trans2",
+    "reason.word": "words_trans",
+    "reason.layers.0.message_norm": "gconv_feat_ln_spa_graph",
+    "reason.layers.0.update": "gconv_update_spa_graph",
+    "reason.layers.0.norm": "gconv_update_ln_spa_graph",
+    "join.layer": "fusion",
+}
+TGFE = {
+    "key": "spa_graph_key",
+    "query": "lang_query",
+    "summary": "gv_lang",
+    "gates": "lang_feat",
+    "values": "trans_feat",
+}
+BOTTLENECK = re.compile(r"layer(\d)\.(\d+)\.(?:(conv|bn)(\d)|downsample\.(\d))\.(\w+)")
+
+
+def read(path: Path) -> Release:
+    """The variables of an exported file, with the axes that PyTorch has; nothing in it is ever unpickled.
+
+    Raises:
+        MissingFile, InvalidInput: if there is no such file, or it is no export of a CMPC.
+    """
+    check_file(path)
+    tensors: dict[str, Tensor] = {}
+    others: Counter[str] = Counter()
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise InvalidInput(f"{path} holds a single array; {WHICH_FILE}")
+            for full in file.files:
+                name = short_name(full)
+                if name is None:
+                    others[re.sub(r"_\d+$", "", full.rpartition("/")[2])] += 1
+                    continue
+                if f"{MODEL}.{name}" in tensors:
+                    raise InvalidInput(f"{path} holds {name} twice; export one checkpoint")
+                tensors[f"{MODEL}.{name}"] = from_tensorflow(name, file[full])
+    except InvalidInput:
+        raise
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise InvalidInput(f"{path} holds pickled code, which is never run; {WHICH_FILE}") from error
+        raise InvalidInput(f"{path} is damaged or no .npz file ({str(error)[:120]}); {WHICH_FILE}") from error
+    except (BadZipFile, OSError, EOFError) as error:
+        raise InvalidInput(f"{path} is damaged or no .npz file ({str(error)[:120]}); {WHICH_FILE}") from error
+    return Release(path, tensors, {}, tuple(f"{name} ({count})" for name, count in others.items()))
+
+
+def short_name(full: str) -> str | None:
+    """A variable's name without its scope; None for what is no weight of the network.
+
+    >>> short_name("text_objseg/c5_lateral/DW:0")
+    'c5_lateral/DW'
+    >>> short_name("deeplab/res4b1_branch2a/DW")
+    'res4b1_branch2a/DW'
+    >>> short_name("text_objseg/text_objseg/c5_lateral/DW/Adam_1") is None
+    True
+    """
+    name = full.removesuffix(":0")
+    if FORGOTTEN.search(name):
+        return None
+    if trunk := TRUNK.search(name):
+        return trunk[1].replace("/moving_", "/")
+    return name.removeprefix(SCOPE) if name.startswith(SCOPE) else None
+
+
+def from_tensorflow(name: str, value: np.ndarray) -> Tensor:
+    """A variable with PyTorch's axes; nothing is computed.
+
+    Raises:
+        InvalidInput: if it holds no floating-point numbers.
+    """
+    if value.dtype.kind != "f":
+        raise InvalidInput(f"{name} holds {value.dtype}, not floating-point numbers")
+    tensor = torch.from_numpy(value)
+    if value.ndim == 4:
+        tensor = tensor.permute(3, 2, 0, 1)
+        return (tensor.flip(1) if name == "conv1/DW" else tensor).contiguous()
+    return tensor.mT.contiguous() if name.endswith("/kernel") else tensor
+
+
+def to_tensorflow(name: str, tensor: Tensor) -> np.ndarray:
+    """The inverse of `from_tensorflow`."""
+    if tensor.ndim == 4:
+        tensor = (tensor.flip(1) if name == "conv1/DW" else tensor).permute(2, 3, 1, 0)
+    return np.ascontiguousarray((tensor.mT if tensor.ndim == 2 and name.endswith("/kernel") else tensor).numpy())
+
+
+def write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """An .npz file like the one that `read` reads."""
+    named = {name.removeprefix(f"{MODEL}."): tensor.detach().cpu() for name, tensor in tensors.items()}
+    arrays = {
+        (name if TRUNK.search(name) else SCOPE + name): to_tensorflow(name, tensor) for name, tensor in named.items()
+    }
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def preset_of(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Which preset a release is, by the shapes of its variables.
+
+    Raises:
+        InvalidInput: if it is no CMPC for images that we know.
+    """
+    if PARSED not in shapes:
+        raise InvalidInput(f"these are no weights of CMPC: {PARSED} is missing; {WHICH_FILE}")
+    types = shapes[PARSED][0]
+    if types != len(TYPES):
+        raise InvalidInput(f"this is the CMPC for videos, which tells {types} types of words; give one for images")
+    rounds = len({name for name in shapes if re.fullmatch(r"gv_lang_c5(_\d)?gv_f1/DW", name)})
+    if rounds != PRESETS[RELEASED].exchange_rounds:
+        raise InvalidInput(f"this CMPC has {rounds} rounds of TGFE; the authors released one with 2")
+    return RELEASED
+
+
+def vocabulary_size(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Of the word vectors; shapes have the entry's name in front.
+
+    Raises:
+        InvalidInput: if there are none.
+    """
+    shape = shapes.get(f"{MODEL}.{EMBEDDING}")
+    if not shape:
+        raise InvalidInput(f"the word vectors {SCOPE}{EMBEDDING} are missing; {WHICH_FILE}")
+    return shape[0]
+
+
+def tokenizer(config: Config) -> Tokenizer:
+    """None without the authors' list of words."""
+    raise InvalidInput("an export holds no words; give the authors' list of them, one a line, as --vocabulary FILE")
+
+
+def preprocessing(side: int) -> Preprocessing:
+    """What the authors do to a photograph, but that it is resized by cubics here, and by lines there."""
+    return Preprocessing(
+        resize="letterbox",
+        side=side,
+        mean=TRUNK_MEAN,
+        std=1.0,
+        multiple_of=8,
+        longest_side=max(side, 512),
+        padding="black",
+    )
+
+
+def official_names(network: Network) -> dict[str, str | tuple[str, ...]]:
+    """Our key -> the release's."""
+    assert isinstance(network, CMPC)
+    return {key: release_name(key, network.config.heads) for key in network.state_dict()}
+
+
+def release_name(key: str, heads: int = 5) -> str | tuple[str, ...]:
+    """The release's name of one of ours, or several, stacked here; none for what counts batches.
+
+    >>> release_name("exchange.1.levels.c4.gates.c5.weight")
+    'lang_feat_c4_2_f2/DW'
+    >>> release_name("image_encoder.net.layer3.1.bn2.running_var")
+    'bn4b1_branch2b/variance'
+
+    Raises:
+        InvalidInput: if the authors have no such layer.
+    """
+    first, _, rest = key.partition(".")
+    layer, _, leaf = rest.rpartition(".")
+    match first:
+        case "word_encoder" if rest in WORD_ENCODER:
+            return WORD_ENCODER[rest]
+        case "image_encoder":
+            return _trunk(rest.removeprefix("net."))
+        case "parser":
+            return f"words_parse_{ {'layers.0': 1, 'layers.2': 2}[layer] }/{LEAVES[leaf]}"
+        case "levels":
+            level, _, place = layer.partition(".")
+            if place == "lateral":
+                return f"{level}_lateral/{LEAVES[leaf]}"
+            if place in INSIDE:
+                name = f"{INSIDE[place]}_{level}"
+                if place.startswith("perceive."):
+                    return tuple(f"{name}_head{head}/{LEAVES[leaf]}" for head in range(1, heads + 1))
+                return f"{name}/{(NORM_LEAVES if place.endswith('norm') else LEAVES)[leaf]}"
+        case "exchange":
+            number, _, level, part, *source = layer.split(".")
+            place = f"{TGFE[part]}_{level}" + (f"_{int(number) + 1}" if number != "0" else "")
+            if source:
+                others = [name for name in LEVELS if name != level]
+                return f"{place}_f{others.index(source[0]) + 1}/{LEAVES[leaf]}"
+            return f"{place}gv_f1/{LEAVES[leaf]}"
+        case "conv_lstm":
+            kind, _, part = layer.partition(".")
+            if kind == "norms":
+                return f"{CONV_LSTM}{NORMS[part]}/{NORM_LEAVES[leaf]}"
+            return f"{CONV_LSTM}{'kernel' if layer == 'gates' else f'W_c{leaf}'}"
+        case "level_scores":
+            return f"score_{layer}/{LEAVES[leaf]}"
+        case "score":
+            return f"score/{LEAVES[rest]}"
+    raise InvalidInput(f"{key} has no name in the authors' layout")
+
+
+def _trunk(key: str) -> str | tuple[str, ...]:
+    if key.endswith("num_batches_tracked"):
+        return ()
+    layer, _, leaf = key.rpartition(".")
+    if m := BOTTLENECK.fullmatch(key):
+        stage, block, kind, number, shortcut, leaf = m.groups()
+        norm = kind == "bn" or shortcut == "1"
+        place = f"{int(stage) + 1}{block_name(int(stage), int(block))}_branch"
+        place += "1" if shortcut else f"2{'abc'[int(number) - 1]}"
+    else:
+        norm, place = layer == "bn1", {"conv1": "conv1", "bn1": "_conv1"}[layer]
+    if not norm:
+        return f"{'' if place == 'conv1' else 'res'}{place}/DW"
+    return f"bn{place}/{(NORM_LEAVES | STATISTICS)[leaf]}"
+
+
+def block_name(stage: int, block: int) -> str:
+    """Caffe's name of a block: a, b, c in the first and the last stage, a, b1, b2, ... in the long ones.
+
+    >>> [block_name(1, 2), block_name(3, 22)]
+    ['c', 'b22']
+    """
+    if stage in (1, 4) or block == 0:
+        return "abc"[block]
+    return f"b{block}"
+
+
+def release_shapes(network: Network) -> dict[str, tuple[int, ...]]:
+    """The shapes of convolutions that are linear layers here."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for key, value in network.state_dict().items():
+        linear = value.ndim == 2 and not key.startswith("word_encoder.")
+        if linear:
+            names = official_names_of(key, network)
+            shapes[key] = (value.shape[0] // len(names), value.shape[1], 1, 1)
+    return shapes
+
+
+def official_names_of(key: str, network: Network) -> tuple[str, ...]:
+    """The release's names of one of our keys, one or more."""
+    assert isinstance(network, CMPC)
+    names = release_name(key, network.config.heads)
+    return (names,) if isinstance(names, str) else names
+
+
+def aliases(network: Network) -> dict[str, str]:
+    """None."""
+    return {}
+
+
+def unused(network: Network) -> dict[str, Tensor]:
+    """None: what the optimiser remembers is not read."""
+    return {}

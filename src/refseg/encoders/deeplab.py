@@ -1,0 +1,65 @@
+"""DeepLab's ResNet at stride 8, in the layout of its authors' Caffe models, which CMPC starts from.
+
+Source     L.-C. Chen et al. "DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and
+           Fully Connected CRFs". TPAMI 2018. https://arxiv.org/abs/1606.00915
+Departs    Its classifier is left out. Padding is TensorFlow's "SAME", which CMPC's release has: where a kernel does not
+           fit evenly, the right and the bottom have the larger share.
+"""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from timm.models.resnet import Bottleneck
+from timm.models.resnet import ResNet as TimmResNet
+from torch import Tensor, nn
+
+from refseg.encoders import DeepLabConfig
+from refseg.encoders.image_encoder import ImageEncoder
+
+EPS = 1e-3  # of batch norms
+
+
+class DeepLab(ImageEncoder):
+    """A stage's stride is on its first 1 x 1 convolution; all 3 x 3 of the last two stages are dilated by 2 and 4."""
+
+    def __init__(self, config: DeepLabConfig):
+        super().__init__()
+        self.stem_channels = 64
+        self.channels = 256, 512, 1024, 2048
+        self.strides = 4, 8, 8, 8
+        self.net = net = TimmResNet(Bottleneck, config.depths, num_classes=0, global_pool="", output_stride=8)
+        net.conv1.padding = 0
+        net.layer2[0].conv1.stride, net.layer2[0].conv2.stride = (2, 2), (1, 1)
+        for stage, dilation in ((net.layer3, 2), (net.layer4, 4)):
+            stage[0].conv2.dilation = stage[0].conv2.padding = dilation, dilation
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = EPS
+        self._stages = [nn.Sequential(Pool(), net.layer1), net.layer2, net.layer3, net.layer4]  # registered in net
+
+    def stem(self, image: Tensor) -> Tensor:
+        """(B, 64, H / 2, W / 2)."""
+        net = self.net
+        return net.act1(net.bn1(net.conv1(pad_same(image, 7, 2))))
+
+    @property
+    def stages(self) -> Sequence[nn.Module]:
+        """The four stages; the first one pools."""
+        return self._stages
+
+
+class Pool(nn.Module):
+    """The largest of 3 x 3, at stride 2."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w), nowhere below 0, to (B, C, h / 2, w / 2)."""
+        return F.max_pool2d(pad_same(x, 3, 2), 3, 2)
+
+
+def pad_same(x: Tensor, kernel: int, stride: int) -> Tensor:
+    """Maps with the zeros that TensorFlow's "SAME" puts round them, for a map of the size divided by `stride`."""
+    sides: list[int] = []
+    for size in (x.shape[-1], x.shape[-2]):
+        more = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        sides += [more // 2, more - more // 2]
+    return F.pad(x, sides)

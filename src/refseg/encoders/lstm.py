@@ -1,0 +1,42 @@
+"""Word vectors through an LSTM, equal to the one that CMPC's authors have in TensorFlow.
+
+Source     S. Hochreiter, J. Schmidhuber. "Long Short-Term Memory". Neural Computation 1997.
+           https://doi.org/10.1162/neco.1997.9.8.1735
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from refseg.encoders import LstmConfig
+
+FORGET = 1.0  # what the forget gate has beside its weights and bias
+SPREAD = 0.1  # of word vectors that come from no file
+
+
+class LstmWords(nn.Module):
+    """Tokens to words: the hidden state after each; padding, wherever it is, changes nothing."""
+
+    def __init__(self, config: LstmConfig, vocabulary_size: int):
+        super().__init__()
+        self.channels = width = config.width
+        self.vectors = nn.Embedding(vocabulary_size, config.vector)
+        nn.init.normal_(self.vectors.weight, std=SPREAD)
+        self.weight = nn.Parameter(torch.empty(4 * width, config.vector + width))  # rows: gates i, j, f, o
+        self.bias = nn.Parameter(torch.zeros(4 * width))
+        nn.init.xavier_uniform_(self.weight)
+
+    def forward(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
+        """Words (M, L, D) of tokens (M, L), with word_mask (M, L); 0 on padding."""
+        vectors, width = self.vectors(tokens), self.channels
+        of_vector, of_hidden = self.weight.split([vectors.shape[-1], width], dim=1)
+        said = F.linear(vectors, of_vector, self.bias)
+        hidden = cell = torch.zeros_like(said[:, 0, :width])
+        states = []
+        for word, is_word in zip(said.unbind(1), word_mask.unsqueeze(-1).unbind(1), strict=True):
+            i, j, f, o = (word + F.linear(hidden, of_hidden)).chunk(4, dim=-1)
+            new = cell * (f + FORGET).sigmoid() + i.sigmoid() * j.tanh()
+            cell = torch.where(is_word, new, cell)
+            hidden = torch.where(is_word, o.sigmoid() * new.tanh(), hidden)
+            states.append(hidden * is_word)
+        return torch.stack(states, dim=1)

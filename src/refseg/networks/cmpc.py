@@ -1,0 +1,666 @@
+"""CMPC: first what an expression names is perceived, then its relations are reasoned about, on three levels.
+
+Paper      S. Liu et al. "Cross-Modal Progressive Comprehension for Referring Segmentation". TPAMI 2021.
+           https://arxiv.org/abs/2105.07175
+Read with  `CMPC.read`, top to bottom: `WordTypes` (Eq. 1), `Level`: `EntityPerception` (Eqs. 2 to 4),
+           `RelationReasoning` with `GraphLayer` (Eqs. 5 to 10) and `Join` (Eq. 11); then `Exchange`, a round of TGFE,
+           and `blocks.conv_lstm`.
+Departs    Where the paper and the authors' release differ, this is the release, which says more: tanh, coordinates and
+           norms in the perception of entities; affinities over the root of the width, weighed by relations after
+           their projection; a graph layer with two joint norms and a residual; an own gate for each source of TGFE;
+           widths of 500 after the levels; four losses. The release takes one expression at a time: here padding is
+           hidden. The graph's N x N adjacency is never formed, and what needs no words is computed once for an image.
+           The loss is a mean over pixels, not their sum; with the authors' L2 scaled alike.
+           With GloVe or without is a matter of what the word vectors start from: a recipe's `initial.glove`.
+           Off-states of the ablations are ours, the paper has no words for them.
+Notation   B images, M expressions, T words of D channels, h x w pixels of a level (N of them), C `width`, F `fused`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, Self, TypeVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from refseg.blocks.conv_lstm import ConvLSTM, Peephole
+from refseg.blocks.joint_norm import JointNorm
+from refseg.config import Config
+from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
+from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
+from refseg.networks.contract import Network, Output, View
+from refseg.samples import Batch
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+LEVELS = {"c3": 1, "c4": 2, "c5": 3}  # name -> stage of the image encoder; all have the grid of the first
+TYPES = ("entity", "attribute", "relation", "unnecessary")
+COORDINATES = 8
+RELEASE_PIXELS = 320 * 320  # of the images whose loss the authors sum
+
+
+class CMPCConfig(Config):
+    """Every choice of the network; the defaults are those of the paper's Table 1, but for RefCOCOg (`cmpc_gref`)."""
+
+    image_encoder: ImageEncoderConfig = Field("deeplab_resnet101", validate_default=True)
+    freeze_image_encoder: bool = True
+    word_encoder: WordEncoderConfig = Field("lstm", validate_default=True)
+    max_words: int = Field(20, ge=1)  # that the tokenizer keeps
+
+    # Words
+    parser_hidden: int = Field(500, ge=1)
+    word_types: Literal["predicted", "random"] = "predicted"  # Table 11; in training they are predicted in any case
+    output_sentence: Literal["entities", "necessary"] = "entities"  # what joins a level's output; the paper: necessary
+    sentence: Literal["necessary", "all_words"] = "necessary"  # what TGFE reads; Table 9
+
+    # Levels
+    levels: Literal["c5", "c3-c5"] = "c3-c5"
+    width: int = Field(1000, ge=1)
+    entity_perception: bool = True
+    heads: int = Field(5, ge=1)  # of the entity perception
+    graph_layers: int = Field(1, ge=0, le=3)  # of the relation-aware reasoning; 0 leaves it out
+    skip: Literal["multimodal", "visual"] = "multimodal"  # what goes round the reasoning ("CMF": multimodal)
+
+    # Fusion
+    fused: int = Field(500, ge=1)
+    exchange_rounds: int = Field(3, ge=0, le=3)  # of TGFE
+    level_fusion: Literal["convlstm", "sum"] = "convlstm"
+    peephole: Peephole = "position"
+    grid_hw: tuple[int, int] = (40, 40)  # that peepholes of positions are made for; at others they are resized
+    resize: Literal["centred", "corner"] = "centred"  # of logits to the image; corner: as TensorFlow 1 did
+
+    # Losses
+    class_weights: tuple[float, float] = (1.0, 1.0)  # of background and referent
+    level_loss: float = Field(0.1, ge=0, lt=1 / 3)  # weight of each level's own; the rest is the mask's
+    reduction: Literal["mean", "sum"] = "mean"  # over pixels
+    l2: float = Field(5e-4 / RELEASE_PIXELS, ge=0)  # of half the sum of the fusion's squared weights
+
+    @property
+    def parses(self) -> bool:
+        """Does anything depend on the types of words?"""
+        return self.entity_perception or self.graph_layers > 0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.levels == "c5" and self.exchange_rounds:
+            raise ValueError("a single level has none to exchange with; set exchange_rounds=0 or levels='c3-c5'")
+        if self.levels == "c5" and self.level_fusion == "convlstm":
+            raise ValueError("a single level needs no ConvLSTM; set level_fusion='sum' or levels='c3-c5'")
+        if self.skip == "visual" and not self.graph_layers:
+            raise ValueError("without relation-aware reasoning nothing goes round it; set skip='multimodal'")
+        if self.sentence == "all_words" and not self.exchange_rounds:
+            raise ValueError("only TGFE reads all words; set sentence='necessary' or exchange_rounds=1 or more")
+        if not self.parses and (self.sentence, self.output_sentence, self.word_types) != _PARSED_AT_FIRST:
+            raise ValueError(
+                "without entity perception and reasoning no word has a type, sentences are the last word's state; "
+                "leave out sentence, output_sentence and word_types"
+            )
+        if min(self.grid_hw) < 1:
+            raise ValueError(f"grid_hw {self.grid_hw} has no pixels")
+        return self
+
+
+_PARSED_AT_FIRST = "necessary", "entities", "predicted"
+
+
+def table_5(config: CMPCConfig) -> dict[int, CMPCConfig]:
+    """The rows of Table 5; those with GloVe (5, 6 and 12 to 15) want a recipe with `initial.glove`, the others none.
+
+    Row 2, without reasoning, has nothing that its skip could go round: it is the same with CMF.
+    """
+    off = {"entity_perception": False, "graph_layers": 0, "skip": "multimodal", "exchange_rounds": 0}
+    one = config.replace(levels="c5", level_fusion="sum", **off)
+    three = config.replace(levels="c3-c5", level_fusion="convlstm", **off)
+    entities, graph = {"entity_perception": True}, {"graph_layers": 1, "skip": "visual"}
+    everything = three.replace(entity_perception=True, graph_layers=1)
+    return {
+        1: one,
+        2: one.replace(**entities),
+        3: one.replace(**graph),
+        4: one.replace(**entities, **graph),
+        5: one.replace(**entities, **graph),
+        6: one.replace(**entities, graph_layers=1),
+        7: three,
+        8: three.replace(exchange_rounds=1),
+        9: three.replace(**entities, exchange_rounds=1),
+        10: three.replace(**graph, exchange_rounds=1),
+        11: three.replace(**entities, **graph, exchange_rounds=1),
+        12: three.replace(**entities, **graph, exchange_rounds=1),
+        13: everything,
+        14: everything.replace(exchange_rounds=1, level_fusion="sum"),
+        15: everything.replace(exchange_rounds=1),
+    }
+
+
+def table_8(config: CMPCConfig) -> dict[int, CMPCConfig]:
+    """The rows of Table 8 by rounds of TGFE; without GloVe."""
+    without = table_5(config)[11]
+    return {rounds: without.replace(exchange_rounds=rounds) for rounds in range(4)}
+
+
+def table_10(config: CMPCConfig) -> dict[int, CMPCConfig]:
+    """The rows of Table 10 by graph layers; without GloVe."""
+    rows = table_5(config)
+    return {0: rows[2]} | {layers: rows[4].replace(graph_layers=layers) for layers in (1, 2, 3)}
+
+
+PRESETS = {
+    "cmpc": CMPCConfig(),
+    "cmpc_gref": CMPCConfig(graph_layers=2),
+    "cmpc_release": CMPCConfig(exchange_rounds=2, resize="corner", reduction="sum", l2=5e-4),
+    "cmpc_multilevel": table_5(CMPCConfig())[7],
+    "cmpc_small": CMPCConfig(
+        image_encoder="small",
+        freeze_image_encoder=False,
+        word_encoder="bert_small",
+        max_words=24,
+        parser_hidden=64,
+        width=96,
+        fused=64,
+        grid_hw=(16, 16),
+        class_weights=SMALL_REFERENTS,
+        l2=0,
+    ),
+}
+
+
+@dataclass
+class LevelFeatures:
+    """What of B images does not depend on words, on one level.
+
+    Attributes:
+        pixels: (B, h, w, C) of unit length; None where only `look` is read.
+        look: (B, h, w, _) what meets the sentence.
+    """
+
+    pixels: Tensor | None
+    look: Tensor
+
+    def of_expressions(self, image_of_expression: Tensor) -> "LevelFeatures":
+        """The features of each expression's image; nothing is copied for one image."""
+        count = len(image_of_expression)
+
+        def pick(x: Tensor) -> Tensor:
+            return x.expand(count, -1, -1, -1) if len(x) == 1 else x[image_of_expression]
+
+        return LevelFeatures(None if self.pixels is None else pick(self.pixels), pick(self.look))
+
+
+@dataclass
+class ImageFeatures:
+    """What of B images does not depend on words.
+
+    Attributes:
+        levels: by name, finest first.
+        size_hw: height and width of the images.
+    """
+
+    levels: Mapping[str, LevelFeatures]
+    size_hw: tuple[int, int]
+
+
+@dataclass
+class Said:
+    """M expressions as the levels and TGFE read them.
+
+    Attributes:
+        words: (M, T, D) of unit length.
+        word_mask: (M, T).
+        types: (M, T) by name, how much each word is of the type, 0 on padding; None without a parser.
+        entities: (M, D) what is named, with its attributes; without entity perception the last word's state.
+        output: (M, D) what joins the output of a level.
+        necessary: (M, D) what TGFE reads.
+    """
+
+    words: Tensor
+    word_mask: Tensor
+    types: Mapping[str, Tensor] | None
+    entities: Tensor
+    output: Tensor
+    necessary: Tensor
+
+
+class CMPC(Network):
+    """Two encoders, three levels of comprehension, what they exchange, and their fusion.
+
+    Attributes:
+        training_only: prefixes of the names of weights that only training needs.
+    """
+
+    idea = "Finds what the expression names, then relates it through a graph that its relation words span"
+    config: CMPCConfig
+    training_only = ("level_scores.",)
+
+    def __init__(self, config: CMPCConfig, vocabulary_size: int):
+        super().__init__()
+        self.config = config
+        self.image_encoder = build_image_encoder(config.image_encoder)
+        self.word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
+        if config.freeze_image_encoder:
+            self.image_encoder.requires_grad_(False)
+        words, fused = self.word_encoder.channels, config.fused
+        names = list(LEVELS) if config.levels == "c3-c5" else ["c5"]
+        channels = {name: self.image_encoder.channels[LEVELS[name]] for name in names}
+        random = config.word_types == "random"
+        self.parser = WordTypes(words, config.parser_hidden, TYPES, random) if config.parses else None
+        self.levels = nn.ModuleDict({name: Level(config, channels[name], words) for name in names})
+        self.exchange = nn.ModuleList([Exchange(names, fused, words) for _ in range(config.exchange_rounds)])
+        self.conv_lstm = (
+            ConvLSTM(fused, fused, config.peephole, config.grid_hw) if config.level_fusion == "convlstm" else None
+        )
+        self.score = score(fused)
+        heads = names if config.level_loss and len(names) > 1 else []
+        self.level_scores = nn.ModuleDict({name: score(fused) for name in heads})
+
+    def encode_image(self, image: Tensor) -> ImageFeatures:
+        """The levels of images (B, 3, H, W), normalised, as far as they need no words."""
+        maps = self.image_encoder(image)
+        grid = maps[LEVELS["c3"]].shape[-2:]
+        levels = {
+            name: level.of_image(maps[LEVELS[name]], grid)  # type: ignore[operator]
+            for name, level in self.levels.items()
+        }
+        return ImageFeatures(levels, (image.shape[-2], image.shape[-1]))
+
+    def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
+        """Words (M, T, D) of unit length of tokens (M, T)."""
+        return unit(self.word_encoder(tokens, word_mask))
+
+    def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
+        """Masks (M, 1, H, W) of words (M, T, D) with word_mask (M, T)."""
+        logits, _ = self.read(features, words, word_mask, image_of_expression)
+        return self.answer(self.to_image(logits, features.size_hw))
+
+    def read(
+        self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits (M, 1, h, w), and each level's output (M, h, w, F) before TGFE; arguments as of `fuse`."""
+        said = self.said(words, word_mask)
+        outputs = {
+            name: level(features.levels[name].of_expressions(image_of_expression), said)
+            for name, level in self.levels.items()
+        }
+        exchanged = outputs
+        for one_round in self.exchange:
+            exchanged = one_round(exchanged, said.necessary)
+        return self.score(channels_first(self.join_levels(list(exchanged.values())))).float(), outputs
+
+    def said(self, words: Tensor, word_mask: Tensor) -> Said:
+        """Words (M, T, D) of unit length with word_mask (M, T), and the sentences made of them."""
+        if self.parser is None:
+            last = last_word(words, word_mask)
+            return Said(words, word_mask, None, last, last, last)
+        types = self.parser.by_name(words, word_mask)
+        named = weighted(words, types["entity"] + types["attribute"])
+        necessary = weighted(words, types["entity"] + types["attribute"] + types["relation"])
+        return Said(
+            words=words,
+            word_mask=word_mask,
+            types=types,
+            entities=named if self.config.entity_perception else last_word(words, word_mask),
+            output={"entities": named, "necessary": necessary}[self.config.output_sentence],
+            necessary=necessary if self.config.sentence == "necessary" else weighted(words, word_mask.to(words.dtype)),
+        )
+
+    def join_levels(self, levels: Sequence[Tensor]) -> Tensor:
+        """One map (M, h, w, F) of those of the levels, finest first."""
+        if self.conv_lstm is not None:
+            return self.conv_lstm(levels)
+        return unit(torch.stack(list(levels)).sum(0)) if len(levels) > 1 else levels[0]
+
+    def to_image(self, logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
+        """Logits (M, 1, h, w) at the size of the images."""
+        if self.config.resize == "corner":
+            return corner_resize(logits, size_hw)
+        return F.interpolate(logits, size_hw, mode="bilinear", align_corners=False)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Cross-entropy of the mask and of what each level alone says before TGFE, and the L2 term, for the log."""
+        config, features = self.config, self.encode_image(batch.image)
+        words = self.encode_words(batch.tokens, batch.word_mask)
+        logits, levels = self.read(features, words, batch.word_mask, batch.image_of_expression)
+        maps = {"mask": logits} | {
+            name: head(channels_first(levels[name])).float() for name, head in self.level_scores.items()
+        }
+        masks = batch.masks()
+        losses = {
+            name: weighted_cross_entropy(self.to_image(each, features.size_hw), masks, config.class_weights)
+            for name, each in maps.items()
+        }
+        if config.reduction == "sum":
+            losses = {name: loss * masks[0].numel() for name, loss in losses.items()}
+        own = [losses[name] for name in self.level_scores]
+        total = (1 - config.level_loss * len(own)) * losses["mask"] + config.level_loss * sum(own)
+        if config.l2:
+            losses["l2"] = config.l2 / 2 * torch.stack([w.float().square().sum() for w in self.decaying()]).sum()
+            total = total + losses["l2"]
+        return {"loss": total, **{name: part.detach() for name, part in losses.items()}}
+
+    def decaying(self) -> list[nn.Parameter]:
+        """The weights that the L2 term holds small: those of all layers but the encoders and the ConvLSTM."""
+        free = [self.image_encoder, self.word_encoder, *([self.conv_lstm] if self.conv_lstm is not None else [])]
+        theirs = {layer for part in free for layer in part.modules()}
+        layers = (layer for layer in self.modules() if layer not in theirs)
+        return [layer.weight for layer in layers if isinstance(layer, nn.Linear | nn.Conv2d)]  # type: ignore[misc]
+
+    def train(self, mode: bool = True) -> Self:
+        """Training or evaluation mode; a frozen encoder stays in evaluation mode."""
+        super().train(mode)
+        if self.config.freeze_image_encoder:
+            self.image_encoder.eval()
+        return self
+
+    def views(self) -> list[View]:
+        """The type of each word, and per level where the words that name something look, and all of them."""
+        if self.parser is None:
+            return []
+        views = [
+            View(f"words: {name}", self.parser, partial(_type, k), "words", "Eq. 1, Fig. 5")
+            for k, name in enumerate(TYPES)
+        ]
+        for name, level in self.levels.items():
+            assert isinstance(level, Level)
+            if level.reason is not None:
+                seen = level.reason.affinity
+                views.append(View(f"{name}: entity words", seen, entity_map, "map", "Eq. 5, Fig. 9"))
+                views.append(View(f"{name}: full expression", seen, expression_map, "map", "Eq. 5, Fig. 9"))
+        return views
+
+
+class WordTypes(nn.Module):
+    """How much each word is of each type.
+
+    Args:
+        words: channels of words.
+        hidden: channels between the two layers.
+        types: names of the types.
+        random: outside of training any distribution over the types, drawn anew each time.
+    """
+
+    def __init__(self, words: int, hidden: int, types: Sequence[str], random: bool = False):
+        super().__init__()
+        self.layers = nn.Sequential(dense(words, hidden), nn.ReLU(), dense(hidden, len(types)))
+        self.types, self.random = tuple(types), random
+
+    def forward(self, words: Tensor) -> Tensor:
+        """Words (M, T, D) to probabilities (M, T, K), also on padding."""
+        if self.random and not self.training:
+            drawn = -torch.rand(*words.shape[:2], len(self.types), device=words.device).clamp(min=1e-6).log()
+            return drawn / drawn.sum(-1, keepdim=True)
+        return self.layers(words).softmax(-1)  # Eq. 1
+
+    def by_name(self, words: Tensor, word_mask: Tensor) -> dict[str, Tensor]:
+        """The probabilities (M, T) of each type, 0 where the word_mask (M, T) is False."""
+        types = self(words) * word_mask.unsqueeze(-1)
+        return dict(zip(self.types, types.unbind(-1), strict=True))
+
+
+class Level(nn.Module):
+    """One level: pixels with the sentence, the relations among them, and both joined."""
+
+    def __init__(self, config: CMPCConfig, channels: int, words: int):
+        super().__init__()
+        width = config.width
+        self.keep_pixels = config.skip == "visual"
+        self.lateral = dense(channels, width)
+        self.perceive: EntityPerception | Concatenation = (
+            EntityPerception(width, words, config.heads) if config.entity_perception else Concatenation(width, words)
+        )
+        self.reason = RelationReasoning(width, words, config.graph_layers) if config.graph_layers else None
+        self.join = Join(width if self.reason is None else 2 * width, words, config.fused)
+
+    def of_image(self, x: Tensor, size_hw: Sequence[int]) -> LevelFeatures:
+        """What a stage's map (B, _, h', w') is without words, at this size."""
+        if x.shape[-2:] != size_hw:
+            x = F.interpolate(x, tuple(size_hw), mode="bilinear", align_corners=False)
+        pixels = unit(self.lateral(x.permute(0, 2, 3, 1)))
+        return LevelFeatures(pixels if self.keep_pixels else None, self.perceive.of_image(pixels))
+
+    def forward(self, features: LevelFeatures, said: Said) -> Tensor:
+        """The level's output (M, h, w, F) for the features of M expressions' images."""
+        named = self.perceive(features.look, said.entities)
+        first = named if features.pixels is None else features.pixels
+        return self.join([first] if self.reason is None else [first, self.reason(named, said)], said.output)
+
+
+class EntityPerception(nn.Module):
+    """Pixels times the sentence of what is named, in several heads."""
+
+    def __init__(self, width: int, sentence: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.visual = dense(width + COORDINATES, heads * width)
+        self.language = dense(sentence, heads * width)
+
+    def of_image(self, pixels: Tensor) -> Tensor:
+        """The heads (..., h, w, heads * C) of pixels (..., h, w, C)."""
+        return self.visual(with_coordinates(pixels)).tanh()
+
+    def forward(self, look: Tensor, sentence: Tensor) -> Tensor:
+        """Entities (M, h, w, C) of heads (M, h, w, heads * C) and a sentence (M, D)."""
+        language = self.language(sentence).tanh()[:, None, None]
+        heads = zip(look.chunk(self.heads, dim=-1), language.chunk(self.heads, dim=-1), strict=True)
+        product = torch.zeros((), dtype=look.dtype, device=look.device)
+        for visual, said in heads:  # one after another: together they would be as large as `look` once more
+            product = product + visual * said  # Eq. 3
+        return unit(product.tanh())  # Eq. 4
+
+
+class Concatenation(nn.Module):
+    """In the place of the entity perception: pixels and sentence side by side, through one layer."""
+
+    def __init__(self, width: int, sentence: int):
+        super().__init__()
+        self.visual = dense(width + COORDINATES, width)
+        self.language = dense(sentence, width, bias=False)
+
+    def of_image(self, pixels: Tensor) -> Tensor:
+        """The layer's share (B, h, w, C) of pixels (B, h, w, C)."""
+        return self.visual(with_coordinates(pixels))
+
+    def forward(self, look: Tensor, sentence: Tensor) -> Tensor:
+        """Joined pixels (M, h, w, C) of their share (M, h, w, C) and a sentence (M, D)."""
+        return unit((look + self.language(sentence)[:, None, None]).tanh())
+
+
+@dataclass
+class Affinity:
+    """How well words fit pixels, before relations weigh it.
+
+    Attributes:
+        scores: (M, N, T).
+        said: the words.
+        size_hw: of the map of the N pixels.
+    """
+
+    scores: Tensor
+    said: Said
+    size_hw: tuple[int, int]
+
+
+class RelationReasoning(nn.Module):
+    """A graph over the pixels whose edges lead through relation words.
+
+    Attributes:
+        affinity: is given an `Affinity` in passing.
+    """
+
+    def __init__(self, width: int, words: int, layers: int):
+        super().__init__()
+        self.vertex = dense(width, width)
+        self.word = dense(words, width)
+        self.layers = nn.ModuleList([GraphLayer(width) for _ in range(layers)])
+        self.scale = width**-0.5
+        self.affinity = nn.Identity()
+
+    def forward(self, x: Tensor, said: Said) -> Tensor:
+        """Related pixels (M, h, w, C) of pixels (M, h, w, C)."""
+        vertices = x.flatten(1, 2)
+        to_words, to_vertices = self.edges(vertices, said, (x.shape[1], x.shape[2]))
+        for layer in self.layers:
+            # Eqs. 8 to 10: the adjacency to_words @ to_vertices.mT is N x N and never formed
+            vertices = layer(vertices, to_words @ (to_vertices.mT @ vertices))
+        return unit(vertices).unflatten(1, x.shape[1:3])
+
+    def edges(self, vertices: Tensor, said: Said, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """How much each of the vertices (M, N, C) goes to each word, and each word to each vertex: two of (M, N, T)."""
+        assert said.types is not None
+        scores = self.vertex(vertices) @ self.word(said.words).mT * self.scale
+        self.affinity(Affinity(scores, said, size_hw))
+        scores = (scores * said.types["relation"].unsqueeze(1)).float()  # Eqs. 5, 6
+        is_word = said.word_mask.unsqueeze(1)
+        to_words = scores.masked_fill(~is_word, torch.finfo(scores.dtype).min).softmax(-1) * is_word
+        return to_words.to(vertices.dtype), (scores.softmax(1) * is_word).to(vertices.dtype)
+
+
+class GraphLayer(nn.Module):
+    """Vertices take up what their neighbours send."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.message_norm = JointNorm(width)
+        self.update = dense(width, width)
+        self.norm = JointNorm(width)
+
+    def forward(self, vertices: Tensor, messages: Tensor) -> Tensor:
+        """New vertices (M, N, C) of vertices and what the graph brings to each, two of (M, N, C)."""
+        heard = F.relu(vertices + self.message_norm(messages))
+        return F.relu(self.norm(self.update(heard)))
+
+
+class Join(nn.Module):
+    """Maps, a sentence and coordinates side by side, through one layer; the sentence is not repeated over pixels."""
+
+    def __init__(self, maps: int, sentence: int, outputs: int):
+        super().__init__()
+        self.layer = dense(maps + sentence + COORDINATES, outputs)
+        self.parts = maps, sentence, COORDINATES
+
+    def forward(self, maps: Sequence[Tensor], sentence: Tensor) -> Tensor:
+        """Maps (M, h, w, _) and a sentence (M, D) to (M, h, w, F)."""
+        of_maps, of_sentence, of_places = self.layer.weight.split(self.parts, dim=1)
+        pixels = F.linear(torch.cat(list(maps), dim=-1), of_maps, self.layer.bias)
+        places = F.linear(coordinates(maps[0]), of_places)
+        return F.relu(pixels + F.linear(sentence, of_sentence)[:, None, None] + places)  # Eq. 11
+
+
+class Exchange(nn.Module):
+    """A round of TGFE, text-guided feature exchange: each level takes from the others what the words ask for."""
+
+    def __init__(self, names: Sequence[str], width: int, sentence: int):
+        super().__init__()
+        self.levels = nn.ModuleDict({name: TakeUp([o for o in names if o != name], width, sentence) for name in names})
+
+    def forward(self, levels: Mapping[str, Tensor], sentence: Tensor) -> dict[str, Tensor]:
+        """New maps of maps (M, h, w, F) by name and a sentence (M, D); all are updated together."""
+        return {name: take_up(name, levels, sentence) for name, take_up in self.levels.items()}
+
+
+class TakeUp(nn.Module):
+    """What a level takes from the others, by a summary of itself and the sentence."""
+
+    def __init__(self, others: Sequence[str], width: int, sentence: int):
+        super().__init__()
+        self.key = dense(width, width)
+        self.query = dense(sentence, width)
+        self.summary = dense(width + sentence, width)
+        self.gates = nn.ModuleDict({other: dense(width, width) for other in others})
+        self.values = nn.ModuleDict({other: dense(width, width) for other in others})
+        self.scale = width**-0.5
+
+    def forward(self, name: str, levels: Mapping[str, Tensor], sentence: Tensor) -> Tensor:
+        """The new map (M, h, w, F) of the level of this name; arguments as of `Exchange`."""
+        own = levels[name]
+        pixels = own.flatten(1, 2)
+        attention = (self.key(pixels) @ self.query(sentence).unsqueeze(-1) * self.scale).softmax(1)  # Eq. 22
+        gathered = (attention.mT @ pixels).squeeze(1)
+        context = unit(self.summary(torch.cat([gathered, sentence], dim=-1)))  # Eq. 23
+        for other, gate in self.gates.items():
+            own = own + gate(context).sigmoid()[:, None, None] * F.relu(self.values[other](levels[other]))  # Eq. 24
+        return unit(own)
+
+
+def unit(x: Tensor) -> Tensor:
+    """(..., C) with length 1 over the channels, or shorter where it was nearly 0."""
+    return F.normalize(x, dim=-1, eps=1e-6)
+
+
+def weighted(words: Tensor, weights: Tensor) -> Tensor:
+    """A sentence (M, D) of unit length: the sum of words (M, T, D) with weights (M, T)."""
+    return unit((weights.unsqueeze(1) @ words.to(weights.dtype)).squeeze(1))
+
+
+def last_word(words: Tensor, word_mask: Tensor) -> Tensor:
+    """The last word (M, D) of words (M, T, D) that the word_mask (M, T) has."""
+    places = torch.arange(word_mask.shape[1], device=word_mask.device)
+    last = (word_mask * places).argmax(1)
+    return words.gather(1, last[:, None, None].expand(-1, -1, words.shape[-1])).squeeze(1)
+
+
+def coordinates(like: Tensor) -> Tensor:
+    """Of each cell of maps (..., h, w, C) its edges and its middle, -1 to 1, and the size of a cell: (h, w, 8)."""
+    height, width = like.shape[-3:-1]
+    rows, columns = (torch.arange(size, device=like.device, dtype=torch.float32) for size in (height, width))
+    y, x = torch.meshgrid(2 * rows / height - 1, 2 * columns / width - 1, indexing="ij")
+    size_x, size_y = torch.full_like(x, 1 / width), torch.full_like(y, 1 / height)
+    parts = x, y, x + 2 * size_x, y + 2 * size_y, x + size_x, y + size_y, size_x, size_y
+    return torch.stack(parts, dim=-1).to(like.dtype)
+
+
+def with_coordinates(x: Tensor) -> Tensor:
+    """Maps (..., h, w, C) with their coordinates, (..., h, w, C + 8)."""
+    return torch.cat([x, coordinates(x).expand(*x.shape[:-1], -1)], dim=-1)
+
+
+def channels_first(x: Tensor) -> Tensor:
+    """A map (M, h, w, F) as (M, F, h, w); nothing is copied."""
+    return x.permute(0, 3, 1, 2)
+
+
+def corner_resize(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Logits (M, 1, h, w) at another size as TensorFlow 1 has it: the first pixels' corners, not all middles, agree."""
+    height, width = size_hw
+    more = F.pad(logits, (0, 1, 0, 1), mode="replicate")
+    return F.interpolate(more, (height + 1, width + 1), mode="bilinear", align_corners=True)[..., :height, :width]
+
+
+def score(channels: int) -> nn.Conv2d:
+    """The convolution that makes logits."""
+    layer = nn.Conv2d(channels, 1, 3, padding=1)
+    return _first_weights(layer)
+
+
+def dense(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
+    """A linear layer with Glorot's uniform first weights and no bias at first."""
+    return _first_weights(nn.Linear(inputs, outputs, bias=bias))
+
+
+def _first_weights(layer: Layer) -> Layer:
+    nn.init.xavier_uniform_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def entity_map(affinity: Affinity) -> Tensor:
+    """Where words look that name something or say how it is: (M, h, w), sums to 1."""
+    types = affinity.said.types
+    assert types is not None
+    return _looked_at(affinity, types["entity"] + types["attribute"])
+
+
+def expression_map(affinity: Affinity) -> Tensor:
+    """Where all words look together: (M, h, w), sums to 1."""
+    return _looked_at(affinity, affinity.said.word_mask.float())
+
+
+def _looked_at(affinity: Affinity, weights: Tensor) -> Tensor:
+    shares = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
+    looks = affinity.scores.float().softmax(1) @ shares.float().unsqueeze(-1)
+    return looks.squeeze(-1).unflatten(1, affinity.size_hw)
+
+
+def _type(number: int, types: Tensor) -> Tensor:
+    return types[..., number]
