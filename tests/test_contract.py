@@ -218,11 +218,6 @@ class TestAnswers:
         with torch.autocast("cpu", torch.bfloat16):
             assert tiny(name)(*asked()).logits.isfinite().all()
 
-    def test_an_exported_program_gives_the_same_answer(self, name):
-        network, inputs = Logits(tiny(name)), asked()
-        program = torch.export.export(network, inputs)
-        same(program.module()(*inputs), network(*inputs))
-
 
 class Logits(torch.nn.Module):
     """A network that gives a tensor, which is what a program can give."""
@@ -235,16 +230,20 @@ class Logits(torch.nn.Module):
         return self.network(*inputs).logits
 
 
-def test_a_compiled_network_gives_the_same_answer_and_loss():
+@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"selector"}))  # its own tests export it
+@torch.no_grad()
+def test_an_exported_program_gives_the_same_answer(name):
+    network, inputs = Logits(tiny(name)), asked()
+    program = torch.export.export(network, inputs)
+    same(program.module()(*inputs), network(*inputs))
+
+
+@torch.no_grad()
+def test_a_compiled_network_gives_the_same_answer():
     """In one graph, without writing machine code: not every machine has a compiler."""
-    network, inputs, data = tiny("lavt"), asked(), batch()
+    network, inputs = tiny("lavt"), asked()
     answer = torch.compile(network.forward, backend="aot_eager", fullgraph=True)
-    with torch.no_grad():
-        same(answer(*inputs).logits, network(*inputs).logits)
-    loss = torch.compile(network.loss, backend="aot_eager")(data)["loss"]
-    loss.backward()
-    assert any(p.grad is not None and p.grad.any() for p in network.parameters())
-    same(loss, network.loss(data)["loss"])
+    same(answer(*inputs).logits, network(*inputs).logits)
 
 
 @pytest.mark.parametrize("name", TINY)

@@ -174,7 +174,8 @@ def check_decoder(g, network, skips, words, erased, size_hw):
     g.check("out", F.interpolate(logits, size_hw, mode="bilinear", align_corners=True), WHOLE)
 
 
-@pytest.mark.parametrize("name", ["dmmi_swin_base", pytest.param("dmmi_swin_base_448", marks=pytest.mark.full_size)])
+@pytest.mark.full_size
+@pytest.mark.parametrize("name", ["dmmi_swin_base", "dmmi_swin_base_448"])
 def test_whole_network_with_swin(golden, name):
     g = golden(name)
     network, image, words, word_mask, erased = whole(g, SWIN)
