@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor
 
+from refseg.boxes import Box, mask_box
 from refseg.outlines import Polygon, polygons
 from refseg.preprocessing import enlarge
 
 Mask = NDArray[np.bool_]
-Box = tuple[int, int, int, int]
 COLOURS = ((255, 64, 64), (64, 160, 255), (64, 208, 96), (255, 176, 32), (192, 96, 255), (0, 208, 208), (255, 96, 192))
 
 
@@ -78,13 +78,13 @@ class Result:
     @cached_property
     def box(self) -> Box | None:
         """Left, top, right, bottom of the mask in pixels (right and bottom just outside); None when nothing matches."""
-        return _box(self.mask)
+        return mask_box(self.mask)
 
     @cached_property
     def boxes(self) -> list[Box]:
         """As `box`, for each object; for the whole mask where the network knows no objects."""
         masks = self.instances if self.instance_map is not None else [self.mask]
-        return [box for box in map(_box, masks) if box is not None]
+        return [box for box in map(mask_box, masks) if box is not None]
 
     def overlay(self) -> Image.Image:
         """The image with the mask's objects coloured and outlined."""
@@ -127,13 +127,6 @@ class Result:
             "warnings": list(self.warnings),
             "unknown_words": list(self.unknown_words),
         }
-
-
-def _box(mask: Mask) -> Box | None:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _rle(mask: Mask) -> dict[str, Any]:

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
+
+from refseg.boxes import mask_box
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +21,17 @@ class Expression:
 
     Attributes:
         text: the sentence as a person would type it.
-        targets: ids of its referents in the sample; empty when it refers to nothing.
+        targets: ids of its referents, unique within the sample; empty when it refers to nothing.
         type: form of the sentence ("attribute", "location", ...); a no-target sentence keeps its form. May be "".
         kind: kind of relation ("left", "nearest", ...) where the type is "relation", otherwise "".
+        id: unique within the data set; "" where there is none to know.
     """
 
     text: str
     targets: tuple[int, ...]
     type: str = ""
     kind: str = ""
+    id: str = ""
 
 
 class Sample(ABC):
@@ -45,6 +50,25 @@ class Sample(ABC):
     @abstractmethod
     def mask(self, index: int) -> NDArray[np.bool_]:
         """The true mask (H, W) of expression `index`: all its referents together, empty if there is none."""
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width; data sets that know it say so without reading the image."""
+        return self.image.shape[0], self.image.shape[1]
+
+    def referents(self, index: int) -> NDArray[np.bool_]:
+        """The true masks (K, H, W) of expression `index`, one for each referent that is known by itself."""
+        mask = self.mask(index)
+        return mask[None] if self.expressions[index].targets else np.empty((0, *mask.shape), np.bool_)
+
+    def mask_at(self, index: int, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+        """The true mask at another size: polygons are scaled and drawn there where they are known, else nearest."""
+        height, width = size_hw
+        return np.asarray(Image.fromarray(self.mask(index)).resize((width, height), Image.Resampling.NEAREST))
+
+    def box(self, index: int) -> tuple[float, float, float, float] | None:
+        """Left, top, right, bottom in pixels around all referents of expression `index`; None if there is none."""
+        return mask_box(self.mask(index))
 
 
 @dataclass
