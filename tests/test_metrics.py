@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -10,10 +12,11 @@ from refseg.metrics import (
     count_pixels,
     interval,
     iou,
-    mean_iou,
+    mean,
     no_target_accuracy,
     overall_iou,
-    precision_at,
+    overall_mean_precisions,
+    precisions,
     target_accuracy,
 )
 
@@ -26,19 +29,34 @@ def pixels(draw):
     return torch.tensor([draw(st.integers(0, u)) for u in union]), torch.tensor(union)
 
 
+def ious_of(a, b):
+    return iou(*count_pixels(a, b, torch.ones(len(a), dtype=torch.bool))[:2])
+
+
 @given(masks, masks)
 def test_iou_is_symmetric(a, b):
-    torch.testing.assert_close(iou(*count_pixels(a, b)[:2]), iou(*count_pixels(b, a)[:2]), rtol=0, atol=0)
+    assert torch.equal(ious_of(a, b), ious_of(b, a))
 
 
 @given(masks)
 def test_a_mask_scores_one_against_itself_even_when_it_is_empty(mask):
-    assert mean_iou(*count_pixels(mask, mask)[:2]) == 1
+    assert (ious_of(mask, mask) == 1).all()
+
+
+def test_an_expression_has_a_target_if_the_data_set_says_so():
+    empty = torch.zeros(2, 3, 4) > 0
+    counts = count_pixels(empty, empty, torch.tensor([True, False]))
+    assert counts.has_target.tolist() == [True, False] and not counts.has_prediction.any()
+
+
+def summary(intersection, union):
+    has_target = torch.ones(len(union), dtype=torch.bool)
+    return overall_mean_precisions(Counts(intersection, union, has_target, has_target), iou(intersection, union))
 
 
 @given(pixels())
 def test_all_metrics_lie_between_zero_and_one(counts):
-    assert all(0 <= value <= 1 for value in (overall_iou(*counts), mean_iou(*counts), precision_at(0.5, *counts)))
+    assert all(0 <= value <= 1 for value in summary(*counts).values())
 
 
 @given(pixels(), st.randoms())
@@ -46,23 +64,24 @@ def test_the_order_of_expressions_changes_nothing(counts, random):
     order = list(range(len(counts[0])))
     random.shuffle(order)
     shuffled = [column[order] for column in counts]
-    assert mean_iou(*counts) == mean_iou(*shuffled) and overall_iou(*counts) == overall_iou(*shuffled)
+    assert summary(*counts) == summary(*shuffled)
 
 
 @given(pixels())
 def test_precision_falls_as_the_threshold_rises(counts):
-    values = [precision_at(threshold, *counts) for threshold in (0.5, 0.6, 0.7, 0.8, 0.9)]
+    values = list(precisions(iou(*counts)).values())
     assert values == sorted(values, reverse=True)
 
 
 @pytest.mark.parametrize("tenths", range(1, 10))
 def test_an_iou_exactly_at_the_threshold_passes(tenths):
-    assert precision_at(tenths / 10, torch.tensor([tenths * 41]), torch.tensor([410])) == 1
+    ious = iou(torch.tensor([tenths * 41]), torch.tensor([410]))
+    assert precisions(ious, [tenths / 10]) == {f"Prec@{tenths / 10}": 1}
 
 
 def test_large_referents_weigh_more_in_overall_iou_only():
     counts = torch.tensor([900, 0]), torch.tensor([1000, 10])
-    assert overall_iou(*counts) == 900 / 1010 and mean_iou(*counts) == 0.45
+    assert overall_iou(*counts) == 900 / 1010 and summary(*counts)["mIoU"] == 0.45
 
 
 def test_sums_beyond_32_bits_are_exact():
@@ -77,8 +96,8 @@ def test_answering_nothing_wins_one_accuracy_and_loses_the_other():
 @pytest.mark.parametrize(
     "undefined",
     [
-        lambda: overall_iou(torch.tensor([0]), torch.tensor([0])),
-        lambda: mean_iou(torch.tensor([]), torch.tensor([])),
+        lambda: mean(torch.tensor([]), "mIoU"),
+        lambda: precisions(torch.tensor([])),
         lambda: no_target_accuracy(torch.tensor([True]), torch.tensor([True])),
         lambda: target_accuracy(torch.tensor([False]), torch.tensor([True])),
     ],
@@ -86,6 +105,10 @@ def test_answering_nothing_wins_one_accuracy_and_loses_the_other():
 def test_what_has_no_expression_to_stand_on_is_an_error(undefined):
     with pytest.raises(ValueError, match="undefined"):
         undefined()
+
+
+def test_overall_iou_without_a_pixel_is_nan():
+    assert math.isnan(overall_iou(torch.tensor([0]), torch.tensor([0])))
 
 
 def counts_of(intersection, union, has_target=None):

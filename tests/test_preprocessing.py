@@ -10,6 +10,7 @@ from refseg.preprocessing import (
     CLIP_STD,
     Preprocessing,
     clip_photographs,
+    foreground,
     photographs,
     restore,
     without_padding,
@@ -45,7 +46,6 @@ def test_the_padding_is_the_mean_and_lies_right_and_below():
     assert (tensor[:, 181:] == 0).all() and (tensor[:, :, 91:] == 0).all() and (tensor[:, :181, :91] < -1).all()
 
 
-@pytest.mark.slow
 def test_resizing_is_that_of_torchvision():
     from torchvision.transforms.v2.functional import resize
 
@@ -140,8 +140,76 @@ def test_a_letterbox_comes_back_where_it_was(height, width):
     assert without_padding(logits, geometry).shape[-2:] == geometry.resized_hw
 
 
+@pytest.mark.parametrize(
+    ("resize", "own_hw", "resized_hw", "offset_hw"),
+    [
+        ("letterbox_rounded", (427, 640), (214, 320), (53, 0)),  # 213.5 goes to the even side
+        ("letterbox_rounded", (425, 640), (212, 320), (54, 0)),
+        ("letterbox_rounded", (640, 333), (320, 166), (0, 77)),
+        ("letterbox_truncated", (427, 640), (213, 320), (53, 0)),
+        ("letterbox_truncated", (20, 2000), (3, 320), (158, 0)),
+        ("letterbox_truncated", (1, 2000), (1, 320), (159, 0)),
+    ],
+)
+def test_sides_and_offsets_of_a_letterbox_are_whole(resize, own_hw, resized_hw, offset_hw):
+    geometry = Preprocessing(resize=resize, side=320).geometry(own_hw)
+    assert (geometry.resized_hw, geometry.offset_hw) == (resized_hw, offset_hw)
+
+
+@pytest.mark.parametrize(
+    ("resize", "mode", "padding", "ground"),
+    [("letterbox_rounded", "bilinear", "black", 0), ("letterbox_truncated", "bicubic", "grey", 127.5)],
+)
+def test_an_image_in_a_letterbox_is_resized_without_smoothing_to_whole_colours(resize, mode, padding, ground):
+    image, prepare = noise(60, 80), Preprocessing(resize=resize, side=48, padding=padding, mean=0, std=1)
+    tensor, geometry = prepare(image)
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    expected = F.interpolate(pixels, (36, 48), mode=mode, align_corners=False)[0].round().clamp(0, 255)
+    difference = (tensor[:, 6:42] - expected).abs()
+    assert difference.max() <= 1 and (difference > 0).float().mean() < 1e-2 and geometry.offset_hw == (6, 0)
+    assert (tensor[:, :6] == ground).all() and (tensor[:, 42:] == ground).all()
+
+
+@given(
+    st.integers(8, 400),
+    st.integers(8, 400),
+    st.sampled_from(["keep", "square", "letterbox", "letterbox_rounded", "letterbox_truncated"]),
+    st.sampled_from([1, 2, 4]),
+)
+def test_a_ramp_over_the_networks_grid_is_read_where_the_image_lies(height, width, resize, stride):
+    """By the one affine map of each geometry; a network's cell is where its pixels are on average."""
+    geometry = Preprocessing(resize=resize, side=64).geometry((height, width))
+    rows, columns = (torch.arange(0.0, side, stride) + (stride - 1) / 2 for side in geometry.padded_hw)
+    read = restore((rows[:, None] * 100 + columns)[None, None], geometry)[0]
+    (slope, start), (slope_x, start_x) = geometry.placed()
+    expected = (slope * torch.arange(height) + start)[:, None] * 100 + slope_x * torch.arange(width) + start_x
+    inner = tuple(slice(own // 2 - own // 8, own // 2 + own // 8) for own in (height, width))
+    near = 0.51 * stride * 101  # a thin image may lie between the middles of two cells
+    torch.testing.assert_close(
+        read[inner], expected[inner], atol=near if min(geometry.resized_hw) < 16 else 0.05, rtol=0
+    )
+
+
 @pytest.mark.parametrize("how", [preprocessing, photographs(64), clip_photographs(64)])
 def test_the_colours_of_a_normalised_image_are_those_it_had(how):
     image = noise(64, 64)
     normalised = how.normalise(torch.from_numpy(image).permute(2, 0, 1)[None])[0]
     np.testing.assert_array_equal(how.colours(normalised), image)
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.sampled_from(["keep", "square", "letterbox", "letterbox_rounded"]))
+def test_the_foreground_is_where_the_restored_logits_are_above_zero(height, width, resize):
+    geometry = Preprocessing(resize=resize, side=48).geometry((height, width))
+    logits = torch.full((2, 1, 12, 12), -1.0)
+    logits[:, :, 3:7, 5:8] = torch.randn(2, 1, 4, 3, generator=torch.manual_seed(height))
+    assert torch.equal(foreground(logits, geometry), restore(logits, geometry) > 0)
+    assert not foreground(torch.full((1, 1, 12, 12), -1.0), geometry).any()
+
+
+def test_an_image_that_is_warped_to_the_very_edge_reads_no_pixel_beyond_it():
+    geometry = clip_photographs(416).geometry((679, 166))
+    assert -1e-9 < geometry.placed()[0][1] < 0  # by rounding
+    ramp = torch.arange(104.0).view(1, 1, 104, 1).expand(1, 1, 104, 104)
+    restored = restore(ramp, geometry)[0, :, 0]
+    assert restored[0] == 0 and restored[-1] > 102
+    assert foreground(ramp - 50, geometry)[0, :, 0].equal(restored > 50)

@@ -6,7 +6,7 @@ a published table means, is the business of `refseg.protocols`; `running_metrics
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,16 +37,27 @@ class Counts(NamedTuple):
         return Counts(*(column[chosen] for column in self))
 
 
-def count_pixels(predictions: Tensor, truths: Tensor) -> Counts:
-    """Counts of masks (N, H, W) bool against masks of the same size; no referent = an empty true mask.
+def count_pixels(predictions: Tensor, truths: Tensor, has_target: Tensor) -> Counts:
+    """Counts of masks (N, H, W) bool against masks of the same size.
+
+    Args:
+        predictions: (N, H, W) bool.
+        truths: (N, H, W) bool.
+        has_target: (N,) bool, as the data set has it: a referent may have no visible pixel.
 
     Raises:
         ValueError: if the sizes differ.
     """
     if predictions.shape != truths.shape:
         raise ValueError(f"masks of shape {tuple(predictions.shape)} cannot be compared with {tuple(truths.shape)}")
-    predictions, truths = predictions.bool().flatten(1), truths.bool().flatten(1)
-    return Counts((predictions & truths).sum(1), (predictions | truths).sum(1), truths.any(1), predictions.any(1))
+    predictions, truths = predictions.bool(), truths.bool()
+    if predictions.device.type == "cpu":  # where NumPy counts bits many times as fast as torch
+        pairs = list(zip(predictions.numpy(), truths.numpy(), strict=True))
+        numbers = [[np.count_nonzero(mask) for mask in (one & other, one, other)] for one, other in pairs]
+        intersection, predicted, true = torch.tensor(numbers, dtype=torch.int64).view(-1, 3).unbind(1)
+    else:
+        intersection, predicted, true = (masks.sum((1, 2)) for masks in (predictions & truths, predictions, truths))
+    return Counts(intersection, predicted + true - intersection, has_target, predicted > 0)
 
 
 def iou(intersection: Tensor, union: Tensor) -> Tensor:
@@ -61,40 +72,59 @@ def iou(intersection: Tensor, union: Tensor) -> Tensor:
 def overall_iou(intersection: Tensor, union: Tensor) -> float:
     """Overall IoU (oIoU; cIoU over all expressions): all intersections over all unions, so large referents weigh more.
 
-    Raises:
-        ValueError: if no union has a pixel, since the ratio is then undefined.
+    NaN if no union has a pixel.
 
     >>> round(overall_iou(torch.tensor([1, 9]), torch.tensor([2, 10])), 4)
     0.8333
     """
     pixels = int(union.sum())
-    if pixels == 0:
-        raise ValueError("overall IoU is undefined: there is no pixel in any union")
-    return int(intersection.sum()) / pixels
+    return int(intersection.sum()) / pixels if pixels else math.nan
 
 
-def mean_iou(intersection: Tensor, union: Tensor) -> float:
-    """Mean of each expression's IoU (mIoU; gIoU over all expressions); summed exactly, so that order plays no part.
+def mean(values: Tensor, name: str) -> float:
+    """The mean over expressions (N,) of a metric of this name; summed exactly, so that order plays no part.
 
     Raises:
         ValueError: if there is no expression.
 
-    >>> mean_iou(torch.tensor([1, 9]), torch.tensor([2, 10]))
+    >>> mean(torch.tensor([0.5, 0.9], dtype=torch.float64), "mIoU")
     0.7
     """
-    return _share(iou(intersection, union), "mean IoU")
+    if len(values) == 0:
+        raise ValueError(f"{name} is undefined: there is no expression to average over")
+    return math.fsum(values.tolist()) / len(values)
 
 
-def precision_at(threshold: float, intersection: Tensor, union: Tensor) -> float:
-    """Prec@X: share of expressions whose IoU is at least X.
+def precisions(
+    ious: Tensor,
+    thresholds: Sequence[float] = PRECISION_THRESHOLDS,
+    passes: Callable[[Tensor, float], Tensor] = torch.ge,
+) -> dict[str, float]:
+    """Prec@X of each X, by name: share of expressions whose IoU (N,) is at least X, or whatever `passes` it.
 
-    Raises:
-        ValueError: if there is no expression.
-
-    >>> precision_at(0.5, torch.tensor([1, 9, 1]), torch.tensor([2, 10, 3])) == 2 / 3
-    True
+    >>> precisions(torch.tensor([0.5, 0.9, 0.1], dtype=torch.float64), [0.5])
+    {'Prec@0.5': 0.6666666666666666}
     """
-    return _share(iou(intersection, union) >= threshold, f"Prec@{threshold}")
+    return {precision_name(x): mean(passes(ious, x), precision_name(x)) for x in thresholds}
+
+
+def overall_mean_precisions(
+    counts: Counts, ious: Tensor, thresholds: Sequence[float] = PRECISION_THRESHOLDS
+) -> dict[str, float]:
+    """oIoU, mIoU and Prec@X of expressions with these IoUs (N,); nothing of no expressions."""
+    if not len(ious):
+        return {}
+    oiou = overall_iou(counts.intersection, counts.union)
+    return {"oIoU": oiou, "mIoU": mean(ious, "mIoU"), **precisions(ious, thresholds)}
+
+
+def precision_name(threshold: float) -> str:
+    """Of Prec@X, without what rounding leaves of X.
+
+    >>> precision_name(0.7000000000000002)
+    'Prec@0.7'
+    """
+    return f"Prec@{threshold:.4g}"
 
 
 def no_target_accuracy(has_target: Tensor, has_prediction: Tensor) -> float:
@@ -103,7 +133,7 @@ def no_target_accuracy(has_target: Tensor, has_prediction: Tensor) -> float:
     Raises:
         ValueError: if every expression has a target.
     """
-    return _share(~has_prediction[~has_target], "N-acc")
+    return mean(~has_prediction[~has_target], "N-acc")
 
 
 def target_accuracy(has_target: Tensor, has_prediction: Tensor) -> float:
@@ -112,13 +142,7 @@ def target_accuracy(has_target: Tensor, has_prediction: Tensor) -> float:
     Raises:
         ValueError: if no expression has a target.
     """
-    return _share(has_prediction[has_target], "T-acc")
-
-
-def _share(values: Tensor, name: str) -> float:
-    if len(values) == 0:
-        raise ValueError(f"{name} is undefined: there is no expression to average over")
-    return math.fsum(values.tolist()) / len(values)
+    return mean(has_prediction[has_target], "T-acc")
 
 
 def bootstrap(counts: Counts, image_ids: Sequence[Hashable], resamples: int = 1000) -> dict[str, NDArray[np.float64]]:
@@ -153,7 +177,7 @@ def bootstrap(counts: Counts, image_ids: Sequence[Hashable], resamples: int = 10
     draws = np.random.default_rng(0).integers(0, len(rows), (resamples, len(rows)))
     sums = np.stack([per_image[draw].sum(0) for draw in draws])
     means = sums[:, 3:] / sums[:, 2:3]
-    names = ["mIoU", *(f"Prec@{threshold}" for threshold in PRECISION_THRESHOLDS)]
+    names = ["mIoU", *map(precision_name, PRECISION_THRESHOLDS)]
     return {"oIoU": sums[:, 0] / sums[:, 1], **dict(zip(names, means.T, strict=True))}
 
 

@@ -1,6 +1,8 @@
 """Image to network size, and what the network says back to the image's own size."""
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from refseg.config import Config
+from refseg.resampling import NOISE, MapTaps, Taps, cubic, linear, resample, resample_map
 
 Size = tuple[int, int]  # height, width
 Rgb = tuple[float, float, float]
@@ -25,14 +28,72 @@ class Geometry:
     """Where an image went: its own size, its size for the network, and that with padding.
 
     Attributes:
-        scale: of an image in the middle of the padding, whose resized size is rounded: pixel i of n is at
-            scale * i + (padded - scale * n) / 2; None: the padding is at the right and bottom.
+        offset_hw: rows and columns of padding before an image that lies in the middle of it; None: the padding is at
+            the right and bottom.
+        scale: of an image that was warped there at one go, whose resized size and offset are rounded: pixel i of n is
+            at scale * i + (padded - scale * n) / 2. None: it was resized, half-pixel.
     """
 
     own_hw: Size
     resized_hw: Size
     padded_hw: Size
+    offset_hw: Size | None = None
     scale: float | None = None
+
+    def placed(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """For rows and for columns (slope, start): pixel i of the image's own is at slope * i + start of the padded."""
+        if self.scale is not None:
+            starts = [(padded - self.scale * own) / 2 for own, padded in zip(self.own_hw, self.padded_hw, strict=True)]
+            return (self.scale, starts[0]), (self.scale, starts[1])
+        (row, column), (top, left) = self._slopes(), self.offset_hw or (0, 0)
+        return (row, top + row / 2 - 0.5), (column, left + column / 2 - 0.5)
+
+    def taps(self, places: tuple[Tensor, Tensor], grid_hw: Size) -> tuple[Taps, Taps]:
+        """What rows and columns of the image's own read, linearly, of a grid over the padded one; of no padding."""
+        rows, columns = (
+            self._taps(axis, place, grid) for axis, (place, grid) in enumerate(zip(places, grid_hw, strict=True))
+        )
+        return rows, columns
+
+    def _slopes(self) -> tuple[float, float]:
+        return self.resized_hw[0] / self.own_hw[0], self.resized_hw[1] / self.own_hw[1]
+
+    def _taps(self, axis: int, places: Tensor, grid: int) -> Taps:
+        slope, start = self.placed()[axis]
+        side = self.padded_hw[axis]
+        cell, begin = side / grid, (self.offset_hw or (0, 0))[axis]
+        end = begin + self.resized_hw[axis]
+        if self.scale is not None:  # the pixels that it lies between
+            end = min(math.ceil(start + slope * (self.own_hw[axis] - 1)) + 1, side)
+            begin = max(math.floor(start), 0)  # a start of 0 may come out a little below
+        first, last = math.floor(begin / cell + NOISE), math.ceil(end / cell - NOISE) - 1
+        taps = linear((slope * places.double() + start + 0.5) / cell - 0.5 - first, last - first + 1)
+        return Taps(taps.pixels + first, taps.weight)
+
+
+class ClipSampling(Config):
+    """Which frames of a video make the clip that answers one of them.
+
+    Attributes:
+        offsets: of the frames from the one that is answered, in order; 0 is among them.
+    """
+
+    offsets: tuple[int, ...] = (0,)
+
+    @field_validator("offsets")
+    @classmethod
+    def _in_order_around_0(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if 0 not in value or list(value) != sorted(set(value)):
+            raise ValueError(f"offsets {value} must grow, and 0 must be among them")
+        return value
+
+    def around(self, index: int, frames: int) -> list[int]:
+        """The clip of frame `index` in a video of so many; the first and last are repeated where it ends.
+
+        >>> ClipSampling(offsets=(-8, -4, 0, 4, 7)).around(2, 8)
+        [0, 0, 2, 6, 7]
+        """
+        return [min(max(index + offset, 0), frames - 1) for offset in self.offsets]
 
 
 class Preprocessing(Config):
@@ -40,22 +101,25 @@ class Preprocessing(Config):
 
     Attributes:
         resize: "keep" keeps the image's shape; "square" does not, as most published networks were trained and scored;
-            "letterbox" keeps it and puts the image into the middle of a square, as CRIS.
+            a letterbox keeps it and puts the image into the middle of a square: "letterbox" by one cubic warp, as CRIS,
+            "letterbox_rounded" resized linearly to rounded sides, as CMPC; "letterbox_truncated" by cubics, as VLT.
         side: of the square that the image becomes or is put into, or that has as many pixels as the image that keeps
             its shape.
         mean, std: of the pixels, 0 to 255, for red, green and blue, or one number for the three.
         multiple_of: the padded height and width are multiples of this.
         longest_side: pixels that neither side of the resized image exceeds.
         padding: what colour the padding has.
+        clip: for networks that take clips.
     """
 
-    resize: Literal["keep", "square", "letterbox"] = "keep"
+    resize: Literal["keep", "square", "letterbox", "letterbox_rounded", "letterbox_truncated"] = "keep"
     side: int = Field(default=128, ge=1, le=4096)
     mean: Rgb = (118.0, 118.0, 118.0)
     std: Rgb = (60.0, 60.0, 60.0)
     multiple_of: int = Field(default=16, ge=1, le=256)
     longest_side: int = Field(default=512, ge=1, le=16384)
-    padding: Literal["mean", "black"] = "mean"
+    padding: Literal["mean", "black", "grey"] = "mean"
+    clip: ClipSampling = ClipSampling()
 
     @field_validator("mean", "std", mode="before")
     @classmethod
@@ -73,30 +137,40 @@ class Preprocessing(Config):
         """An image (H, W, 3) uint8 as (3, h, w) float32 for the network, and the way back."""
         geometry = self.geometry((image.shape[0], image.shape[1]))
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
-        darkest, brightest = (self.normalise(torch.full((1, 3, 1, 1), value)) for value in (0, 255))
-        ground = darkest if self.padding == "black" else torch.zeros_like(darkest)
+        darkest, grey, brightest = (self.normalise(torch.full((1, 3, 1, 1), value)) for value in (0, 127.5, 255))
+        ground = {"mean": torch.zeros_like(grey), "black": darkest, "grey": grey}[self.padding]
         if geometry.scale is not None:
-            warped = _sample(self.normalise(pixels) - ground, _warp(geometry), "zeros") + ground
+            warped = resample(self.normalise(pixels) - ground, *_warp(geometry)) + ground
             return warped.clamp(darkest, brightest)[0], geometry  # a cubic goes beyond what it joins
-        if geometry.resized_hw != geometry.own_hw:
+        if geometry.offset_hw is not None:
+            pixels = self._resized(pixels, geometry)
+        elif geometry.resized_hw != geometry.own_hw:
             # The same as torchvision's v2 resize, without the seconds that importing torchvision takes.
             pixels = F.interpolate(pixels, geometry.resized_hw, mode="bilinear", antialias=True)
+        pixels = pixels.contiguous()  # normalising colour by colour takes half the time
+        if geometry.resized_hw == geometry.padded_hw:
+            return self.normalise(pixels)[0], geometry
         (height, width), (padded_height, padded_width) = geometry.resized_hw, geometry.padded_hw
+        top, left = geometry.offset_hw or (0, 0)
         normalised = (self.normalise(pixels) - ground)[0]
-        return F.pad(normalised, (0, padded_width - width, 0, padded_height - height)) + ground[0], geometry
+        around = left, padded_width - width - left, top, padded_height - height - top
+        return F.pad(normalised, around) + ground[0], geometry
 
     def geometry(self, own_hw: Size) -> Geometry:
         """Sizes of an image on its way.
 
         >>> Preprocessing().geometry((480, 640))
-        Geometry(own_hw=(480, 640), resized_hw=(111, 148), padded_hw=(112, 160), scale=None)
+        Geometry(own_hw=(480, 640), resized_hw=(111, 148), padded_hw=(112, 160), offset_hw=None, scale=None)
         """
         height, width = own_hw
         side = min(self.side, self.longest_side)
-        if self.resize == "letterbox":
+        if self.resize.startswith("letterbox"):
             side = self._padded(side)
             scale = side / max(own_hw)
-            return Geometry(own_hw, (max(1, round(height * scale)), max(1, round(width * scale))), (side, side), scale)
+            whole = int if self.resize == "letterbox_truncated" else round
+            resized = max(1, whole(height * scale)), max(1, whole(width * scale))
+            offset = (side - resized[0]) // 2, (side - resized[1]) // 2
+            return Geometry(own_hw, resized, (side, side), offset, scale if self.resize == "letterbox" else None)
         if self.resize == "square":
             resized = side, side
         else:
@@ -109,7 +183,7 @@ class Preprocessing(Config):
         if images.shape[1] != 3:
             images = images.permute(0, 3, 1, 2)
         mean, std = (torch.tensor(value, device=images.device).view(3, 1, 1) for value in (self.mean, self.std))
-        return (images.float() - mean) / std
+        return images.to(torch.float32, copy=True).sub_(mean).div_(std)
 
     def colours(self, normalised: Tensor) -> NDArray[np.uint8]:
         """A normalised image (3, H, W) as it looked, (H, W, 3) uint8."""
@@ -119,18 +193,21 @@ class Preprocessing(Config):
         )
         return pixels
 
+    def _resized(self, pixels: Tensor, geometry: Geometry) -> Tensor:
+        """Pixels (1, 3, H, W) uint8 at the size in a letterbox: whole numbers, nothing smoothed, as in the releases."""
+        cubics, sizes = self.resize == "letterbox_truncated", zip(geometry.own_hw, geometry.resized_hw, strict=True)
+        axes = ((own, (torch.arange(n).double() + 0.5) * own / n - 0.5) for own, n in sizes)
+        rows, columns = (cubic(at, own) if cubics else linear(at, own, "zeros") for own, at in axes)
+        return resample(pixels.float(), rows, columns).round().clamp(0, 255)
+
     def _padded(self, size: int) -> int:
         return -(-size // self.multiple_of) * self.multiple_of
 
 
 def without_padding(logits: Tensor, geometry: Geometry) -> Tensor:
     """Logits (M, N, h, w) of the padded image, at whatever resolution, cut to (M, N, *resized_hw)."""
-    (height, width), (padded_height, padded_width) = geometry.resized_hw, geometry.padded_hw
-    logits = enlarge(logits, geometry.padded_hw)
-    if geometry.scale is None:
-        return logits[..., :height, :width]
-    top, left = (padded_height - height) // 2, (padded_width - width) // 2
-    return logits[..., top : top + height, left : left + width]
+    (height, width), (top, left) = geometry.resized_hw, geometry.offset_hw or (0, 0)
+    return enlarge(logits, geometry.padded_hw)[..., top : top + height, left : left + width]
 
 
 def enlarge(logits: Tensor, size_hw: Size) -> Tensor:
@@ -143,38 +220,52 @@ def enlarge(logits: Tensor, size_hw: Size) -> Tensor:
 def restore(logits: Tensor, geometry: Geometry) -> Tensor:
     """Mask logits (M, 1, h, w) of the network at the image's own size (M, H, W).
 
-    Out of a letterbox they come as the image went in, bicubic. CRIS does this to probabilities, which moves an edge by
-    a fraction of a pixel.
+    They go there at one go, bilinear, and know nothing of the padding.
     """
-    if geometry.scale is not None:
-        return _sample(enlarge(logits, geometry.padded_hw).float(), _warp_back(geometry), "border")[:, 0]
-    return enlarge(without_padding(logits, geometry), geometry.own_hw)[:, 0]
+    return resample(logits.float(), *_way_back(geometry, (logits.shape[-2], logits.shape[-1])))[:, 0]
 
 
-def _warp(geometry: Geometry) -> tuple[Tensor, Tensor]:
-    """Row and column of the image's own that each row and each column of the padded one shows."""
-    assert geometry.scale is not None
-    scale, sizes = geometry.scale, zip(geometry.own_hw, geometry.padded_hw, strict=True)
-    rows, columns = ((torch.arange(padded) - (padded - scale * own) / 2) / scale for own, padded in sizes)
+def foreground(logits: Tensor, geometry: Geometry) -> Tensor:
+    """Where `restore` is above 0, (M, H, W) bool on the CPU; computed where a logit above 0 reaches, map by map."""
+    rows, columns = _way_back_of_maps(geometry, (logits.shape[-2], logits.shape[-1]))
+    masks = np.zeros((len(logits), *geometry.own_hw), np.bool_)
+    for grid, mask in zip(logits[:, 0].detach().float().cpu().numpy(), masks, strict=True):
+        above = grid > 0
+        down, across = _reached(rows, above.any(1)), _reached(columns, above.any(0))
+        if down.start < down.stop:
+            part = resample_map(grid, rows.at(down), columns.at(across))
+            np.greater(part, 0, out=mask[down, across])
+    return torch.from_numpy(masks)
+
+
+@lru_cache(maxsize=64)
+def _way_back(geometry: Geometry, grid_hw: Size) -> tuple[Taps, Taps]:
+    """What each row and each column of the image's own reads of the network's logits."""
+    with torch.inference_mode(False):  # they outlive the mode that they are asked for in
+        height, width = geometry.own_hw
+        return geometry.taps((torch.arange(height), torch.arange(width)), grid_hw)
+
+
+@lru_cache(maxsize=64)
+def _way_back_of_maps(geometry: Geometry, grid_hw: Size) -> tuple[MapTaps, MapTaps]:
+    rows, columns = _way_back(geometry, grid_hw)
+    return MapTaps.of(rows), MapTaps.of(columns)
+
+
+def _reached(taps: MapTaps, above: NDArray[np.bool_]) -> slice:
+    """From the first to the last place that reads a pixel (n,) which is True."""
+    found = np.flatnonzero(above)
+    if not len(found):
+        return slice(0, 0)
+    first, last = taps.pixels[0], taps.pixels[-1]  # both grow with the places
+    return slice(int(last.searchsorted(found[0])), int(first.searchsorted(found[-1], side="right")))
+
+
+def _warp(geometry: Geometry) -> tuple[Taps, Taps]:
+    """What each row and each column of the padded image reads of the image's own."""
+    axes = zip(geometry.placed(), geometry.own_hw, geometry.padded_hw, strict=True)
+    rows, columns = (cubic((torch.arange(n) - start) / slope, own, "zeros") for (slope, start), own, n in axes)
     return rows, columns
-
-
-def _warp_back(geometry: Geometry) -> tuple[Tensor, Tensor]:
-    """Row and column of the padded image that each row and each column of the image's own shows."""
-    assert geometry.scale is not None
-    scale, sizes = geometry.scale, zip(geometry.own_hw, geometry.padded_hw, strict=True)
-    rows, columns = (scale * torch.arange(own) + (padded - scale * own) / 2 for own, padded in sizes)
-    return rows, columns
-
-
-def _sample(maps: Tensor, rows_columns: tuple[Tensor, Tensor], beyond: Literal["zeros", "border"]) -> Tensor:
-    """Maps (M, C, h, w) at rows (H,) and columns (W,), (M, C, H, W): bicubic, pixels where their numbers say."""
-    rows, columns = (
-        ((2 * place + 1) / size - 1).to(maps.device)  # -1 and 1 are the edges of the first and the last pixel
-        for place, size in zip(rows_columns, maps.shape[-2:], strict=True)
-    )
-    grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1).expand(len(maps), -1, -1, -1)
-    return F.grid_sample(maps, grid, mode="bicubic", padding_mode=beyond, align_corners=False)
 
 
 def photographs(side: int) -> Preprocessing:

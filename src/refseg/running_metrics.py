@@ -13,6 +13,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from refseg.metrics import Counts
+from refseg.protocols.contract import Protocol
 from refseg.protocols.standard import Standard
 
 
@@ -30,7 +31,7 @@ class RunningMetrics(Metric):
     higher_is_better = True
     rows: Any  # list of (n, 4) int64, or their concatenation after synchronization
 
-    def __init__(self, protocol: Standard | None = None, **kwargs: Any):
+    def __init__(self, protocol: Protocol | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.protocol = protocol or Standard()
         self.add_state("rows", default=[], dist_reduce_fx="cat")

@@ -47,6 +47,7 @@ class View:
         kind: which of the three.
         source: figure or equation of the paper.
         labels: of the K numbers.
+        frame: of a clip, which a map lies over; None: the frame that is answered.
     """
 
     name: str
@@ -55,6 +56,7 @@ class View:
     kind: Literal["words", "map", "weights"]
     source: str
     labels: Sequence[str] = ()
+    frame: int | None = None
 
 
 class Network(nn.Module, ABC):
@@ -67,6 +69,8 @@ class Network(nn.Module, ABC):
         exists_threshold_logit: existence above which an expression refers to something; a checkpoint sets it.
         idea, supervision: how it answers and what it learns from, a sentence each, for cards.
         reads_erased: does training need `Batch.erased`?
+        threshold: probability of a pixel above which it is the referent's; the logits of an answer are 0 there.
+        frames: K of the clips (B, K, 3, H, W) that it takes in the place of images; 1: it takes images.
     """
 
     idea: ClassVar[str]
@@ -74,11 +78,36 @@ class Network(nn.Module, ABC):
     reads_erased: ClassVar[bool] = False
     config: Config
     exists_threshold_logit: float = 0.0
+    threshold: float = 0.5
+    frames: int = 1
     _batch_norm_frozen = False
+
+    @property
+    def annotated(self) -> int:
+        """Which frame of a clip is the one whose mask is the answer."""
+        return self.frames // 2
+
+    def image_shape(self, size_hw: tuple[int, int]) -> tuple[int, ...]:
+        """The shape of one image of this size as the network takes it: (3, H, W), or (K, 3, H, W) of a clip."""
+        image = (3, *size_hw)
+        return image if self.frames == 1 else (self.frames, *image)
 
     @abstractmethod
     def encode_image(self, image: Tensor) -> Any:
         """Everything about images (B, 3, H, W) that does not depend on words; computed once for all expressions."""
+
+    @property
+    def encodes_frames(self) -> bool:
+        """Can a frame be encoded once for all clips that have it, by `encode_frames` and `join_frames`?"""
+        return False
+
+    def encode_frames(self, image: Tensor) -> Sequence[Any]:
+        """What each of the frames (N, 3, H, W) adds to the features of any clip."""
+        raise NotImplementedError
+
+    def join_frames(self, clips: Sequence[Sequence[Any]]) -> Any:
+        """What `encode_image` gives for clips, of what `encode_frames` gives for their K frames each."""
+        raise NotImplementedError
 
     @abstractmethod
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
@@ -96,14 +125,14 @@ class Network(nn.Module, ABC):
         """One expression per image: the three steps in a row.
 
         Args:
-            image: (B, 3, H, W), normalised as the network's preprocessing says.
+            image: (B, 3, H, W), or clips (B, K, 3, H, W), normalised as the network's preprocessing says.
             tokens: (B, L), ids from the network's own tokenizer.
             word_mask: (B, L), True on words and False on padding.
         """
         one_each = torch.arange(len(tokens), device=tokens.device)
         return self.fuse(self.encode_image(image), self.encode_words(tokens, word_mask), word_mask, one_each)
 
-    def answer(self, logits: Tensor, threshold: float = 0.5) -> Output:
+    def answer(self, logits: Tensor) -> Output:
         """The output of a network that says with its mask alone, (M, 1, h, w), whether there is a referent.
 
         Existence is the largest logit; below `exists_threshold_logit` the mask is emptied. At first that is 0: nothing
@@ -111,9 +140,8 @@ class Network(nn.Module, ABC):
 
         Args:
             logits: (M, 1, h, w), whose sigmoid is the probability of a pixel.
-            threshold: probability above which a pixel is the referent's; the answer's logits are 0 there.
         """
-        logits = logits - math.log(threshold / (1 - threshold))
+        logits = logits - math.log(self.threshold / (1 - self.threshold))
         exists = logits.flatten(1).amax(1)
         excess = exists.clamp(min=0) * (exists <= self.exists_threshold_logit)
         return Output(logits - excess[:, None, None, None], exists)
@@ -142,7 +170,7 @@ class Network(nn.Module, ABC):
         super().train(mode)
         if self._batch_norm_frozen:
             for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
+                if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
                     module.eval()
         return self
 

@@ -107,7 +107,7 @@ class CRIS(Network):
 
     def __init__(self, config: CRISConfig, vocabulary_size: int):
         super().__init__()
-        self.config = config
+        self.config, self.threshold = config, config.threshold
         self.image_encoder = build_image_encoder(config.image_encoder)
         self.word_encoder = word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
         _, c3, c4, c5 = self.image_encoder.channels
@@ -153,7 +153,7 @@ class CRIS(Network):
     def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
         """Masks (M, 1, H, W) of words (M, L, C) with word_mask (M, L)."""
         logits = self.logits(features, words, word_mask, image_of_expression)
-        return self.answer(to_image(logits, features.size_hw), self.config.threshold)
+        return self.answer(to_image(logits, features.size_hw))
 
     def logits(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Tensor:
         """Logits (M, 1, H / 4, W / 4) of each pixel being of the referent; arguments as of `fuse`."""
@@ -180,7 +180,7 @@ class CRIS(Network):
         """Binary cross-entropy at a quarter of the size; batch norm of the sentence wants 2 expressions or more."""
         features, words = self.encode_image(batch.image), self.encode_words(batch.tokens, batch.word_mask)
         logits = self.logits(features, words, batch.word_mask, batch.image_of_expression)
-        masks = F.interpolate(batch.masks().unsqueeze(1).float(), logits.shape[-2:], mode="nearest")[:, 0]
+        masks = F.interpolate(batch.soft_masks().unsqueeze(1), logits.shape[-2:], mode="nearest")[:, 0]
         return {"loss": weighted_cross_entropy(logits, masks, self.config.class_weights)}
 
     def parts(self) -> Mapping[str, Iterable[nn.Parameter]]:

@@ -81,7 +81,7 @@ class EAVL(Network):
 
     def __init__(self, config: EAVLConfig, vocabulary_size: int):
         super().__init__()
-        self.config = config
+        self.config, self.threshold = config, config.threshold
         self.image_encoder = build_image_encoder(config.image_encoder)
         self.word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
         width, text = config.aligner.width, self.word_encoder.channels
@@ -130,7 +130,7 @@ class EAVL(Network):
     def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
         """Masks (M, 1, H / 4, W / 4) of words (M, L, D)."""
         logits = self.masks_of(features, words, word_mask, image_of_expression)
-        return self.answer(logits, self.config.threshold)
+        return self.answer(logits)
 
     def masks_of(
         self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
@@ -154,11 +154,11 @@ class EAVL(Network):
         words = self.encode_words(batch.tokens, batch.word_mask)
         features = self.encode_image(batch.image)
         logits = self.masks_of(features, words, batch.word_mask, batch.image_of_expression).float()
-        masks = batch.masks()
+        masks = batch.soft_masks()
         if self.config.loss_at == "full":
             logits = F.interpolate(logits, masks.shape[-2:], mode="bilinear", align_corners=False)
         else:
-            masks = F.interpolate(masks.unsqueeze(1).to(logits.dtype), logits.shape[-2:], mode="nearest")[:, 0]
+            masks = F.interpolate(masks.unsqueeze(1), logits.shape[-2:], mode="nearest")[:, 0]
         return {"loss": weighted_cross_entropy(logits, masks, self.config.class_weights)}
 
     def views(self) -> Sequence[View]:

@@ -148,7 +148,7 @@ class VLT(Network):
 
     def __init__(self, config: VLTConfig, vocabulary_size: int):
         super().__init__()
-        self.config = config
+        self.config, self.threshold = config, config.threshold
         self.image_encoder = build_image_encoder(config.image_encoder)
         self.word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
         if config.freeze_image_encoder:
@@ -173,7 +173,7 @@ class VLT(Network):
     def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
         """Masks (M, 1, H / output_stride, W / output_stride) of words (M, T, D) with word_mask (M, L), L up to T."""
         logits = self.masks(features, words, word_mask, image_of_expression)
-        return self.answer(logits, self.config.threshold)
+        return self.answer(logits)
 
     def masks(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Tensor:
         """Logits as `fuse` gives them, where 0 is a probability of a half; arguments as of `fuse`."""
@@ -196,7 +196,7 @@ class VLT(Network):
         """Binary cross-entropy at the logits' size, averaged over the expressions, 2 or more for the batch norm."""
         words = self.encode_words(batch.tokens, batch.word_mask)
         logits = self.masks(self.encode_image(batch.image), words, batch.word_mask, batch.image_of_expression)
-        masks = F.interpolate(batch.masks()[:, None].to(logits.dtype), logits.shape[-2:], mode="nearest")[:, 0]
+        masks = F.interpolate(batch.soft_masks()[:, None].to(logits.dtype), logits.shape[-2:], mode="nearest")[:, 0]
         loss = weighted_cross_entropy(logits, masks, self.config.class_weights)
         if self.config.reduction == "sum":
             loss = loss * masks[0].numel()

@@ -1,0 +1,66 @@
+"""Protocol "cmpc": the test of CMPC's release; CMSA-Net scores the same way.
+
+Source         S. Liu et al. "Cross-Modal Progressive Comprehension for Referring Segmentation". TPAMI 2021:
+               `trainval_model.py`, `util/im_processing.py`, `util/eval_tools.py`, with scikit-image 0.14.
+Compared at    the true mask's own size. There the binary mask of the network's input goes back bilinearly, and every
+               pixel of which it covers anything counts: masks grow by about a pixel of the input on each side.
+Foreground     logit at least 1e-9 at the size of the input, to which logits go as in TensorFlow 1, corner on corner.
+IoU            intersection over union; 0/0 is NaN, as is mIoU then, and fails Prec@X.
+All            oIoU, mIoU, Prec@.5 to Prec@.9 (IoU at least X), over every expression.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from refseg import metrics
+from refseg.metrics import PRECISION_THRESHOLDS, Counts
+from refseg.preprocessing import Geometry
+from refseg.protocols.contract import Protocol, own_logits
+from refseg.resampling import Taps, linear, resample
+
+FOREGROUND = 1e-9
+
+
+class CMPC(Protocol):
+    """What CMPC prints without DenseCRF."""
+
+    name = "cmpc"
+    about = "at the image's own size, all that the resized mask touches; no union: nan"
+    headline: ClassVar[tuple[str, ...]] = ("oIoU",)
+    percent = False
+    digits = 6
+    thresholds: ClassVar[Sequence[float]] = PRECISION_THRESHOLDS
+
+    def predict(self, logits: Tensor, geometry: Geometry, answers_none: Tensor, threshold: float = 0.5) -> Tensor:
+        """Logits cut at the size of the network's input; what the mask touches at the image's own."""
+        logits, grid = own_logits(logits, threshold), logits.shape[-2:]
+        axes = zip(geometry.padded_hw, grid, strict=True)
+        rows, columns = (linear(torch.arange(side).double() * cells / side, cells) for side, cells in axes)
+        masks = resample(logits, rows, columns)[:, 0] >= FOREGROUND
+        return resample(masks.float(), *_way_back(geometry)) > 0
+
+    def ious(self, counts: Counts) -> Tensor:
+        """Intersection over union, NaN where both masks are empty."""
+        return counts.intersection.double() / counts.union.double()
+
+    def summarize(self, counts: Counts) -> dict[str, float]:
+        """Of every expression."""
+        return metrics.overall_mean_precisions(counts, self.ious(counts), self.thresholds)
+
+
+def _way_back(geometry: Geometry) -> tuple[Taps, Taps]:
+    """What rows and columns of the image's own read of the network's input."""
+    if geometry.offset_hw is None:
+        return geometry.taps((torch.arange(geometry.own_hw[0]), torch.arange(geometry.own_hw[1])), geometry.padded_hw)
+    # The release makes the whole input as large as the image's longer side and cuts the middle out.
+    scale = max(own / side for own, side in zip(geometry.own_hw, geometry.padded_hw, strict=True))
+    rows, columns = (_middle(own, side, scale) for own, side in zip(geometry.own_hw, geometry.padded_hw, strict=True))
+    return rows, columns
+
+
+def _middle(own: int, side: int, scale: float) -> Taps:
+    large = round(side * scale)
+    return linear((torch.arange(own) + (large - own) // 2 + 0.5).double() * side / large - 0.5, side)

@@ -1,0 +1,54 @@
+"""Protocol "vlt": the test of VLT's release.
+
+Source         H. Ding et al. "Vision-Language Transformer and Query Generation for Referring Segmentation". ICCV 2021:
+               `callbacks/eval.py`.
+Compared at    the true mask's own size. There probabilities go bilinearly twice: to the size of the network's input
+               and, without its padding, from there.
+Foreground     probability above 0.35; another threshold is part of the name: "vlt@0.5".
+IoU            (intersection + 1e-10) / (union + 1e-10), so 1 when both masks are empty.
+All            mIoU, Prec@.5 to Prec@.95 (IoU above X, which an IoU of exactly X is, by the 1e-10), over every
+               expression.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from refseg import metrics
+from refseg.metrics import Counts
+from refseg.preprocessing import Geometry, enlarge, without_padding
+from refseg.protocols.contract import Protocol, own_logits
+
+FOREGROUND = 0.35
+SOFT = 1e-9  # that keeps their sigmoid from 0/0
+EPSILON = 1e-10
+THRESHOLDS = tuple(np.arange(0.5, 1, 0.05).tolist())  # with what rounding leaves: the eps decides by less than that
+
+
+class VLT(Protocol):
+    """What VLT prints."""
+
+    headline = ("mIoU",)
+    percent = False
+    digits = 4
+
+    def __init__(self, foreground: float = FOREGROUND):
+        self.foreground = foreground
+        self.name = "vlt" if foreground == FOREGROUND else f"vlt@{foreground:g}"
+        self.about = f"at the image's own size, bilinear, probability above {foreground:g}; no union: 1"
+
+    def predict(self, logits: Tensor, geometry: Geometry, answers_none: Tensor, threshold: float = 0.5) -> Tensor:
+        """Probabilities at the image's own size, above the threshold."""
+        probability = (1 + SOFT) / (1 + torch.exp(-own_logits(logits, threshold)) + SOFT)
+        return enlarge(without_padding(probability, geometry), geometry.own_hw)[:, 0] > self.foreground
+
+    def ious(self, counts: Counts) -> Tensor:
+        """Intersection over union, both a trifle larger."""
+        return (counts.intersection.double() + EPSILON) / (counts.union.double() + EPSILON)
+
+    def summarize(self, counts: Counts) -> dict[str, float]:
+        """Of every expression."""
+        if not len(counts.union):
+            return {}
+        ious = self.ious(counts)
+        return {"mIoU": metrics.mean(ious, "mIoU")} | metrics.precisions(ious, THRESHOLDS, torch.gt)

@@ -1,0 +1,103 @@
+"""Maps read at places between their pixels, one axis after the other, each with its own list of places.
+
+Every grid that a release has (corners aligned, half-pixel, quantised) is another list of places, so that a protocol
+says it in one formula. Places are pixel numbers: 0 is the middle of the first pixel.
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+CUBIC = -0.75  # the slope of PyTorch's and OpenCV's cubic
+NOISE = 1e-9  # a place this near to a pixel is on it
+Beyond = Literal["border", "zeros"]
+
+
+class Taps(NamedTuple):
+    """What each of n places reads along an axis.
+
+    Attributes:
+        pixels: (n, k) int64.
+        weight: (n, k) float64, how much each counts.
+    """
+
+    pixels: Tensor
+    weight: Tensor
+
+
+def linear(places: Tensor, size: int, beyond: Beyond = "border") -> Taps:
+    """Places (n,) on the straight line between two of `size` pixels."""
+    nearest = places.double().round()
+    places = torch.where((places - nearest).abs() < NOISE, nearest, places.double())
+    first = places.floor()
+    rest = places - first
+    return _within(torch.stack([first, first + 1], 1), torch.stack([1 - rest, rest], 1), size, beyond)
+
+
+def cubic(places: Tensor, size: int, beyond: Beyond = "border") -> Taps:
+    """Places (n,) on the cubic through four of `size` pixels."""
+    pixels = places.double().floor()[:, None] + torch.arange(-1, 3)
+    d = (places.double()[:, None] - pixels).abs()
+    near = ((CUBIC + 2) * d - (CUBIC + 3)) * d * d + 1
+    far = ((CUBIC * d - 5 * CUBIC) * d + 8 * CUBIC) * d - 4 * CUBIC
+    return _within(pixels, torch.where(d <= 1, near, far), size, beyond)
+
+
+def resample(maps: Tensor, rows: Taps, columns: Taps) -> Tensor:
+    """Maps (..., h, w), floating, read at m rows and n columns: (..., m, n)."""
+    return _along(_along(maps, columns, -1), rows, -2)  # rows last: whole ones are copied
+
+
+class MapTaps(NamedTuple):
+    """`Taps` for NumPy, tap by tap: pixels (k, n) int64, weight (k, n) float32."""
+
+    pixels: NDArray[np.int64]
+    weight: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, taps: Taps) -> "MapTaps":
+        """The same taps."""
+        pixels, weight = taps.pixels.T.contiguous().numpy(), taps.weight.T.float().contiguous().numpy()
+        return cls(pixels, weight)
+
+    def at(self, places: slice) -> "MapTaps":
+        """Those of some places."""
+        return MapTaps(self.pixels[:, places], self.weight[:, places])
+
+
+def resample_map(values: NDArray[np.float32], rows: MapTaps, columns: MapTaps) -> NDArray[np.float32]:
+    """`resample` of one map (h, w): the same numbers, and in a third of the time where the map is small."""
+    first, last = rows.pixels.min(), rows.pixels.max()
+    read = _along_map(values[first : last + 1], columns.pixels, columns.weight, 1)
+    return _along_map(read, rows.pixels - first, rows.weight[..., None], 0)
+
+
+def _within(pixels: Tensor, weight: Tensor, size: int, beyond: Beyond) -> Taps:
+    index = pixels.long().clamp(0, size - 1)
+    if beyond == "zeros":
+        weight = torch.where(index == pixels, weight, 0.0)
+    return Taps(index, weight)
+
+
+def _along(maps: Tensor, taps: Taps, axis: int) -> Tensor:
+    shape = (-1, 1) if axis == -2 else (-1,)
+    pixels, weight = taps.pixels.to(maps.device), taps.weight.to(maps)
+    read = maps.index_select(axis, pixels[:, 0]).mul_(weight[:, 0].view(shape))
+    for tap in range(1, pixels.shape[1]):
+        read += maps.index_select(axis, pixels[:, tap]).mul_(weight[:, tap].view(shape))
+    return read
+
+
+def _along_map(
+    values: NDArray[np.float32], pixels: NDArray[np.int64], weight: NDArray[np.float32], axis: int
+) -> NDArray[np.float32]:
+    read = values.take(pixels[0], axis, mode="clip")  # the other modes take their time to look for wrong pixels
+    read *= weight[0]
+    for tap in range(1, len(pixels)):
+        more = values.take(pixels[tap], axis, mode="clip")
+        more *= weight[tap]
+        read += more
+    return read
