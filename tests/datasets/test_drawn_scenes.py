@@ -88,9 +88,9 @@ def test_masks_are_the_visible_pixels_of_the_targets(scenes):
 def test_an_object_in_front_hides_the_pixels_of_the_one_behind():
     behind = DrawnObject((1, 0, 2, 0), 60.0, 60.0, 24.0, 0)
     front = DrawnObject((0, 1, 0, 0), 60.0, 60.0, 11.0, 0)
-    from refseg.datasets.drawn_scenes.layout import _rasterise
+    from refseg.datasets.drawn_scenes.layout import rasterise
 
-    id_map = _rasterise([behind, front], 128).id_map
+    id_map = rasterise([behind, front], 128).id_map
     assert id_map[60, 60] == 2 and id_map[60, 60 + 15] == 1 and id_map[5, 5] == 0
 
 
@@ -115,9 +115,9 @@ def test_a_shape_contains_its_centre_and_ends_inside_its_patch(shape):
 
 
 def world_of(*things: DrawnObject) -> World:
-    from refseg.datasets.drawn_scenes.layout import _rasterise
+    from refseg.datasets.drawn_scenes.layout import rasterise
 
-    return World(_rasterise(list(things), 128))
+    return World(rasterise(list(things), 128))
 
 
 RED, GREEN, BLUE = 0, 1, 2
@@ -201,6 +201,7 @@ def test_expressions_refer_to_nothing_one_or_several_as_often_as_stated(scenes):
     assert shares == pytest.approx([0.14, 0.73, 0.12], abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_bag_of_words_cannot_tell_that_an_expression_refers_to_nothing(many_expressions):
     blocks, texts, types, nothing = (np.array(column) for column in zip(*many_expressions, strict=True))
     words = CountVectorizer(token_pattern=r"\S+").fit_transform(texts)
@@ -251,6 +252,7 @@ def test_a_scene_does_not_depend_on_the_way_to_it():
     np.testing.assert_array_equal(DrawnScenes("val", 151)[150].image, later.image)
 
 
+@pytest.mark.slow
 def test_splits_and_seeds_share_no_scene():
     drawn = [digest(DrawnScenes(split, 1, seed=seed)[0]) for split in STORED for seed in (0, 1)]
     assert len(set(drawn)) == len(drawn)

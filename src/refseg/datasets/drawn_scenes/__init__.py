@@ -86,6 +86,15 @@ class Scene(Sample):
         """Visible pixels (H, W) of all referents of expression `index`."""
         return np.isin(self.id_map, self.expressions[index].targets)
 
+    def referents(self, index: int) -> NDArray[np.bool_]:
+        """Visible pixels (K, H, W) of each referent of expression `index`."""
+        return self.id_map == np.array(self.expressions[index].targets, np.uint8)[:, None, None]
+
+    def others(self, index: int) -> Iterator[NDArray[np.bool_]]:
+        """Visible pixels (H, W) of each object that expression `index` does not refer to."""
+        targets = self.expressions[index].targets
+        return (self.id_map == k for k in range(1, len(self.centres) + 1) if k not in targets)
+
 
 class DrawnScenes:
     """A split of the drawn scenes; scene i is the same on every machine.

@@ -115,6 +115,7 @@ RELATIONS = {
 }
 NUMBERS = {2: ("both {}", "the two {}", "the pair of {}"), 3: ("the three {}", "the trio of {}")}
 ALL = ("all {}", "all the {}", "the {}", "every one of the {}")
+REQUESTS = ("find", "segment", "show me")
 ATTRIBUTE_USE = (0.75, 0.5, 0.3, 0.3)  # how often a noun phrase names each of ATTRIBUTES
 
 
@@ -405,10 +406,7 @@ def _say_anchor(anchor: Anchor, dice: Dice) -> str:
 def say(program: Program, dice: Dice) -> str:
     """The program as an English expression."""
     if isinstance(program, All):
-        phrase = say_noun(program.noun, dice, many=True)
-        forms = ALL if program.count is None else NUMBERS[program.count]
-        phrase = dice.pick(forms).format(phrase)
-        return phrase if dice.chance(0.7) else f"{dice.pick(('find', 'segment', 'show me'))} {phrase}"
+        return say_all(say_noun(program.noun, dice, many=True), program.count, dice)
     phrase = say_noun(program.noun, dice)
     if isinstance(program, BySize):
         phrase = f"{dice.pick(LARGEST if program.largest else SMALLEST)} {phrase}"
@@ -423,9 +421,20 @@ def say(program: Program, dice: Dice) -> str:
             phrase = f"{phrase} between {anchor} and {_say_anchor(program.second_anchor, dice)}"
         else:
             phrase = f"{phrase} {dice.pick(RELATIONS[program.kind])} {anchor}"
+    return say_the(phrase, dice)
+
+
+def say_all(phrase: str, count: int | None, dice: Dice) -> str:
+    """The whole expression about all that a plural phrase names; with `count` it says how many."""
+    phrase = dice.pick(ALL if count is None else NUMBERS[count]).format(phrase)
+    return phrase if dice.chance(0.7) else f"{dice.pick(REQUESTS)} {phrase}"
+
+
+def say_the(phrase: str, dice: Dice) -> str:
+    """The whole expression about the one thing that a phrase names."""
     carrier = dice.unit()
     if carrier < 0.5:
         return f"the {phrase}"
     if carrier < 0.625:
         return phrase
-    return f"{dice.pick(('find', 'segment', 'show me'))} the {phrase}"
+    return f"{dice.pick(REQUESTS)} the {phrase}"

@@ -1,5 +1,6 @@
 """Where the objects of a scene stand: attributes, places, drawing order, exact visible masks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, hypot
@@ -16,6 +17,7 @@ from refseg.datasets.drawn_scenes.objects import (
     SHAPE,
     SIZE_SHARES,
     VALUES,
+    Attributes,
     Dice,
     DrawnObject,
     Plane,
@@ -112,7 +114,7 @@ def draw_layout(dice: Dice, tier: Tier, side: int, part: str = "") -> Layout:
         objects = _draw_objects(dice, tier, side, part)
         if objects is None:
             continue
-        layout = _rasterise(objects, side)
+        layout = rasterise(objects, side)
         whole = [np.count_nonzero(patch.distance <= 0) for patch in layout.patches]
         visible = np.bincount(layout.id_map.ravel(), minlength=len(objects) + 1)[1:]
         least = VISIBLE_PIXELS * layout.unit**2
@@ -126,7 +128,8 @@ def _draw_objects(dice: Dice, tier: Tier, side: int, part: str) -> list[DrawnObj
     unit = side / UNIT
     objects: list[DrawnObject] = []
     for index in range(count):
-        attributes = _draw_attributes(dice, tier, objects, part if index == held_out_index else "")
+        earlier = [thing.attributes for thing in objects]
+        attributes = draw_attributes(dice, tier, earlier, part if index == held_out_index else "")
         radius = dice.between(*RADII[attributes[2]]) * unit
         place = _find_place(dice, tier, objects, radius, side)
         if place is None:
@@ -136,11 +139,12 @@ def _draw_objects(dice: Dice, tier: Tier, side: int, part: str) -> list[DrawnObj
     return objects
 
 
-def _draw_attributes(dice: Dice, tier: Tier, earlier: list[DrawnObject], part: str) -> tuple[int, int, int, int]:
+def draw_attributes(dice: Dice, tier: Tier, earlier: Sequence[Attributes], part: str = "") -> Attributes:
+    """Attributes of one more object: a held-out composition if that is what `part` says, otherwise never one."""
     while True:
         values = [dice.weighted(SIZE_SHARES) if i == 2 else dice.below(len(names)) for i, names in enumerate(VALUES)]
         if earlier and dice.chance(tier.copies):
-            model = dice.pick(earlier).attributes
+            model = dice.pick(earlier)
             values = [theirs if dice.chance(0.6) else own for own, theirs in zip(values, model, strict=True)]
         pair = (values[SHAPE], values[COLOUR]) in HELD_OUT_PAIRS
         triple = (values[SHAPE], values[COLOUR], values[MATERIAL]) in HELD_OUT_TRIPLES
@@ -166,7 +170,8 @@ def _find_place(
     return None
 
 
-def _rasterise(objects: list[DrawnObject], side: int) -> Layout:
+def rasterise(objects: Sequence[DrawnObject], side: int) -> Layout:
+    """The layout of these objects, as many as a uint8 can number, on a canvas of this side."""
     id_map = np.zeros((side, side), np.uint8)
     patches = []
     for number, thing in enumerate(objects, start=1):

@@ -34,6 +34,8 @@ RGB = np.array(
 RADII = ((11.0, 13.0), (16.0, 19.0), (22.5, 27.0))  # of SIZES, in pixels of a 128x128 canvas
 SIZE_SHARES = (0.35, 0.40, 0.25)
 
+Attributes = tuple[int, int, int, int]
+"""Indices into SHAPES, COLOURS, SIZES, MATERIALS."""
 T = TypeVar("T")
 
 
@@ -79,9 +81,9 @@ class Dice:
 
 @dataclass(frozen=True, slots=True)
 class DrawnObject:
-    """One object of a scene; `attributes` are indices into SHAPES, COLOURS, SIZES, MATERIALS; lengths in pixels."""
+    """One object of a scene; lengths in pixels."""
 
-    attributes: tuple[int, int, int, int]
+    attributes: Attributes
     x: float
     y: float
     radius: float

@@ -1,5 +1,6 @@
 """From a layout to pixels: background, shadows, shading, materials, noise."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from math import cos, pi, sin
 
@@ -7,50 +8,84 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refseg.datasets.drawn_scenes.layout import Layout
-from refseg.datasets.drawn_scenes.objects import COLOUR, MATERIAL, MATERIALS, RGB, Dice, Plane
+from refseg.datasets.drawn_scenes.objects import COLOUR, MATERIAL, MATERIALS, RGB, Dice, DrawnObject, Plane
 
 SHADING = 0.22
 COLOUR_SPREAD = 14
 
 
+@dataclass(frozen=True)
+class Surface:
+    """Colour and grain of an object: how deep its pattern is and where that begins."""
+
+    rgb: NDArray[np.float32]
+    depth: float
+    phase_x: float
+    phase_y: float
+
+
+class Look:
+    """What a scene looks like wherever its objects stand: light, background, the objects' surfaces.
+
+    The same key of `dice` gives the same look; `noise` is where its pixel noise comes from.
+    """
+
+    def __init__(self, layout: Layout, dice: Dice):
+        self.noise = noise_of(dice)
+        angle = dice.between(0, 2 * pi)
+        self._light = cos(angle), sin(angle)
+        self._shadow = dice.chance(0.6)
+        self._background = _background(layout.side, dice, self.noise)
+        self._surfaces = [_surface(thing, dice) for thing in layout.objects]
+        self._noise_level = dice.between(2, 5)
+
+    def draw(self, layout: Layout, noise: np.random.Generator) -> NDArray[np.uint8]:
+        """The image (side, side, 3) of the objects as they stand in this layout."""
+        canvas = self._background.copy()
+        for thing, patch, surface in zip(layout.objects, layout.patches, self._surfaces, strict=True):
+            if self._shadow:
+                shift = round(-0.25 * thing.radius * self._light[0]), round(-0.25 * thing.radius * self._light[1])
+                place, inner = patch.on_canvas(layout.side, shift)
+                dark = np.clip(0.5 - patch.distance[inner] / (4 * layout.unit), 0, 1)
+                canvas[place] *= (1 - 0.4 * dark)[..., None]
+            place, inner = patch.on_canvas(layout.side)
+            coverage = np.clip(0.5 - patch.distance[inner], 0, 1)[..., None]
+            x, y = patch.x[inner], patch.y[inner]
+            shade = _material(MATERIALS[thing.attributes[MATERIAL]], x, y, thing.radius, surface)
+            light_x, light_y = self._light
+            shade = shade * (1 + SHADING / thing.radius * (x * light_x + y * light_y))
+            canvas[place] += coverage * (shade[..., None] * surface.rgb - canvas[place])
+        canvas += noise.standard_normal(canvas.shape, np.float32) * self._noise_level
+        return np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
+
+
+def noise_of(dice: Dice) -> np.random.Generator:
+    """Pixel noise; the same key of `dice` gives the same noise up to rounding."""
+    return np.random.Generator(np.random.PCG64(dice.below(2**31)))
+
+
 def render(layout: Layout, dice: Dice) -> NDArray[np.uint8]:
     """The scene's image (side, side, 3); the same key of `dice` gives the same image up to one grey level."""
-    noise = np.random.Generator(np.random.PCG64(dice.below(2**31)))
-    angle = dice.between(0, 2 * pi)
-    light = cos(angle), sin(angle)
-    shadow = dice.chance(0.6)
-    canvas = _background(layout.side, dice, noise)
-    for thing, patch in zip(layout.objects, layout.patches, strict=True):
-        if shadow:
-            shift = round(-0.25 * thing.radius * light[0]), round(-0.25 * thing.radius * light[1])
-            place, inner = patch.on_canvas(layout.side, shift)
-            dark = np.clip(0.5 - patch.distance[inner] / (4 * layout.unit), 0, 1)
-            canvas[place] *= (1 - 0.4 * dark)[..., None]
-        place, inner = patch.on_canvas(layout.side)
-        coverage = np.clip(0.5 - patch.distance[inner], 0, 1)[..., None]
-        rgb = RGB[thing.attributes[COLOUR]] + np.array(
-            [dice.between(-COLOUR_SPREAD, COLOUR_SPREAD) for _ in range(3)], np.float32
-        )
-        x, y = patch.x[inner], patch.y[inner]
-        shade = _material(MATERIALS[thing.attributes[MATERIAL]], x, y, thing.radius, dice)
-        shade = shade * (1 + SHADING / thing.radius * (x * light[0] + y * light[1]))
-        canvas[place] += coverage * (shade[..., None] * rgb - canvas[place])
-    canvas += noise.standard_normal(canvas.shape, np.float32) * dice.between(2, 5)
-    return np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
+    look = Look(layout, dice)
+    return look.draw(layout, look.noise)
 
 
-def _material(name: str, x: Plane, y: Plane, radius: float, dice: Dice) -> Plane:
+def _surface(thing: DrawnObject, dice: Dice) -> Surface:
+    spread = np.array([dice.between(-COLOUR_SPREAD, COLOUR_SPREAD) for _ in range(3)], np.float32)
+    return Surface(RGB[thing.attributes[COLOUR]] + spread, dice.between(0.4, 0.55), dice.unit(), dice.unit())
+
+
+def _material(name: str, x: Plane, y: Plane, radius: float, surface: Surface) -> Plane:
     """Brightness of each pixel: dark stripes or dark dots on a plain ground."""
-    depth, phase_x, phase_y = dice.between(0.4, 0.55), dice.unit(), dice.unit()
     if name == "striped":
         period = 0.5 * radius
-        wave = np.abs(np.mod(x / period + phase_x, 1) - 0.5) * period  # distance from a stripe's middle line
-        return 1 - depth * np.clip(0.5 + period / 4 - wave, 0, 1)
+        wave = np.abs(np.mod(x / period + surface.phase_x, 1) - 0.5) * period  # distance from a stripe's middle line
+        return 1 - surface.depth * np.clip(0.5 + period / 4 - wave, 0, 1)
     if name == "dotted":
         period = 0.62 * radius
-        across = (np.mod(x / period + phase_x, 1) - 0.5) * period
-        along = (np.mod(y / period + phase_y, 1) - 0.5) * period
-        return 1 - depth * np.clip(0.5 + 0.3 * period - np.sqrt(across * across + along * along), 0, 1)
+        across = (np.mod(x / period + surface.phase_x, 1) - 0.5) * period
+        along = (np.mod(y / period + surface.phase_y, 1) - 0.5) * period
+        return 1 - surface.depth * np.clip(0.5 + 0.3 * period - np.sqrt(across * across + along * along), 0, 1)
     return np.ones_like(x)
 
 

@@ -1,0 +1,136 @@
+"""A2D Sentences: expressions for actors and what they do, in 3 to 5 annotated frames of each video.
+
+text_annotations/a2d_annotation.txt                                    CSV: video_id,instance_id,query
+text_annotations/a2d_annotation_with_instances/VIDEO/FRAME.h5          masks; frames are counted from 1
+Release/videoset.csv                                                   9 columns; the first the video, the last 1 = test
+Release/clips320H/VIDEO.mp4, or Release/frames/VIDEO/FRAME.png         videos, or their frames
+
+Source     https://kgavrilyuk.github.io/publication/actor_action; K. Gavrilyuk et al. "Actor and Action Video
+           Segmentation from a Sentence". CVPR 2018; videos: https://web.eecs.umich.edu/~jjcorso/r/a2d.
+Licence    research use.
+Splits     train 3,017 videos, test 737 (not counted by us); 6,655 expressions about 3,754 videos.
+"""
+
+import csv
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from refseg.datasets.clips import ClipOfFiles, ClipsOfFiles, Video, told
+from refseg.datasets.frames import StoredFrames, VideoFile, in_folder
+from refseg.datasets.masks import Mask
+from refseg.datasets.sources import at
+from refseg.errors import InvalidInput, MissingFile
+from refseg.samples import Expression
+
+SPLITS = {"train": "0", "test": "1"}
+VIDEOS = ("clips320H", "CLIPS320")
+
+
+class A2DClip(ClipOfFiles):
+    """A video of A2D Sentences."""
+
+    def __init__(self, video: Video, frames: StoredFrames, masks: Path):
+        super().__init__(video, frames)
+        self._folder = masks
+
+    def annotated_frames(self, index: int) -> tuple[int, ...]:
+        """The annotated frames in which the expression's actor is."""
+        (actor,) = told(self.video, index)
+        return tuple(t for t, actors in self._actors.items() if int(actor) in actors)
+
+    def mask(self, index: int, t: int) -> Mask:
+        """The true mask (H, W) of expression `index` in frame t; empty if its actor is not there.
+
+        Raises:
+            InvalidInput: if frame t is not annotated, or its file is damaged.
+        """
+        path = self._file(t)
+        if t not in self._actors:
+            raise InvalidInput(f"frame {t} of {self.clip_id} is not annotated ({path} is missing)")
+        (actor,) = told(self.video, index)
+        chosen = np.isin(self._actors[t], int(actor))
+        masks = _read_h5(path, "reMask")
+        masks = masks.reshape(-1, *masks.shape[-2:])  # a single actor has no axis of its own
+        if len(masks) != len(chosen):
+            raise InvalidInput(f"{path} has {len(chosen)} actors and {len(masks)} masks; is it damaged?")
+        mask: Mask = self.of_its_size((masks[chosen] > 0).any(0).T, path)  # stored as W x H
+        return mask
+
+    @cached_property
+    def _actors(self) -> dict[int, Any]:
+        """Annotated frame -> numbers of the actors in it, in the order of their masks."""
+        files = {int(path.stem) - 1: path for path in self._folder.glob("*.h5") if path.stem.isdecimal()}
+        if not files:
+            raise MissingFile(f"{self._folder} holds no masks; docs/datasets.md#a2d_sentences says where to get them")
+        return {t: _read_h5(files[t], "instance").reshape(-1).astype(np.int64) for t in sorted(files)}
+
+    def _file(self, t: int) -> Path:
+        return self._folder / f"{t + 1:05d}.h5"
+
+
+class A2DSentences(ClipsOfFiles):
+    """A2D Sentences; the split is train, test or all. Masks need h5py, video files PyAV."""
+
+    name = folder = "a2d_sentences"
+
+    def videos(self) -> list[Video]:
+        """The videos of the split that have expressions, in the order of the table of expressions."""
+        if self.split not in ("all", *SPLITS):
+            raise self.refuse_split("train, test, all")
+        table = self.root / "Release" / "videoset.csv"
+        parts = {row[0]: row[-1] for row in self._rows(table) if row}
+        wanted = set(parts) if self.split == "all" else {id for id, part in parts.items() if part == SPLITS[self.split]}
+        said: dict[str, list[tuple[str, str]]] = {}
+        path = self.root / "text_annotations" / "a2d_annotation.txt"
+        for number, row in enumerate(self._rows(path), start=1):
+            with at(f"{path}: line {number}"):
+                video, actor, text = row
+                if number > 1 and actor.isdecimal() and video in wanted:  # one row is a "1 (copy)"
+                    said.setdefault(video, []).append((actor, text))
+        return [_video(id, expressions) for id, expressions in said.items()]
+
+    def clip(self, video: Video) -> A2DClip:
+        """The clip of a video: of its extracted frames where there are any, otherwise of the video file."""
+        masks = self.root / "text_annotations" / "a2d_annotation_with_instances" / video.id
+        return A2DClip(video, self._frames(video.id), masks)
+
+    def _frames(self, video: str) -> StoredFrames:
+        release = self.root / "Release"
+        if (release / "frames" / video).is_dir():
+            return in_folder(release / "frames" / video, self.name)
+        files = [release / folder / f"{video}.mp4" for folder in VIDEOS]
+        found = next((path for path in files if path.is_file()), None)
+        if found is None:
+            raise self.missing(files[0])
+        return VideoFile(found)
+
+    def _rows(self, path: Path) -> Iterator[list[str]]:
+        if not path.is_file():
+            raise self.missing(path)
+        with at(str(path)), path.open(encoding="utf-8-sig", newline="") as file:
+            yield from csv.reader(file)
+
+
+def _video(id: str, said: list[tuple[str, str]]) -> Video:
+    expressions = tuple(Expression(text, (int(actor),), id=f"{id}/{n}") for n, (actor, text) in enumerate(said))
+    return Video(id, expressions, annotations=tuple((actor,) for actor, _ in said))
+
+
+def _read_h5(path: Path, name: str) -> Any:
+    try:
+        import h5py  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    except ImportError as error:
+        raise InvalidInput(
+            f"{path}: reading the masks of A2D needs h5py; install it with: pip install 'refseg[formats]'"
+        ) from error
+    try:
+        with h5py.File(path) as file:
+            return np.array(file[name])
+    except KeyError as error:
+        raise InvalidInput(f"{path} has no {name}; it is not a file of A2D Sentences") from error
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read as an HDF5 file ({error}); is it damaged?") from error

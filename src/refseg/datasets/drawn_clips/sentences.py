@@ -1,0 +1,126 @@
+"""Sentences about what objects do: a noun phrase of the drawn scenes and a motion, with the program that it means."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from refseg.datasets.drawn_clips.motions import GROWING, MOTIONS, SHRINKING
+from refseg.datasets.drawn_scenes import programs
+from refseg.datasets.drawn_scenes.grammar import ATTRIBUTE_USE, NUMBERS, say_all, say_noun, say_the
+from refseg.datasets.drawn_scenes.layout import Layout
+from refseg.datasets.drawn_scenes.objects import COLOUR, MATERIAL, SHAPE, SIZE, Attributes, Dice
+from refseg.datasets.drawn_scenes.programs import Noun, Objects, single
+
+KINDS = ("stays still", "moves left", "moves right", "moves up", "moves down", "spins", "grows", "shrinks")
+"""The motions as kinds of expressions, in the order of MOTIONS."""
+
+BEFORE = {
+    "still": ("motionless", "unmoving"),
+    "spinning": ("spinning", "rotating", "turning"),
+    "growing": ("growing",),
+    "shrinking": ("shrinking",),
+}
+AFTER = {  # a clause and a participle, about one and about several
+    "still": (("that stays still", "standing still"), ("that stay still", "standing still")),
+    "left": (("that moves left", "moving to the left"), ("that move left", "moving to the left")),
+    "right": (("that moves right", "moving to the right"), ("that move right", "moving to the right")),
+    "up": (("that moves up", "moving upwards"), ("that move up", "moving upwards")),
+    "down": (("that moves down", "moving downwards"), ("that move down", "moving downwards")),
+    "spinning": (("that spins", "turning around"), ("that spin", "turning around")),
+    "growing": (("that grows", "getting bigger"), ("that grow", "getting bigger")),
+    "shrinking": (("that shrinks", "getting smaller"), ("that shrink", "getting smaller")),
+}
+PHRASINGS = 2  # of each motion of each group of look-alikes
+ATTEMPTS = 6  # at a noun phrase for it
+
+
+class World(programs.World):
+    """What programs ask of a clip: its middle frame, and what every object does."""
+
+    def __init__(self, layout: Layout, motions: Sequence[int]):
+        super().__init__(layout)
+        self.doing = [0] * len(MOTIONS)  # [motion] -> the set that does it
+        for k, motion in enumerate(motions):
+            self.doing[motion] |= 1 << k
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """The X that does this, or all X that do; with `count`, "both" or "the three", which holds for that number only."""
+
+    noun: Noun
+    motion: int
+    many: bool = False
+    count: int | None = None
+
+    def evaluate(self, world: World) -> Objects:
+        """Those of the noun's objects that do it; open where the noun names a size that changes."""
+        found = self.noun.evaluate(world)
+        if self.noun.size is not None:
+            any_size = replace(self.noun, size=None).evaluate(world) or 0
+            if any_size & (world.doing[GROWING] | world.doing[SHRINKING]):
+                return None
+        if found is None:
+            return None
+        found &= world.doing[self.motion]
+        if not self.many:
+            return single(found)
+        return None if self.count not in (None, found.bit_count()) and found else found
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """An expression with its program."""
+
+    text: str
+    program: Doing
+
+    @property
+    def type(self) -> str:
+        """Form of the sentence."""
+        return "plural action" if self.program.many else "action"
+
+    @property
+    def kind(self) -> str:
+        """One of KINDS."""
+        return KINDS[self.program.motion]
+
+
+def sentences_about(here: World, there: World, dice: Dice) -> list[tuple[Sentence, tuple[int, int]]]:
+    """Different sentences about two clips of one middle frame, with the set (bits) of referents in either."""
+    groups: dict[Attributes, int] = defaultdict(int)
+    for k, thing in enumerate(here.layout.objects):
+        groups[thing.attributes] |= 1 << k
+    found: dict[str, tuple[Sentence, tuple[int, int]]] = {}
+    for attributes, members in groups.items():
+        for motion in range(len(MOTIONS)):
+            several = [(world.doing[motion] & members).bit_count() for world in (here, there)]
+            if members.bit_count() == 1 or not any(several):
+                continue
+            for _ in range(PHRASINGS):
+                for _ in range(ATTEMPTS):
+                    program = _program(attributes, motion, max(several), dice)
+                    first, second = program.evaluate(here), program.evaluate(there)
+                    if first is not None and second is not None and first != second:
+                        sentence = Sentence(say(program, dice), program)
+                        found.setdefault(sentence.text, (sentence, (first, second)))
+                        break
+    return dice.shuffled(list(found.values()))
+
+
+def _program(attributes: Attributes, motion: int, several: int, dice: Dice) -> Doing:
+    said = [value if dice.chance(use) else None for value, use in zip(attributes, ATTRIBUTE_USE, strict=True)]
+    noun = Noun(said[SHAPE], said[COLOUR], said[SIZE], said[MATERIAL])
+    many = several > 1
+    return Doing(noun, motion, many, several if many and several in NUMBERS and dice.chance(0.5) else None)
+
+
+def say(program: Doing, dice: Dice) -> str:
+    """The program as an English expression."""
+    phrase, name = say_noun(program.noun, dice, program.many), MOTIONS[program.motion]
+    if name in BEFORE and dice.chance(0.4):
+        phrase = f"{dice.pick(BEFORE[name])} {phrase}"
+    else:
+        clause, participle = AFTER[name][program.many]
+        phrase = f"{phrase} {participle if ' that ' in phrase or dice.chance(0.5) else clause}"
+    return say_all(phrase, program.count, dice) if program.many else say_the(phrase, dice)

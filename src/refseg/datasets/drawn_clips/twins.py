@@ -1,0 +1,147 @@
+"""Two clips at a time, with one middle frame: the same objects in the same places, but look-alikes do other things.
+
+Every sentence is asked about both and is answered by another object, or by none, so the middle frame and the sentence
+alone do not tell the answer. Twins are a function of (seed, split, side, number).
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refseg.datasets.drawn_clips.motions import Mover, draw_motions
+from refseg.datasets.drawn_clips.sentences import Sentence, World, sentences_about
+from refseg.datasets.drawn_scenes.layout import TIERS, UNIT, draw_attributes, rasterise
+from refseg.datasets.drawn_scenes.objects import RADII, SIZE, Attributes, Dice, DrawnObject
+
+FRAMES = 5, 16
+OBJECTS = 3, 6
+SECOND_GROUP = 0.4  # share of clips with two groups of look-alikes, as far as there are enough objects
+THREE_ALIKE = 0.4  # share of groups that have three members
+PAIR_ALIKE = 0.5  # share of groups of three of which two do the same
+REPLACED = 0.37  # share of groups whose twin has a motion that this one has not, so that sentences refer to nothing
+GAP = 2.0  # pixels of a 128x128 canvas between objects
+EDGE = 0.8  # radii from an object's centre to the border, at least
+TRIES = 20  # at a place
+PLACEMENTS = 8  # of all, before others are drawn: few, and there would be less of what needs much room
+
+TIER = TIERS["base"]
+Ways = NDArray[np.float64]
+"""(M, T, 3): x, y and radius of an object in every frame, for each of M motions."""
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two clips without their pixels.
+
+    Attributes:
+        frames: number of frames of either; number `frames // 2` is the middle one.
+        movers: the objects, in drawing order.
+        motions: of the objects in either clip.
+        sentences: each with the set (bits) of its referents in either clip, 0 = none.
+    """
+
+    frames: int
+    movers: list[Mover]
+    motions: tuple[list[int], list[int]]
+    sentences: list[tuple[Sentence, tuple[int, int]]]
+
+
+def draw_twins(seed: int, split: str, side: int, number: int) -> Twins:
+    """Clips 2 * number and 2 * number + 1 of a split, always the same for the same arguments."""
+    dice = Dice("drawn clips", seed, split, side, number)
+    frames, objects = (low + dice.below(high - low + 1) for low, high in (FRAMES, OBJECTS))
+    while True:
+        kinds = _draw_kinds(dice, objects)
+        motions = _draw_motions(dice, kinds)
+        movers = next(filter(None, (_place(dice, kinds, motions, frames, side) for _ in range(PLACEMENTS))), None)
+        if movers is None:
+            continue
+        layout = rasterise([mover.middle for mover in movers], side)
+        found = sentences_about(World(layout, motions[0]), World(layout, motions[1]), dice)
+        if found:
+            return Twins(frames, movers, motions, found)
+
+
+def alike(kinds: list[Attributes]) -> list[list[int]]:
+    """Groups of objects with the same attributes, those of one member included, in the order of their first."""
+    groups: dict[Attributes, list[int]] = {}
+    for index, kind in enumerate(kinds):
+        groups.setdefault(kind, []).append(index)
+    return list(groups.values())
+
+
+def _draw_kinds(dice: Dice, count: int) -> list[Attributes]:
+    """The attributes of so many objects, in drawing order."""
+    kinds: list[Attributes] = []
+    while len(kinds) < count:
+        kind = draw_attributes(dice, TIER, kinds)
+        if not kinds:
+            copies = 3 if dice.chance(THREE_ALIKE) else 2
+        else:
+            copies = 2 if len(alike(kinds)) == 1 and dice.chance(SECOND_GROUP) else 1
+        kinds += [kind] * min(copies, count - len(kinds))
+    return dice.shuffled(kinds)
+
+
+def _draw_motions(dice: Dice, kinds: list[Attributes]) -> tuple[list[int], list[int]]:
+    """What every object does in either clip: among look-alikes no sentence has the same answer in both."""
+    here, there = [0] * len(kinds), [0] * len(kinds)
+    for group in alike(kinds):
+        size = len(group)
+        options = draw_motions(dice, kinds[group[0]], size + 1)
+        if size == 1:
+            here[group[0]] = there[group[0]] = options[0]
+            continue
+        *doing, new = options
+        if size > 2 and dice.chance(PAIR_ALIKE):
+            doing[2] = doing[1]
+        swapped = [*doing[1:], doing[0]]
+        if dice.chance(REPLACED):
+            gone = dice.pick(sorted(set(doing)))
+            swapped = [new if motion == gone else motion for motion in swapped]
+        for index, motion, other in zip(dice.shuffled(group), doing, swapped, strict=True):
+            here[index], there[index] = motion, other
+    return here, there
+
+
+def _place(
+    dice: Dice, kinds: list[Attributes], motions: tuple[list[int], list[int]], frames: int, side: int
+) -> list[Mover] | None:
+    """Places in which nobody leaves or meets anybody, whoever of the look-alikes does which of their motions."""
+    options = {k: {motion[j] for motion in motions for j in group} for group in alike(kinds) for k in group}
+    gap, steps = GAP * side / UNIT, np.arange(frames) - frames // 2
+    movers: dict[int, Mover] = {}
+    paths = np.empty((0, frames, 3))
+    for index in sorted(options, key=lambda k: -kinds[k][SIZE]):  # large ones first, while there is room
+        mover = _mover(dice, kinds[index], frames, side)
+        ways = np.array([mover.way(motion, steps) for motion in sorted(options[index])])
+        edge = EDGE * ways[..., 2]
+        low = [float((edge - ways[..., axis]).max()) for axis in (0, 1)]
+        high = [float((side - 1 - edge - ways[..., axis]).min()) for axis in (0, 1)]
+        if low[0] > high[0] or low[1] > high[1]:
+            return None
+        for _ in range(TRIES):
+            x, y = dice.between(low[0], high[0]), dice.between(low[1], high[1])
+            moved = ways + (x, y, 0)
+            if not _meet(moved, paths, gap):
+                movers[index] = replace(mover, middle=replace(mover.middle, x=x, y=y))
+                paths = np.concatenate([paths, moved])
+                break
+        else:
+            return None
+    return [movers[index] for index in range(len(kinds))]
+
+
+def _mover(dice: Dice, kind: Attributes, frames: int, side: int) -> Mover:
+    """One that stands in the upper left corner."""
+    radius = dice.between(*RADII[kind[SIZE]]) * side / UNIT
+    degrees = dice.below(2 * TIER.rotation_degrees + 1) - TIER.rotation_degrees
+    return Mover.draw(dice, DrawnObject(kind, 0, 0, radius, degrees), frames, side)
+
+
+def _meet(ways: Ways, others: Ways, gap: float) -> bool:
+    """Whether one of ways (M, T, 3) comes too near to one of others (N, T, 3)."""
+    dx, dy = (ways[:, None, :, axis] - others[..., axis] for axis in (0, 1))
+    least = ways[:, None, :, 2] + others[..., 2] + gap
+    return bool((dx * dx + dy * dy < least * least).any())

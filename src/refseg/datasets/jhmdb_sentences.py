@@ -1,0 +1,135 @@
+"""JHMDB Sentences: an expression for the person in each of 928 videos of 21 actions. A test set, nothing to train on.
+
+jhmdb_annotation.txt                                  CSV: video_id,query
+jhmdb_sentences_samples_metadata.json                 the frames that are scored: three of each video
+Rename_Images/ACTION/VIDEO/FRAME.png                  frames, counted from 1
+puppet_mask/ACTION/VIDEO/puppet_mask.mat              part_mask, height x width x frames
+
+Source     https://kgavrilyuk.github.io/publication/actor_action; K. Gavrilyuk et al. "Actor and Action Video
+           Segmentation from a Sentence". CVPR 2018; videos: http://jhmdb.is.tue.mpg.de; the list of frames:
+           https://github.com/mttr2021/MTTR.
+Licence    research use.
+Splits     test: 928 videos and expressions, 2,784 frames scored.
+"""
+
+import csv
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from refseg.datasets.clips import ClipOfFiles, ClipsOfFiles, Video
+from refseg.datasets.frames import StoredFrames, in_folder
+from refseg.datasets.masks import Mask, read_matlab
+from refseg.datasets.sources import at, read_plain
+from refseg.errors import InvalidInput, MissingFile
+from refseg.samples import Expression
+
+SAMPLES = "jhmdb_sentences_samples_metadata.json"
+
+
+class JHMDBClip(ClipOfFiles):
+    """A video of JHMDB Sentences; `scored` are the frames of the published list, None for all."""
+
+    def __init__(self, video: Video, frames: StoredFrames, masks: Path, scored: tuple[int, ...] | None):
+        super().__init__(video, frames)
+        self._file, self._scored = masks, scored
+
+    def annotated_frames(self, index: int) -> tuple[int, ...]:
+        """The frames that are scored, as far as they have a mask: there may be fewer masks than frames."""
+        known = min(len(self), self._planes.shape[-1])
+        return tuple(t for t in (range(known) if self._scored is None else self._scored) if t < known)
+
+    def mask(self, index: int, t: int) -> Mask:
+        """The true mask (H, W) in frame t.
+
+        Raises:
+            MissingFile, InvalidInput: if there is none, or the file is missing or damaged.
+        """
+        if not 0 <= t < self._planes.shape[-1]:
+            raise InvalidInput(f"frame {t} of {self.clip_id} has no mask; {self._planes.shape[-1]} frames have")
+        mask: Mask = self.of_its_size(self._planes[..., t] > 0, self._file)
+        return mask
+
+    @cached_property
+    def _planes(self) -> Any:
+        """(H, W, T)."""
+        if not self._file.is_file():
+            raise MissingFile(f"{self._file} is missing; docs/datasets.md#jhmdb_sentences says where to get it")
+        planes = read_matlab(self._file, "part_mask", "JHMDB")
+        return planes.reshape(*planes.shape[:2], -1)  # MATLAB drops the axis of a single frame
+
+
+class JHMDBSentences(ClipsOfFiles):
+    """JHMDB Sentences, split test. Masks need SciPy.
+
+    Args:
+        split: test.
+        root: its folder; $REFSEG_DATA/jhmdb_sentences by default.
+        count: number of videos; all by default.
+        frames: "published" scores the three random frames that others published, "all" every frame with a mask; figures
+            on the two do not compare.
+    """
+
+    name = folder = "jhmdb_sentences"
+
+    def __init__(
+        self,
+        split: str,
+        root: str | Path | None = None,
+        count: int | None = None,
+        frames: Literal["published", "all"] = "published",
+    ):
+        if frames not in ("published", "all"):
+            raise InvalidInput(f"unknown frames {frames!r} of jhmdb_sentences; choose published or all")
+        self._published = frames == "published"
+        self._scored: dict[str, tuple[int, ...]] = {}
+        super().__init__(split, root, count)
+
+    def videos(self) -> list[Video]:
+        """All of them."""
+        if self.split != "test":
+            raise self.refuse_split("test; it has no others: networks are trained on A2D Sentences")
+        path = self.root / "jhmdb_annotation.txt"
+        if not path.is_file():
+            raise self.missing(path)
+        if self._published:
+            self._scored = published_frames(self.root / SAMPLES)
+        found = []
+        with at(str(path)), path.open(encoding="utf-8-sig", newline="") as file:
+            for video, text in list(csv.reader(file))[1:]:
+                found.append(Video(video, (Expression(text, (1,), id=video),), annotations=(("1",),)))
+        return found
+
+    def clip(self, video: Video) -> JHMDBClip:
+        """The clip of a video."""
+        if video.id not in self._actions:
+            raise self.missing(self.root / "Rename_Images" / "ACTION" / video.id)
+        action = self._actions[video.id]
+        frames = in_folder(self.root / "Rename_Images" / action / video.id, self.name)
+        masks = self.root / "puppet_mask" / action / video.id / "puppet_mask.mat"
+        scored = self._scored.get(video.id, ()) if self._published else None
+        return JHMDBClip(video, frames, masks, scored)
+
+    @cached_property
+    def _actions(self) -> dict[str, str]:
+        """Video -> its action, from the folders."""
+        return {path.name: path.parent.name for path in self.root.glob("Rename_Images/*/*")}
+
+
+def published_frames(path: Path) -> dict[str, tuple[int, ...]]:
+    """Video -> the frames that are scored, counted from 0, from the published list.
+
+    Raises:
+        MissingFile, InvalidInput: if it is missing or not as the format says.
+    """
+    if not path.is_file():
+        raise MissingFile(
+            f"{path} is missing, the published list of frames that are scored; docs/datasets.md#jhmdb_sentences says "
+            "where to get it; with frames='all' every frame is scored"
+        )
+    found: dict[str, list[int]] = {}
+    for number, row in enumerate(read_plain(path)):
+        with at(f"{path}: row {number}"):
+            video, frame, _, _, _ = row
+            found.setdefault(video, []).append(int(Path(frame).stem) - 1)
+    return {video: tuple(sorted(frames)) for video, frames in found.items()}

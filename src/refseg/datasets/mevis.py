@@ -1,0 +1,136 @@
+"""MeViS: expressions about what objects of videos do; an expression may name several.
+
+SPLIT/meta_expressions.json              as in Refer-YouTube-VOS, with lists of objects (obj_id) and of masks (anno_id)
+SPLIT/mask_dict.json                     anno_id -> run lengths of every frame, or null; not given out for valid
+SPLIT/JPEGImages/VIDEO/FRAME.jpg
+
+Source     https://github.com/henghuiding/MeViS; H. Ding et al. "MeViS: A Large-scale Benchmark for Video Segmentation
+           with Motion Expressions". ICCV 2023.
+Licence    CC BY-NC-SA 4.0, non-commercial research.
+Splits     train 1,662 videos and 23,051 expressions, valid_u 50 and 793 (scored here), valid 140 and 2,236 (scored by
+           the challenge's server); the 154 videos of test are not given out.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from refseg.datasets.clips import ClipOfFiles, ClipsOfFiles, Video, read_meta_expressions, told
+from refseg.datasets.frames import FrameFiles, StoredFrames
+from refseg.datasets.index import Index, IndexBuilder, open_index
+from refseg.datasets.masks import Mask, draw, rle_of
+from refseg.datasets.sources import at, read_plain
+from refseg.datasets.submission import Answer, write_zip
+from refseg.errors import InvalidInput
+
+SPLITS = ("train", "valid_u", "valid")
+FEWEST_FRAMES = 2  # of a video of split train
+
+
+class MeViSClip(ClipOfFiles):
+    """A video of MeViS."""
+
+    def __init__(self, video: Video, frames: StoredFrames, masks: "Masks | None"):
+        super().__init__(video, frames)
+        self._masks = masks
+
+    def annotated_frames(self, index: int) -> tuple[int, ...]:
+        """All frames; none where the truth is not given out."""
+        return () if self.video.annotations[index] is None else tuple(range(len(self)))
+
+    def mask(self, index: int, t: int) -> Mask:
+        """The true mask (H, W) of expression `index` in frame t: the union of its referents' masks.
+
+        Raises:
+            InvalidInput: if the truth is not given out, or a mask is missing or of another size.
+        """
+        union = np.zeros(self.size_hw, np.bool_)
+        for object_id in told(self.video, index):
+            assert self._masks is not None
+            with at(f"mask {object_id} of {self.clip_id}, frame {t}"):
+                union |= self._masks.draw(object_id, t, self.size_hw)
+        return union
+
+
+class MeViS(ClipsOfFiles):
+    """MeViS; the split is train, valid_u or valid."""
+
+    name = folder = "mevis"
+
+    def videos(self) -> list[Video]:
+        """Those of the split; of train without those of a single frame."""
+        if self.split not in SPLITS:
+            raise self.refuse_split(", ".join(SPLITS))
+        path = self.root / self.split / "meta_expressions.json"
+        if not path.is_file():
+            raise self.missing(path)
+        videos = read_meta_expressions(path, ids="anno_id")
+        fewest = FEWEST_FRAMES if self.split == "train" else 1
+        return [video for video in videos if len(video.frames) >= fewest]
+
+    def clip(self, video: Video) -> MeViSClip:
+        """The clip of a video."""
+        folder = self.root / self.split / "JPEGImages" / video.id
+        if self._masks is None:
+            video = replace(video, annotations=(None,) * len(video.expressions))
+        return MeViSClip(video, FrameFiles([folder / f"{name}.jpg" for name in video.frames], self.name), self._masks)
+
+    @cached_property
+    def _masks(self) -> "Masks | None":
+        path = self.root / self.split / "mask_dict.json"
+        if not path.is_file():
+            if self.split == "valid":
+                return None
+            raise self.missing(path)
+        return Masks(path)
+
+    def write_submission(self, out: str | Path, answers: Iterable[Answer]) -> None:
+        """Writes the zip file for the challenge's server: video/expression/frame.png.
+
+        Args:
+            out: the .zip file.
+            answers: to every expression of the split: a clip, the number of an expression, the masks of all frames.
+
+        Raises:
+            InvalidInput: if they are not complete.
+            UnwritableOutput: if it cannot be written.
+        """
+        write_zip(Path(out), answers, (expression.id for video in self._videos for expression in video.expressions))
+
+
+class Masks:
+    """The masks of a mask_dict.json, through an index that processes share, since the file is large."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self.index: Index = open_index("mevis-masks", [path], self._read)
+        self._numbers = {self.index.text("expression_id", number): number for number in range(len(self.index))}
+
+    def draw(self, object_id: str, t: int, size_hw: tuple[int, int]) -> Mask:
+        """The mask (H, W) of an object in frame t; empty if it is not there.
+
+        Raises:
+            InvalidInput: if it has no masks, or they are of another size.
+        """
+        if object_id not in self._numbers:
+            raise InvalidInput(f"{self._path} has no such mask; are the files of one release?")
+        frames: Sequence[int] = self.index.targets(self._numbers[object_id])
+        if t >= len(frames):
+            raise InvalidInput(f"{self._path} has {len(frames)} frames of it")
+        return draw(self.index.pieces(frames[t]), size_hw)
+
+    def _read(self, builder: IndexBuilder) -> None:
+        """Run lengths as objects of one image; an id as an expression that names its object of every frame."""
+
+        def compact(entry: dict[str, Any]) -> Any:
+            return rle_of(entry) if "counts" in entry else entry
+
+        image = builder.image("", "")
+        for object_id, frames in read_plain(self._path, each=compact).items():
+            with at(f"{self._path}: mask {object_id}"):
+                numbers = [builder.object(image, object_id, [] if rle is None else [rle]) for rle in frames]
+                builder.expression(image, object_id, "", targets=numbers)
