@@ -8,7 +8,9 @@ Box = tuple[int, int, int, int]
 
 def mask_box(mask: NDArray[np.bool_]) -> Box | None:
     """Left, top, right, bottom of a mask (H, W) in pixels (right and bottom just outside); None if it is empty."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    rows = np.flatnonzero(mask.any(1))
     if not len(rows):
         return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(mask[top:bottom].any(0))
+    return int(columns[0]), top, int(columns[-1]) + 1, bottom

@@ -1,9 +1,11 @@
-"""What travels from a data set to a network: images with their expressions.
+"""What travels from a data set to a network: images, or videos, with their expressions.
 
 A sample is one image with all its expressions, since the image side of most networks is computed once for all of them.
+A clip is that for a video.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,14 +63,58 @@ class Sample(ABC):
         mask = self.mask(index)
         return mask[None] if self.expressions[index].targets else np.empty((0, *mask.shape), np.bool_)
 
+    def others(self, index: int) -> Iterable[NDArray[np.bool_]]:
+        """The masks (H, W) of objects that are known and that expression `index` does not refer to."""
+        return ()
+
     def mask_at(self, index: int, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
         """The true mask at another size: polygons are scaled and drawn there where they are known, else nearest."""
         height, width = size_hw
-        return np.asarray(Image.fromarray(self.mask(index)).resize((width, height), Image.Resampling.NEAREST))
+        return np.array(Image.fromarray(self.mask(index)).resize((width, height), Image.Resampling.NEAREST))
 
     def box(self, index: int) -> tuple[float, float, float, float] | None:
         """Left, top, right, bottom in pixels around all referents of expression `index`; None if there is none."""
         return mask_box(self.mask(index))
+
+
+class Clip(ABC):
+    """One video with its expressions; frames are read when they are asked for.
+
+    Attributes:
+        clip_id: name that is unique within the data set.
+        expressions: the sentences about this video.
+        frame_rate: frames a second; None where it is not known.
+    """
+
+    clip_id: str
+    expressions: tuple[Expression, ...]
+    frame_rate: float | None = None
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of frames."""
+
+    @abstractmethod
+    def frame(self, t: int) -> NDArray[np.uint8]:
+        """Frame t, counted from 0: (H, W, 3) uint8, RGB."""
+
+    @abstractmethod
+    def annotated_frames(self, index: int) -> tuple[int, ...]:
+        """The frames whose true mask for expression `index` is known; none where the truth is not given out."""
+
+    @abstractmethod
+    def mask(self, index: int, t: int) -> NDArray[np.bool_]:
+        """The true mask (H, W) of expression `index` in frame t: all its referents together, empty if none is there."""
+
+    def frame_name(self, t: int) -> str:
+        """What files about frame t are called, without their ending."""
+        return f"{t:05d}"
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width; data sets that know it say so without reading a frame."""
+        height, width, _ = self.frame(0).shape
+        return height, width
 
 
 @dataclass
@@ -98,10 +144,13 @@ class Batch:
         image: (B, 3, H, W) float, normalised.
         tokens, word_mask: (M, L) int64 and bool.
         image_of_expression: (M,) int64, the image that each expression is about.
-        targets: (M, N) bool, which true objects of its image each expression means; a row of False = nothing.
-        objects: the true objects.
+        targets: (M, N) bool, which true objects of its image each expression means; a row of False = nothing. N is 1
+            where no objects are known: all that an expression means is one.
+        objects: the true objects; None where the data set does not know them.
+        truth: (M, H, W) float, how much of each pixel is meant; None where `objects` says it.
         types: (M,) int64, the form of each expression, where validation reports by form.
         erased: (M, L) int64, the tokens with one phrase erased, for networks that learn to recover it.
+        ids: of the expressions in their data set.
     """
 
     image: Tensor
@@ -109,12 +158,21 @@ class Batch:
     word_mask: Tensor
     image_of_expression: Tensor
     targets: Tensor
-    objects: Objects
+    objects: Objects | None = None
+    truth: Tensor | None = None
     types: Tensor | None = None
     erased: Tensor | None = None
+    ids: tuple[str, ...] = ()
 
     def masks(self) -> Tensor:
         """The true masks (M, H, W) bool: visible pixels of all that each expression means."""
+        if self.truth is not None:
+            return self.truth > 0.5
+        assert self.objects is not None
         meant = F.pad(self.targets, (1, 0))  # column 0: background
         id_map = self.objects.id_map[self.image_of_expression]
         return meant.gather(1, id_map.flatten(1)).view_as(id_map)
+
+    def soft_masks(self) -> Tensor:
+        """The true masks (M, H, W) float; between 0 and 1 where a pixel is meant in part."""
+        return self.masks().float() if self.truth is None else self.truth

@@ -6,7 +6,9 @@ from PIL import Image
 from pycocotools import mask as coco
 from typer.testing import CliRunner
 
+from refseg import datasets
 from refseg.cli import app
+from refseg.datasets.drawn_clips import DrawnClips
 from refseg.datasets.drawn_scenes import DrawnScenes
 from refseg.encoders.word_list import WordList
 from refseg.errors import RefsegError
@@ -54,6 +56,34 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_clips_are_drawn_in_the_layout_of_refer_youtube_vos(tmp_path):
+    draw("--clips", "--split", "val", "--count", 4, "--out", tmp_path / "clips")
+    written = datasets.build("refer_youtube_vos", split="valid", root=tmp_path / "clips")
+    drawn = DrawnClips("val", 4, annotated="all")
+    assert len(written) == 4
+    for ours, clip in zip(written, drawn, strict=True):
+        assert [e.text for e in ours.expressions] == [e.text for e in clip.expressions]
+        assert [e.targets for e in ours.expressions] == [e.targets for e in clip.expressions]
+        assert ours.annotated_frames(0) == clip.annotated_frames(0)
+        for i in range(len(clip.expressions)):
+            np.testing.assert_array_equal(ours.mask(i, 1), clip.mask(i, 1))
+        assert np.abs(ours.frame(2).astype(int) - clip.frame(2)).mean() < 8
+    assert any(not e.targets for clip in written for e in clip.expressions)
+
+
+def test_a_tier_of_clips_is_refused(tmp_path):
+    with pytest.raises(RefsegError, match="--tier hard is of scenes"):
+        draw("--clips", "--tier", "hard", "--out", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("command", ["check", "stats", "view"])
+def test_commands_about_images_refuse_videos(command, tmp_path):
+    out = ["--out", str(tmp_path / "a.png")] if command == "view" else []
+    with pytest.raises(RefsegError, match="mevis holds videos, images are wanted"):
+        CliRunner().invoke(app, ["data", command, "mevis", *out], catch_exceptions=False, standalone_mode=False)
+
+
 def test_a_wrong_split_is_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(RefsegError, match="choose one of: train"):
         draw("--split", "valid", "--out", tmp_path / "new")
@@ -83,9 +113,21 @@ def test_rare_words_can_be_left_out(tmp_path):
     assert often < all_of_them and "<unk>" in often
 
 
+def test_the_words_of_drawn_clips_are_listed(tmp_path):
+    vocabulary("--dataset", "drawn_clips", "--count", 40, "--out", tmp_path / "words.txt")
+    assert {"spins", "grows", "left", "star"} <= set((tmp_path / "words.txt").read_text().split())
+
+
+def test_the_words_of_a_data_set_of_files_are_listed(tmp_path):
+    draw("--split", "train", "--count", 2, "--out", tmp_path / "drawn")
+    vocabulary("--dataset", "refer", "--root", tmp_path / "drawn", "--out", tmp_path / "files.txt")
+    vocabulary("--count", 2, "--out", tmp_path / "drawn.txt")
+    assert (tmp_path / "files.txt").read_text() == (tmp_path / "drawn.txt").read_text()
+
+
 def test_a_data_set_that_is_not_there_and_a_folder_are_refused(tmp_path):
-    with pytest.raises(RefsegError, match="unknown data set 'refcoco'; choose one of: drawn_scenes"):
-        vocabulary("--dataset", "refcoco", "--out", tmp_path / "words.txt")
+    with pytest.raises(RefsegError, match="unknown data set 'refcoc'; choose one of: drawn_scenes, refcoco"):
+        vocabulary("--dataset", "refcoc", "--out", tmp_path / "words.txt")
     with pytest.raises(RefsegError, match="is a folder"):
         vocabulary("--out", tmp_path)
     assert not list(tmp_path.iterdir())

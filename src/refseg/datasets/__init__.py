@@ -1,22 +1,80 @@
-"""Data sets: files on disk, or scenes drawn on the fly, to samples. `DATASETS` is the table of names."""
+"""Data sets: files on disk, or scenes drawn on the fly, to samples and clips. `DATASETS` is the table of names."""
 
 from importlib import import_module
+from inspect import Parameter, signature
 from typing import Any
 
 from refseg.errors import InvalidInput
 
 DATASETS = {
     "drawn_scenes": "refseg.datasets.drawn_scenes:DrawnScenes",
+    "refcoco": "refseg.datasets.refcoco:RefCOCO",
+    "refcoco+": "refseg.datasets.refcoco:RefCOCOPlus",
+    "refcocog": "refseg.datasets.refcoco:RefCOCOg",
+    "refclef": "refseg.datasets.referit:RefCLEF",
+    "referit": "refseg.datasets.referit:ReferIt",
+    "grefcoco": "refseg.datasets.grefcoco:GRefCOCO",
+    "refzom": "refseg.datasets.refzom:RefZOM",
+    "phrasecut": "refseg.datasets.phrasecut:PhraseCut",
+    "visual_genome": "refseg.datasets.visual_genome:VisualGenome",
+    "rec_pretraining": "refseg.datasets.rec_pretraining:RecPretraining",
+    "rec_boxes": "refseg.datasets.rec_pretraining:RecBoxes",
+    "rec_combined": "refseg.datasets.rec_pretraining:RecCombined",
+    "refer": "refseg.datasets.refer:Refer",
+    "jsonl": "refseg.datasets.jsonl:JsonLines",
+    "shards": "refseg.datasets.shards:Shards",
+    "drawn_clips": "refseg.datasets.drawn_clips:DrawnClips",
+    "a2d_sentences": "refseg.datasets.a2d_sentences:A2DSentences",
+    "jhmdb_sentences": "refseg.datasets.jhmdb_sentences:JHMDBSentences",
+    "refer_youtube_vos": "refseg.datasets.refer_youtube_vos:ReferYouTubeVOS",
+    "ref_davis": "refseg.datasets.ref_davis:RefDAVIS17",
+    "mevis": "refseg.datasets.mevis:MeViS",
 }
+
+OF_CLIPS = frozenset(
+    {"drawn_clips", "a2d_sentences", "jhmdb_sentences", "refer_youtube_vos", "ref_davis", "mevis"},
+)
+"""Names of those that hold videos, `samples.Clip`; the others hold images, `samples.Sample`."""
 
 
 def build(name: str, **settings: Any) -> Any:
-    """The data set of that name, a sequence of samples; `settings` are its own (split, count, ...).
+    """The data set of that name, a sequence of samples or clips; `settings` are its own (split, root, count, ...).
 
     Raises:
         InvalidInput: for an unknown name, or a setting that this data set refuses.
+        MissingFile: if its files are not there.
     """
     if name not in DATASETS:
         raise InvalidInput(f"unknown data set {name!r}; choose one of: {', '.join(DATASETS)}")
     module, _, attribute = DATASETS[name].partition(":")
-    return getattr(import_module(module), attribute)(**settings)
+    dataset = getattr(import_module(module), attribute)
+    allowed = settings_of(dataset)
+    if unknown := settings.keys() - allowed:
+        raise InvalidInput(f"{name} has no setting {', '.join(sorted(unknown))}; it takes {', '.join(allowed)}")
+    if "split" not in settings:
+        raise InvalidInput(f"say which split of {name}, for example split='val'")
+    return dataset(**settings)
+
+
+def build_images(name: str, **settings: Any) -> Any:
+    """As `build`, of images.
+
+    Raises:
+        InvalidInput: besides, if it is a data set of videos.
+    """
+    if name in OF_CLIPS:
+        others = ", ".join(other for other in DATASETS if other not in OF_CLIPS)
+        raise InvalidInput(f"{name} holds videos, images are wanted; choose one of: {others}")
+    return build(name, **settings)
+
+
+def settings_of(dataset: type[Any]) -> list[str]:
+    """Names of what a data set's class takes, those that it hands on to its parents included."""
+    names: dict[str, None] = {}
+    for kind in dataset.__mro__:
+        if "__init__" in vars(kind):
+            parameters = list(signature(vars(kind)["__init__"]).parameters.values())[1:]
+            names |= {parameter.name: None for parameter in parameters if parameter.kind is not Parameter.VAR_KEYWORD}
+            if all(parameter.kind is not Parameter.VAR_KEYWORD for parameter in parameters):
+                break
+    return list(names)

@@ -1,0 +1,44 @@
+"""`refseg data draw`: drawn scenes or clips as files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def draw(
+    out: Annotated[Path, typer.Option(help="Folder to write; must be new or empty.")],
+    split: Annotated[str, typer.Option(help="train, val, test; of scenes also hard, held_out.")] = "val",
+    count: Annotated[int, typer.Option(min=1, help="Number of scenes or clips.")] = 50,
+    tier: Annotated[
+        str | None, typer.Option(help="Of scenes: easy, base or hard.", show_default="the split's own")
+    ] = None,
+    side: Annotated[int, typer.Option(help="Side of the images in pixels, 128 or 256.")] = 128,
+    seed: Annotated[int, typer.Option(help="Another seed, another benchmark.")] = 0,
+    clips: Annotated[bool, typer.Option("--clips", help="Draw clips, in the layout of Refer-YouTube-VOS.")] = False,
+) -> None:
+    """Draw scenes with expressions: images, masks, and JSON in the format of gRefCOCO. Or clips."""
+    from functools import partial
+
+    from rich.progress import Progress
+
+    from refseg.datasets import drawn_clips, drawn_scenes
+    from refseg.datasets.drawn_clips.export import export as export_clips
+    from refseg.datasets.drawn_scenes.export import export as export_scenes
+    from refseg.errors import InvalidInput, UnwritableOutput
+    from refseg.outputs import all_or_nothing
+
+    if clips and tier:
+        raise InvalidInput(f"--tier {tier} is of scenes; drawn clips have one tier")
+    if clips:
+        write = partial(export_clips, drawn_clips.DrawnClips(split, count, side=side, seed=seed))
+        written = "clips, meta_expressions.json"
+    else:
+        write = partial(export_scenes, drawn_scenes.DrawnScenes(split, count, tier=tier, side=side, seed=seed))
+        written = "scenes, instances.json, grefs(drawn).json"
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UnwritableOutput(f"{out} exists and is not an empty folder; choose another --out")
+    with all_or_nothing(out) as folder, Progress(transient=True) as progress:
+        task = progress.add_task("drawing", total=count)
+        write(folder, progress=lambda: progress.advance(task))
+    print(f"{out}: {count} {written}")

@@ -1,0 +1,37 @@
+"""`refseg data import`: COCO annotations and expressions to JSON Lines."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def import_(
+    expressions: Annotated[
+        Path,
+        typer.Argument(help="A table (.csv or .jsonl) of expressions, or refs(...).p or .json.", show_default=False),
+    ],
+    instances: Annotated[Path, typer.Argument(help="COCO's instances.json.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The .jsonl file to write.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of the images.", show_default="--out's")] = None,
+) -> None:
+    """Make a data set of your own, one JSON line an expression, from COCO annotations and expressions for them.
+
+    The table has the columns `expression`; `annotation`, the id in COCO of what it refers to (several: with spaces
+    between them); `image`, the id or file name of the image, needed only where there is no annotation, since then the
+    expression refers to nothing; and, if you like, `split`, `id` and `type`. docs/datasets.md#jsonl shows all.
+    """
+    import os
+
+    from refseg.datasets.import_coco import lines_of
+    from refseg.errors import InvalidInput
+    from refseg.outputs import all_or_nothing, check_writable
+
+    if out.suffix != ".jsonl" or out.is_dir():
+        raise InvalidInput(f"--out {out} is not the name of a .jsonl file; give for example --out mine.jsonl")
+    check_writable(out.parent)
+    before = "" if images is None else f"{Path(os.path.relpath(images, out.parent)).as_posix()}/"
+    lines = lines_of(expressions, instances, before)
+    with all_or_nothing(out.parent) as folder:
+        (folder / out.name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    print(f"{out}: {len(lines):,} expressions; next: refseg data check jsonl --root {out}")

@@ -1,0 +1,36 @@
+"""`refseg data view`: a picture of a few images of a data set."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refseg.commands.data.of_files import Grefs, Images, Name, Root, Split, SplitBy, open_images
+
+
+def view(
+    name: Name,
+    out: Annotated[Path, typer.Option(help="PNG to write.")],
+    split: Split = "train",
+    root: Root = None,
+    split_by: SplitBy = None,
+    images: Images = None,
+    grefs: Grefs = None,
+    number: Annotated[int, typer.Option(min=1, max=400, help="How many images.")] = 12,
+    seed: Annotated[int, typer.Option(help="Another seed, other images.")] = 0,
+) -> None:
+    """Draw random images of a data set, each with an expression and its mask, as one PNG."""
+    from refseg.datasets.contact_sheet import contact_sheet
+    from refseg.errors import InvalidInput, UnwritableOutput
+    from refseg.outputs import all_or_nothing, check_writable
+
+    if out.is_dir():
+        raise UnwritableOutput(f"{out} is a folder; give the file to write, for example --out sheet.png")
+    if out.suffix.lower() != ".png":
+        raise InvalidInput(f"{out} is to be a PNG; let its name end in .png")
+    check_writable(out.parent)
+    samples = open_images(name, split=split, root=root, split_by=split_by, images=images, grefs=grefs)
+    sheet = contact_sheet(samples, number, seed)
+    with all_or_nothing(out.parent) as folder:
+        sheet.save(folder / out.name, "PNG")
+    print(f"{out}: {min(number, len(samples))} of {len(samples):,} images")

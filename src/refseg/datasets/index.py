@@ -1,0 +1,314 @@
+"""A data set's annotations as flat arrays in one file, which is mapped: processes share it and copy nothing.
+
+The file is made once, in the folder .refseg beside the annotations (in the user's cache folder where they cannot be
+written), and made again when a source changes. It appears whole, so two processes that make it at once are both right.
+"""
+
+import hashlib
+import json
+from array import array
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refseg.cache import cache_folder
+from refseg.datasets.masks import MaskFile, Piece, Rle
+from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
+from refseg.outputs import all_or_nothing
+
+VERSION = 1
+"""Raised with every change of the arrays or of what is read into them."""
+
+FOLDER = ".refseg"
+NONE, CROWD, BOX_ONLY, MISSING = range(4)
+"""State of an object: ordinary, a crowd, without a mask, named by an expression but not annotated in its image."""
+_POLYGON, _RLE, _FILE = range(3)
+
+_COLUMNS = {  # array type codes
+    "image_hw": "i",  # (images, 2), 0 = not known
+    "image_coco": "q",  # its id in COCO, -1 = not known
+    "object_image": "i",
+    "object_state": "B",
+    "object_box": "d",  # (objects, 4) left, top, right, bottom; NaN = not known
+    "object_pieces": "q",  # (objects + 1), where the pieces of each begin
+    "piece_kind": "B",
+    "piece_start": "q",  # into points or bytes
+    "piece_stop": "q",
+    "piece_hw": "i",  # (pieces, 2) of run lengths
+    "points": "d",
+    "bytes": "B",
+    "expression_image": "i",
+    "expression_ref": "i",  # number of its ref, the region or regions that several sentences name
+    "expression_split": "H",
+    "expression_type": "H",
+    "expression_kind": "H",
+    "expression_targets": "q",  # (expressions + 1), where the targets of each begin
+    "targets": "i",  # numbers of objects
+}
+_SHAPES = {"image_hw": 2, "object_box": 4, "piece_hw": 2}
+_BLOBS = ("image_id", "image_file", "object_id", "expression_id", "expression_raw", "expression_sent")
+_NAMES = ("split", "type", "kind")
+Box = tuple[float, float, float, float]
+
+
+class IndexBuilder:
+    """Takes images, objects and expressions in their order in the sources."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, array[Any]] = {name: array(code) for name, code in _COLUMNS.items()}
+        self._texts = {name: bytearray() for name in _BLOBS}
+        self._ends = {name: array("q", [0]) for name in _BLOBS}
+        self._names: dict[str, dict[str, int]] = {name: {} for name in _NAMES}
+        self._columns["object_pieces"].append(0)
+        self._columns["expression_targets"].append(0)
+
+    def image(self, id: str, file: str, size_hw: tuple[int, int] = (0, 0), coco_id: int = -1) -> int:
+        """Adds an image; returns its number.
+
+        Args:
+            id: unique within the data set.
+            file: name within a folder of images, or a whole path.
+            size_hw: (0, 0) where the annotations do not say it.
+            coco_id: its number in COCO, by which data sets are kept apart.
+        """
+        columns = self._columns
+        columns["image_hw"].extend(size_hw)
+        columns["image_coco"].append(coco_id)
+        self._text("image_id", id)
+        return self._text("image_file", file)
+
+    def object(
+        self, image: int, id: str, pieces: Sequence[Piece] = (), box: Box | None = None, state: int = NONE
+    ) -> int:
+        """Adds an object of an image; returns its number.
+
+        Args:
+            image: its image's number.
+            id: as the sources call it.
+            pieces: its mask.
+            box: left, top, right, bottom in pixels, where the annotations say it.
+            state: NONE, CROWD, BOX_ONLY or MISSING.
+        """
+        columns = self._columns
+        for piece in pieces:
+            self._piece(piece)
+        columns["object_image"].append(image)
+        columns["object_state"].append(state)
+        columns["object_box"].extend(box or (float("nan"),) * 4)
+        columns["object_pieces"].append(len(columns["piece_kind"]))
+        return self._text("object_id", id)
+
+    def expression(
+        self,
+        image: int,
+        id: str,
+        raw: str,
+        sent: str | None = None,
+        targets: Sequence[int] = (),
+        ref: int = 0,
+        split: str = "",
+        type: str = "",
+        kind: str = "",
+    ) -> int:
+        """Adds an expression; returns its number.
+
+        Args:
+            image: its image's number.
+            id: unique within the data set.
+            raw: the sentence as typed.
+            sent: the sentence cleaned, where the sources have that.
+            targets: numbers of the objects that it names.
+            ref: number of the region or regions that it names together with other expressions.
+            split: as the sources call it.
+            type: as the sources call it.
+            kind: as the sources call it.
+        """
+        columns = self._columns
+        columns["expression_image"].append(image)
+        columns["expression_ref"].append(ref)
+        for name, value in (("split", split), ("type", type), ("kind", kind)):
+            names = self._names[name]
+            columns[f"expression_{name}"].append(names.setdefault(value, len(names)))
+        columns["targets"].extend(targets)
+        columns["expression_targets"].append(len(columns["targets"]))
+        self._text("expression_raw", raw)
+        self._text("expression_sent", raw if sent is None else sent)
+        return self._text("expression_id", id)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The flat arrays, by name."""
+        found = {name: np.frombuffer(column, column.typecode) for name, column in self._columns.items()}
+        found |= {name: array.reshape(-1, _SHAPES[name]) for name, array in found.items() if name in _SHAPES}
+        for name in _BLOBS:
+            found[name] = np.frombuffer(self._texts[name], np.uint8)
+            found[f"{name}_ends"] = np.frombuffer(self._ends[name], np.int64)
+        return found
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """Words of splits, types and kinds by their number."""
+        return {name: list(values) for name, values in self._names.items()}
+
+    def _piece(self, piece: Piece) -> None:
+        columns = self._columns
+        target = "points" if isinstance(piece, np.ndarray) else "bytes"
+        start, size = len(columns[target]), (0, 0)
+        if isinstance(piece, np.ndarray):
+            kind = _POLYGON
+            columns["points"].frombytes(piece.tobytes())
+        elif isinstance(piece, Rle):
+            kind, size = _RLE, piece.size_hw
+            columns["bytes"].frombytes(piece.counts)
+        else:
+            kind = _FILE
+            columns["bytes"].frombytes(piece.path.encode())
+        columns["piece_kind"].append(kind)
+        columns["piece_start"].append(start)
+        columns["piece_stop"].append(len(columns[target]))
+        columns["piece_hw"].extend(size)
+
+    def _text(self, name: str, text: str) -> int:
+        self._texts[name] += text.encode(errors="replace")
+        self._ends[name].append(len(self._texts[name]))
+        return len(self._ends[name]) - 2
+
+
+class Index:
+    """The arrays of a data set, mapped from their file; `index["targets"]` is one of them.
+
+    Attributes:
+        names: words of splits, types and kinds by their number.
+    """
+
+    def __init__(self, file: Path, fingerprint: str):
+        """Raises ValueError or OSError if the file is not there, is damaged, or was made from other sources."""
+        from safetensors import SafetensorError, safe_open
+
+        self._file, self._fingerprint = file, fingerprint
+        try:
+            # Through torch, since safetensors copies what it reads into NumPy and maps what it reads into torch.
+            with safe_open(file, framework="pt") as opened:
+                metadata = opened.metadata() or {}
+                if metadata.get("fingerprint") != fingerprint:
+                    raise ValueError(f"{file} was made from other sources")
+                self._arrays = {name: opened.get_tensor(name).numpy() for name in opened.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(f"{file} is damaged ({error})") from error
+        if self._arrays.keys() != {*_COLUMNS, *_BLOBS, *(f"{name}_ends" for name in _BLOBS)}:
+            raise ValueError(f"{file} is damaged (it holds other arrays)")
+        for mapped in self._arrays.values():
+            mapped.flags.writeable = False
+        self.names: dict[str, list[str]] = json.loads(metadata["names"])
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._arrays[name]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self._file, self._fingerprint)  # a worker maps the file, too
+
+    def __len__(self) -> int:
+        """Number of expressions."""
+        return len(self["expression_image"])
+
+    def text(self, name: str, number: int) -> str:
+        """Text `number` of image_id, image_file, object_id, expression_id, expression_raw or expression_sent."""
+        start, stop = self[f"{name}_ends"][number : number + 2]
+        return self[name][start:stop].tobytes().decode()
+
+    def word(self, name: Literal["split", "type", "kind"], number: int) -> str:
+        """The split, type or kind of expression `number`."""
+        return self.names[name][self[f"expression_{name}"][number]]
+
+    def targets(self, number: int) -> tuple[int, ...]:
+        """Numbers of the objects that expression `number` names."""
+        start, stop = self["expression_targets"][number : number + 2]
+        return tuple(self["targets"][start:stop].tolist())
+
+    def pieces(self, number: int) -> list[Piece]:
+        """The mask of object `number`."""
+        first, last = self["object_pieces"][number : number + 2]
+        pieces: list[Piece] = []
+        for piece in range(first, last):
+            start, stop, kind = self["piece_start"][piece], self["piece_stop"][piece], self["piece_kind"][piece]
+            if kind == _POLYGON:
+                pieces.append(self["points"][start:stop])
+                continue
+            content = self["bytes"][start:stop].tobytes()
+            height, width = self["piece_hw"][piece].tolist()
+            pieces.append(Rle(content, (height, width)) if kind == _RLE else MaskFile(content.decode()))
+        return pieces
+
+
+def open_index(name: str, sources: Sequence[Path], read: Callable[[IndexBuilder], None]) -> Index:
+    """The index of these files; made first where there is none, it is damaged, or a file has changed since.
+
+    Args:
+        name: what it is called on disk, unique among those of the sources' folder.
+        sources: the files that are read; the index lies beside the first.
+        read: fills a builder from them.
+
+    Raises:
+        MissingFile: if a source is missing.
+        UnwritableOutput: if the index can be written neither beside them nor in the user's cache folder.
+    """
+    fingerprint = _fingerprint(sources)
+    beside = sources[0].absolute().parent
+    in_cache = cache_folder() / "datasets" / hashlib.sha256(str(beside).encode()).hexdigest()[:16]
+    places = [folder / f"{name}.safetensors" for folder in (beside / FOLDER, in_cache)]
+    for file in places:
+        try:
+            return Index(file, fingerprint)
+        except (ValueError, OSError, KeyError):
+            continue
+    builder = _build(name, read)
+    if not beside.stat().st_mode & 0o222:  # marked as not to be written, which does not stop an administrator
+        places = places[1:]
+    for file in places:
+        try:
+            _write(builder, file, fingerprint)
+        except UnwritableOutput:
+            continue
+        return Index(file, fingerprint)
+    raise UnwritableOutput(
+        f"neither {beside / FOLDER} nor {in_cache} can be written, where the index of {name} belongs; "
+        "set REFSEG_CACHE to a folder that can"
+    )
+
+
+def _build(name: str, read: Callable[[IndexBuilder], None]) -> IndexBuilder:
+    from rich.console import Console
+
+    builder = IndexBuilder()
+    with Console(stderr=True).status(f"indexing {name} (once)"):  # silent where nobody watches
+        read(builder)
+    return builder
+
+
+def _write(builder: IndexBuilder, file: Path, fingerprint: str) -> None:
+    from safetensors.numpy import save_file
+
+    metadata = {"fingerprint": fingerprint, "names": json.dumps(builder.names)}
+    with all_or_nothing(file.parent) as folder:
+        save_file(builder.arrays(), folder / file.name, metadata=metadata)
+        (folder / file.name).chmod(0o644)  # others that share the data read it, too
+
+
+def _fingerprint(sources: Sequence[Path]) -> str:
+    found: list[Any] = [VERSION]
+    for source in sources:
+        try:
+            state = source.stat()
+        except OSError as error:
+            raise MissingFile(f"{source} is missing ({error.strerror})") from error
+        found.append([source.name, state.st_size, state.st_mtime_ns])
+    return json.dumps(found)
+
+
+def _reopen(file: Path, fingerprint: str) -> Index:
+    try:
+        return Index(file, fingerprint)
+    except (ValueError, OSError) as error:
+        raise InvalidInput(f"{file} has changed while it was in use; start again") from error

@@ -1,0 +1,66 @@
+"""How large each split is as its makers give it out, for `refseg data check`.
+
+Counted in the files themselves, or stated by a loader's own documentation or code; what only papers state is left out.
+"""
+
+from typing import NamedTuple
+
+
+class Count(NamedTuple):
+    """Size of a split; None where it is not known for certain.
+
+    Attributes:
+        images: with at least one expression.
+        refs: regions, or groups of them, that one or more expressions name; papers say "objects".
+        expressions: all sentences.
+    """
+
+    images: int | None = None
+    refs: int | None = None
+    expressions: int | None = None
+
+
+PUBLISHED: dict[tuple[str, str], dict[str, Count]] = {  # (data set, split_by or "") -> split -> its size
+    ("refcoco", "unc"): {
+        "train": Count(16_994, 42_404, 120_624),
+        "val": Count(1_500, 3_811, 10_834),
+        "testA": Count(750, 1_975, 5_657),
+        "testB": Count(750, 1_810, 5_095),
+    },
+    ("refcoco", "google"): {
+        "train": Count(19_213, 40_000),
+        "val": Count(4_559, 5_000),
+        "test": Count(4_527, 5_000),
+    },
+    ("refcoco+", "unc"): {
+        "train": Count(16_992, 42_278, 120_191),
+        "val": Count(1_500, 3_805, 10_758),
+        "testA": Count(750, 1_975, 5_726),
+        "testB": Count(750, 1_798, 4_889),
+    },
+    ("refcocog", "umd"): {
+        "train": Count(21_899, 42_226, 80_512),
+        "val": Count(1_300, 2_573, 4_896),
+        "test": Count(2_600, 5_023, 9_602),
+    },
+    ("refcocog", "google"): {"train": Count(24_698, 44_822), "val": Count(4_650, 5_000)},
+    ("refclef", "berkeley"): {"train": Count(), "val": Count(), "test": Count()},
+    ("refclef", "unc"): {
+        "train": Count(),
+        "val": Count(2_000),
+        "testA": Count(485),
+        "testB": Count(490),
+        "testC": Count(465),
+    },
+    ("referit", ""): {"trainval": Count(9_995, 49_515, 59_976), "test": Count(9_994, 49_730, 60_105)},
+    ("grefcoco", "unc"): {"train": Count(), "val": Count(), "testA": Count(), "testB": Count()},
+    ("refzom", "final"): {"train": Count(), "test": Count()},
+    ("phrasecut", ""): {
+        "train": Count(71_746, None, 310_816),
+        "val": Count(2_971, None, 20_316),
+        "test": Count(2_545, None, 14_354),
+        "miniv": Count(100, None, 821),
+    },
+}
+SHARE_IMAGES = frozenset({("refcoco", "google"), ("refcocog", "google")})
+"""Sets that divide refs among their splits, not images."""

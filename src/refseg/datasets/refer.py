@@ -1,0 +1,187 @@
+"""The `refer` layout, in which most sets of referring expressions are given out; and any folder in it.
+
+instances.json        COCO: images, annotations (boxes, polygons or run lengths), categories
+refs(SPLIT_BY).p      list of refs: ref_id, image_id, ann_id, split, sentences (sent_id, raw, sent); JSON is read, too
+grefs(SPLIT_BY).json  the same with several targets (a list of ann_id) and none ([-1])
+
+Source     yours; `refseg data draw` writes this layout.
+Licence    yours.
+Splits     as its refs say.
+"""
+
+import re
+from pathlib import Path
+from typing import Any, ClassVar
+
+from refseg.datasets.index import CROWD, MISSING, NONE, IndexBuilder
+from refseg.datasets.indexed import IndexedDataset
+from refseg.datasets.masks import Piece, pieces_of
+from refseg.datasets.sources import at, coco_id_of, entries, first_file, read_plain
+from refseg.errors import InvalidInput
+
+NO_TARGET = [-1]
+
+
+def targets_of(ref: dict[str, Any]) -> list[Any]:
+    """Ids of the annotations that a ref names; none where it names nothing.
+
+    That is ann_id [-1] in gRefCOCO, and source "zero" in Ref-ZOM, whatever its ann_id says there.
+    """
+    ids = ref["ann_id"] if ref.get("source") != "zero" else NO_TARGET
+    ids = ids if isinstance(ids, list) else [ids]
+    return [] if ids == NO_TARGET else ids
+
+
+class ReferLayout(IndexedDataset):
+    """A data set in the refer layout.
+
+    Args:
+        split: "testA" is every ref whose split holds the letter A (testB, testC alike), "test" every ref whose split
+            holds "test"; "all" everything.
+        split_by: whose division into splits it is; the first of `split_bys` by default.
+        settings: those of `IndexedDataset`.
+    """
+
+    split_bys: ClassVar[tuple[str, ...]]
+    refs_file: ClassVar[str] = "refs({})"
+    """Name of the file of refs without its ending."""
+    instances_file: ClassVar[str] = "instances.json"
+    ids_repeat: ClassVar[bool] = False
+    """Are ref_id and sent_id not unique? Then positions in the file stand for them."""
+
+    def __init__(self, split: str, split_by: str | None = None, **settings: Any):
+        self.split_by = self.split_bys[0] if split_by is None else split_by
+        if self.split_by not in self.split_bys:
+            raise InvalidInput(f"{self.name} is not split by {split_by!r}; choose one of: {', '.join(self.split_bys)}")
+        super().__init__(split, **settings)
+
+    @property
+    def label(self) -> str:
+        """With whose splits they are."""
+        return f"{self.name} ({self.split_by})"
+
+    @property
+    def index_name(self) -> str:
+        """With the file of refs, of which a folder may hold several."""
+        return f"{self.name}-{self.refs_file.format(self.split_by)}"
+
+    def sources(self) -> list[Path]:
+        """The file of refs and that of annotations."""
+        name = self.refs_file.format(self.split_by)
+        return [first_file(self.root, [f"{name}.p", f"{name}.json"]), self.root / self.instances_file]
+
+    def belongs(self, name: str, split: str) -> bool:
+        """As lichengunc/refer matches names: a ref of "testAB" is in testA and in testB."""
+        if re.fullmatch("test[ABC]", split):
+            return split[-1] in name
+        return split == "all" or (split in name if split == "test" else split == name)
+
+    def read(self, builder: IndexBuilder) -> None:
+        """Fills an index: images with refs, the annotations that refs name, every sentence."""
+        refs_path, instances_path = self.sources()
+        refs = read_plain(refs_path)
+        wanted: set[Any] = set()
+        for place, ref in entries(refs_path, refs, "ref"):
+            with at(place):
+                wanted.update(targets_of(ref))
+        instances = read_plain(instances_path, each=_compact(wanted))
+        with at(str(instances_path)):
+            images = {image["id"]: image for image in instances["images"]}
+            annotations = {found["id"]: found for found in instances["annotations"] if found is not None}
+        image_numbers: dict[Any, int] = {}
+        object_numbers: dict[tuple[int, Any], int] = {}
+        for number, (place, ref) in enumerate(entries(refs_path, refs, "ref")):
+            with at(place):
+                image_id = ref["image_id"]
+                if image_id not in images:
+                    raise InvalidInput(f"image {image_id} is not in {instances_path}; the two are not of one data set")
+                if image_id not in image_numbers:
+                    image_numbers[image_id] = self._add_image(builder, images[image_id])
+                image = image_numbers[image_id]
+                for target in (targets := targets_of(ref)):
+                    if (image, target) not in object_numbers:
+                        found = annotations.get(target)
+                        if found is not None and str(found["image_id"]) != str(image_id):
+                            found = None  # drawn here, it would be the mask of something else
+                        object_numbers[image, target] = _add_object(builder, image, target, found)
+                for position, sentence in enumerate(ref["sentences"]):
+                    ids = (number, position) if self.ids_repeat else (ref["ref_id"], sentence["sent_id"])
+                    builder.expression(
+                        image,
+                        id=f"{ids[0]}-{ids[1]}",
+                        raw=sentence.get("raw", sentence["sent"]),
+                        sent=sentence["sent"],
+                        targets=[object_numbers[image, target] for target in targets],
+                        ref=number,
+                        split=ref["split"],
+                        type=ref.get("type", ""),
+                        kind=ref.get("kind", ""),
+                    )
+
+    def file_of(self, image: dict[str, Any]) -> str:
+        """Name of an image's file."""
+        return str(image["file_name"])
+
+    def _add_image(self, builder: IndexBuilder, image: dict[str, Any]) -> int:
+        file = self.file_of(image)
+        return builder.image(str(image["id"]), file, (image["height"], image["width"]), coco_id_of(file))
+
+
+class Refer(ReferLayout):
+    """Any folder in the refer layout.
+
+    Args:
+        split: as its refs say; "all" takes everything.
+        split_by: what stands in brackets in the file's name; need not be given if there is one such file.
+        grefs: read grefs(...), with several targets and none, instead of refs(...)? By default only without the latter.
+        settings: those of `IndexedDataset`; `root` must be given.
+    """
+
+    name = "refer"
+    folder = "refer"
+    image_folders = ("images", ".")
+
+    def __init__(self, split: str, split_by: str | None = None, grefs: bool | None = None, **settings: Any):
+        root = self._root(settings.get("root"))
+        pattern = re.compile(r"(g?refs)\((.*)\)\.(?:p|json)")
+        found = sorted({(m[1], m[2]) for path in root.glob("*refs(*).*") if (m := pattern.fullmatch(path.name))})
+        choices = [(kind, by) for kind, by in found if split_by in (None, by) and grefs in (None, kind == "grefs")]
+        if grefs is None and any(kind == "refs" for kind, _ in choices):
+            choices = [(kind, by) for kind, by in choices if kind == "refs"]
+        if len(choices) != 1:
+            has = ", ".join(f"{kind}({by})" for kind, by in found) or "neither refs(...) nor grefs(...)"
+            raise InvalidInput(
+                f"{root} has {has}; it takes instances.json and one file of refs, chosen by split_by=... and grefs=..."
+            )
+        kind, by = choices[0]
+        self.refs_file, self.split_bys = f"{kind}({{}})", (by,)  # type: ignore[misc]
+        super().__init__(split, by, **settings)
+
+
+def _compact(wanted: set[Any]) -> Any:
+    """Keeps of each COCO annotation what is read, and nothing of those that are not wanted."""
+
+    def compact(entry: dict[str, Any]) -> Any:
+        if "image_id" not in entry or "id" not in entry:
+            return entry  # an image, a category, run lengths
+        if entry["id"] not in wanted:
+            return None
+        pieces: list[Piece] = []
+        if segmentation := entry.get("segmentation"):
+            with at(f"annotation {entry['id']}"):
+                pieces = pieces_of(segmentation)
+        kept = ("id", "image_id", "bbox", "iscrowd")
+        return {name: entry[name] for name in kept if name in entry} | {"pieces": pieces}
+
+    return compact
+
+
+def _add_object(builder: IndexBuilder, image: int, id: Any, annotation: dict[str, Any] | None) -> int:
+    if annotation is None:
+        return builder.object(image, str(id), state=MISSING)
+    box = None
+    if annotation.get("bbox"):
+        left, top, width, height = map(float, annotation["bbox"])
+        box = left, top, left + width, top + height
+    state = CROWD if annotation.get("iscrowd") else NONE
+    return builder.object(image, str(id), annotation["pieces"], box, state)

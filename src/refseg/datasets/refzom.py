@@ -1,0 +1,31 @@
+"""Ref-ZOM: expressions for one object, many or none (zero), on COCO train2014 and val2014.
+
+Source     https://github.com/toggle1995/RIS-DMMI; Y. Hu et al. "Beyond One-to-One". ICCV 2023.
+Licence    none is stated for the data; annotations CC BY 4.0 (COCO), photographs each under its own Flickr licence.
+Splits     images / refs: train 43,749 / 58,356, test 11,329 / 16,586; there is no val.
+"""
+
+from pathlib import Path
+
+from refseg.datasets.refcoco import TRAIN2014
+from refseg.datasets.refer import ReferLayout
+from refseg.datasets.sources import first_file
+
+
+class RefZOM(ReferLayout):
+    """Ref-ZOM; a ref of source "zero" names nothing.
+
+    Its photographs may lie in two folders, or together in trainval2014.
+    """
+
+    name = "refzom"
+    folder = "ref-zom"
+    split_bys = ("final",)
+    image_folders = tuple(
+        folder.replace("train2014", part) for part in ("trainval2014", "train2014", "val2014") for folder in TRAIN2014
+    )
+
+    def sources(self) -> list[Path]:
+        """The file of refs under its published name, or the one that the authors' code asks for."""
+        names = [f"{stem}({self.split_by}){end}" for end in (".p", ".json") for stem in ("refs", "Ref-ZOM")]
+        return [first_file(self.root, names), self.root / "instances.json"]

@@ -1,0 +1,153 @@
+"""Reading the files of data sets: JSON and pickles of plain data; what is wrong in them is said with the place."""
+
+import csv
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from refseg.datasets.pickles import read_pickle
+from refseg.errors import InvalidInput, MissingFile
+
+
+def read_plain(path: Path, each: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """What a .json or .p file holds.
+
+    Args:
+        path: the file.
+        each: called with every JSON object when it is complete; its result stands in the object's place, so that a
+            large file need not be held as dictionaries.
+
+    Raises:
+        MissingFile, InvalidInput: if it is missing, damaged, or asks to run something.
+    """
+    try:
+        if path.suffix != ".json":
+            return read_pickle(path)
+        with path.open(encoding="utf-8") as file:
+            return json.load(file, object_hook=each)
+    except FileNotFoundError as error:
+        raise MissingFile(f"{path} is missing") from error
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error
+    except InvalidInput as error:
+        raise error if str(path) in str(error) else InvalidInput(f"{path}: {error}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(f"{path} is damaged or not JSON ({error}); download it again") from error
+    except TypeError as error:  # of `each`
+        raise InvalidInput(f"{path} is not as its format says ({error})") from error
+
+
+def entries(path: Path, content: Any, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every entry of a list of dicts with its place for messages.
+
+    Raises:
+        InvalidInput: if it is not such a list.
+    """
+    if not isinstance(content, list):
+        raise InvalidInput(f"{path} holds a {type(content).__name__}, not a list of {what}")
+    for number, entry in enumerate(content):
+        if not isinstance(entry, dict):
+            raise InvalidInput(f"{path}: {what} {number} is a {type(entry).__name__}, not a dict")
+        yield f"{path}: {what} {number}", entry
+
+
+@contextmanager
+def at(place: str) -> Iterator[None]:
+    """Says where it was if an entry is not as its format says.
+
+    Raises:
+        InvalidInput: with the place in front.
+    """
+    try:
+        yield
+    except InvalidInput as error:
+        raise InvalidInput(f"{place}: {error}") from error
+    except KeyError as error:
+        raise InvalidInput(f"{place} has no {error.args[0]!r}") from error
+    except (TypeError, ValueError, IndexError, AttributeError, OverflowError, csv.Error) as error:
+        raise InvalidInput(f"{place} is not as the format says ({error})") from error
+
+
+class Complaints:
+    """What is wrong in many places, said in one message."""
+
+    SHOWN = 3
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+
+    @contextmanager
+    def at(self, place: str) -> Iterator[None]:
+        """Remembers what is wrong at this place, and goes on."""
+        try:
+            with at(place):
+                yield
+        except InvalidInput as error:
+            self._found.append(str(error))
+
+    def tell(self, path: Path) -> None:
+        """Raises InvalidInput if anything was wrong; the first places are named, the others counted."""
+        if self._found:
+            others = len(self._found) - self.SHOWN
+            more = f"; and {others:,} more" if others > 0 else ""
+            raise InvalidInput(f"{path}: {'; '.join(self._found[: self.SHOWN])}{more}")
+
+
+def coco_id_of(file: str) -> int:
+    """The number in COCO of a photograph with this file name; -1 if it is not named as COCO names them.
+
+    >>> coco_id_of("COCO_train2014_000000581857.jpg"), coco_id_of("000000000025.jpg"), coco_id_of("desk.jpg")
+    (581857, 25, -1)
+    """
+    found = re.search(r"(?:^|[/_])(\d{12})\.\w+$", file)
+    return int(found[1]) if found else -1
+
+
+def folder_of(name: str, folder: str, anchor: str, root: str | Path | None) -> Path:
+    """The folder of a data set: `root`, or $REFSEG_DATA/<folder>.
+
+    Args:
+        name: of the data set.
+        folder: its usual name.
+        anchor: its section of docs/datasets.md.
+        root: what the user gave.
+
+    Raises:
+        MissingFile: if it is not there, or nobody says where it is.
+    """
+    if root is None:
+        home = os.environ.get("REFSEG_DATA")
+        if home is None:
+            raise MissingFile(
+                f"it is not known where {name} is; give its folder as root=... (--root), or set REFSEG_DATA "
+                f"to the folder that holds {folder}; docs/datasets.md#{anchor} says where to get it"
+            )
+        root = Path(home) / folder
+    path = Path(root).expanduser()
+    if not path.exists():
+        raise MissingFile(f"{path} is missing; docs/datasets.md#{anchor} says where to get {name}")
+    return path
+
+
+def first_file(folder: Path, names: Iterable[str]) -> Path:
+    """The first of these names that is a file in the folder, or else the first name there."""
+    paths = [folder / name for name in names]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def one_file(path: Path, pattern: str) -> Path:
+    """The file itself, or the one of that pattern in the folder.
+
+    Raises:
+        InvalidInput: if there is none, or several.
+    """
+    if path.is_file():
+        return path
+    found = sorted(path.glob(pattern))
+    if len(found) != 1:
+        raise InvalidInput(f"{path} has {len(found)} files {pattern}; give one of them as root=... (--root)")
+    return found[0]

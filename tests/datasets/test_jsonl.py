@@ -1,0 +1,220 @@
+"""The own format for users' data, and `refseg data import`, which makes it."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from refseg import datasets
+from refseg.cli import app
+from refseg.errors import InvalidInput
+
+RLE = {"counts": [0, 40, 560], "size": [20, 30]}
+
+
+@pytest.fixture
+def lines(files):
+    """Writes lines to mine.jsonl, and opens it."""
+    files.photograph("desk.jpg")
+
+    def write(*entries, split: str = "all"):
+        texts = (entry if isinstance(entry, str) else json.dumps(entry) for entry in entries)
+        (files.root / "mine.jsonl").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+        return datasets.build("jsonl", split=split, root=files.root / "mine.jsonl")
+
+    return write
+
+
+def line(**more) -> dict:
+    return {"image": "desk.jpg", "expression": "the cup"} | more
+
+
+def test_masks_are_png_files_polygons_run_lengths_boxes_or_nothing(lines, files):
+    Image.fromarray(np.eye(20, 30, dtype=np.uint8) * 255).save(files.root / "cup.png")
+    (sample,) = lines(
+        line(mask="cup.png"),
+        line(mask=[files.square(0, 0), files.square(2, 0)]),
+        line(mask=RLE, boxes=[[0, 0, 2, 3], [1, 1, 9, 4]]),
+        line(boxes=[[0, 0, 2, 3], [1, 1, 9, 4]]),
+        line(),
+        line(mask=None, boxes=[]),
+        line(mask=[files.square(10, 10), RLE]),
+    )
+    assert [len(expression.targets) for expression in sample.expressions] == [1, 1, 1, 2, 0, 0, 1]
+    assert [int(sample.mask(k).sum()) for k in (0, 1, 2, 4, 5, 6)] == [20, 24, 40, 0, 0, 56]
+    assert sample.box(2) == sample.box(3) == (0, 0, 9, 4)
+    assert sample.box(1) == (0, 0, 6, 4)
+    assert sample.box(4) is None
+    with pytest.raises(InvalidInput, match="it has a box but no mask"):
+        sample.mask(3)
+
+
+def test_ids_are_the_lines_own_or_their_numbers(lines):
+    (sample,) = lines(line(), "", line(id="a", type="plural"), line(id=70))
+    assert [(expression.id, expression.type) for expression in sample.expressions] == [
+        ("1", ""),
+        ("a", "plural"),
+        ("70", ""),
+    ]
+
+
+def test_splits_are_those_of_the_lines(lines):
+    entries = line(split="val"), line(split="val", expression="a cup"), line(split="train")
+    assert lines(*entries, split="val").expression_count == 2
+    assert lines(*entries).expression_count == 3
+    with pytest.raises(InvalidInput, match="jsonl has no split 'test'; .* holds val, train, and split 'all' takes"):
+        lines(*entries, split="test")
+    with pytest.raises(InvalidInput, match="holds no named ones, and split 'all' takes everything"):
+        lines(line(), split="val")
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ("{", "not JSON"),
+        ("[]", "a line is an object with image, expression, .*, not a list"),
+        ({"expression": "the cup"}, "image must be a text that is not empty"),
+        (line(expression="  "), "expression must be a text that is not empty"),
+        (line(expression=None), "expression must be a text that is not empty"),
+        (line(masks=[]), "unknown key 'masks'; allowed are image, expression, mask"),
+        (line(mask=3), "a segmentation is a list of polygons or run lengths"),
+        (line(mask=[[1, 2, 3]]), "a polygon is"),
+        (line(mask=[[1, 2, 3, 4]]), "no polygon of mask has 3 points"),
+        (line(mask={"counts": [1], "size": [20, 30]}), "run lengths do not add up to 20 x 30"),
+        (line(boxes=[[1, 2, 3]]), "boxes"),
+        (line(boxes=[[5, 2, 3, 9]]), r"boxes: \[left, top, right, bottom\]"),
+        (line(boxes=3), "boxes"),
+        (line(split=3), "split must be a text"),
+        (line(id=[]), "id must be a text or a number"),
+        (line(id="1"), "id '1' is that of line 1 already"),
+        (line(mask={"counts": [600], "size": [30, 20]}), r"its mask is of size \[30, 20\], that of line 1 of"),
+    ],
+)
+def test_a_bad_line_is_refused_with_its_number_and_the_reason(lines, entry, reason):
+    with pytest.raises(InvalidInput, match=rf"mine\.jsonl: line 3: {reason}"):
+        lines(line(mask=RLE), "", entry)
+
+
+def test_several_bad_lines_are_told_together(lines):
+    with pytest.raises(InvalidInput, match="line 1: .*; line 2: .*; line 3: .*; and 2 more$"):
+        lines(*["bad"] * 5, line())
+
+
+def test_letters_of_other_encodings_are_refused(lines, files):
+    (files.root / "mine.jsonl").write_bytes(b'{"image": "desk.jpg", "expression": "caf\xe9"}\n')
+    with pytest.raises(InvalidInput, match="line 1: not JSON"):
+        datasets.build("jsonl", split="all", root=files.root)
+
+
+def test_a_folder_must_hold_one_file_of_lines(lines, files):
+    with pytest.raises(InvalidInput, match=r"has 0 files \*\.jsonl"):
+        datasets.build("jsonl", split="all", root=files.root)
+
+
+@pytest.fixture
+def instances(files):
+    annotations = {
+        11: (1, [files.square(0, 0)]),
+        12: (1, RLE, True),
+        13: (1, []),
+        21: (2, [files.square(5, 5)]),
+    }
+    return files.json("instances.json", files.coco({1: "desk.jpg", 2: "shelf.jpg"}, annotations))
+
+
+def run(*arguments) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["data", "import", *map(str, arguments)])
+    return result.exit_code, " ".join(str(result.exception or result.output).split())
+
+
+def test_a_table_of_expressions_is_imported(files, instances):
+    for folder in ("photos", "out"):
+        (files.root / folder).mkdir()
+    files.photograph("photos/desk.jpg")
+    table = files.root / "expressions.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["expression", "annotation", "image", "split", "id"])
+        writer.writerow(["the cup, left", "11", "", "train", ""])
+        writer.writerow(["both", "11 12", "1", "", "b"])
+        writer.writerow(["a cat", "", "desk.jpg", "", ""])
+        writer.writerow(["only a box", "13", "", "", ""])
+    out = files.root / "out" / "mine.jsonl"
+    assert run(table, instances, "--out", out, "--images", files.root / "photos") == (
+        0,
+        f"{out}: 4 expressions; next: refseg data check jsonl --root {out}",
+    )
+    (sample,) = datasets.build("jsonl", split="all", root=out)
+    assert [expression.text for expression in sample.expressions] == ["the cup, left", "both", "a cat", "only a box"]
+    assert [expression.id for expression in sample.expressions] == ["1", "b", "3", "4"]
+    assert [int(sample.mask(k).sum()) for k in range(3)] == [16, 16 + 40 - 4 * 2, 0]
+    assert sample.box(3) == (2.5, 3, 6.5, 8)
+    assert sample.image.shape == (20, 30, 3)
+    assert datasets.build("jsonl", split="train", root=out).expression_count == 1
+
+
+def test_rows_may_be_json_lines(files, instances):
+    rows = [{"expression": "both", "annotation": [11, 12]}, {"expression": "a cat", "image": 2, "type": "name"}]
+    table = files.root / "rows.jsonl"
+    table.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert run(table, instances, "--out", files.root / "mine.jsonl")[0] == 0
+    read = [json.loads(text) for text in (files.root / "mine.jsonl").read_text().splitlines()]
+    assert read[1] == {"image": "shelf.jpg", "expression": "a cat", "type": "name"}
+
+
+def test_refs_are_imported_with_their_ids(files, instances):
+    refs = files.pickle("refs(unc).p", [files.ref(0, 1, 11, "Cup", "left"), files.ref(1, 2, [-1], "cat", split="val")])
+    assert run(refs, instances, "--out", files.root / "mine.jsonl")[0] == 0
+    read = datasets.build("jsonl", split="all", root=files.root / "mine.jsonl")
+    assert [expression.id for sample in read for expression in sample.expressions] == ["0-0", "0-1", "1-10"]
+    assert read[1].expressions[0].targets == ()
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ("expression,annotation\ncup,77\n", "line 2: annotation 77 is not in the COCO file"),
+        ("expression,annotation\ncup,11 21\n", r"line 2: its annotations and image are of several images \(1, 2\)"),
+        ("expression,annotation\ncup,\n", "line 2: it has neither annotation nor image"),
+        ("expression,image\ncup,9.jpg\n", r"line 2: image 9\.jpg is not in the COCO file"),
+        ("expression,annotation\n,11\ncup,77\n", "line 2: expression is empty; line 3: annotation 77"),
+        ("expression,ann_id\ncup,11\n", "an unknown column 'ann_id'; the columns are expression, annotation"),
+        ("annotation\n11\n", "no column 'expression'"),
+    ],
+)
+def test_bad_rows_are_told_and_nothing_is_written(files, instances, rows, reason):
+    table = files.root / "expressions.csv"
+    table.write_text(rows)
+    with pytest.raises(InvalidInput, match=reason):
+        CliRunner().invoke(
+            app,
+            ["data", "import", str(table), str(instances), "--out", str(files.root / "mine.jsonl")],
+            catch_exceptions=False,
+        )
+    assert not (files.root / "mine.jsonl").exists()
+
+
+def test_files_that_are_missing_or_of_another_kind_are_named(files, instances):
+    out = files.root / "mine.jsonl"
+    assert "gone.csv is missing" in run(files.root / "gone.csv", instances, "--out", out)[1]
+    table = files.root / "table.xlsx"
+    table.write_text("x")
+    assert "is neither .csv nor .jsonl, nor refs" in run(table, instances, "--out", out)[1]
+    assert "is not the name of a .jsonl file" in run(table, instances, "--out", files.root)[1]
+
+
+def test_realset_imported_has_the_same_masks(realset, files):
+    out = files.root / "real.jsonl"
+    refs = realset / "grefs(real).json"
+    assert run(refs, realset / "instances.json", "--out", out, "--images", realset / "images")[0] == 0
+    ours = datasets.build("jsonl", split="val", root=out)
+    theirs = datasets.build("refer", split="val", root=realset, grefs=True)
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.coco_id == other.coco_id
+        for index, expression in enumerate(one.expressions):
+            assert expression.id == other.expressions[index].id
+            assert (one.mask(index) == other.mask(index)).all()
+    assert (ours[0].image == theirs[0].image).all()
