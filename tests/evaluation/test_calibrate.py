@@ -7,7 +7,7 @@ from refseg.datasets.drawn_scenes import DrawnScenes
 from refseg.errors import InvalidInput, MissingFile
 from refseg.evaluation.answers import answer
 from refseg.evaluation.calibrate import calibrate, familiarity_report, is_half, photographs, unfamiliar_share
-from refseg.protocols.standard import Standard
+from refseg.evaluation.rows import rows_of
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +21,11 @@ def calibrated(checkpoint_folder, scenes):
 
 
 def accuracies(checkpoint, scenes):
-    rows = answer(checkpoint, scenes, Standard()).rows
-    none, some = [row for row in rows if not row.has_target], [row for row in rows if row.has_target]
-    return np.mean([row.predicted_empty for row in none]) + np.mean([not row.predicted_empty for row in some])
+    rows = rows_of(answer(checkpoint, scenes))
+    none, some = (
+        [row.scores["standard"].has_prediction for row in rows if row.has_target == wanted] for wanted in (False, True)
+    )
+    return 1 - np.mean(none) + np.mean(some)
 
 
 def test_the_threshold_fitted_is_no_worse_on_what_it_was_fitted_on(calibrated, checkpoint_folder, scenes):

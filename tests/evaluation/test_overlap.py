@@ -21,5 +21,5 @@ def test_sets_of_objects_count_as_their_masks_do(found, true, chosen, meant):
         return torch.from_numpy(np.stack([np.isin(id_map, np.flatnonzero(members) + 1) for members in sets]))
 
     counts = count_sets(overlap(found, true, FOUND, OBJECTS), chosen, meant)
-    expected = count_pixels(masks(found, chosen), masks(true, meant))
+    expected = count_pixels(masks(found, chosen), masks(true, meant), torch.from_numpy(meant.any(1)))
     assert all(torch.equal(*columns) for columns in zip(counts, expected, strict=True))

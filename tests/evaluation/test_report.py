@@ -1,51 +1,132 @@
+import dataclasses
 import io
 import json
+import math
 
 import pytest
 from rich.console import Console
 
+from refseg import protocols
 from refseg.checkpoints import load_checkpoint
 from refseg.datasets.drawn_scenes import DrawnScenes
-from refseg.evaluation.report import evaluate
-from refseg.protocols.standard import Standard
+from refseg.evaluation.cautions import cautions
+from refseg.evaluation.report import evaluate, summed_up
+from refseg.evaluation.rows import ImageAnswers
+from refseg.evaluation.scoring import STANDARD
 
-ABOUT = {"dataset": "drawn_scenes", "split": "val", "weights": {"name": "first", "sha256": "0" * 64}, "seed": 0}
+ABOUT = {"dataset": "drawn_scenes", "split": "val", "answers": "first", "weights": {"sha256": "0" * 64}, "seed": 0}
+PROTOCOLS = [protocols.build("lavt"), protocols.build("rela"), STANDARD]
 
 
 @pytest.fixture(scope="module")
-def evaluated(checkpoint_folder):
-    return evaluate(load_checkpoint(checkpoint_folder), DrawnScenes("val", count=4), Standard(), ABOUT, shortcuts=True)
+def checkpoint(checkpoint_folder):
+    return load_checkpoint(checkpoint_folder)
 
 
-def test_a_number_travels_with_its_protocol_and_counts(evaluated):
+@pytest.fixture(scope="module")
+def evaluated(checkpoint):
+    return evaluate(checkpoint, DrawnScenes("val", count=4), [STANDARD], ABOUT, shortcuts=True)
+
+
+@pytest.fixture(scope="module")
+def by_three(checkpoint):
+    return evaluate(checkpoint, DrawnScenes("val", count=2), PROTOCOLS, ABOUT)[0]
+
+
+def test_a_number_travels_with_its_protocols_and_counts(evaluated):
     report, rows = evaluated
-    assert report.about["protocol"] == "standard" and report.about["images"] == 4
+    assert list(report.about["protocols"]) == list(report.metrics) == ["standard"] and report.about["images"] == 4
     assert report.about["expressions"] == len(rows)
     assert report.about["no_target"] == sum(not row.has_target for row in rows)
 
 
+def test_the_protocol_that_was_asked_for_first_leads_and_standard_is_always_there(by_three, checkpoint):
+    assert list(by_three.metrics) == ["lavt", "rela", "standard"] and by_three.first == "lavt"
+    report, _ = evaluate(checkpoint, DrawnScenes("val", count=1), [protocols.build("cris")], ABOUT)
+    assert list(report.metrics) == ["cris", "standard"]
+
+
+def test_figures_are_printed_as_their_releases_do(by_three):
+    printed = by_three.printed_by_releases()
+    assert printed["lavt"] == f"oIoU {100 * by_three.metrics['lavt']['oIoU']:.2f} %, " + printed["lavt"].split(", ")[1]
+    assert f"N-acc {by_three.metrics['rela']['N-acc']:.2f}, " in printed["rela"]
+
+
 def test_what_is_written_reads_back_unrounded(evaluated, tmp_path):
-    report, rows = evaluated
-    report.write(tmp_path, rows)
+    report, _ = evaluated
+    report.write(tmp_path)
     stored = json.loads((tmp_path / "report.json").read_text())
-    assert stored["metrics"] == report.metrics and stored["about"] == report.about
-    lines = [json.loads(line) for line in (tmp_path / "expressions.jsonl").read_text().splitlines()]
-    assert [line["intersection"] for line in lines] == [row.intersection for row in rows]
+    assert stored["metrics"] == report.metrics and stored["about"]["seed"] == 0
+    assert stored["risk_coverage"]["area"] == report.risk_coverage.area
 
 
-def test_n_acc_is_never_printed_without_t_acc(evaluated):
-    for _, head, _ in evaluated[0].sections():
-        assert "N-acc" not in head or "T-acc" in head
+def test_what_is_not_a_number_is_null_in_json(evaluated, tmp_path):
+    report = dataclasses.replace(
+        evaluated[0], metrics={"standard": {**evaluated[0].metrics["standard"], "x": math.nan}}
+    )
+    report.write(tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text())["metrics"]["standard"]["x"] is None
+
+
+def test_n_acc_is_never_printed_without_t_acc(evaluated, by_three):
+    for report in (evaluated[0], by_three):
+        for _, head, _ in report.sections():
+            assert "N-acc" not in head or "T-acc" in head
 
 
 def test_markdown_tables_are_rectangular(evaluated):
     report, _ = evaluated
     for title, head, lines in report.sections():
-        assert all(len(line) == len(head) for line in lines), title
-    assert f"| all | {report.about['expressions']} |" in report.markdown()
+        assert lines and all(len(line) == len(head) for line in lines), title
+    assert f"| all | {report.finder['objects']} |" in report.markdown()
 
 
 def test_the_tables_fit_into_eighty_columns(evaluated):
     screen = io.StringIO()
     evaluated[0].print(Console(file=screen, width=80))
     assert "…" not in screen.getvalue()
+
+
+def test_a_summary_of_nothing_but_rows_needs_no_checkpoint(evaluated):
+    _, rows = evaluated
+    without = [dataclasses.replace(row, exists=None) for row in rows]
+    report = summed_up([ImageAnswers(0, without)], [STANDARD], ABOUT)
+    assert report.risk_coverage is None and report.metrics == evaluated[0].metrics
+
+
+def test_few_images_are_told(evaluated, checkpoint):
+    assert any("4 images: too few" in line for line in evaluated[0].cautions)
+
+
+def answers_of(evaluated, unfamiliar=None, **changes):
+    rows = [dataclasses.replace(row, **changes) for row in evaluated[1]]
+    return [ImageAnswers(0, rows, unfamiliar)]
+
+
+def test_weights_that_do_not_know_such_images_are_told_first(evaluated, checkpoint):
+    said = cautions(answers_of(evaluated, unfamiliar=True), [STANDARD], checkpoint)
+    assert "100 % of these images" in said[0] and "drawn scenes only" in said[0]
+    assert not any(
+        "unlike" in line for line in cautions(answers_of(evaluated, unfamiliar=False), [STANDARD], checkpoint)
+    )
+
+
+def test_words_that_are_unknown_or_cut_off_are_told(evaluated, checkpoint):
+    assert any(
+        "never seen" in line for line in cautions(answers_of(evaluated, expression="a zebra"), [STANDARD], checkpoint)
+    )
+    long = answers_of(evaluated, expression="red " * 40)
+    assert any("lost their end" in line for line in cautions(long, [STANDARD], checkpoint))
+
+
+def test_another_input_than_the_releases_is_told_with_the_protocols_that_it_concerns(evaluated, checkpoint):
+    (line,) = [line for line in cautions(answers_of(evaluated), PROTOCOLS, checkpoint) if "network sees" in line]
+    assert "lavt, rela: a squashed square of 480 x 480" in line and "standard" not in line
+    preprocessing = checkpoint.preprocessing.replace(resize="square", side=480)
+    fitting = dataclasses.replace(checkpoint, preprocessing=preprocessing)
+    assert not any("network sees" in line for line in cautions(answers_of(evaluated), PROTOCOLS, fitting))
+
+
+def test_protocols_made_for_expressions_with_a_referent_are_told_where_some_have_none(evaluated, checkpoint):
+    (line,) = [line for line in cautions(answers_of(evaluated), PROTOCOLS, checkpoint) if "refer to nothing" in line]
+    assert "lavt" in line and "rela" not in line

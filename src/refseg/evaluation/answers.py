@@ -1,9 +1,12 @@
 """The pass: a checkpoint answers every expression of a data set; each image is encoded once for all of its own."""
 
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -13,79 +16,25 @@ from torch import Tensor
 
 from refseg.checkpoints import Checkpoint
 from refseg.crf import DenseCRF
-from refseg.datasets.drawn_scenes import SIZES, Scene
-from refseg.datasets.drawn_scenes.objects import SIZE
-from refseg.encoders.vocabulary import UNKNOWN
+from refseg.datasets.drawn_scenes import Scene
+from refseg.encoders.tokenizer import Tokenizer
+from refseg.encoders.vocabulary import UNKNOWN, split_words
+from refseg.errors import InvalidInput
+from refseg.evaluation.ahead import ahead
+from refseg.evaluation.kinds_of_error import is_at_edge, kind_of_error
 from refseg.evaluation.overlap import count_sets, overlap
-from refseg.metrics import Counts
+from refseg.evaluation.rows import FoundInImage, ImageAnswers, scores_of
+from refseg.evaluation.scoring import STANDARD, row, score_image
+from refseg.familiarity import unpadded
 from refseg.networks.contract import Network, Output
 from refseg.networks.in_parts import fuse_in_parts
 from refseg.networks.selector import Selector
-from refseg.preprocessing import Geometry, restore
-from refseg.protocols.standard import Standard
+from refseg.preprocessing import Geometry
+from refseg.protocols.contract import Protocol
 from refseg.samples import Objects, Sample
 
 IMAGES_AT_ONCE = 8
-
-
-@dataclass(frozen=True)
-class Row:
-    """One expression and how it was answered.
-
-    Attributes:
-        image_id, expression, type, kind: from the sample.
-        part: part of a held-out split, or "".
-        size: of the objects it refers to, "mixed" if they differ, "" where the sample does not know.
-        intersection, union: pixels of answer and truth.
-        has_target: does it refer to anything.
-        predicted_empty: was it answered by nothing.
-        exists: the calibrated probability that it refers to something.
-        seconds: its share of the time that its batch of images took.
-        cause: what a wrong answer is due to: "missed" (an object that is meant was not found), "choice" (another set
-            of objects), "mask" (the right set); "" for a network that knows no objects.
-        perfect: intersection and union if every object that is meant and was found had been chosen; None as above.
-    """
-
-    image_id: str
-    expression: str
-    type: str
-    kind: str
-    part: str
-    size: str
-    intersection: int
-    union: int
-    has_target: bool
-    predicted_empty: bool
-    exists: float
-    seconds: float
-    cause: str = ""
-    perfect: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
-class FoundInImage:
-    """How well the objects of one image were found, before any expression was read.
-
-    Attributes:
-        objects: number of true objects.
-        found: number of found ones.
-        ious: IoU of each true object with the found one that matches it, 0 for a missed one.
-        missed: number of true objects that no found one matches.
-    """
-
-    image_id: str
-    objects: int
-    found: int
-    ious: tuple[float, ...]
-    missed: int
-
-
-@dataclass
-class Answers:
-    """Everything that a pass yields; `finder` has an entry per image if the network knows objects."""
-
-    rows: list[Row]
-    finder: list[FoundInImage]
+WORDLESS = "object"  # is asked where an expression has no word at all, as one of a hundred thousand real ones
 
 
 @dataclass
@@ -93,18 +42,22 @@ class Asked:
     """A few images with all their expressions, and what the network says; M expressions in all.
 
     Attributes:
+        numbers: of the images in the data set.
         samples: the images.
         geometries: how each was resized for the network.
         features: what `encode_image` gives.
-        output: for the expressions in order, image after image.
+        output: for the expressions in order, image after image; its masks are not emptied.
+        answers_none: (M,) bool on the CPU, True where the network says that the expression refers to nothing.
         image_of_expression: (M,) int64.
         seconds: that the network took.
     """
 
+    numbers: list[int]
     samples: list[Sample]
     geometries: list[Geometry]
     features: Any
     output: Output
+    answers_none: Tensor
     image_of_expression: Tensor
     seconds: float
 
@@ -114,8 +67,22 @@ class Asked:
         return slice(start, start + len(self.samples[image].expressions))
 
 
+@dataclass
+class _Prepared:
+    number: int
+    sample: Sample
+    pixels: Tensor
+    geometry: Geometry
+
+
 def ask(
-    checkpoint: Checkpoint, samples: Iterable[Sample], without_words: bool = False, crf: DenseCRF | None = None
+    checkpoint: Checkpoint,
+    samples: Iterable[Sample],
+    without_words: bool = False,
+    crf: DenseCRF | None = None,
+    numbers: Iterable[int] | None = None,
+    batch_images: int | None = None,
+    workers: int = 0,
 ) -> Iterator[Asked]:
     """The network's output for all samples that have expressions, a few images of one size at a time.
 
@@ -124,31 +91,64 @@ def ask(
         samples: images with expressions.
         without_words: every expression is replaced by a single word that the network does not know.
         crf: what draws masks to the edges of the image after the network, if anything does.
+        numbers: of the images in the data set; from 0 on if not given.
+        batch_images: how many images the network gets at once, IMAGES_AT_ONCE if not given.
+        workers: threads that decode and resize images ahead of the network.
     """
-    for together in _same_size(checkpoint, samples):
-        batch = [sample for sample, _, _ in together]
-        expressions = [expression.text for sample in batch for expression in sample.expressions]
-        device = next(checkpoint.network.parameters()).device
+
+    def prepare(numbered: tuple[int, Sample]) -> _Prepared:
+        pixels, geometry = checkpoint.preprocessing(numbered[1].image)
+        return _Prepared(*numbered, pixels, geometry)
+
+    some = ((k, sample) for k, sample in zip(numbers or count(), samples, strict=False) if sample.expressions)
+    device = next(checkpoint.network.parameters()).device
+    for batch in _same_size(ahead(prepare, some, workers), batch_images or IMAGES_AT_ONCE):
+        expressions = [expression.text for one in batch for expression in one.sample.expressions]
         begin = time.perf_counter()
         if without_words:
             tokens = torch.full((len(expressions), 1), UNKNOWN)
             word_mask = torch.ones_like(tokens, dtype=torch.bool)
         else:
-            tokens, word_mask = checkpoint.tokenizer(expressions)
+            tokens, word_mask = checkpoint.tokenizer([readable(checkpoint.tokenizer, text) for text in expressions])
         image_of_expression = torch.arange(len(batch)).repeat_interleave(
-            torch.tensor([len(sample.expressions) for sample in batch])
+            torch.tensor([len(one.sample.expressions) for one in batch])
         )
-        with answering(checkpoint.network) as network:
-            images = torch.stack([pixels for _, pixels, _ in together]).to(device)
+        with answering(checkpoint.network) as network, _existence_ignored(network):
+            images = torch.stack([one.pixels for one in batch]).to(device)
             features, word_mask = network.encode_image(images), word_mask.to(device)
             words = network.encode_words(tokens.to(device), word_mask)
             of_image = image_of_expression.to(device)
             output = fuse_in_parts(network, features, words, word_mask, of_image, images.shape[-2:])
         if crf is not None:
-            looks = [checkpoint.preprocessing.colours(pixels) for _, pixels, _ in together]
+            looks = [checkpoint.preprocessing.colours(one.pixels) for one in batch]
             output.logits = crf.refine(output.logits, [looks[image] for image in image_of_expression.tolist()])
-        seconds = time.perf_counter() - begin
-        yield Asked(batch, [geometry for _, _, geometry in together], features, output, image_of_expression, seconds)
+        yield Asked(
+            numbers=[one.number for one in batch],
+            samples=[one.sample for one in batch],
+            geometries=[one.geometry for one in batch],
+            features=features,
+            output=output,
+            answers_none=(output.exists <= checkpoint.network.exists_threshold_logit).cpu(),
+            image_of_expression=image_of_expression,
+            seconds=time.perf_counter() - begin,
+        )
+
+
+def readable(tokenizer: Tokenizer, expression: str) -> str:
+    """The expression, without the end that the network cannot read: scoring needs an answer to every expression.
+
+    >>> from refseg.encoders.vocabulary import Vocabulary
+    >>> readable(Vocabulary(["red", "star"], max_words=2), "red star on the left")
+    'red star'
+    """
+    words = split_words(expression)
+    if not words:
+        return WORDLESS
+    try:
+        tokenizer.ids(expression)
+    except InvalidInput:
+        return " ".join(words[: tokenizer.max_words])
+    return expression
 
 
 @contextmanager
@@ -164,42 +164,93 @@ def answering(network: Network) -> Iterator[Network]:
             module.training = training
 
 
+@contextmanager
+def _existence_ignored(network: Network) -> Iterator[None]:
+    """Inside, the network answers as if every expression referred to something: a protocol says what is emptied."""
+    before = network.exists_threshold_logit
+    network.exists_threshold_logit = -math.inf
+    try:
+        yield
+    finally:
+        network.exists_threshold_logit = before
+
+
 def answer(
     checkpoint: Checkpoint,
     samples: Iterable[Sample],
-    protocol: Standard,
-    on_images: Callable[[int], None] = lambda images: None,
+    protocols: Sequence[Protocol] = (STANDARD,),
     crf: DenseCRF | None = None,
-) -> Answers:
-    """Answers all expressions; `on_images` hears after each batch how many images it had.
+    keep_masks: bool = False,
+    numbers: Iterable[int] | None = None,
+    batch_images: int | None = None,
+    workers: int = 0,
+) -> Iterator[ImageAnswers]:
+    """Answers all expressions, image after image.
 
-    Where both the network and the sample know objects at the image's own size, pixels are counted per pair of objects;
-    otherwise logits become masks as the protocol says. The counts are the same. With a `crf`, objects' masks are no
-    longer the answers'.
+    Where both the network and the sample know objects at the image's own size, and `standard` alone is asked for,
+    pixels are counted per pair of objects; otherwise logits become masks as each protocol says. The counts are the
+    same. With a `crf`, objects' masks are no longer the answers'.
+
+    Args:
+        checkpoint: what answers.
+        samples: images with expressions; those without any have no answers.
+        protocols: how answers are scored, `standard` among them.
+        crf: what draws masks to the edges of the image after the network, if anything does.
+        keep_masks: keep the answers as run-length codes.
+        numbers: of the images in the data set; from 0 on if not given.
+        batch_images: how many images the network gets at once, IMAGES_AT_ONCE if not given.
+        workers: threads that decode, resize and count beside the network.
     """
-    answers = Answers([], [])
-    for asked in ask(checkpoint, samples, crf=crf):
-        if crf is None and _knows_objects(checkpoint, asked):
-            answer_by_objects(checkpoint, asked, answers)
+    asked = ask(checkpoint, samples, False, crf, numbers, batch_images, workers)
+    only_standard = crf is None and not keep_masks and [protocol.name for protocol in protocols] == [STANDARD.name]
+    if only_standard and isinstance(checkpoint.network, Selector):
+        yield from _by_objects_where_known(checkpoint, asked, protocols, workers)
+    else:
+        yield from answer_by_masks(checkpoint, asked, protocols, keep_masks, workers)
+
+
+def _by_objects_where_known(
+    checkpoint: Checkpoint, asked: Iterable[Asked], protocols: Sequence[Protocol], workers: int
+) -> Iterator[ImageAnswers]:
+    for some in asked:
+        if _knows_objects(some):
+            yield from answer_by_objects(checkpoint, some)
         else:
-            answer_by_masks(checkpoint, asked, protocol, answers)
-        on_images(len(asked.samples))
-    return answers
+            yield from answer_by_masks(checkpoint, [some], protocols, workers=workers)
 
 
-def answer_by_masks(checkpoint: Checkpoint, asked: Asked, protocol: Standard, answers: Answers) -> None:
-    """Appends the rows of these images, through masks at each image's own size; for every network and sample."""
-    exists = probabilities(checkpoint, asked.output)
-    for image, (sample, geometry) in enumerate(zip(asked.samples, asked.geometries, strict=True)):
-        where = asked.expressions_of(image)
-        predicted = protocol.predict(restore(asked.output.logits[where].float(), geometry).cpu())
-        truths = np.stack([sample.mask(i) for i in range(len(sample.expressions))])
-        counts = protocol.count(predicted, torch.from_numpy(truths))
-        answers.rows += _rows(sample, counts, exists[where], asked.seconds / len(exists))
+def answer_by_masks(
+    checkpoint: Checkpoint,
+    asked: Iterable[Asked],
+    protocols: Sequence[Protocol],
+    keep_masks: bool = False,
+    workers: int = 0,
+) -> Iterator[ImageAnswers]:
+    """The rows of these images, through masks; for every network and sample."""
+
+    def score(one: tuple[Asked, int]) -> ImageAnswers:
+        some, image = one
+        where = some.expressions_of(image)
+        logits, none = some.output.logits[where].cpu(), some.answers_none[where]
+        geometry, threshold = some.geometries[image], checkpoint.network.threshold
+        return score_image(
+            some.numbers[image],
+            some.samples[image],
+            lambda protocol, part: protocol.predict(logits[part], geometry, none[part], threshold),
+            none,
+            probabilities(checkpoint, some.output)[where],
+            some.seconds / len(some.answers_none),
+            protocols,
+            keep_masks,
+            is_unfamiliar(checkpoint, some.features, image, geometry),
+        )
+
+    images = ((some, image) for some in asked for image in range(len(some.samples)))
+    return ahead(score, images, workers)
 
 
-def answer_by_objects(checkpoint: Checkpoint, asked: Asked, answers: Answers) -> None:
-    """Appends the rows of these images, through pixels per pair of found and true objects."""
+def answer_by_objects(checkpoint: Checkpoint, asked: Asked) -> Iterator[ImageAnswers]:
+    """The rows of these images, through pixels per pair of found and true objects; under `standard`."""
     network = checkpoint.network
     assert isinstance(network, Selector)
     exists = probabilities(checkpoint, asked.output)
@@ -209,39 +260,47 @@ def answer_by_objects(checkpoint: Checkpoint, asked: Asked, answers: Answers) ->
     selectable = asked.features.selectable.cpu().numpy()
     matched = network.match(asked.features, true_objects(scenes, asked.features.centres.device)).cpu().numpy()
     for image, scene in enumerate(scenes):
-        where, count = asked.expressions_of(image), len(scene.centres)
-        table = overlap(id_maps[image], scene.id_map, chosen.shape[1], count)
+        where, objects = asked.expressions_of(image), len(scene.centres)
+        table = overlap(id_maps[image], scene.id_map, chosen.shape[1], objects)
         meant = meant_objects(scene)
         right = np.zeros((len(meant), chosen.shape[1]), bool)  # the found objects that should be chosen
         for slot, thing in enumerate(matched[image]):
             if thing >= 0:
                 right[:, slot] = meant[:, thing]
-        is_missed = ~np.isin(np.arange(count), matched[image])
+        is_missed = ~np.isin(np.arange(objects), matched[image])
         missed = (meant & is_missed).any(1)
         causes = np.where(missed, "missed", np.where((right == chosen[where]).all(1), "mask", "choice"))
         best = count_sets(table, right, meant)
-        perfect = zip(best.intersection.tolist(), best.union.tolist(), strict=True)
         counts = count_sets(table, chosen[where], meant)
-        answers.rows += _rows(scene, counts, exists[where], asked.seconds / len(exists), causes.tolist(), list(perfect))
-        answers.finder.append(
-            FoundInImage(
-                image_id=scene.image_id,
-                objects=count,
+        sizes = table[:, 1:].sum(0)
+        taken_in = (chosen[where].astype(np.int64) @ table[1:, 1:]) / np.maximum(sizes, 1)
+        rows = []
+        for i, score in enumerate(scores_of(counts, STANDARD.ious(counts))):
+            true = int(sizes[meant[i]].sum())
+            error = kind_of_error(
+                score.intersection,
+                score.union,
+                true,
+                bool(meant[i].any()),
+                partial(taken_in[i].__getitem__, meant[i] & (sizes > 0)),
+                partial(taken_in[i].__getitem__, ~meant[i]),
+                partial(_at_edge, id_maps[image], chosen[where][i], scene, i),
+            )
+            perfect = int(best.intersection[i]), int(best.union[i])
+            seconds, cause = asked.seconds / len(exists), str(causes[i])
+            each = {STANDARD.name: score}
+            rows.append(row(scene, i, true, exists[where][i], seconds, error, each, cause, perfect))
+        yield ImageAnswers(
+            index=asked.numbers[image],
+            rows=rows,
+            unfamiliar=is_unfamiliar(checkpoint, asked.features, image, asked.geometries[image]),
+            found=FoundInImage(
+                objects=objects,
                 found=int(selectable[image].sum()),
                 ious=_instance_ious(table, matched[image]),
                 missed=int(is_missed.sum()),
-            )
+            ),
         )
-
-
-def counts_of(rows: Sequence[Row]) -> Counts:
-    """The counts of all rows."""
-    return Counts(
-        torch.tensor([row.intersection for row in rows], dtype=torch.int64),
-        torch.tensor([row.union for row in rows], dtype=torch.int64),
-        torch.tensor([row.has_target for row in rows], dtype=torch.bool),
-        torch.tensor([not row.predicted_empty for row in rows], dtype=torch.bool),
-    )
 
 
 def probabilities(checkpoint: Checkpoint, output: Output) -> list[float]:
@@ -249,11 +308,19 @@ def probabilities(checkpoint: Checkpoint, output: Output) -> list[float]:
     return (output.exists.double() / checkpoint.calibration.temperature).sigmoid().tolist()
 
 
+def is_unfamiliar(checkpoint: Checkpoint, features: Any, image: int, geometry: Geometry) -> bool | None:
+    """Do the weights call this image of the features unlike what they know? None if they do not tell."""
+    familiarity = checkpoint.familiarity
+    if familiarity is None or not hasattr(features, "coarse"):
+        return None
+    return not familiarity.is_familiar(unpadded(features.coarse[image : image + 1], geometry)).item()
+
+
 def meant_objects(scene: Scene) -> NDArray[np.bool_]:
     """Which of the n objects each of a scene's expressions refers to, (M, n)."""
     meant = np.zeros((len(scene.expressions), len(scene.centres)), bool)
-    for row, expression in zip(meant, scene.expressions, strict=True):
-        row[[number - 1 for number in expression.targets]] = True
+    for means, expression in zip(meant, scene.expressions, strict=True):
+        means[[number - 1 for number in expression.targets]] = True
     return meant
 
 
@@ -274,25 +341,26 @@ def true_objects(scenes: list[Scene], device: torch.device | str = "cpu") -> Obj
     )
 
 
-def _same_size(checkpoint: Checkpoint, samples: Iterable[Sample]) -> Iterator[list[tuple[Sample, Tensor, Geometry]]]:
-    """Samples in order, in groups that the network can take as one batch."""
-    together: list[tuple[Sample, Tensor, Geometry]] = []
-    for sample in samples:
-        if not sample.expressions:
-            continue
-        pixels, geometry = checkpoint.preprocessing(sample.image)
-        if together and (len(together) == IMAGES_AT_ONCE or together[0][1].shape != pixels.shape):
+def _same_size(prepared: Iterable[_Prepared], most: int) -> Iterator[list[_Prepared]]:
+    """Images in order, in groups that the network can take as one batch."""
+    together: list[_Prepared] = []
+    for one in prepared:
+        if together and (len(together) == most or together[0].pixels.shape != one.pixels.shape):
             yield together
             together = []
-        together.append((sample, pixels, geometry))
+        together.append(one)
     if together:
         yield together
 
 
-def _knows_objects(checkpoint: Checkpoint, asked: Asked) -> bool:
+def _knows_objects(asked: Asked) -> bool:
     own_size = all(geometry.own_hw == geometry.padded_hw for geometry in asked.geometries)
     scenes = all(isinstance(sample, Scene) for sample in asked.samples)
-    return own_size and scenes and isinstance(checkpoint.network, Selector)
+    return own_size and scenes
+
+
+def _at_edge(id_map: NDArray[np.integer], chosen: NDArray[np.bool_], scene: Scene, i: int) -> bool:
+    return is_at_edge(np.isin(id_map, np.flatnonzero(chosen) + 1), scene.mask(i))
 
 
 def _instance_ious(table: NDArray[np.int64], matched: NDArray[np.integer]) -> tuple[float, ...]:
@@ -302,37 +370,3 @@ def _instance_ious(table: NDArray[np.int64], matched: NDArray[np.integer]) -> tu
             both = table[slot + 1, thing + 1]
             ious[thing] = both / (table[slot + 1].sum() + table[:, thing + 1].sum() - both)
     return tuple(ious.tolist())
-
-
-def _rows(
-    sample: Sample,
-    counts: Counts,
-    exists: list[float],
-    seconds: float,
-    causes: list[str] | None = None,
-    perfect: list[tuple[int, int]] | None = None,
-) -> Iterator[Row]:
-    for i, expression in enumerate(sample.expressions):
-        yield Row(
-            image_id=sample.image_id,
-            expression=expression.text,
-            type=expression.type,
-            kind=expression.kind,
-            part=getattr(sample, "part", ""),
-            size=_size(sample, expression.targets),
-            intersection=int(counts.intersection[i]),
-            union=int(counts.union[i]),
-            has_target=bool(counts.has_target[i]),
-            predicted_empty=not counts.has_prediction[i],
-            exists=exists[i],
-            seconds=seconds,
-            cause=causes[i] if causes else "",
-            perfect=perfect[i] if perfect else None,
-        )
-
-
-def _size(sample: Sample, targets: tuple[int, ...]) -> str:
-    if not isinstance(sample, Scene) or not targets:
-        return ""
-    sizes = {SIZES[sample.attributes[number - 1, SIZE]] for number in targets}
-    return sizes.pop() if len(sizes) == 1 else "mixed"

@@ -1,48 +1,74 @@
-"""Rows to tables: the same metrics for every type of expression, kind of relation, size of target and held-out part."""
+"""Rows to tables: the same metrics for every type of expression, size and number of referents, and kind of error."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from refseg.datasets.drawn_scenes import SIZES
-from refseg.evaluation.answers import FoundInImage, Row, counts_of
+from refseg.evaluation.expression_types import length_class
+from refseg.evaluation.kinds_of_error import KINDS
+from refseg.evaluation.rows import FoundInImage, Row, counts_of
+from refseg.evaluation.scoring import SHARES, STANDARD
 from refseg.metrics import PRECISION_THRESHOLDS
-from refseg.protocols.standard import Standard
+from refseg.protocols.contract import Protocol
 
 Table = dict[str, dict[str, float]]
 
 WRONG_BELOW = (0.5, 0.9)  # IoU under which an answer counts as wrong
 CAUSES = ("missed", "choice", "mask")
 IOUS = ("oIoU", "mIoU", *(f"Prec@{threshold}" for threshold in PRECISION_THRESHOLDS))
+NUMBERS = ("none", "one", "two", "three or more")
+COLUMNS: dict[str, Callable[[Row], str]] = {
+    "type": lambda row: row.type,
+    "kind": lambda row: row.kind,
+    "length": lambda row: length_class(row.expression),
+    "size": lambda row: row.size,
+    "referents": lambda row: NUMBERS[min(row.referents, 3)],
+    "part": lambda row: row.part,
+}
+"""What rows are grouped by; rows of which it is not known, "", are left out."""
+_ORDER = {value: place for place, value in enumerate((*SIZES, "mixed", *SHARES, *NUMBERS))}
 
 
-def breakdowns(rows: Sequence[Row], protocol: Standard) -> dict[str, Table]:
-    """Tables by type, kind, size and part, each with the number of expressions and of no-target ones.
-
-    Where nothing is known (the type of a foreign data set, the size of no target), there is no line, and no table
-    without lines.
-    """
-    tables = {}
-    for column in ("type", "kind", "size", "part"):
-        groups: dict[str, list[Row]] = {}
-        for row in rows:
-            if value := getattr(row, column):
-                groups.setdefault(value, []).append(row)
-        if groups:
-            tables[column] = {value: score(groups[value], protocol) for value in sorted(groups, key=_order)}
-    return tables
+def grouped(rows: Iterable[Row], column: str) -> dict[str, list[Row]]:
+    """The rows by what one of COLUMNS says of them, in its own order or by name."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if value := COLUMNS[column](row):
+            groups.setdefault(value, []).append(row)
+    return {value: groups[value] for value in sorted(groups, key=lambda v: (_ORDER.get(v, len(_ORDER)), v))}
 
 
-def _order(value: str) -> tuple[int, str]:
-    """Sizes from small to large, everything else by name."""
-    return (SIZES.index(value) if value in SIZES else len(SIZES)), value
+def breakdowns(rows: Sequence[Row], protocol: Protocol) -> dict[str, Table]:
+    """A table for each of COLUMNS of which anything is known, with the number of expressions and of no-target ones."""
+    tables = {
+        column: {value: score(some, protocol) for value, some in grouped(rows, column).items()} for column in COLUMNS
+    }
+    return {column: table for column, table in tables.items() if table}
 
 
-def score(rows: Sequence[Row], protocol: Standard) -> dict[str, float]:
+def score(rows: Sequence[Row], protocol: Protocol) -> dict[str, float]:
     """The protocol's metrics of these rows, and how many they are."""
     no_target = sum(not row.has_target for row in rows)
-    return {"expressions": len(rows), "no_target": no_target, **protocol.summarize(counts_of(rows))}
+    return {"expressions": len(rows), "no_target": no_target, **protocol.summarize(counts_of(rows, protocol.name))}
+
+
+def kinds_of_errors(rows: Sequence[Row]) -> Table:
+    """How many answers are of each kind, which share that is, and their mean IoU under `standard`."""
+    table: Table = {}
+    for kind in KINDS:
+        ious = [row.scores[STANDARD.name].iou or 0.0 for row in rows if row.error == kind]
+        table[kind] = {"expressions": len(ious), "share": len(ious) / max(len(rows), 1)}
+        if ious:
+            table[kind]["mean IoU"] = float(np.mean(ious))
+    return table
+
+
+def errors_by_type(rows: Sequence[Row]) -> Table:
+    """The share of each kind, one a line, among the answers to each type of expression."""
+    types = grouped(rows, "type").items()
+    return {kind: {name: sum(row.error == kind for row in some) / len(some) for name, some in types} for kind in KINDS}
 
 
 def finder_report(found: Sequence[FoundInImage]) -> dict[str, float]:
@@ -58,14 +84,15 @@ def finder_report(found: Sequence[FoundInImage]) -> dict[str, float]:
     return report
 
 
-def perfect_choice(rows: Iterable[Row], protocol: Standard) -> dict[str, float]:
+def perfect_choice(rows: Iterable[Row]) -> dict[str, float]:
     """IoUs that the objects found would score if the right ones were always chosen: what no better chooser can pass."""
     ideal = [
-        replace(row, intersection=row.perfect[0], union=row.perfect[1])
+        replace(row, scores={STANDARD.name: replace(row.scores[STANDARD.name], intersection=both, union=either)})
         for row in rows
         if row.perfect is not None and row.has_target
+        for both, either in [row.perfect]
     ]
-    summary = protocol.summarize(counts_of(ideal))
+    summary = score(ideal, STANDARD)
     return {"expressions": len(ideal), **{name: summary[name] for name in summary if name in IOUS}}
 
 
@@ -83,4 +110,5 @@ def wrong_answers(rows: Sequence[Row]) -> Table:
 
 
 def _is_wrong(row: Row, bar: float) -> bool:
-    return row.intersection / row.union < bar if row.has_target else not row.predicted_empty
+    score = row.scores[STANDARD.name]
+    return score.intersection < bar * score.union if row.has_target else score.has_prediction

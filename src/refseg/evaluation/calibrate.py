@@ -1,9 +1,7 @@
 """Fits what a checkpoint needs to say how sure it is: calibration and familiarity, on images it was not trained on."""
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ from safetensors import safe_open
 from refseg.calibration import fit_calibration
 from refseg.checkpoints import WEIGHTS, Checkpoint, to_device, use_threshold
 from refseg.errors import MissingFile
-from refseg.evaluation.answers import answering, ask
+from refseg.evaluation.answers import answering, ask, is_unfamiliar
 from refseg.familiarity import describe, fit_familiarity, unpadded
 from refseg.images import read_image
 from refseg.samples import Sample
@@ -42,15 +40,14 @@ def calibrate(
     could_answer: list[bool] = []
     has_target: list[bool] = []
     described = []
-    with existence_ignored(checkpoint):
-        for asked in ask(checkpoint, samples):
-            exists += asked.output.exists.tolist()
-            could_answer += (asked.output.logits > 0).flatten(1).any(1).tolist()
-            has_target += [bool(e.targets) for sample in asked.samples for e in sample.expressions]
-            if hasattr(asked.features, "coarse"):
-                for k, geometry in enumerate(asked.geometries):
-                    described.append(describe(unpadded(asked.features.coarse[k : k + 1], geometry)).cpu())
-            on_images(len(asked.samples))
+    for asked in ask(checkpoint, samples):
+        exists += asked.output.exists.tolist()
+        could_answer += (asked.output.logits > 0).flatten(1).any(1).tolist()
+        has_target += [bool(e.targets) for sample in asked.samples for e in sample.expressions]
+        if hasattr(asked.features, "coarse"):
+            for k, geometry in enumerate(asked.geometries):
+                described.append(describe(unpadded(asked.features.coarse[k : k + 1], geometry)).cpu())
+        on_images(len(asked.samples))
     calibrated = dataclasses.replace(
         checkpoint,
         calibration=fit_calibration(exists, has_target, could_answer, fitted_on),
@@ -60,29 +57,16 @@ def calibrate(
     return to_device(calibrated, str(next(calibrated.network.parameters()).device))
 
 
-@contextmanager
-def existence_ignored(checkpoint: Checkpoint) -> Iterator[None]:
-    """Inside, the network answers as if every expression referred to something."""
-    network = checkpoint.network
-    before = network.exists_threshold_logit
-    network.exists_threshold_logit = -math.inf
-    try:
-        yield
-    finally:
-        network.exists_threshold_logit = before
-
-
 def unfamiliar_share(checkpoint: Checkpoint, images: Iterable[NDArray[np.uint8]]) -> float:
-    """Share of images (H, W, 3) that the checkpoint calls unfamiliar."""
-    familiarity = checkpoint.familiarity
-    assert familiarity is not None
+    """Share of images (H, W, 3) that the checkpoint, which can tell, calls unfamiliar."""
+    device = next(checkpoint.network.parameters()).device
     alarms = []
     with answering(checkpoint.network) as network:
         for image in images:
             pixels, geometry = checkpoint.preprocessing(image)
-            features = network.encode_image(pixels[None].to(familiarity.mean.device))
-            alarms.append(not familiarity.is_familiar(unpadded(features.coarse, geometry)).item())
-    return float(np.mean(alarms))
+            features = network.encode_image(pixels[None].to(device))
+            alarms.append(is_unfamiliar(checkpoint, features, 0, geometry))
+    return float(np.mean([alarm for alarm in alarms if alarm is not None]))
 
 
 def unfamiliar_images(side: int, count: int = 50) -> dict[str, list[NDArray[np.uint8]]]:

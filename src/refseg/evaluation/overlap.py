@@ -31,4 +31,4 @@ def count_sets(table: NDArray[np.int64], chosen: NDArray[np.bool_], meant: NDArr
     predicted = answers @ table[1:].sum(1)
     true = truths @ table[:, 1:].sum(0)
     union = predicted + true - intersection
-    return Counts(*map(torch.from_numpy, (intersection, union, true > 0, predicted > 0)))
+    return Counts(*map(torch.from_numpy, (intersection, union, meant.any(1), predicted > 0)))

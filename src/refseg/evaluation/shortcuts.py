@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from refseg.checkpoints import Checkpoint
 from refseg.datasets.drawn_scenes import Scene
-from refseg.evaluation.answers import Answers, answer_by_masks, ask, counts_of, meant_objects
+from refseg.evaluation.answers import answer_by_masks, ask, meant_objects
 from refseg.evaluation.overlap import count_sets, overlap
+from refseg.evaluation.rows import counts_of, rows_of
 from refseg.metrics import Counts
 from refseg.networks.selector import Selector
-from refseg.protocols.standard import Standard
+from refseg.protocols.contract import Protocol
 from refseg.samples import Sample
 
 ALL, RANDOM, LARGEST = "all objects", "random object", "largest object"
@@ -26,7 +27,7 @@ NO_LANGUAGE, FORCED = "no language", "no language, made to choose"
 def score_shortcuts(
     checkpoint: Checkpoint,
     samples: Iterable[Sample],
-    protocol: Standard,
+    protocol: Protocol,
     on_images: Callable[[int], None] = lambda images: None,
 ) -> dict[str, dict[str, float]]:
     """Metrics of each shortcut that this data set and this network allow, by name.
@@ -40,9 +41,8 @@ def score_shortcuts(
     counts: dict[str, list[Counts]] = {}
     random = np.random.default_rng(0)
     for asked in ask(checkpoint, samples, without_words=True):
-        blind = Answers([], [])
-        answer_by_masks(checkpoint, asked, protocol, blind)
-        counts.setdefault(NO_LANGUAGE, []).append(counts_of(blind.rows))
+        blind = rows_of(answer_by_masks(checkpoint, [asked], [protocol]))
+        counts.setdefault(NO_LANGUAGE, []).append(counts_of(blind, protocol.name))
         for image, sample in enumerate(asked.samples):
             if not isinstance(sample, Scene):
                 continue

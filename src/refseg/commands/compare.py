@@ -1,0 +1,86 @@
+"""`refseg compare`: two systems on the same expressions, and whether they differ by more than chance."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from refseg.evaluation.comparison import Comparison, Difference
+
+
+def compare(
+    first: Annotated[
+        Path, typer.Argument(metavar="A", help="Rows (expressions.jsonl) of one system, or their folder.")
+    ],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Rows of the other on the same expressions.")],
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(help="Compare under these only; may be given several times.", show_default="all in both"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Compare two systems, B minus A: paired differences with 95 % intervals, and Wilcoxon's test."""
+    from rich.console import Console
+
+    from refseg import protocols
+    from refseg.errors import InvalidInput
+    from refseg.evaluation.comparison import compare as run
+    from refseg.evaluation.comparison import paired
+    from refseg.evaluation.rows import read_rows
+
+    a, b = paired(read_rows(first), read_rows(second))
+    if not a:
+        raise InvalidInput(f"{first} holds no rows")
+    common = [name for name in a[0].scores if name in b[0].scores]
+    for name in protocol or []:
+        if name not in common:
+            raise InvalidInput(f"not both files have figures under {name!r}; choose one of: {', '.join(common)}")
+    found = [run(a, b, protocols.build(name)) for name in protocol or common]
+    if as_json:
+        print(json.dumps({"a": str(first), "b": str(second), "protocols": [one.to_dict() for one in found]}, indent=1))
+        return
+    console = Console(highlight=False)
+    console.print(f"A {first}\nB {second}\n{found[0].expressions:,} expressions, {found[0].images:,} images; percent")
+    for comparison in found:
+        show(comparison, console)
+
+
+def show(comparison: "Comparison", console: "Console") -> None:
+    """Prints the tables of one protocol."""
+    console.print(f"\n[bold]{comparison.protocol}[/]")
+    metrics = {name: (None, difference) for name, difference in comparison.metrics.items()}
+    _table(console, "metric", metrics)
+    console.print(
+        f"better in B: {100 * comparison.better:.2f} % of expressions, worse: {100 * comparison.worse:.2f} %; "
+        f"Wilcoxon on mean IoU by image: p = {comparison.p_value:.2g}"
+    )
+    for column, table in comparison.by.items():
+        console.print(f"\nmean IoU by {column}, {comparison.protocol}", style="bold")
+        _table(console, column, table)
+
+
+def _table(console: "Console", corner: str, lines: "Mapping[str, tuple[int | None, Difference]]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    assert isinstance(console, Console)
+    counted = any(number is not None for number, _ in lines.values())
+    table = Table(corner, *(["expr."] if counted else []), "A", "B", "B - A", "95 % interval", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    for name, (number, difference) in lines.items():
+        values = [difference.a, difference.b, difference.b - difference.a]
+        interval = difference.interval
+        table.add_row(
+            name,
+            *([f"{number:,}"] if counted else []),
+            *(f"{100 * value:.2f}" for value in values[:2]),
+            f"{100 * values[2]:+.2f}",
+            f"{100 * interval[0]:+.2f} to {100 * interval[1]:+.2f}" if interval else "-",
+        )
+    console.print(table)

@@ -1,0 +1,99 @@
+"""The options of commands that score a data set: which one, under which protocols."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from refseg.protocols.contract import Protocol
+
+MOST_THREADS = 8
+
+Name = Annotated[str, typer.Argument(help="Name of a data set.")]
+Split = Annotated[str, typer.Option(help="Which part of the data set.")]
+Root = Annotated[
+    Path | None, typer.Option(help="Folder of its annotations.", show_default="$REFSEG_DATA and the data set's name")
+]
+SplitBy = Annotated[str | None, typer.Option(help='Whose split it is: "unc", "umd", ...')]
+Images = Annotated[
+    list[Path] | None, typer.Option(help="Folder of its images, where they lie apart; may be given several times.")
+]
+Count = Annotated[int | None, typer.Option(min=1, help="Only the first so many images.", show_default="all")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Another setting of the data set; may be given several times."),
+]
+
+
+def settings_of(
+    split: str,
+    root: Path | None = None,
+    split_by: str | None = None,
+    images: list[Path] | None = None,
+    count: int | None = None,
+    others: list[str] | None = None,
+) -> dict[str, Any]:
+    """What `datasets.build` takes, of what was given.
+
+    Raises:
+        InvalidInput: if a setting has no name or no value.
+    """
+    given = {"root": root, "split_by": split_by, "images": images or None, "count": count}
+    return (
+        {"split": split} | {name: value for name, value in given.items() if value is not None} | _parsed(others or [])
+    )
+
+
+def protocols_of(names: list[str] | None) -> "list[Protocol]":
+    """The protocols of these names, and `standard`."""
+    from refseg import protocols
+    from refseg.evaluation.scoring import with_standard
+
+    return with_standard(protocols.build(name) for name in dict.fromkeys(names or ["standard"]))
+
+
+def threads(workers: int | None) -> int:
+    """How many threads help, where it was not said."""
+    import os
+
+    return min(os.cpu_count() or 1, MOST_THREADS) if workers is None else workers
+
+
+def facts(dataset: Any, name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """What makes figures on a data set comparable: its name and settings, and its version or its files' sha256."""
+    import hashlib
+    import sys
+
+    found: dict[str, Any] = {
+        "dataset": name,
+        **{key: _plain(value) for key, value in settings.items() if key != "root"},
+    }
+    found |= {"seed": getattr(dataset, "seed", None)}
+    found |= {"generator_version": getattr(sys.modules[type(dataset).__module__], "VERSION", None)}
+    sources = dataset.sources() if hasattr(dataset, "sources") else []
+    digests = {Path(source).name: hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16] for source in sources}
+    return {key: value for key, value in found.items() if value is not None} | ({"sha256": digests} if digests else {})
+
+
+def _parsed(others: list[str]) -> dict[str, Any]:
+    import yaml
+
+    from refseg.errors import InvalidInput
+
+    settings = {}
+    for text in others:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise InvalidInput(f"--set {text!r} is not NAME=VALUE, for example --set grefs=true")
+        try:
+            settings[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InvalidInput(f"the value of --set {text!r} cannot be read; put it into quotes") from error
+    return settings
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [str(one) for one in value]
+    return str(value) if isinstance(value, Path) else value

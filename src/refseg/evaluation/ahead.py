@@ -1,0 +1,36 @@
+"""Work that is done a little ahead of where its results are read, on threads: decoding, resizing and counting all
+happen outside of Python's lock.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+WAITING = 3  # items for each thread that may be begun or done and not yet read
+
+
+def ahead(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """`work` of each item, in order; the items themselves are read by the thread that reads the results.
+
+    >>> list(ahead(abs, [-3, 2, -1], workers=2))
+    [3, 2, 1]
+    """
+    if workers == 0:
+        yield from map(work, items)
+        return
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > WAITING * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

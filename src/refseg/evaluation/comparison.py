@@ -1,0 +1,190 @@
+"""Two systems on the same expressions: differences with intervals, and whether chance would make them.
+
+Both meet the same resamples of images, so that what is hard for both does not count as a difference. The test is
+Wilcoxon's signed-rank test on the difference of mean IoU of each image: images are independent, expressions about one
+image are not. It is written out here, because SciPy is a large package for one formula; a test holds it against SciPy.
+
+Read with  F. Wilcoxon. "Individual Comparisons by Ranking Methods". Biometrics Bulletin 1945.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from refseg import metrics
+from refseg.errors import InvalidInput
+from refseg.evaluation.breakdown import COLUMNS, grouped
+from refseg.evaluation.rows import Row, counts_of
+from refseg.evaluation.scoring import STANDARD
+from refseg.protocols.contract import Protocol
+
+RESAMPLES = 1000
+NAMED = 5  # expressions that an error names
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One metric of two systems, B minus A.
+
+    Attributes:
+        a, b: its values.
+        interval: 95 % interval of the difference; None where the metric has none.
+    """
+
+    a: float
+    b: float
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two systems under one protocol.
+
+    Attributes:
+        protocol: its name.
+        expressions, images: how many were compared.
+        metrics: difference of each metric.
+        p_value: of Wilcoxon's test on mean IoU by image; 1 if no image differs.
+        better, worse: share of expressions whose IoU is higher in B, and lower.
+        by: mean IoU of expressions with a referent, by type and the like: value, number of expressions, difference.
+    """
+
+    protocol: str
+    expressions: int
+    images: int
+    metrics: dict[str, Difference]
+    p_value: float
+    better: float
+    worse: float
+    by: dict[str, dict[str, tuple[int, Difference]]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return asdict(self)
+
+
+def paired(a: Sequence[Row], b: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """The rows of both in the order of the first.
+
+    Raises:
+        InvalidInput: if they are not about the same expressions.
+    """
+    of_a, of_b = {row.id: row for row in a}, {row.id: row for row in b}
+    for rows, by_id in ((a, of_a), (b, of_b)):
+        if len(by_id) < len(rows):
+            raise InvalidInput(f"{len(rows) - len(by_id):,} rows have the id of another row; write the file again")
+    faults = {
+        "only in the first": [id for id in of_a if id not in of_b],
+        "only in the second": [id for id in of_b if id not in of_a],
+        "of another text or truth": [id for id in of_a if id in of_b and not _same(of_a[id], of_b[id])],
+    }
+    if any(faults.values()):
+        told = "; ".join(f"{len(ids):,} {fault} ({_some(ids)})" for fault, ids in faults.items() if ids)
+        raise InvalidInput(f"the files are not about the same expressions: {told}; evaluate both on the same split")
+    return list(a), [of_b[row.id] for row in a]
+
+
+def compare(a: Sequence[Row], b: Sequence[Row], protocol: Protocol) -> Comparison:
+    """Two systems on the same expressions in the same order, from `paired`."""
+    name = protocol.name
+    image_ids = [row.image_id for row in a]
+    summaries = [protocol.summarize(counts_of(rows, name)) for rows in (a, b)]
+    drawn = [_resampled(rows, protocol) for rows in (a, b)]
+    intervals = {
+        metric: metrics.interval(drawn[1][metric] - drawn[0][metric]) for metric in drawn[0] if metric in drawn[1]
+    }
+    ious = [_ious(rows, name) for rows in (a, b)]
+    change = ious[1] - ious[0]
+    sums, counts = _sums(change, image_ids)
+    by_image = sums / counts
+    return Comparison(
+        protocol=name,
+        expressions=len(a),
+        images=len(by_image),
+        metrics={
+            metric: Difference(value, summaries[1][metric], intervals.get(metric))
+            for metric, value in summaries[0].items()
+            if metric in summaries[1]
+        },
+        p_value=wilcoxon(by_image),
+        better=float((change > 0).mean()),
+        worse=float((change < 0).mean()),
+        by={column: table for column in COLUMNS if (table := _by(a, b, column, name))},
+    )
+
+
+def wilcoxon(differences: ArrayLike) -> float:
+    """Two-sided p-value of the signed-rank test: normal approximation, zeros dropped, ties at their mean rank.
+
+    >>> wilcoxon([0.0, 0.0]), round(wilcoxon([1, 2, 3, 4, 5, 6, 7, 8, -9, 10]), 4)
+    (1.0, 0.0593)
+    """
+    values = np.asarray(differences, np.float64)
+    values = values[values != 0]
+    if not len(values):
+        return 1.0
+    _, group, sizes = np.unique(np.abs(values), return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(sizes) - (sizes - 1) / 2)[group]
+    n = len(values)
+    rank_sum = min(ranks[values > 0].sum(), ranks[values < 0].sum())
+    variance = n * (n + 1) * (2 * n + 1) / 24 - float((sizes.astype(np.float64) ** 3 - sizes).sum()) / 48
+    return math.erfc(abs(rank_sum - n * (n + 1) / 4) / math.sqrt(2 * variance))
+
+
+def _by(a: Sequence[Row], b: Sequence[Row], column: str, protocol: str) -> dict[str, tuple[int, Difference]]:
+    of_b = {row.id: row for row in b}
+    table = {}
+    for value, rows in grouped((row for row in a if row.has_target), column).items():
+        pair = rows, [of_b[row.id] for row in rows]
+        ious = [_ious(some, protocol) for some in pair]
+        images = [row.image_id for row in rows]
+        changes = _resampled_means(ious[1] - ious[0], images)
+        table[value] = len(rows), Difference(float(ious[0].mean()), float(ious[1].mean()), metrics.interval(changes))
+    return table if len(table) > 1 else {}
+
+
+def _resampled(rows: Sequence[Row], protocol: Protocol) -> Mapping[str, NDArray[np.float64]]:
+    """Metrics of the same resamples of images for every system; of a release's protocol all that it prints."""
+    counts, image_ids = counts_of(rows, protocol.name), [row.image_id for row in rows]
+    if protocol.name == STANDARD.name:
+        return metrics.bootstrap(counts, image_ids)
+    members: dict[str, list[int]] = {}
+    for i, image in enumerate(image_ids):
+        members.setdefault(image, []).append(i)
+    groups = [torch.tensor(group) for group in members.values()]
+    draws = np.random.default_rng(0).integers(0, len(groups), (RESAMPLES, len(groups)))
+    summaries = [protocol.summarize(counts.where(torch.cat([groups[k] for k in draw]))) for draw in draws]
+    common = set.intersection(*(set(summary) for summary in summaries))
+    return {name: np.array([summary[name] for summary in summaries]) for name in summaries[0] if name in common}
+
+
+def _resampled_means(values: NDArray[np.float64], image_ids: Sequence[str]) -> NDArray[np.float64]:
+    sums, counts = _sums(values, image_ids)
+    draws = np.random.default_rng(0).integers(0, len(sums), (RESAMPLES, len(sums)))
+    means: NDArray[np.float64] = sums[draws].sum(1) / counts[draws].sum(1)
+    return means
+
+
+def _sums(values: NDArray[np.float64], image_ids: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Sum and number of values of each image, in order of first appearance."""
+    numbers: dict[str, int] = {}
+    of_image = [numbers.setdefault(image, len(numbers)) for image in image_ids]
+    sums: NDArray[np.float64] = np.bincount(of_image, values, minlength=len(numbers)).astype(np.float64)
+    return sums, np.bincount(of_image, minlength=len(numbers))
+
+
+def _ious(rows: Sequence[Row], protocol: str) -> NDArray[np.float64]:
+    return np.array([row.scores[protocol].iou or 0.0 for row in rows], np.float64)
+
+
+def _same(a: Row, b: Row) -> bool:
+    return (a.expression, a.image_id, a.referents) == (b.expression, b.image_id, b.referents)
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:NAMED]) + (f" and {len(ids) - NAMED:,} more" if len(ids) > NAMED else "")

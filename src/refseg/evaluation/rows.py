@@ -1,0 +1,190 @@
+"""What an evaluation writes down: a row for each expression, with the counts of every protocol, as a line of JSON."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from refseg.errors import InvalidInput, MissingFile
+from refseg.metrics import Counts
+
+ROWS, MASKS = "expressions.jsonl", "masks.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one protocol makes of one answer.
+
+    Attributes:
+        intersection, union: pixels of answer and truth, as the protocol counts them.
+        has_prediction: is it an answer, or none, in the protocol's eyes?
+        iou: in the protocol's own arithmetic; None where that gives no number.
+    """
+
+    intersection: int
+    union: int
+    has_prediction: bool
+    iou: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One expression and how it was answered.
+
+    Attributes:
+        id: of the expression, unique within the data set.
+        image_id, expression, kind: from the sample.
+        type: form of the expression, the data set's own where it has one.
+        part: part of a held-out split, or "".
+        size: of all that it refers to, "" if that is nothing: the data set's own word, else its share of the image.
+        referents: how many it refers to, 0 if to nothing.
+        exists: the probability that it refers to something; None if nobody said.
+        seconds: its share of the time that its batch of images took.
+        error: kind of error, see `kinds_of_error`.
+        scores: by name of the protocol.
+        cause: what a wrong answer is due to: "missed" (an object that is meant was not found), "choice" (another set
+            of objects), "mask" (the right set); "" for a network that knows no objects.
+        perfect: intersection and union if every object that is meant and was found had been chosen; None as above.
+    """
+
+    id: str
+    image_id: str
+    expression: str
+    type: str
+    kind: str
+    part: str
+    size: str
+    referents: int
+    exists: float | None
+    seconds: float
+    error: str
+    scores: Mapping[str, Score]
+    cause: str = ""
+    perfect: tuple[int, int] | None = None
+
+    @property
+    def has_target(self) -> bool:
+        """Does it refer to anything?"""
+        return self.referents > 0
+
+    def json(self) -> str:
+        """The row as a line."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        scores = {
+            name: {field: getattr(score, field) for field in Score.__slots__} for name, score in self.scores.items()
+        }
+        return {field: getattr(self, field) for field in self.__slots__} | {"scores": scores}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Row":
+        """The row that `json` wrote."""
+        scores = {name: Score(**score) for name, score in values["scores"].items()}
+        perfect = values.get("perfect")
+        return cls(**{**values, "scores": scores, "perfect": tuple(perfect) if perfect else None})
+
+
+@dataclass(frozen=True)
+class FoundInImage:
+    """How well the objects of one image were found, before any expression was read.
+
+    Attributes:
+        objects: number of true objects.
+        found: number of found ones.
+        ious: IoU of each true object with the found one that matches it, 0 for a missed one.
+        missed: number of true objects that no found one matches.
+    """
+
+    objects: int
+    found: int
+    ious: tuple[float, ...]
+    missed: int
+
+
+@dataclass(frozen=True)
+class ImageAnswers:
+    """The rows of one image and what was seen of it before any expression was read.
+
+    Attributes:
+        index: of the image in the data set.
+        rows: one for each of its expressions, in order.
+        unfamiliar: do the weights call it unlike what they know? None if they do not tell.
+        found: if network and sample know objects.
+        masks: run-length codes of the answers at the image's own size, where they are to be kept.
+    """
+
+    index: int
+    rows: Sequence[Row]
+    unfamiliar: bool | None = None
+    found: FoundInImage | None = None
+    masks: Sequence[Mapping[str, Any]] = field(default=())
+
+    def json(self) -> str:
+        """All of it as a line."""
+        found = asdict(self.found) if self.found else None
+        rows = [row.to_dict() for row in self.rows]
+        return json.dumps({**vars(self), "rows": rows, "found": found}, ensure_ascii=False)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "ImageAnswers":
+        """What `json` wrote."""
+        found = values["found"]
+        return cls(
+            index=values["index"],
+            rows=[Row.of(row) for row in values["rows"]],
+            unfamiliar=values["unfamiliar"],
+            found=FoundInImage(**{**found, "ious": tuple(found["ious"])}) if found else None,
+            masks=values["masks"],
+        )
+
+
+def rows_of(answers: Iterable[ImageAnswers]) -> list[Row]:
+    """The rows of all images."""
+    return [row for image in answers for row in image.rows]
+
+
+def counts_of(rows: Iterable[Row], protocol: str) -> Counts:
+    """What a protocol counted of these rows."""
+    rows = list(rows)
+    scores = [row.scores[protocol] for row in rows]
+    return Counts(
+        torch.tensor([score.intersection for score in scores], dtype=torch.int64),
+        torch.tensor([score.union for score in scores], dtype=torch.int64),
+        torch.tensor([row.has_target for row in rows], dtype=torch.bool),
+        torch.tensor([score.has_prediction for score in scores], dtype=torch.bool),
+    )
+
+
+def scores_of(counts: Counts, ious: torch.Tensor) -> Iterator[Score]:
+    """A score for each of the expressions that were counted."""
+    columns = (counts.intersection, counts.union, counts.has_prediction, ious)
+    for intersection, union, has_prediction, iou in zip(*(column.tolist() for column in columns), strict=True):
+        yield Score(int(intersection), int(union), bool(has_prediction), None if math.isnan(iou) else float(iou))
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of an `expressions.jsonl`, or of the folder that holds it.
+
+    Raises:
+        MissingFile, InvalidInput: if it is not there, or something else.
+    """
+    path = path / ROWS if path.is_dir() else path
+    if not path.is_file():
+        raise MissingFile(f"{path} is missing; give an {ROWS} that `refseg evaluate` or `refseg score` wrote")
+    rows = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                rows.append(Row.of(json.loads(line)))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise InvalidInput(
+                    f"{path}, line {number}, is no row of an evaluation ({error}); give an {ROWS} that "
+                    "`refseg evaluate` or `refseg score` of this version wrote"
+                ) from error
+    return rows

@@ -1,0 +1,131 @@
+"""One image: answers to its expressions, under several protocols at once, to rows."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from refseg.datasets.drawn_scenes import SIZES, Scene
+from refseg.datasets.drawn_scenes.objects import SIZE
+from refseg.evaluation.expression_types import main_type
+from refseg.evaluation.kinds_of_error import kind_of_mask
+from refseg.evaluation.rows import ImageAnswers, Row, Score, scores_of
+from refseg.protocols.contract import Protocol
+from refseg.protocols.standard import Standard
+from refseg.results import run_lengths
+from refseg.samples import Expression, Sample
+
+AT_ONCE = 2  # expressions whose masks are in memory together: those of few fit into the cache
+STANDARD = Standard()
+SHARES = {"under 1 %": 0.01, "1 to 5 %": 0.05, "5 to 20 %": 0.2, "over 20 %": 1.0}
+"""Sizes of referents where the data set has no words for them: up to which share of the image."""
+
+Predict = Callable[[Protocol, slice], Tensor]
+
+
+def with_standard(protocols: Iterable[Protocol]) -> list[Protocol]:
+    """These protocols and, if it is not among them, `standard`: kinds of error and curves are read from its masks."""
+    protocols = list(protocols)
+    return protocols if any(p.name == STANDARD.name for p in protocols) else [*protocols, STANDARD]
+
+
+@torch.inference_mode()
+def score_image(
+    index: int,
+    sample: Sample,
+    predict: Predict,
+    answers_none: Tensor,
+    exists: Sequence[float | None],
+    seconds: float,
+    protocols: Sequence[Protocol],
+    keep_masks: bool = False,
+    unfamiliar: bool | None = None,
+) -> ImageAnswers:
+    """The rows of one image with M expressions.
+
+    Args:
+        index: of the image in the data set.
+        sample: the image.
+        predict: the masks of some of its expressions, as a protocol compares them.
+        answers_none: (M,) bool, True where the answer is that it refers to nothing.
+        exists: M probabilities that it refers to something.
+        seconds: that each answer took.
+        protocols: `standard` among them.
+        keep_masks: keep the answers as run-length codes.
+        unfamiliar: as in `ImageAnswers`.
+    """
+    rows: list[Row] = []
+    masks: list[dict[str, Any]] = []
+    has_target = torch.tensor([bool(expression.targets) for expression in sample.expressions])
+    for start in range(0, len(sample.expressions), AT_ONCE):
+        where = slice(start, min(start + AT_ONCE, len(sample.expressions)))
+        truths: dict[Any, Tensor] = {}
+        scores: dict[str, list[Score]] = {}
+        answers, own = torch.empty(0), torch.empty(0)
+        for protocol in protocols:
+            truth = getattr(protocol.truth, "__func__", protocol.truth)  # protocols that share it share its result
+            if truth not in truths:
+                known = [protocol.truth(sample, i) for i in range(where.start, where.stop)]
+                truths[truth] = torch.from_numpy(np.stack(known))
+            predicted = predict(protocol, where)
+            counts = protocol.count(predicted, truths[truth], has_target[where], answers_none[where])
+            scores[protocol.name] = list(scores_of(counts, protocol.ious(counts)))
+            if protocol.name == STANDARD.name:
+                answers, own = predicted, truths[truth]
+        for m in range(where.stop - where.start):
+            i, answer, truth_mask = where.start + m, answers[m].numpy(), own[m].numpy()
+            score, true = scores[STANDARD.name][m], int(np.count_nonzero(truth_mask))
+            error = kind_of_mask(sample, i, answer, truth_mask, score.intersection, score.union, true)
+            each = {name: of_all[m] for name, of_all in scores.items()}
+            rows.append(row(sample, i, true, exists[i], seconds, error, each))
+            if keep_masks:
+                masks.append({"id": rows[-1].id, "exists": exists[i], **run_lengths(answer)})
+    return ImageAnswers(index, rows, unfamiliar, masks=masks)
+
+
+def row(
+    sample: Sample,
+    i: int,
+    true: int,
+    exists: float | None,
+    seconds: float,
+    error: str,
+    scores: dict[str, Score],
+    cause: str = "",
+    perfect: tuple[int, int] | None = None,
+) -> Row:
+    """The row of expression i of a sample, whose truth has `true` pixels."""
+    expression = sample.expressions[i]
+    return Row(
+        id=expression_id(sample, i),
+        image_id=sample.image_id,
+        expression=expression.text,
+        type=expression.type or main_type(expression.text),
+        kind=expression.kind,
+        part=getattr(sample, "part", ""),
+        size=_size(sample, expression, true),
+        referents=len(expression.targets),
+        exists=exists,
+        seconds=seconds,
+        error=error,
+        scores=scores,
+        cause=cause,
+        perfect=perfect,
+    )
+
+
+def expression_id(sample: Sample, i: int) -> str:
+    """The id of expression i, unique within the data set; where that gives none, its image's and its number."""
+    return sample.expressions[i].id or f"{sample.image_id}/{i}"
+
+
+def _size(sample: Sample, expression: Expression, true: int) -> str:
+    if not expression.targets:
+        return ""
+    if isinstance(sample, Scene):
+        sizes = {SIZES[sample.attributes[number - 1, SIZE]] for number in expression.targets}
+        return sizes.pop() if len(sizes) == 1 else "mixed"
+    height, width = sample.size_hw
+    return next(name for name, most in SHARES.items() if true <= most * height * width)

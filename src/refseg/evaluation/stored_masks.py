@@ -1,0 +1,195 @@
+"""Masks that any program wrote: a folder of PNG, or JSON Lines of run lengths, by the expressions' ids."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from refseg.datasets.masks import draw, rle_of
+from refseg.errors import InvalidInput, MissingFile
+from refseg.evaluation.ahead import ahead
+from refseg.evaluation.rows import ImageAnswers
+from refseg.evaluation.scoring import expression_id, score_image
+from refseg.protocols.contract import Protocol
+from refseg.samples import Sample
+
+Mask = NDArray[np.bool_]
+NAMED = 5  # ids that an error or a warning names
+
+
+class StoredMasks(ABC):
+    """Masks by id of their expression.
+
+    Attributes:
+        place: where they lie, for messages.
+        ids: of the expressions that have one.
+    """
+
+    place: Path
+    ids: frozenset[str]
+
+    @abstractmethod
+    def mask(self, id: str) -> Mask:
+        """The mask (H, W) of an expression; InvalidInput if it cannot be read."""
+
+    def exists(self, id: str) -> float | None:
+        """The probability that the expression refers to something, where the program said one."""
+        return None
+
+
+class PngFolder(StoredMasks):
+    """ID.png for each expression, black where it is not; an id with a slash lies in a folder of its own."""
+
+    def __init__(self, folder: Path):
+        self.place = folder
+        self.ids = frozenset(file.relative_to(folder).as_posix()[: -len(".png")] for file in folder.rglob("*.png"))
+        if not self.ids:
+            raise InvalidInput(f"{folder} holds no .png; a mask is called after the id of its expression")
+
+    def mask(self, id: str) -> Mask:
+        """The mask of ID.png."""
+        file = self.place / f"{id}.png"
+        try:
+            with Image.open(file) as image:
+                pixels = np.asarray(image if image.mode in ("1", "L", "P", "I;16", "I") else image.convert("L"))
+        except (OSError, UnidentifiedImageError) as error:
+            raise InvalidInput(f"{file} cannot be read ({error}); is it damaged?") from error
+        if pixels.dtype != bool and pixels.size:
+            most = pixels.max()
+            if most and np.count_nonzero(pixels) != np.count_nonzero(pixels == most):
+                raise InvalidInput(f"{file} has more than two values; a mask is black and one other, such as 0 and 255")
+        return pixels != 0
+
+
+class RunLengths(StoredMasks):
+    """A line {"id", "counts", "size": [H, W]} an expression, maybe with "exists"; `evaluate --masks` writes them."""
+
+    def __init__(self, file: Path):
+        self.place = file
+        self._start: dict[str, int] = {}
+        self._exists: dict[str, float] = {}
+        with file.open("rb") as lines:
+            start = 0
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    self._index(number, start, line)
+                start += len(line)
+        self.ids = frozenset(self._start)
+
+    def mask(self, id: str) -> Mask:
+        """The mask of the line with that id."""
+        with self.place.open("rb") as lines:
+            lines.seek(self._start[id])
+            entry = json.loads(lines.readline())
+        try:
+            run_lengths = rle_of(entry)
+            return draw([run_lengths], run_lengths.size_hw)
+        except InvalidInput as error:
+            raise InvalidInput(f"{self.place}, expression {id}: {error}") from error
+
+    def exists(self, id: str) -> float | None:
+        """What the line says."""
+        return self._exists.get(id)
+
+    def _index(self, number: int, start: int, line: bytes) -> None:
+        try:
+            entry = json.loads(line)
+            id, exists = str(entry["id"]), entry.get("exists")
+            if exists is not None:
+                self._exists[id] = float(exists)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InvalidInput(
+                f'{self.place}, line {number}, is not {{"id": ..., "counts": ..., "size": [height, width]}}'
+            ) from error
+        if not 0 <= self._exists.get(id, 0) <= 1:
+            raise InvalidInput(f"{self.place}, line {number}: exists is a probability, 0 to 1, not {exists}")
+        if id in self._start:
+            raise InvalidInput(f"{self.place}, line {number}: there is another mask of expression {id} before it")
+        self._start[id] = start
+
+
+def open_masks(place: Path) -> StoredMasks:
+    """The masks of a folder or a file.
+
+    Raises:
+        MissingFile, InvalidInput: if there are none.
+    """
+    if place.is_dir():
+        return PngFolder(place)
+    if not place.is_file():
+        raise MissingFile(f"{place} is missing; give a folder of PNG, or JSON Lines of run lengths")
+    return RunLengths(place)
+
+
+def compare_ids(masks: StoredMasks, samples: Iterable[Sample]) -> list[str]:
+    """Says which masks belong to no expression of the data set, one line or none.
+
+    Raises:
+        InvalidInput: if an expression has no mask, or two have the same id.
+    """
+    wanted = [expression_id(sample, i) for sample in samples for i in range(len(sample.expressions))]
+    known = set(wanted)
+    if len(known) < len(wanted):
+        raise InvalidInput("two expressions of this data set have the same id, so masks cannot be told apart")
+    if missing := [id for id in wanted if id not in masks.ids]:
+        raise InvalidInput(
+            f"{masks.place} lacks {len(missing):,} of {len(wanted):,} masks: {_some(missing)}; write an empty one "
+            "where the answer is that nothing matches"
+        )
+    surplus = sorted(masks.ids - known)
+    if not surplus:
+        return []
+    return [f"{masks.place} holds {len(surplus):,} masks of no expression of this split, left out: {_some(surplus)}"]
+
+
+def score_masks(
+    masks: StoredMasks, samples: Iterable[Sample], protocols: Sequence[Protocol], workers: int = 0
+) -> Iterator[ImageAnswers]:
+    """The rows of these samples, image after image; an empty mask says that the expression refers to nothing.
+
+    Raises:
+        InvalidInput: if a mask is not of its image's size.
+    """
+
+    def score(numbered: tuple[int, Sample]) -> ImageAnswers:
+        index, sample = numbered
+        answers = torch.from_numpy(np.stack(masks_of(masks, sample)))
+        none = ~answers.flatten(1).any(1)
+
+        def predict(protocol: Protocol, where: slice) -> torch.Tensor:
+            return protocol.of_masks(answers[where], none[where])
+
+        ids = [expression_id(sample, i) for i in range(len(sample.expressions))]
+        return score_image(index, sample, predict, none, [masks.exists(id) for id in ids], 0.0, protocols)
+
+    return ahead(score, ((k, sample) for k, sample in enumerate(samples) if sample.expressions), workers)
+
+
+def masks_of(masks: StoredMasks, sample: Sample) -> list[Mask]:
+    """The masks (H, W) of a sample's expressions.
+
+    Raises:
+        InvalidInput: if one is not of the image's size.
+    """
+    found = []
+    for i in range(len(sample.expressions)):
+        id = expression_id(sample, i)
+        mask = masks.mask(id)
+        if mask.shape != sample.size_hw:
+            (height, width), (wanted_height, wanted_width) = mask.shape[:2], sample.size_hw
+            raise InvalidInput(
+                f"the mask of expression {id} in {masks.place} is {width} x {height} pixels, its image "
+                f"{wanted_width} x {wanted_height}; write masks at the image's own size"
+            )
+        found.append(mask)
+    return found
+
+
+def _some(ids: Sequence[Any]) -> str:
+    return ", ".join(map(str, ids[:NAMED])) + (f" and {len(ids) - NAMED:,} more" if len(ids) > NAMED else "")

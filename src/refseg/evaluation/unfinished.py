@@ -1,0 +1,95 @@
+"""Rows of a run that is not at its end: written image by image, one file a process, so that whatever stops the run
+costs the images in work and nothing else, and so that many processes need not talk to each other.
+
+The folder `.unfinished` within that of the results holds run.json (what is evaluated, on what, how) and
+rows-R-of-W.jsonl (what process R of W answered, a line of `ImageAnswers` an image).
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from refseg.errors import InvalidInput, UnwritableOutput
+from refseg.evaluation.rows import ImageAnswers
+
+FOLDER, RUN = ".unfinished", "run.json"
+
+
+class Unfinished:
+    """The rows so far of process `rank` of `world`, and those of all others that this run or an earlier one had.
+
+    Args:
+        out: folder of the results.
+        run: whatever makes rows comparable: data set, weights, protocols.
+        rank, world: which of how many processes this is; they divide the images and need not be as many as before.
+
+    Raises:
+        InvalidInput: if the folder holds rows of another run.
+        UnwritableOutput: if it cannot be written.
+    """
+
+    def __init__(self, out: Path, run: Mapping[str, Any], rank: int = 0, world: int = 1):
+        self.folder = out / FOLDER
+        self.rank, self.world = rank, world
+        self._file = self.folder / f"rows-{rank}-of-{world}.jsonl"
+        run = json.loads(json.dumps(run))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._same_run(run)
+            partial = self.folder / f"{RUN}.{rank}"
+            partial.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+            os.replace(partial, self.folder / RUN)
+            _cut_to_whole_lines(self._file)
+        except OSError as error:
+            raise UnwritableOutput(f"{out} cannot be written ({error}); choose another place with --out") from error
+        self.done = {image.index for image in self.answers()}
+
+    def mine(self, images: int) -> list[int]:
+        """The images that are left for this process: every `world`-th, less those that have been answered."""
+        return [k for k in range(self.rank, images, self.world) if k not in self.done]
+
+    def write(self, image: ImageAnswers) -> None:
+        """Adds the answers to one image; they are with the operating system when this returns."""
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(image.json() + "\n")
+
+    def answers(self) -> list[ImageAnswers]:
+        """Everything that all processes have written, in the order of the data set, each image once."""
+        found = {image.index: image for file in sorted(self.folder.glob("rows-*.jsonl")) for image in self._read(file)}
+        return [found[index] for index in sorted(found)]
+
+    def remove(self) -> None:
+        """Removes the folder, when the results are written."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _same_run(self, run: Mapping[str, Any]) -> None:
+        try:
+            before = json.loads((self.folder / RUN).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):  # killed before there was a row
+            return
+        for name in {**before, **run}:
+            if before.get(name) != run.get(name):
+                raise InvalidInput(
+                    f"{self.folder.parent} holds an unfinished evaluation with another {name} ({before.get(name)}, now "
+                    f"{run.get(name)}); give another --out, or remove {self.folder} to start again"
+                )
+
+    @staticmethod
+    def _read(file: Path) -> Iterator[ImageAnswers]:
+        if not file.exists():
+            return
+        with file.open(encoding="utf-8") as lines:
+            for line in lines:
+                if line.endswith("\n"):  # else another process is writing it, or was killed as it did
+                    yield ImageAnswers.of(json.loads(line))
+
+
+def _cut_to_whole_lines(file: Path) -> None:
+    """Takes away the half line that a killed process leaves."""
+    if file.exists():
+        content = file.read_bytes()
+        if not content.endswith(b"\n"):
+            os.truncate(file, content.rfind(b"\n") + 1)

@@ -1,0 +1,53 @@
+"""What an evaluation leaves: rows, masks where they are wanted, and the report in three forms; all of it or nothing."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refseg.checkpoints import Checkpoint
+from refseg.crf import DenseCRF
+from refseg.datasets.masks import draw, rle_of
+from refseg.evaluation.answers import answer
+from refseg.evaluation.examples import AnswersOf, examples, worst
+from refseg.evaluation.page import write_page
+from refseg.evaluation.report import Report
+from refseg.evaluation.rows import MASKS, ROWS, ImageAnswers, rows_of
+from refseg.outputs import all_or_nothing
+from refseg.samples import Sample
+
+
+def write(
+    out: Path, report: Report, answers: Sequence[ImageAnswers], samples: Sequence[Sample], answers_of: AnswersOf
+) -> None:
+    """Writes expressions.jsonl, report.json, report.md and report.html, and masks.jsonl if the answers hold masks.
+
+    Args:
+        out: the folder.
+        report: of all answers.
+        answers: in the order of the data set.
+        samples: the data set, for the pictures of the worst answers.
+        answers_of: the masks of an image's answers.
+    """
+    rows = rows_of(answers)
+    pictures = examples(worst(answers), answers, samples, answers_of)
+    with all_or_nothing(out) as folder:
+        with (folder / ROWS).open("w", encoding="utf-8") as file:
+            file.writelines(row.json() + "\n" for row in rows)
+        if any(image.masks for image in answers):
+            with (folder / MASKS).open("w", encoding="utf-8") as file:
+                file.writelines(json.dumps(mask) + "\n" for image in answers for mask in image.masks)
+        report.write(folder)
+        write_page(report, rows, pictures, folder)
+
+
+def masks_again(checkpoint: Checkpoint, crf: DenseCRF | None) -> AnswersOf:
+    """The masks of a checkpoint's answers, asked for once more."""
+
+    def masks(index: int, sample: Sample) -> list[NDArray[np.bool_]]:
+        (answers,) = answer(checkpoint, [sample], crf=crf, keep_masks=True)
+        return [draw([rle_of(code)], sample.size_hw) for code in answers.masks]
+
+    return masks

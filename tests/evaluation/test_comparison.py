@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from refseg import metrics, protocols
+from refseg.errors import InvalidInput
+from refseg.evaluation.comparison import compare, paired, wilcoxon
+from refseg.evaluation.rows import Row, Score, counts_of
+from refseg.evaluation.scoring import STANDARD
+
+
+def rows(ious, protocol="standard"):
+    """Two expressions an image, unions of 100 pixels."""
+    return [
+        Row(
+            id=f"{i}",
+            image_id=f"image {i // 2}",
+            expression=f"expression {i}",
+            type="plural" if i % 3 else "ordinal",
+            kind="",
+            part="",
+            size="",
+            referents=1,
+            exists=None,
+            seconds=0.0,
+            error="",
+            scores={protocol: Score(round(100 * iou), 100, iou > 0, round(100 * iou) / 100)},
+        )
+        for i, iou in enumerate(ious)
+    ]
+
+
+RANDOM = np.random.default_rng(0)
+GOOD = RANDOM.uniform(0.4, 1.0, 60)
+WORSE = GOOD - RANDOM.uniform(0.0, 0.4, 60)
+
+
+@given(st.lists(st.integers(-20, 20), min_size=1, max_size=80))
+def test_the_signed_rank_test_equals_that_of_scipy(differences):
+    values = np.array(differences) / 7
+    expected = 1.0
+    if values.any():
+        expected = stats.wilcoxon(values, zero_method="wilcox", correction=False, method="asymptotic").pvalue
+    assert wilcoxon(values) == pytest.approx(expected)
+
+
+def test_a_system_does_not_differ_from_itself():
+    same = compare(rows(GOOD), rows(GOOD), STANDARD)
+    assert same.p_value == 1 and same.better == same.worse == 0
+    assert all(d.a == d.b and d.interval in (None, (0, 0)) for d in same.metrics.values())
+
+
+def test_a_clearly_better_system_is_found_so():
+    found = compare(rows(WORSE), rows(GOOD), STANDARD)
+    low, high = found.metrics["mIoU"].interval
+    assert 0 < low < found.metrics["mIoU"].b - found.metrics["mIoU"].a < high
+    assert found.p_value < 1e-4 and found.better > 0.9 and (found.expressions, found.images) == (60, 30)
+
+
+def test_both_systems_meet_the_same_resamples():
+    a, b = rows(WORSE), rows(GOOD)
+    images = [row.image_id for row in a]
+    drawn = [metrics.bootstrap(counts_of(some, "standard"), images)["oIoU"] for some in (a, b)]
+    assert compare(a, b, STANDARD).metrics["oIoU"].interval == metrics.interval(drawn[1] - drawn[0])
+
+
+def test_swapping_the_systems_turns_the_interval_round():
+    one, other = compare(rows(WORSE), rows(GOOD), STANDARD), compare(rows(GOOD), rows(WORSE), STANDARD)
+    low, high = one.metrics["mIoU"].interval
+    assert other.metrics["mIoU"].interval == pytest.approx((-high, -low)) and one.p_value == other.p_value
+
+
+def test_a_releases_protocol_has_intervals_as_well():
+    lavt = protocols.build("lavt")
+    released = compare(rows(WORSE, "lavt"), rows(GOOD, "lavt"), lavt)
+    ours = compare(rows(WORSE), rows(GOOD), STANDARD)
+    assert released.metrics["oIoU"].interval == pytest.approx(ours.metrics["oIoU"].interval)
+
+
+def test_types_are_compared_one_by_one():
+    table = compare(rows(WORSE), rows(GOOD), STANDARD).by["type"]
+    assert {name: count for name, (count, _) in table.items()} == {"ordinal": 20, "plural": 40}
+
+
+def test_rows_are_paired_by_id_whatever_their_order():
+    a, b = rows(WORSE), rows(GOOD)
+    assert paired(a, b[::-1]) == (a, b)
+
+
+def test_files_about_different_expressions_are_refused_with_the_differences():
+    a, b = rows(GOOD[:6]), rows(GOOD[2:10])[1:]
+    with pytest.raises(InvalidInput, match=r"1 only in the first \(0\); 2 only in the second \(6, 7\)"):
+        paired(a, b)
+
+
+def test_another_text_of_the_same_id_is_refused():
+    a, b = rows(GOOD[:2]), rows(GOOD[:2])
+    object.__setattr__(b[1], "expression", "another")
+    with pytest.raises(InvalidInput, match=r"1 of another text or truth \(1\)"):
+        paired(a, b)
