@@ -1,6 +1,6 @@
 """Parameters and multiply-adds of a network, counted on the meta device: nothing is allocated, nothing computed.
 
-Two conventions, both for one image and one expression whose words are given (the papers leave BERT out):
+Two conventions, both for one image or clip and one expression whose words are given (the papers leave BERT out):
 
 multiply-adds   what torch.utils.flop_counter counts, halved: convolutions, linears and the products of attention.
 as thop counts  the papers' tool: convolutions, linears, normalisations (2 for each value, 4 with scale and shift) and
@@ -58,7 +58,7 @@ class Complexity:
 
 
 def complexity(name: str, size_hw: tuple[int, int], vocabulary_size: int) -> Complexity:
-    """Counts a network or preset with its own settings, for one image and one expression of `max_words` words."""
+    """Counts a network or preset with its own settings: one image or clip, one expression of `max_words` words."""
     # Networks whose words are part of them are small, and look at values while they run.
     device = "meta" if hasattr(networks.preset(name), "word_encoder") else "cpu"
     with torch.device(device):
@@ -85,7 +85,7 @@ def _run(network: Network, size_hw: tuple[int, int], length: int) -> tuple[dict[
     with torch.no_grad(), ExitStack() as stack:
         stack.enter_context(counter)
         stack.enter_context(flops)
-        features = network.encode_image(torch.zeros(1, 3, *size_hw))
+        features = network.encode_image(torch.zeros(1, *network.image_shape(size_hw)))
         if hasattr(network, "word_encoder"):
             words = torch.zeros(1, length, network.word_encoder.channels)  # type: ignore[arg-type, union-attr]
         else:
@@ -176,6 +176,7 @@ _NORMS: dict[Any, Callable[..., int]] = {
 _RULES = _NORMS | {
     F.conv1d: _weighted,
     F.conv2d: _weighted,
+    F.conv3d: _weighted,
     F.linear: _weighted,
     F.interpolate: _upsampling,
 }

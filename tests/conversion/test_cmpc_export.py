@@ -129,7 +129,7 @@ def test_an_export_becomes_a_checkpoint_and_an_export_again(export, tiny_release
     assert out.startswith("cmpc_release: ") and "not read: Adam (2), beta1_power (1), global_step (1)" in out
     checkpoint = load_checkpoint(tmp_path / "ours")
     assert checkpoint.name == "cmpc" and checkpoint.tokenizer.ids("word3 what") == [7, 3]
-    assert checkpoint.preprocessing.side == 320 and checkpoint.preprocessing.resize == "letterbox"
+    assert checkpoint.preprocessing.side == 320 and checkpoint.preprocessing.resize == "letterbox_rounded"
     convert(tmp_path / "ours", "--to-official", "--out", tmp_path / "back.npz")
     with np.load(tmp_path / "back.npz") as back:
         assert set(back.files) == set(tiny_release_of_cmpc)
@@ -173,8 +173,8 @@ def without_trunk(arrays):
         del arrays[name]
 
 
-def for_video(arrays):
-    arrays[f"{SCOPE}words_parse_2/DW"] = np.zeros((1, 1, 7, 5), np.float32)
+def more_types(arrays):
+    arrays[f"{SCOPE}words_parse_2/DW"] = np.zeros((1, 1, 7, 6), np.float32)
 
 
 def without_words(arrays):
@@ -191,7 +191,7 @@ def integers(arrays):
         (rename, r"1 missing \(variables.fusion_c5/DW\), 1 unexpected \(variables.fusion_c5/kernel\)"),
         (cut, r"1 of another shape \(variables.score/DW: 1x5x2x3 in place of 1x5x3x3\)"),
         (without_trunk, r"missing \(variables.conv1/DW"),
-        (for_video, "the CMPC for videos, which tells 5 types"),
+        (more_types, "tells 6 types of words"),
         (without_words, "text_objseg/Variable are missing"),
         (integers, "score/DW holds int32"),
         (lambda arrays: arrays.clear(), "no weights of CMPC"),

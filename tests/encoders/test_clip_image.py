@@ -24,7 +24,6 @@ def test_the_encoder_gives_what_it_promises(height, width):
     assert [tuple(x.shape) for x in encoder(image)] == shapes
 
 
-@pytest.mark.slow
 def test_the_encoder_is_the_one_of_timm():
     ours, theirs = build_image_encoder(ClipImageConfig()).eval(), timm.create_model("resnet50_clip").eval()
     ours.net.load_state_dict({k: v for k, v in theirs.state_dict().items() if not k.startswith("head.")})

@@ -1,8 +1,7 @@
-import pytest
 import torch
 
 from refseg.encoders import DeepLabConfig, build_image_encoder
-from refseg.encoders.deeplab import EPS, pad_same
+from refseg.encoders.deeplab import EPS
 
 
 def encoder(depths=(2, 2, 2, 2)):
@@ -27,13 +26,3 @@ def test_strides_are_on_the_first_convolution_and_every_block_of_the_last_stages
         for block in stage:
             assert block.conv2.dilation == block.conv2.padding == (dilation, dilation)
     assert net.bn1.eps == net.layer4[1].bn3.eps == EPS
-
-
-@pytest.mark.parametrize(
-    ("size", "kernel", "sides"), [(320, 7, (2, 3)), (160, 3, (0, 1)), (321, 7, (3, 3)), (35, 3, (1, 1))]
-)
-def test_where_a_kernel_does_not_fit_evenly_the_end_has_more_padding(size, kernel, sides):
-    padded = pad_same(torch.ones(1, 1, size, 1), kernel, 2)[0, 0, :, kernel // 2]
-    before, after = sides
-    assert len(padded) == size + before + after
-    assert not padded[:before].any() and not padded[len(padded) - after :].any()

@@ -23,7 +23,7 @@ from refseg.networks.cmirnet import (
     nearest_words,
     pixels_of,
 )
-from refseg.schedules import cmirnet_factor
+from refseg.schedules import LineThenPolynomial
 
 RESNET, SWIN_BASE = PRESETS["cmirnet_resnet50"], PRESETS["cmirnet_swin_base"]
 
@@ -155,10 +155,12 @@ def test_loss(golden):
 def test_schedule(golden, flavour):
     first, drop = {"resnet": (5, 0.4), "swin": (10, 0.5)}[flavour]
     for iteration, factor in golden("cmirnet_schedule").about[flavour].items():
-        assert cmirnet_factor(int(iteration), 100, 30, first, drop) == pytest.approx(factor, abs=1e-9)
+        schedule = LineThenPolynomial(first_epochs=first, drop=drop)
+        assert schedule(int(iteration), 100 * 30, 100) == pytest.approx(factor, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", ["cmirnet_swin_base", pytest.param("cmirnet_resnet50", marks=pytest.mark.full_size)])
+@pytest.mark.full_size
+@pytest.mark.parametrize("name", ["cmirnet_swin_base", "cmirnet_resnet50"])
 def test_the_whole_network(golden, name):
     g = golden(name)
     flavour = "resnet" if "resnet" in name else "swin"

@@ -10,18 +10,24 @@ from refseg.conversion import official
 from refseg.conversion.cmpc import MODEL, official_names, release_shapes, write
 from refseg.encoders import DeepLabConfig, LstmConfig
 from refseg.encoders.word_list import SPECIAL, WordList
-from refseg.networks.cmpc import CMPC, LEVELS, PRESETS, ImageFeatures, corner_resize, unit
+from refseg.networks.cmpc import CMPC, LEVELS, PRESETS, ImageFeatures, corner_resize, unit, weighted
+from refseg.networks.cmpc_video import PRESETS as VIDEO_PRESETS
+from refseg.networks.cmpc_video import CMPCVideo
 
 TOLERANCE = 2e-5
 GRID, IMAGE = (7, 9), (56, 72)
 CASES = ("padded", "full", "one")
-CONFIG = PRESETS["cmpc_release"].replace(
-    image_encoder=DeepLabConfig(depths=(1, 1, 1, 1)),
-    word_encoder=LstmConfig(vector=24, width=48),
-    width=48,
-    fused=32,
-    grid_hw=GRID,
-)
+TINY = {
+    "image_encoder": DeepLabConfig(depths=(1, 1, 1, 1)),
+    "word_encoder": LstmConfig(vector=24, width=48),
+    "width": 48,
+    "fused": 32,
+    "grid_hw": GRID,
+}
+NETWORKS = {  # golden -> network
+    "cmpc_image": (CMPC, PRESETS["cmpc_release"].replace(**TINY)),
+    "cmpc_video": (CMPCVideo, VIDEO_PRESETS["cmpc_video_release"].replace(**TINY)),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +38,8 @@ def _without_gradients():
 
 def built(g):
     """The network with the release's weights; the golden knows nothing of the image encoder."""
-    network = CMPC(CONFIG, g.about["settings"]["vocab_size"]).eval()
+    kind, config = NETWORKS[g.name]
+    network = kind(config, g.about["settings"]["vocab_size"]).eval()
     weights = g.weights()
     by_release = {entry["tf_name"].removeprefix("text_objseg/"): entry["name"] for entry in g.about["state_dict"]}
     own, shapes, state, unused = network.state_dict(), release_shapes(network), {}, set(weights)
@@ -63,13 +70,15 @@ def asked(g, cases, padding="back"):
 
 def stages(g, cases):
     """What the image encoder gives for each level of some cases."""
-    made = {
-        name: [
-            g.input("noise", f"input/{g.about['prefix']}{case}.{name}", (1, 256 * 2**stage, *GRID)) for case in cases
-        ]
-        for name, stage in LEVELS.items()
-    }
-    return {name: torch.cat(maps).clamp(min=0) for name, maps in made.items()}
+    made = {}
+    for name in LEVELS:
+        shape = g.about["input_shapes"][name]
+        maps = [g.input("noise", f"input/{g.about['prefix']}{case}.{name}", shape) for case in cases]
+        if len(shape) == 5:  # frames differ as a whole as well
+            names = [f"input/{g.about['prefix']}{case}.{name}.frames" for case in cases]
+            maps = [x + g.input("noise", more, (*shape[:3], 1, 1)) for x, more in zip(maps, names, strict=True)]
+        made[name] = torch.cat(maps).clamp(min=0)
+    return made
 
 
 class Run:
@@ -82,7 +91,10 @@ class Run:
         first |= {f"cell {k}": norm for k, norm in network.conv_lstm.norms.items()}
         for name, level in network.levels.items():
             first |= {f"M.{name}": level.perceive, f"Mbar.{name}": level.reason}
-            first |= {f"affinity.{name}": level.reason.affinity}
+            if network.frames > 1:
+                act = level.act
+                first |= {f"D.{name}": act.pixels, f"E.{name}": act.frames}
+                first |= {f"Pbar.{name}": act.graph, f"Phat.{name}": act}
         for number, one_round in enumerate(network.exchange, start=1):
             first[f"round {number}"] = one_round
             first |= {f"c.{name}.{number}": take_up.summary for name, take_up in one_round.levels.items()}
@@ -103,26 +115,38 @@ class Run:
 
 def check(g, run, case, row):
     """All outputs of a case, which is this row of the batch."""
-    network = run.network
+    network, done = run.network, set()
 
     def same(name, value):
+        done.add(f"{case}.{name}")
         g.check(f"{case}.{name}", value[row : row + 1], TOLERANCE)
 
     def image(name, value):
-        same(name, value.permute(0, 3, 1, 2))
+        same(name, value.movedim(-1, -3))
 
     def words(name, value, axis):
         real = value[row : row + 1].movedim(axis, 0)[run.word_mask[row]]
+        done.add(f"{case}.{name}")
         g.check(f"{case}.{name}", real.movedim(0, axis), TOLERANCE)
 
     words("words", run.words, 1)
     words("p", run.seen["types"][0], 1)
+    if network.frames > 1:
+        same("q_a", weighted(run.words, run.said.types["action"]))
     same("q", run.said.entities)
     same("s_nec", run.said.necessary)
     for name, level in network.levels.items():
-        image(f"X.{name}", unit(level.lateral(run.maps[name].permute(0, 2, 3, 1))))
+        image(f"X.{name}", unit(level.lateral(run.maps[name].movedim(-3, -1))))
         entities = run.seen[f"M.{name}"][0]
         image(f"M.{name}", entities)
+        if network.frames > 1:
+            vertices = level.act.gather(entities.flatten(2, 3), run.said, GRID)
+            same(f"P.{name}", vertices)
+            same(f"A_V.{name}", level.act.graph.edges(vertices))
+            for part in ("D", "Pbar", "E"):
+                same(f"{part}.{name}", run.seen[f"{part}.{name}"][0])
+            image(f"Phat.{name}", run.seen[f"Phat.{name}"][0])
+            entities = entities[:, network.annotated]
         to_words, to_vertices = level.reason.edges(entities.flatten(1, 2), run.said, GRID)
         words(f"B1.{name}", to_words, 2)
         words(f"B2.{name}", to_vertices, 2)
@@ -148,17 +172,20 @@ def check(g, run, case, row):
     image("conv_lstm.c", run.seen["cell c"][2])
     same("pred", run.pred)
     same("up", network.to_image(run.pred, IMAGE))
+    assert done == {name for name in g.about["outputs"] if name.startswith(f"{case}.")}
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_each_expression_alone(golden, case):
-    g = golden("cmpc_image")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_each_expression_alone(golden, name, case):
+    g = golden(name)
     check(g, Run(g, built(g), [case]), case, 0)
 
 
 @pytest.mark.parametrize("padding", ["back", "front"])
-def test_three_expressions_at_once_with_padding_on_either_side(golden, padding):
-    g = golden("cmpc_image")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_three_expressions_at_once_with_padding_on_either_side(golden, name, padding):
+    g = golden(name)
     run = Run(g, built(g), CASES, padding)
     for row, case in enumerate(CASES):
         check(g, run, case, row)
@@ -172,23 +199,30 @@ def converted(file, words, folder):
     return load_checkpoint(folder / "ours").network, out
 
 
-def test_an_exported_file_answers_as_the_authors(golden, tmp_path, monkeypatch):
-    g = golden("cmpc_image")
-    monkeypatch.setitem(PRESETS, "cmpc_release", CONFIG)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_an_exported_file_answers_as_the_authors(golden, name, tmp_path, monkeypatch):
+    g = golden(name)
+    preset = f"{name.removesuffix('_image')}_release"
+    kind, config = NETWORKS[name]
+    monkeypatch.setitem(PRESETS if kind is CMPC else VIDEO_PRESETS, preset, config)
     weights, entries = g.weights(), g.about["state_dict"]
     export = {entry["tf_name"]: weights[entry["name"]].numpy().transpose(entry["tf_axes"]) for entry in entries}
     assert all(list(export[entry["tf_name"]].shape) == entry["tf_shape"] for entry in entries)
-    own = CMPC(CONFIG, g.about["settings"]["vocab_size"])
+    own = kind(config, g.about["settings"]["vocab_size"])
     heads = {f"{MODEL}.{entry['tf_name'].removeprefix('text_objseg/')}" for entry in entries}
     trunk = {name: value for name, value in official_release(own).items() if name not in heads}
     write(tmp_path / "trunk.npz", trunk)
     with np.load(tmp_path / "trunk.npz") as file:
         np.savez(tmp_path / "cmpc.npz", **export, **file)
     network, out = converted(tmp_path / "cmpc.npz", 60, tmp_path)
-    assert out.startswith(f"cmpc_release: {len(export) + len(trunk)} tensors taken")
+    assert out.startswith(f"{preset}: {len(export) + len(trunk)} tensors taken")
     run = Run(g, network, CASES)
     for row, case in enumerate(CASES):
         g.check(f"{case}.up", network.to_image(run.pred, IMAGE)[row : row + 1], TOLERANCE)
+    back = ["convert", "cmpc", tmp_path / "ours", "--to-official", "--out", tmp_path / "back.npz"]
+    CliRunner().invoke(app, list(map(str, back)), catch_exceptions=False, standalone_mode=False)
+    with np.load(tmp_path / "back.npz") as file:
+        assert all(np.array_equal(file[name], value) for name, value in export.items())
 
 
 def official_release(network):
@@ -197,14 +231,18 @@ def official_release(network):
 
 
 @pytest.mark.full_size
-def test_a_file_of_the_release_s_size_arrives_bit_for_bit(tmp_path):
+@pytest.mark.parametrize(
+    ("preset", "kind", "presets"),
+    [("cmpc_release", CMPC, PRESETS), ("cmpc_video_release", CMPCVideo, VIDEO_PRESETS)],
+)
+def test_a_file_of_the_release_s_size_arrives_bit_for_bit(tmp_path, preset, kind, presets):
     torch.manual_seed(0)
-    network = CMPC(PRESETS["cmpc_release"], 12112)
+    network = kind(presets[preset], 12112)
     for value in network.state_dict().values():
         if value.is_floating_point():
             value.uniform_(-1, 1)
     write(tmp_path / "cmpc.npz", official_release(network))
     ours, out = converted(tmp_path / "cmpc.npz", 12112, tmp_path)
-    assert out.startswith("cmpc_release: ")
+    assert out.startswith(f"{preset}: ")
     for key, value in ours.state_dict().items():
         assert torch.equal(value, network.state_dict()[key]), key

@@ -84,11 +84,11 @@ def _forth(
 
 def _back(network: str, source: Path, out: Path, report: Path | None) -> "Report":
     from refseg.checkpoints import load_checkpoint
-    from refseg.conversion.official import write_release
+    from refseg.conversion.official import option, write_release
     from refseg.errors import InvalidInput
 
     checkpoint = load_checkpoint(source)
-    if checkpoint.name != network:
+    if checkpoint.name not in (option(network, "NETWORKS") or (network,)):
         raise InvalidInput(f"{source} holds a {checkpoint.name}; --to-official writes {network} here")
     done = write_release(network, checkpoint.network, out)
     if report:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,8 +14,8 @@ ENCODERS = ("image_encoder", "word_encoder")
 SIDES = {"small": 128, "clip_resnet": 416, "darknet": 416}  # of the images that presets are made for, by encoder
 PHOTOGRAPH = 480
 CONVENTION = (
-    "Multiply-adds of one image and one expression, without the word encoder, as torch.utils.flop_counter counts them "
-    "(attention products in, normalisations out)"
+    "Multiply-adds of one image (or clip) and one expression, without the word encoder, as torch.utils.flop_counter "
+    "counts them (attention products in, normalisations out)"
 )
 PAPER_CONVENTION = (
     "As thop counts, like the paper: convolutions, linears, normalisations and upsampling, no attention products; "
@@ -56,7 +57,6 @@ def row(name: str) -> dict[str, Any]:
     from refseg.encoders import encoder_name
     from refseg.networks.papers import PAPERS, REMARKS, REPORTED
     from refseg.published import CATALOGUE
-    from refseg.recipes import RECIPES, find_recipe
 
     family = table.PRESETS.get(name, name)
     config = table.preset(name)
@@ -81,8 +81,19 @@ def row(name: str) -> dict[str, Any]:
         "remark": REMARKS.get(name, ""),
         "published_weights": [entry.name for entry in CATALOGUE if entry.preset == name],
         "licence": _licence(name),
-        "recipes": [recipe for recipe in RECIPES if find_recipe(recipe).network == name],
+        "recipes": _recipes().get(name, []),
     }
+
+
+@cache
+def _recipes() -> dict[str, list[str]]:
+    """Names of recipes by the network that they train."""
+    from refseg.recipes import RECIPES
+
+    names: dict[str, list[str]] = {}
+    for name, recipe in RECIPES.items():
+        names.setdefault(recipe().network, []).append(name)
+    return names
 
 
 def _vocabulary_size(word_encoder: str) -> int:

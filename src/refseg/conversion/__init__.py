@@ -11,6 +11,7 @@ unused(network)          release keys that never act, with a filling for the way
 and whatever else is not as in most releases, which descend from LAVT's:
 
 release_shapes(network)  our key -> the shape of each of its release tensors, where they differ by axes of length 1
+NETWORKS                 names of the networks that there are releases of; else the conversion's own
 MODEL                    entry of the file that holds the network; else "model"
 WORDS                    what the names of BERT's tensors start with, the entry in front; where there are several forms,
                          first that of the way back; () if official_names has those of the word encoder; else
@@ -20,6 +21,7 @@ read(path)               the `Release` in a file, where torch.save did not write
 vocabulary_size(shapes)  of a release, where the network's words come with it; else that of the tokenizer
 tokenizer(config)        the tokenizer that goes with a network's config; else BERT's word pieces, `config.max_words`
 preprocessing(side)      of the images; else `preprocessing.photographs`
+CLIPS                    by preset, the `ClipSampling` of networks that take clips
 IMAGE_SIZE               their side, where the file does not say it; else 480
 IMAGES                   in words, for the card, with {side}
 """

@@ -10,6 +10,7 @@ from refseg.conversion.official import Report, fit, misfits, option, read_releas
 from refseg.encoders.word_list import WordList
 from refseg.errors import InvalidInput
 from refseg.networks.contract import Network
+from refseg.preprocessing import ClipSampling
 
 
 def convert(
@@ -59,6 +60,7 @@ def convert(
     own = network.state_dict()
     state = take(layout, release.tensors, {key: value.dtype for key, value in own.items()})
     network.load_state_dict(state, assign=True)
+    clip = option(conversion, "CLIPS").get(report.preset, ClipSampling())
     side = image_size or release.image_size or option(conversion, "IMAGE_SIZE")
     digest = sha256(path)
     save_checkpoint(
@@ -66,7 +68,7 @@ def convert(
             name=networks.PRESETS[report.preset],
             network=network,
             tokenizer=tokenizer,
-            preprocessing=option(conversion, "preprocessing")(side),
+            preprocessing=option(conversion, "preprocessing")(side).replace(clip=clip),
             calibration=Calibration(),
             knows=knows or f"photographs, as the authors of {path.name} trained it",
             card=_card(report, path.name, digest, option(conversion, "IMAGES").format(side=side), about or {}),

@@ -73,7 +73,10 @@ def read_clip(path: Path) -> dict[str, Tensor]:
         MissingFile, InvalidInput: if there is no such file, or it is none of these.
     """
     if not path.is_file():
-        raise MissingFile(f"{path} is missing; give the file of a CLIP, for example OpenAI's RN50.pt")
+        raise MissingFile(
+            f"{path} is missing; give the file of a CLIP, for example OpenAI's RN50.pt, whose link stands in "
+            "clip/clip.py of https://github.com/openai/CLIP"
+        )
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -1,4 +1,4 @@
-"""Names of CMPC's variables in the authors' TensorFlow checkpoints, exported as one .npz file.
+"""Names of CMPC's variables in the authors' TensorFlow checkpoints, exported as one .npz file: images and videos.
 
 Theirs     Convolutions are (height, width, in, out), here (out, in, height, width); what is a linear layer here is a
            1 x 1 convolution there. Five heads are five layers. Sources of TGFE are numbered in ascending order.
@@ -21,11 +21,14 @@ from refseg.config import Config
 from refseg.conversion.official import Release, check_file
 from refseg.encoders.tokenizer import Tokenizer
 from refseg.errors import InvalidInput
-from refseg.networks.cmpc import CMPC, LEVELS, PRESETS, TYPES
+from refseg.networks.cmpc import CMPC, LEVELS
 from refseg.networks.contract import Network
-from refseg.preprocessing import Preprocessing
+from refseg.preprocessing import ClipSampling, Preprocessing
 
-RELEASED = "cmpc_release"
+RELEASED = {4: "cmpc_release", 5: "cmpc_video_release"}  # by types of words
+ROUNDS = 2
+NETWORKS = "cmpc", "cmpc_video"
+CLIPS = {"cmpc_video_release": ClipSampling(offsets=(-8, -4, 0, 4, 7))}  # 0, 4, 8, 12 and 15 of 16 frames
 MODEL = "variables"
 WORDS = ()
 IMAGE_SIZE = 320
@@ -53,6 +56,15 @@ INSIDE = {  # our name of a level's layer -> theirs; the level's own comes after
     "reason.layers.0.message_norm": "gconv_feat_ln_spa_graph",
     "reason.layers.0.update": "gconv_update_spa_graph",
     "reason.layers.0.norm": "gconv_update_ln_spa_graph",
+    "act.pixel": "tg_vtrans",
+    "act.action": "tg_ltrans",
+    "act.graph.query": "tg_query",
+    "act.graph.key": "tg_key",
+    "act.graph.layer.message_norm": "gconv_feat_ln_temp_graph",
+    "act.graph.layer.update": "gconv_update_temp_graph",
+    "act.graph.layer.norm": "gconv_update_ln_temp_graph",
+    "act.place": "mm_trans",
+    "act.context": "ctx_trans",
     "join.layer": "fusion",
 }
 TGFE = {
@@ -151,17 +163,17 @@ def preset_of(shapes: Mapping[str, tuple[int, ...]]) -> str:
     """Which preset a release is, by the shapes of its variables.
 
     Raises:
-        InvalidInput: if it is no CMPC for images that we know.
+        InvalidInput: if it is no CMPC that we know.
     """
     if PARSED not in shapes:
         raise InvalidInput(f"these are no weights of CMPC: {PARSED} is missing; {WHICH_FILE}")
     types = shapes[PARSED][0]
-    if types != len(TYPES):
-        raise InvalidInput(f"this is the CMPC for videos, which tells {types} types of words; give one for images")
+    if types not in RELEASED:
+        raise InvalidInput(f"this CMPC tells {types} types of words; the authors released one with 4 and one with 5")
     rounds = len({name for name in shapes if re.fullmatch(r"gv_lang_c5(_\d)?gv_f1/DW", name)})
-    if rounds != PRESETS[RELEASED].exchange_rounds:
-        raise InvalidInput(f"this CMPC has {rounds} rounds of TGFE; the authors released one with 2")
-    return RELEASED
+    if rounds != ROUNDS:
+        raise InvalidInput(f"this CMPC has {rounds} rounds of TGFE; the authors released one with {ROUNDS}")
+    return RELEASED[types]
 
 
 def vocabulary_size(shapes: Mapping[str, tuple[int, ...]]) -> int:
@@ -182,9 +194,9 @@ def tokenizer(config: Config) -> Tokenizer:
 
 
 def preprocessing(side: int) -> Preprocessing:
-    """What the authors do to a photograph, but that it is resized by cubics here, and by lines there."""
+    """What the authors do to a photograph."""
     return Preprocessing(
-        resize="letterbox",
+        resize="letterbox_rounded",
         side=side,
         mean=TRUNK_MEAN,
         std=1.0,

@@ -49,11 +49,13 @@ OPTIONS: Mapping[str, Any] = {  # what most releases do
     "write": None,
     "vocabulary_size": None,
     "release_shapes": lambda network: {},
+    "NETWORKS": (),
     "MODEL": "model",
     "WORDS": ("bert_model.",),
     "WRAPPED": False,
     "tokenizer": _word_pieces,
     "preprocessing": photographs,
+    "CLIPS": {},
     "IMAGE_SIZE": 480,
     "IMAGES": "stretched to {side} x {side}, ImageNet mean and standard deviation",
 }
@@ -167,7 +169,7 @@ def read_release(conversion: str, path: Path) -> Release:
         own: Release = read(path)
         return own
     which_file, model, words = _which_file(conversion), option(conversion, "MODEL"), option(conversion, "WORDS")
-    content = _load(path, which_file)
+    content = load_saved(path, which_file)
     if not isinstance(content, dict):
         raise InvalidInput(f"{path} holds a {type(content).__name__}, not {{{model}, ...}}; {which_file}")
     entries = dict.fromkeys([model, *map(_entry, words)])
@@ -237,7 +239,7 @@ def compare(conversion: str, tensors: Mapping[str, Tensor]) -> tuple[Network, La
         missing=tuple(name for name in wanted if name not in shapes),
         unexpected=tuple(name for name in shapes if name not in known),
         misshapen=tuple(
-            f"{name}: {_sides(shapes[name])} in place of {_sides(shape)}"
+            f"{name}: {sides(shapes[name])} in place of {sides(shape)}"
             for name, shape in wanted.items()
             if shapes.get(name, shape) != shape
         ),
@@ -387,7 +389,16 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _load(path: Path, which_file: str) -> Any:
+def load_saved(path: Path, which_file: str) -> Any:
+    """What torch.save wrote; code in the file is never run.
+
+    Args:
+        path: the file.
+        which_file: the way out, for errors.
+
+    Raises:
+        MissingFile, InvalidInput: if there is no such file, or it is another one.
+    """
     start = check_file(path)
     try:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
@@ -497,5 +508,10 @@ def _ends(name: str) -> list[int]:
     return [dot.start() for dot in re.finditer(r"\.", name)]
 
 
-def _sides(shape: Iterable[int]) -> str:
+def sides(shape: Iterable[int]) -> str:
+    """A shape in words.
+
+    >>> sides((64, 3, 7, 7))
+    '64x3x7x7'
+    """
     return "x".join(map(str, shape)) or "a number"

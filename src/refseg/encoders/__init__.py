@@ -1,5 +1,6 @@
 """Image and word encoders by name; an encoder is imported when it is built."""
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from refseg.encoders.gru import GruWords
     from refseg.encoders.image_encoder import ImageEncoder
     from refseg.encoders.lstm import LstmWords
+    from refseg.encoders.tokenizer import Tokenizer
 
 
 class SwinConfig(Config):
@@ -56,6 +58,12 @@ class DarkNetConfig(Config):
     width: int = Field(32, ge=2)  # channels of the first convolution; 32 times as many at the end
     blocks: tuple[int, int, int, int, int] = (1, 2, 8, 8, 4)  # of the stem and the four stages
     pairs: int = Field(3, ge=0)  # of convolutions after the last block
+
+
+class I3DConfig(Config):
+    """An Inception with filters inflated in time, which reads clips; of the one size that there are weights for."""
+
+    kind: Literal["i3d"] = "i3d"
 
 
 class SmallConfig(Config):
@@ -120,6 +128,7 @@ IMAGE_ENCODERS: dict[str, Config] = {
     "darknet53": DarkNetConfig(),
     "small": SmallConfig(),
 }
+CLIP_ENCODERS: dict[str, Config] = IMAGE_ENCODERS | {"i3d": I3DConfig()}  # of networks that take clips
 WORD_ENCODERS: dict[str, Config] = {
     "bert_base": BertConfig(),
     "bert_small": BertConfig(width=128, layers=2, heads=4, feed_forward=256, positions=32),
@@ -144,10 +153,11 @@ def _named(table: dict[str, Config]) -> BeforeValidator:
 ImageConfig = SwinConfig | ResNetConfig | DeepLabConfig | ClipImageConfig | DarkNetConfig | SmallConfig
 WordConfig = BertConfig | ClipTextConfig | GruConfig | LstmConfig
 ImageEncoderConfig = Annotated[Annotated[ImageConfig, Field(discriminator="kind")], _named(IMAGE_ENCODERS)]
+ClipEncoderConfig = Annotated[Annotated[ImageConfig | I3DConfig, Field(discriminator="kind")], _named(CLIP_ENCODERS)]
 WordEncoderConfig = Annotated[Annotated[WordConfig, Field(discriminator="kind")], _named(WORD_ENCODERS)]
 
 
-def build_image_encoder(config: ImageConfig) -> "ImageEncoder":
+def build_image_encoder(config: ImageConfig | I3DConfig) -> "ImageEncoder":
     """An image encoder with fresh weights."""
     match config:
         case SwinConfig():
@@ -170,6 +180,10 @@ def build_image_encoder(config: ImageConfig) -> "ImageEncoder":
             from refseg.encoders.darknet import DarkNet
 
             return DarkNet(config)
+        case I3DConfig():
+            from refseg.encoders.i3d import I3D
+
+            return I3D()
         case SmallConfig():
             from refseg.encoders.small import SmallImageEncoder
 
@@ -197,9 +211,32 @@ def build_word_encoder(config: WordConfig, vocabulary_size: int) -> "BertWords |
             return LstmWords(config, vocabulary_size)
 
 
+def build_tokenizer(config: WordConfig, max_words: int, texts: Callable[[], Iterable[str]]) -> "Tokenizer":
+    """The tokenizer that goes with a published word encoder.
+
+    Args:
+        config: of the word encoder.
+        max_words: most ids of an expression.
+        texts: gives the training expressions, for encoders that know only the words of those.
+    """
+    match config:
+        case BertConfig():
+            from refseg.encoders.bert import WordPieces
+
+            return WordPieces(max_words)
+        case ClipTextConfig():
+            from refseg.encoders.clip_text import BytePairs
+
+            return BytePairs(max_words)
+        case GruConfig() | LstmConfig():
+            from refseg.encoders.word_list import WordList
+
+            return WordList.of(texts(), max_words)
+
+
 def encoder_name(config: Config) -> str:
     """The name of an encoder in its table; of another one, what kind it is."""
-    for table in (IMAGE_ENCODERS, WORD_ENCODERS):
+    for table in (CLIP_ENCODERS, WORD_ENCODERS):
         for name, known in table.items():
             if known == config:
                 return name

@@ -13,6 +13,7 @@ from timm.models.resnet import Bottleneck
 from timm.models.resnet import ResNet as TimmResNet
 from torch import Tensor, nn
 
+from refseg.blocks.same_padding import pad_same
 from refseg.encoders import DeepLabConfig
 from refseg.encoders.image_encoder import ImageEncoder
 
@@ -40,7 +41,7 @@ class DeepLab(ImageEncoder):
     def stem(self, image: Tensor) -> Tensor:
         """(B, 64, H / 2, W / 2)."""
         net = self.net
-        return net.act1(net.bn1(net.conv1(pad_same(image, 7, 2))))
+        return net.act1(net.bn1(net.conv1(pad_same(image, (7, 7), (2, 2)))))
 
     @property
     def stages(self) -> Sequence[nn.Module]:
@@ -53,13 +54,4 @@ class Pool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w), nowhere below 0, to (B, C, h / 2, w / 2)."""
-        return F.max_pool2d(pad_same(x, 3, 2), 3, 2)
-
-
-def pad_same(x: Tensor, kernel: int, stride: int) -> Tensor:
-    """Maps with the zeros that TensorFlow's "SAME" puts round them, for a map of the size divided by `stride`."""
-    sides: list[int] = []
-    for size in (x.shape[-1], x.shape[-2]):
-        more = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-        sides += [more // 2, more - more // 2]
-    return F.pad(x, sides)
+        return F.max_pool2d(pad_same(x, (3, 3), (2, 2)), 3, 2)

@@ -30,7 +30,10 @@ def check_glove(file: Path, width: int) -> None:
         MissingFile, InvalidInput: if there is none, or it does not begin with a word and so many numbers.
     """
     if not file.is_file():
-        raise MissingFile(f"{file} is missing; give a text file of word vectors, such as glove.840B.300d.txt")
+        raise MissingFile(
+            f"{file} is missing; give a text file of word vectors, such as glove.840B.300d.txt, unpacked from the zip "
+            "of https://nlp.stanford.edu/projects/glove"
+        )
     try:
         with file.open("rb") as lines:
             first = lines.readline(LONGEST)

@@ -13,11 +13,13 @@ class ImageEncoder(nn.Module, ABC):
         stem_channels: channels of what `stem` gives.
         channels: of the four stages' maps.
         strides: of the four stages' maps, in pixels of the image.
+        frame_strides: of the four stages' maps of a clip, in frames.
     """
 
     stem_channels: int
     channels: tuple[int, int, int, int]
     strides: tuple[int, int, int, int]
+    frame_strides: tuple[int, int, int, int] = (1, 1, 1, 1)
 
     @abstractmethod
     def stem(self, image: Tensor) -> Tensor:
@@ -35,3 +37,7 @@ class ImageEncoder(nn.Module, ABC):
             x = stage(x)
             maps.append(x)
         return maps
+
+    def of_clips(self, clips: Tensor) -> list[Tensor]:
+        """The four maps (B, K, C, h, w) of clips (B, K, 3, H, W), here of each frame by itself."""
+        return [x.unflatten(0, clips.shape[:2]) for x in self(clips.flatten(0, 1))]

@@ -19,7 +19,7 @@ Notation   B images, M expressions, T words of D channels, h x w pixels of a lev
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -78,9 +78,14 @@ class CMPCConfig(Config):
     l2: float = Field(5e-4 / RELEASE_PIXELS, ge=0)  # of half the sum of the fusion's squared weights
 
     @property
+    def reasons(self) -> bool:
+        """Is there anything that entities are reasoned about with?"""
+        return self.graph_layers > 0
+
+    @property
     def parses(self) -> bool:
         """Does anything depend on the types of words?"""
-        return self.entity_perception or self.graph_layers > 0
+        return self.entity_perception or self.reasons
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -88,11 +93,14 @@ class CMPCConfig(Config):
             raise ValueError("a single level has none to exchange with; set exchange_rounds=0 or levels='c3-c5'")
         if self.levels == "c5" and self.level_fusion == "convlstm":
             raise ValueError("a single level needs no ConvLSTM; set level_fusion='sum' or levels='c3-c5'")
-        if self.skip == "visual" and not self.graph_layers:
-            raise ValueError("without relation-aware reasoning nothing goes round it; set skip='multimodal'")
+        if self.skip == "visual" and not self.reasons:
+            raise ValueError("without reasoning nothing goes round it; set skip='multimodal'")
         if self.sentence == "all_words" and not self.exchange_rounds:
             raise ValueError("only TGFE reads all words; set sentence='necessary' or exchange_rounds=1 or more")
-        if not self.parses and (self.sentence, self.output_sentence, self.word_types) != _PARSED_AT_FIRST:
+        if not self.parses and any(
+            getattr(self, name) != type(self).model_fields[name].default
+            for name in ("sentence", "output_sentence", "word_types")
+        ):
             raise ValueError(
                 "without entity perception and reasoning no word has a type, sentences are the last word's state; "
                 "leave out sentence, output_sentence and word_types"
@@ -100,9 +108,6 @@ class CMPCConfig(Config):
         if min(self.grid_hw) < 1:
             raise ValueError(f"grid_hw {self.grid_hw} has no pixels")
         return self
-
-
-_PARSED_AT_FIRST = "necessary", "entities", "predicted"
 
 
 def table_5(config: CMPCConfig) -> dict[int, CMPCConfig]:
@@ -146,23 +151,24 @@ def table_10(config: CMPCConfig) -> dict[int, CMPCConfig]:
     return {0: rows[2]} | {layers: rows[4].replace(graph_layers=layers) for layers in (1, 2, 3)}
 
 
+SMALL: dict[str, Any] = {  # for drawn scenes
+    "image_encoder": "small",
+    "freeze_image_encoder": False,
+    "word_encoder": "bert_small",
+    "max_words": 24,
+    "parser_hidden": 64,
+    "width": 96,
+    "fused": 64,
+    "grid_hw": (16, 16),
+    "class_weights": SMALL_REFERENTS,
+    "l2": 0,
+}
 PRESETS = {
     "cmpc": CMPCConfig(),
     "cmpc_gref": CMPCConfig(graph_layers=2),
     "cmpc_release": CMPCConfig(exchange_rounds=2, resize="corner", reduction="sum", l2=5e-4),
     "cmpc_multilevel": table_5(CMPCConfig())[7],
-    "cmpc_small": CMPCConfig(
-        image_encoder="small",
-        freeze_image_encoder=False,
-        word_encoder="bert_small",
-        max_words=24,
-        parser_hidden=64,
-        width=96,
-        fused=64,
-        grid_hw=(16, 16),
-        class_weights=SMALL_REFERENTS,
-        l2=0,
-    ),
+    "cmpc_small": CMPCConfig(**SMALL),
 }
 
 
@@ -183,7 +189,7 @@ class LevelFeatures:
         count = len(image_of_expression)
 
         def pick(x: Tensor) -> Tensor:
-            return x.expand(count, -1, -1, -1) if len(x) == 1 else x[image_of_expression]
+            return x.expand(count, *x.shape[1:]) if len(x) == 1 else x[image_of_expression]
 
         return LevelFeatures(None if self.pixels is None else pick(self.pixels), pick(self.look))
 
@@ -226,9 +232,11 @@ class CMPC(Network):
     """Two encoders, three levels of comprehension, what they exchange, and their fusion.
 
     Attributes:
+        types: of words; the last is the one that says nothing.
         training_only: prefixes of the names of weights that only training needs.
     """
 
+    types: ClassVar[tuple[str, ...]] = TYPES
     idea = "Finds what the expression names, then relates it through a graph that its relation words span"
     config: CMPCConfig
     training_only = ("level_scores.",)
@@ -244,8 +252,8 @@ class CMPC(Network):
         names = list(LEVELS) if config.levels == "c3-c5" else ["c5"]
         channels = {name: self.image_encoder.channels[LEVELS[name]] for name in names}
         random = config.word_types == "random"
-        self.parser = WordTypes(words, config.parser_hidden, TYPES, random) if config.parses else None
-        self.levels = nn.ModuleDict({name: Level(config, channels[name], words) for name in names})
+        self.parser = WordTypes(words, config.parser_hidden, self.types, random) if config.parses else None
+        self.levels = nn.ModuleDict({name: self.level(channels[name], words) for name in names})
         self.exchange = nn.ModuleList([Exchange(names, fused, words) for _ in range(config.exchange_rounds)])
         self.conv_lstm = (
             ConvLSTM(fused, fused, config.peephole, config.grid_hw) if config.level_fusion == "convlstm" else None
@@ -254,15 +262,22 @@ class CMPC(Network):
         heads = names if config.level_loss and len(names) > 1 else []
         self.level_scores = nn.ModuleDict({name: score(fused) for name in heads})
 
+    def level(self, channels: int, words: int) -> "Level":
+        """One level, for a stage's map of so many channels."""
+        return Level(self.config, channels, words)
+
     def encode_image(self, image: Tensor) -> ImageFeatures:
         """The levels of images (B, 3, H, W), normalised, as far as they need no words."""
-        maps = self.image_encoder(image)
+        return self.levels_of(self.image_encoder(image), (image.shape[-2], image.shape[-1]))
+
+    def levels_of(self, maps: Sequence[Tensor], size_hw: tuple[int, int]) -> ImageFeatures:
+        """The levels of the four maps of the image encoder, for images of this size."""
         grid = maps[LEVELS["c3"]].shape[-2:]
         levels = {
             name: level.of_image(maps[LEVELS[name]], grid)  # type: ignore[operator]
             for name, level in self.levels.items()
         }
-        return ImageFeatures(levels, (image.shape[-2], image.shape[-1]))
+        return ImageFeatures(levels, size_hw)
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
         """Words (M, T, D) of unit length of tokens (M, T)."""
@@ -294,7 +309,7 @@ class CMPC(Network):
             return Said(words, word_mask, None, last, last, last)
         types = self.parser.by_name(words, word_mask)
         named = weighted(words, types["entity"] + types["attribute"])
-        necessary = weighted(words, types["entity"] + types["attribute"] + types["relation"])
+        necessary = weighted(words, torch.stack([types[name] for name in self.types[:-1]]).sum(0))
         return Said(
             words=words,
             word_mask=word_mask,
@@ -334,7 +349,7 @@ class CMPC(Network):
         own = [losses[name] for name in self.level_scores]
         total = (1 - config.level_loss * len(own)) * losses["mask"] + config.level_loss * sum(own)
         if config.l2:
-            losses["l2"] = config.l2 / 2 * torch.stack([w.float().square().sum() for w in self.decaying()]).sum()
+            losses["l2"] = config.l2 / 2 * torch.stack([squares(w) for w in self.decaying()]).sum()
             total = total + losses["l2"]
         return {"loss": total, **{name: part.detach() for name, part in losses.items()}}
 
@@ -358,7 +373,7 @@ class CMPC(Network):
             return []
         views = [
             View(f"words: {name}", self.parser, partial(_type, k), "words", "Eq. 1, Fig. 5")
-            for k, name in enumerate(TYPES)
+            for k, name in enumerate(self.types)
         ]
         for name, level in self.levels.items():
             assert isinstance(level, Level)
@@ -397,10 +412,26 @@ class WordTypes(nn.Module):
         return dict(zip(self.types, types.unbind(-1), strict=True))
 
 
-class Level(nn.Module):
-    """One level: pixels with the sentence, the relations among them, and both joined."""
+def squares(weight: Tensor) -> Tensor:
+    """The sum of a weight's squares; all of it, where processes have a part each."""
+    total = weight.float().square().sum()
+    whole: Tensor = total.full_tensor() if hasattr(total, "full_tensor") else total
+    return whole
 
-    def __init__(self, config: CMPCConfig, channels: int, words: int):
+
+class Level(nn.Module):
+    """One level: pixels with the sentence, the relations among them, and both joined.
+
+    Args:
+        config: of the network.
+        channels: of the stage's map.
+        words: channels of words.
+        more: number of maps that are joined beside those.
+    """
+
+    called_in_parts = True  # what does not read words, once for all expressions about an image
+
+    def __init__(self, config: CMPCConfig, channels: int, words: int, more: int = 0):
         super().__init__()
         width = config.width
         self.keep_pixels = config.skip == "visual"
@@ -409,7 +440,7 @@ class Level(nn.Module):
             EntityPerception(width, words, config.heads) if config.entity_perception else Concatenation(width, words)
         )
         self.reason = RelationReasoning(width, words, config.graph_layers) if config.graph_layers else None
-        self.join = Join(width if self.reason is None else 2 * width, words, config.fused)
+        self.join = Join((1 + (self.reason is not None) + more) * width, words, config.fused)
 
     def of_image(self, x: Tensor, size_hw: Sequence[int]) -> LevelFeatures:
         """What a stage's map (B, _, h', w') is without words, at this size."""
@@ -439,8 +470,8 @@ class EntityPerception(nn.Module):
         return self.visual(with_coordinates(pixels)).tanh()
 
     def forward(self, look: Tensor, sentence: Tensor) -> Tensor:
-        """Entities (M, h, w, C) of heads (M, h, w, heads * C) and a sentence (M, D)."""
-        language = self.language(sentence).tanh()[:, None, None]
+        """Entities (M, ..., h, w, C) of heads (M, ..., h, w, heads * C) and a sentence (M, D)."""
+        language = everywhere(self.language(sentence).tanh(), look)
         heads = zip(look.chunk(self.heads, dim=-1), language.chunk(self.heads, dim=-1), strict=True)
         product = torch.zeros((), dtype=look.dtype, device=look.device)
         for visual, said in heads:  # one after another: together they would be as large as `look` once more
@@ -457,12 +488,12 @@ class Concatenation(nn.Module):
         self.language = dense(sentence, width, bias=False)
 
     def of_image(self, pixels: Tensor) -> Tensor:
-        """The layer's share (B, h, w, C) of pixels (B, h, w, C)."""
+        """The layer's share (..., h, w, C) of pixels (..., h, w, C)."""
         return self.visual(with_coordinates(pixels))
 
     def forward(self, look: Tensor, sentence: Tensor) -> Tensor:
-        """Joined pixels (M, h, w, C) of their share (M, h, w, C) and a sentence (M, D)."""
-        return unit((look + self.language(sentence)[:, None, None]).tanh())
+        """Joined pixels (M, ..., h, w, C) of their share (M, ..., h, w, C) and a sentence (M, D)."""
+        return unit((look + everywhere(self.language(sentence), look)).tanh())
 
 
 @dataclass
@@ -483,12 +514,19 @@ class Affinity:
 class RelationReasoning(nn.Module):
     """A graph over the pixels whose edges lead through relation words.
 
+    Args:
+        width: channels of pixels.
+        words: channels of words.
+        layers: number of graph layers.
+        through: the type of the words that edges lead through.
+
     Attributes:
         affinity: is given an `Affinity` in passing.
     """
 
-    def __init__(self, width: int, words: int, layers: int):
+    def __init__(self, width: int, words: int, layers: int, through: str = "relation"):
         super().__init__()
+        self.through = through
         self.vertex = dense(width, width)
         self.word = dense(words, width)
         self.layers = nn.ModuleList([GraphLayer(width) for _ in range(layers)])
@@ -509,7 +547,7 @@ class RelationReasoning(nn.Module):
         assert said.types is not None
         scores = self.vertex(vertices) @ self.word(said.words).mT * self.scale
         self.affinity(Affinity(scores, said, size_hw))
-        scores = (scores * said.types["relation"].unsqueeze(1)).float()  # Eqs. 5, 6
+        scores = (scores * said.types[self.through].unsqueeze(1)).float()  # Eqs. 5, 6
         is_word = said.word_mask.unsqueeze(1)
         to_words = scores.masked_fill(~is_word, torch.finfo(scores.dtype).min).softmax(-1) * is_word
         return to_words.to(vertices.dtype), (scores.softmax(1) * is_word).to(vertices.dtype)
@@ -590,6 +628,11 @@ def unit(x: Tensor) -> Tensor:
 def weighted(words: Tensor, weights: Tensor) -> Tensor:
     """A sentence (M, D) of unit length: the sum of words (M, T, D) with weights (M, T)."""
     return unit((weights.unsqueeze(1) @ words.to(weights.dtype)).squeeze(1))
+
+
+def everywhere(sentence: Tensor, like: Tensor) -> Tensor:
+    """A sentence (M, D) for the places of maps (M, ..., D): (M, 1, ..., 1, D)."""
+    return sentence.view(len(sentence), *[1] * (like.ndim - 2), -1)
 
 
 def last_word(words: Tensor, word_mask: Tensor) -> Tensor:

@@ -1,0 +1,280 @@
+"""CMPC for videos: what an expression names is perceived in some frames, and its actions are reasoned about over time.
+
+Paper      S. Liu et al. "Cross-Modal Progressive Comprehension for Referring Segmentation". TPAMI 2021.
+           https://arxiv.org/abs/2105.07175
+Read with  `cmpc`, of which this is the second half: `VideoLevel` has the parts of `cmpc.Level` and beside them
+           `ActionReasoning` (Eqs. 13 to 15 and 19 to 21) with its `TemporalGraph` (Eqs. 16 to 18).
+Departs    As `cmpc` does. Where the paper and the authors' release differ, this is the release: pixels look at the
+           frames before they are related to each other, at what the graph has made of the frames, through weights of
+           their own. But the defaults of `skip` and `output_sentence` are the paper's.
+           Where pixels are compared with few vectors, those are projected back: the product is the same.
+           Of I3D the paper says only its name: each level has as many steps of time as its map has.
+Notation   As in `cmpc`; K frames of a clip or steps of a level, number K // 2 is the one that is answered.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from refseg.encoders import ClipEncoderConfig
+from refseg.errors import InvalidInput
+from refseg.networks.cmpc import (
+    CMPC,
+    LEVELS,
+    SMALL,
+    CMPCConfig,
+    GraphLayer,
+    ImageFeatures,
+    Level,
+    LevelFeatures,
+    RelationReasoning,
+    Said,
+    dense,
+    unit,
+    weighted,
+)
+from refseg.networks.contract import View
+
+TYPES = ("entity", "attribute", "relation", "action", "unnecessary")
+
+
+class CMPCVideoConfig(CMPCConfig):
+    """Every choice of the network; the defaults are those of the paper's Table 6, row 5, with three rounds of TGFE."""
+
+    image_encoder: ClipEncoderConfig = Field("deeplab_resnet101", validate_default=True)  # type: ignore[assignment]
+    frames: int = Field(5, ge=2)  # of a clip; the authors take 0, 4, 8, 12 and 15 of 16
+    output_sentence: Literal["entities", "necessary"] = "necessary"
+    temporal_graph: Literal["none", "direct", "words"] = "direct"  # between frames; none: no action reasoning; Table 7
+
+    @property
+    def reasons(self) -> bool:
+        """Is there anything that entities are reasoned about with?"""
+        return super().reasons or self.temporal_graph != "none"
+
+
+def table_6(config: CMPCVideoConfig) -> dict[int, CMPCVideoConfig]:
+    """The rows of Table 6; all want a recipe with `initial.glove`."""
+    off = {"entity_perception": False, "graph_layers": 0, "temporal_graph": "none", "skip": "multimodal"}
+    three = config.replace(levels="c3-c5", level_fusion="convlstm", **off)
+    entities = three.replace(entity_perception=True)
+    related = entities.replace(graph_layers=1)
+    return {
+        1: config.replace(levels="c5", level_fusion="sum", exchange_rounds=0, **off),
+        2: three,
+        3: entities,
+        4: related,
+        5: related.replace(temporal_graph="direct"),
+    }
+
+
+def table_7(config: CMPCVideoConfig) -> dict[str, CMPCVideoConfig]:
+    """The rows of Table 7: edges between frames through action words (AR), and direct ones (DR)."""
+    return {"AR": config.replace(temporal_graph="words"), "DR": config.replace(temporal_graph="direct")}
+
+
+PRESETS = {
+    "cmpc_video": CMPCVideoConfig(),
+    "cmpc_video_i3d": CMPCVideoConfig(image_encoder="i3d", frames=8),
+    "cmpc_video_release": CMPCVideoConfig(exchange_rounds=2, skip="visual", resize="corner", reduction="sum", l2=5e-4),
+    "cmpc_video_small": CMPCVideoConfig(**SMALL),
+}
+
+
+class CMPCVideo(CMPC):
+    """`CMPC` on clips: (B, K, 3, H, W) in, masks of their middle frame out."""
+
+    idea = "Finds what the expression names in some frames, then relates it over space and over time"
+    types = TYPES
+    config: CMPCVideoConfig
+
+    def __init__(self, config: CMPCVideoConfig, vocabulary_size: int):
+        super().__init__(config, vocabulary_size)
+        self.frames = config.frames
+        self._check(config.frames)
+
+    def level(self, channels: int, words: int) -> "VideoLevel":
+        """One level, for a stage's map of so many channels."""
+        return VideoLevel(self.config, channels, words)
+
+    def encode_image(self, image: Tensor) -> ImageFeatures:
+        """The levels of clips (B, K, 3, H, W), normalised, as far as they need no words; any K that its encoder takes.
+
+        Raises:
+            InvalidInput: if these are no clips, or their number of frames does not fit the encoder.
+        """
+        if image.ndim != 5:
+            raise InvalidInput(f"this network takes clips of {self.frames} frames, not single images")
+        self._check(image.shape[1])
+        size_hw = image.shape[-2], image.shape[-1]
+        if self.config.temporal_graph == "none" and self.image_encoder.frame_strides[-1] == 1:
+            image = answered(image)
+        return self.levels_of(self.image_encoder.of_clips(image), size_hw)
+
+    @property
+    def encodes_frames(self) -> bool:
+        """Not where the encoder sees several frames at once."""
+        return self.image_encoder.frame_strides[-1] == 1
+
+    def encode_frames(self, image: Tensor) -> list[ImageFeatures]:
+        """The features of each of the frames (N, 3, H, W), as of a clip that holds nothing else."""
+        features = self.encode_image(image.unsqueeze(1))
+        each = torch.arange(len(image), device=image.device).split(1)
+        return [
+            ImageFeatures(
+                {name: level.of_expressions(one) for name, level in features.levels.items()}, features.size_hw
+            )
+            for one in each
+        ]
+
+    def join_frames(self, clips: Sequence[Sequence[ImageFeatures]]) -> ImageFeatures:
+        """What `encode_image` gives for clips, of what `encode_frames` gives for their K frames each."""
+        if self.config.temporal_graph == "none":
+            clips = [[clip[len(clip) // 2]] for clip in clips]
+        return ImageFeatures({name: _joined(clips, name) for name in self.levels}, clips[0][0].size_hw)
+
+    def views(self) -> list[View]:
+        """As of an image; and where in each frame the action is seen, and which frames the pixels look at."""
+        views = super().views()
+        for name, level in self.levels.items():
+            assert isinstance(level, VideoLevel)
+            if level.act is None:
+                continue
+            stride = self.image_encoder.frame_strides[LEVELS[name]]
+            steps = range(self.frames // stride)
+            for step in steps:
+                title = f"{name}: action in frame {step * stride}"
+                read = partial(_step, step)
+                views.append(View(title, level.act.pixels, read, "map", "Eqs. 13, 14", frame=step * stride))
+            labels = [str(step * stride) for step in steps]
+            views.append(View(f"{name}: frames", level.act.frames, _mean, "weights", "Eqs. 19, 20", labels))
+        return views
+
+    def _check(self, frames: int) -> None:
+        stride = self.image_encoder.frame_strides[-1]
+        if frames < 1 or frames % stride:
+            raise InvalidInput(f"a clip of {frames} frames; this image encoder takes {stride}, or a multiple of it")
+
+
+class VideoLevel(Level):
+    """One level of a clip: entities in every frame, relations within the middle one, actions across all."""
+
+    def __init__(self, config: CMPCVideoConfig, channels: int, words: int):
+        graph = config.temporal_graph
+        super().__init__(config, channels, words, more=graph != "none")
+        self.act = ActionReasoning(config.width, words, graph) if graph != "none" else None
+
+    def of_image(self, x: Tensor, size_hw: Sequence[int]) -> LevelFeatures:
+        """What a stage's maps (B, K, _, h', w') are without words, at this size: one map, or K if it looks at all."""
+        if self.act is None:
+            x = answered(x)
+        steps, clips = super().of_image(x.flatten(0, 1), size_hw), x.shape[:2]
+        pixels = None if steps.pixels is None else answered(steps.pixels.unflatten(0, clips)).squeeze(1)
+        return LevelFeatures(pixels, steps.look.unflatten(0, clips))
+
+    def forward(self, features: LevelFeatures, said: Said) -> Tensor:
+        """The level's output (M, h, w, F) for the features of M expressions' clips."""
+        named = self.perceive(features.look, said.entities)  # (M, K, h, w, C)
+        middle = answered(named).squeeze(1)
+        maps = [middle if features.pixels is None else features.pixels]
+        if self.reason is not None:
+            maps.append(self.reason(middle, said))
+        if self.act is not None:
+            maps.append(self.act(named, middle, said))
+        return self.join(maps, said.output)
+
+
+class ActionReasoning(nn.Module):
+    """Each frame as one vertex, gathered where the action is; a graph over the frames; and back to the pixels.
+
+    Attributes:
+        pixels: is given the attention over pixels (M, K, h, w) in passing.
+        frames: is given the attention over frames (M, N, K) in passing.
+    """
+
+    def __init__(self, width: int, words: int, graph: Literal["direct", "words"]):
+        super().__init__()
+        self.pixel = dense(width, width)
+        self.action = dense(words, width)
+        self.graph = {"direct": TemporalGraph, "words": WordGraph}[graph](width, words)
+        self.place = dense(width, width)
+        self.context = dense(width, width)
+        self.scale = width**-0.5
+        self.pixels, self.frames = nn.Identity(), nn.Identity()
+
+    def forward(self, named: Tensor, middle: Tensor, said: Said) -> Tensor:
+        """What happens around each pixel (M, h, w, C) of entities (M, K, h, w, C) and those of the middle frame."""
+        size_hw = named.shape[2:4]
+        vertices = self.graph(self.gather(named.flatten(2, 3), said, size_hw), said)
+        scores = compared(middle.flatten(1, 2), self.place, self.context(vertices)) * self.scale  # Eq. 19
+        shares = self.frames(scores.float().softmax(-1))  # Eq. 20
+        return unit(shares.to(vertices.dtype) @ vertices).unflatten(1, size_hw)  # Eq. 21
+
+    def gather(self, pixels: Tensor, said: Said, size_hw: Sequence[int]) -> Tensor:
+        """The frames (M, K, C) of their pixels (M, K, N, C)."""
+        assert said.types is not None
+        action = self.action(weighted(said.words, said.types["action"]))
+        scores = compared(pixels, self.pixel, action[:, None, None]).squeeze(-1) * self.scale  # Eq. 13
+        shares = self.pixels(scores.float().softmax(-1).unflatten(-1, size_hw)).flatten(-2)  # Eq. 14
+        return (shares.to(pixels.dtype).unsqueeze(-2) @ pixels).squeeze(-2)  # Eq. 15
+
+
+class TemporalGraph(nn.Module):
+    """A graph over frames with an edge between any two."""
+
+    def __init__(self, width: int, words: int):
+        super().__init__()
+        self.query = dense(width, width)
+        self.key = dense(width, width)
+        self.layer = GraphLayer(width)
+        self.scale = width**-0.5
+
+    def forward(self, vertices: Tensor, said: Said) -> Tensor:
+        """Related frames (M, K, C) of frames (M, K, C)."""
+        edges = self.edges(vertices)
+        return unit(self.layer(vertices, edges.to(vertices.dtype) @ vertices))  # Eq. 18
+
+    def edges(self, vertices: Tensor) -> Tensor:
+        """How much each of the frames (M, K, C) hears of each: (M, K, K), rows sum to 1."""
+        return (self.query(vertices) @ self.key(vertices).mT * self.scale).float().softmax(-1)  # Eqs. 16, 17
+
+
+class WordGraph(RelationReasoning):
+    """A graph over frames whose edges lead through action words."""
+
+    def __init__(self, width: int, words: int):
+        super().__init__(width, words, layers=1, through="action")
+
+    def forward(self, vertices: Tensor, said: Said) -> Tensor:
+        """Related frames (M, K, C) of frames (M, K, C)."""
+        return super().forward(vertices.unsqueeze(1), said).squeeze(1)
+
+
+def compared(x: Tensor, layer: nn.Linear, others: Tensor) -> Tensor:
+    """`layer(x) @ others.mT` (..., N, K) of many x (..., N, C) and few others (..., K, C), without `layer(x)`."""
+    return x @ (others @ layer.weight).mT + (others @ layer.bias).unsqueeze(-2)
+
+
+def answered(x: Tensor) -> Tensor:
+    """The frame or step that is answered, (B, 1, ...) of (B, K, ...)."""
+    return x[:, x.shape[1] // 2].unsqueeze(1)
+
+
+def _joined(clips: Sequence[Sequence[ImageFeatures]], name: str) -> LevelFeatures:
+    """One level of clips, of that of their frames."""
+    levels = [[frame.levels[name] for frame in clip] for clip in clips]
+    look = torch.cat([torch.cat([frame.look for frame in clip], dim=1) for clip in levels])
+    pixels = [clip[len(clip) // 2].pixels for clip in levels]
+    given = [x for x in pixels if x is not None]
+    return LevelFeatures(torch.cat(given) if given else None, look)
+
+
+def _step(number: int, attention: Tensor) -> Tensor:
+    return attention[:, number]
+
+
+def _mean(attention: Tensor) -> Tensor:
+    return attention.flatten(0, 1).mean(0)
