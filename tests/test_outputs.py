@@ -42,3 +42,18 @@ def test_a_file_in_the_place_of_the_folder_is_told_early(tmp_path):
         with pytest.raises(UnwritableOutput), all_or_nothing(folder):
             pass
     check_writable(tmp_path / "new" / "newer")
+
+
+def test_a_folder_replaces_one_with_files_of_the_same_kind_as_a_whole(tmp_path):
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "1.png").touch()
+    with all_or_nothing(tmp_path) as folder:
+        (folder / "masks").mkdir()
+        (folder / "masks" / "2.png").touch()
+    assert [file.name for file in tmp_path.iterdir()] == ["masks"]
+    assert [file.name for file in (tmp_path / "masks").iterdir()] == ["2.png"]
+    (tmp_path / "masks" / "notes.txt").touch()
+    with pytest.raises(UnwritableOutput, match="something else"), all_or_nothing(tmp_path) as folder:
+        (folder / "masks").mkdir()
+        (folder / "masks" / "3.png").touch()
+    assert sorted(file.name for file in (tmp_path / "masks").iterdir()) == ["2.png", "notes.txt"]

@@ -1,5 +1,6 @@
 """What the answer to one expression is, and the forms that others want it in."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -88,23 +89,12 @@ class Result:
 
     def overlay(self) -> Image.Image:
         """The image with the mask's objects coloured and outlined."""
-        regions = self.instance_map if self.instance_map is not None else self.mask.astype(np.uint8)
-        thickness = max(1, round(max(regions.shape) / 400))
-        pixels = self.image.copy()
-        for k in range(1, int(regions.max()) + 1):
-            region, colour = regions == k, np.array(COLOURS[(k - 1) % len(COLOURS)])
-            inner = np.asarray(
-                Image.fromarray(np.pad(region, thickness).astype(np.uint8)).filter(
-                    ImageFilter.MinFilter(2 * thickness + 1)
-                )
-            )[thickness:-thickness, thickness:-thickness].astype(bool)
-            pixels[inner] = (pixels[inner] * 0.5 + colour * 0.5).astype(np.uint8)
-            pixels[region & ~inner] = colour
-        return Image.fromarray(pixels)
+        numbers = self.instance_map if self.instance_map is not None else self.mask.astype(np.uint8)
+        return Image.fromarray(coloured(self.image, (numbers == k for k in range(1, int(numbers.max()) + 1))))
 
     def rle(self) -> dict[str, Any]:
         """The mask in COCO's compressed run-length code: {"size": [H, W], "counts": str}."""
-        return _rle(self.mask)
+        return run_lengths(self.mask)
 
     def polygons(self) -> list[Polygon]:
         """The outlines [x, y, x, y, ...] of the mask's connected parts in pixels; holes as `outlines.polygons` says."""
@@ -121,7 +111,7 @@ class Result:
             "box": list(self.box) if self.box else None,
             "rle": self.rle(),
             "instances": [
-                {"box": list(box), "area": int(np.count_nonzero(mask)), "rle": _rle(mask)}
+                {"box": list(box), "area": int(np.count_nonzero(mask)), "rle": run_lengths(mask)}
                 for box, mask in zip(self.boxes, self.instances, strict=False)
             ],
             "warnings": list(self.warnings),
@@ -129,7 +119,58 @@ class Result:
         }
 
 
-def _rle(mask: Mask) -> dict[str, Any]:
+@dataclass(eq=False, repr=False)
+class FrameResult(Result):
+    """The answer to one expression about one frame of a video.
+
+    Attributes:
+        index: of the frame, from 0.
+        seconds: from the beginning of the video.
+    """
+
+    index: int = 0
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but pixels, ready for JSON."""
+        return {"frame": self.index, "seconds": round(self.seconds, 6), **super().to_dict()}
+
+
+def coloured(image: NDArray[np.uint8], regions: Iterable[Mask]) -> NDArray[np.uint8]:
+    """The image (H, W, 3) with regions (H, W) coloured and outlined, each in the next colour."""
+    for k, region in enumerate(regions):
+        image = tinted(image, region, COLOURS[k % len(COLOURS)])
+    return image
+
+
+def tinted(image: NDArray[np.uint8], region: Mask, colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """The image (H, W, 3) with a region (H, W) coloured and outlined."""
+    box = mask_box(region)
+    if box is None:
+        return image
+    left, top, right, bottom = box
+    thickness = max(1, round(max(region.shape) / 400))
+    region = region[top:bottom, left:right]
+    inner = np.asarray(
+        Image.fromarray(np.pad(region, thickness).astype(np.uint8)).filter(ImageFilter.MinFilter(2 * thickness + 1))
+    )[thickness:-thickness, thickness:-thickness].astype(bool)
+    pixels = image.copy()
+    part = pixels[top:bottom, left:right]
+    part[inner] = (part[inner] * 0.5 + np.array(colour) * 0.5).astype(np.uint8)
+    part[region & ~inner] = colour
+    return pixels
+
+
+def mask_of(run_lengths: Mapping[str, Any]) -> Mask:
+    """The mask (H, W) of COCO's compressed run-length code."""
+    from pycocotools import mask as coco
+
+    mask: Mask = coco.decode({**run_lengths, "counts": run_lengths["counts"].encode()}).astype(bool)
+    return mask
+
+
+def run_lengths(mask: Mask) -> dict[str, Any]:
+    """A mask (H, W) in COCO's compressed run-length code: {"size": [H, W], "counts": str}."""
     from pycocotools import mask as coco
 
     code = coco.encode(np.asfortranarray(mask, dtype=np.uint8))

@@ -1,8 +1,10 @@
-"""Image and expressions in, results out: the one way that library, command line and demo take."""
+"""Image or video and expressions in, results out: the one way that library, command line and demo take."""
 
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
@@ -19,9 +21,12 @@ from refseg.images import Rgb, read_image
 from refseg.networks.contract import Output
 from refseg.networks.in_parts import expressions_at_once
 from refseg.preprocessing import Geometry, restore, without_padding
-from refseg.results import Result
+from refseg.results import FrameResult, Result
+from refseg.video.frames import Frame, read_frames
+from refseg.video.windows import windows
 
 IMAGES_AT_ONCE = 16
+CLIPS_AT_ONCE = 8  # at most: how far the answers to a video are behind what was read of it
 
 
 def load(where: str | Path = "selector", device: str = "cpu", crf: DenseCRF | None = None) -> "Segmenter":
@@ -124,30 +129,122 @@ class Segmenter:
                 raise InvalidInput(f"{type(expression).__name__} is not an expression; give a string")
             self.checkpoint.tokenizer.ids(expression)
 
+    @overload
+    def video(
+        self, frames: Any, expressions: str, threshold: float | None = None, every: int = 1, start: int = 0
+    ) -> Iterator[FrameResult]: ...
+
+    @overload
+    def video(
+        self, frames: Any, expressions: Sequence[str], threshold: float | None = None, every: int = 1, start: int = 0
+    ) -> Iterator[list[FrameResult]]: ...
+
+    def video(
+        self,
+        frames: Any,
+        expressions: str | Sequence[str],
+        threshold: float | None = None,
+        every: int = 1,
+        start: int = 0,
+    ) -> Iterator[FrameResult] | Iterator[list[FrameResult]]:
+        """Results frame by frame, while the video is read: however long it is, a few frames of it are in memory.
+
+        A result for each frame if there is one expression, a list of results if there are several.
+
+        Args:
+            frames: anything that `video.frames.read_frames` reads: a file, a folder, or frames one after another.
+            expressions: one or more sentences about it.
+            threshold: as of calling.
+            every: answer the frames start, start + every, ... and no others.
+            start: the first frame that is answered; a network that takes clips looks at those before it too.
+
+        Raises:
+            MissingFile, InvalidInput: for whatever cannot be read; for frames, when they are reached.
+        """
+        asked = [expressions] if isinstance(expressions, str) else expressions
+        self._check(asked, threshold)
+        if every < 1 or start < 0:
+            raise InvalidInput(f"every {every} from frame {start} on cannot be answered; every must be 1 or more")
+        sampling = self.checkpoint.preprocessing.clip
+        if len(sampling.offsets) != self.network.frames or sampling.offsets[self.network.annotated]:
+            raise InvalidInput(
+                f"these weights take clips of {self.network.frames} frames and answer number {self.network.annotated}, "
+                f"but the offsets of preprocessing.clip in their config.json are {list(sampling.offsets)}; mend those"
+            )
+        clips = windows(read_frames(frames), sampling, every, start, self._seen)
+        results = self._answer_clips(clips, asked, threshold)
+        return (result for (result,) in results) if isinstance(expressions, str) else results
+
     def _answer(
         self, images: Sequence[Rgb], expressions: Sequence[Sequence[str]], threshold: float | None
     ) -> Iterator[tuple[int, Result]]:
         """Pairs of image index and result; the results of an image come in the order of its expressions."""
-        prepared = [self.checkpoint.preprocessing(image) for image in images]
-        for shape in dict.fromkeys(tensor.shape for tensor, _ in prepared):
-            members = [i for i, (tensor, _) in enumerate(prepared) if tensor.shape == shape and expressions[i]]
+        seen = [self._seen(image) for image in images]
+        for shape in dict.fromkeys(one.pixels.shape for one in seen):
+            members = [i for i, one in enumerate(seen) if one.pixels.shape == shape and expressions[i]]
             if not members:
                 continue
             with torch.inference_mode():
-                features = self.network.encode_image(torch.stack([prepared[i][0] for i in members]).to(self._device))
-            warnings = [self._unfamiliar(features, k, prepared[i][1]) for k, i in enumerate(members)]
-            looks = [self.checkpoint.preprocessing.colours(prepared[i][0]) for i in members] if self.crf else []
-            questions = [(k, text) for k, i in enumerate(members) for text in expressions[i]]
-            count = expressions_at_once(shape[-2:])
-            for start in range(0, len(questions), count):
-                some = questions[start : start + count]
-                image_of_expression = torch.tensor([k for k, _ in some], device=self._device)
-                output, chosen = self._fuse(features, [text for _, text in some], image_of_expression, threshold)
-                if self.crf is not None:
-                    output.logits = self.crf.refine(output.logits, [looks[k] for k, _ in some])
-                for m, (k, text) in enumerate(some):
-                    i = members[k]
-                    yield i, self._result(text, images[i], prepared[i][1], output, chosen, m, k, warnings[k])
+                features = self.network.encode_image(torch.stack([seen[i].pixels for i in members]).to(self._device))
+            some = [(images[i], seen[i]) for i in members]
+            for k, result in self._of_features(features, some, [expressions[i] for i in members], threshold):
+                yield members[k], result
+
+    def _answer_clips(
+        self, clips: Iterator[tuple[Frame, list["_Seen"]]], expressions: Sequence[str], threshold: float | None
+    ) -> Iterator[list[FrameResult]]:
+        """The results of each frame that is answered, in the order of the expressions."""
+        for first in clips:
+            some = [first, *islice(clips, min(CLIPS_AT_ONCE, self._at_once(first[1][0])) - 1)]
+            features = self._encode_clips([clip for _, clip in some])
+            shown = [(frame.pixels, clip[self.network.annotated]) for frame, clip in some]
+            results: list[list[FrameResult]] = [[] for _ in some]
+            for k, result in self._of_features(features, shown, [expressions] * len(some), threshold):
+                frame = some[k][0]
+                results[k].append(FrameResult(**vars(result), index=frame.index, seconds=float(frame.time)))
+            yield from results
+
+    @torch.inference_mode()
+    def _encode_clips(self, clips: Sequence[Sequence["_Seen"]]) -> Any:
+        network = self.network
+        if not network.encodes_frames:
+            images = [torch.stack([frame.pixels for frame in clip]) for clip in clips]
+            batch = torch.stack(images).to(self._device)
+            return network.encode_image(batch if network.frames > 1 else batch[:, 0])
+        new = [frame for frame in {id(frame): frame for clip in clips for frame in clip}.values() if not frame.features]
+        if new:
+            batch = torch.stack([frame.pixels for frame in new]).to(self._device)
+            for frame, features in zip(new, network.encode_frames(batch), strict=True):
+                frame.features = features
+        return network.join_frames([[frame.features for frame in clip] for clip in clips])
+
+    def _of_features(
+        self,
+        features: Any,
+        shown: Sequence[tuple[Rgb, "_Seen"]],
+        expressions: Sequence[Sequence[str]],
+        threshold: float | None,
+    ) -> Iterator[tuple[int, Result]]:
+        """As `_answer`, of images of one shape whose features are known."""
+        warnings = [self._unfamiliar(features, k, seen.geometry) for k, (_, seen) in enumerate(shown)]
+        looks = [self.checkpoint.preprocessing.colours(seen.pixels) for _, seen in shown] if self.crf else []
+        questions = [(k, text) for k, texts in enumerate(expressions) for text in texts]
+        count = self._at_once(shown[0][1])
+        for start in range(0, len(questions), count):
+            some = questions[start : start + count]
+            image_of_expression = torch.tensor([k for k, _ in some], device=self._device)
+            output, chosen = self._fuse(features, [text for _, text in some], image_of_expression, threshold)
+            if self.crf is not None:
+                output.logits = self.crf.refine(output.logits, [looks[k] for k, _ in some])
+            for m, (k, text) in enumerate(some):
+                image, seen = shown[k]
+                yield k, self._result(text, image, seen.geometry, output, chosen, m, k, warnings[k])
+
+    def _at_once(self, seen: "_Seen") -> int:
+        return max(1, expressions_at_once(seen.pixels.shape[-2:]) // self.network.frames)
+
+    def _seen(self, image: Rgb) -> "_Seen":
+        return _Seen(*self.checkpoint.preprocessing(image))
 
     @torch.inference_mode()
     def _fuse(
@@ -217,6 +314,15 @@ class Segmenter:
     @property
     def _device(self) -> torch.device:
         return next(self.network.parameters()).device
+
+
+@dataclass
+class _Seen:
+    """An image or frame as the network sees it, (3, h, w); of a frame its features too, once they are known."""
+
+    pixels: Tensor
+    geometry: Geometry
+    features: Any = None
 
 
 def _instance_map(masks: Tensor, chosen: Tensor, geometry: Geometry, mask: Tensor) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""`refseg segment`: masks of what expressions refer to in an image."""
+"""`refseg segment`: masks of what expressions refer to in an image or a video."""
 
 import json
 import re
@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from refseg.results import Result
+    from refseg.segmenter import Segmenter
 
 
 class Format(StrEnum):
@@ -33,7 +34,10 @@ _ENDINGS = {
 
 
 def segment(
-    image: Annotated[Path, typer.Argument(help="An image file.", show_default=False)],
+    image: Annotated[
+        Path,
+        typer.Argument(help="An image or a video: a file, an animation, or a folder of frames.", show_default=False),
+    ],
     expressions: Annotated[
         list[str], typer.Argument(metavar="EXPRESSION...", help='What to find: "the red star".', show_default=False)
     ],
@@ -49,24 +53,36 @@ def segment(
     crf: Annotated[
         bool, typer.Option("--crf", help="Draw masks to the image's edges (DenseCRF): pip install 'refseg[crf]'.")
     ] = False,
+    every: Annotated[
+        int, typer.Option(min=1, help="Of a video, answer each n-th frame; its overlay keeps the last mask.")
+    ] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
 ) -> None:
     """Find what each EXPRESSION refers to in IMAGE, and write masks and overlays.
 
-    The bundled weights know drawn scenes only, no photographs.
+    Of a video there is a mask for each frame, and an overlay video; what was stopped goes on where it was. The bundled
+    weights know drawn scenes only, no photographs.
     """
     from refseg.images import read_image
     from refseg.outputs import all_or_nothing, check_writable
+    from refseg.video.frames import is_video
 
     check_writable(out)
-    pixels = read_image(image)  # before the seconds that torch takes to import
-
-    from refseg.crf import DenseCRF
-    from refseg.segmenter import load
-
-    segmenter = load(weights, device, DenseCRF() if crf else None)
-    results = segmenter.ask(pixels, expressions, threshold)
     formats = list(_ENDINGS) if Format.ALL in format else list(dict.fromkeys(format))
+
+    def segmenter() -> "Segmenter":
+        from refseg.crf import DenseCRF
+        from refseg.segmenter import load
+
+        return load(weights, device, DenseCRF() if crf else None)
+
+    if is_video(image):
+        from refseg.commands.segment_video import segment_video
+
+        run = {"weights": weights, "threshold": threshold, "crf": crf}
+        return segment_video(image, expressions, formats, out, every, run, segmenter)
+    pixels = read_image(image)  # before the seconds that torch takes to import
+    results = segmenter().ask(pixels, expressions, threshold)
     report, warnings = [], {}
     with all_or_nothing(out) as folder:
         for result, stem in zip(results, file_stems(image, expressions), strict=True):
@@ -119,7 +135,7 @@ def file_stems(image: Path, expressions: list[str]) -> list[str]:
     stems: list[str] = []
     for expression in expressions:
         slug = re.sub(r"\W+", "-", expression.lower()).strip("-") or "expression"
-        base = stem = f"{_cut(image.stem, 100)}.{_cut(slug, 80)}"
+        base = stem = f"{cut(image.stem, 100)}.{cut(slug, 80)}"
         number = 2
         while stem in stems:
             stem, number = f"{base}-{number}", number + 1
@@ -127,6 +143,6 @@ def file_stems(image: Path, expressions: list[str]) -> list[str]:
     return stems
 
 
-def _cut(text: str, size: int) -> str:
+def cut(text: str, size: int) -> str:
     """At most so many bytes: file systems allow 255 in a name."""
     return text.encode()[:size].decode(errors="ignore").rstrip("-")

@@ -1,0 +1,195 @@
+"""What `refseg segment` does with a video: it answers frame by frame, keeps the answers, and writes files at the end.
+
+A run that was stopped goes on where it was: the answers so far are in the hidden folder .NAME.unfinished beside the
+results (`video.unfinished`).
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import typer
+from PIL import Image
+
+from refseg.commands.progress import progress
+from refseg.commands.segment import Format, cut, file_stems
+from refseg.images import Rgb
+
+if TYPE_CHECKING:
+    from refseg.results import Mask
+    from refseg.segmenter import Segmenter
+    from refseg.video.frames import Frames
+    from refseg.video.unfinished import Unfinished
+
+MASKS = "masks"
+_ENDINGS = {
+    Format.MASK: MASKS,
+    Format.OVERLAY: "overlay.mp4",
+    Format.RLE: "rle.jsonl",
+    Format.POLYGONS: "polygons.jsonl",
+    Format.JSON: "jsonl",
+}
+
+
+def segment_video(
+    video: Path,
+    expressions: list[str],
+    formats: Sequence[Format],
+    out: Path,
+    every: int,
+    run: dict[str, Any],
+    load: Callable[[], "Segmenter"],
+) -> None:
+    """Writes what each expression refers to in the frames of a video.
+
+    Args:
+        video: a file or a folder of frames.
+        expressions: what to find.
+        formats: what to write for each expression.
+        out: folder for it.
+        every: how many frames from one that is answered to the next.
+        run: what else the answers depend on, "threshold" among it.
+        load: gives what answers.
+    """
+    from refseg.outputs import all_or_nothing
+    from refseg.video.frames import read_frames
+    from refseg.video.unfinished import Unfinished, stamp
+
+    frames = read_frames(video)
+    if Format.OVERLAY in formats:
+        from refseg.video.overlay import encoder
+
+        encoder()  # or an error before the work
+    stems = file_stems(video.absolute(), expressions)
+    run = {"video": stamp(video), "expressions": expressions, "every": every, **run}
+    unfinished = Unfinished(out / f".{cut(video.absolute().stem, 100)}.unfinished", run)
+    _answer(load(), frames, expressions, every, run["threshold"], unfinished)
+    remarks = dict.fromkeys(frames.remarks)
+    names = {stem: [f"{stem}.{_ENDINGS[kind]}" for kind in formats] for stem in stems}
+    with all_or_nothing(out, unfinished.folder / "files") as folder:
+        found = _write_masks(folder, stems, formats, unfinished)
+        if Format.OVERLAY in formats:
+            overlays = [folder / f"{stem}.{_ENDINGS[Format.OVERLAY]}" for stem in stems]
+            with progress(frames.count, of="overlay frames") as advance:
+                _write_overlays(overlays, frames, iter(unfinished), advance)
+    unfinished.remove()
+    for warning in remarks | dict.fromkeys(warning for one in found for warning in one.warnings):
+        typer.echo(f"warning: {warning}", err=True)
+    for expression, one, files in zip(expressions, found, names.values(), strict=True):
+        typer.echo(f"{typer.style(expression, bold=True)}\n  {one}")
+        for file in files:
+            typer.echo(f"  {out / file}")
+
+
+def _answer(
+    segmenter: "Segmenter",
+    frames: "Frames",
+    expressions: list[str],
+    every: int,
+    threshold: float | None,
+    unfinished: "Unfinished",
+) -> None:
+    """Answers the frames that are left, and keeps each answer at once."""
+    start = 0 if unfinished.last is None else unfinished.last + every
+    if start:
+        typer.echo(f"going on with frame {start} of an unfinished run", err=True)
+    done = start
+    try:
+        with progress(frames.count and max(frames.count - start, 0), of="frames") as advance:
+            for results in segmenter.video(frames, expressions, threshold, every, start):
+                unfinished.write([result.to_dict() for result in results])
+                advance(results[0].index + 1 - done)
+                done = results[0].index + 1
+    except KeyboardInterrupt:
+        if unfinished.frames:
+            typer.echo(f"{unfinished.frames} frames are answered; the same command goes on from there", err=True)
+        raise
+
+
+class _Found:
+    """What was found of one expression, for people."""
+
+    def __init__(self) -> None:
+        self.frames = self.found = 0
+        self.least, self.most = 1.0, 0.0
+        self.warnings: dict[str, None] = {}
+
+    def add(self, answer: dict[str, Any]) -> None:
+        self.frames, self.found = self.frames + 1, self.found + answer["found"]
+        self.least, self.most = min(self.least, answer["exists"]), max(self.most, answer["exists"])
+        self.warnings.update(dict.fromkeys(answer["warnings"]))
+
+    def __str__(self) -> str:
+        exists = f"exists {self.least:.1%} to {self.most:.1%}"
+        if not self.found:
+            return f"{typer.style('nothing matches', fg='yellow')} in {self.frames} frames, {exists}"
+        return f"{typer.style(f'found in {self.found} of {self.frames} frames', fg='green')}, {exists}"
+
+
+def _write_masks(
+    folder: Path, stems: Sequence[str], formats: Sequence[Format], answers: Iterable[list[dict[str, Any]]]
+) -> list[_Found]:
+    """Writes everything but overlays: folders of PNG of 0 and 255, and a line of JSON a frame."""
+    found = [_Found() for _ in stems]
+    lines = [kind for kind in formats if kind not in (Format.MASK, Format.OVERLAY)]
+    with ExitStack() as stack:
+        files: dict[tuple[str, Format], TextIO] = {
+            (stem, kind): stack.enter_context((folder / f"{stem}.{_ENDINGS[kind]}").open("w", encoding="utf-8"))
+            for stem in stems
+            for kind in lines
+        }
+        if Format.MASK in formats:
+            for stem in stems:
+                (folder / f"{stem}.{MASKS}").mkdir()
+        for of_frame in answers:
+            for stem, one, answer in zip(stems, found, of_frame, strict=True):
+                one.add(answer)
+                for kind in lines:
+                    files[stem, kind].write(json.dumps(_content(answer, kind)) + "\n")
+                if Format.MASK in formats:
+                    pixels = _mask(answer).astype("uint8") * 255
+                    Image.fromarray(pixels).save(folder / f"{stem}.{MASKS}" / f"{answer['frame']:06d}.png")
+    return found
+
+
+def _content(answer: dict[str, Any], kind: Format) -> dict[str, Any]:
+    if kind is Format.JSON:
+        return answer
+    head = {name: answer[name] for name in ("frame", "seconds", "exists")}
+    if kind is Format.RLE:
+        return head | answer["rle"]
+    from refseg.outlines import polygons
+
+    return head | {"polygons": polygons(_mask(answer))}
+
+
+def _mask(answer: dict[str, Any]) -> "Mask":
+    from refseg.results import mask_of
+
+    return mask_of(answer["rle"])
+
+
+def _write_overlays(
+    files: Sequence[Path], frames: "Frames", answers: Iterator[list[dict[str, Any]]], advance: Callable[[int], None]
+) -> None:
+    """Writes the whole video once for each expression; frames without an answer show the last mask before them."""
+    from refseg.results import coloured, mask_of
+    from refseg.video.overlay import video_writer
+
+    regions: list[list[Mask]] = []
+    coming = next(answers, None)
+    with ExitStack() as stack:
+        writers: list[Callable[[Fraction, Rgb], None]] = []
+        for frame in frames:
+            if not writers:
+                size_hw = frame.pixels.shape[0], frame.pixels.shape[1]
+                writers = [stack.enter_context(video_writer(file, size_hw, frames.time_base)) for file in files]
+            if coming and coming[0]["frame"] == frame.index:
+                regions = [[mask_of(part["rle"]) for part in one["instances"] or [one]] for one in coming]
+                coming = next(answers, None)
+            for write, masks in zip(writers, regions, strict=True):
+                write(frame.time, coloured(frame.pixels, masks))
+            advance(1)

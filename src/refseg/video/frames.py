@@ -1,0 +1,136 @@
+"""Any video as a stream of frames: whatever it is and however long, one frame of it is in memory at a time."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from refseg.errors import InvalidInput, MissingFile
+from refseg.images import Rgb, read_image
+
+FRAME_RATE = 24  # frames a second, where nobody says
+ANIMATIONS = "GIF", "PNG", "WEBP"  # formats of images that may move
+_ALLOWED = "give a video file, a folder of frames, or frames one after another"
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One frame of a video.
+
+    Attributes:
+        index: counted from 0.
+        time: of its beginning, in seconds after that of frame 0.
+        pixels: (H, W, 3) uint8, RGB, upright.
+    """
+
+    index: int
+    time: Fraction
+    pixels: Rgb
+
+
+class Frames:
+    """The frames of a video, all of one size, their times increasing; reading begins anew with each `iter`.
+
+    Attributes:
+        name: for messages.
+        count: how many frames it promises; None where it does not say, or nobody can know before the end.
+        time_base: seconds of which the times are multiples.
+        remarks: after reading, one line for each thing that was wrong with the video.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        read: Callable[[list[str]], Iterable[tuple[Fraction | None, Rgb]]],
+        count: int | None = None,
+        time_base: Fraction = Fraction(1, FRAME_RATE),
+    ):
+        """`read` gives times (None: as if evenly spaced, by `time_base`) and pixels, and adds to the remarks."""
+        self.name, self.count, self.time_base = name, count, time_base
+        self.remarks: list[str] = []
+        self._read = read
+
+    def __iter__(self) -> Iterator[Frame]:
+        self.remarks = []
+        before: Frame | None = None
+        for given, pixels in self._read(self.remarks):
+            time = given or Fraction(0)
+            if before is not None:
+                if pixels.shape != before.pixels.shape:
+                    raise InvalidInput(
+                        f"frame {before.index + 1} of {self.name} is {_size(pixels)}, those before are "
+                        f"{_size(before.pixels)}; make all frames of one size"
+                    )
+                after = before.time + self.time_base
+                time = after if given is None else max(given, after)
+            before = Frame(before.index + 1 if before else 0, time, pixels)
+            yield before
+        if before is None:
+            raise InvalidInput(f"{self.name} holds no frame that can be decoded; is it damaged, or cut off?")
+
+
+def read_frames(source: Any) -> Frames:
+    """The frames of a video; nothing but its header is read before the frames are asked for.
+
+    Args:
+        source: the path of a video file (needs PyAV), of an animated GIF, PNG or WebP, or of a folder of images, which
+            are taken in natural order; or an iterable of anything that `read_image` reads.
+
+    Raises:
+        MissingFile: if there is no such file.
+        InvalidInput: if it is no video, holds no frame, or PyAV is needed and not installed.
+    """
+    if isinstance(source, Frames):
+        return source
+    if isinstance(source, str | Path):
+        return _of_path(Path(source))
+    if isinstance(source, Iterable) and not isinstance(source, bytes | bytearray | memoryview):
+        return Frames("the video", lambda remarks: ((None, read_image(image)) for image in source))
+    raise InvalidInput(f"{type(source).__name__} is not a video; {_ALLOWED}")
+
+
+def is_video(path: Path) -> bool:
+    """Is this a folder or an animation, or a file that is no image as far as can be told without decoding it?"""
+    if path.is_dir():
+        return True
+    try:
+        with Image.open(path) as image:
+            return image.format in ANIMATIONS and getattr(image, "n_frames", 1) > 1
+    except Image.UnidentifiedImageError:
+        return path.stat().st_size > 0
+    except Exception:  # a missing file, or an image that is damaged or too large: `read_image` says so
+        return False
+
+
+def _of_path(path: Path) -> Frames:
+    if not path.exists():
+        raise MissingFile(f"{path} is missing; check the path of the video")
+    if path.is_dir():
+        from refseg.video.folder import of_folder
+
+        return of_folder(path)
+    if not path.is_file():
+        raise InvalidInput(f"{path} is not a file; {_ALLOWED}")
+    if not path.stat().st_size:
+        raise InvalidInput(f"{path} is empty; {_ALLOWED}")
+    try:
+        with Image.open(path) as image:
+            kind = image.format
+    except Image.UnidentifiedImageError:
+        from refseg.video.container import of_container
+
+        return of_container(path)
+    except Exception as error:  # decoders of damaged files raise whatever they like
+        raise InvalidInput(f"{path} cannot be opened ({error}); {_ALLOWED}") from error
+    if kind not in ANIMATIONS:
+        raise InvalidInput(f"{path} is a single image; {_ALLOWED}")
+    from refseg.video.animation import of_animation
+
+    return of_animation(path)
+
+
+def _size(pixels: Rgb) -> str:
+    return f"{pixels.shape[1]} x {pixels.shape[0]}"

@@ -1,0 +1,89 @@
+"""Answers of a run that is not at its end, a line for each frame that is answered: whatever stops the run costs the
+frames in work and nothing else.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from refseg.errors import InvalidInput, UnwritableOutput
+
+RUN, ANSWERS = "run.json", "answers.jsonl"
+
+
+class Unfinished:
+    """The answers so far, in a folder that is made with the first of them.
+
+    Attributes:
+        folder: where they are.
+        frames: how many have been answered.
+        last: the last frame that has been answered; None if there is none.
+    """
+
+    def __init__(self, folder: Path, run: Mapping[str, Any]):
+        """Takes up what an earlier run left.
+
+        Args:
+            folder: where the answers are, or will be.
+            run: whatever makes answers those of one run: video, weights, expressions.
+
+        Raises:
+            InvalidInput: if the folder holds answers of another run.
+        """
+        self.folder, self.frames = folder, 0
+        self.last: int | None = None
+        self._run, self._file = json.loads(json.dumps(run)), folder / ANSWERS
+        if not self._file.exists():
+            return
+        before = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        for name in self._run:
+            if before.get(name) != self._run[name]:
+                raise InvalidInput(
+                    f"{folder} holds an unfinished run with another {name}; repeat that command to finish it, give "
+                    "another --out, or remove the folder to start again"
+                )
+        end = 0
+        with self._file.open("rb") as lines:
+            for line in lines:
+                if line.endswith(b"\n"):  # else the run was killed as it wrote
+                    end, self.frames, self.last = end + len(line), self.frames + 1, json.loads(line)[0]["frame"]
+        os.truncate(self._file, end)
+
+    def write(self, answers: list[dict[str, Any]]) -> None:
+        """Adds the answers to one frame, one for each expression; they are with the operating system on return.
+
+        Raises:
+            UnwritableOutput: if they cannot be written.
+        """
+        try:
+            if self.last is None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                (self.folder / RUN).write_text(json.dumps(self._run, indent=1) + "\n", encoding="utf-8")
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(answers) + "\n")
+        except OSError as error:
+            raise UnwritableOutput(
+                f"{self.folder} cannot be written ({error.strerror}); make room and repeat the command, or choose "
+                "another place with --out"
+            ) from error
+        self.frames, self.last = self.frames + 1, answers[0]["frame"]
+
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
+        """The answers to frame after frame."""
+        with self._file.open(encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
+
+    def remove(self) -> None:
+        """Removes the folder, when the results are written."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def stamp(path: Path) -> list[str | int]:
+    """What tells a file, or the files of a folder, from others and from what they were before they changed."""
+    files = path.iterdir() if path.is_dir() else [path]
+    facts = [file.stat() for file in files if file.is_file()]
+    newest = max((fact.st_mtime_ns for fact in facts), default=0)
+    return [str(path.resolve()), len(facts), sum(fact.st_size for fact in facts), newest]
