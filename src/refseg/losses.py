@@ -1,7 +1,8 @@
 """Losses that two or more networks use."""
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, distributed
 
 IGNORED = 255  # target of a pixel that does not count
 
@@ -19,11 +20,44 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: tuple[float,
 
     Args:
         logits: (M, 1, H, W) referent minus background.
-        target: (M, H, W) 1 or True on the referent, 0 elsewhere; 255 does not count.
+        target: (M, H, W) 1 or True on the referent, 0 elsewhere, or how much of a pixel it covers; 255 does not count.
         weights: of background and referent.
     """
     logits = logits[:, 0].float()
-    weight = (target == 1) * (weights[1] - weights[0]) + weights[0] * (target != IGNORED)
-    referent = (target == 1).to(logits.dtype)
-    loss = F.binary_cross_entropy_with_logits(logits, referent, weight.to(logits.dtype), reduction="sum")
-    return loss / weight.sum()
+    counted = target != IGNORED
+    referent = (target * counted).to(logits.dtype)
+    weight = (referent * (weights[1] - weights[0]) + weights[0]) * counted
+    loss = F.binary_cross_entropy_with_logits(logits, referent, weight, reduction="sum")
+    return loss / mean_over_processes(weight.sum())
+
+
+def mean(values: Tensor) -> Tensor:
+    """The mean of values, one an expression, of all processes: their losses together are what one would compute."""
+    return values.sum() / mean_over_processes(torch.tensor(float(values.numel()), device=values.device))
+
+
+def mean_over_processes(amount: Tensor) -> Tensor:
+    """The mean of a number of each process of a training, so that a ratio to it is what one process would compute."""
+    if not together():
+        return amount
+    amount = amount.detach().clone()
+    distributed.all_reduce(amount)
+    return amount / distributed.get_world_size()
+
+
+def from_all_processes(rows: Tensor) -> tuple[Tensor, int]:
+    """The rows (M, C) of all processes, one below another, and the number of this one's first; gradients go back."""
+    if not together():
+        return rows, 0
+    from torch.distributed.nn.functional import all_reduce
+
+    counts = torch.zeros(distributed.get_world_size(), dtype=torch.int64, device=rows.device)
+    counts[distributed.get_rank()] = len(rows)
+    distributed.all_reduce(counts)
+    start, count = int(counts[: distributed.get_rank()].sum()), int(counts.sum())
+    return all_reduce(F.pad(rows, (0, 0, start, count - start - len(rows)))), start
+
+
+def together() -> bool:
+    """Are there several processes, or one that could have company?"""
+    return distributed.is_available() and distributed.is_initialized()

@@ -5,48 +5,48 @@ one thing of it.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from refseg.config import Config
 from refseg.errors import InvalidInput, MissingFile
+from refseg.preprocessing import Preprocessing, photographs
+from refseg.schedules import AnySchedule, Cosine
 from refseg.validation import one_line
 
 
-class Group(Config):
-    """How one part of a network learns."""
+class About(Config):
+    """What a recipe repeats.
 
-    lr: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
-    clip: float = Field(gt=0)  # largest norm of the part's gradient
-
-
-class Stage(Config):
-    """One stretch of training; the learning rate rises over `warm_up` and falls by a cosine to `final_lr`.
-
-    Amounts are of one step over all devices together.
+    Attributes:
+        row: table and row of the paper.
+        reports: what the paper prints there, in its own units, by what it calls it ("val oIoU").
+        protocol: how the paper scored, as `refseg.protocols` calls it; "unknown" where its code is not public.
+        paper_says, release_does: about training, where that is more than the fields say, or where they differ.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9_]+$")
-    objective: str = "loss"  # the network's method that gives the losses
-    groups: dict[str, Group]  # by the name of the network's part; other parts are frozen
-    steps: int = Field(ge=1)
-    images: int = Field(ge=1)
-    expressions_per_image: int = Field(ge=0)  # 0: images without language
-    warm_up: float = Field(0.05, ge=0, lt=1)  # share of the steps
-    final_lr: float = Field(0.01, ge=0, le=1)  # share of the highest learning rate
-    flip: float = Field(0.5, ge=0, le=1)  # share of images that are mirrored, left and right swapped in the words
-    unknown_words: float = Field(0.0, ge=0, lt=1)  # share of words replaced by "unknown"
-    erasure: Literal["per_iteration", "fixed"] = "per_iteration"  # the phrase that is erased: drawn anew, or once
-    frozen_batch_norm: bool = False
-    cached_scenes: int = Field(0, ge=0)  # above 0: the image side runs once over so many scenes and is kept
-    validate_every: int = Field(0, ge=0)  # steps; 0: at the end only
+    row: str
+    reports: dict[str, float] = {}
+    protocol: str
+    paper_says: str = ""
+    release_does: str = ""
 
 
-class Data(Config):
-    """What a network learns from and is validated on."""
+class Group(Config):
+    """How one part of a network learns; names of parameters are matched anywhere by regular expressions."""
+
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float | None = Field(None, gt=0)  # largest norm of the part's gradient
+    only: tuple[str, ...] = ()  # names within the part that learn, the others stay as they are; (): all learn
+    undecayed: tuple[str, ...] | None = None  # names without decay; None: norms, biases, embeddings, position tables
+    first_epoch_lr: float | None = Field(None, gt=0)  # CRIS's release: its first epoch has one rate for all
+
+
+class Scenes(Config):
+    """Drawn scenes to learn from and to be validated on."""
 
     dataset: Literal["drawn_scenes"] = "drawn_scenes"
     scenes: int = Field(ge=1)
@@ -57,17 +57,84 @@ class Data(Config):
     calibration_scenes: int = Field(1000, ge=1)  # of split val, for thresholds after training
 
 
+class Files(Config):
+    """A data set of files (docs/datasets.md); validation never reads a test split."""
+
+    dataset: str
+    settings: dict[str, Any] = {}  # of the data set: root, images, split_by, text, covered_twice, ...
+    train: str = "train"  # splits
+    validation: str = "val"
+    validation_images: int | None = Field(None, ge=1)  # the first of them; None: all
+    item: Literal["referent", "expression", "image"] = "referent"  # what an epoch goes through, as what `images` counts
+    spread_no_target: bool = False  # expressions without referent come evenly between the others (Ref-ZOM)
+    preprocessing: Preprocessing = photographs(480)
+    crop_from: int | None = Field(None, ge=1)  # side of training images, of which a random square is cut
+    mask: Literal["nearest", "soft", "touched"] = "nearest"  # true mask at network size: bilinear, > 0 if "touched"
+    truth: Literal["mask", "box"] = "mask"  # box: all of the box around the referents
+    workers: int = Field(4, ge=0)  # processes that read images, for each device
+
+    @field_validator("validation")
+    @classmethod
+    def _not_a_test_split(cls, value: str) -> str:
+        if "test" in value.lower():
+            raise ValueError("a checkpoint must not be chosen by a test split; take val, or a part of train")
+        return value
+
+
+def _kind_of_data(value: Any) -> str:
+    name = value.get("dataset", "drawn_scenes") if isinstance(value, dict) else getattr(value, "dataset", "")
+    return "drawn_scenes" if name == "drawn_scenes" else "files"
+
+
+Data = Annotated[Annotated[Scenes, Tag("drawn_scenes")] | Annotated[Files, Tag("files")], Discriminator(_kind_of_data)]
+
+
+class Stage(Config):
+    """One stretch of training; amounts are of one step over all devices together."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    data: Data | None = None  # other than the recipe's
+    objective: str = "loss"  # the network's method that gives the losses
+    groups: dict[str, Group]  # by the name of the network's part; other parts are frozen
+    steps: int | None = Field(None, ge=1)
+    epochs: float | None = Field(None, gt=0)  # instead of steps
+    images: int = Field(ge=1)
+    expressions_per_image: int = Field(ge=0)  # 0: images without language
+    accumulate: int = Field(1, ge=1)  # parts that the images of a step are computed in, one after another
+    optimiser: Literal["adamw", "adam"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.98)
+    schedule: AnySchedule = Cosine()
+    ema: float | None = Field(None, gt=0, lt=1)  # decay of a running mean of the weights, which is validated and kept
+    flip: float = Field(0.5, ge=0, le=1)  # share of images that are mirrored, left and right swapped in the words
+    unknown_words: float = Field(0.0, ge=0, lt=1)  # share of words replaced by "unknown"
+    erasure: Literal["per_iteration", "fixed"] = "per_iteration"  # the phrase that is erased: drawn anew, or once
+    frozen_batch_norm: bool = False
+    cached_scenes: int = Field(0, ge=0)  # above 0: the image side runs once over so many scenes and is kept
+    validate_every: int = Field(0, ge=0)  # steps; 0: after every epoch, or at the end where the length is in steps
+
+    @model_validator(mode="after")
+    def _has_one_length(self) -> "Stage":
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError(f"stage {self.name} wants either steps or epochs")
+        if self.images % self.accumulate:
+            raise ValueError(f"stage {self.name}: {self.images} images cannot be computed in {self.accumulate} parts")
+        return self
+
+
 class Recipe(Config):
     """A network, its data and the stages of its training."""
 
     name: str
+    about: About | None = None
     network: str
     config: dict[str, Any] = {}  # the network's own settings, where they differ from its defaults
     data: Data
     initial: dict[str, str] = {}  # by part of the network: what it starts from, see `training.initial`
     stages: tuple[Stage, ...] = Field(min_length=1)
     releases: Literal["checkpoint", "image_encoder"] = "checkpoint"  # what is left at the end
-    precision: Literal["32", "bf16"] = "bf16"
+    precision: Literal["32", "bf16", "16"] = "bf16"
+    activation_checkpointing: bool = False  # less memory, more time
+    channels_last: bool = False
     seed: int = 0
 
     @field_validator("precision", mode="before")
@@ -131,20 +198,25 @@ def checked(plain: Any, source: str) -> Recipe:
         raise InvalidInput(f"{source}: {one_line(error)}") from error
 
 
+FREE = "config", "settings", "initial"  # fields that take names which a recipe does not have yet
+
+
 def _set(node: Any, path: list[str], value: Any, setting: str) -> None:
     for depth, key in enumerate(path):
         if isinstance(node, list):
             names = {item["name"]: number for number, item in enumerate(node)} | {str(n): n for n in range(len(node))}
         else:
             names = {name: name for name in node} if isinstance(node, dict) else {}
-        inside_config = path[0] == "config" and depth == 1
-        if key not in names and not inside_config:
+        free = depth > 0 and path[depth - 1] in FREE
+        if key not in names and not free:
             where = ".".join(path[:depth]) or "the recipe"
             known = ", ".join(names) or "nothing"
             raise InvalidInput(f"--set {setting!r}: {where} has no {key!r}; it has: {known}")
         if depth == len(path) - 1:
             node[names.get(key, key)] = value
         elif key not in names:
-            raise InvalidInput(f"--set {setting!r}: config.{key} is not set in this recipe; give the whole value")
+            raise InvalidInput(
+                f"--set {setting!r}: {'.'.join(path[: depth + 1])} is not set in this recipe; give its value"
+            )
         else:
             node = node[names[key]]

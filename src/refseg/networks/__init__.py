@@ -23,6 +23,7 @@ NETWORKS = {
     "vlt": "refseg.networks.vlt:VLT",
     "dcmfnet": "refseg.networks.dcmfnet:DCMFNet",
     "cmpc": "refseg.networks.cmpc:CMPC",
+    "cmpc_video": "refseg.networks.cmpc_video:CMPCVideo",
 }
 PRESETS = {  # a preset's settings stand in the PRESETS of its network's file
     "dmmi_swin_base": "dmmi",
@@ -67,6 +68,10 @@ PRESETS = {  # a preset's settings stand in the PRESETS of its network's file
     "cmpc_release": "cmpc",
     "cmpc_multilevel": "cmpc",
     "cmpc_small": "cmpc",
+    "cmpc_video": "cmpc_video",
+    "cmpc_video_i3d": "cmpc_video",
+    "cmpc_video_release": "cmpc_video",
+    "cmpc_video_small": "cmpc_video",
 }
 
 
@@ -110,9 +115,13 @@ def build(name: str, config: Config | Mapping[str, Any], vocabulary_size: int) -
     Raises:
         InvalidInput: if there is no such network, or it does not take this config.
     """
+    return network_class(name)(configured(name, config), vocabulary_size)
+
+
+def configured(name: str, config: Config | Mapping[str, Any]) -> Config:
+    """The checked settings of a network; arguments and errors as of `build`."""
     base = preset(name)
     try:
-        checked = type(base).model_validate(config) if isinstance(config, Config) else base.replace(**config)
+        return type(base).model_validate(config) if isinstance(config, Config) else base.replace(**config)
     except ValidationError as error:
         raise InvalidInput(f"config of {name}: {one_line(error)}") from error
-    return network_class(name)(checked, vocabulary_size)

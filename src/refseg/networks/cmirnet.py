@@ -32,7 +32,7 @@ from refseg.blocks.pixels import instance_norm
 from refseg.blocks.precision import full_precision
 from refseg.config import Config
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
-from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
+from refseg.losses import SMALL_REFERENTS, mean_over_processes, weighted_cross_entropy
 from refseg.networks.contract import Network, Output, View, pad_mask, pad_words
 from refseg.samples import Batch
 
@@ -283,9 +283,16 @@ class CMIRNet(Network):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Means over the stages' outputs."""
+        return self._losses(batch, self.config.loss)
+
+    def box_only_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """That of the pretraining on boxes, whatever the network learns from afterwards."""
+        return self._losses(batch, LossConfig(mask=0, box=1))
+
+    def _losses(self, batch: Batch, weights: LossConfig) -> dict[str, Tensor]:
         words = self.encode_words(batch.tokens, batch.word_mask)
         outputs = self.decode(self.encode_image(batch.image), words, batch.word_mask, batch.image_of_expression)
-        masks, weights = batch.masks(), self.config.loss
+        masks = batch.masks()
         parts: dict[str, tuple[float, Callable[[Tensor, Tensor], Tensor]]] = {
             "mask": (weights.mask, partial(weighted_cross_entropy, weights=weights.class_weights)),
             "box": (weights.box, box_loss),
@@ -711,7 +718,8 @@ def box_loss(logits: Tensor, masks: Tensor) -> Tensor:
     shared = (torch.minimum(found[:, 2:], true[:, 2:]) - torch.maximum(found[:, :2], true[:, :2])).clamp(min=0).prod(1)
     area_found, area_true = ((box[:, 2:] - box[:, :2]).clamp(min=0).prod(1) for box in (found, true))
     union = area_found + area_true - shared
-    return torch.where(known, 1 - shared / union.clamp(min=1e-6), 0).sum() / known.sum().clamp(min=1)
+    count = mean_over_processes(known.sum().float()).clamp(min=1e-6)
+    return torch.where(known, 1 - shared / union.clamp(min=1e-6), 0).sum() / count
 
 
 def soft_box(mask: Tensor) -> Tensor:

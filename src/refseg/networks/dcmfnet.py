@@ -170,7 +170,7 @@ class DCMFNet(Network):
 
     def __init__(self, config: DCMFNetConfig, vocabulary_size: int):
         super().__init__()
-        self.config = config
+        self.config, self.threshold = config, config.threshold
         self.image_encoder = build_image_encoder(config.image_encoder)
         self.word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
         width, detail = config.width, config.detail_width
@@ -232,7 +232,7 @@ class DCMFNet(Network):
 
     def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
         """Masks (M, 1, H, W) of words (M, L, D), of which the first one is the sentence."""
-        return self.answer(self.masks(features, words, image_of_expression), self.config.threshold)
+        return self.answer(self.masks(features, words, image_of_expression))
 
     def masks(self, features: ImageFeatures, words: Tensor, image_of_expression: Tensor) -> Tensor:
         """Logits (M, 1, H, W), where 0 is a probability of a half."""
@@ -352,6 +352,8 @@ class IGF(Guided):
         guided, inner: channels of the guided map, and inside.
         outputs: channels of the result.
     """
+
+    called_in_parts = True  # what does not read words, once for all expressions about an image
 
     def __init__(self, config: DCMFNetConfig, guide: int, guide_inside: int, guided: int, inner: int, outputs: int):
         super().__init__()

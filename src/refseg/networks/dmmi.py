@@ -31,7 +31,7 @@ from refseg.blocks.precision import full_precision
 from refseg.config import Config
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
 from refseg.errors import InvalidInput
-from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
+from refseg.losses import SMALL_REFERENTS, from_all_processes, mean, weighted_cross_entropy
 from refseg.networks.contract import Network, Output, View, pad_mask, pad_words
 from refseg.samples import Batch
 
@@ -44,6 +44,7 @@ class ContrastiveConfig(Config):
 
     weight: float = Field(0.01, gt=0)
     temperature: float = Field(0.05, gt=0)
+    gathered: bool = False  # look among the expressions of all processes, not of each one's own as the release does
 
 
 class DMMIConfig(Config):
@@ -174,7 +175,10 @@ class DMMI(Network):
         self.decoder = Decoder(config, channels)
         self.recovery = ContextClueRecovery(config) if config.similarity else None
         self.summary = Summary(width) if config.contrastive else None
-        self.contrast = ContrastiveLoss(width, config.contrastive.temperature) if config.contrastive else None
+        contrastive = config.contrastive
+        self.contrast = (
+            ContrastiveLoss(width, contrastive.temperature, contrastive.gathered) if contrastive is not None else None
+        )
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
         """Stem and first stage of images (B, 3, H, W), normalised."""
@@ -536,7 +540,7 @@ def similarity_loss(words: Tensor, recovered: Tensor, word_mask: Tensor, named: 
     """
     alike = F.cosine_similarity(words.detach().float(), recovered.float(), dim=-1, eps=1e-6) * word_mask
     alike = alike.sum(1) / word_mask.sum(1).clamp(min=1)
-    return 1 - (alike * named).mean()
+    return 1 - mean(alike * named)
 
 
 class Summary(nn.Module):
@@ -549,18 +553,18 @@ class Summary(nn.Module):
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Three maps (M, C, h, w), coarsest first, to (M, C)."""
         first, *others = (x.mean((-2, -1)) for x in maps)
-        for join, mean in zip(self.joins, others, strict=True):
-            first = join(torch.cat([first, mean], dim=-1))
+        for join, other in zip(self.joins, others, strict=True):
+            first = join(torch.cat([first, other], dim=-1))
         return first
 
 
 class ContrastiveLoss(nn.Module):
     """Image and expression find each other among those of the batch."""
 
-    def __init__(self, width: int, temperature: float):
+    def __init__(self, width: int, temperature: float, gathered: bool = False):
         super().__init__()
         self.align = nn.Linear(width, width)
-        self.temperature = temperature
+        self.temperature, self.gathered = temperature, gathered
 
     def forward(self, image: Tensor, words: Tensor, named: Tensor) -> Tensor:
         """The loss, both ways added.
@@ -573,12 +577,13 @@ class ContrastiveLoss(nn.Module):
         expression = self.align(words).mean(1)
         with full_precision(image):
             image, expression = F.normalize(image.float(), dim=-1), F.normalize(expression.float(), dim=-1)
-            logits = image @ expression.mT / self.temperature
-            partner = torch.arange(len(logits), device=logits.device)
-            both = F.cross_entropy(logits, partner, reduction="none") + F.cross_entropy(
-                logits.mT, partner, reduction="none"
+            (images, first), (expressions, _) = (
+                from_all_processes(rows) if self.gathered else (rows, 0) for rows in (image, expression)
             )
-        return (both * named).mean()
+            partner = first + torch.arange(len(image), device=image.device)
+            both = F.cross_entropy(image @ expressions.mT / self.temperature, partner, reduction="none")
+            both = both + F.cross_entropy(expression @ images.mT / self.temperature, partner, reduction="none")
+        return mean(both * named)
 
 
 def _as_it_is(output: Any) -> Tensor:

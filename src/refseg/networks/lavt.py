@@ -27,7 +27,7 @@ from refseg.blocks.pixels import as_map, as_pixels, instance_norm, to_image
 from refseg.config import Config
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
 from refseg.errors import InvalidInput
-from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
+from refseg.losses import SMALL_REFERENTS, mean, weighted_cross_entropy
 from refseg.networks.contract import Network, Output, View
 from refseg.samples import Batch
 
@@ -290,7 +290,7 @@ def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     losses = []
     for p, t in ((probability, truth), (1 - probability, 1 - truth)):
         losses.append(1 - (2 * (p * t).sum(1) + 1) / (p.sum(1) + t.sum(1) + 1))  # 1: an empty mask can be right
-    return torch.stack(losses).mean()
+    return mean(torch.stack(losses))
 
 
 def _as_it_is(output: Any) -> Tensor:

@@ -60,6 +60,7 @@ PAPERS = {
         link="https://arxiv.org/abs/2105.07175",
     ),
 }
+PAPERS["cmpc_video"] = PAPERS["cmpc"]
 
 # Preset -> component -> figures. CMIRNet: Table IX, at 480 x 480, 20 words, without BERT, counted as thop does. The
 # others: EAVL's Table VI, which mixes conventions.

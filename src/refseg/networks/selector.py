@@ -569,6 +569,7 @@ class Selector(Network):
         """Finder and chooser together, on the objects that the finder picks."""
         maps = self.finder.maps(batch.image)
         found = self.finder.describe(maps, self.finder.pick(maps))
+        assert batch.objects is not None
         matched = self.match(found, batch.objects)
         find = self.finder_criterion(maps, found, matched, self.finder.attributes, batch.objects, dense_weight=0.25)
         choose = self.choose_loss(
@@ -587,6 +588,7 @@ class Selector(Network):
     def find_loss(self, batch: Batch) -> dict[str, Tensor]:
         """The finder alone, on objects at the true centres, without picking; the expressions are not read."""
         objects = batch.objects
+        assert objects is not None
         maps = self.finder.maps(batch.image)
         free = (0, 1 if objects.present.shape[1] == 0 else 0)  # at least one slot, even if all images are empty
         cells = F.pad(true_cells(objects, *maps.centre.shape[-2:]), free)

@@ -1,28 +1,36 @@
-"""Recipes by name: `RECIPES` is the table; each entry is a function that returns a `Recipe`."""
+"""Recipes by name: `RECIPES` is the table; each entry is a function that returns a `Recipe`.
 
-from importlib import import_module
+Those of a paper are called NETWORK_DATA[_ENCODER][_VARIANT], the paper's main image encoder is left out:
+dmmi_refcoco, dmmi_refcoco+_resnet101, cris_refcocog_umd_resnet50_release.
+"""
+
+from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 
 from refseg.errors import InvalidInput
 from refseg.recipe import Recipe
+from refseg.recipes import cmirnet, cmpc, cris, dcmfnet, dmmi, eavl, lavt, selector, small, vlt
 
-RECIPES = {
-    "selector": "refseg.recipes.selector:selector",
-    "selector_quick": "refseg.recipes.selector:selector_quick",
-    "small_image_encoder": "refseg.recipes.selector:small_image_encoder",
-    "selector_first_version": "refseg.recipes.selector:selector_first_version",
-    "dmmi_small": "refseg.recipes.small:dmmi_small",
-    "cmirnet_small": "refseg.recipes.small:cmirnet_small",
-    "lavt_small": "refseg.recipes.small:lavt_small",
-    "lavt_small_aligner": "refseg.recipes.small:lavt_small_aligner",
-    "eavl_small": "refseg.recipes.small:eavl_small",
-    "cris_small": "refseg.recipes.small:cris_small",
-    "cris_small_aligner": "refseg.recipes.small:cris_small_aligner",
-    "vlt_small": "refseg.recipes.small:vlt_small",
-    "vlt_small_aligner": "refseg.recipes.small:vlt_small_aligner",
-    "dcmfnet_small": "refseg.recipes.small:dcmfnet_small",
-    "cmpc_small": "refseg.recipes.small:cmpc_small",
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "selector": selector.selector,
+    "selector_quick": selector.selector_quick,
+    "small_image_encoder": selector.small_image_encoder,
+    "selector_first_version": selector.selector_first_version,
+    "dmmi_small": small.dmmi_small,
+    "cmirnet_small": small.cmirnet_small,
+    "lavt_small": small.lavt_small,
+    "lavt_small_aligner": small.lavt_small_aligner,
+    "eavl_small": small.eavl_small,
+    "cris_small": small.cris_small,
+    "cris_small_aligner": small.cris_small_aligner,
+    "vlt_small": small.vlt_small,
+    "vlt_small_aligner": small.vlt_small_aligner,
+    "dcmfnet_small": small.dcmfnet_small,
+    "cmpc_small": small.cmpc_small,
 }
+for paper in (cmpc, dmmi, cmirnet, eavl, dcmfnet, lavt, cris, vlt):
+    RECIPES |= paper.RECIPES
 
 
 def find_recipe(name: str) -> Recipe:
@@ -34,8 +42,8 @@ def find_recipe(name: str) -> Recipe:
     if name.endswith((".yaml", ".yml")):
         return Recipe.from_yaml(Path(name))
     if name not in RECIPES:
+        near = ", ".join(get_close_matches(name, RECIPES, n=4)) or "selector"
         raise InvalidInput(
-            f"unknown recipe {name!r}; choose one of: {', '.join(RECIPES)}, or the path of a recipe.yaml"
+            f"unknown recipe {name!r}; choose one that `refseg recipes` lists, such as {near}, or give a .yaml file"
         )
-    module, _, attribute = RECIPES[name].partition(":")
-    return getattr(import_module(module), attribute)()
+    return RECIPES[name]()

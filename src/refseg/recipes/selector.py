@@ -1,6 +1,7 @@
 """Selector's recipes: find objects, choose among cached ones, both together."""
 
-from refseg.recipe import Data, Group, Recipe, Stage
+from refseg.recipe import Group, Recipe, Scenes, Stage
+from refseg.schedules import Cosine
 
 FIND = Stage(
     name="find",
@@ -9,8 +10,7 @@ FIND = Stage(
     steps=2300,
     images=20,
     expressions_per_image=0,
-    warm_up=0.06,
-    final_lr=0.01,
+    schedule=Cosine(warm_up=0.06, final=0.01),
 )
 CHOOSE = Stage(
     name="choose",
@@ -19,8 +19,7 @@ CHOOSE = Stage(
     steps=1200,
     images=48,
     expressions_per_image=12,
-    warm_up=0.06,
-    final_lr=0.1,
+    schedule=Cosine(warm_up=0.06, final=0.1),
     flip=0,
     unknown_words=0.025,
     cached_scenes=20480,
@@ -36,8 +35,7 @@ TOGETHER = Stage(
     steps=9000,
     images=12,
     expressions_per_image=16,
-    warm_up=0.04,
-    final_lr=0.005,
+    schedule=Cosine(warm_up=0.04, final=0.005),
     unknown_words=0.025,
     frozen_batch_norm=True,
     validate_every=1500,
@@ -53,7 +51,7 @@ def selector() -> Recipe:
     return Recipe(
         name="selector",
         network="selector",
-        data=Data(scenes=40960),
+        data=Scenes(scenes=40960),
         stages=(FIND, CHOOSE, TOGETHER),
     )
 
@@ -70,7 +68,7 @@ def selector_quick() -> Recipe:
     """The same in about 25 minutes on two cores: a check that training works, not a result."""
     return selector().replace(
         name="selector_quick",
-        data=Data(scenes=12800),
+        data=Scenes(scenes=12800),
         stages=(
             FIND.replace(steps=900),
             CHOOSE.replace(steps=700, cached_scenes=12800),

@@ -6,7 +6,8 @@ Measured  docs/results.md
 
 from functools import partial
 
-from refseg.recipe import Data, Group, Recipe, Stage
+from refseg.recipe import Group, Recipe, Scenes, Stage
+from refseg.schedules import Cosine
 
 
 def small(preset: str, steps: int, expressions: int = 4) -> Recipe:
@@ -27,14 +28,13 @@ def small(preset: str, steps: int, expressions: int = 4) -> Recipe:
         steps=steps,
         images=4,
         expressions_per_image=expressions,
-        warm_up=0.04,
-        final_lr=0.01,
+        schedule=Cosine(warm_up=0.04, final=0.01),
         validate_every=steps // 4,
     )
     return Recipe(
         name=preset,
         network=preset,
-        data=Data(scenes=40960, validation_scenes=40, calibration_scenes=100),
+        data=Scenes(scenes=40960, validation_scenes=40, calibration_scenes=100),
         initial={"image_encoder.net": "small_image_encoder"},
         stages=(learn,),
         precision="32",

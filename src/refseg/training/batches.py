@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from refseg.datasets.drawn_scenes.store import StoredScenes
-from refseg.encoders.vocabulary import PADDING, UNKNOWN, Vocabulary
+from refseg.encoders.tokenizer import Tokenizer
+from refseg.encoders.vocabulary import PADDING, UNKNOWN
+from refseg.mirroring import SIDES
 from refseg.preprocessing import Preprocessing
 from refseg.recipe import Stage
 from refseg.samples import Batch, Objects
-
-MIRRORED = {"left": "right", "leftmost": "rightmost"}
 
 
 class WordTable:
@@ -30,13 +30,14 @@ class WordTable:
         phrases: (E, L) int8, the noun phrase that each word belongs to, from 1, 0 = none; None if not asked for.
     """
 
-    def __init__(self, texts: list[str], vocabulary: Vocabulary, with_phrases: bool = False):
+    def __init__(self, texts: list[str], vocabulary: Tokenizer, with_phrases: bool = False):
+        """`vocabulary` is the network's tokenizer, one id a word."""
         rows = [vocabulary.ids(text) for text in texts]
         self.tokens = np.full((len(rows), max(map(len, rows))), PADDING, np.int16)
         for row, ids in zip(self.tokens, rows, strict=True):
             row[: len(ids)] = ids
         self.mirrored = np.arange(len(vocabulary), dtype=np.int16)
-        for one, other in MIRRORED.items():
+        for one, other in SIDES:
             a, b = vocabulary.ids(f"{one} {other}")
             if UNKNOWN not in (a, b):
                 self.mirrored[[a, b]] = b, a
@@ -81,7 +82,10 @@ class FoundBatch:
 
 
 class SceneBatches(Dataset):
-    """Step by step the batches of a stage; `[step]` is what process `rank` of `world` sees in that step."""
+    """Step by step the batches of a stage; `[part]` is what process `rank` of `world` sees in a part of a step.
+
+    A step has `stage.accumulate` parts, so part p belongs to step p // accumulate.
+    """
 
     def __init__(
         self,
@@ -95,22 +99,20 @@ class SceneBatches(Dataset):
     ):
         """`key` is the run's seed and the stage's number; stage.images must be a multiple of `world`."""
         self.scenes, self.words, self.preprocessing, self.stage = scenes, words, preprocessing, stage
-        self.key, self.rank, self.images = key, rank, stage.images // world
+        self.key, self.rank, self.images = key, rank, stage.images // (world * stage.accumulate)
+        self.at_once = stage.images // stage.accumulate  # of all processes
         self._order: tuple[int, NDArray[np.int64]] = -1, np.empty(0, np.int64)
         if words.phrases is not None:
             self._phrase_counts = words.phrases.max(1, initial=0)
             self._fixed_phrase = _one_of(self._phrase_counts, np.random.default_rng(key[0]))
 
-    def __len__(self) -> int:
-        return self.stage.steps
-
     def count(self) -> int:
         """Scenes to choose from."""
         return self.stage.cached_scenes or len(self.scenes)
 
-    def __getitem__(self, step: int) -> Batch | FoundBatch:
-        """The batch of one step."""
-        start = step * self.stage.images + self.rank * self.images
+    def __getitem__(self, part: int) -> Batch | FoundBatch:
+        """The batch of one part of a step."""
+        start = part * self.at_once + self.rank * self.images
         places = range(start, start + self.images)
         chosen = np.array([self._scene(place) for place in places])
         dice = [np.random.default_rng((*self.key, 1, place)) for place in places]
@@ -142,7 +144,7 @@ class SceneBatches(Dataset):
             present=torch.from_numpy(np.arange(most) < self.scenes.counts[chosen, None]),
         )
         image = self.preprocessing.normalise(torch.from_numpy(images))
-        return Batch(image, objects=objects, **self._expressions(chosen, flip, dice, most))
+        return Batch(image, objects=objects, **self._expressions(chosen, flip, dice, most))  # type: ignore[arg-type]
 
     def _expressions(
         self, chosen: NDArray[np.int64], flip: NDArray[np.bool_], dice: list[np.random.Generator], most: int

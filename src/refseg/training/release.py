@@ -6,42 +6,44 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from refseg.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from refseg.datasets.drawn_scenes import VERSION, DrawnScenes
 from refseg.evaluation.calibrate import calibrate, familiarity_report
 from refseg.evaluation.report import Report, evaluate, percent
 from refseg.networks.contract import Network
 from refseg.protocols.standard import Standard
-from refseg.recipe import Recipe
+from refseg.recipe import Recipe, Scenes
+from refseg.training.sources import Source
 
+DRAWN = "Apache-2.0, weights and data"
 CARD = """# {name}
 
 {knows}. On another kind of image an answer means nothing{warns}.
 
 * **Network** {network}, {parameters:.2f} M parameters, float16. {idea}. It knows {words} words, and reads at most
   {max_words} in a row.
-* **Data** drawn scenes, generator version {version}, tier {tier}, seed {seed}: {scenes:,} scenes of split train,
-  {expressions:,} expressions.
+* **Data** {data}.
 * **Supervision** {supervision}.{initial}
 * **Trained with** `refseg train {recipe}`; `recipe.yaml` beside this file says everything.
-* **Calibrated** on {fitted_on}: temperature {temperature:.3f}, exists above
-  {threshold:.3f}; no photograph was used.
+* **Calibrated** {calibrated}.
 * **Called unfamiliar** {unfamiliar}.
-* **Licence** Apache-2.0, weights and data.
+* **Licence** {licence}.
 
-Validation ({images:,} scenes, {count:,} expressions, protocol {protocol}, percent; these scenes chose the thresholds
+Validation ({images:,} images, {count:,} expressions, protocol {protocol}, percent; these scenes chose the thresholds
 above, so for a figure to quote see the test split in the project's docs/results.md):
 
 {table}
 """
 
 
-def release(run: Path, recipe: Recipe) -> Path:
-    """Calibrates the best weights of a run on split val and writes them, with a card, to RUN/weights."""
-    data = recipe.data
-    scenes = list(DrawnScenes("val", data.calibration_scenes, tier=data.tier, side=data.side, seed=data.seed))
-    fitted_on = f"drawn_scenes version {VERSION}, tier {data.tier}, split val, {len(scenes)} scenes"
-    checkpoint = calibrate(load_checkpoint(run / "best"), scenes, fitted_on)
-    report, _ = evaluate(checkpoint, scenes, Standard(), {"dataset": "drawn_scenes", "split": "val"})
+def release(run: Path, recipe: Recipe, source: Source) -> Path:
+    """Calibrates the best weights of a run on validation data and writes them, with a card, to RUN/weights.
+
+    Data without a single no-target expression leave the network's own rule: a mask wherever it sees one.
+    """
+    samples, fitted_on = source.calibration()
+    checkpoint = load_checkpoint(run / "best")
+    if any(not expression.targets for sample in samples for expression in sample.expressions):
+        checkpoint = calibrate(checkpoint, samples, fitted_on)
+    report, _ = evaluate(checkpoint, samples, [Standard()], {"dataset": recipe.data.dataset, "split": "validation"})
     checkpoint.card = card(checkpoint, recipe, report)
     save_checkpoint(checkpoint, run / "weights", half=True)
     return run / "weights"
@@ -63,15 +65,15 @@ def card(checkpoint: Checkpoint, recipe: Recipe, report: Report) -> str:
     names = [
         name
         for name in ("oIoU", "mIoU", "Prec@0.5", "Prec@0.7", "Prec@0.9", "N-acc", "T-acc")
-        if name in report.metrics
+        if name in report.metrics[report.first]
     ]
     table = [
         " | ".join(names),
         " | ".join("---:" for _ in names),
-        " | ".join(percent(report.metrics[n]) for n in names),
+        " | ".join(percent(report.metrics[report.first][n]) for n in names),
     ]
     unfamiliar = familiarity_report(checkpoint) if checkpoint.familiarity else {}
-    trained_on, network = checkpoint.trained_on, checkpoint.network
+    trained_on, network, fitted = checkpoint.trained_on, checkpoint.network, checkpoint.calibration
     training_only = tuple(getattr(network, "training_only", ()))
     return CARD.format(
         name=recipe.name,
@@ -84,19 +86,17 @@ def card(checkpoint: Checkpoint, recipe: Recipe, report: Report) -> str:
         parameters=sum(p.numel() for n, p in network.named_parameters() if not n.startswith(training_only)) / 1e6,
         words=len(checkpoint.tokenizer),
         max_words=checkpoint.tokenizer.max_words,
-        version=trained_on["version"],
-        tier=trained_on["tier"],
-        seed=trained_on["seed"],
-        scenes=trained_on["scenes"],
-        expressions=trained_on["expressions"],
+        data=", ".join(f"{name} {value}" for name, value in trained_on.items() if name != "validation"),
+        licence=DRAWN if isinstance(recipe.data, Scenes) else "yours to state; the data's own terms hold as well",
         recipe=recipe.name,
-        fitted_on=checkpoint.calibration.fitted_on,
-        temperature=checkpoint.calibration.temperature,
-        threshold=checkpoint.calibration.exists_threshold,
+        calibrated=f"on {fitted.fitted_on}: temperature {fitted.temperature:.3f}, exists above "
+        f"{fitted.exists_threshold:.3f}"
+        if fitted.fitted_on
+        else "not: every validation expression has a referent",
         unfamiliar=", ".join(f"{name} {100 * share:.0f} %" for name, share in unfamiliar.items())
         or "nothing: these weights do not tell familiar images",
         images=report.about["images"],
         count=report.about["expressions"],
-        protocol=report.about["protocol"],
+        protocol=report.first,
         table="\n".join(f"| {line} |" for line in table),
     )

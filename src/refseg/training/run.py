@@ -2,7 +2,7 @@
 
 RUN/recipe.yaml          what is trained
 RUN/last/  RUN/best/     checkpoints: after the latest validation, and the one with the best oIoU
-RUN/state/NAME-step=N    everything that resuming inside a stage needs, written every few minutes
+RUN/state/NAME-step=N    everything that resuming inside a stage needs, written every few hundred; the last two are kept
 RUN/state/NAME           weights at the end of a finished stage
 RUN/logs/NAME/version_N  CSV and TensorBoard, another N each time the stage is resumed
 RUN/weights/             at the end: the best checkpoint, calibrated, in half precision, with its card; or
@@ -18,78 +18,103 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
 from refseg import networks
 from refseg.calibration import Calibration
 from refseg.checkpoints import Checkpoint, save_checkpoint
-from refseg.datasets.drawn_scenes import VERSION, DrawnScenes
-from refseg.datasets.drawn_scenes.store import StoredScenes, stored_scenes
-from refseg.encoders.vocabulary import Vocabulary
-from refseg.errors import InvalidInput, UnwritableOutput
+from refseg.errors import InvalidInput, RefsegError, UnwritableOutput
 from refseg.hardware import cpu_has_bfloat16
-from refseg.preprocessing import Preprocessing
-from refseg.recipe import Recipe, Stage
-from refseg.samples import Batch
-from refseg.training.batches import FoundBatches, FoundScenes, SceneBatches, WordTable
+from refseg.networks.contract import Network
+from refseg.outputs import check_writable
+from refseg.recipe import Recipe, Scenes, Stage
+from refseg.training.batches import FoundBatches, FoundScenes
 from refseg.training.initial import initialise
-from refseg.training.progress import StageProgress, be_quiet, say
+from refseg.training.machines import Machines
+from refseg.training.progress import EVERY, StageProgress, be_quiet, say
 from refseg.training.release import release, release_image_encoder
-from refseg.training.stage import TrainingStage
+from refseg.training.sources import SceneSource, Source, source_of
+from refseg.training.stage import Length, TrainingStage
+from refseg.training.states import KeepStates, WholeFiles, newest_sound, states, unwritable, write_together
+from refseg.training.units import compute_again
 
-STATE_EVERY = 250  # steps between states from which a stage can be resumed
-VALIDATION_IMAGES = 16  # scenes a batch
-KNOWS = "drawn scenes only: coloured, patterned shapes on a plain ground; no photographs"
 
-
-def train(recipe: Recipe, out: Path, resume: bool, devices: int, accelerator: str) -> None:
+def train(recipe: Recipe, out: Path, resume: bool, machines: Machines, state_every: int = 250) -> None:
     """Runs the recipe in the folder `out`, which the header of this file describes.
 
     Args:
         recipe: what to train.
         out: the run's folder; must not hold a run yet, unless it is resumed.
         resume: go on with the run in `out` where it was stopped.
-        devices: processes, each with its own device.
-        accelerator: "cpu", "gpu" or "auto".
+        machines: what it runs on.
+        state_every: steps between two states from which a stage can be resumed.
 
     Raises:
-        InvalidInput: if the folder, the recipe and the devices do not go together.
+        InvalidInput: if the folder, the recipe and the machines do not go together.
+        UnwritableOutput: if the folder cannot be written, or the disk is full.
+        RefsegError: if a loss is not finite.
     """
-    _check(recipe, out, resume, devices)
-    if accelerator != "gpu" and devices > 1:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // devices))
+    try:
+        _check(recipe, out, resume, machines)
+        _train(recipe, out, resume, machines, state_every)
+    except RefsegError as error:
+        if rank_zero_only.rank:
+            raise SystemExit(2) from error  # the first process says it
+        raise
+
+
+def _train(recipe: Recipe, out: Path, resume: bool, machines: Machines, state_every: int) -> None:
+    if machines.accelerator != "gpu" and machines.devices > 1:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // machines.devices))
     be_quiet()
     lightning.seed_everything(recipe.seed, workers=True, verbose=False)
-    run = _Run(recipe, out, devices, accelerator)
-    for number in range(len(recipe.stages)):
-        run.stage(number)
-    if rank_zero_only.rank:
-        return
-    if recipe.releases == "image_encoder":
-        print(f"weights of the image encoder: {release_image_encoder(out, run.network)}")
-    else:
-        print("calibrating on split val")
-        print(f"weights: {release(out, recipe)}")
+    try:
+        run = _Run(recipe, out, machines, state_every)
+        if not resume and not rank_zero_only.rank:
+            out.mkdir(parents=True, exist_ok=True)
+            partial = out / "recipe.partial"
+            partial.write_text(recipe.to_yaml())
+            os.replace(partial, out / "recipe.yaml")
+        for number in range(len(recipe.stages)):
+            run.stage(number)
+        if rank_zero_only.rank:
+            return
+        if recipe.releases == "image_encoder":
+            print(f"weights of the image encoder: {release_image_encoder(out, run.network)}")
+        else:
+            print("calibrating on validation data")
+            print(f"weights: {release(out, recipe, run.source)}")
+    except (OSError, SafetensorError) as error:
+        raise UnwritableOutput(unwritable(out, error)) from error
 
 
-def _check(recipe: Recipe, out: Path, resume: bool, devices: int) -> None:
+def _check(recipe: Recipe, out: Path, resume: bool, machines: Machines) -> None:
     for stage in recipe.stages:
-        if stage.images % devices:
+        if stage.images // stage.accumulate % machines.world:
             raise InvalidInput(
-                f"stage {stage.name} has {stage.images} images a step, which {devices} devices cannot share evenly; "
-                f"set --devices to a divisor or --set stages.{stage.name}.images=N"
+                f"stage {stage.name} has {stage.images // stage.accumulate} images at once, which {machines.world} "
+                f"devices cannot share evenly; set --devices to a divisor or --set stages.{stage.name}.images=N"
             )
-        if stage.cached_scenes > recipe.data.scenes:
-            raise InvalidInput(f"stage {stage.name} caches {stage.cached_scenes} scenes of {recipe.data.scenes}")
-    if recipe.data.validation_scenes < devices:
-        raise InvalidInput(f"{recipe.data.validation_scenes} validation scenes cannot be shared by {devices} devices")
-    network = networks.build(recipe.network, recipe.config, vocabulary_size=3)
-    initialise(network, recipe.initial)
+        if stage.ema and machines.strategy == "fsdp":
+            raise InvalidInput(
+                f"stage {stage.name} keeps a running mean of its weights, which --strategy fsdp cannot; take ddp, or "
+                f"--set stages.{stage.name}.ema=null"
+            )
+        data = stage.data or recipe.data
+        if isinstance(data, Scenes):
+            if stage.cached_scenes > data.scenes:
+                raise InvalidInput(f"stage {stage.name} caches {stage.cached_scenes} scenes of {data.scenes}")
+        elif stage.cached_scenes:
+            raise InvalidInput(f"stage {stage.name} caches scenes, but learns from {data.dataset}; leave it out")
+    if recipe.precision == "16" and not machines.have_gpus:
+        raise InvalidInput("precision 16 wants a GPU; set --precision 32, or bf16")
+    with torch.device("meta"):
+        network = networks.build(recipe.network, recipe.config, vocabulary_size=3)
     for stage in recipe.stages:
         unknown = set(stage.groups) - set(network.parts())
         if unknown or not hasattr(network, stage.objective):
@@ -99,228 +124,231 @@ def _check(recipe: Recipe, out: Path, resume: bool, devices: int) -> None:
     if resume:
         if not saved.is_file():
             raise InvalidInput(f"{out} holds no run to resume; leave --resume out to start one")
-        if Recipe.from_yaml(saved) != recipe:
+        if Recipe.from_yaml(saved).to_yaml() != recipe.to_yaml():  # tuples and lists are the same
             raise InvalidInput(f"{saved} differs from this recipe; resume without --set, or start in another folder")
-    elif rank_zero_only.rank != 0:
-        return  # the first process looks and writes
-    elif saved.exists():
-        raise InvalidInput(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
-    else:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            saved.write_text(recipe.to_yaml())
-        except OSError as error:
-            raise UnwritableOutput(f"{out} cannot be written ({error.strerror}); choose another --out") from error
+    elif not rank_zero_only.rank:  # the first process looks, and writes later
+        if saved.exists():
+            raise InvalidInput(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
+        check_writable(out)
 
 
 class _Run:
-    def __init__(self, recipe: Recipe, out: Path, devices: int, accelerator: str):
-        self.recipe, self.out, self.devices, self.accelerator = recipe, out, devices, accelerator
-        self.preprocessing = Preprocessing(side=recipe.data.side)
-        self.bfloat16 = recipe.precision == "bf16" and (on_gpu(accelerator) or cpu_has_bfloat16())
+    def __init__(self, recipe: Recipe, out: Path, machines: Machines, state_every: int):
+        self.recipe, self.out, self.machines, self.state_every = recipe, out, machines, state_every
+        self.bfloat16 = recipe.precision == "bf16" and (machines.have_gpus or cpu_has_bfloat16())
         if recipe.precision == "bf16" and not self.bfloat16:
             say("this CPU has no bfloat16 instructions, which makes it several times slower: training in float32")
-        self.scenes = self._scenes("train", recipe.data.scenes)
-        self.validation = self._scenes("val", recipe.data.validation_scenes)
-        self.vocabulary = Vocabulary.of(self.scenes.texts)
-        self.network = networks.build(recipe.network, recipe.config, vocabulary_size=len(self.vocabulary))
-        initialise(self.network, recipe.initial, self.vocabulary)
-        self.words = WordTable(self.scenes.texts, self.vocabulary, with_phrases=self.network.reads_erased)
-
-    def _scenes(self, split: str, count: int) -> StoredScenes:
-        data = self.recipe.data
-        scenes = DrawnScenes(split, count, tier=data.tier, side=data.side, seed=data.seed)
-        drawn = 0
-
-        def progress(more: int) -> None:
-            nonlocal drawn
-            drawn += more
-            print(
-                f"\rdrawing scenes of split {split}: {drawn:,} of {count:,}",
-                end="" if drawn < count else "\n",
-                flush=True,
-            )
-
-        return stored_scenes(scenes, workers=os.cpu_count() or 1, progress=rank_zero_only(progress))
+        self.config = networks.configured(recipe.network, recipe.config)
+        self.erases = networks.network_class(recipe.network).reads_erased
+        self.source = source_of(recipe.data, self.erases)
+        self.tokenizer = self.source.tokenizer(self.config)
+        self.network = self.fresh_network()
+        initialise(self.network, recipe.initial, self.tokenizer)
+        if recipe.channels_last:
+            self.network.to(memory_format=torch.channels_last)
+        if recipe.activation_checkpointing:
+            compute_again(self.network)
 
     def stage(self, number: int) -> None:
         """Trains one stage, or the rest of it; does nothing if it is finished."""
         stage, state = self.recipe.stages[number], self.out / "state"
         finished = state / stage.name
         if finished.exists():
-            self.network.load_state_dict(load_file(finished))
+            self.network.load_state_dict(_finished_weights(finished))
             say(f"stage {stage.name} is finished")
             return
-        module = TrainingStage(self.network, stage)
-        unfinished = sorted(state.glob(f"{stage.name}-step=*.ckpt"), key=lambda path: int(path.stem.split("=")[1]))
+        source = self.source if stage.data is None else source_of(stage.data, self.erases, validates=False)
+        per_epoch = source.steps_per_epoch(stage)
+        length = Length(stage.steps or max(1, round((stage.epochs or 0) * per_epoch)), per_epoch)
+        module = TrainingStage(self.network, stage, length, (self.recipe.seed, number))
+        every = stage.validate_every or (length.steps if stage.steps else int(per_epoch))
         trainer = lightning.Trainer(
             default_root_dir=self.out,
-            accelerator=self.accelerator,
-            devices=self.devices,
-            strategy=DDPStrategy(broadcast_buffers=False) if self.devices > 1 else "auto",
-            precision="bf16-mixed" if self.bfloat16 else "32-true",
-            max_steps=stage.steps,
+            accelerator=self.machines.accelerator,
+            devices=self.machines.devices,
+            num_nodes=self.machines.nodes,
+            strategy=self.machines.lightning_strategy(),
+            precision=self._precision(),
+            max_steps=length.steps,
             max_epochs=-1,
             check_val_every_n_epoch=None,
-            val_check_interval=min(stage.validate_every or stage.steps, stage.steps),
+            accumulate_grad_batches=stage.accumulate,
+            val_check_interval=min(every, length.steps) * stage.accumulate,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
-            log_every_n_steps=20,
+            sync_batchnorm=self.machines.have_gpus and self.machines.world > 1,
+            log_every_n_steps=min(EVERY, length.steps),
             enable_model_summary=False,
             logger=[CSVLogger(self.out / "logs", stage.name), TensorBoardLogger(self.out / "logs", stage.name)],
+            plugins=[WholeFiles()],
             callbacks=[
-                StageProgress(stage.name, stage.steps),
-                SaveCheckpoints(self),
-                ModelCheckpoint(
-                    state,
-                    stage.name + "-{step}",
-                    monitor="step",
-                    mode="max",
-                    save_top_k=2,
-                    every_n_train_steps=STATE_EVERY,
-                    enable_version_counter=False,
-                ),
+                StageProgress(stage.name, length.steps),
+                SaveCheckpoints(self, source),
+                *([RunningMean(decay=stage.ema)] if stage.ema else []),
+                KeepStates(state, stage.name, self.state_every),
             ],
         )
-        say(f"stage {stage.name}: {stage.steps:,} steps of {stage.images} images")
-        resumed = unfinished[-1] if unfinished else None
+        say(f"stage {stage.name}: {length.steps:,} steps of {stage.images} images")
+        resumed = newest_sound(state, stage.name)
         try:
-            trainer.fit(module, datamodule=StageData(self, number), ckpt_path=resumed, weights_only=False)
+            data = StageData(self, source, number, length)
+            trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=False)
         except SystemExit as stop:  # how Lightning ends after Ctrl-C
             raise KeyboardInterrupt from stop
-        if trainer.is_global_zero:
-            state.mkdir(exist_ok=True)
-            partial = finished.with_suffix(".partial")
-            save_file({name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}, partial)
-            os.replace(partial, finished)
-            for path in state.glob(f"{stage.name}-step=*.ckpt"):
-                path.unlink()
-        trainer.strategy.barrier()
+        weights = whole_weights(trainer, module)
+
+        def write() -> None:
+            if trainer.is_global_zero:
+                state.mkdir(exist_ok=True)
+                partial = finished.with_suffix(".partial")
+                save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial)
+                os.replace(partial, finished)
+                for path in states(state, stage.name):
+                    path.unlink()
+
+        write_together(trainer, self.out, write)
+        if self.machines.strategy == "fsdp":  # what is sharded cannot be made whole again in place
+            self.network = self.fresh_network()
         self.network.load_state_dict(load_file(finished))  # every process has the first one's batch norm statistics
 
-    def checkpoint(self) -> Checkpoint:
-        """The weights as they are now, not calibrated yet."""
-        data = self.recipe.data
+    def _precision(self) -> Any:
+        if self.recipe.precision == "16":
+            return "16-mixed"
+        return "bf16-mixed" if self.bfloat16 else "32-true"
+
+    def fresh_network(self) -> Network:
+        """The network before it learns."""
+        return networks.build(self.recipe.network, self.config, vocabulary_size=len(self.tokenizer))
+
+    def checkpoint(self, source: Source, network: Network) -> Checkpoint:
+        """These weights, not calibrated yet."""
         return Checkpoint(
             name=self.recipe.network,
-            network=self.network,
-            tokenizer=self.vocabulary,
-            preprocessing=self.preprocessing,
+            network=network,
+            tokenizer=self.tokenizer,
+            preprocessing=source.preprocessing,
             calibration=Calibration(),
-            knows=KNOWS,
+            knows=source.knows,
             recipe=self.recipe.to_yaml(),
-            trained_on={
-                "dataset": "drawn_scenes",
-                "version": VERSION,
-                "tier": data.tier,
-                "scenes": len(self.scenes),
-                "expressions": len(self.scenes.texts),
-                "seed": data.seed,
-            },
+            trained_on=source.about(),
         )
 
 
-def on_gpu(accelerator: str) -> bool:
-    """Does the training run on a GPU?"""
-    return accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
+def whole_weights(trainer: lightning.Trainer, module: TrainingStage) -> dict[str, torch.Tensor]:
+    """The network's weights as they are now, gathered on the first process where they are sharded."""
+    prefix = "learner.network."
+    state = trainer.strategy.lightning_module_state_dict()
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 class StageData(lightning.LightningDataModule):
     """The loaders of one stage; training goes on at the step where a resumed state stopped."""
 
-    def __init__(self, run: _Run, number: int):
+    def __init__(self, run: _Run, source: Source, number: int, length: Length):
         super().__init__()
-        self.run, self.number, self.stage_settings = run, number, run.recipe.stages[number]
+        self.run, self.source, self.number, self.length = run, source, number, length
+        self.stage_settings = run.recipe.stages[number]
         self.found: FoundScenes | None = None
 
     def setup(self, stage: str) -> None:
         """Runs the image side once over the scenes that the stage wants cached."""
         if self.stage_settings.cached_scenes and self.found is None:
-            assert self.trainer is not None
-            self.found = find_once(self.run, self.stage_settings, self.trainer)
+            assert self.trainer is not None and isinstance(self.source, SceneSource)
+            self.found = find_once(self.run, self.source, self.stage_settings, self.trainer)
 
     def train_dataloader(self) -> DataLoader:
-        """One batch a step."""
+        """One batch a part of a step."""
         assert self.trainer is not None
-        run, stage = self.run, self.stage_settings
-        arguments = (run.scenes, run.words, run.preprocessing, stage, (run.recipe.seed, self.number))
-        place = {"rank": self.trainer.global_rank, "world": self.trainer.world_size}
+        run, stage, source = self.run, self.stage_settings, self.source
+        key, place = (run.recipe.seed, self.number), (self.trainer.global_rank, self.trainer.world_size)
         if self.found is None:
-            batches = SceneBatches(*arguments, **place)
+            batches = source.batches(stage, run.tokenizer, key, *place)
         else:
-            batches = FoundBatches(self.found, *arguments, **place)
-        return DataLoader(batches, batch_size=None, sampler=Steps(self.trainer, stage.steps))
+            assert isinstance(source, SceneSource)
+            words = source.words(run.tokenizer)
+            batches = FoundBatches(self.found, source.scenes, words, source.preprocessing, stage, key, *place)
+        parts = Parts(self.trainer, self.length.steps, stage.accumulate)
+        return DataLoader(batches, sampler=parts, **self._loading())
 
     def val_dataloader(self) -> DataLoader | list:
-        """Validation scenes, each process its own share; nothing to ask in a stage without language."""
+        """Validation images, each process its own share; nothing to ask in a stage without language."""
         assert self.trainer is not None
         if not self.stage_settings.expressions_per_image:
             return []
-        batches = ValidationBatches(self.run, self.trainer.world_size)
+        batches = self.run.source.validation(self.run.tokenizer, self.trainer.world_size)
         mine = range(self.trainer.global_rank, len(batches), self.trainer.world_size)
-        return DataLoader(batches, batch_size=None, sampler=mine)
+        return DataLoader(batches, sampler=mine, **self._loading())
+
+    def _loading(self) -> dict[str, Any]:
+        workers = self.source.workers
+        more = {"persistent_workers": True, "prefetch_factor": 4} if workers else {}
+        return {"batch_size": None, "num_workers": workers, "pin_memory": self.run.machines.have_gpus, **more}
 
 
-class Steps:
-    """The steps still to do, in order: a resumed run begins where its state was saved."""
+class Parts:
+    """The parts of steps still to do, in order: a resumed run begins where its state was saved."""
 
-    def __init__(self, trainer: lightning.Trainer, steps: int):
-        self.trainer, self.steps = trainer, steps
+    def __init__(self, trainer: lightning.Trainer, steps: int, accumulate: int):
+        self.trainer, self.steps, self.accumulate = trainer, steps, accumulate
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.trainer.global_step, self.steps))
+        return iter(range(self.trainer.global_step * self.accumulate, self.steps * self.accumulate))
 
     def __len__(self) -> int:
-        return self.steps
+        return self.steps * self.accumulate
 
 
-class ValidationBatches(torch.utils.data.Dataset):
-    """All expressions of the validation scenes, a few scenes a batch and at least one batch for every process."""
+def _finished_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise InvalidInput(
+            f"{path} is damaged ({error}); put back a copy, or delete it and --resume to train this stage again"
+        ) from error
 
-    def __init__(self, run: _Run, world: int):
-        self.images = min(VALIDATION_IMAGES, len(run.validation) // world)
-        whole = Stage(
-            name="validation",
-            groups={},
-            steps=1,
-            images=self.images,
-            expressions_per_image=10**6,
-            flip=0,
-        )
-        self.scenes = run.validation
-        words = WordTable(self.scenes.texts, run.vocabulary)
-        self.batches = SceneBatches(self.scenes, words, run.preprocessing, whole, (0, 0))
 
-    def __len__(self) -> int:
-        return -(-len(self.scenes) // self.images)
+class RunningMean(EMAWeightAveraging):
+    """The running mean of the weights is validated and is what checkpoints hold; `SaveCheckpoints` comes before."""
 
-    def __getitem__(self, index: int) -> Batch:
-        return self.batches.whole(range(index * self.images, min((index + 1) * self.images, len(self.scenes))))
+    def on_validation_epoch_end(self, *_: Any) -> None:
+        """The weights that learn come back only when the checkpoints are written."""
+
+    def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Now."""
+        super().on_validation_epoch_end(trainer, module)
 
 
 class SaveCheckpoints(Callback):
     """After each validation: RUN/last, and RUN/best if the oIoU is the best so far."""
 
-    def __init__(self, run: _Run):
-        self.run = run
+    def __init__(self, run: _Run, source: Source):
+        self.run, self.source = run, source
 
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Writes the checkpoints."""
         score = trainer.callback_metrics.get("val/oIoU")
-        if score is None or not trainer.is_global_zero:
+        if score is None:
             return
-        checkpoint = self.run.checkpoint()
-        checkpoint.trained_on["validation"] = {
-            name: round(float(value), 5) for name, value in trainer.callback_metrics.items() if name.startswith("val/")
-        }
+        assert isinstance(module, TrainingStage)
+        sharded = self.run.machines.strategy == "fsdp"
+        weights = whole_weights(trainer, module) if sharded else {}
+        write_together(trainer, self.run.out, lambda: self._write(trainer, weights, float(score)))
+
+    def _write(self, trainer: lightning.Trainer, weights: dict[str, torch.Tensor], score: float) -> None:
+        if not trainer.is_global_zero:
+            return
+        network = self.run.network
+        if weights:
+            network = self.run.fresh_network()
+            network.load_state_dict(weights)
+        values = {name: float(v) for name, v in trainer.callback_metrics.items() if name.startswith("val/")}
+        checkpoint = self.run.checkpoint(self.source, network)
+        checkpoint.trained_on["validation"] = {name: round(value, 5) for name, value in values.items()}
         save_checkpoint(checkpoint, self.run.out / "last")
         best = self.run.out / "best"
-        if float(score) > best_score(best):
+        if round(score, 5) >= best_score(best):  # as good: a run that was killed while it wrote it writes it again
             save_checkpoint(checkpoint, best)
-        values = {
-            name[4:]: f"{100 * float(v):.1f}" for name, v in trainer.callback_metrics.items() if name[:4] == "val/"
-        }
-        print("\n" + " ".join(f"{name} {value}" for name, value in values.items()), flush=True)
+        print("\n" + " ".join(f"{name[4:]} {100 * value:.1f}" for name, value in values.items()), flush=True)
 
 
 def best_score(folder: Path) -> float:
@@ -332,14 +360,14 @@ def best_score(folder: Path) -> float:
 
 
 @torch.no_grad()
-def find_once(run: _Run, stage: Stage, trainer: lightning.Trainer) -> FoundScenes:
+def find_once(run: _Run, source: SceneSource, stage: Stage, trainer: lightning.Trainer) -> FoundScenes:
     """What the frozen image side says of the first scenes; each process looks at its share, all read the whole."""
     folder = run.out / "state" / f"{stage.name}-found"
     strategy = trainer.strategy
     network: Any = run.network.to(strategy.root_device).eval()  # Lightning moves it only later
     world, rank = trainer.world_size, trainer.global_rank
     count, slots = stage.cached_scenes, network.config.candidates
-    batches = SceneBatches(run.scenes, run.words, run.preprocessing, stage.replace(expressions_per_image=0), (0, 0))
+    batches = source.batches(stage.replace(expressions_per_image=0), run.tokenizer, (0, 0))
     first = network.encode_image(strategy.batch_to_device(batches.whole(range(1))).image)
     shapes: dict[str, tuple[Any, tuple[int, ...]]] = {
         "found_tokens": (np.float16, (slots, first.tokens.shape[-1])),

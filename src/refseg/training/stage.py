@@ -1,55 +1,145 @@
 """One stage of a recipe as a Lightning module: losses, optimiser, schedule, clipping, validation."""
 
+import json
 import math
+import re
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import lightning
+import numpy as np
+import torch
 import torch.nn.functional as F
+from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import Adam, AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from refseg.datasets.drawn_scenes import TYPE_SHARES
+from refseg.errors import RefsegError
 from refseg.metrics import count_pixels
-from refseg.networks.contract import Network
-from refseg.recipe import Stage
+from refseg.networks.contract import Network, Output
+from refseg.recipe import Group, Stage
 from refseg.running_metrics import RunningMetrics
 from refseg.samples import Batch
 from refseg.training.batches import FoundBatch
 from refseg.training.progress import EVERY
+from refseg.training.units import units
 
-BETAS = (0.9, 0.98)
+
+class Length(NamedTuple):
+    """How long a stage is.
+
+    Attributes:
+        steps: of the optimiser, in all.
+        steps_per_epoch: in which everything is seen once.
+    """
+
+    steps: int
+    steps_per_epoch: float
+
+
+class Learner(nn.Module):
+    """A network whose methods are reached by calling it, so that strategies gather its weights in time."""
+
+    def __init__(self, network: Network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, method: str, arguments: Mapping[str, Any]) -> Any:
+        """What a method of the network gives; "answer": its answers to a `Batch`."""
+        if method != "answer":
+            return getattr(self.network, method)(**arguments)
+        batch: Batch = arguments["batch"]
+        network, word_mask = self.network, batch.word_mask
+        words = network.encode_words(batch.tokens, word_mask)
+        return network.fuse(network.encode_image(batch.image), words, word_mask, batch.image_of_expression)
 
 
 class TrainingStage(lightning.LightningModule):
-    """Trains the parts of a network that the stage names; the others are frozen."""
+    """Trains the parts of a network that the stage names; the others are frozen.
 
-    def __init__(self, network: Network, stage: Stage):
+    Whatever is random in a step (dropout) is a function of the run's seed, the stage's number, step and process.
+
+    Args:
+        network: what learns.
+        stage: how.
+        length: how long.
+        key: the run's seed and the stage's number.
+    """
+
+    def __init__(self, network: Network, stage: Stage, length: Length, key: tuple[int, int] = (0, 0)):
         super().__init__()
-        self.network, self.stage = network, stage
-        self.parts = {name: list(parts) for name, parts in network.parts().items()}
-        for name, parameters in self.parts.items():
+        self.learner, self.stage, self.length, self.key = Learner(network), stage, length, key
+        names = {id(parameter): name for name, parameter in network.named_parameters()}
+        self.learning: dict[str, dict[str, nn.Parameter]] = {}  # by part, by name
+        for part, parameters in network.parts().items():
+            group = stage.groups.get(part)
             for parameter in parameters:
-                parameter.requires_grad_(name in stage.groups)
+                learns = group is not None and matches(names[id(parameter)], group.only, otherwise=True)
+                parameter.requires_grad_(learns)
+                if learns:
+                    self.learning.setdefault(part, {})[names[id(parameter)]] = parameter
         self.all_types = RunningMetrics()
         self.by_type = nn.ModuleList([RunningMetrics() for _ in TYPE_SHARES])
         self._amount, self._speed, self._since = 0, 0.0, time.perf_counter()
+
+    @property
+    def network(self) -> Network:
+        """What learns."""
+        return self.learner.network
+
+    def configure_model(self) -> None:
+        """Shards the network over the processes where the strategy is one that does (FSDP2)."""
+        if isinstance(self.trainer.strategy, ModelParallelStrategy):
+            from torch.distributed.fsdp import FSDPModule, fully_shard
+
+            if isinstance(self.learner, FSDPModule):
+                return
+            mesh = self.device_mesh["data_parallel"]
+            if self.device_mesh.device_type == "cuda":  # Lightning does this for DDP alone
+                self.learner = nn.SyncBatchNorm.convert_sync_batchnorm(self.learner)
+            for module in (*units(self.network), self.learner):
+                fully_shard(module, mesh=mesh)
 
     def on_train_start(self) -> None:
         """Batch norms keep their statistics where the stage says so."""
         if self.stage.frozen_batch_norm:
             self.network.freeze_batch_norm()
 
-    def training_step(self, batch: Batch | FoundBatch, step: int) -> Tensor:
-        """The stage's loss of one batch."""
+    def training_step(self, batch: Batch | FoundBatch, part: int) -> Tensor:
+        """The stage's loss of one batch.
+
+        Raises:
+            RefsegError: if it is not finite; the batch is named in a file of the run.
+        """
+        torch.manual_seed(step_seed(self.key, self.global_step, part % self.stage.accumulate, self.global_rank))
         arguments = vars(batch) if isinstance(batch, FoundBatch) else {"batch": batch}
-        losses = getattr(self.network, self.stage.objective)(**arguments)
-        for name, value in losses.items():
-            self.log(f"train/{name}", value.detach(), prog_bar=name == "loss")
+        losses: Mapping[str, Tensor] = self.learner(self.stage.objective, arguments)
+        own = torch.stack([value.detach().float() for value in losses.values()])
+        everyones = dict(zip(losses, self.trainer.strategy.reduce(own.clone(), reduce_op="mean"), strict=True))
+        if not bool(torch.isfinite(everyones["loss"])):
+            self._stop(batch, dict(zip(losses, own.tolist(), strict=True)))
+        for name, value in everyones.items():
+            self.log(f"train/{name}", value, prog_bar=name == "loss")
         self._log_speed(batch)
         return losses["loss"]
+
+    def _stop(self, batch: Batch | FoundBatch, losses: Mapping[str, float]) -> None:
+        """All processes stop, and those whose own loss is not finite name their batch in a file."""
+        name = f"not-finite-{self.stage.name}-step={self.global_step}"
+        folder = Path(self.trainer.default_root_dir)
+        if not math.isfinite(losses["loss"]):
+            about = {"step": self.global_step, "process": self.global_rank, "losses": losses}
+            about["expressions"] = list(getattr(batch, "ids", ()))
+            (folder / f"{name}-process={self.global_rank}.json").write_text(json.dumps(about, indent=1) + "\n")
+        raise RefsegError(
+            f"the loss of stage {self.stage.name} is not finite at step {self.global_step}; its batch is named in "
+            f"{folder / name}-process=*.json. Look at these samples, or start in another folder with a lower learning "
+            "rate or with precision 32"
+        )
 
     def _log_speed(self, batch: Batch | FoundBatch) -> None:
         """Expressions (in a stage without language: images) a second, all processes together, since the last time."""
@@ -62,36 +152,43 @@ class TrainingStage(lightning.LightningModule):
         self.log("expressions/s" if language else "images/s", self._speed, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a rate for each part; norms, biases and embeddings do not decay."""
-        groups = []
-        for name, settings in self.stage.groups.items():
-            plain, decaying = split_by_decay(self.network, self.parts[name])
-            for parameters, decay in ((decaying, settings.weight_decay), (plain, 0.0)):
-                groups.append({"params": parameters, "lr": settings.lr, "weight_decay": decay})
-        optimiser = AdamW(groups, betas=BETAS, fused=True)
-        schedule = LambdaLR(optimiser, lambda step: learning_rate(step / self.stage.steps, self.stage))
+        """A group for each part that learns and, in it, for what decays and what does not; rates by the schedule."""
+        stage, groups, shares = self.stage, [], []
+        for part, named in self._learning().items():
+            settings = stage.groups[part]
+            still = undecayed(self.network, named, settings.undecayed)
+            for decays in (True, False):
+                parameters = [parameter for name, parameter in named.items() if (name not in still) == decays]
+                if parameters:
+                    decay = settings.weight_decay if decays else 0.0
+                    groups.append({"params": parameters, "lr": settings.lr, "weight_decay": decay})
+                    shares.append(rate(settings, stage, self.length))
+        kind = {"adamw": AdamW, "adam": Adam}[stage.optimiser]
+        optimiser = kind(groups, betas=stage.betas, fused=True)
+        schedule = LambdaLR(optimiser, shares)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _learning(self) -> dict[str, dict[str, nn.Parameter]]:
+        """As `learning`, with the parameters that are there now: sharding replaces them."""
+        now = dict(self.network.named_parameters())
+        return {part: {name: now[name] for name in named} for part, named in self.learning.items()}
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Each part's gradient is cut to its own length."""
-        for name, settings in self.stage.groups.items():
-            nn.utils.clip_grad_norm_(self.parts[name], settings.clip)
+        for part, named in self._learning().items():
+            if clip := self.stage.groups[part].clip:
+                nn.utils.clip_grad_norm_(named.values(), clip)
 
     def validation_step(self, batch: Batch, step: int) -> None:
-        """Counts pixels of every expression of a batch; `batch.types` says which form each has."""
-        output = self.network.fuse(
-            self.network.encode_image(batch.image),
-            self.network.encode_words(batch.tokens, batch.word_mask),
-            batch.word_mask,
-            batch.image_of_expression,
-        )
+        """Counts pixels of every expression of a batch; `batch.types` says which form each has, if it has one."""
+        output: Output = self.learner("answer", {"batch": batch})
         truths = batch.masks()
         logits = F.interpolate(output.logits, truths.shape[-2:], mode="bilinear")  # some networks' are coarser
-        counts = count_pixels(logits[:, 0] > 0, truths)
+        counts = count_pixels(logits[:, 0] > 0, truths, batch.targets.any(1))
         self.all_types.update(*counts)
-        assert batch.types is not None
-        for number, metrics in enumerate(self.by_type):
-            metrics.update(*counts.where(batch.types == number))  # type: ignore[operator]
+        if batch.types is not None:
+            for number, metrics in enumerate(self.by_type):
+                metrics.update(*counts.where(batch.types == number))  # type: ignore[operator]
 
     def on_validation_epoch_end(self) -> None:
         """Logs every metric for all expressions, and the mean IoU of each type."""
@@ -104,21 +201,35 @@ class TrainingStage(lightning.LightningModule):
             metrics.reset()  # type: ignore[operator]
 
 
-def learning_rate(progress: float, stage: Stage) -> float:
-    """Share of the highest learning rate at this share of the steps."""
-    rise = min(1.0, progress / stage.warm_up) if stage.warm_up else 1.0
-    return rise * (stage.final_lr + (1 - stage.final_lr) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+def rate(group: Group, stage: Stage, length: Length) -> Callable[[int], float]:
+    """The share of a group's rate at each step."""
+
+    def share(step: int) -> float:
+        if group.first_epoch_lr and step < length.steps_per_epoch:
+            return group.first_epoch_lr / group.lr
+        return stage.schedule(step, length.steps, length.steps_per_epoch)
+
+    return share
 
 
-def split_by_decay(network: nn.Module, parameters: Iterable[nn.Parameter]) -> tuple[list, list]:
-    """Parameters without and with weight decay: norms, biases, embeddings and position tables have none."""
-    still = {
-        id(parameter)
-        for module in network.modules()
+def undecayed(network: nn.Module, names: Mapping[str, Any], patterns: tuple[str, ...] | None) -> set[str]:
+    """The parameters among these names without weight decay; see `recipe.Group.undecayed`."""
+    if patterns is not None:
+        return {name for name in names if matches(name, patterns, otherwise=False)}
+    small = {
+        f"{prefix}.{name}".lstrip(".")
+        for prefix, module in network.named_modules()
         for name, parameter in module.named_parameters(recurse=False)
         if parameter.ndim < 2 or isinstance(module, nn.Embedding) or "position" in name
     }
-    groups: tuple[list, list] = [], []
-    for parameter in parameters:
-        groups[id(parameter) not in still].append(parameter)
-    return groups
+    return small & set(names)
+
+
+def matches(name: str, patterns: tuple[str, ...], otherwise: bool) -> bool:
+    """Does one of the patterns match anywhere in the name? `otherwise`, if there is none."""
+    return any(re.search(pattern, name) for pattern in patterns) if patterns else otherwise
+
+
+def step_seed(key: tuple[int, int], step: int, part: int, rank: int) -> int:
+    """What everything random in a part of a step starts from in a process."""
+    return int(np.random.SeedSequence((*key, step, part, rank)).generate_state(1)[0])

@@ -1,0 +1,81 @@
+"""Images a second of the batches that training reads from files, and what each part of a batch costs.
+
+python benchmarks/input_pipeline.py FOLDER   (a data set in the refer layout, with photographs)
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from refseg.datasets import build
+from refseg.encoders import build_tokenizer
+from refseg.hardware import hardware, versions
+from refseg.networks import configured
+from refseg.preprocessing import photographs
+from refseg.recipe import Files, Stage
+from refseg.training.file_batches import FileBatches, Items, place_mask
+
+SIDE, IMAGES, EXPRESSIONS = 480, 8, 1
+
+
+def rate(number: int, work: Callable[[], object]) -> float:
+    """Things a second of some work on so many."""
+    began = time.perf_counter()
+    work()
+    return number / (time.perf_counter() - began)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("folder")
+    options.add_argument("--images", type=int, default=48)
+    options.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
+    options = options.parse_args()
+    torch.set_num_threads(1)
+    samples = build("refer", split="all", root=options.folder, grefs=False)
+    data = Files(dataset="refer", preprocessing=photographs(SIDE), item="image")
+    tokenizer = build_tokenizer(configured("dmmi", {}).word_encoder, 20, lambda: ())
+    stage = Stage(name="bench", groups={}, epochs=1, images=IMAGES, expressions_per_image=EXPRESSIONS)
+    chosen = [samples[number] for number in range(min(options.images, len(samples)))]
+    count = len(chosen)
+    print(f"{hardware()}; {versions()}; {count} photographs at {SIDE} x {SIDE}\n")
+    print("| part | images/s of one core |\n| --- | ---: |")
+    results = {
+        "decode": rate(count, lambda: [sample.image for sample in chosen]),
+        "resize and normalise": rate(count, lambda: [data.preprocessing(sample.image) for sample in chosen]),
+        "draw a mask": rate(count, lambda: [sample.mask(0) for sample in chosen]),
+    }
+    ready = [(sample.mask(0), data.preprocessing.geometry(sample.size_hw)) for sample in chosen]
+    results["place a mask"] = rate(count, lambda: [place_mask(*each, "nearest") for each in ready])
+    texts = [sample.expressions[0].text for sample in chosen]
+    results["tokenise"] = rate(count, lambda: list(map(tokenizer.ids, texts)))
+    for name, value in results.items():
+        print(f"| {name} | {value:.0f} |")
+    for workers in options.workers:
+        batches = FileBatches(samples, tokenizer, data, stage, (0, 0))
+        loader = DataLoader(
+            batches,
+            sampler=range(count // IMAGES + 2),
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=2 if workers else None,
+        )
+        reader = iter(loader)
+        next(reader), next(reader)  # workers have started
+        value = rate((count // IMAGES) * IMAGES, lambda reader=reader: [batch for batch in reader])
+        print(f"| whole batches, {workers} workers | {value:.1f} |")
+    numbers = np.resize(samples.by_image[0], 142_000)
+    ends = np.linspace(0, len(numbers), 20_001).astype(np.int64)
+    kind = type(
+        "Many", (), {"index": samples.index, "by_image": (numbers, ends), "__len__": lambda self: len(ends) - 1}
+    )
+    seconds = 1 / rate(1, lambda: Items(kind(), "referent"))
+    print(f"\nitems of {len(numbers):,} expressions about {len(ends) - 1:,} images: {seconds:.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""`refseg recipes`: what there is to train, and what the papers report for it."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from refseg.recipe import Recipe, Stage
+
+
+def recipes(
+    recipe: Annotated[str, typer.Argument(help="Show this one in full.", show_default="list all")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List the recipes, or show one: what it trains, on what, and what the paper reports and says."""
+    from refseg.recipes import RECIPES, find_recipe
+
+    chosen = [find_recipe(recipe)] if recipe else [make() for make in RECIPES.values()]
+    names = [recipe] if recipe else list(RECIPES)
+    rows = [row(name, one) for name, one in zip(names, chosen, strict=True)]
+    if as_json:
+        typer.echo(json.dumps(rows[0] | {"recipe": chosen[0].model_dump(mode="json")} if recipe else rows, indent=1))
+    elif recipe:
+        _show(rows[0], chosen[0])
+    else:
+        _list(rows)
+
+
+def row(name: str, recipe: "Recipe") -> dict[str, Any]:
+    """What is said of a recipe, ready for JSON; figures of papers are in their own units."""
+    about = recipe.about.model_dump() if recipe.about else {}
+    return {
+        "name": name,
+        "network": recipe.network,
+        "data": " ".join(filter(None, (recipe.data.dataset, getattr(recipe.data, "settings", {}).get("split_by")))),
+        "row": about.get("row", ""),
+        "reports": about.get("reports", {}),
+        "protocol": about.get("protocol", "standard"),
+        "paper_says": about.get("paper_says", ""),
+        "release_does": about.get("release_does", ""),
+        "length": " + ".join(length(stage) for stage in recipe.stages),
+    }
+
+
+def length(stage: "Stage") -> str:
+    """How long a stage is, in a few words."""
+    amount = f"{stage.epochs:g} epochs" if stage.steps is None else f"{stage.steps:,} steps"
+    return f"{amount} of {stage.images}"
+
+
+def _list(rows: list[dict[str, Any]]) -> None:
+    columns = "name", "network", "data", "protocol"
+    widths = [max(len(one[column]) for one in rows) for column in columns]
+    table = [("recipe", *columns[1:], "paper reports")]
+    table += [(*(one[column] for column in columns), _reports(one)) for one in rows]
+    for line in table:
+        cells = [cell.ljust(width) for cell, width in zip(line, (*widths, 0), strict=True)]
+        typer.echo("  ".join(cells).rstrip())
+    typer.echo(
+        "\nOne in full: refseg recipes NAME. Figures are those that we know of, and hold for their protocol only."
+    )
+
+
+def _show(one: dict[str, Any], recipe: "Recipe") -> None:
+    for label, text in (
+        ("row", one["row"]),
+        ("paper reports", _reports(one)),
+        ("protocol", one["protocol"]),
+        ("paper says", one["paper_says"]),
+        ("release does", one["release_does"]),
+    ):
+        if text:
+            typer.echo(f"# {label}: {text}")
+    typer.echo(recipe.to_yaml(), nl=False)
+
+
+def _reports(one: dict[str, Any]) -> str:
+    """Figures of a metric side by side: "oIoU val 72.73 testA 75.82"."""
+    by_metric: dict[str, list[str]] = {}
+    for name, value in one["reports"].items():
+        split, _, metric = name.rpartition(" ")
+        by_metric.setdefault(metric, []).append(f"{split} {value:.2f}".strip())
+    return "; ".join(f"{metric} {', '.join(values)}" for metric, values in by_metric.items())

@@ -1,0 +1,64 @@
+"""DCMFNet's training on photographs; no code of it is public.
+
+Run       refseg train dcmfnet_refcoco
+Measured  not run yet
+"""
+
+from functools import partial
+
+from refseg.preprocessing import photographs
+from refseg.recipe import About, Group, Recipe, Stage
+from refseg.recipes.photographs import BERT, RESNET_101, SWIN_BASE, YOLO, photographs_of
+from refseg.schedules import Polynomial
+
+SETS = {"refcoco": 15, "refcoco+": 15, "refcocog_google": 20, "refclef_berkeley": 15}  # words that are read
+INITIAL = {"swin_base": SWIN_BASE, "darknet53": YOLO, "resnet101": RESNET_101}
+
+
+def dcmfnet(data: str, image_encoder: str) -> Recipe:
+    """A row of the main table; BERT learns at the image encoder's rate."""
+    slow, fast = Group(lr=1.82e-5), Group(lr=1.82e-4)
+    learn = Stage(
+        name="learn",
+        groups={"image_encoder": slow, "word_encoder": slow, "fusion": fast},
+        epochs=15,
+        images=6,
+        expressions_per_image=1,
+        optimiser="adam",
+        betas=(0.9, 0.999),
+        schedule=Polynomial(power=0.9),
+        flip=0,
+    )
+    return Recipe(
+        name=named(data, image_encoder),
+        about=About(
+            row=f"results of the full network, {data}, {image_encoder}",
+            protocol="unknown",
+            paper_says="Adam, 1.82e-5 for the image encoder and 1.82e-4 for all else, BERT too (dcmfnet_*_literal), "
+            "which is more than BERT stands; 15 epochs, batches of 6, 480 x 480. Assumed here: a polynomial schedule, "
+            "no weight decay, frozen batch norms of the image encoder, and what weights of ResNet-101 and DarkNet-53 "
+            "it starts from. On ReferIt it learns from train and val together, so validation tells little there.",
+        ),
+        network=f"dcmfnet_{image_encoder}",
+        config={"max_words": SETS[data]},
+        data=photographs_of(data, preprocessing=photographs(480)),
+        initial={"image_encoder": INITIAL[image_encoder], "word_encoder": BERT},
+        stages=(learn,),
+    )
+
+
+def literal(data: str, image_encoder: str) -> Recipe:
+    """With the rates that the paper prints."""
+    base = dcmfnet(data, image_encoder)
+    (learn,) = base.stages
+    groups = learn.groups | {"word_encoder": learn.groups["fusion"]}
+    return base.replace(name=f"{base.name}_literal", stages=(learn.replace(groups=groups),))
+
+
+def named(data: str, image_encoder: str) -> str:
+    """The recipe's name; that of the main image encoder is left out."""
+    return f"dcmfnet_{data}" if image_encoder == "swin_base" else f"dcmfnet_{data}_{image_encoder}"
+
+
+RECIPES = {named(data, encoder): partial(dcmfnet, data, encoder) for encoder in INITIAL for data in SETS}
+RECIPES |= {f"{named(data, 'swin_base')}_literal": partial(literal, data, "swin_base") for data in SETS}

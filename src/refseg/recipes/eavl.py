@@ -1,0 +1,93 @@
+"""EAVL's training on photographs, and that of its hosts with its aligner (Table V); no code of it is public.
+
+Run       refseg train eavl_refcoco
+Measured  not run yet
+"""
+
+from functools import partial
+from typing import Any
+
+from refseg.preprocessing import clip_photographs, photographs
+from refseg.recipe import About, Group, Recipe, Stage
+from refseg.recipes.photographs import BERT, REFCOCO_SETS, SWIN_BASE, photographs_of
+from refseg.schedules import Polynomial
+
+ALL = Group(lr=5e-5)
+LEARN = Stage(
+    name="learn",
+    groups={"image_encoder": ALL, "word_encoder": ALL, "fusion": ALL},
+    epochs=40,
+    images=32,
+    expressions_per_image=1,
+    optimiser="adam",
+    betas=(0.9, 0.999),
+    schedule=Polynomial(power=0.9),
+    flip=0,
+)
+SAYS = (
+    "Adam, learning rate 5e-5, a polynomial schedule, batches of 32 on 8 GPUs, 40 epochs. Assumed here: its power 0.9, "
+    "no weight decay, one rate for all."
+)
+LIKE_LAVT: dict[str, Any] = {"covered_twice": "lost", "preprocessing": photographs(480)}
+LIKE_CRIS: dict[str, Any] = {"mask": "soft", "preprocessing": clip_photographs(416)}
+SWIN_AND_BERT = {"image_encoder": SWIN_BASE, "word_encoder": BERT}
+CLIP = {"clip": "RN101.pt"}
+HOSTS = {  # recipe's name -> network, how photographs go in, what it starts from
+    "lavt_{}_aligner": ("lavt_swin_base_aligner", LIKE_LAVT, SWIN_AND_BERT),
+    "cris_{}_aligner": ("cris_resnet101_aligner", LIKE_CRIS, CLIP),
+    "vlt_{}_swin_aligner": ("vlt_swin_aligner", LIKE_LAVT, SWIN_AND_BERT),
+}
+
+
+def eavl(data: str) -> Recipe:
+    """A row of Table I: Swin-B and BERT."""
+    return Recipe(
+        name=f"eavl_{data}",
+        about=About(row=f"Table I, {data}, Swin-B and BERT", protocol="unknown", paper_says=SAYS),
+        network="eavl_swin_base",
+        config={"max_words": longest(data)},
+        data=photographs_of(data, **LIKE_LAVT),
+        initial=SWIN_AND_BERT,
+        stages=(LEARN,),
+    )
+
+
+def eavl_clip(data: str) -> Recipe:
+    """A row of Table I: CLIP's ResNet-101; what the paper does not say is as in CRIS."""
+    return Recipe(
+        name=f"eavl_{data}_clip_resnet101",
+        about=About(
+            row=f"Table I, {data}, CLIP ResNet-101",
+            protocol="unknown",
+            paper_says=f"{SAYS} Images of 480 x 480, but its multiply-adds are those of CRIS's 416 x 416.",
+        ),
+        network="eavl_clip_resnet101",
+        config={"max_words": longest(data)},
+        data=photographs_of(data, **LIKE_CRIS),
+        initial=CLIP,
+        stages=(LEARN,),
+    )
+
+
+def host(data: str, name: str) -> Recipe:
+    """A row of Table V: a host with the aligner, in "the same training settings"."""
+    network, photographs_in, initial = HOSTS[name]
+    return Recipe(
+        name=name.format(data),
+        about=About(row=f"EAVL's Table V, {data}, {network}", protocol="unknown", paper_says=SAYS),
+        network=network,
+        config={"max_words": longest(data)} if network.startswith("cris") else {},
+        data=photographs_of(data, **photographs_in),
+        initial=initial,
+        stages=(LEARN,),
+    )
+
+
+def longest(data: str) -> int:
+    """Words of an expression that are read, the special ones included."""
+    return 22 if data.startswith("refcocog") else 17
+
+
+RECIPES = {f"eavl_{data}": partial(eavl, data) for data in REFCOCO_SETS}
+RECIPES |= {f"eavl_{data}_clip_resnet101": partial(eavl_clip, data) for data in REFCOCO_SETS}
+RECIPES |= {name.format(data): partial(host, data, name) for name in HOSTS for data in REFCOCO_SETS}

@@ -1,0 +1,140 @@
+"""Weights of encoders as others give them out: timm's registry, BERT on the hub, YOLOv3's DarkNet-53.
+
+Each reader returns a state dict of our module under our names, complete or not: `initial` looks at what is missing.
+"""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from refseg.encoders.darknet import DarkNet
+from refseg.errors import InvalidInput, MissingFile
+
+TIMM = "timm/"
+IDLE_IN_TIMM = "fc.", "head.", "norm."  # the classifier, and a norm that the published networks do not have
+HEADS_OF_BERT = "pooler.", "cls."
+HUB = "https://huggingface.co/{}/resolve/main/model.safetensors"
+DARKNET = "https://github.com/pjreddie/darknet/wiki or https://pjreddie.com/media/files/yolov3.weights"
+
+
+def timm_weights(net: nn.Module, source: str) -> dict[str, Tensor]:
+    """What timm's registry has for one of its networks without its classifier.
+
+    Args:
+        net: of timm.
+        source: "timm/NAME" loads it from the hub, "timm/NAME:FILE" reads a file that was downloaded from there, or in
+            the layout of the weights' authors.
+
+    Raises:
+        MissingFile, InvalidInput: if there are no such weights, or they cannot be read.
+    """
+    from timm.models import get_pretrained_cfg, load_state_dict, load_state_dict_from_hf
+    from timm.models.swin_transformer import SwinTransformer, checkpoint_filter_fn
+
+    name, _, file = source.removeprefix(TIMM).partition(":")
+    try:
+        registered = get_pretrained_cfg(name, allow_unregistered=False)
+    except RuntimeError as error:
+        raise InvalidInput(f"timm has no weights {name!r}{_near(name)}") from error
+    assert registered is not None
+    try:
+        if not file:
+            tensors = load_state_dict_from_hf(registered.hf_hub_id, weights_only=True)
+        elif Path(file).is_file():
+            tensors = load_state_dict(file, use_ema=False, weights_only=True)
+        else:
+            raise MissingFile(f"{file} is missing")
+    except MissingFile:
+        raise
+    except Exception as error:  # of whichever HTTP library the hub's client uses; or of a damaged file
+        if file:
+            raise InvalidInput(f"{file} is damaged or no file of weights ({_first_line(error)})") from error
+        raise MissingFile(
+            f"{name} cannot be downloaded ({_first_line(error)}); download {HUB.format(registered.hf_hub_id)} by hand "
+            f"and set this to {TIMM}{name}:FILE"
+        ) from error
+    if isinstance(net, SwinTransformer):
+        tensors = checkpoint_filter_fn(tensors, net)
+    return {key: value for key, value in tensors.items() if not key.startswith(IDLE_IN_TIMM)}
+
+
+def bert_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a BERT in Hugging Face's layout, of whichever model it is a part, under our names.
+
+    >>> list(bert_names({"bert.embeddings.LayerNorm.gamma": torch.zeros(2), "cls.predictions.bias": torch.zeros(2)}))
+    ['bert.embeddings.LayerNorm.weight']
+    """
+    names = {}
+    for key, value in tensors.items():
+        name = key.removeprefix("bert.")
+        if not name.startswith(HEADS_OF_BERT) and not name.endswith("position_ids"):
+            for old, new in (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")):
+                name = name.replace(old, new)
+            names[f"bert.{name}"] = value
+    return names
+
+
+def darknet_weights(encoder: DarkNet, file: Path) -> dict[str, Tensor]:
+    """The first convolutions of a file in DarkNet's own layout, such as yolov3.weights.
+
+    It is a head, and of each convolution: offsets, scales, means and variances of its batch norm, then its kernels.
+
+    Raises:
+        MissingFile, InvalidInput: if there is no such file, or it is too short.
+    """
+    if not file.is_file():
+        raise MissingFile(f"{file} is missing; download yolov3.weights by hand ({DARKNET})")
+    with file.open("rb") as stream:
+        major, minor, _ = np.fromfile(stream, "<i4", 3) if file.stat().st_size > 20 else (0, 0, 0)
+        stream.seek(20 if major * 10 + minor >= 2 else 16)
+        values = torch.from_numpy(np.fromfile(stream, "<f4"))
+    state, place = encoder.state_dict(), 0
+    for name in [name for name, tensor in state.items() if tensor.ndim == 4]:
+        norm = f"{name.removesuffix('0.weight')}1."
+        for key in (*(norm + part for part in ("bias", "weight", "running_mean", "running_var")), name):
+            count = state[key].numel()
+            if place + count > len(values):
+                raise InvalidInput(f"{file} is too short: it ends before {key}; give yolov3.weights")
+            state[key] = values[place : place + count].view(state[key].shape)
+            place += count
+    return state
+
+
+def tensors_in(file: Path) -> dict[str, Tensor]:
+    """The tensors of a `.safetensors` file, or of a state dict that torch.save wrote; nothing else is unpickled.
+
+    Raises:
+        InvalidInput: if it is neither.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        content: Any
+        if file.suffix == ".safetensors":
+            content = load_file(file)
+        else:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except SafetensorError as error:
+        raise InvalidInput(f"{file} is damaged ({error})") from error
+    except Exception as error:  # garbage can make an unpickler fail in any way
+        raise InvalidInput(f"{file} is no file of tensors ({_first_line(error)})") from error
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise InvalidInput(f"{file} holds no state dict")
+    return content
+
+
+def _near(name: str) -> str:
+    from timm import list_models
+
+    near = get_close_matches(name, list_models(pretrained=True), n=3)
+    return f"; near to it: {', '.join(near)}" if near else ""
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:120]

@@ -1,0 +1,110 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from refseg.datasets import build
+from refseg.encoders.vocabulary import Vocabulary
+from refseg.errors import InvalidInput
+from refseg.recipe import Files
+from refseg.training.file_batches import FileBatches, Items
+from refseg.training.sources import ValidationBatches, whole_images
+
+STAGE = whole_images(4).replace(steps=None, epochs=1, flip=0.5, expressions_per_image=2)
+
+
+@pytest.fixture(scope="module")
+def samples(refer):
+    return build("refer", split="train", root=refer)
+
+
+@pytest.fixture(scope="module")
+def batches(samples, files):
+    words = Vocabulary.of([expression.text for sample in samples for expression in sample.expressions])
+
+    def made(stage=STAGE, **keywords):
+        changes = {name: keywords.pop(name) for name in ("item", "spread_no_target") if name in keywords}
+        return FileBatches(samples, words, files.replace(**changes), stage, (0, 0), **keywords)
+
+    return made
+
+
+def test_a_batch_is_a_function_of_its_number(batches):
+    one, other = batches(), batches()
+    for part in (3, 0, 7):
+        other[part + 1]
+        assert one[part].ids == other[part].ids
+        assert torch.equal(one[part].image, other[part].image) and torch.equal(one[part].truth, other[part].truth)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_processes_and_parts_share_a_step_without_changing_it(batches, accumulate):
+    whole = batches()[5]
+    stage = STAGE.replace(accumulate=accumulate)
+    parts = [batches(stage, rank=r, world=2)[5 * accumulate + p] for p in range(accumulate) for r in (0, 1)]
+    assert sum((part.ids for part in parts), ()) == whole.ids
+    torch.testing.assert_close(torch.cat([part.image for part in parts]), whole.image)
+
+
+def test_an_epoch_shows_what_fills_its_steps_once(batches):
+    for item in ("referent", "expression", "image"):
+        shown = batches(item=item)
+        places = range(shown.steps_per_epoch * STAGE.images)
+        first = [shown._item(place) for place in places]
+        second = [shown._item(place + len(places)) for place in places]
+        assert len(set(first)) == len(first) and first != second
+
+
+def test_expressions_about_nothing_come_evenly(batches):
+    shown = batches(item="expression", spread_no_target=True)
+    empty = shown.items.about_nothing(shown.samples)
+    order = [shown._item(place) for place in range(shown.steps_per_epoch * STAGE.images)]
+    gaps = np.diff(np.flatnonzero(empty[order]))
+    assert 0 < empty.sum() < len(empty) and gaps.max() - gaps.min() <= 1 + len(empty) % STAGE.images
+
+
+@given(
+    refs=st.lists(st.lists(st.integers(0, 3), max_size=5), min_size=1, max_size=6).filter(any),
+    kind=st.sampled_from(["referent", "expression", "image"]),
+)
+def test_items_are_those_of_going_through_all_images(refs, kind):
+    refs = [one for one in refs if one]
+    starts = np.concatenate([[0], np.cumsum([len(one) for one in refs])])
+    index = {"expression_ref": np.concatenate(refs)}
+    samples = type("Samples", (SimpleNamespace,), {"__len__": lambda self: len(refs)})(
+        index=index, by_image=(np.arange(starts[-1]), starts)
+    )
+    expected = []
+    for image, own in enumerate(refs):
+        if kind == "image":
+            expected.append((image, list(range(len(own)))))
+        elif kind == "expression":
+            expected += [(image, [place]) for place in range(len(own))]
+        else:
+            expected += [(image, [p for p, ref in enumerate(own) if ref == one]) for one in dict.fromkeys(own)]
+    items = Items(samples, kind)
+    assert [(image, places.tolist()) for image, places in (items[n] for n in range(len(items)))] == expected
+
+
+@pytest.mark.parametrize("split", ["test", "testA", "Test_unc"])
+def test_a_test_split_never_chooses_a_checkpoint(split):
+    with pytest.raises(ValidationError, match="must not be chosen by a test split"):
+        Files(dataset="refcoco", validation=split)
+
+
+@pytest.mark.parametrize(("count", "world"), [(3, 2), (5, 2), (16, 3), (17, 4), (1, 1)])
+def test_validation_gives_every_process_as_many_batches_and_every_image_once(count, world):
+    seen = SimpleNamespace(whole=list)
+    batches = ValidationBatches(seen, count, images=2, world=world)
+    assert len(batches) % world == 0
+    shown = [batches[index] for index in range(len(batches))]
+    assert all(shown) and sum(shown, []) == list(range(count)) and max(map(len, shown)) <= 3
+
+
+def test_fewer_validation_images_than_processes_are_refused():
+    with pytest.raises(InvalidInput, match="1 validation images cannot be shared by 2 devices"):
+        ValidationBatches(SimpleNamespace(whole=list), 1, images=2, world=2)

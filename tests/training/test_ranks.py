@@ -1,0 +1,149 @@
+"""Several processes train as one does; they are started here as torchrun starts them."""
+
+import csv
+import os
+from contextlib import redirect_stderr, redirect_stdout
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from refseg.checkpoints import load_checkpoint
+from refseg.losses import from_all_processes, mean
+from refseg.networks.dmmi import ContrastiveLoss
+from refseg.recipe import Scenes
+from refseg.training import run
+from refseg.training.machines import Machines
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REFSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def on(world, function, *arguments):
+    from ranks import finish, start
+
+    return finish(start(world, function, *arguments), seconds=300)
+
+
+def trains(recipe, out, world, strategy="ddp", resume=False, stops_at=None):
+    """In a process: trains, and logs every loss; or ends as if killed when a step begins."""
+    run.EVERY = 1
+    run.release = lambda out, *_: out
+    plain = run.TrainingStage.training_step
+
+    def step(module, batch, part):
+        if module.global_step == stops_at:
+            os._exit(9)
+        return plain(module, batch, part)
+
+    run.TrainingStage.training_step = step
+    with out.with_suffix(".log").open("a") as log, redirect_stdout(log), redirect_stderr(log):
+        machines = Machines(world, accelerator="cpu", strategy=strategy)
+        run.train(recipe, out, resume, machines, state_every=2)
+
+
+def trained(recipe, out, world, *more):
+    assert on(world, trains, recipe, out, world, *more) == [0] * world, out.with_suffix(".log").read_text()[-3000:]
+    return load_file(out / "state" / "learn")
+
+
+def losses(out):
+    found = {}
+    for log in sorted((out / "logs" / "learn").glob("version_*/metrics.csv")):
+        found |= {int(row["step"]): float(row["train/loss"]) for row in csv.DictReader(log.open()) if row["train/loss"]}
+    return [found[step] for step in sorted(found)]
+
+
+def assert_same(one, other, **tolerance):
+    assert one.keys() == other.keys()
+    for name in one:
+        torch.testing.assert_close(one[name].float(), other[name].float(), msg=name, **tolerance)
+
+
+GATHERED = "config.contrastive={weight: 0.01, temperature: 0.05, gathered: true}"
+FROZEN = "stages.learn.frozen_batch_norm=true"
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_learn_what_one_learns(tiny_of, files, tmp_path, strategy):
+    recipe = tiny_of(files, FROZEN, GATHERED)
+    one, two = trained(recipe, tmp_path / "one", 1), trained(recipe, tmp_path / "two", 2, strategy)
+    print(losses(tmp_path / "one"), losses(tmp_path / "two"))
+    assert len(losses(tmp_path / "one")) == 4
+    torch.testing.assert_close(losses(tmp_path / "one"), losses(tmp_path / "two"), rtol=1e-4, atol=1e-5)
+    assert_same(one, two, rtol=1e-2, atol=2e-4)
+    assert load_checkpoint(tmp_path / "two" / "best").trained_on["validation"]["val/T-acc"] >= 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("strategy", "worlds"), [("fsdp", (2, 2)), ("fsdp", (2, 1)), ("ddp", (1, 2))])
+def test_a_killed_run_goes_on_on_as_many_processes_or_on_others(tiny_of, tmp_path, strategy, worlds):
+    recipe = tiny_of(Scenes(scenes=64, validation_scenes=3), FROZEN, GATHERED)
+    out, (before, after) = tmp_path / "run", worlds
+    assert on(before, trains, recipe, out, before, strategy, False, 3) == [9] * before
+    assert [path.name for path in (out / "state").iterdir()] == ["learn-step=2.ckpt"]
+    went_on = trained(recipe, out, after, strategy if after > 1 else "ddp", True)
+    assert len(losses(out)) == 4
+    whole = trained(recipe, tmp_path / "whole", after, strategy if after > 1 else "ddp")
+    exact = {"rtol": 0, "atol": 0} if before == after else {"rtol": 1e-2, "atol": 2e-4}
+    assert_same(went_on, whole, **exact)
+
+
+def gathers():
+    generator = torch.Generator().manual_seed(0)
+    image, words = torch.randn(5, 4, generator=generator), torch.randn(5, 3, 4, generator=generator)
+    named = torch.tensor([True, False, True, True, True])
+    torch.manual_seed(1)
+    loss = ContrastiveLoss(4, 0.5, gathered=True)
+    whole = loss(image, words, named)
+    whole.backward()
+    expected = loss.align.weight.grad.clone()
+    loss.zero_grad()
+    torch.distributed.init_process_group("gloo")
+    rank = torch.distributed.get_rank()
+    mine = slice(0, 2) if rank == 0 else slice(2, 5)  # not as many each
+    own = loss(image[mine], words[mine], named[mine])
+    own.backward()
+    for amount in (own.detach().clone(), loss.align.weight.grad):
+        torch.distributed.all_reduce(amount)
+        torch.testing.assert_close(amount / 2, whole.detach() if amount.ndim == 0 else expected)
+    rows, first = from_all_processes(image[mine])
+    assert torch.equal(rows, image) and first == mine.start
+    torch.testing.assert_close(mean(image[mine]) * 1.0, image[mine].sum() / 10)
+
+
+def test_expressions_of_all_processes_are_told_apart_as_one_process_does():
+    assert on(2, gathers) == [0, 0]
+
+
+def diverges(recipe, out):
+    plain = run.TrainingStage.training_step
+
+    def step(module, batch, part):
+        if module.global_step == 1 and module.global_rank == 1:
+            batch.image[0, 0, 0, 0] = float("nan")
+        return plain(module, batch, part)
+
+    run.TrainingStage.training_step = step
+    with out.with_suffix(".log").open("a") as log, redirect_stdout(log), redirect_stderr(log):
+        try:
+            run.train(recipe, out, False, Machines(2, accelerator="cpu"))
+        except run.RefsegError as error:
+            print(error)
+            raise SystemExit(2) from error
+
+
+def test_a_loss_that_is_not_finite_in_one_process_stops_all_and_names_its_batch(tiny_of, files, tmp_path):
+    import json
+
+    out = tmp_path / "run"
+    assert on(2, diverges, tiny_of(files), out) == [2, 2]
+    (named,) = out.glob("not-finite-*.json")
+    assert named.name == "not-finite-learn-step=1-process=1.json"
+    about = json.loads(named.read_text())
+    assert about["step"] == 1 and len(about["expressions"]) == 4
+    assert "the loss of stage learn is not finite at step 1" in out.with_suffix(".log").read_text()
