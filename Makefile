@@ -1,12 +1,13 @@
-# make demo | test | parity | lint | format | bench: needs Python 3.11 or newer and make, sets up .venv by itself.
+# make demo | test | slow | parity | lint | format | bench: needs Python 3.11 or newer and make, sets up .venv by itself.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := train,plot,text,dev
+EXTRAS := train,plot,text,video,formats,dev
 READY := $(VENV)/.ready
+BENCHMARKS := segment_command selector_latency drawn_scenes drawn_clips cmpc_relations evaluator
 
-.PHONY: demo test parity lint format bench clean
+.PHONY: demo test slow parity lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -14,7 +15,12 @@ demo: $(READY)
 
 test: export OMP_NUM_THREADS = 1
 test: $(READY)
-	$(BIN)/python -m pytest --doctest-modules -n 2 -m "not full_size" src tests
+	$(BIN)/python -m pytest --doctest-modules -n 2 -m "not full_size and not slow" src tests
+
+# The tests that take longest: several processes, whole splits, many kills.
+slow: export OMP_NUM_THREADS = 1
+slow: $(READY)
+	$(BIN)/python -m pytest -n 2 -m "slow and not full_size" tests
 
 # What the authors' own code computes, from weights and inputs that are made from names.
 parity: export OMP_NUM_THREADS = 1
@@ -30,8 +36,9 @@ format: $(READY)
 	$(BIN)/ruff check --fix src tests benchmarks
 	$(BIN)/ruff format src tests benchmarks
 
+# Those that need no arguments and no hour; the others in benchmarks/ say in --help what they want.
 bench: $(READY)
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache .hypothesis

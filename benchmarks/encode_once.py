@@ -1,7 +1,7 @@
 """Many expressions about one image: asked together, so that the image is encoded once, and one by one.
 
 Networks whose image side does not depend on words; random weights, words of random length, the word encoder included.
-Together and one by one are timed in turns, and their logits are compared.
+Together and one by one are timed in turns, and their probabilities are compared.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main() -> None:
             together(network, image, *questions(network, 1))  # not counted
             for count in given.expressions:
                 lines.append(measure(network, image, *questions(network, count)))
-        head = ["expressions", "together, s", "one by one, s", "times as fast", "largest difference of logits"]
+        head = ["expressions", "together, s", "one by one, s", "times as fast", "largest difference of probabilities"]
         title = f"{preset}, {given.size} x {given.size} pixels, {given.threads} threads"
         print_table(title, head, lines)
 
@@ -51,14 +51,14 @@ def questions(network: Network, count: int) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def measure(network: Network, image: torch.Tensor, tokens: torch.Tensor, word_mask: torch.Tensor) -> list[str]:
-    """A line of the table; the difference is relative to the largest logit."""
+    """A line of the table."""
     begin = time.perf_counter()
     at_once = together(network, image, tokens, word_mask)
     middle = time.perf_counter()
     singly = [together(network, image, *one) for one in zip(tokens.split(1), word_mask.split(1), strict=True)]
     end = time.perf_counter()
     apart = torch.cat(singly)
-    worst = ((at_once - apart).abs().max() / apart.abs().max()).item()
+    worst = (at_once.sigmoid() - apart.sigmoid()).abs().max().item()
     ratio = (end - middle) / (middle - begin)
     return [str(len(tokens)), f"{middle - begin:.2f}", f"{end - middle:.2f}", f"{ratio:.2f}", f"{worst:.1e}"]
 

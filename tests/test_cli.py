@@ -133,7 +133,6 @@ def test_without_arguments_the_help_is_shown(monkeypatch, capsys):
     assert "segment" in captured.out + captured.err and captured.err == ""
 
 
-@pytest.mark.slow
 def test_help_takes_less_than_a_second_of_one_core():
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     python("from refseg.cli import main; main()", "--help")

@@ -20,6 +20,7 @@ def count(run, components=None):
         (nn.Conv2d(4, 6, 3, padding=1), (2, 4, 5, 7), 2 * 6 * 5 * 7 * 4 * 9),
         (nn.Conv2d(4, 6, 3, padding=1, groups=2), (2, 4, 5, 7), 2 * 6 * 5 * 7 * 2 * 9),
         (nn.Conv1d(4, 6, 1), (2, 4, 9), 2 * 6 * 9 * 4),
+        (nn.Conv3d(4, 6, 3, padding=1), (2, 4, 3, 5, 7), 2 * 6 * 3 * 5 * 7 * 4 * 27),
         (nn.Linear(4, 6), (2, 9, 4), 2 * 9 * 6 * 4),
         (nn.BatchNorm2d(4).eval(), (2, 4, 5, 7), 4 * 2 * 4 * 5 * 7),
         (nn.LayerNorm(4), (2, 9, 4), 4 * 2 * 9 * 4),

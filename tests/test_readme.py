@@ -18,7 +18,9 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 @pytest.fixture
 def folder_with_a_scene(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(DrawnScenes("test", 1)[0].image).save("scene.png")
+    scene, *others = (Image.fromarray(one.image) for one in DrawnScenes("test", 4))
+    scene.save("scene.png")
+    scene.save("clip.gif", save_all=True, append_images=others)
     return tmp_path
 
 

@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 from refseg import __version__
-from refseg.commands import calibrate, convert, data, demo, evaluate, explain, networks, segment, train, weights
+from refseg.commands import (
+    calibrate,
+    compare,
+    convert,
+    data,
+    demo,
+    evaluate,
+    explain,
+    networks,
+    recipes,
+    score,
+    segment,
+    train,
+    weights,
+)
 from refseg.errors import RefsegError
 
 USAGE_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 1
@@ -23,8 +37,11 @@ app = typer.Typer(
 )
 app.command()(segment.segment)
 app.command()(evaluate.evaluate)
+app.command()(score.score)
+app.command()(compare.compare)
 app.command()(explain.explain)
 app.command()(calibrate.calibrate)
+app.command()(recipes.recipes)
 app.command()(train.train)
 app.add_typer(data.app, name="data")
 app.command()(convert.convert)

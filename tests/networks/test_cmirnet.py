@@ -221,6 +221,11 @@ class TestLosses:
         assert mask.keys() == {"loss", "mask"} and box.keys() == {"loss", "box"}
         torch.testing.assert_close(both["loss"], 2 * mask["loss"] + 3 * box["loss"])
 
+    def test_pretraining_learns_from_boxes_alone_whatever_comes_afterwards(self):
+        data = batch()
+        boxes = built(TINY.replace(loss=LossConfig(mask=0, box=1))).loss(data)
+        torch.testing.assert_close(built().box_only_loss(data), boxes)
+
 
 class TestBoxLoss:
     masks = torch.zeros(2, 12, 16)

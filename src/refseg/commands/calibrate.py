@@ -20,7 +20,7 @@ def calibrate(
     from refseg.checkpoints import load_checkpoint, save_checkpoint
     from refseg.evaluation import calibrate as fitting
 
-    samples = datasets.build(dataset, split=split, count=count)
+    samples = datasets.build_images(dataset, split=split, count=count)
     checkpoint = load_checkpoint(folder)
     fitted_on = f"{dataset}, split {split}, {len(samples)} images"
     if photographs:
