@@ -7,7 +7,6 @@ Settings   Those of CMPC (S. Huang et al., CVPR 2020), for images of 320 x 320 a
 """
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from refseg import extras
 from refseg.config import Config
-from refseg.errors import InvalidInput
 from refseg.preprocessing import enlarge
 
 LEAST = 1e-8  # probability of either class that enters
@@ -77,9 +76,5 @@ def library() -> Any:
     Raises:
         InvalidInput: if it is not installed.
     """
-    try:
-        return import_module("pydensecrf.densecrf")
-    except ModuleNotFoundError as error:
-        raise InvalidInput(
-            "DenseCRF needs pydensecrf2; install it with: pip install 'refseg[crf]' (a C++ compiler is needed)"
-        ) from error
+    need = "DenseCRF needs pydensecrf2"
+    return extras.library("pydensecrf.densecrf", need, "crf", remark=" (a C++ compiler is needed)")

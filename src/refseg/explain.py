@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from refseg import extras
 from refseg.errors import InvalidInput
 from refseg.networks.contract import View
 from refseg.preprocessing import Geometry, restore
@@ -108,16 +109,12 @@ def figure(explanation: Explanation) -> "Figure":
     Raises:
         InvalidInput: if matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise InvalidInput("figures need matplotlib; install it with: pip install 'refseg[plot]'") from error
-
+    figure_class = extras.library("matplotlib.figure", "figures need matplotlib", "plot").Figure
     words = [seen for seen in explanation.seen if seen.view.kind == "words"]
     panels = [seen for seen in explanation.seen if seen.view.kind != "words"]
     rows = -(-(len(panels) + 1) // COLUMNS)
     table_height = 0.3 * len(words) + 1.1 if words else 0.0
-    sheet = Figure(figsize=(COLUMNS * PANEL, rows * PANEL + table_height), layout="constrained")
+    sheet = figure_class(figsize=(COLUMNS * PANEL, rows * PANEL + table_height), layout="constrained")
     heights = [*([PANEL] * rows), *([table_height] if words else [])]
     grid = sheet.add_gridspec(len(heights), COLUMNS, height_ratios=heights)
     _draw_answer(sheet.add_subplot(grid[0, 0]), explanation)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from refseg.commands import dataset_options
 from refseg.commands import scoring_options as options
 from refseg.commands.progress import progress
 
@@ -20,12 +21,12 @@ Workers = Annotated[
 
 def evaluate(
     weights: Annotated[str, typer.Argument(help="Checkpoint folder, name of bundled weights, or hub id.")],
-    dataset: options.Name = "drawn_scenes",
-    split: options.Split = "test",
-    root: options.Root = None,
-    split_by: options.SplitBy = None,
-    images: options.Images = None,
-    count: options.Count = None,
+    dataset: dataset_options.Name = "drawn_scenes",
+    split: dataset_options.Split = "test",
+    root: dataset_options.Root = None,
+    split_by: dataset_options.SplitBy = None,
+    images: dataset_options.Images = None,
+    count: dataset_options.Count = None,
     settings: options.Settings = None,
     protocol: Protocols = None,
     shortcuts: Annotated[bool, typer.Option("--shortcuts", help="Also score answers that need no language.")] = False,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from refseg.commands import dataset_options
 from refseg.commands import scoring_options as options
 from refseg.commands.evaluate import Out, Protocols, Workers
 from refseg.commands.progress import progress
@@ -12,12 +13,12 @@ from refseg.commands.progress import progress
 
 def score(
     masks: Annotated[Path, typer.Argument(help="Folder of ID.png, or JSON Lines of run lengths with id.")],
-    dataset: options.Name,
-    split: options.Split = "test",
-    root: options.Root = None,
-    split_by: options.SplitBy = None,
-    images: options.Images = None,
-    count: options.Count = None,
+    dataset: dataset_options.Name,
+    split: dataset_options.Split = "test",
+    root: dataset_options.Root = None,
+    split_by: dataset_options.SplitBy = None,
+    images: dataset_options.Images = None,
+    count: dataset_options.Count = None,
     settings: options.Settings = None,
     protocol: Protocols = None,
     out: Out = None,

@@ -1,25 +1,17 @@
-"""The options of commands that score a data set: which one, under which protocols."""
+"""What commands that score a data set have in common: its settings, the protocols, the facts that a report states."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from refseg.commands.dataset_options import given
+
 if TYPE_CHECKING:
     from refseg.protocols.contract import Protocol
 
 MOST_THREADS = 8
 
-Name = Annotated[str, typer.Argument(help="Name of a data set.")]
-Split = Annotated[str, typer.Option(help="Which part of the data set.")]
-Root = Annotated[
-    Path | None, typer.Option(help="Folder of its annotations.", show_default="$REFSEG_DATA and the data set's name")
-]
-SplitBy = Annotated[str | None, typer.Option(help='Whose split it is: "unc", "umd", ...')]
-Images = Annotated[
-    list[Path] | None, typer.Option(help="Folder of its images, where they lie apart; may be given several times.")
-]
-Count = Annotated[int | None, typer.Option(min=1, help="Only the first so many images.", show_default="all")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Another setting of the data set; may be given several times."),
@@ -39,10 +31,7 @@ def settings_of(
     Raises:
         InvalidInput: if a setting has no name or no value.
     """
-    given = {"root": root, "split_by": split_by, "images": images or None, "count": count}
-    return (
-        {"split": split} | {name: value for name, value in given.items() if value is not None} | _parsed(others or [])
-    )
+    return given(split=split, root=root, split_by=split_by, images=images, count=count) | _parsed(others or [])
 
 
 def protocols_of(names: list[str] | None) -> "list[Protocol]":

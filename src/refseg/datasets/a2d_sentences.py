@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from refseg import extras
 from refseg.datasets.clips import ClipOfFiles, ClipsOfFiles, Video, told
 from refseg.datasets.frames import StoredFrames, VideoFile, in_folder
 from refseg.datasets.masks import Mask
@@ -121,12 +122,7 @@ def _video(id: str, said: list[tuple[str, str]]) -> Video:
 
 
 def _read_h5(path: Path, name: str) -> Any:
-    try:
-        import h5py  # type: ignore[import-not-found, import-untyped, unused-ignore]
-    except ImportError as error:
-        raise InvalidInput(
-            f"{path}: reading the masks of A2D needs h5py; install it with: pip install 'refseg[formats]'"
-        ) from error
+    h5py = extras.library("h5py", f"{path}: reading the masks of A2D needs h5py", "formats")
     try:
         with h5py.File(path) as file:
             return np.array(file[name])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 
+from refseg import extras
 from refseg.errors import InvalidInput, MissingFile
 
 Mask = NDArray[np.bool_]
@@ -180,14 +181,9 @@ def read_matlab(path: Path, name: str, of: str) -> NDArray[Any]:
     Raises:
         InvalidInput: if SciPy is not installed, or this is no such file of the data set `of`.
     """
+    matlab = extras.library("scipy.io", f"{path}: reading MATLAB files needs SciPy", "formats")
     try:
-        from scipy.io import loadmat  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise InvalidInput(
-            f"{path}: reading MATLAB files needs SciPy; install it with: pip install 'refseg[formats]'"
-        ) from error
-    try:
-        return np.asarray(loadmat(path, variable_names=[name])[name])
+        return np.asarray(matlab.loadmat(path, variable_names=[name])[name])
     except KeyError as error:
         raise InvalidInput(f"{path} has no {name}; it is not a mask of {of}") from error
     except Exception as error:

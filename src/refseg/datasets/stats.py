@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from refseg import extras
 from refseg.encoders.vocabulary import split_words
 from refseg.errors import InvalidInput
 from refseg.evaluation.expression_types import LENGTHS, PRECEDENCE, length_class, main_type, types
@@ -120,11 +121,8 @@ def figure_class() -> "type[Figure]":
     Raises:
         InvalidInput: if it is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise InvalidInput("plots need matplotlib; install it with: pip install 'refseg[plot]'") from error
-    return Figure
+    found: type[Figure] = extras.library("matplotlib.figure", "plots need matplotlib", "plot").Figure
+    return found
 
 
 def describe(samples: Sequence[Sample], track: Track = lambda items, what: items) -> Statistics:

@@ -14,6 +14,7 @@ from typing import Any
 
 from refseg.errors import InvalidInput, UnwritableOutput
 from refseg.evaluation.rows import ImageAnswers
+from refseg.lines import cut_to_whole_lines
 
 FOLDER, RUN = ".unfinished", "run.json"
 
@@ -42,7 +43,7 @@ class Unfinished:
             partial = self.folder / f"{RUN}.{rank}"
             partial.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
             os.replace(partial, self.folder / RUN)
-            _cut_to_whole_lines(self._file)
+            cut_to_whole_lines(self._file)
         except OSError as error:
             raise UnwritableOutput(f"{out} cannot be written ({error}); choose another place with --out") from error
         self.done = {image.index for image in self.answers()}
@@ -85,11 +86,3 @@ class Unfinished:
             for line in lines:
                 if line.endswith("\n"):  # else another process is writing it, or was killed as it did
                     yield ImageAnswers.of(json.loads(line))
-
-
-def _cut_to_whole_lines(file: Path) -> None:
-    """Takes away the half line that a killed process leaves."""
-    if file.exists():
-        content = file.read_bytes()
-        if not content.endswith(b"\n"):
-            os.truncate(file, content.rfind(b"\n") + 1)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from refseg import extras
 from refseg.errors import InvalidInput
 from refseg.images import Rgb, read_image
 from refseg.video.frames import FRAME_RATE, Frames
@@ -39,12 +40,7 @@ def library() -> Any:
     Raises:
         InvalidInput: if it is not installed.
     """
-    try:
-        return import_module("av")
-    except ModuleNotFoundError as error:
-        raise InvalidInput(
-            "what is no image needs PyAV to be read or written as a video; install it with: pip install 'refseg[video]'"
-        ) from error
+    return extras.library("av", "what is no image needs PyAV to be read or written as a video", "video")
 
 
 def _read(path: Path, remarks: list[str]) -> Iterator[tuple[Fraction | None, Rgb]]:

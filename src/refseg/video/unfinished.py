@@ -3,13 +3,13 @@ frames in work and nothing else.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from refseg.errors import InvalidInput, UnwritableOutput
+from refseg.lines import cut_to_whole_lines
 
 RUN, ANSWERS = "run.json", "answers.jsonl"
 
@@ -45,12 +45,9 @@ class Unfinished:
                     f"{folder} holds an unfinished run with another {name}; repeat that command to finish it, give "
                     "another --out, or remove the folder to start again"
                 )
-        end = 0
-        with self._file.open("rb") as lines:
-            for line in lines:
-                if line.endswith(b"\n"):  # else the run was killed as it wrote
-                    end, self.frames, self.last = end + len(line), self.frames + 1, json.loads(line)[0]["frame"]
-        os.truncate(self._file, end)
+        cut_to_whole_lines(self._file)
+        for answers in self:
+            self.frames, self.last = self.frames + 1, answers[0]["frame"]
 
     def write(self, answers: list[dict[str, Any]]) -> None:
         """Adds the answers to one frame, one for each expression; they are with the operating system on return.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from refseg.commands.data.of_files import Grefs, Images, Name, Root, SplitBy, open_images
+from refseg.commands.dataset_options import Grefs, Images, Name, Root, SplitBy, open_images
 
 if TYPE_CHECKING:
     from refseg.datasets.doctor import Finding

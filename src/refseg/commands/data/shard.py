@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from refseg.commands.data.of_files import Count, Grefs, Images, Name, Root, Split, SplitBy, open_dataset
+from refseg.commands.dataset_options import Count, Grefs, Images, Name, Root, Split, SplitBy, open_dataset
 
 
 def shard(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from refseg.commands.data.of_files import Count, Grefs, Images, Name, Root, Split, SplitBy, open_images
+from refseg.commands.dataset_options import Count, Grefs, Images, Name, Root, Split, SplitBy, open_images
 
 
 def stats(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from refseg.commands.data.of_files import Grefs, Images, Name, Root, Split, SplitBy, open_images
+from refseg.commands.dataset_options import Grefs, Images, Name, Root, Split, SplitBy, open_images
 
 
 def view(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from refseg.commands.data.of_files import Root, SplitBy, open_dataset
+from refseg.commands.dataset_options import Root, SplitBy, open_dataset
 
 DRAWN = "drawn_scenes", "drawn_clips"
 

@@ -1,4 +1,4 @@
-"""What the commands about data sets of files have in common: how one is named and opened."""
+"""How commands name a data set, and open it."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,10 +19,10 @@ Grefs = Annotated[
 
 
 def open_dataset(name: str, **settings: Any) -> Any:
-    """The data set with those settings that were given, not None or an empty list."""
+    """The data set with those settings that were given."""
     from refseg import datasets
 
-    return datasets.build(name, **_given(settings))
+    return datasets.build(name, **given(**settings))
 
 
 def open_images(name: str, **settings: Any) -> Any:
@@ -33,8 +33,9 @@ def open_images(name: str, **settings: Any) -> Any:
     """
     from refseg import datasets
 
-    return datasets.build_images(name, **_given(settings))
+    return datasets.build_images(name, **given(**settings))
 
 
-def _given(settings: dict[str, Any]) -> dict[str, Any]:
+def given(**settings: Any) -> dict[str, Any]:
+    """Those settings that were given: not None, not an empty list."""
     return {key: value for key, value in settings.items() if value not in (None, [])}
