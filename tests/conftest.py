@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
+from PIL import Image
 
 settings.register_profile("refseg", deadline=None)  # the machine may be busy
 settings.load_profile("refseg")
@@ -172,3 +173,182 @@ def tiny_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNames
     file = tmp_path / "release.pth"
     torch.save(content, file)
     return SimpleNamespace(file=file, content=content, weights=own)
+
+
+SIDE, FRAMES = 24, 4
+VIDEOS = ("a", "b")
+
+
+def squares(t: int, leaves: bool = False) -> NDArray[np.uint8]:
+    """Labels of frame t: square 1 goes right, square 2 goes left, or is gone from frame 2 on if it `leaves`."""
+    labels = np.zeros((SIDE, SIDE), np.uint8)
+    labels[2:10, 2 + t : 10 + t] = 1
+    if not (leaves and t >= 2):
+        labels[14:22, 14 - t : 22 - t] = 2
+    return labels
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Folders of two videos, "a" and "b", with a red and a green square, in genuine formats, by name of the data set.
+
+    The green one leaves video "b". Two annotators of ref_davis say "red" and "green", and "the red", "the green".
+    """
+    from pycocotools import mask as coco
+
+    root = tmp_path_factory.mktemp("videos")
+    names = [f"{t:05d}" for t in range(FRAMES)]
+
+    def write(path: Path, labels: NDArray[np.uint8], colours: bool) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(labels, "P")
+        image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+        with path.open("wb") as file:  # jpg is but the name: a JPEG would smear the colours
+            (image.convert("RGB") if colours else image).save(file, "PNG")
+
+    def frames(folder: Path, ending: str, first: int = 0) -> None:
+        for video in VIDEOS:
+            for t in range(FRAMES):
+                write(folder / video / f"{t + first:05d}.{ending}", squares(t, video == "b"), colours=True)
+
+    def content(path: Path, videos: object) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"videos": videos} if path.name.startswith("meta") else videos))
+
+    said = {"0": ("red", "1"), "1": ("the red", "1"), "2": ("green", "2"), "3": ("the green", "2")}
+    for name, told in (("ref_davis", True), ("untold", False)):
+        entry = {
+            "expressions": {k: {"exp": text} | ({"obj_id": id} if told else {}) for k, (text, id) in said.items()},
+            "frames": names,
+        }
+        content(root / name / "meta_expressions" / "valid" / "meta_expressions.json", dict.fromkeys(VIDEOS, entry))
+        frames(root / name / "valid" / "JPEGImages", "png")
+    for video in VIDEOS:
+        for t, name in enumerate(names):
+            labels = squares(t, video == "b")
+            write(root / "ref_davis" / "valid" / "Annotations" / video / f"{name}.png", labels, colours=False)
+
+    masks = {
+        f"{video}{k}": [
+            {**code, "counts": code["counts"].decode()}
+            for t in range(FRAMES)
+            for code in [coco.encode(np.asfortranarray(squares(t, video == "b") == k, np.uint8))]
+        ]
+        for video in VIDEOS
+        for k in (1, 2)
+    }
+    content(root / "mevis" / "valid_u" / "mask_dict.json", masks)
+    named = {"0": ("red", [1]), "1": ("green and red", [1, 2])}
+    entries = {
+        video: {
+            "expressions": {
+                k: {"exp": text, "obj_id": ids, "anno_id": [f"{video}{id}" for id in ids]}
+                for k, (text, ids) in named.items()
+            },
+            "frames": names,
+        }
+        for video in VIDEOS
+    }
+    content(root / "mevis" / "valid_u" / "meta_expressions.json", entries)
+    frames(root / "mevis" / "valid_u" / "JPEGImages", "jpg")
+
+    a2d = root / "a2d_sentences"
+    (a2d / "Release").mkdir(parents=True)
+    (a2d / "Release" / "videoset.csv").write_text("".join(f"{video},0,0,0,0,24,24,4,1\n" for video in VIDEOS))
+    (a2d / "text_annotations").mkdir()
+    rows = [f"{video},{k},{text}" for video in VIDEOS for k, text in ((1, "red"), (2, "green"))]
+    table = "\n".join(["video_id,instance_id,query", *rows]) + "\n"
+    (a2d / "text_annotations" / "a2d_annotation.txt").write_text(table)
+    frames(a2d / "Release" / "frames", "png", first=1)
+    return SimpleNamespace(root=root, annotate=lambda: _annotate_a2d(a2d))
+
+
+def _annotate_a2d(a2d: Path) -> None:
+    """Frames 1 and 4 of the videos, counted from 1; an actor that is not there is not named."""
+    h5py = pytest.importorskip("h5py", reason="the masks of A2D need h5py")
+    for video in VIDEOS:
+        for t in (0, 3):
+            labels = squares(t, video == "b")
+            actors = [k for k in (1, 2) if (labels == k).any()]
+            path = a2d / "text_annotations" / "a2d_annotation_with_instances" / video / f"{t + 1:05d}.h5"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with h5py.File(path, "w") as file:
+                file["instance"] = np.array(actors)
+                file["reMask"] = np.stack([(labels == k).T for k in actors]).astype(np.uint8)
+
+
+@pytest.fixture
+def colours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Weights that answer "red" and "green" by pixels of frame `looks_at` of `frames`, `shift` pixels to the right."""
+    import sys
+    from types import ModuleType
+
+    import torch
+    from torch import Tensor, nn
+
+    from refseg import networks
+    from refseg.calibration import Calibration
+    from refseg.checkpoints import Checkpoint, save_checkpoint
+    from refseg.config import Config
+    from refseg.encoders.vocabulary import Vocabulary
+    from refseg.networks.contract import Network, Output, View
+    from refseg.preprocessing import ClipSampling, Preprocessing
+
+    class ColoursConfig(Config):
+        frames: int = 1
+        looks_at: int = 0
+        shift: int = 0
+
+    class Colours(Network):
+        idea = "Knows two colours"
+        config: ColoursConfig
+
+        def __init__(self, config: ColoursConfig, vocabulary_size: int):
+            super().__init__()
+            self.config, self.frames = config, config.frames
+            self.scale, self.seen = nn.Parameter(torch.tensor(6.0)), nn.Identity()
+
+        def encode_image(self, image: Tensor) -> Tensor:
+            image = image[:, None] if image.ndim == 4 else image
+            return image.roll(self.config.shift, dims=-1)
+
+        def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
+            return torch.stack([(tokens == id).any(1) for id in (2, 3)], 1)[:, None]  # red, green
+
+        def fuse(self, features: Tensor, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
+            clips = features[image_of_expression]
+            found = ((clips[:, :, :2] > 0.5) & words[:, 0, None, :, None, None]).any(2)
+            found = self.seen(found.float())
+            return self.answer(self.scale * (2 * found[:, self.config.looks_at, None] - 1))
+
+        def views(self) -> list[View]:
+            return [
+                View(f"frame {k}", self.seen, lambda maps, k=k: maps[:, k], "map", "Eq. 1", frame=k)
+                for k in range(self.frames)
+            ]
+
+        def loss(self, batch: object) -> dict[str, Tensor]:
+            return {}
+
+    module = ModuleType("colours_network")
+    module.Colours = Colours
+    Colours.__module__ = "colours_network"
+    monkeypatch.setitem(sys.modules, "colours_network", module)
+    monkeypatch.setitem(networks.NETWORKS, "colours", "colours_network:Colours")
+
+    def write(frames: int = 1, looks_at: int = 0, shift: int = 0) -> Path:
+        offsets = tuple(range(-(frames // 2), frames - frames // 2))
+        settings = {"frames": frames, "looks_at": looks_at, "shift": shift}
+        clip = ClipSampling(offsets=offsets)
+        folder = tmp_path / "weights" / f"{frames}-{looks_at}-{shift}"
+        checkpoint = Checkpoint(
+            name="colours",
+            network=networks.build("colours", settings, 4).eval(),
+            tokenizer=Vocabulary(["red", "green"]),
+            preprocessing=Preprocessing(side=SIDE, mean=0, std=255, multiple_of=4, clip=clip),
+            calibration=Calibration(),
+        )
+        save_checkpoint(checkpoint, folder)
+        return folder
+
+    return write

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from refseg import explain
+from refseg import datasets, explain
 from refseg.errors import InvalidInput
 from refseg.networks.contract import View
 from refseg.segmenter import load
@@ -56,3 +56,34 @@ def test_a_network_without_views_is_refused(segmenter, monkeypatch):
     monkeypatch.setattr(segmenter.network, "views", lambda: ())
     with pytest.raises(InvalidInput, match="nothing to show"):
         explain.explain(segmenter, np.zeros((64, 64, 3), np.uint8), "the star")
+
+
+# Videos ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clip(videos):
+    return datasets.build("ref_davis", split="val", root=videos.root / "ref_davis")[0]
+
+
+@pytest.mark.parametrize(("t", "around"), [(0, [0, 0, 1]), (2, [1, 2, 3]), (3, [2, 3, 3]), (None, [1, 2, 3])])
+def test_maps_lie_over_the_frames_that_the_network_saw(t, around, clip, colours):
+    explanation = explain.explain_frame(load(colours(frames=3, looks_at=1)), clip, "red", t)
+    assert explanation.result.index == around[1]
+    for seen, frame, number in zip(explanation.seen, explanation.frames, around, strict=True):
+        np.testing.assert_array_equal(frame, clip.frame(number))
+        np.testing.assert_array_equal(explanation.map_at_own_size(seen) > 0.5, clip.mask(0, number))
+    np.testing.assert_array_equal(explanation.arrays()["frames"], np.stack(explanation.frames))
+    titles = [axes.get_title() for axes in explain.figure(explanation).axes]
+    assert sum(title.startswith("frame ") for title in titles) == 3
+
+
+def test_a_network_of_images_is_explained_on_a_frame(segmenter, golden):
+    explanation = explain.explain_frame(segmenter, list(golden.images[:3]), golden.of(1)[0], 1)
+    np.testing.assert_array_equal(explanation.frames[0], golden.images[1])
+    np.testing.assert_array_equal(explanation.result.mask, segmenter(golden.images[1], golden.of(1)[0]).mask)
+
+
+def test_a_frame_after_the_end_is_refused(clip, colours):
+    with pytest.raises(InvalidInput, match="a has no frame 4; they are counted from 0"):
+        explain.explain_frame(load(colours()), clip, "red", 4)

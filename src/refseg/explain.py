@@ -1,6 +1,9 @@
 """What a network attends to while it answers, as arrays and as a figure: words, maps over the image, learnt weights."""
 
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,10 +12,13 @@ from numpy.typing import NDArray
 
 from refseg import extras
 from refseg.errors import InvalidInput
+from refseg.images import Rgb
 from refseg.networks.contract import View
-from refseg.preprocessing import Geometry, restore
+from refseg.preprocessing import ClipSampling, Geometry, restore
 from refseg.results import Result
 from refseg.segmenter import Segmenter
+from refseg.video.frames import Frames, read_frames
+from refseg.video.seen import sampling_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,12 +50,14 @@ class Explanation:
         pieces: the L words or word pieces that the network read.
         seen: in the order of the forward pass.
         geometry: how the image was resized; `map_at_own_size` follows it back.
+        frames: of a video, the K frames (H, W, 3) that the network saw; those at its ends may be repeated.
     """
 
     result: Result
     pieces: list[str]
     seen: list[Seen]
     geometry: Geometry
+    frames: Sequence[Rgb] = ()
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything as arrays, by name: image, mask, pieces, and each view's values."""
@@ -58,6 +66,8 @@ class Explanation:
             "mask": self.result.mask,
             "pieces": np.array(self.pieces),
         }
+        if len(self.frames):
+            arrays["frames"] = np.stack(self.frames)
         return arrays | {seen.view.name: seen.values for seen in self.seen}
 
     def map_at_own_size(self, seen: Seen) -> NDArray[np.float32]:
@@ -76,6 +86,49 @@ def explain(segmenter: Segmenter, image: Any, expression: str) -> Explanation:
     Raises:
         InvalidInput: if the network shows nothing, or the image or the expression cannot be read.
     """
+    return _explained(segmenter, lambda: segmenter(image, expression))
+
+
+def explain_frame(segmenter: Segmenter, video: Any, expression: str, t: int | None = None) -> Explanation:
+    """The same of one frame of a video.
+
+    Args:
+        segmenter: with a network that has views.
+        video: anything that `read_frames` reads, more than once.
+        expression: a sentence about it.
+        t: the frame, from 0; by default the middle one, or the first where the video does not say how long it is.
+
+    Raises:
+        InvalidInput: besides, if there is no such frame.
+    """
+    frames = read_frames(video)
+    t = (frames.count or 0) // 2 if t is None else t
+    sampling = sampling_of(segmenter.network, segmenter.checkpoint.preprocessing)
+
+    def answer() -> Result:
+        read = (frame.pixels for frame in islice(frames, t + sampling.offsets[-1] + 1))  # as far as the clip goes
+        result = next(segmenter.video(read, expression, start=t, every=sys.maxsize), None)
+        if result is None:
+            raise InvalidInput(f"{frames.name} has no frame {t}; they are counted from 0")
+        return result
+
+    explanation = _explained(segmenter, answer)
+    return replace(explanation, frames=_clip(frames, sampling, t))
+
+
+def _clip(frames: Frames, sampling: ClipSampling, t: int) -> list[Rgb]:
+    """The frames of the clip around frame t."""
+    wanted, kept = {max(t + offset, 0) for offset in sampling.offsets}, dict[int, Rgb]()
+    for frame in frames:
+        if frame.index in wanted:
+            kept[frame.index] = frame.pixels
+        if frame.index >= max(wanted):
+            break
+    last = frame  # which frames after the end are
+    return [kept.get(k, last.pixels) for k in sampling.around(t, last.index + 1)]
+
+
+def _explained(segmenter: Segmenter, answer: Callable[[], Result]) -> Explanation:
     network = segmenter.network
     views = network.views()
     if not views:
@@ -86,11 +139,11 @@ def explain(segmenter: Segmenter, image: Any, expression: str) -> Explanation:
         for view in views
     ]
     try:
-        result = segmenter(image, expression)
+        result = answer()
     finally:
         for hook in hooks:
             hook.remove()
-    pieces = segmenter.checkpoint.tokenizer.pieces(expression)
+    pieces = segmenter.checkpoint.tokenizer.pieces(result.expression)
     seen = []
     for view in views:
         values = view.read(outputs[id(view.module)]).detach().float().cpu()
@@ -138,7 +191,7 @@ def _draw_answer(axes: "Axes", explanation: Explanation) -> None:
 
 
 def _draw_map(axes: "Axes", explanation: Explanation, seen: Seen) -> None:
-    image = explanation.result.image
+    image = explanation.result.image if seen.view.frame is None else explanation.frames[seen.view.frame]
     axes.imshow(image.mean(-1), cmap="gray", vmin=0, vmax=255)
     drawn = axes.imshow(explanation.map_at_own_size(seen), cmap="inferno", alpha=0.65)
     axes.figure.colorbar(drawn, ax=axes, shrink=0.7).ax.tick_params(labelsize=6)

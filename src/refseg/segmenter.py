@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, overload
@@ -23,6 +22,7 @@ from refseg.networks.in_parts import expressions_at_once
 from refseg.preprocessing import Geometry, restore, without_padding
 from refseg.results import FrameResult, Result
 from refseg.video.frames import Frame, read_frames
+from refseg.video.seen import Seen, encode, sampling_of
 from refseg.video.windows import windows
 
 IMAGES_AT_ONCE = 16
@@ -152,7 +152,7 @@ class Segmenter:
         A result for each frame if there is one expression, a list of results if there are several.
 
         Args:
-            frames: anything that `video.frames.read_frames` reads: a file, a folder, or frames one after another.
+            frames: anything that `video.frames.read_frames` reads: a file, a folder, a `Clip`, or frames in turn.
             expressions: one or more sentences about it.
             threshold: as of calling.
             every: answer the frames start, start + every, ... and no others.
@@ -165,12 +165,7 @@ class Segmenter:
         self._check(asked, threshold)
         if every < 1 or start < 0:
             raise InvalidInput(f"every {every} from frame {start} on cannot be answered; every must be 1 or more")
-        sampling = self.checkpoint.preprocessing.clip
-        if len(sampling.offsets) != self.network.frames or sampling.offsets[self.network.annotated]:
-            raise InvalidInput(
-                f"these weights take clips of {self.network.frames} frames and answer number {self.network.annotated}, "
-                f"but the offsets of preprocessing.clip in their config.json are {list(sampling.offsets)}; mend those"
-            )
+        sampling = sampling_of(self.network, self.checkpoint.preprocessing)
         clips = windows(read_frames(frames), sampling, every, start, self._seen)
         results = self._answer_clips(clips, asked, threshold)
         return (result for (result,) in results) if isinstance(expressions, str) else results
@@ -184,19 +179,18 @@ class Segmenter:
             members = [i for i, one in enumerate(seen) if one.pixels.shape == shape and expressions[i]]
             if not members:
                 continue
-            with torch.inference_mode():
-                features = self.network.encode_image(torch.stack([seen[i].pixels for i in members]).to(self._device))
+            features = encode(self.network, [[seen[i]] for i in members])
             some = [(images[i], seen[i]) for i in members]
             for k, result in self._of_features(features, some, [expressions[i] for i in members], threshold):
                 yield members[k], result
 
     def _answer_clips(
-        self, clips: Iterator[tuple[Frame, list["_Seen"]]], expressions: Sequence[str], threshold: float | None
+        self, clips: Iterator[tuple[Frame, list[Seen]]], expressions: Sequence[str], threshold: float | None
     ) -> Iterator[list[FrameResult]]:
         """The results of each frame that is answered, in the order of the expressions."""
         for first in clips:
             some = [first, *islice(clips, min(CLIPS_AT_ONCE, self._at_once(first[1][0])) - 1)]
-            features = self._encode_clips([clip for _, clip in some])
+            features = encode(self.network, [clip for _, clip in some])
             shown = [(frame.pixels, clip[self.network.annotated]) for frame, clip in some]
             results: list[list[FrameResult]] = [[] for _ in some]
             for k, result in self._of_features(features, shown, [expressions] * len(some), threshold):
@@ -204,24 +198,10 @@ class Segmenter:
                 results[k].append(FrameResult(**vars(result), index=frame.index, seconds=float(frame.time)))
             yield from results
 
-    @torch.inference_mode()
-    def _encode_clips(self, clips: Sequence[Sequence["_Seen"]]) -> Any:
-        network = self.network
-        if not network.encodes_frames:
-            images = [torch.stack([frame.pixels for frame in clip]) for clip in clips]
-            batch = torch.stack(images).to(self._device)
-            return network.encode_image(batch if network.frames > 1 else batch[:, 0])
-        new = [frame for frame in {id(frame): frame for clip in clips for frame in clip}.values() if not frame.features]
-        if new:
-            batch = torch.stack([frame.pixels for frame in new]).to(self._device)
-            for frame, features in zip(new, network.encode_frames(batch), strict=True):
-                frame.features = features
-        return network.join_frames([[frame.features for frame in clip] for clip in clips])
-
     def _of_features(
         self,
         features: Any,
-        shown: Sequence[tuple[Rgb, "_Seen"]],
+        shown: Sequence[tuple[Rgb, Seen]],
         expressions: Sequence[Sequence[str]],
         threshold: float | None,
     ) -> Iterator[tuple[int, Result]]:
@@ -240,11 +220,11 @@ class Segmenter:
                 image, seen = shown[k]
                 yield k, self._result(text, image, seen.geometry, output, chosen, m, k, warnings[k])
 
-    def _at_once(self, seen: "_Seen") -> int:
+    def _at_once(self, seen: Seen) -> int:
         return max(1, expressions_at_once(seen.pixels.shape[-2:]) // self.network.frames)
 
-    def _seen(self, image: Rgb) -> "_Seen":
-        return _Seen(*self.checkpoint.preprocessing(image))
+    def _seen(self, image: Rgb) -> Seen:
+        return Seen(*self.checkpoint.preprocessing(image))
 
     @torch.inference_mode()
     def _fuse(
@@ -314,15 +294,6 @@ class Segmenter:
     @property
     def _device(self) -> torch.device:
         return next(self.network.parameters()).device
-
-
-@dataclass
-class _Seen:
-    """An image or frame as the network sees it, (3, h, w); of a frame its features too, once they are known."""
-
-    pixels: Tensor
-    geometry: Geometry
-    features: Any = None
 
 
 def _instance_map(masks: Tensor, chosen: Tensor, geometry: Geometry, mask: Tensor) -> NDArray[np.uint8]:

@@ -4,18 +4,52 @@ import pytest
 from PIL import Image
 
 from refseg.cli import main
-from refseg.commands.demo import choose_scene
+from refseg.commands.demo import choose_clip, choose_scene
+from refseg.datasets.drawn_clips import KINDS
+from refseg.video.frames import read_frames
 
 
-def test_the_demo_draws_one_picture_of_four_panels(monkeypatch, checkpoint_folder, tmp_path, capsys):
-    out = tmp_path / "pictures" / "demo.png"
-    monkeypatch.setattr(sys, "argv", ["refseg", "demo", "--weights", str(checkpoint_folder), "--out", str(out)])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    assert not caught.value.code
+@pytest.fixture
+def demo(monkeypatch, checkpoint_folder, tmp_path, capsys):
+    """Runs `refseg demo`; gives the picture's file and what was said."""
+
+    def run():
+        out, weights = tmp_path / "pictures" / "demo.png", str(checkpoint_folder)
+        arguments = ["refseg", "demo", "--weights", weights, "--video-weights", weights, "--out", str(out)]
+        monkeypatch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit) as caught:
+            main()
+        assert not caught.value.code
+        return out, capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def test_the_demo_draws_one_picture_of_four_panels_and_a_video_of_two(demo):
+    pytest.importorskip("av", reason="PyAV is not installed: pip install 'refseg[video]'")
+    out, said = demo()
     width, height = Image.open(out).size
     assert width > 4 * 300 and height > 300
-    assert capsys.readouterr().out.splitlines()[-1] == str(out)
+    assert said[-2:] == [str(out), str(out.with_suffix(".mp4"))]
+    clip, _ = choose_clip(0, acts=False)
+    frames = list(read_frames(out.with_suffix(".mp4")))
+    assert len(frames) == len(clip) and frames[0].pixels.shape[1] > 2 * 300
+    assert float(frames[-1].time) == pytest.approx((len(clip) - 1) / clip.frame_rate, abs=0.01)
+
+
+def test_without_pyav_there_is_a_picture_alone(demo, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    out, said = demo()
+    assert out.is_file() and [path.name for path in out.parent.iterdir()] == ["demo.png"]
+    assert "pip install 'refseg[video]'" in said[-1]
+
+
+def test_the_clip_has_an_expression_that_these_weights_can_understand():
+    clip, looks = choose_clip(3, acts=False)
+    assert looks.startswith("the ") and len(looks.split()) == 3
+    clip, acts = choose_clip(3, acts=True)
+    (asked,) = [expression for expression in clip.expressions if expression.text == acts]
+    assert asked.kind in KINDS and len(asked.targets) == 1
 
 
 def test_the_scene_has_one_object_several_and_none_to_ask_for():

@@ -49,6 +49,17 @@ def test_queries_are_shown_with_their_masks_words_and_shares(preset, scene, tmp_
     assert words.shape == arrays["pieces"].shape and 0 < words.sum() <= 1.001
 
 
+def test_a_frame_of_a_video_is_explained(golden, checkpoint_folder, tmp_path):
+    first, *others = (Image.fromarray(image) for image in golden.images[:3])
+    first.save(tmp_path / "clip.gif", save_all=True, append_images=others)
+    out, npz = tmp_path / "why.png", tmp_path / "why.npz"
+    arguments = ["explain", str(tmp_path / "clip.gif"), golden.of(0)[0], "--weights", str(checkpoint_folder)]
+    written = ["--out", str(out), "--npz", str(npz), "--frame", "2"]
+    outcome = runner.invoke(app, [*arguments, *written], catch_exceptions=False)
+    assert outcome.exit_code == 0 and Image.open(out).size[0] > 600
+    assert np.load(npz)["frames"].shape == (1, 128, 128, 3)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -56,6 +67,7 @@ def test_queries_are_shown_with_their_masks_words_and_shares(preset, scene, tmp_
         (["SCENE", ""], "is empty"),
         (["SCENE", "the star", "--out", "answer.jpg"], "does not end in .png"),
         (["SCENE", "the star", "--npz", "answer.txt"], "does not end in .npz"),
+        (["SCENE", "the star", "--frame", "2"], "is no video"),
     ],
 )
 def test_bad_input_is_one_error_and_nothing_is_written(scene, tmp_path, monkeypatch, arguments, message):

@@ -28,7 +28,7 @@ def answers(checkpoint_folder, scenes):
 @pytest.fixture(scope="module")
 def pictures(answers, scenes):
     empty = np.zeros((128, 128), bool)
-    return examples(worst(answers, most=2), answers, scenes, lambda _, scene: [empty] * len(scene.expressions))
+    return examples(worst(answers, most=2), answers, scenes, lambda scene: [empty] * len(scene.expressions))
 
 
 @pytest.fixture(scope="module")

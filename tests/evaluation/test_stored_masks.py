@@ -9,7 +9,7 @@ from refseg.datasets.drawn_scenes import DrawnScenes
 from refseg.errors import InvalidInput, MissingFile
 from refseg.evaluation.rows import rows_of
 from refseg.evaluation.scoring import STANDARD, expression_id
-from refseg.evaluation.stored_masks import compare_ids, open_masks, score_masks
+from refseg.evaluation.stored_masks import compare_samples, open_masks, score_masks
 from refseg.results import run_lengths
 
 
@@ -38,7 +38,7 @@ def write_lines(file, masks, **more):
 @pytest.mark.parametrize("write", [write_png, lambda folder, masks: write_lines(folder / "masks.jsonl", masks)])
 def test_the_true_masks_score_everything(scenes, tmp_path, write):
     stored = open_masks(write(tmp_path, truths(scenes)))
-    assert compare_ids(stored, scenes) == []
+    assert compare_samples(stored, scenes) == []
     scored = rows_of(score_masks(stored, scenes, [protocols.build("lavt"), STANDARD], workers=2))
     assert {row.error for row in scored} == {"correct"} and len(scored) == len(truths(scenes))
     assert all(row.scores["lavt"].iou == 1 for row in scored if row.has_target)
@@ -52,12 +52,12 @@ def test_a_probability_of_existence_may_be_given(scenes, tmp_path):
 def test_missing_masks_are_named_and_refused(scenes, tmp_path):
     some = dict(list(truths(scenes).items())[2:])
     with pytest.raises(InvalidInput, match=r"lacks 2 of \d+ masks: val-base-0/0, val-base-0/1; write an empty one"):
-        compare_ids(open_masks(write_png(tmp_path, some)), scenes)
+        compare_samples(open_masks(write_png(tmp_path, some)), scenes)
 
 
 def test_surplus_masks_are_named_and_left_out(scenes, tmp_path):
     stored = open_masks(write_png(tmp_path, {**truths(scenes), "another": np.zeros((5, 5), bool)}))
-    (line,) = compare_ids(stored, scenes)
+    (line,) = compare_samples(stored, scenes)
     assert "1 masks of no expression" in line and "another" in line
 
 

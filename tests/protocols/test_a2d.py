@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from refseg.protocols.a2d import A2D, best_summary, query_masks
+from refseg.preprocessing import Preprocessing
+from refseg.protocols.a2d import A2D, best_summary, judge, query_masks, ranked
 
 
 def passes(x, intersection, union):
@@ -34,44 +35,44 @@ def square(*corners):
 
 
 def test_the_last_of_equal_scores_is_the_best_candidate():
-    ranked = A2D()
     (truth,) = square((0, 0, 8))
-    ranked.add("v_0", truth, square((20, 20, 8), (0, 0, 8)), torch.tensor([0.5, 0.5]))
-    ranked.add("v_1", truth, square((0, 0, 8), (20, 20, 8)), torch.tensor([0.5, 0.5]))
-    assert ranked.summarize()["mIoU"] == pytest.approx(0.5)
+    first = judge("v_0", truth, square((20, 20, 8), (0, 0, 8)), torch.tensor([0.5, 0.5]))
+    second = judge("v_1", truth, square((0, 0, 8), (20, 20, 8)), torch.tensor([0.5, 0.5]))
+    assert ranked([first, second])["mIoU"] == pytest.approx(0.5)
 
 
 def test_the_order_in_which_samples_come_changes_nothing():
     samples = [
-        (f"v_{i}", square((i, 0, 20))[0], square((i, i, 20), (0, i, 18)), torch.tensor([0.5, 0.25 * (i % 3)]))
+        judge(f"v_{i}", square((i, 0, 20))[0], square((i, i, 20), (0, i, 18)), torch.tensor([0.5, 0.25 * (i % 3)]))
         for i in range(12)
     ]
-    forth, back = A2D(), A2D()
-    for sample in samples:
-        forth.add(*sample)
-    for sample in reversed(samples):
-        back.add(*sample)
-    assert forth.summarize() == back.summarize()
+    assert ranked(samples) == ranked(samples[::-1])
 
 
 def test_a_perfect_ranking_and_areas_without_truth():
-    ranked = A2D()
-    ranked.add("v_0", *square((0, 0, 8)), square((20, 20, 4), (0, 0, 8)), torch.tensor([0.1, 0.9]))
-    summary = ranked.summarize()
+    summary = ranked([judge("v_0", *square((0, 0, 8)), square((20, 20, 4), (0, 0, 8)), torch.tensor([0.1, 0.9]))])
     assert summary["mAP"] == summary["AP small"] == pytest.approx(1) and summary["AP large"] == -1
 
 
 def test_a_sample_without_candidates_is_missed():
-    ranked = A2D()
-    ranked.add("v_0", *square((0, 0, 8)), square(), torch.zeros(0))
-    summary = ranked.summarize()
+    missed = judge("v_0", *square((0, 0, 8)), square(), torch.zeros(0))
+    summary = ranked([missed])
     assert summary["mAP"] == summary["oIoU"] == 0
-    with pytest.raises(ValueError, match="already"):
-        ranked.add("v_0", *square((0, 0, 8)), square(), torch.zeros(0))
+    with pytest.raises(ValueError, match="same id"):
+        ranked([missed, missed])
 
 
 def test_no_samples_have_no_metrics():
-    assert A2D().summarize() == {} == best_summary(torch.zeros(0), torch.zeros(0))
+    assert ranked([]) == {} == best_summary(torch.zeros(0), torch.zeros(0))
+
+
+def test_a_network_of_one_candidate_has_the_masks_of_queries():
+    logits, prepare = torch.randn(3, 1, 6, 9, generator=torch.manual_seed(0)), Preprocessing(side=32, multiple_of=12)
+    geometry = prepare.geometry((50, 45))
+    assert geometry.padded_hw != geometry.resized_hw
+    sizes = geometry.padded_hw, geometry.resized_hw, geometry.own_hw
+    masks = A2D().predict(logits, geometry, torch.tensor([False, True, False]))
+    assert torch.equal(masks, query_masks(logits[:, 0], *sizes))
 
 
 def test_masks_are_cut_before_they_are_resized():

@@ -68,11 +68,12 @@ def test_the_best_candidates_of_a2d_score_as_in_the_release(golden):
 
 
 def test_ranked_candidates_of_a2d_score_as_in_the_release(golden):
-    ranked, size_hw = a2d.A2D(), golden.cases["ranked_size_hw"]
+    judged, size_hw = [], golden.cases["ranked_size_hw"]
     for i, scores in reversed(list(enumerate(golden.cases["ranked_scores"]))):
         candidates = np.stack([golden.mask(f"ranked_prediction_{i}_{q}", size_hw) for q in range(len(scores))])
-        ranked.add(f"v_{i}", golden.mask(f"ranked_truth_{i}", size_hw), candidates, torch.from_numpy(scores))
-    agree(ranked.summarize(), golden.expected["ranked"]["a2d"]["metrics"])
+        truth = golden.mask(f"ranked_truth_{i}", size_hw)
+        judged.append(a2d.judge(f"v_{i}", truth, candidates, torch.from_numpy(scores)))
+    agree(a2d.ranked(judged), golden.expected["ranked"]["a2d"]["metrics"])
 
 
 @pytest.mark.parametrize("k", [0, 1])

@@ -95,7 +95,8 @@ def test_the_headline_is_of_metrics_that_there_are(name):
     protocol, truths = protocols.build(name), torch.ones(2, 3, 3) > 0
     has_target, none = torch.tensor([True, False]), torch.tensor([False, True])
     summary = protocol.summarize(protocol.count(truths, truths, has_target, none))
-    assert set(protocol.headline) <= set(summary) and set(protocol.fractions) <= set(summary)
+    ranked = {"mAP"} if name == "a2d" else set()  # takes candidates, not counts
+    assert set(protocol.headline) - ranked <= set(summary) and set(protocol.fractions) <= set(summary)
 
 
 @pytest.mark.parametrize("name", NAMES)

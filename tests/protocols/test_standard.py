@@ -18,7 +18,7 @@ def test_a_mask_of_another_size_is_refused():
 
 
 def test_an_unknown_protocol_lists_the_known_ones():
-    with pytest.raises(InvalidInput, match="choose one of: cmirnet, cmpc, .*standard, vlt"):
+    with pytest.raises(InvalidInput, match="choose one of: a2d, cmirnet, cmpc, .*standard, vlt"):
         protocols.build("standart")
 
 

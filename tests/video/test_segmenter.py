@@ -9,6 +9,7 @@ from PIL import Image
 import refseg
 from refseg.calibration import Calibration
 from refseg.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from refseg.datasets.drawn_clips import DrawnClips
 from refseg.encoders.vocabulary import Vocabulary
 from refseg.errors import InvalidInput
 from refseg.networks import build
@@ -134,6 +135,15 @@ def test_frames_are_not_kept_however_long_the_video_is(segmenter, network):
         alive.append(weakref.ref(result.image))
         most = max(most, sum(one() is not None for one in alive))
     assert len(alive) == 60 + 2 * 30 and most < 30
+
+
+def test_a_clip_of_a_data_set_is_answered_as_its_frames(segmenter):
+    clip = DrawnClips("val", 1)[0]
+    results = list(segmenter.video(clip, "the star", every=2))
+    frames = list(segmenter.video([clip.frame(t) for t in range(len(clip))], "the star", every=2))
+    assert [one.index for one in results] == list(range(0, len(clip), 2))
+    assert results[1].seconds == pytest.approx(2 / clip.frame_rate)
+    assert all((one.mask == other.mask).all() for one, other in zip(results, frames, strict=True))
 
 
 def test_a_video_without_end_is_answered(segmenter, golden):

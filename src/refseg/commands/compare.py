@@ -36,7 +36,8 @@ def compare(
     a, b = paired(read_rows(first), read_rows(second))
     if not a:
         raise InvalidInput(f"{first} holds no rows")
-    common = [name for name in a[0].scores if name in b[0].scores]
+    names = [dict.fromkeys(name for row in rows for name in row.scores) for rows in (a, b)]
+    common = [name for name in names[0] if name in names[1]]
     for name in protocol or []:
         if name not in common:
             raise InvalidInput(f"not both files have figures under {name!r}; choose one of: {', '.join(common)}")
@@ -45,22 +46,25 @@ def compare(
         print(json.dumps({"a": str(first), "b": str(second), "protocols": [one.to_dict() for one in found]}, indent=1))
         return
     console = Console(highlight=False)
-    console.print(f"A {first}\nB {second}\n{found[0].expressions:,} expressions, {found[0].images:,} images; percent")
+    shown = "video" if a[0].frame else "image"
+    counts = f"{found[0].expressions:,} expressions, {found[0].images:,} {shown}s"
+    console.print(f"A {first}\nB {second}\n{counts}; percent")
     for comparison in found:
-        show(comparison, console)
+        show(comparison, console, shown)
 
 
-def show(comparison: "Comparison", console: "Console") -> None:
-    """Prints the tables of one protocol."""
+def show(comparison: "Comparison", console: "Console", shown: str = "image") -> None:
+    """Prints the tables of one protocol; expressions are about what is `shown`."""
+    measure = "mean J" if "J&F" in comparison.metrics else "mean IoU"
     console.print(f"\n[bold]{comparison.protocol}[/]")
     metrics = {name: (None, difference) for name, difference in comparison.metrics.items()}
     _table(console, "metric", metrics)
     console.print(
-        f"better in B: {100 * comparison.better:.2f} % of expressions, worse: {100 * comparison.worse:.2f} %; "
-        f"Wilcoxon on mean IoU by image: p = {comparison.p_value:.2g}"
+        f"better in B: {100 * comparison.better:.2f} % of answers, worse: {100 * comparison.worse:.2f} %; "
+        f"Wilcoxon on {measure} by {shown}: p = {comparison.p_value:.2g}"
     )
     for column, table in comparison.by.items():
-        console.print(f"\nmean IoU by {column}, {comparison.protocol}", style="bold")
+        console.print(f"\n{measure} by {column}, {comparison.protocol}", style="bold")
         _table(console, column, table)
 
 

@@ -1,6 +1,9 @@
-"""`refseg demo`: draws a scene, asks for one object, for several and for something that is not there; one picture."""
+"""`refseg demo`: draws a scene, asks for one object, for several and for something that is not there; one picture.
 
-from collections.abc import Callable
+And draws a clip, asks for an object in it, and writes the answers as a short video.
+"""
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,18 +12,28 @@ import typer
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from refseg.datasets.drawn_clips import DrawnClip
     from refseg.datasets.drawn_scenes import Scene
     from refseg.results import Result
+    from refseg.segmenter import Segmenter
 
+VIDEO_WEIGHTS = "selector"
+"""What answers the clip; weights of images answer each of its frames by itself."""
 PANEL, MARGIN, LINE = 320, 16, 26  # pixels
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="The picture to write (.png).")] = Path("refseg_demo.png"),
     weights: Annotated[str, typer.Option(help="A bundled name, a checkpoint folder, or a hub id.")] = "selector",
+    video_weights: Annotated[str, typer.Option(help="The same, for the clip.")] = VIDEO_WEIGHTS,
     scene: Annotated[int, typer.Option(min=0, max=1999, help="Number of the first test scene to look at.")] = 0,
 ) -> None:
-    """Segment a drawn scene by three expressions: for one object, for several, and for nothing."""
+    """Segment a drawn scene by three expressions: for one object, for several, and for nothing.
+
+    Beside the picture, a short video shows an object that was found in a drawn clip (needs refseg[video]).
+    """
+    from importlib.util import find_spec
+
     from refseg.errors import InvalidInput
     from refseg.outputs import all_or_nothing, check_writable
 
@@ -34,11 +47,15 @@ def demo(
     segmenter = load(weights)
     shown, expressions = choose_scene(scene)
     results = segmenter(shown.image, expressions)
+    video = out.with_suffix(".mp4")
     with all_or_nothing(out.parent) as folder:
         picture(results).save(folder / out.name)
+        if has_video := find_spec("av") is not None:
+            write_video(segmenter if video_weights == weights else load(video_weights), scene, folder / video.name)
     for result in results:
         typer.echo(describe(result))
     typer.echo(out)
+    typer.echo(video if has_video else "no video, which needs PyAV; install it with: pip install 'refseg[video]'")
 
 
 def choose_scene(first: int) -> tuple["Scene", list[str]]:
@@ -56,12 +73,53 @@ def choose_scene(first: int) -> tuple["Scene", list[str]]:
     raise AssertionError("no test scene has expressions for one object, for several and for none")
 
 
-def picture(results: list["Result"]) -> "Image":
-    """The scene and each result's overlay side by side, with the expressions below."""
+def write_video(segmenter: "Segmenter", first: int, path: Path) -> None:
+    """The answers to an expression about the first test clip from this number on that has one for these weights."""
+    import numpy as np
+
+    from refseg.video.frames import read_frames
+    from refseg.video.overlay import video_writer
+
+    clip, expression = choose_clip(first, acts=segmenter.network.frames > 1)
+    frames = read_frames(clip)
+    pictures = [np.asarray(picture([result], "the clip")) for result in segmenter.video(frames, expression)]
+    height, width, _ = pictures[0].shape
+    with video_writer(path, (height, width), frames.time_base) as write:
+        for t, shown in enumerate(pictures):
+            write(t * frames.time_base, shown)
+
+
+def choose_clip(first: int, acts: bool) -> tuple["DrawnClip", str]:
+    """The first test clip from this number on with an object that does something, and an expression for it.
+
+    Args:
+        first: number of a clip.
+        acts: say what it does? Otherwise how it looks, if nothing else looks so.
+    """
+    from refseg.datasets.drawn_clips import SPLITS, DrawnClips
+    from refseg.datasets.drawn_clips.motions import DIRECTIONS
+    from refseg.datasets.drawn_scenes.objects import COLOUR, COLOURS, SHAPE, SHAPES
+
+    clips = DrawnClips("test")
+    for i in range(SPLITS["test"]):
+        clip = clips[(first + i) % SPLITS["test"]]
+        looks = [(values[COLOUR], values[SHAPE]) for values in clip.attributes.tolist()]
+        goes = [look for look, motion in zip(looks, clip.motions.tolist(), strict=True) if motion in DIRECTIONS]
+        alone = [
+            f"the {COLOURS[colour]} {SHAPES[shape]}" for colour, shape in goes if looks.count((colour, shape)) == 1
+        ]
+        said = [expression.text for expression in clip.expressions if len(expression.targets) == 1]
+        if found := said if acts else alone:
+            return clip, found[0]
+    raise AssertionError("no test clip has an object that moves")
+
+
+def picture(results: Sequence["Result"], shown: str = "the scene") -> "Image":
+    """What is shown and each result's overlay side by side, with the expressions below."""
     from PIL import Image, ImageDraw, ImageFont
 
     font, small = ImageFont.load_default(20), ImageFont.load_default(17)
-    captions = [(_wrap("the scene", font.getlength), "")]
+    captions = [(_wrap(shown, font.getlength), "")]
     captions += [(_wrap(f"“{result.expression}”", font.getlength), _verdict(result)) for result in results]
     panels = [Image.fromarray(results[0].image), *(result.overlay() for result in results)]
     step, lines = PANEL + MARGIN, max(len(title) for title, _ in captions) + 1

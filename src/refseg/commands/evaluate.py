@@ -9,9 +9,13 @@ from refseg.commands import dataset_options
 from refseg.commands import scoring_options as options
 from refseg.commands.progress import progress
 
+MASKS = "masks"
+
 Protocols = Annotated[
     list[str] | None,
-    typer.Option("--protocol", help="How masks are scored; may be given several times.", show_default="standard"),
+    typer.Option(
+        "--protocol", help="How masks are scored; may be given several times.", show_default="those of the data set"
+    ),
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder for rows and reports (JSON, Markdown, HTML).")]
 Workers = Annotated[
@@ -34,17 +38,22 @@ def evaluate(
         bool, typer.Option("--crf", help="Draw masks to the image's edges (DenseCRF): pip install 'refseg[crf]'.")
     ] = False,
     out: Out = None,
-    masks: Annotated[bool, typer.Option("--masks", help="Also write the masks, run-length coded.")] = False,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Also write the masks: run-length coded, of videos a folder of PNG.")
+    ] = False,
+    submission: Annotated[
+        Path | None,
+        typer.Option(help="Write only this .zip for the server of the challenge (of refer_youtube_vos, mevis)."),
+    ] = None,
     device: Annotated[str, typer.Option(help="Where the network runs: cpu, cuda.")] = "cpu",
     batch_images: Annotated[int, typer.Option(min=1, help="Images that the network gets at once.")] = 8,
     workers: Workers = None,
 ) -> None:
-    """Score weights on a data set: by protocol, by type of expression, by kind of error.
+    """Score weights on a data set of images or videos: by protocol, by type of expression, by kind of error.
 
     With --out every answer is on disk at once: the same command goes on where it was stopped. Under torchrun the
     images are divided among the processes.
     """
-    import hashlib
     import shlex
     import sys
     import time
@@ -54,28 +63,42 @@ def evaluate(
     from rich.console import Console
 
     from refseg import __version__, datasets
-    from refseg.checkpoints import WEIGHTS, find, load_checkpoint
+    from refseg.checkpoints import load_checkpoint
+    from refseg.commands.evaluate_submission import write_submission
     from refseg.crf import DenseCRF, library
     from refseg.errors import InvalidInput
     from refseg.evaluation.answers import answer
+    from refseg.evaluation.clip_answers import answer_clips
+    from refseg.evaluation.clip_scoring import check_clips
     from refseg.evaluation.ranks import ranks
     from refseg.evaluation.report import summed_up
     from refseg.evaluation.scoring import STANDARD
     from refseg.evaluation.shortcuts import score_shortcuts
     from refseg.evaluation.unfinished import Unfinished
+    from refseg.evaluation.video_folders import saver
     from refseg.evaluation.write import masks_again, write
     from refseg.hardware import hardware, versions
     from refseg.outputs import check_writable
 
+    given = options.settings_of(split, root, split_by, images, count, settings)
+    if submission:
+        if protocol or shortcuts or out or masks:
+            raise InvalidInput("--submission scores nothing; leave out --protocol, --shortcuts, --out and --masks")
+        write_submission(weights, dataset, given, submission, device, crf)
+        return
     if crf:
         library()  # or an error before the weights are read
     if masks and out is None:
         raise InvalidInput("--masks needs a place for them; give --out FOLDER")
-    scoring = options.protocols_of(protocol)
-    given = options.settings_of(split, root, split_by, images, count, settings)
-    samples = datasets.build_images(dataset, **given)
+    of_clips = dataset in datasets.OF_CLIPS
+    if shortcuts and of_clips:
+        raise InvalidInput(f"--shortcuts are of images, and {dataset} holds videos; leave it out")
+    scoring = options.protocols_of(protocol, dataset)
+    samples, kind = datasets.build(dataset, **given), "videos" if of_clips else "images"
     if out:
         check_writable(out)
+    if of_clips:
+        check_clips(samples, scoring)
     with ExitStack() as stack:
         mine = stack.enter_context(ranks())
         if mine.world > 1 and out is None:
@@ -83,7 +106,7 @@ def evaluate(
         checkpoint = load_checkpoint(weights, mine.device(device))
         run = {
             **options.facts(samples, dataset, given),
-            "weights": {"name": weights, "sha256": hashlib.sha256((find(weights) / WEIGHTS).read_bytes()).hexdigest()},
+            "weights": options.weights_facts(weights),
             "protocol": [one.name for one in scoring],
             "crf": DenseCRF().model_dump() if crf else None,
             "images": len(samples),
@@ -91,22 +114,22 @@ def evaluate(
             "version": __version__,
         }
         unfinished = Unfinished(out, run, mine.rank, mine.world) if out else None
+        folder = unfinished.folder / MASKS if unfinished and masks and of_clips else None
+        if folder and unfinished and not folder.exists():
+            unfinished.done.clear()  # their masks went with results that could not be written
         left = unfinished.mine(len(samples)) if unfinished else list(range(len(samples)))
         begin, refine = time.perf_counter(), DenseCRF() if crf else None
         if unfinished and unfinished.done and mine.rank == 0:
-            typer.echo(f"goes on: {len(unfinished.done):,} of {len(samples):,} images are answered", err=True)
-        advance = stack.enter_context(progress(len(left) * (2 if shortcuts else 1), mine.rank))
-        answers = []
-        for image in answer(
-            checkpoint,
-            (samples[k] for k in left),
-            scoring,
-            refine,
-            masks,
-            left,
-            batch_images,
-            options.threads(workers),
-        ):
+            typer.echo(f"goes on: {len(unfinished.done):,} of {len(samples):,} {kind} are answered", err=True)
+        advance = stack.enter_context(progress(len(left) * (2 if shortcuts else 1), mine.rank, kind))
+        answers, some, threads = [], (samples[k] for k in left), options.threads(workers)
+        if of_clips:
+            save = saver(dataset, folder) if folder else None
+            numbered = zip(left, some, strict=True)
+            answered = answer_clips(checkpoint, numbered, scoring, refine, save, batch_images, threads)
+        else:
+            answered = answer(checkpoint, some, scoring, refine, masks, left, batch_images, threads)
+        for image in answered:
             if unfinished:
                 unfinished.write(image)
             else:
@@ -136,7 +159,7 @@ def evaluate(
             report.shortcuts = score_shortcuts(checkpoint, samples, STANDARD, advance)
         report.about["seconds"] = round(time.perf_counter() - begin, 1)
         if out and unfinished:
-            write(out, report, answers, samples, masks_again(checkpoint, refine))
+            write(out, report, answers, samples, masks_again(checkpoint, refine), folder)
             unfinished.remove()
     report.print(Console())
     if out:

@@ -1,4 +1,4 @@
-"""`refseg explain`: what a network attends to while it answers, as one figure."""
+"""`refseg explain`: what a network attends to while it answers, as one figure, of an image or a frame of a video."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,12 +7,18 @@ import typer
 
 
 def explain(
-    image: Annotated[Path, typer.Argument(help="An image file.", show_default=False)],
+    image: Annotated[
+        Path,
+        typer.Argument(help="An image or a video: a file, an animation, or a folder of frames.", show_default=False),
+    ],
     expression: Annotated[str, typer.Argument(help='What to find: "the red star".', show_default=False)],
     weights: Annotated[str, typer.Option(help="A bundled name, a checkpoint folder, or a hub id.")] = "selector",
     out: Annotated[Path, typer.Option(help="The figure to write (.png).")] = Path("explanation.png"),
     npz: Annotated[
         Path | None, typer.Option(help="Also write what is drawn as arrays (.npz).", show_default=False)
+    ] = None,
+    frame: Annotated[
+        int | None, typer.Option(min=0, help="Of a video, the frame to answer, from 0 [default: the middle one].")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
 ) -> None:
@@ -20,21 +26,26 @@ def explain(
     from refseg.errors import InvalidInput
     from refseg.images import read_image
     from refseg.outputs import all_or_nothing, check_writable
+    from refseg.video.frames import is_video, read_frames
 
     for path, ending in ((out, ".png"), (npz, ".npz")):
         if path is not None and path.suffix.lower() != ending:
             raise InvalidInput(f"{path} does not end in {ending}; give the file's name, for example --out answer.png")
         if path is not None:
             check_writable(path.parent)
-    pixels = read_image(image)
+    of_video = is_video(image)
+    if frame is not None and not of_video:
+        raise InvalidInput(f"{image} is no video; leave out --frame")
+    shown = read_frames(image) if of_video else read_image(image)
 
     import numpy as np
 
     from refseg.explain import explain as look
-    from refseg.explain import figure
+    from refseg.explain import explain_frame, figure
     from refseg.segmenter import load
 
-    explanation = look(load(weights, device), pixels, expression)
+    segmenter = load(weights, device)
+    explanation = explain_frame(segmenter, shown, expression, frame) if of_video else look(segmenter, shown, expression)
     drawn = figure(explanation)
     with all_or_nothing(out.parent) as folder:
         drawn.savefig(folder / out.name, dpi=120)

@@ -58,7 +58,8 @@ def _list(rows: list[dict[str, Any]]) -> None:
         cells = [cell.ljust(width) for cell, width in zip(line, (*widths, 0), strict=True)]
         typer.echo("  ".join(cells).rstrip())
     typer.echo(
-        "\nOne in full: refseg recipes NAME. Figures are those that we know of, and hold for their protocol only."
+        "\nOne in full: refseg recipes NAME. Figures are those that we know of, and hold for their protocol only.\n"
+        "JHMDB Sentences has no recipe: weights of cmpc_video_a2d and the like are scored on it as they are."
     )
 
 

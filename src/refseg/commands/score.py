@@ -24,31 +24,41 @@ def score(
     out: Out = None,
     workers: Workers = None,
 ) -> None:
-    """Score masks that another program wrote, named by the ids of their expressions."""
+    """Score masks that another program wrote, named by the ids of their expressions.
+
+    Of videos: EXPRESSION/FRAME.png, or anno_K/VIDEO/FRAME.png with labels as the tool of DAVIS takes them.
+    """
     import shlex
     import sys
     from datetime import UTC, datetime
+    from functools import partial
 
     from rich.console import Console
 
     from refseg import datasets
+    from refseg.evaluation import stored_masks, video_folders
+    from refseg.evaluation.clip_scoring import check_clips
     from refseg.evaluation.report import summed_up
-    from refseg.evaluation.stored_masks import compare_ids, masks_of, open_masks, score_masks
     from refseg.evaluation.write import write
     from refseg.hardware import versions
     from refseg.outputs import check_writable
 
-    scoring = options.protocols_of(protocol)
+    scoring = options.protocols_of(protocol, dataset)
     given = options.settings_of(split, root, split_by, images, count, settings)
-    samples = datasets.build_images(dataset, **given)
+    samples = datasets.build(dataset, **given)
+    of_clips = dataset in datasets.OF_CLIPS
     if out:
         check_writable(out)
-    stored = open_masks(masks)
-    for line in (surplus := compare_ids(stored, samples)):
+    if of_clips:
+        check_clips(samples, scoring)
+    stored = video_folders.open_folders(masks, samples) if of_clips else stored_masks.open_masks(masks)
+    compare = video_folders.compare_frames if of_clips else stored_masks.compare_samples
+    for line in (surplus := compare(stored, samples)):
         typer.echo(f"warning: {line}", err=True)
     answers = []
-    with progress(len(samples)) as advance:
-        for image in score_masks(stored, samples, scoring, options.threads(workers)):
+    score_all = video_folders.score_videos if of_clips else stored_masks.score_masks
+    with progress(len(samples), of="videos" if of_clips else "images") as advance:
+        for image in score_all(stored, samples, scoring, options.threads(workers)):
             answers.append(image)
             advance(1)
     about = {
@@ -61,7 +71,8 @@ def score(
     report = summed_up(answers, scoring, about)
     report.cautions += [f"{line[0].upper()}{line[1:]}." for line in surplus]
     if out:
-        write(out, report, answers, samples, lambda _, sample: masks_of(stored, sample))
+        masks_of = video_folders.masks_of_frame if of_clips else stored_masks.masks_of
+        write(out, report, answers, samples, partial(masks_of, stored))
     report.print(Console())
     if out:
         print(f"\nwritten: {out}")

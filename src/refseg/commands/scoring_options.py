@@ -1,14 +1,11 @@
 """What commands that score a data set have in common: its settings, the protocols, the facts that a report states."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from refseg.commands.dataset_options import given
-
-if TYPE_CHECKING:
-    from refseg.protocols.contract import Protocol
 
 MOST_THREADS = 8
 
@@ -34,12 +31,16 @@ def settings_of(
     return given(split=split, root=root, split_by=split_by, images=images, count=count) | _parsed(others or [])
 
 
-def protocols_of(names: list[str] | None) -> "list[Protocol]":
-    """The protocols of these names, and `standard`."""
+def protocols_of(names: list[str] | None, dataset: str) -> list[Any]:
+    """The protocols of these names, or the data set's own, and `standard`.
+
+    Raises:
+        InvalidInput: if one of them is unknown, or does not fit the data set.
+    """
     from refseg import protocols
     from refseg.evaluation.scoring import with_standard
 
-    return with_standard(protocols.build(name) for name in dict.fromkeys(names or ["standard"]))
+    return with_standard(protocols.build_for(dataset, names or []))
 
 
 def threads(workers: int | None) -> int:
@@ -63,6 +64,15 @@ def facts(dataset: Any, name: str, settings: dict[str, Any]) -> dict[str, Any]:
     sources = dataset.sources() if hasattr(dataset, "sources") else []
     digests = {Path(source).name: hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16] for source in sources}
     return {key: value for key, value in found.items() if value is not None} | ({"sha256": digests} if digests else {})
+
+
+def weights_facts(weights: str) -> dict[str, str]:
+    """What tells weights from all others."""
+    import hashlib
+
+    from refseg.checkpoints import WEIGHTS, find
+
+    return {"name": weights, "sha256": hashlib.sha256((find(weights) / WEIGHTS).read_bytes()).hexdigest()}
 
 
 def _parsed(others: list[str]) -> dict[str, Any]:

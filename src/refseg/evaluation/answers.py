@@ -1,4 +1,7 @@
-"""The pass: a checkpoint answers every expression of a data set; each image is encoded once for all of its own."""
+"""The pass: a checkpoint answers every expression of a data set; each image is encoded once for all of its own.
+
+A frame of a clip is an image; a network that takes clips sees the frames around it as well.
+"""
 
 import math
 import time
@@ -6,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from torch import Tensor
 
 from refseg.checkpoints import Checkpoint
 from refseg.crf import DenseCRF
+from refseg.datasets.annotated_frames import AnnotatedFrame
 from refseg.datasets.drawn_scenes import Scene
 from refseg.encoders.tokenizer import Tokenizer
 from refseg.encoders.vocabulary import UNKNOWN, split_words
@@ -32,6 +36,7 @@ from refseg.networks.selector import Selector
 from refseg.preprocessing import Geometry
 from refseg.protocols.contract import Protocol
 from refseg.samples import Objects, Sample
+from refseg.video.seen import Seen, encode, sampling_of
 
 IMAGES_AT_ONCE = 8
 WORDLESS = "object"  # is asked where an expression has no word at all, as one of a hundred thousand real ones
@@ -69,10 +74,12 @@ class Asked:
 
 @dataclass
 class _Prepared:
+    """A sample with its number, and what the network sees of it: an image, or the frames of a clip."""
+
     number: int
     sample: Sample
-    pixels: Tensor
-    geometry: Geometry
+    frames: list[Seen]
+    shown: Seen
 
 
 def ask(
@@ -95,14 +102,23 @@ def ask(
         batch_images: how many images the network gets at once, IMAGES_AT_ONCE if not given.
         workers: threads that decode and resize images ahead of the network.
     """
+    return ask_numbered(
+        checkpoint, zip(numbers or count(), samples, strict=False), without_words, crf, batch_images, workers
+    )
 
-    def prepare(numbered: tuple[int, Sample]) -> _Prepared:
-        pixels, geometry = checkpoint.preprocessing(numbered[1].image)
-        return _Prepared(*numbered, pixels, geometry)
 
-    some = ((k, sample) for k, sample in zip(numbers or count(), samples, strict=False) if sample.expressions)
+def ask_numbered(
+    checkpoint: Checkpoint,
+    samples: Iterable[tuple[int, Sample]],
+    without_words: bool = False,
+    crf: DenseCRF | None = None,
+    batch_images: int | None = None,
+    workers: int = 0,
+) -> Iterator[Asked]:
+    """As `ask`, of samples with their numbers."""
+    some = ((k, sample) for k, sample in samples if sample.expressions)
     device = next(checkpoint.network.parameters()).device
-    for batch in _same_size(ahead(prepare, some, workers), batch_images or IMAGES_AT_ONCE):
+    for batch in _same_size(_prepared(checkpoint, some, workers), batch_images or IMAGES_AT_ONCE):
         expressions = [expression.text for one in batch for expression in one.sample.expressions]
         begin = time.perf_counter()
         if without_words:
@@ -114,18 +130,17 @@ def ask(
             torch.tensor([len(one.sample.expressions) for one in batch])
         )
         with answering(checkpoint.network) as network, _existence_ignored(network):
-            images = torch.stack([one.pixels for one in batch]).to(device)
-            features, word_mask = network.encode_image(images), word_mask.to(device)
+            features, word_mask = encode(network, [one.frames for one in batch]), word_mask.to(device)
             words = network.encode_words(tokens.to(device), word_mask)
             of_image = image_of_expression.to(device)
-            output = fuse_in_parts(network, features, words, word_mask, of_image, images.shape[-2:])
+            output = fuse_in_parts(network, features, words, word_mask, of_image, batch[0].shown.pixels.shape[-2:])
         if crf is not None:
-            looks = [checkpoint.preprocessing.colours(one.pixels) for one in batch]
+            looks = [checkpoint.preprocessing.colours(one.shown.pixels) for one in batch]
             output.logits = crf.refine(output.logits, [looks[image] for image in image_of_expression.tolist()])
         yield Asked(
             numbers=[one.number for one in batch],
             samples=[one.sample for one in batch],
-            geometries=[one.geometry for one in batch],
+            geometries=[one.shown.geometry for one in batch],
             features=features,
             output=output,
             answers_none=(output.exists <= checkpoint.network.exists_threshold_logit).cpu(),
@@ -341,11 +356,40 @@ def true_objects(scenes: list[Scene], device: torch.device | str = "cpu") -> Obj
     )
 
 
+def _prepared(checkpoint: Checkpoint, some: Iterator[tuple[int, Sample]], workers: int) -> Iterator[_Prepared]:
+    """What the network sees, on threads; the frames of clips one after the other, since videos are decoded so."""
+    preprocessing = checkpoint.preprocessing
+
+    def of_image(numbered: tuple[int, Sample]) -> _Prepared:
+        seen = Seen(*preprocessing(numbered[1].image))
+        return _Prepared(*numbered, [seen], seen)
+
+    first = next(some, None)
+    if first is None:
+        return
+    every = chain([first], some)
+    if not isinstance(first[1], AnnotatedFrame):
+        yield from ahead(of_image, every, workers)
+        return
+    sampling = sampling_of(checkpoint.network, preprocessing)
+    clip_id, known = "", dict[int, Seen]()
+    for number, sample in every:
+        assert isinstance(sample, AnnotatedFrame)
+        clip = sample.clip
+        wanted = sampling.around(sample.t, len(clip))
+        known = {t: seen for t, seen in known.items() if t >= wanted[0] and clip.clip_id == clip_id}
+        clip_id = clip.clip_id
+        for t in wanted:
+            if t not in known:
+                known[t] = Seen(*preprocessing(clip.frame(t)))
+        yield _Prepared(number, sample, [known[t] for t in wanted], known[sample.t])
+
+
 def _same_size(prepared: Iterable[_Prepared], most: int) -> Iterator[list[_Prepared]]:
     """Images in order, in groups that the network can take as one batch."""
     together: list[_Prepared] = []
     for one in prepared:
-        if together and (len(together) == most or together[0].pixels.shape != one.pixels.shape):
+        if together and (len(together) == most or together[0].shown.pixels.shape != one.shown.pixels.shape):
             yield together
             together = []
         together.append(one)

@@ -8,10 +8,11 @@ import numpy as np
 from refseg.datasets.drawn_scenes import SIZES
 from refseg.evaluation.expression_types import length_class
 from refseg.evaluation.kinds_of_error import KINDS
-from refseg.evaluation.rows import FoundInImage, Row, counts_of
+from refseg.evaluation.rows import FoundInImage, Row
 from refseg.evaluation.scoring import SHARES, STANDARD
+from refseg.evaluation.summaries import summarize
 from refseg.metrics import PRECISION_THRESHOLDS
-from refseg.protocols.contract import Protocol
+from refseg.protocols.videos import Scoring
 
 Table = dict[str, dict[str, float]]
 
@@ -26,6 +27,7 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "size": lambda row: row.size,
     "referents": lambda row: NUMBERS[min(row.referents, 3)],
     "part": lambda row: row.part,
+    "annotator": lambda row: row.annotator,
 }
 """What rows are grouped by; rows of which it is not known, "", are left out."""
 _ORDER = {value: place for place, value in enumerate((*SIZES, "mixed", *SHARES, *NUMBERS))}
@@ -40,18 +42,22 @@ def grouped(rows: Iterable[Row], column: str) -> dict[str, list[Row]]:
     return {value: groups[value] for value in sorted(groups, key=lambda v: (_ORDER.get(v, len(_ORDER)), v))}
 
 
-def breakdowns(rows: Sequence[Row], protocol: Protocol) -> dict[str, Table]:
+def breakdowns(rows: Sequence[Row], protocol: Scoring) -> dict[str, Table]:
     """A table for each of COLUMNS of which anything is known, with the number of expressions and of no-target ones."""
+    rows = [row for row in rows if protocol.name in row.scores]
     tables = {
         column: {value: score(some, protocol) for value, some in grouped(rows, column).items()} for column in COLUMNS
     }
     return {column: table for column, table in tables.items() if table}
 
 
-def score(rows: Sequence[Row], protocol: Protocol) -> dict[str, float]:
-    """The protocol's metrics of these rows, and how many they are."""
-    no_target = sum(not row.has_target for row in rows)
-    return {"expressions": len(rows), "no_target": no_target, **protocol.summarize(counts_of(rows, protocol.name))}
+def score(rows: Sequence[Row], protocol: Scoring) -> dict[str, float]:
+    """The protocol's metrics of these rows, and how many there are of those that it counts."""
+    rows = [row for row in rows if protocol.name in row.scores]
+    counts = {"expressions": len(rows), "no_target": sum(not row.has_target for row in rows)}
+    if any(row.frame for row in rows):
+        counts |= {"expressions": len({(row.image_id, row.id) for row in rows}), "answers": len(rows)}
+    return {**counts, **summarize(rows, protocol)}
 
 
 def kinds_of_errors(rows: Sequence[Row]) -> Table:

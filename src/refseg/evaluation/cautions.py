@@ -6,7 +6,7 @@ from refseg.checkpoints import Checkpoint
 from refseg.evaluation.answers import readable
 from refseg.evaluation.rows import ImageAnswers, rows_of
 from refseg.preprocessing import Preprocessing
-from refseg.protocols.contract import Protocol
+from refseg.protocols.videos import Scoring
 
 FEW_EXPRESSIONS, FEW_IMAGES = 200, 50
 MANY = 0.05  # share of images or expressions from which on it is worth a sentence
@@ -18,6 +18,7 @@ INPUTS = {
     "cris": ("letterbox", 416),
     "vlt": ("letterbox_truncated", 416),
     "rela": ("square", 480),
+    "cmpc_video": ("letterbox_rounded", 320),
 }
 """What the releases' networks see: how the image is resized, and to which side; `Preprocessing` says what it means."""
 WITHOUT_NONE = ("cmpc", "lavt", "cmirnet", "cris", "vlt")
@@ -25,7 +26,7 @@ _SAID = {"keep": "the image in its own shape", "square": "a squashed square", "l
 
 
 def cautions(
-    answers: Sequence[ImageAnswers], protocols: Sequence[Protocol], checkpoint: Checkpoint | None = None
+    answers: Sequence[ImageAnswers], protocols: Sequence[Scoring], checkpoint: Checkpoint | None = None
 ) -> list[str]:
     """One sentence or two for each reason; most important first.
 
@@ -36,14 +37,15 @@ def cautions(
     """
     said = []
     rows = rows_of(answers)
+    shown = "videos" if any(row.frame for row in rows) else "images"
     known = [image.unfamiliar for image in answers if image.unfamiliar is not None]
     unfamiliar = sum(known) / len(known) if known else 0.0
     if checkpoint and unfamiliar >= MANY:
         said.append(
-            f"The weights call {_percent(unfamiliar)} of these images unlike all that they were trained on (they know "
-            f"{checkpoint.knows or 'what their card says'}). On such images an answer means next to nothing, and so do "
-            "the figures below: they say how these weights fail here, not how well the network could do. Use weights "
-            "that were trained on such images."
+            f"The weights call {_percent(unfamiliar)} of these {shown} unlike all that they were trained on (they know "
+            f"{checkpoint.knows or 'what their card says'}). On such {shown} an answer means next to nothing, and so "
+            "do the figures below: they say how these weights fail here, not how well the network could do. Use "
+            f"weights that were trained on such {shown}."
         )
     if checkpoint:
         texts = list(dict.fromkeys(row.expression for row in rows))
@@ -60,6 +62,8 @@ def cautions(
                 f"{checkpoint.tokenizer.max_words} words or pieces) and lost their end."
             )
         said += _of_inputs(checkpoint.preprocessing, protocols)
+        if shown == "videos" and checkpoint.network.frames == 1:
+            said.append("The network takes images and answers each frame by itself: it cannot know what moves.")
     unready = [protocol.name for protocol in protocols if protocol.name.partition("@")[0] in WITHOUT_NONE]
     if unready and (none := sum(not row.has_target for row in rows)):
         said.append(
@@ -68,15 +72,16 @@ def cautions(
             "an empty answer is IoU 1 in vlt, not a number in cmpc, and 0 in the rest."
         )
     images = len({row.image_id for row in rows})
-    if len(rows) < FEW_EXPRESSIONS or images < FEW_IMAGES:
+    expressions = len({(row.image_id, row.id) for row in rows}) if shown == "videos" else len(rows)
+    if expressions < FEW_EXPRESSIONS or images < FEW_IMAGES:
         said.append(
-            f"These are {len(rows):,} expressions about {images:,} images: too few for decimals to matter. Look at the "
-            "intervals."
+            f"These are {expressions:,} expressions about {images:,} {shown}: too few for decimals to matter. Look at "
+            "the intervals."
         )
     return said
 
 
-def _of_inputs(preprocessing: Preprocessing, protocols: Sequence[Protocol]) -> list[str]:
+def _of_inputs(preprocessing: Preprocessing, protocols: Sequence[Scoring]) -> list[str]:
     """Protocols whose release shows its network another picture than this network sees."""
     sees, side = preprocessing.resize, preprocessing.side
     other: dict[tuple[str, int], list[str]] = {}

@@ -21,7 +21,8 @@ from refseg.errors import InvalidInput
 from refseg.evaluation.breakdown import COLUMNS, grouped
 from refseg.evaluation.rows import Row, counts_of
 from refseg.evaluation.scoring import STANDARD
-from refseg.protocols.contract import Protocol
+from refseg.evaluation.summaries import summarize, tracks_of
+from refseg.protocols.videos import Scoring, VideoProtocol, averaged
 
 RESAMPLES = 1000
 NAMED = 5  # expressions that an error names
@@ -74,7 +75,7 @@ def paired(a: Sequence[Row], b: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     Raises:
         InvalidInput: if they are not about the same expressions.
     """
-    of_a, of_b = {row.id: row for row in a}, {row.id: row for row in b}
+    of_a, of_b = {row.key: row for row in a}, {row.key: row for row in b}
     for rows, by_id in ((a, of_a), (b, of_b)):
         if len(by_id) < len(rows):
             raise InvalidInput(f"{len(rows) - len(by_id):,} rows have the id of another row; write the file again")
@@ -86,14 +87,15 @@ def paired(a: Sequence[Row], b: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     if any(faults.values()):
         told = "; ".join(f"{len(ids):,} {fault} ({_some(ids)})" for fault, ids in faults.items() if ids)
         raise InvalidInput(f"the files are not about the same expressions: {told}; evaluate both on the same split")
-    return list(a), [of_b[row.id] for row in a]
+    return list(a), [of_b[row.key] for row in a]
 
 
-def compare(a: Sequence[Row], b: Sequence[Row], protocol: Protocol) -> Comparison:
+def compare(a: Sequence[Row], b: Sequence[Row], protocol: Scoring) -> Comparison:
     """Two systems on the same expressions in the same order, from `paired`."""
     name = protocol.name
+    a, b = ([row for row in rows if name in row.scores] for rows in (a, b))
     image_ids = [row.image_id for row in a]
-    summaries = [protocol.summarize(counts_of(rows, name)) for rows in (a, b)]
+    summaries = [summarize(rows, protocol) for rows in (a, b)]
     drawn = [_resampled(rows, protocol) for rows in (a, b)]
     intervals = {
         metric: metrics.interval(drawn[1][metric] - drawn[0][metric]) for metric in drawn[0] if metric in drawn[1]
@@ -104,7 +106,7 @@ def compare(a: Sequence[Row], b: Sequence[Row], protocol: Protocol) -> Compariso
     by_image = sums / counts
     return Comparison(
         protocol=name,
-        expressions=len(a),
+        expressions=len({(row.image_id, row.id) for row in a}),
         images=len(by_image),
         metrics={
             metric: Difference(value, summaries[1][metric], intervals.get(metric))
@@ -137,10 +139,10 @@ def wilcoxon(differences: ArrayLike) -> float:
 
 
 def _by(a: Sequence[Row], b: Sequence[Row], column: str, protocol: str) -> dict[str, tuple[int, Difference]]:
-    of_b = {row.id: row for row in b}
+    of_b = {row.key: row for row in b}
     table = {}
     for value, rows in grouped((row for row in a if row.has_target), column).items():
-        pair = rows, [of_b[row.id] for row in rows]
+        pair = rows, [of_b[row.key] for row in rows]
         ious = [_ious(some, protocol) for some in pair]
         images = [row.image_id for row in rows]
         changes = _resampled_means(ious[1] - ious[0], images)
@@ -148,17 +150,31 @@ def _by(a: Sequence[Row], b: Sequence[Row], column: str, protocol: str) -> dict[
     return table if len(table) > 1 else {}
 
 
-def _resampled(rows: Sequence[Row], protocol: Protocol) -> Mapping[str, NDArray[np.float64]]:
-    """Metrics of the same resamples of images for every system; of a release's protocol all that it prints."""
+def _resampled(rows: Sequence[Row], protocol: Scoring) -> Mapping[str, NDArray[np.float64]]:
+    """Metrics of the same resamples of images for every system; of a release's protocol all that it prints.
+
+    But for the mAP of `a2d`, which would have to be ranked anew each time.
+    """
     counts, image_ids = counts_of(rows, protocol.name), [row.image_id for row in rows]
     if protocol.name == STANDARD.name:
         return metrics.bootstrap(counts, image_ids)
+    found: list[tuple[str, dict[str, float]]] = []
+    if isinstance(protocol, VideoProtocol):
+        tracks = tracks_of(rows, protocol.name)
+        found = [(track.annotator, protocol.of_track(track.region, track.contour)) for track in tracks.values()]
+        image_ids = [video for video, _ in tracks]
+
+    def summary(chosen: list[int]) -> dict[str, float]:
+        if isinstance(protocol, VideoProtocol):
+            return averaged([found[k] for k in chosen])
+        return protocol.summarize(counts.where(torch.tensor(chosen)))
+
     members: dict[str, list[int]] = {}
     for i, image in enumerate(image_ids):
         members.setdefault(image, []).append(i)
-    groups = [torch.tensor(group) for group in members.values()]
+    groups = list(members.values())
     draws = np.random.default_rng(0).integers(0, len(groups), (RESAMPLES, len(groups)))
-    summaries = [protocol.summarize(counts.where(torch.cat([groups[k] for k in draw]))) for draw in draws]
+    summaries = [summary([i for k in draw for i in groups[k]]) for draw in draws]
     common = set.intersection(*(set(summary) for summary in summaries))
     return {name: np.array([summary[name] for summary in summaries]) for name in summaries[0] if name in common}
 

@@ -18,7 +18,7 @@ from refseg.evaluation.kinds_of_error import (
     WRONG,
 )
 from refseg.evaluation.plots import can_plot, plots
-from refseg.evaluation.report import ERRORS, PAGE, Report, Section, percent
+from refseg.evaluation.report import ERRORS, OF_VIDEOS, PAGE, Report, Section, percent
 from refseg.evaluation.rows import Row
 from refseg.evaluation.scoring import STANDARD
 
@@ -94,16 +94,12 @@ def write_page(report: Report, rows: Sequence[Row], examples: Sequence[Example],
 
 def page(report: Report, rows: Sequence[Row], examples: Sequence[Example]) -> str:
     """The whole page."""
-    about = report.about
-    counts = (
-        f"{about['images']:,} images, {about['expressions']:,} expressions, {about['no_target']:,} without referent"
-    )
     by_protocol, *others = report.overall()
     body = [
-        f"<header><h1>{escape(report.title())}</h1><p>{counts}; figures in percent</p></header>",
+        f"<header><h1>{escape(report.title())}</h1><p>{report.counts()}; figures in percent</p></header>",
         *(f'<div class="beware"><strong>Beware.</strong> {escape(caution)}</div>' for caution in report.cautions),
         _figures(report),
-        f"<h2>All expressions, by protocol</h2>{_table(by_protocol)}",
+        _titled(by_protocol),
         _releases(report),
         *(_titled(table) for table in others if table[0] != ERRORS),
         f"<h2>Kinds of error</h2>{_errors(report.errors)}",
@@ -125,9 +121,8 @@ def page(report: Report, rows: Sequence[Row], examples: Sequence[Example]) -> st
 def _figures(report: Report) -> str:
     values = report.metrics[report.first]
     intervals = report.intervals.get(report.first, {})
-    shown = [name for name in ("oIoU", "mIoU", "gIoU", "cIoU", "Prec@0.5", "N-acc", "T-acc", "Acc") if name in values][
-        :6
-    ]
+    wanted = (*OF_VIDEOS, "oIoU", "mIoU", "gIoU", "cIoU", "Prec@0.5", "N-acc", "T-acc", "Acc")
+    shown = [name for name in wanted if name in values][:6]
     cards = [
         f'<div class="card"><span>{escape(name)}</span><b>{percent(values[name])}</b><span>'
         + (" to ".join(map(percent, intervals[name])) if name in intervals else escape(report.first))
@@ -162,7 +157,7 @@ def _errors(errors: Table) -> str:
         f"<td>{percent(line['share'])}</td><td>{percent(line['mean IoU']) if 'mean IoU' in line else '-'}</td></tr>"
         for kind, line in errors.items()
     )
-    head = "<tr><th>kind</th><th></th><th>expressions</th><th>share</th><th>mean IoU</th></tr>"
+    head = "<tr><th>kind</th><th></th><th>answers</th><th>share</th><th>mean IoU</th></tr>"
     return (
         f'<div class="card"><div class="bar">{bar}</div><div class="scroll"><table><thead>{head}</thead>'
         f"<tbody>{lines}</tbody></table></div></div>"
@@ -200,7 +195,7 @@ def _figure(example: Example) -> str:
         f'<figure><div><img alt="what is meant" src="{example.truth}">'
         f'<img alt="the answer" src="{example.answer}"></div>'
         f"<figcaption><b>{escape(row.expression)}</b><span>IoU {iou}{exists} · {escape(row.type)} · "
-        f"{escape(row.id)}</span></figcaption></figure>"
+        f"{escape(row.key)}</span></figcaption></figure>"
     )
 
 

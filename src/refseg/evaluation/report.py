@@ -21,7 +21,6 @@ from refseg.evaluation.breakdown import (
     finder_report,
     kinds_of_errors,
     perfect_choice,
-    score,
     wrong_answers,
 )
 from refseg.evaluation.cautions import cautions
@@ -29,14 +28,19 @@ from refseg.evaluation.curves import Reliability, RiskCoverage, curves
 from refseg.evaluation.rows import ImageAnswers, Row, counts_of, rows_of
 from refseg.evaluation.scoring import STANDARD, with_standard
 from refseg.evaluation.shortcuts import score_shortcuts
+from refseg.evaluation.summaries import summarize
 from refseg.protocols.contract import Protocol
+from refseg.protocols.videos import Scoring
 from refseg.samples import Sample
 
 REPORT, TEXT, PAGE = "report.json", "report.md", "report.html"
 ERRORS = "kinds of error"
-COLUMNS = ("expressions", "no_target", "oIoU", "mIoU", "Prec@0.5", "Prec@0.7", "Prec@0.9", "N-acc", "T-acc")
-PROTOCOL_COLUMNS = (*COLUMNS[2:7], "gIoU", "cIoU", *COLUMNS[7:], "Acc")
-COUNTS = ("expressions", "no_target", "objects", "found", "wrong", "images")
+IOUS, NONE = ("oIoU", "mIoU", "Prec@0.5", "Prec@0.7", "Prec@0.9"), ("N-acc", "T-acc")
+OF_VIDEOS = ("J&F", "J", "F", "mAP")
+COLUMNS = ("expressions", "answers", "no_target", *OF_VIDEOS, *IOUS, *NONE)
+PROTOCOL_COLUMNS = ("mAP", *IOUS, "gIoU", "cIoU", *NONE, "Acc")
+VIDEO_COLUMNS = ("J&F", "J", "J recall", "J decay", "F", "F recall", "F decay")
+COUNTS = ("expressions", "answers", "no_target", "objects", "found", "wrong", "images")
 SHORT = {
     "expressions": "expr.",
     "no_target": "none",
@@ -49,6 +53,7 @@ TITLES = {
     "size": "size of the target",
     "referents": "number of referents",
     "part": "held-out part",
+    "annotator": "annotator",
 }
 Section = tuple[str, list[str], list[list[str]]]
 """Title, head and lines of a table."""
@@ -92,15 +97,26 @@ class Report:
         """The protocol that was asked for first."""
         return next(iter(self.metrics))
 
+    @property
+    def shown(self) -> str:
+        """What expressions are about: images or videos."""
+        return "videos" if "videos" in self.about else "images"
+
     def overall(self) -> list[Section]:
         """The tables over all expressions."""
-        tables = [section("all expressions, by protocol", self.metrics, PROTOCOL_COLUMNS, "protocol")]
+        videos = {name: values for name, values in self.metrics.items() if "J&F" in values}
+        others = {name: values for name, values in self.metrics.items() if name not in videos}
+        tables = [section("whole videos, by protocol", videos, VIDEO_COLUMNS, "protocol")]
+        each = "answers to single frames" if self.shown == "videos" else "all expressions"
+        tables.append(section(f"{each}, by protocol", others, PROTOCOL_COLUMNS, "protocol"))
         for name, intervals in self.intervals.items():
             lines = [
                 [metric, percent(self.metrics[name][metric]), _interval(value)] for metric, value in intervals.items()
             ]
-            tables.append((f"95 % intervals of {name}, resampled over images", ["metric", "value", "interval"], lines))
-        tables.append(section(ERRORS, self.errors, ("expressions", "share", "mean IoU"), "kind"))
+            title = f"95 % intervals of {name}, resampled over {self.shown}"
+            tables.append((title, ["metric", "value", "interval"], lines))
+        errors = {kind: {"answers": line["expressions"], **line} for kind, line in self.errors.items()}
+        tables.append(section(ERRORS, errors, ("answers", "share", "mean IoU"), "kind"))
         return [table for table in tables if table[2]]
 
     def breakdown(self, protocol: str) -> list[Section]:
@@ -122,7 +138,7 @@ class Report:
             causes = ("expressions", "wrong", "missed", "choice", "mask")
             tables.append(section("wrong answers and what they are due to", self.wrong, causes))
         if self.shortcuts:
-            tables.append(section("shortcuts", self.shortcuts, COLUMNS[2:]))
+            tables.append(section("shortcuts", self.shortcuts, (*IOUS, *NONE)))
         return [table for table in tables if table[2]]
 
     def sections(self) -> list[Section]:
@@ -146,6 +162,16 @@ class Report:
         about = self.about
         return f"{about['dataset']}, split {about['split']}: {about['answers']}"
 
+    def counts(self) -> str:
+        """How many there are of what."""
+        about = self.about
+        if self.shown == "videos":
+            answers = f"{about['videos']:,} videos, {about['frames']:,} frames, {about['expressions']:,} expressions"
+            return f"{answers}, {about['frame_answers']:,} answers, {about['no_target']:,} of them without target"
+        return (
+            f"{about['images']:,} images, {about['expressions']:,} expressions, {about['no_target']:,} without target"
+        )
+
     def facts(self) -> dict[str, str]:
         """What a number must not travel without, in words."""
         return {name.replace("_", " "): said(value) for name, value in self.about.items() if name not in ("protocols",)}
@@ -168,12 +194,7 @@ class Report:
 
     def print(self, console: Console) -> None:
         """Prints the tables."""
-        about = self.about
-        console.print(
-            f"{self.title()}: {about['images']:,} images, {about['expressions']:,} expressions, "
-            f"{about['no_target']:,} without target; percent",
-            highlight=False,
-        )
+        console.print(f"{self.title()}: {self.counts()}; percent", highlight=False)
         for caution in self.cautions:
             console.print(Text(f"beware: {caution}", style="yellow"))
         for title, head, lines in self.sections():
@@ -224,16 +245,16 @@ def evaluate(
 
 def summed_up(
     answers: Sequence[ImageAnswers],
-    protocols: Sequence[Protocol],
+    protocols: Sequence[Scoring],
     about: Mapping[str, Any],
     checkpoint: Checkpoint | None = None,
 ) -> Report:
     """The report of answers, whoever gave them; `checkpoint` if it did."""
     rows = rows_of(answers)
-    image_ids = [row.image_id for row in rows]
-    metrics = {protocol.name: score(rows, protocol) for protocol in protocols}
-    numbers = [{name: int(values.pop(name)) for name in ("expressions", "no_target")} for values in metrics.values()]
-    intervals = {p.name: p.intervals(counts_of(rows, p.name), image_ids) for p in protocols}
+    image_ids = {p.name: [row.image_id for row in rows if p.name in row.scores] for p in protocols}
+    metrics = {protocol.name: summarize(rows, protocol) for protocol in protocols}
+    of_images = [protocol for protocol in protocols if isinstance(protocol, Protocol)]
+    intervals = {p.name: p.intervals(counts_of(rows, p.name), image_ids[p.name]) for p in of_images}
     unfamiliar = [image.unfamiliar for image in answers if image.unfamiliar is not None]
     known = {"unfamiliar_images": f"{100 * sum(unfamiliar) / len(unfamiliar):.1f} %"} if unfamiliar else {}
     found = [image.found for image in answers if image.found]
@@ -249,7 +270,7 @@ def summed_up(
         for p in protocols
     }
     return Report(
-        about={"answers": "", **about, "images": len(set(image_ids)), **numbers[0], **known, "protocols": described},
+        about={"answers": "", **about, **_numbers(rows), **known, "protocols": described},
         cautions=cautions(answers, protocols, checkpoint),
         metrics=metrics,
         intervals={name: values for name, values in intervals.items() if values},
@@ -267,6 +288,20 @@ def summed_up(
 def percent(share: float) -> str:
     """A share as percent with two decimals."""
     return "nan" if math.isnan(share) else f"{100 * share:.2f}"
+
+
+def _numbers(rows: Sequence[Row]) -> dict[str, int]:
+    """How many images or videos, expressions and answers there are."""
+    none, images = sum(not row.has_target for row in rows), len({row.image_id for row in rows})
+    if not any(row.frame for row in rows):
+        return {"images": images, "expressions": len(rows), "no_target": none}
+    return {
+        "videos": images,
+        "frames": len({(row.image_id, row.frame) for row in rows}),
+        "expressions": len({(row.image_id, row.id) for row in rows}),
+        "frame_answers": len(rows),
+        "no_target": none,
+    }
 
 
 def in_form(value: float, metric: str, described: Mapping[str, Any]) -> str:

@@ -1,4 +1,7 @@
-"""What an evaluation writes down: a row for each expression, with the counts of every protocol, as a line of JSON."""
+"""What an evaluation writes down: a row for each expression, with the counts of every protocol, as a line of JSON.
+
+Of a video there is a row for each expression and frame.
+"""
 
 import json
 import math
@@ -22,13 +25,20 @@ class Score:
     Attributes:
         intersection, union: pixels of answer and truth, as the protocol counts them.
         has_prediction: is it an answer, or none, in the protocol's eyes?
-        iou: in the protocol's own arithmetic; None where that gives no number.
+        iou: in the protocol's own arithmetic; None where that gives no number. J of protocols that have J and F.
+        contour: F of those.
     """
 
     intersection: int
     union: int
     has_prediction: bool
     iou: float | None
+    contour: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        names = [name for name in self.__slots__ if name != "contour" or self.contour is not None]
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +47,7 @@ class Row:
 
     Attributes:
         id: of the expression, unique within the data set.
-        image_id, expression, kind: from the sample.
+        image_id, expression, kind: from the sample; the image of a frame is its video.
         type: form of the expression, the data set's own where it has one.
         part: part of a held-out split, or "".
         size: of all that it refers to, "" if that is nothing: the data set's own word, else its share of the image.
@@ -45,10 +55,13 @@ class Row:
         exists: the probability that it refers to something; None if nobody said.
         seconds: its share of the time that its batch of images took.
         error: kind of error, see `kinds_of_error`.
-        scores: by name of the protocol.
+        scores: by name of the protocol; of a frame only those protocols that count it.
         cause: what a wrong answer is due to: "missed" (an object that is meant was not found), "choice" (another set
             of objects), "mask" (the right set); "" for a network that knows no objects.
         perfect: intersection and union if every object that is meant and was found had been chosen; None as above.
+        area: pixels of all that it refers to.
+        frame: name of the frame of a video; "" of an image.
+        annotator: whose text it is, where a video's objects have several for `davis`, otherwise "".
     """
 
     id: str
@@ -65,6 +78,14 @@ class Row:
     scores: Mapping[str, Score]
     cause: str = ""
     perfect: tuple[int, int] | None = None
+    area: int = 0
+    frame: str = ""
+    annotator: str = ""
+
+    @property
+    def key(self) -> str:
+        """What tells it from all other rows."""
+        return f"{self.id}/{self.frame}" if self.frame else self.id
 
     @property
     def has_target(self) -> bool:
@@ -77,9 +98,7 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        scores = {
-            name: {field: getattr(score, field) for field in Score.__slots__} for name, score in self.scores.items()
-        }
+        scores = {name: score.to_dict() for name, score in self.scores.items()}
         return {field: getattr(self, field) for field in self.__slots__} | {"scores": scores}
 
     @classmethod
@@ -112,8 +131,8 @@ class ImageAnswers:
     """The rows of one image and what was seen of it before any expression was read.
 
     Attributes:
-        index: of the image in the data set.
-        rows: one for each of its expressions, in order.
+        index: of the image, or video, in the data set.
+        rows: one for each of its expressions, in order; of a video, frame after frame.
         unfamiliar: do the weights call it unlike what they know? None if they do not tell.
         found: if network and sample know objects.
         masks: run-length codes of the answers at the image's own size, where they are to be kept.
@@ -150,8 +169,8 @@ def rows_of(answers: Iterable[ImageAnswers]) -> list[Row]:
 
 
 def counts_of(rows: Iterable[Row], protocol: str) -> Counts:
-    """What a protocol counted of these rows."""
-    rows = list(rows)
+    """What a protocol counted of these rows, those that it counts."""
+    rows = [row for row in rows if protocol in row.scores]
     scores = [row.scores[protocol] for row in rows]
     return Counts(
         torch.tensor([score.intersection for score in scores], dtype=torch.int64),

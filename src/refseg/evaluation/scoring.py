@@ -14,6 +14,7 @@ from refseg.evaluation.kinds_of_error import kind_of_mask
 from refseg.evaluation.rows import ImageAnswers, Row, Score, scores_of
 from refseg.protocols.contract import Protocol
 from refseg.protocols.standard import Standard
+from refseg.protocols.videos import Scoring
 from refseg.results import run_lengths
 from refseg.samples import Expression, Sample
 
@@ -25,7 +26,7 @@ SHARES = {"under 1 %": 0.01, "1 to 5 %": 0.05, "5 to 20 %": 0.2, "over 20 %": 1.
 Predict = Callable[[Protocol, slice], Tensor]
 
 
-def with_standard(protocols: Iterable[Protocol]) -> list[Protocol]:
+def with_standard(protocols: Iterable[Scoring]) -> list[Any]:
     """These protocols and, if it is not among them, `standard`: kinds of error and curves are read from its masks."""
     protocols = list(protocols)
     return protocols if any(p.name == STANDARD.name for p in protocols) else [*protocols, STANDARD]
@@ -113,6 +114,7 @@ def row(
         scores=scores,
         cause=cause,
         perfect=perfect,
+        area=true,
     )
 
 

@@ -127,13 +127,22 @@ def open_masks(place: Path) -> StoredMasks:
     return RunLengths(place)
 
 
-def compare_ids(masks: StoredMasks, samples: Iterable[Sample]) -> list[str]:
+def compare_samples(masks: StoredMasks, samples: Iterable[Sample]) -> list[str]:
+    """As `compare_ids`, of all expressions of the samples."""
+    return compare_ids(masks, [id for sample in samples for id in ids_of(sample)])
+
+
+def compare_ids(masks: StoredMasks, wanted: Sequence[str], others: Iterable[str] = ()) -> list[str]:
     """Says which masks belong to no expression of the data set, one line or none.
+
+    Args:
+        masks: what there is.
+        wanted: the ids that must be there.
+        others: ids that may be.
 
     Raises:
         InvalidInput: if an expression has no mask, or two have the same id.
     """
-    wanted = [expression_id(sample, i) for sample in samples for i in range(len(sample.expressions))]
     known = set(wanted)
     if len(known) < len(wanted):
         raise InvalidInput("two expressions of this data set have the same id, so masks cannot be told apart")
@@ -142,7 +151,7 @@ def compare_ids(masks: StoredMasks, samples: Iterable[Sample]) -> list[str]:
             f"{masks.place} lacks {len(missing):,} of {len(wanted):,} masks: {_some(missing)}; write an empty one "
             "where the answer is that nothing matches"
         )
-    surplus = sorted(masks.ids - known)
+    surplus = sorted(masks.ids - known.union(others))
     if not surplus:
         return []
     return [f"{masks.place} holds {len(surplus):,} masks of no expression of this split, left out: {_some(surplus)}"]
@@ -165,24 +174,32 @@ def score_masks(
         def predict(protocol: Protocol, where: slice) -> torch.Tensor:
             return protocol.of_masks(answers[where], none[where])
 
-        ids = [expression_id(sample, i) for i in range(len(sample.expressions))]
-        return score_image(index, sample, predict, none, [masks.exists(id) for id in ids], 0.0, protocols)
+        return score_image(index, sample, predict, none, [masks.exists(id) for id in ids_of(sample)], 0.0, protocols)
 
     return ahead(score, ((k, sample) for k, sample in enumerate(samples) if sample.expressions), workers)
 
 
 def masks_of(masks: StoredMasks, sample: Sample) -> list[Mask]:
-    """The masks (H, W) of a sample's expressions.
+    """The masks (H, W) of a sample's expressions; InvalidInput as of `read_masks`."""
+    return read_masks(masks, ids_of(sample), sample.size_hw)
+
+
+def ids_of(sample: Sample) -> list[str]:
+    """The ids of a sample's expressions."""
+    return [expression_id(sample, i) for i in range(len(sample.expressions))]
+
+
+def read_masks(masks: StoredMasks, ids: Sequence[str], size_hw: tuple[int, int]) -> list[Mask]:
+    """The masks (H, W) of expressions about an image of this size.
 
     Raises:
         InvalidInput: if one is not of the image's size.
     """
     found = []
-    for i in range(len(sample.expressions)):
-        id = expression_id(sample, i)
+    for id in ids:
         mask = masks.mask(id)
-        if mask.shape != sample.size_hw:
-            (height, width), (wanted_height, wanted_width) = mask.shape[:2], sample.size_hw
+        if mask.shape != size_hw:
+            (height, width), (wanted_height, wanted_width) = mask.shape[:2], size_hw
             raise InvalidInput(
                 f"the mask of expression {id} in {masks.place} is {width} x {height} pixels, its image "
                 f"{wanted_width} x {wanted_height}; write masks at the image's own size"

@@ -26,14 +26,15 @@ class Unfinished:
         out: folder of the results.
         run: whatever makes rows comparable: data set, weights, protocols.
         rank, world: which of how many processes this is; they divide the images and need not be as many as before.
+        name: of the folder of rows within `out`.
 
     Raises:
         InvalidInput: if the folder holds rows of another run.
         UnwritableOutput: if it cannot be written.
     """
 
-    def __init__(self, out: Path, run: Mapping[str, Any], rank: int = 0, world: int = 1):
-        self.folder = out / FOLDER
+    def __init__(self, out: Path, run: Mapping[str, Any], rank: int = 0, world: int = 1, name: str = FOLDER):
+        self.folder = out / name
         self.rank, self.world = rank, world
         self._file = self.folder / f"rows-{rank}-of-{world}.jsonl"
         run = json.loads(json.dumps(run))

@@ -1,8 +1,10 @@
 """What an evaluation leaves: rows, masks where they are wanted, and the report in three forms; all of it or nothing."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,12 @@ from refseg.samples import Sample
 
 
 def write(
-    out: Path, report: Report, answers: Sequence[ImageAnswers], samples: Sequence[Sample], answers_of: AnswersOf
+    out: Path,
+    report: Report,
+    answers: Sequence[ImageAnswers],
+    dataset: Sequence[Any],
+    answers_of: AnswersOf,
+    masks: Path | None = None,
 ) -> None:
     """Writes expressions.jsonl, report.json, report.md and report.html, and masks.jsonl if the answers hold masks.
 
@@ -28,11 +35,12 @@ def write(
         out: the folder.
         report: of all answers.
         answers: in the order of the data set.
-        samples: the data set, for the pictures of the worst answers.
+        dataset: images or clips, for the pictures of the worst answers.
         answers_of: the masks of an image's answers.
+        masks: a folder of masks on the same disk, which goes there too.
     """
     rows = rows_of(answers)
-    pictures = examples(worst(answers), answers, samples, answers_of)
+    pictures = examples(worst(answers), answers, dataset, answers_of)
     with all_or_nothing(out) as folder:
         with (folder / ROWS).open("w", encoding="utf-8") as file:
             file.writelines(row.json() + "\n" for row in rows)
@@ -41,12 +49,14 @@ def write(
                 file.writelines(json.dumps(mask) + "\n" for image in answers for mask in image.masks)
         report.write(folder)
         write_page(report, rows, pictures, folder)
+        if masks:
+            os.replace(masks, folder / masks.name)
 
 
 def masks_again(checkpoint: Checkpoint, crf: DenseCRF | None) -> AnswersOf:
     """The masks of a checkpoint's answers, asked for once more."""
 
-    def masks(index: int, sample: Sample) -> list[NDArray[np.bool_]]:
+    def masks(sample: Sample) -> list[NDArray[np.bool_]]:
         (answers,) = answer(checkpoint, [sample], crf=crf, keep_masks=True)
         return [draw([rle_of(code)], sample.size_hw) for code in answers.masks]
 

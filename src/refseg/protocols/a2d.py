@@ -21,17 +21,49 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 from torch.nn import functional as F
 
 from refseg import metrics
-from refseg.preprocessing import Size
+from refseg.metrics import Counts
+from refseg.preprocessing import Geometry, Size, enlarge
+from refseg.protocols.contract import Protocol, own_logits
 
 EPSILON = 1e-6
 COCO_NAMES = ("mAP", "AP@0.5", "AP@0.75", "AP small", "AP medium", "AP large")
+
+
+class A2D(Protocol):
+    """Answers that are one candidate each; their ranking is `ranked`'s."""
+
+    name = "a2d"
+    about = "at the frame's own size, probability above 0.5, the best query; mAP over all queries; no union: 1"
+    headline = ("mAP", "oIoU", "mIoU")
+    skips_empty = True
+    percent = False
+    digits = 4
+
+    def predict(self, logits: Tensor, geometry: Geometry, answers_none: Tensor, threshold: float = 0.5) -> Tensor:
+        """Masks cut at the size of the network's input, then nearest at the frame's own."""
+        masks = enlarge(own_logits(logits, threshold), geometry.padded_hw)[:, 0].sigmoid() > 0.5
+        if geometry.scale is None:
+            top, left = geometry.offset_hw or (0, 0)
+            return _without_padding(masks[:, top:, left:], geometry.resized_hw, geometry.own_hw)
+        axes = zip(geometry.placed(), geometry.own_hw, geometry.padded_hw, strict=True)
+        rows, columns = (
+            (slope * torch.arange(own) + start).round().long().clamp(0, side - 1) for (slope, start), own, side in axes
+        )
+        return masks[:, rows][:, :, columns]
+
+    def ious(self, counts: Counts) -> Tensor:
+        """Of the best candidates, lifted by the epsilon."""
+        return ious(counts.intersection, counts.union)
+
+    def summarize(self, counts: Counts) -> dict[str, float]:
+        """oIoU, mIoU and Prec@X of the best candidates."""
+        return best_summary(counts.intersection, counts.union)
 
 
 def query_masks(logits: Tensor, padded_hw: Size, resized_hw: Size, own_hw: Size) -> Tensor:
@@ -43,9 +75,7 @@ def query_masks(logits: Tensor, padded_hw: Size, resized_hw: Size, own_hw: Size)
         resized_hw: of the frame in its upper left corner.
         own_hw: of the frame itself.
     """
-    large = F.interpolate(logits[None].float(), padded_hw, mode="bilinear", align_corners=False)
-    masks = (large.sigmoid() > 0.5)[..., : resized_hw[0], : resized_hw[1]]
-    return F.interpolate(masks.float(), own_hw, mode="nearest")[0] > 0
+    return _without_padding(enlarge(logits[:, None], padded_hw)[:, 0].sigmoid() > 0.5, resized_hw, own_hw)
 
 
 def ious(intersection: Tensor, union: Tensor) -> Tensor:
@@ -65,98 +95,102 @@ def best_summary(intersection: Tensor, union: Tensor) -> dict[str, float]:
     }
 
 
-@dataclass
-class _Judged:
-    """A sample, with masks as run lengths."""
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One mask for a sample.
 
-    truth: Mapping[str, Any]
-    candidates: Sequence[Mapping[str, Any]]
-    scores: Sequence[float]
+    Attributes:
+        score: how sure the network is of it.
+        intersection, union: pixels with the truth.
+        area: its own pixels.
+    """
+
+    score: float
     intersection: int
     union: int
+    area: int
 
 
-class A2D:
-    """Collects samples, one by one and in any order."""
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A sample: its id, the pixels of its truth, and the candidates for it."""
 
-    name = "a2d"
-    about = "at the frame's own size, probability above 0.5, the best query; mAP over all queries; no union: 1"
-    headline = ("mAP", "oIoU", "mIoU")
-
-    def __init__(self) -> None:
-        self._samples: dict[str, _Judged] = {}
-
-    def add(self, sample_id: str, truth: NDArray[np.bool_], candidates: NDArray[np.bool_], scores: Tensor) -> None:
-        """Takes a sample: its truth (H, W), its candidates (Q, H, W) and their scores (Q,).
-
-        Raises:
-            ValueError: if there was one of this id.
-        """
-        if sample_id in self._samples:
-            raise ValueError(f"there was a sample {sample_id!r} already")
-        values = scores.tolist()
-        order = sorted(range(len(values)), key=values.__getitem__)
-        best = candidates[order[-1]] if order else np.zeros_like(truth)
-        self._samples[sample_id] = _Judged(
-            truth=_encoded(truth),
-            candidates=[_encoded(mask) for mask in candidates],
-            scores=values,
-            intersection=int((best & truth).sum()),
-            union=int((best | truth).sum()),
-        )
-
-    def summarize(self) -> dict[str, float]:
-        """Every metric, in [0, 1], or -1 where there is no truth of that size."""
-        judged = [self._samples[sample_id] for sample_id in sorted(self._samples)]
-        if not judged:
-            return {}
-        pixels = torch.tensor([(sample.intersection, sample.union) for sample in judged])
-        return _average_precisions(judged) | best_summary(*pixels.unbind(1))
+    id: str
+    area: int
+    candidates: Sequence[Candidate]
 
 
-def _average_precisions(judged: Sequence[_Judged]) -> dict[str, float]:
-    images = [
-        {"id": number, "height": sample.truth["size"][0], "width": sample.truth["size"][1]}
-        for number, sample in enumerate(judged)
-    ]
-    truths = [(number, sample.truth, 1.0) for number, sample in enumerate(judged)]
+def judge(id: str, truth: NDArray[np.bool_], candidates: NDArray[np.bool_], scores: Tensor) -> Judged:
+    """A sample of its truth (H, W), its candidates (Q, H, W) and their scores (Q,)."""
     found = [
-        (number, mask, score)
-        for number, sample in enumerate(judged)
-        for mask, score in zip(sample.candidates, sample.scores, strict=True)
+        Candidate(score, int((mask & truth).sum()), int((mask | truth).sum()), int(mask.sum()))
+        for mask, score in zip(candidates, scores.tolist(), strict=True)
+    ]
+    return Judged(id, int(truth.sum()), found)
+
+
+def ranked(samples: Sequence[Judged]) -> dict[str, float]:
+    """Every metric of samples in any order, in [0, 1], or -1 where there is no truth of that size.
+
+    Raises:
+        ValueError: if two have the same id.
+    """
+    samples = sorted(samples, key=lambda sample: sample.id)
+    if not samples:
+        return {}
+    if len({sample.id for sample in samples}) < len(samples):
+        raise ValueError("there are samples of the same id")
+    nothing = (Candidate(0.0, 0, sample.area, 0) for sample in samples)
+    best = [
+        max(reversed(sample.candidates), key=lambda one: one.score, default=none)
+        for sample, none in zip(samples, nothing, strict=True)
+    ]
+    pixels = torch.tensor([(one.intersection, one.union) for one in best])
+    return _average_precisions(samples) | best_summary(*pixels.unbind(1))
+
+
+class _Evaluation(COCOeval):
+    """COCO's, of pixels that have been counted."""
+
+    def computeIoU(self, image: int, category: int) -> Any:
+        """IoU of a sample's candidates, the surest first, with its truth."""
+        found = self._dts[image, category]
+        order = np.argsort([-one["score"] for one in found], kind="mergesort")[: self.params.maxDets[-1]]
+        return np.array([[found[k]["iou"]] for k in order]) if len(order) else []
+
+
+def _average_precisions(samples: Sequence[Judged]) -> dict[str, float]:
+    truths = [(number, sample.area, 1.0, 1.0) for number, sample in enumerate(samples)]
+    found = [
+        (number, one.area, one.score, one.intersection / max(one.union, 1))
+        for number, sample in enumerate(samples)
+        for one in sample.candidates
     ]
     with redirect_stdout(io.StringIO()):  # COCO's code prints
-        evaluation = COCOeval(_coco(images, truths), _coco(images, found), "segm")
-        evaluation.params.useCats = 0
+        evaluation = _Evaluation(_coco(len(samples), truths), _coco(len(samples), found), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     return dict(zip(COCO_NAMES, evaluation.stats.tolist(), strict=False))
 
 
-def _coco(images: Sequence[Mapping[str, int]], masks: Sequence[tuple[int, Mapping[str, Any], float]]) -> Any:
-    """COCO's index of masks, each with the number of its sample and its score."""
+def _coco(images: int, masks: Sequence[tuple[int, int, float, float]]) -> Any:
+    """COCO's index of masks: the number of its sample, pixels, score and IoU of each."""
     index = COCO()
+    annotations: list[Mapping[str, Any]] = [
+        {"id": number, "image_id": image, "category_id": 1, "area": area, "iscrowd": 0, "score": score, "iou": iou}
+        for number, (image, area, score, iou) in enumerate(masks, start=1)
+    ]
     index.dataset = {
-        "images": images,
+        "images": [{"id": number} for number in range(images)],
         "categories": [{"id": 1}],
-        "annotations": [
-            {
-                "id": number,
-                "image_id": image,
-                "category_id": 1,
-                "segmentation": mask,
-                "area": int(rle.area(mask)),
-                "iscrowd": 0,
-                "score": score,
-            }
-            for number, (image, mask, score) in enumerate(masks, start=1)
-        ],
+        "annotations": annotations,
     }
     index.createIndex()
     return index
 
 
-def _encoded(mask: NDArray[np.bool_]) -> Mapping[str, Any]:
-    run_lengths: Mapping[str, Any] = rle.encode(np.asfortranarray(mask, np.uint8))
-    return run_lengths
+def _without_padding(masks: Tensor, resized_hw: Size, own_hw: Size) -> Tensor:
+    """Masks (N, h, w) bool, cut to the frame in their upper left corner, at its own size."""
+    cut = masks[:, None, : resized_hw[0], : resized_hw[1]]
+    return F.interpolate(cut.float(), own_hw, mode="nearest")[:, 0] > 0

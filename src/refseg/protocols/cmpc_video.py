@@ -17,6 +17,7 @@ class CMPCVideo(CMPC):
 
     name = "cmpc_video"
     headline = ("mAP", "oIoU", "mIoU")
+    skips_empty = True
     thresholds = tuple(x / 100 for x in range(50, 100, 5))
 
     def summarize(self, counts: Counts) -> dict[str, float]:

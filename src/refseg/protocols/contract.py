@@ -25,6 +25,7 @@ class Protocol(ABC):
         percent: are its figures printed as percent (or as fractions)?
         digits: that are printed after the point.
         fractions: metrics that are printed as fractions all the same.
+        skips_empty: of the frames of a video, are those in which nothing is meant no samples?
     """
 
     name: str
@@ -33,6 +34,7 @@ class Protocol(ABC):
     percent: ClassVar[bool] = True
     digits: ClassVar[int] = 2
     fractions: ClassVar[tuple[str, ...]] = ()
+    skips_empty: ClassVar[bool] = False
 
     @abstractmethod
     def predict(self, logits: Tensor, geometry: Geometry, answers_none: Tensor, threshold: float = 0.5) -> Tensor:

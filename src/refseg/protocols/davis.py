@@ -14,26 +14,97 @@ All            means over the objects of all clips, not over clips; J&F is the m
                identities costs nothing, and neither do surplus labels. The tool's default, and that of Ref-DAVIS17,
                where the figures of four annotators are averaged.
 "davis-semi"   Without the first and the last frame. Void is background. Label by label.
+
+Of a data set  The k-th texts about all objects of a clip are annotator k's, and their answers are one label image.
+               Objects without a text take no part; one that is not in the first frame has no figure, as in the tool.
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
+from refseg.datasets.clips import LabelledClip
+from refseg.datasets.ref_davis import by_annotator
 from refseg.errors import InvalidInput
 from refseg.protocols.assignment import assign
+from refseg.protocols.videos import Fit, FrameAnswers, Labels, Masks, Values, VideoProtocol, averaged
+from refseg.samples import Clip
 
-Labels = NDArray[np.uint8]  # (T, H, W)
-Masks = NDArray[np.bool_]  # (T, H, W)
-Values = NDArray[np.float64]
+Counted = NDArray[np.int64]
 VOID = 255
 NEAR = 0.008  # of the diagonal
 RECALL = 0.5
 QUARTERS = 4
+
+
+class DAVIS(VideoProtocol):
+    """All frames; predicted objects are matched to true ones."""
+
+    name = "davis"
+    about = "J and F of objects in all frames, predicted objects matched to true ones; both masks empty: 1"
+
+    def check(self, clip: Clip) -> None:
+        """Has it labels, and does every expression name one object?
+
+        Raises:
+            InvalidInput: if not.
+        """
+        for expression in clip.expressions:
+            if not isinstance(clip, LabelledClip) or len(expression.targets) != 1:
+                raise InvalidInput(
+                    f"protocol {self.name!r} scores single objects by their labels; {expression.text!r} in "
+                    f"{clip.clip_id} names {len(expression.targets)}: choose mevis"
+                )
+        super().check(clip)
+
+    def of_frame(self, answers: FrameAnswers) -> Any:
+        """The fit of everyone with everyone, for each annotator."""
+        of_annotators = []
+        for texts in by_annotator(answers.clip):
+            found, true = answers.labels(texts), _true(answers.clip, texts, answers.t)
+            of_annotators.append(pairs(found, true, len(texts), len(texts)))
+        return of_annotators
+
+    def of_clip(self, clip: Clip, frames: Sequence[Any]) -> Sequence[Mapping[int, Fit]]:
+        """Of each true object the answer that is matched to it."""
+        fits: list[dict[int, Fit]] = [{} for _ in frames]
+        for number, texts in enumerate(by_annotator(clip)):
+            of_texts = [frame[number] for frame in frames]
+            scored = _scored(clip, texts)
+            for answer, k in zip(*matched(of_texts, scored), strict=True):
+                for fit, frame in zip(fits, of_texts, strict=True):
+                    fit[texts[k]] = frame.fit(answer, k)
+        return fits
+
+    def of_track(self, region: Values, contour: Values) -> dict[str, float]:
+        """J and F, with recall and decay."""
+        return of_object(region, contour)
+
+
+class DAVISSemi(DAVIS):
+    """Without the first and the last frame; object by object."""
+
+    name = "davis-semi"
+    about = "J and F of objects in all frames but the first and last, object by object; both masks empty: 1"
+
+    def of_frame(self, answers: FrameAnswers) -> Any:
+        """The fit of each object."""
+        fits: dict[int, Fit] = {}
+        for texts in by_annotator(answers.clip):
+            found = answers.labels(texts)
+            true = _true(answers.clip, texts, answers.t)
+            fits |= zip(texts, fits_of(_split(found, len(texts)), _split(true, len(texts))), strict=True)
+        return fits
+
+    def of_clip(self, clip: Clip, frames: Sequence[Any]) -> Sequence[Mapping[int, Fit]]:
+        """As they are, of objects that are in the first frame."""
+        known = {texts[k] for texts in by_annotator(clip) for k in _scored(clip, texts)}
+        inner = [{index: fit for index, fit in frame.items() if index in known} for frame in frames[1:-1]]
+        return [{}, *inner, {}][: len(frames)]
 
 
 def region(prediction: Masks, truth: Masks) -> Values:
@@ -50,23 +121,33 @@ def boundary(masks: Masks) -> Masks:
 
 def near(boundaries: Masks) -> Masks:
     """Pixels (T, H, W) of boundaries (T, H, W) and all that lie near them."""
-    radius = math.ceil(NEAR * math.hypot(*boundaries.shape[1:]))
-    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    disk = torch.from_numpy((x * x + y * y <= radius * radius).astype(np.float32))[None, None]
-    touched = F.conv2d(torch.from_numpy(boundaries.astype(np.float32))[:, None], disk, padding=radius)
-    return (touched[:, 0] > 0.5).numpy()
+    count, height, width = boundaries.shape
+    radius = math.ceil(NEAR * math.hypot(height, width))
+    touched = np.zeros((count, height + 2 * radius, width + 2 * radius), np.bool_)
+    place = np.ravel_multi_index(boundaries.nonzero(), touched.shape)
+    for down in range(2 * radius + 1):
+        half = math.isqrt(radius**2 - (down - radius) ** 2)
+        for across in range(radius - half, radius + half + 1):
+            touched.reshape(-1)[place + down * touched.shape[2] + across] = True
+    return touched[:, radius : radius + height, radius : radius + width]
 
 
+@dataclass(frozen=True)
 class Outline:
-    """The boundaries (T, H, W) of masks (T, H, W), and what lies near them."""
+    """The boundaries (T, H, W) of masks, and what lies near them."""
 
-    def __init__(self, masks: Masks):
-        self.boundary = boundary(masks)
-        self.near = near(self.boundary)
+    boundary: Masks
+    near: Masks
+
+    @classmethod
+    def of(cls, masks: Masks) -> "Outline":
+        """That of masks (T, H, W)."""
+        found = boundary(masks)
+        return cls(found, near(found))
 
 
 def contour(prediction: Outline, truth: Outline) -> Values:
-    """F (T,) of two masks' outlines."""
+    """F (T,) of two masks' outlines, or of one's and each of the other's."""
     count, true = prediction.boundary.sum((1, 2)), truth.boundary.sum((1, 2))
     precision = (prediction.boundary & truth.near).sum((1, 2)) / np.maximum(count, 1)
     recall = (truth.boundary & prediction.near).sum((1, 2)) / np.maximum(true, 1)
@@ -77,57 +158,116 @@ def contour(prediction: Outline, truth: Outline) -> Values:
 
 def region_and_contour(prediction: Masks, truth: Masks) -> tuple[Values, Values]:
     """J and F (T,) of masks (T, H, W)."""
-    return region(prediction, truth), contour(Outline(prediction), Outline(truth))
+    return region(prediction, truth), contour(Outline.of(prediction), Outline.of(truth))
 
 
-def unsupervised(prediction: Labels, truth: Labels) -> tuple[Values, Values]:
-    """J and F (objects, T) of "davis"; objects in the order of the predicted labels that are matched to them.
+def fits_of(answers: Masks, truths: Masks) -> list[Fit]:
+    """How answers (M, H, W) fit their truths (M, H, W)."""
+    j, f = region_and_contour(answers, truths)
+    counts = [(int((a & b).sum()), int((a | b).sum()), bool(a.any())) for a, b in zip(answers, truths, strict=True)]
+    return [Fit(*count, *values) for count, *values in zip(counts, j.tolist(), f.tolist(), strict=True)]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """How n predicted objects of a frame fit N true ones.
+
+    Attributes:
+        intersection, union: (n, N) pixels.
+        region, contour: (n, N) J and F.
+        sizes: (n,) pixels of the predicted ones, void included.
+    """
+
+    intersection: Counted
+    union: Counted
+    region: Values
+    contour: Values
+    sizes: Counted
+
+    def fit(self, answer: int, true: int) -> Fit:
+        """How one fits one."""
+        both, either = int(self.intersection[answer, true]), int(self.union[answer, true])
+        j, f = float(self.region[answer, true]), float(self.contour[answer, true])
+        return Fit(both, either, bool(self.sizes[answer]), j, f)
+
+
+def pairs(prediction: Labels, truth: Labels, found: int, objects: int) -> Pairs:
+    """Those of the labels 1 to `found` of a prediction (H, W) and 1 to `objects` of a truth (H, W), without void."""
+    seen = truth != VOID
+    predicted, true = _split(prediction, found), _split(truth, objects)
+    sizes = predicted.sum((1, 2))
+    predicted &= seen
+    ours, theirs = Outline.of(predicted), Outline.of(true)
+    each = [slice(k, k + 1) for k in range(found)]
+    f = [contour(Outline(ours.boundary[one], ours.near[one]), theirs) for one in each]
+    return Pairs(
+        intersection=_table([(predicted[one] & true).sum((1, 2)) for one in each], objects),
+        union=_table([(predicted[one] | true).sum((1, 2)) for one in each], objects),
+        region=_table([region(predicted[one], true) for one in each], objects),
+        contour=_table(f, objects),
+        sizes=sizes,
+    )
+
+
+def matched(frames: Sequence[Pairs], scored: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Predicted objects of a clip and the true ones of `scored` that are matched to them.
+
+    Labels beyond the largest that was predicted are none, except that each true object needs one.
+    """
+    sizes = np.sum([frame.sizes for frame in frames], axis=0)
+    count = max(int(np.flatnonzero(sizes).max(initial=-1)) + 1, len(scored))
+    if not scored:
+        return [], []
+    fit = np.mean([(frame.region + frame.contour)[:count, scored] / 2 for frame in frames], axis=0)
+    answers, true = assign(-fit)
+    return answers.tolist(), [scored[k] for k in true]
+
+
+def unsupervised(prediction: NDArray[np.uint8], truth: NDArray[np.uint8]) -> tuple[Values, Values]:
+    """J and F (objects, T) of "davis" of labels (T, H, W), in the order of predicted labels that are matched to them.
 
     Raises:
         InvalidInput: if the sizes differ, here and below.
     """
     check_sizes(prediction, truth)
-    seen = truth != VOID
-    true = [(truth == label) & seen for label in _objects(truth[:1])]
-    found = [(prediction == label) & seen for label in _objects(prediction)]
-    found += [np.zeros_like(seen)] * (len(true) - len(found))
-    if not true:
-        return np.empty((0, len(truth))), np.empty((0, len(truth)))
-    ours, theirs = ([Outline(mask) for mask in masks] for masks in (found, true))
-    j = np.array([[region(mask, other) for other in true] for mask in found])
-    f = np.array([[contour(outline, other) for other in theirs] for outline in ours])
-    matched = assign(-(j.mean(2) + f.mean(2)) / 2)
-    return j[matched], f[matched]
-
-
-def semi_supervised(prediction: Labels, truth: Labels) -> tuple[Values, Values]:
-    """J and F (objects, T - 2) of "davis-semi", object by object."""
-    check_sizes(prediction, truth)
-    inner = slice(1, -1)
-    pairs = [(prediction[inner] == label, truth[inner] == label) for label in _objects(truth[:1])]
-    shape = len(pairs), len(truth[inner])
-    j, f = zip(*[region_and_contour(*pair) for pair in pairs], strict=True) if pairs else ((), ())
+    objects = _largest(truth[:1])
+    found = max(_largest(prediction), objects)
+    frames = [pairs(*labels, found, objects) for labels in zip(prediction, truth, strict=True)]
+    answers, true = matched(frames, range(objects))
+    shape = len(answers), len(frames)
+    j, f = (
+        [[getattr(frame, name)[pair] for frame in frames] for pair in zip(answers, true, strict=True)]
+        for name in ("region", "contour")
+    )
     return np.array(j).reshape(shape), np.array(f).reshape(shape)
+
+
+def semi_supervised(prediction: NDArray[np.uint8], truth: NDArray[np.uint8]) -> tuple[Values, Values]:
+    """J and F (objects, T - 2) of "davis-semi" of labels (T, H, W), object by object."""
+    check_sizes(prediction, truth)
+    objects = _largest(truth[:1])
+    frames = [
+        region_and_contour(_split(p, objects), _split(t, objects)) for p, t in zip(prediction, truth, strict=True)
+    ]
+    j, f = (np.array([frame[measure] for frame in frames[1:-1]]).reshape(-1, objects).T for measure in (0, 1))
+    return j, f
 
 
 def summarize_objects(clips: Sequence[tuple[Values, Values]]) -> dict[str, float]:
     """J, F, their recall and decay, and J&F, of what "davis" or "davis-semi" gave for each clip."""
-    summary: dict[str, float] = {}
-    for name, measure in (("J", 0), ("F", 1)):
-        objects = [frames for clip in clips for frames in clip[measure]]
-        if not objects:
-            return {}
-        for part, of_object in (("", np.mean), (" recall", _recall), (" decay", decay)):
-            summary[name + part] = float(np.mean([of_object(frames) for frames in objects]))
-    return with_mean(summary)
+    return averaged([("", of_object(j, f)) for clip in clips for j, f in zip(*clip, strict=True)])
 
 
-def with_mean(summary: Mapping[str, float]) -> dict[str, float]:
-    """J, F and what else there is of them, led by J&F."""
-    return {"J&F": (summary["J"] + summary["F"]) / 2, **summary}
+def of_object(j: Values, f: Values) -> dict[str, float]:
+    """J and F of one object with recall and decay, of its values (T,)."""
+    return {
+        name + part: float(of(values))
+        for name, values in (("J", j), ("F", f))
+        for part, of in (("", np.mean), (" recall", _recall), (" decay", decay))
+    }
 
 
-def check_sizes(prediction: Labels, truth: Labels) -> None:
+def check_sizes(prediction: NDArray[np.uint8], truth: NDArray[np.uint8]) -> None:
     """Refuses labels (T, H, W) that cannot be compared.
 
     Raises:
@@ -146,10 +286,35 @@ def decay(frames: Values) -> float:
     return float(first.mean() - last.mean()) if len(first) and len(last) else math.nan
 
 
-def _objects(labels: Labels) -> range:
-    """1 to the largest label, of frames (T, H, W)."""
-    return range(1, int(np.where(labels == VOID, 0, labels).max(initial=0)) + 1)
-
-
 def _recall(frames: Values) -> float:
     return float((frames > RECALL).mean())
+
+
+def _split(labels: Labels, objects: int) -> Masks:
+    """The masks (objects, H, W) of labels 1 and on."""
+    return np.arange(1, objects + 1, dtype=np.uint8)[:, None, None] == labels
+
+
+def _largest(labels: NDArray[np.uint8]) -> int:
+    return int(np.where(labels == VOID, 0, labels).max(initial=0))
+
+
+def _table(rows: Sequence[Any], columns: int) -> Any:
+    return np.stack(rows) if rows else np.empty((0, columns))
+
+
+def _true(clip: Clip, texts: Sequence[int], t: int) -> Labels:
+    """The true labels (H, W) of what these expressions name, counted from 1 in their order."""
+    assert isinstance(clip, LabelledClip)
+    number = np.zeros(256, np.uint8)
+    number[VOID] = VOID
+    for k, index in enumerate(texts, start=1):
+        number[clip.expressions[index].targets[0]] = k
+    return number[clip.labels(t)]
+
+
+def _scored(clip: Clip, texts: Sequence[int]) -> list[int]:
+    """Places in `texts` of those objects that the first frame's largest label allows."""
+    assert isinstance(clip, LabelledClip)
+    most = _largest(clip.labels(0))
+    return [k for k, index in enumerate(texts) if clip.expressions[index].targets[0] <= most]

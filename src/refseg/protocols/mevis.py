@@ -7,11 +7,35 @@ J, F           those of "davis", of all frames.
 All            mean over the frames of an expression, then over expressions. One without an answer counts 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from refseg.protocols.davis import VOID, Labels, Values, check_sizes, region_and_contour, with_mean
+from refseg.protocols.davis import VOID, check_sizes, fits_of, region_and_contour
+from refseg.protocols.videos import Fit, FrameAnswers, Values, VideoProtocol, averaged
+from refseg.samples import Clip
+
+Labels = NDArray[np.uint8]  # (T, H, W)
+
+
+class MeViS(VideoProtocol):
+    """All frames, all referents of an expression together."""
+
+    name = "mevis"
+    about = "J and F of expressions in all frames, their referents merged; both masks empty: 1"
+
+    def of_frame(self, answers: FrameAnswers) -> dict[int, Fit]:
+        """The fit of each answer."""
+        return dict(enumerate(fits_of(answers.masks, answers.truths)))
+
+    def of_clip(self, clip: Clip, frames: Sequence[Mapping[int, Fit]]) -> Sequence[Mapping[int, Fit]]:
+        """As they are."""
+        return frames
+
+    def of_track(self, region: Values, contour: Values) -> dict[str, float]:
+        """J and F."""
+        return {"J": float(region.mean()), "F": float(contour.mean())}
 
 
 def expression(prediction: Labels | None, truth: Labels) -> tuple[Values, Values]:
@@ -29,7 +53,4 @@ def expression(prediction: Labels | None, truth: Labels) -> tuple[Values, Values
 
 def summarize(expressions: Sequence[tuple[Values, Values]]) -> dict[str, float]:
     """J, F and J&F of what `expression` gave for each."""
-    if not expressions:
-        return {}
-    j, f = (float(np.mean([values[measure].mean() for values in expressions])) for measure in (0, 1))
-    return with_mean({"J": j, "F": f})
+    return averaged([("", MeViS().of_track(*values)) for values in expressions])

@@ -77,7 +77,7 @@ def read_frames(source: Any) -> Frames:
 
     Args:
         source: the path of a video file (needs PyAV), of an animated GIF, PNG or WebP, or of a folder of images, which
-            are taken in natural order; or an iterable of anything that `read_image` reads.
+            are taken in natural order; a `Clip`; or an iterable of anything that `read_image` reads.
 
     Raises:
         MissingFile: if there is no such file.
@@ -87,6 +87,13 @@ def read_frames(source: Any) -> Frames:
         return source
     if isinstance(source, str | Path):
         return _of_path(Path(source))
+    from refseg.samples import Clip  # with torch, which a wrong path need not wait for
+
+    if isinstance(source, Clip):
+        base = 1 / Fraction(source.frame_rate or FRAME_RATE).limit_denominator(1000)
+        return Frames(
+            source.clip_id, lambda _: ((None, source.frame(t)) for t in range(len(source))), len(source), base
+        )
     if isinstance(source, Iterable) and not isinstance(source, bytes | bytearray | memoryview):
         return Frames("the video", lambda remarks: ((None, read_image(image)) for image in source))
     raise InvalidInput(f"{type(source).__name__} is not a video; {_ALLOWED}")

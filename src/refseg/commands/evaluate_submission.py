@@ -1,0 +1,88 @@
+"""`refseg evaluate --submission`: the answers to all frames of a split, as the server of a challenge takes them.
+
+A run that was stopped goes on where it was: the masks so far are in the hidden folder .NAME.unfinished beside the zip.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from refseg.commands import scoring_options as options
+from refseg.commands.progress import progress
+
+if TYPE_CHECKING:
+    from refseg.results import Mask
+
+
+def write_submission(
+    weights: str, dataset: str, settings: dict[str, Any], out: Path, device: str = "cpu", crf: bool = False
+) -> None:
+    """Answers every expression in every frame and writes the zip.
+
+    Args:
+        weights: what answers.
+        dataset: name of the data set.
+        settings: what `datasets.build` takes besides.
+        out: the .zip file.
+        device: where the network runs.
+        crf: draw masks to the edges of frames?
+
+    Raises:
+        InvalidInput: if the data set has no challenge with a server.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from refseg import __version__, datasets
+    from refseg.crf import DenseCRF
+    from refseg.errors import InvalidInput
+    from refseg.evaluation.answers import readable
+    from refseg.evaluation.ranks import ranks
+    from refseg.evaluation.rows import ImageAnswers
+    from refseg.evaluation.unfinished import Unfinished
+    from refseg.evaluation.video_folders import mask_id, write_mask
+    from refseg.outputs import check_writable
+    from refseg.segmenter import load
+
+    if out.suffix != ".zip":
+        raise InvalidInput(f"{out} is to be a zip file; let its name end in .zip")
+    clips = datasets.build(dataset, **settings)
+    if not hasattr(clips, "write_submission"):
+        raise InvalidInput(f"there is no server that takes masks of {dataset}; evaluate it without --submission")
+    check_writable(out.parent)
+    with ranks() as mine:
+        segmenter = load(weights, mine.device(device), DenseCRF() if crf else None)
+        run = {
+            **options.facts(clips, dataset, settings),
+            "weights": options.weights_facts(weights),
+            "crf": crf,
+            "version": __version__,
+        }
+        unfinished = Unfinished(out.parent, run, mine.rank, mine.world, f".{out.name}.unfinished")
+        masks, left = unfinished.folder / "masks", unfinished.mine(len(clips))
+        if unfinished.done and mine.rank == 0:
+            typer.echo(f"goes on: {len(unfinished.done):,} of {len(clips):,} videos are answered", err=True)
+        with progress(len(left), mine.rank, "videos") as advance:
+            for k in left:
+                clip = clips[k]
+                asked = [readable(segmenter.checkpoint.tokenizer, expression.text) for expression in clip.expressions]
+                for results in segmenter.video(clip, asked):
+                    for number, result in enumerate(results):
+                        write_mask(masks / f"{mask_id(clip, number, result.index)}.png", result.mask)
+                unfinished.write(ImageAnswers(k, ()))
+                advance(1)
+        mine.wait_for_all()
+        if mine.rank:
+            return
+
+        def stored(clip: Any, number: int) -> "Iterator[Mask]":
+            for t in range(len(clip)):
+                with Image.open(masks / f"{mask_id(clip, number, t)}.png") as image:
+                    yield np.asarray(image) > 0
+
+        answers = ((clip, i, stored(clip, i)) for clip in clips for i in range(len(clip.expressions)))
+        clips.write_submission(out, answers)
+        unfinished.remove()
+    print(f"written: {out}")

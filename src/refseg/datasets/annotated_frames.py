@@ -1,0 +1,72 @@
+"""Frames of clips as samples: what a network for images, or for clips, is trained and validated on."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refseg.samples import Clip, Expression, Sample
+
+
+class AnnotatedFrame(Sample):
+    """A frame of a clip, with expressions whose truth is known there; what is not in this frame has no target.
+
+    Attributes:
+        clip: the frame's.
+        t: its number.
+        asked: numbers of the expressions in the clip.
+    """
+
+    def __init__(self, clip: Clip, t: int, asked: Sequence[int]):
+        self.clip, self.t, self.asked = clip, t, tuple(asked)
+        self.image_id = f"{clip.clip_id}/{clip.frame_name(t)}"
+
+    @property
+    def image(self) -> NDArray[np.uint8]:  # type: ignore[override]
+        """(H, W, 3) uint8, RGB."""
+        return self.clip.frame(self.t)
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.clip.size_hw
+
+    @cached_property
+    def expressions(self) -> tuple[Expression, ...]:  # type: ignore[override]
+        """The sentences; without targets where their mask is empty."""
+        said = (self.clip.expressions[number] for number in self.asked)
+        return tuple(
+            one if mask.any() else replace(one, targets=()) for one, mask in zip(said, self._masks, strict=True)
+        )
+
+    def mask(self, index: int) -> NDArray[np.bool_]:
+        """The true mask (H, W) of expression `index` of this frame."""
+        return self._masks[index]
+
+    @cached_property
+    def _masks(self) -> list[NDArray[np.bool_]]:
+        return [self.clip.mask(number, self.t) for number in self.asked]
+
+
+class AnnotatedFrames(Sequence[AnnotatedFrame]):
+    """All annotated frames of clips, clip after clip, each with all expressions whose truth is known there."""
+
+    def __init__(self, clips: Any):
+        self.clips = clips
+        self._places = [
+            (number, t)
+            for number, clip in enumerate(clips)
+            for t in sorted({t for index in range(len(clip.expressions)) for t in clip.annotated_frames(index)})
+        ]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: Any) -> Any:
+        number, t = self._places[index]
+        clip = self.clips[number]
+        known = [index for index in range(len(clip.expressions)) if t in clip.annotated_frames(index)]
+        return AnnotatedFrame(clip, t, known)

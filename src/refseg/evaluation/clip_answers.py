@@ -1,0 +1,77 @@
+"""The pass over clips: their annotated frames are answered as images are; of the masks, a few frames are in memory."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from refseg.checkpoints import Checkpoint
+from refseg.crf import DenseCRF
+from refseg.datasets.annotated_frames import AnnotatedFrame
+from refseg.evaluation.ahead import ahead
+from refseg.evaluation.answers import Asked, ask_numbered, is_unfamiliar, probabilities
+from refseg.evaluation.clip_scoring import Save, ScoredFrame, frames_of, join, score_frame, surest
+from refseg.evaluation.rows import ImageAnswers
+from refseg.preprocessing import restore
+from refseg.protocols.videos import Scoring
+from refseg.samples import Clip
+
+
+def answer_clips(
+    checkpoint: Checkpoint,
+    clips: Iterable[tuple[int, Clip]],
+    protocols: Sequence[Scoring],
+    crf: DenseCRF | None = None,
+    save: Save | None = None,
+    batch_images: int | None = None,
+    workers: int = 0,
+) -> Iterator[ImageAnswers]:
+    """Answers all expressions in the frames where their truth is known, video after video.
+
+    Args:
+        checkpoint: what answers; a network of images answers each frame by itself.
+        clips: with their numbers in the data set; those without a known truth have no answers.
+        protocols: how answers are scored, `standard` among them.
+        crf: what draws masks to the edges of the frame after the network, if anything does.
+        save: is given the answers to each frame, to keep them; from many threads.
+        batch_images: how many frames are answered at once.
+        workers: threads that count beside the network.
+    """
+
+    def score(one: tuple[Asked, int]) -> tuple[int, ScoredFrame]:
+        some, image = one
+        where, sample, geometry = some.expressions_of(image), some.samples[image], some.geometries[image]
+        assert isinstance(sample, AnnotatedFrame)
+        logits, none = some.output.logits[where].cpu(), some.answers_none[where]
+
+        @cache
+        def own_logits() -> Tensor:
+            return torch.where(none[:, None, None], -1.0, restore(logits, geometry))
+
+        scored = score_frame(
+            some.numbers[image],
+            sample,
+            lambda protocol, part: protocol.predict(logits[part], geometry, none[part], checkpoint.network.threshold),
+            lambda numbers: surest(own_logits())(numbers),
+            none,
+            probabilities(checkpoint, some.output)[where],
+            some.seconds / len(some.answers_none),
+            protocols,
+            save,
+            is_unfamiliar(checkpoint, some.features, image, geometry),
+        )
+        return some.numbers[image], scored
+
+    frames = ((number, frame) for number, clip in clips for frame in frames_of(clip))
+    asked = ask_numbered(checkpoint, frames, False, crf, batch_images, workers)
+    return joined(
+        ahead(score, ((some, image) for some in asked for image in range(len(some.samples))), workers), protocols
+    )
+
+
+def joined(scored: Iterable[tuple[int, ScoredFrame]], protocols: Sequence[Scoring]) -> Iterator[ImageAnswers]:
+    """Frames with the numbers of their videos, one video after the other, as the answers to videos."""
+    for number, frames in groupby(scored, key=lambda one: one[0]):
+        yield join(number, [frame for _, frame in frames], protocols)

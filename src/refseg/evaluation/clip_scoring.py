@@ -1,0 +1,157 @@
+"""One video: the answers to its expressions, frame by frame and under several protocols at once, to rows."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from refseg.datasets.annotated_frames import AnnotatedFrame
+from refseg.datasets.ref_davis import by_annotator
+from refseg.errors import InvalidInput
+from refseg.evaluation.rows import ImageAnswers, Row, Score
+from refseg.evaluation.scoring import STANDARD, Predict, score_image
+from refseg.protocols.contract import Protocol
+from refseg.protocols.davis import DAVIS
+from refseg.protocols.videos import Fit, FrameAnswers, Labels, Scoring, VideoProtocol
+from refseg.samples import Clip
+
+Save = Callable[[FrameAnswers], None]
+
+
+@dataclass(frozen=True)
+class ScoredFrame:
+    """What is left of one frame when its masks are gone.
+
+    Attributes:
+        clip, t: the frame.
+        asked: numbers of the expressions in the clip.
+        answers: rows under the protocols that score frames.
+        left: by name, what the protocols of whole videos keep of it.
+    """
+
+    clip: Clip
+    t: int
+    asked: tuple[int, ...]
+    answers: ImageAnswers
+    left: Mapping[str, Any]
+
+
+def check_clips(clips: Sequence[Clip], protocols: Iterable[Scoring]) -> None:
+    """Can these clips be scored?
+
+    Raises:
+        InvalidInput: if not: nothing is known of them, or a protocol asks for more.
+    """
+    if not any(clip.annotated_frames(number) for clip in clips for number in range(len(clip.expressions))):
+        raise InvalidInput(
+            "the truth of this split is not given out, so nothing can be scored; `refseg evaluate --submission "
+            "FILE.zip` writes what the server of the challenge takes"
+        )
+    if of_videos := [protocol for protocol in protocols if isinstance(protocol, VideoProtocol)]:
+        for clip in clips:
+            for protocol in of_videos:
+                protocol.check(clip)
+
+
+def frames_of(clip: Clip) -> Iterator[AnnotatedFrame]:
+    """The frames of which anything is scored, each with those expressions whose truth is known there."""
+    known = [frozenset(clip.annotated_frames(index)) for index in range(len(clip.expressions))]
+    for t in sorted(frozenset().union(*known)):  # one at a time: they keep their masks
+        yield AnnotatedFrame(clip, t, [index for index, frames in enumerate(known) if t in frames])
+
+
+def score_frame(
+    index: int,
+    sample: AnnotatedFrame,
+    predict: Predict,
+    labels: Callable[[Sequence[int]], Labels],
+    answers_none: Tensor,
+    exists: Sequence[float | None],
+    seconds: float,
+    protocols: Sequence[Scoring],
+    save: Save | None = None,
+    unfamiliar: bool | None = None,
+) -> ScoredFrame:
+    """Scores one frame, as `score_image`; `labels` as in `FrameAnswers`, `save` is given the answers to keep them."""
+    of_frames = [protocol for protocol in protocols if isinstance(protocol, Protocol)]
+    of_videos = [protocol for protocol in protocols if isinstance(protocol, VideoProtocol)]
+    answers = score_image(index, sample, predict, answers_none, exists, seconds, of_frames, False, unfamiliar)
+    left = {}
+    if of_videos or save:
+        every = slice(0, len(sample.expressions))
+        truths = np.stack([sample.mask(i) for i in range(every.stop)])
+        frame = FrameAnswers(sample.clip, sample.t, truths, predict(STANDARD, every).cpu().numpy(), labels)
+        left = {protocol.name: protocol.of_frame(frame) for protocol in of_videos}
+        if save:
+            save(frame)
+    return ScoredFrame(sample.clip, sample.t, sample.asked, answers, left)
+
+
+def join(index: int, frames: Sequence[ScoredFrame], protocols: Sequence[Scoring]) -> ImageAnswers:
+    """The rows of a video, all frames of which were scored, in their order."""
+    clip = frames[0].clip
+    fits = {
+        protocol.name: protocol.of_clip(clip, [frame.left[protocol.name] for frame in frames])
+        for protocol in protocols
+        if isinstance(protocol, VideoProtocol)
+    }
+    annotators = _annotators(clip) if any(isinstance(protocol, DAVIS) for protocol in protocols) else {}
+    skipping = {protocol.name for protocol in protocols if isinstance(protocol, Protocol) and protocol.skips_empty}
+    rows: list[Row] = []
+    for place, frame in enumerate(frames):
+        for number, row in zip(frame.asked, frame.answers.rows, strict=True):
+            counted = {name: score for name, score in row.scores.items() if row.has_target or name not in skipping}
+            fitting = {name: of_frames[place].get(number) for name, of_frames in fits.items()}
+            whole = {name: _score(fit) for name, fit in fitting.items() if fit}
+            rows.append(
+                replace(
+                    row,
+                    id=expression_id(clip, number),
+                    image_id=clip.clip_id,
+                    scores={**whole, **counted},
+                    frame=clip.frame_name(frame.t),
+                    annotator=annotators.get(number, ""),
+                )
+            )
+    unfamiliar = Counter(frame.answers.unfamiliar for frame in frames).most_common(1)[0][0]
+    return ImageAnswers(index, rows, unfamiliar)
+
+
+def expression_id(clip: Clip, number: int) -> str:
+    """The id of an expression, unique within the data set; where that gives none, its clip's and its number."""
+    return clip.expressions[number].id or f"{clip.clip_id}/{number}"
+
+
+def first_come(masks: Sequence[Any]) -> Callable[[Sequence[int]], Labels]:
+    """Labels, as in `FrameAnswers`, of masks (H, W) alone: where they overlap, the first one has the pixel."""
+
+    def labels(numbers: Sequence[int]) -> Labels:
+        found = np.zeros(masks[0].shape, np.uint8)
+        for k, number in reversed(list(enumerate(numbers, start=1))):
+            found[masks[number]] = k
+        return found
+
+    return labels
+
+
+def surest(logits: Tensor) -> Callable[[Sequence[int]], Labels]:
+    """The same of logits (M, H, W) at the frame's own size, above 0 where the answer is: the largest has the pixel."""
+
+    def labels(numbers: Sequence[int]) -> Labels:
+        most, k = logits[list(numbers)].max(0)
+        return torch.where(most > 0, k + 1, 0).to(torch.uint8).cpu().numpy()
+
+    return labels
+
+
+def _annotators(clip: Clip) -> dict[int, str]:
+    lists = by_annotator(clip)
+    return {number: str(k) for k, texts in enumerate(lists, start=1) for number in texts} if len(lists) > 1 else {}
+
+
+def _score(fit: Fit) -> Score:
+    return Score(fit.intersection, fit.union, fit.has_prediction, fit.region, fit.contour)
