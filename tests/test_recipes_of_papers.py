@@ -12,6 +12,9 @@ from PIL import Image
 from tests.test_contract import TINY
 from torch.utils.data import DataLoader
 
+from refseg.datasets import OF_CLIPS
+from refseg.datasets.drawn_clips import DrawnClips
+from refseg.datasets.drawn_clips.export import export
 from refseg.networks import PRESETS, build, configured, network_class
 from refseg.protocols import PROTOCOLS
 from refseg.recipe import Files, Recipe
@@ -21,7 +24,7 @@ from refseg.training.run import train
 from refseg.training.sources import FileSource
 from refseg.training.stage import Length, TrainingStage, undecayed
 
-OF_PAPERS = [name for name in RECIPES if isinstance(find_recipe(name).data, Files)]
+OF_PAPERS = [name for name in RECIPES if find_recipe(name).about]
 SETS = "refcoco", "refcoco+", "refcocog_umd"
 
 # Tables and rows with the main results of each paper -> how the recipe of the row is called.
@@ -30,6 +33,13 @@ MAIN_RESULTS = {
         f"cmpc_{data}{end}"
         for data in ("refcoco", "refcoco+", "refcocog_google", "referit")
         for end in ("", "_release")
+    ],
+    "CMPC, main results of videos: A2D Sentences and Refer-YouTube-VOS, both encoders": [
+        "cmpc_video_a2d",
+        "cmpc_video_a2d_i3d",
+        "cmpc_video_a2d_release",
+        "cmpc_video_refer_youtube_vos",
+        "cmpc_video_refer_youtube_vos_i3d",
     ],
     "DMMI, Tables 1 and 2: both encoders": [
         f"dmmi_{data}{end}"
@@ -96,7 +106,7 @@ def test_a_recipe_of_a_paper_fits_the_network_at_full_size(name):
             names = names_of(network, part)
             for pattern in (*group.only, *(group.undecayed or ())):
                 assert any(re.search(pattern, name) for name in names), (part, pattern)
-    for part in recipe.initial.keys() - {"clip", "glove"}:
+    for part in recipe.initial.keys() - {"clip", "glove", "i3d"}:
         assert network.get_submodule(part)
 
 
@@ -157,14 +167,22 @@ def folder(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """Two drawn clips in the layout of Refer-YouTube-VOS."""
+    root = tmp_path_factory.mktemp("videos")
+    export(DrawnClips("train", 2), root)
+    return root
+
+
 def _ref(number, image, targets, text, split):
     sentence = {"sent_id": number, "sent": text, "raw": text, "tokens": text.split()}
     ref = {"ref_id": number, "image_id": image, "split": split, "ann_id": targets, "category_id": 1}
     return ref | {"sentences": [sentence], "sent_ids": [number]}
 
 
-def small(recipe: Recipe, root) -> Recipe:
-    """The recipe with a tiny network, few pixels, few images a step, and the data of the folder."""
+def small(recipe: Recipe, root, videos=None) -> Recipe:
+    """The recipe with a tiny network, few pixels, few images a step, and the data of the folder it takes."""
     family = PRESETS[recipe.network]
     settings = network_of(recipe).config
     key = f"{family} with aligner" if getattr(settings, "aligner", None) and family != "eavl" else family
@@ -173,9 +191,19 @@ def small(recipe: Recipe, root) -> Recipe:
     if (kind := settings.word_encoder.kind) in ("lstm", "gru"):
         config["word_encoder"] = {"kind": kind, "vector": 8, "width": 16}
 
+    if family == "cmpc_video":
+        config["frames"] = settings.frames
+        config |= {"image_encoder": "i3d"} if settings.image_encoder.kind == "i3d" else {}
+
     def few(data: Files | None) -> Files | None:
         if data is None:
             return None
+        if data.dataset in OF_CLIPS:
+            return data.replace(
+                dataset="refer_youtube_vos",
+                settings={"root": str(videos)},
+                preprocessing=data.preprocessing.replace(side=64),
+            )
         asks = {"grefs": True, "root": str(root)} | {k: v for k, v in data.settings.items() if k == "covered_twice"}
         pixels = data.preprocessing.replace(side=64)
         crop = 72 if data.crop_from else None
@@ -188,11 +216,11 @@ def small(recipe: Recipe, root) -> Recipe:
     return recipe.replace(**changes, config=config, data=few(recipe.data), stages=tuple(stages))
 
 
-def test_every_recipe_of_a_paper_takes_two_steps(folder):
+def test_every_recipe_of_a_paper_takes_two_steps(folder, videos):
     """Once for all recipes between which nothing is left to tell when they are small."""
     different: dict[str, Recipe] = {}
     for name in OF_PAPERS:
-        recipe = small(find_recipe(name), folder)
+        recipe = small(find_recipe(name), folder, videos)
         different.setdefault(recipe.to_yaml(), recipe)
     for recipe in different.values():
         two_steps(recipe)

@@ -58,7 +58,10 @@ class Scenes(Config):
 
 
 class Files(Config):
-    """A data set of files (docs/datasets.md); validation never reads a test split."""
+    """A data set of files, or of clips (docs/datasets.md); validation never reads a test split.
+
+    Of clips "images" are clips, and `preprocessing.clip` says which frames a network sees around the one it answers.
+    """
 
     dataset: str
     settings: dict[str, Any] = {}  # of the data set: root, images, split_by, text, covered_twice, ...

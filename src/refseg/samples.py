@@ -141,7 +141,7 @@ class Batch:
     """A training batch: B images and M expressions about them.
 
     Attributes:
-        image: (B, 3, H, W) float, normalised.
+        image: (B, 3, H, W) float, normalised; (B, K, 3, H, W) for a network that takes clips.
         tokens, word_mask: (M, L) int64 and bool.
         image_of_expression: (M,) int64, the image that each expression is about.
         targets: (M, N) bool, which true objects of its image each expression means; a row of False = nothing. N is 1

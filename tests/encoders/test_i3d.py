@@ -70,5 +70,5 @@ def test_a_stage_takes_the_map_of_the_one_before(encoder):
 
 
 def test_only_networks_that_take_clips_know_it():
-    assert CLIP_ENCODERS.keys() - IMAGE_ENCODERS.keys() == {"i3d"}
+    assert CLIP_ENCODERS.keys() - IMAGE_ENCODERS.keys() == {"i3d", "small_clips"}
     assert encoder_name(CLIP_ENCODERS["i3d"]) == "i3d"

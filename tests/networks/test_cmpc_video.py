@@ -186,6 +186,11 @@ class TestClips:
         torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
     @torch.no_grad()
+    def test_over_frames_that_are_encoded_one_by_one_their_order_is_not_known(self):
+        network, (clips, *words) = tiny(), asked()
+        torch.testing.assert_close(network(clips.flip(1), *words).logits, network(clips, *words).logits)
+
+    @torch.no_grad()
     def test_padding_behind_is_as_padding_in_front(self):
         network, (clips, tokens, word_mask) = tiny(), asked()
         front = torch.stack([row.roll(-int(mask.sum())) for row, mask in zip(tokens, word_mask, strict=True)])

@@ -74,6 +74,12 @@ class SmallConfig(Config):
     top: int = 192  # channels at 1/32
 
 
+class SmallClipsConfig(SmallConfig):
+    """The small encoder for drawn clips, whose frames look at each other."""
+
+    kind: Literal["small_clips"] = "small_clips"  # type: ignore[assignment]
+
+
 class BertConfig(Config):
     """A BERT; the defaults are BERT-base."""
 
@@ -128,7 +134,10 @@ IMAGE_ENCODERS: dict[str, Config] = {
     "darknet53": DarkNetConfig(),
     "small": SmallConfig(),
 }
-CLIP_ENCODERS: dict[str, Config] = IMAGE_ENCODERS | {"i3d": I3DConfig()}  # of networks that take clips
+CLIP_ENCODERS: dict[str, Config] = IMAGE_ENCODERS | {  # of networks that take clips
+    "i3d": I3DConfig(),
+    "small_clips": SmallClipsConfig(),
+}
 WORD_ENCODERS: dict[str, Config] = {
     "bert_base": BertConfig(),
     "bert_small": BertConfig(width=128, layers=2, heads=4, feed_forward=256, positions=32),
@@ -151,13 +160,14 @@ def _named(table: dict[str, Config]) -> BeforeValidator:
 
 
 ImageConfig = SwinConfig | ResNetConfig | DeepLabConfig | ClipImageConfig | DarkNetConfig | SmallConfig
+ClipConfig = ImageConfig | I3DConfig | SmallClipsConfig
 WordConfig = BertConfig | ClipTextConfig | GruConfig | LstmConfig
 ImageEncoderConfig = Annotated[Annotated[ImageConfig, Field(discriminator="kind")], _named(IMAGE_ENCODERS)]
-ClipEncoderConfig = Annotated[Annotated[ImageConfig | I3DConfig, Field(discriminator="kind")], _named(CLIP_ENCODERS)]
+ClipEncoderConfig = Annotated[Annotated[ClipConfig, Field(discriminator="kind")], _named(CLIP_ENCODERS)]
 WordEncoderConfig = Annotated[Annotated[WordConfig, Field(discriminator="kind")], _named(WORD_ENCODERS)]
 
 
-def build_image_encoder(config: ImageConfig | I3DConfig) -> "ImageEncoder":
+def build_image_encoder(config: ClipConfig) -> "ImageEncoder":
     """An image encoder with fresh weights."""
     match config:
         case SwinConfig():
@@ -184,6 +194,10 @@ def build_image_encoder(config: ImageConfig | I3DConfig) -> "ImageEncoder":
             from refseg.encoders.i3d import I3D
 
             return I3D()
+        case SmallClipsConfig():
+            from refseg.encoders.small_clips import SmallClipEncoder
+
+            return SmallClipEncoder(config)
         case SmallConfig():
             from refseg.encoders.small import SmallImageEncoder
 

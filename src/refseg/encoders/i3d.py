@@ -41,6 +41,7 @@ class I3D(ImageEncoder):
         self.channels = 192, 480, 832, 1024
         self.strides = 4, 8, 16, 32
         self.frame_strides = 2, 2, 4, FRAMES
+        self.frames_alone = False
         self.net = net = nn.ModuleDict(
             {
                 "Conv3d_1a_7x7": Unit(3, 64, kernel=7, stride=2),

@@ -14,12 +14,14 @@ class ImageEncoder(nn.Module, ABC):
         channels: of the four stages' maps.
         strides: of the four stages' maps, in pixels of the image.
         frame_strides: of the four stages' maps of a clip, in frames.
+        frames_alone: are a frame's maps the same in every clip?
     """
 
     stem_channels: int
     channels: tuple[int, int, int, int]
     strides: tuple[int, int, int, int]
     frame_strides: tuple[int, int, int, int] = (1, 1, 1, 1)
+    frames_alone: bool = True
 
     @abstractmethod
     def stem(self, image: Tensor) -> Tensor:

@@ -239,7 +239,7 @@ class CMPC(Network):
     types: ClassVar[tuple[str, ...]] = TYPES
     idea = "Finds what the expression names, then relates it through a graph that its relation words span"
     config: CMPCConfig
-    training_only = ("level_scores.",)
+    training_only: tuple[str, ...] = ("level_scores.",)
 
     def __init__(self, config: CMPCConfig, vocabulary_size: int):
         super().__init__()

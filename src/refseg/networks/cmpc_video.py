@@ -9,6 +9,8 @@ Departs    As `cmpc` does. Where the paper and the authors' release differ, this
            their own. But the defaults of `skip` and `output_sentence` are the paper's.
            Where pixels are compared with few vectors, those are projected back: the product is the same.
            Of I3D the paper says only its name: each level has as many steps of time as its map has.
+           Nothing here tells which frame is earlier: over an encoder that sees frames one by one, a clip and the same
+           clip backwards have the same answer. `small_clips`, for drawn clips, looks at the frames beside.
 Notation   As in `cmpc`; K frames of a clip or steps of a level, number K // 2 is the one that is answered.
 """
 
@@ -20,6 +22,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from refseg.datasets.drawn_clips.motions import MOTIONS
+from refseg.datasets.drawn_scenes.objects import COLOURS, MATERIALS, SHAPES, SIZES
 from refseg.encoders import ClipEncoderConfig
 from refseg.errors import InvalidInput
 from refseg.networks.cmpc import (
@@ -38,6 +42,8 @@ from refseg.networks.cmpc import (
     weighted,
 )
 from refseg.networks.contract import View
+from refseg.networks.seen_objects import SeenObjects
+from refseg.samples import Batch
 
 TYPES = ("entity", "attribute", "relation", "action", "unnecessary")
 
@@ -49,6 +55,7 @@ class CMPCVideoConfig(CMPCConfig):
     frames: int = Field(5, ge=2)  # of a clip; the authors take 0, 4, 8, 12 and 15 of 16
     output_sentence: Literal["entities", "necessary"] = "necessary"
     temporal_graph: Literal["none", "direct", "words"] = "direct"  # between frames; none: no action reasoning; Table 7
+    objects: dict[str, int] = {}  # ours: classes of each attribute that `see_loss` teaches the image encoder
 
     @property
     def reasons(self) -> bool:
@@ -76,11 +83,31 @@ def table_7(config: CMPCVideoConfig) -> dict[str, CMPCVideoConfig]:
     return {"AR": config.replace(temporal_graph="words"), "DR": config.replace(temporal_graph="direct")}
 
 
+DRAWN = {  # what drawn clips show
+    "shape": len(SHAPES),
+    "colour": len(COLOURS),
+    "size": len(SIZES),
+    "material": len(MATERIALS),
+    "motion": len(MOTIONS),
+}
 PRESETS = {
     "cmpc_video": CMPCVideoConfig(),
     "cmpc_video_i3d": CMPCVideoConfig(image_encoder="i3d", frames=8),
     "cmpc_video_release": CMPCVideoConfig(exchange_rounds=2, skip="visual", resize="corner", reduction="sum", l2=5e-4),
-    "cmpc_video_small": CMPCVideoConfig(**SMALL),
+    "cmpc_video_small": CMPCVideoConfig(
+        **SMALL
+        | {
+            "image_encoder": "small_clips",
+            "frames": 3,
+            "width": 64,
+            "heads": 2,
+            "fused": 48,
+            "exchange_rounds": 1,
+            "level_fusion": "sum",
+            "level_loss": 0,
+            "objects": DRAWN,
+        }
+    ),
 }
 
 
@@ -90,11 +117,14 @@ class CMPCVideo(CMPC):
     idea = "Finds what the expression names in some frames, then relates it over space and over time"
     types = TYPES
     config: CMPCVideoConfig
+    training_only = (*CMPC.training_only, "seen.")
 
     def __init__(self, config: CMPCVideoConfig, vocabulary_size: int):
         super().__init__(config, vocabulary_size)
         self.frames = config.frames
         self._check(config.frames)
+        channels = self.image_encoder.channels[LEVELS["c3"] :]
+        self.seen = SeenObjects(channels, config.objects) if config.objects else None
 
     def level(self, channels: int, words: int) -> "VideoLevel":
         """One level, for a stage's map of so many channels."""
@@ -110,14 +140,14 @@ class CMPCVideo(CMPC):
             raise InvalidInput(f"this network takes clips of {self.frames} frames, not single images")
         self._check(image.shape[1])
         size_hw = image.shape[-2], image.shape[-1]
-        if self.config.temporal_graph == "none" and self.image_encoder.frame_strides[-1] == 1:
+        if self.config.temporal_graph == "none" and self.image_encoder.frames_alone:
             image = answered(image)
         return self.levels_of(self.image_encoder.of_clips(image), size_hw)
 
     @property
     def encodes_frames(self) -> bool:
         """Not where the encoder sees several frames at once."""
-        return self.image_encoder.frame_strides[-1] == 1
+        return self.image_encoder.frames_alone
 
     def encode_frames(self, image: Tensor) -> list[ImageFeatures]:
         """The features of each of the frames (N, 3, H, W), as of a clip that holds nothing else."""
@@ -129,6 +159,12 @@ class CMPCVideo(CMPC):
             )
             for one in each
         ]
+
+    def see_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """What the image encoder alone says of the objects in the answered frame: what they are, and what they do."""
+        assert self.seen is not None and batch.objects is not None
+        maps = self.image_encoder.of_clips(batch.image)[LEVELS["c3"] :]
+        return self.seen.loss([answered(x).squeeze(1) for x in maps], batch.objects)
 
     def join_frames(self, clips: Sequence[Sequence[ImageFeatures]]) -> ImageFeatures:
         """What `encode_image` gives for clips, of what `encode_frames` gives for their K frames each."""

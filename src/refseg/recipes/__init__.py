@@ -10,7 +10,7 @@ from pathlib import Path
 
 from refseg.errors import InvalidInput
 from refseg.recipe import Recipe
-from refseg.recipes import cmirnet, cmpc, cris, dcmfnet, dmmi, eavl, lavt, selector, small, vlt
+from refseg.recipes import cmirnet, cmpc, cmpc_video, cris, dcmfnet, dmmi, eavl, lavt, selector, small, vlt
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "selector": selector.selector,
@@ -28,8 +28,9 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "vlt_small_aligner": small.vlt_small_aligner,
     "dcmfnet_small": small.dcmfnet_small,
     "cmpc_small": small.cmpc_small,
+    "cmpc_video_small": small.cmpc_video_small,
 }
-for paper in (cmpc, dmmi, cmirnet, eavl, dcmfnet, lavt, cris, vlt):
+for paper in (cmpc, cmpc_video, dmmi, cmirnet, eavl, dcmfnet, lavt, cris, vlt):
     RECIPES |= paper.RECIPES
 
 

@@ -6,17 +6,29 @@ Measured  docs/results.md
 
 from functools import partial
 
-from refseg.recipe import Group, Recipe, Scenes, Stage
+from refseg.preprocessing import ClipSampling, Preprocessing
+from refseg.recipe import Data, Files, Group, Recipe, Scenes, Stage
 from refseg.schedules import Cosine
 
+SCENES = Scenes(scenes=40960, validation_scenes=40, calibration_scenes=100)
+CLIPS = Files(
+    dataset="drawn_clips",
+    settings={"count": 200_000},  # more than are seen: drawing them costs less than keeping them
+    validation_images=100,
+    item="image",
+    preprocessing=Preprocessing(clip=ClipSampling(offsets=(-5, 0, 4))),
+    workers=1,
+)
 
-def small(preset: str, steps: int, expressions: int = 4) -> Recipe:
+
+def small(preset: str, steps: int, expressions: int = 4, data: Data = SCENES) -> Recipe:
     """The recipe of a small preset; its image encoder starts from weights that were taught objects without words.
 
     Args:
         preset: one of `networks.PRESETS`.
         steps: as many as take about an hour on one idle core.
         expressions: of an image in a step; more where words do not change what the image encoder does.
+        data: what it learns from.
     """
     learn = Stage(
         name="learn",
@@ -34,7 +46,7 @@ def small(preset: str, steps: int, expressions: int = 4) -> Recipe:
     return Recipe(
         name=preset,
         network=preset,
-        data=Scenes(scenes=40960, validation_scenes=40, calibration_scenes=100),
+        data=data,
         initial={"image_encoder.net": "small_image_encoder"},
         stages=(learn,),
         precision="32",
@@ -52,3 +64,24 @@ vlt_small = partial(small, "vlt_small", steps=5000, expressions=12)
 vlt_small_aligner = partial(small, "vlt_small_aligner", steps=5000, expressions=12)
 dcmfnet_small = partial(small, "dcmfnet_small", steps=5000)
 cmpc_small = partial(small, "cmpc_small", steps=3000, expressions=8)
+
+
+def cmpc_video_small() -> Recipe:
+    """First its image encoder learns what objects are and do; that stands in for weights of Kinetics."""
+    base = small("cmpc_video_small", steps=2000, expressions=6, data=CLIPS)
+    (learn,) = base.stages
+    see = learn.replace(
+        name="see",
+        objective="see_loss",
+        groups={
+            "image_encoder": Group(lr=2e-3, weight_decay=0.05, clip=1),
+            "fusion": Group(lr=2e-3, weight_decay=0.02, clip=1, only=(r"^seen\.",)),
+        },
+        steps=1500,
+        images=8,
+        expressions_per_image=1,
+        validate_every=1500,
+    )
+    words, fusion = (learn.groups[part].replace(lr=2e-3) for part in ("word_encoder", "fusion"))
+    groups = learn.groups | {"word_encoder": words, "fusion": fusion.replace(only=(r"^(?!seen\.)",))}
+    return base.replace(stages=(see, learn.replace(groups=groups)))

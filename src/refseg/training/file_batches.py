@@ -3,6 +3,9 @@
 An epoch goes through referents (each with one of its sentences, as in most published code), through expressions, or
 through images (with several of their expressions, which then share the image's features). What does not fill a last
 step is left out of an epoch; it is something else in the next.
+
+Of a data set of videos an image is a clip: one of its annotated frames is drawn, and the expressions are asked there. A
+network that takes clips gets the frames around it, which are those that answers look at.
 """
 
 from typing import Any
@@ -15,16 +18,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from refseg.datasets import OF_CLIPS
 from refseg.encoders.tokenizer import Tokenizer
 from refseg.encoders.vocabulary import PADDING
-from refseg.erasure import noun_positions, phrases
+from refseg.erasure import erase, noun_positions, phrases
 from refseg.errors import InvalidInput
 from refseg.mirroring import mirrored
 from refseg.preprocessing import Geometry, Preprocessing
 from refseg.recipe import Files, Stage
 from refseg.resampling import linear, resample
-from refseg.samples import Batch
+from refseg.samples import Batch, Clip
+from refseg.training.clip_items import ClipItems, kinds_of, objects_of, one_frame, seen
 
+KEPT_TEXTS = 2**15  # whose tokens a worker remembers, about 10 MB
 Item = tuple[int, NDArray[np.int64]]  # number of an image, and of those of its expressions that may be asked
 
 
@@ -57,12 +63,13 @@ class FileBatches(Dataset):
         self.samples, self.tokenizer, self.data, self.stage, self.erases = samples, tokenizer, data, stage, erases
         self.key, self.rank, self.images = key, rank, stage.images // (world * stage.accumulate)
         self.at_once = stage.images // stage.accumulate  # of all processes
-        self.enlarged = enlarged(data)
-        self.items = Items(samples, data.item)
+        self.enlarged, self.kinds = enlarged(data), kinds_of(data)
+        self.items = items_of(samples, data)
         if len(self.items) < stage.images:
             what = f"{stage.images} {data.item}s, split {data.train} of {data.dataset} has {len(self.items)}"
             raise InvalidInput(f"a step of stage {stage.name} takes {what}; --set stages.{stage.name}.images=N")
         if data.spread_no_target:
+            assert isinstance(self.items, Items)  # of videos it is refused
             self._nothing = self.items.about_nothing(samples)
         self.steps_per_epoch = len(self.items) // stage.images
         self._tokens: dict[str, list[int]] = {}
@@ -99,17 +106,23 @@ class FileBatches(Dataset):
         return np.concatenate(groups)[np.argsort(places, kind="stable")]
 
     def _batch(self, items: list[Item], places: range | None) -> Batch:
-        images, truths, targets, texts, erased, ids, counts = [], [], [], [], [], [], []
+        images, truths, targets, texts, erased, ids, counts, types = [], [], [], [], [], [], [], []
+        frames, flips = [], []
         for number, (image, asked) in enumerate(items):
             dice = np.random.default_rng((*self.key, 1, places[number] if places else 0))
             sample = self.samples[image]
             flip = places is not None and dice.random() < self.stage.flip
             if places is not None:
                 asked = dice.permutation(asked)[: self.stage.expressions_per_image]
-            pixels, geometry = (self.data.preprocessing if places is None else self.enlarged)(sample.image)
+            if isinstance(sample, Clip):
+                sample = one_frame(sample, asked, dice)
+                asked = np.arange(len(sample.expressions))
+            pixels, geometry = seen(sample, self.data.preprocessing if places is None else self.enlarged)
             masks = torch.stack([place_mask(self._truth(sample, index), geometry, self.data.mask) for index in asked])
             if places is not None and self.data.crop_from:
                 pixels, masks = random_crop([pixels, masks], self.data.preprocessing.side, dice)
+            frames.append(sample)
+            flips.append(flip)
             if flip:
                 pixels, masks = pixels.flip(-1), masks.flip(-1)
             images.append(pixels)
@@ -121,6 +134,8 @@ class FileBatches(Dataset):
                 erased.append(self._erase(text, texts[-1], dice))
                 targets.append([bool(expression.targets)])
                 ids.append(expression.id)
+                if self.kinds:
+                    types.append(self.kinds.index(expression.kind))
             counts.append(len(asked))
         tokens = padded(texts)
         return Batch(
@@ -130,6 +145,8 @@ class FileBatches(Dataset):
             image_of_expression=torch.arange(len(items)).repeat_interleave(torch.tensor(counts)),
             targets=torch.tensor(targets),
             truth=torch.cat([F.pad(mask, self._missing(mask, images)) for mask in truths]),
+            types=torch.tensor(types) if types else None,
+            objects=objects_of(frames, flips) if self.data.dataset == "drawn_clips" else None,
             erased=padded(erased) if self.erases else None,
             ids=tuple(ids),
         )
@@ -139,6 +156,8 @@ class FileBatches(Dataset):
 
     def _ids(self, text: str) -> list[int]:
         if text not in self._tokens:  # a worker meets its sentences again in every epoch
+            if len(self._tokens) == KEPT_TEXTS:
+                self._tokens.clear()
             self._tokens[text] = self.tokenizer.ids(text)
         return self._tokens[text]
 
@@ -150,13 +169,17 @@ class FileBatches(Dataset):
         if not nouns:
             return tokens
         drawn = np.random.default_rng((self.key[0], crc32(text.encode()))) if self.stage.erasure == "fixed" else dice
-        first = 1  # behind [CLS]
-        gone = {first + word for word in nouns[drawn.integers(len(nouns))]}
-        return [PADDING if place in gone else token for place, token in enumerate(tokens)]
+        erased: list[int] = erase(torch.tensor(tokens), nouns[drawn.integers(len(nouns))]).tolist()
+        return erased
 
     def _missing(self, mask: Tensor, images: list[Tensor]) -> tuple[int, int, int, int]:
-        height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
+        height, width = (max(image.shape[axis] for image in images) for axis in (-2, -1))
         return 0, width - mask.shape[2], 0, height - mask.shape[1]
+
+
+def items_of(samples: Any, data: Files) -> "Items | ClipItems":
+    """What an epoch of these data goes through."""
+    return (ClipItems if data.dataset in OF_CLIPS else Items)(samples, data.item)
 
 
 class Items:
@@ -245,6 +268,6 @@ def padded(rows: list[list[int]]) -> Tensor:
 
 
 def stacked(images: list[Tensor]) -> Tensor:
-    """Images (3, h, w) as a batch (B, 3, H, W); 0, the mean colour, at the right and below where they are smaller."""
-    height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
-    return torch.stack([F.pad(image, (0, width - image.shape[2], 0, height - image.shape[1])) for image in images])
+    """Images or clips (..., h, w) as a batch (B, ..., H, W); 0, the mean colour, right and below smaller ones."""
+    height, width = (max(image.shape[axis] for image in images) for axis in (-2, -1))
+    return torch.stack([F.pad(image, (0, width - image.shape[-1], 0, height - image.shape[-2])) for image in images])

@@ -10,10 +10,10 @@ from refseg.evaluation.calibrate import calibrate, familiarity_report
 from refseg.evaluation.report import Report, evaluate, percent
 from refseg.networks.contract import Network
 from refseg.protocols.standard import Standard
-from refseg.recipe import Recipe, Scenes
+from refseg.recipe import Recipe
 from refseg.training.sources import Source
 
-DRAWN = "Apache-2.0, weights and data"
+DRAWN, YOURS = "Apache-2.0, weights and data", "yours to state; the data's own terms hold as well"
 CARD = """# {name}
 
 {knows}. On another kind of image an answer means nothing{warns}.
@@ -87,7 +87,7 @@ def card(checkpoint: Checkpoint, recipe: Recipe, report: Report) -> str:
         words=len(checkpoint.tokenizer),
         max_words=checkpoint.tokenizer.max_words,
         data=", ".join(f"{name} {value}" for name, value in trained_on.items() if name != "validation"),
-        licence=DRAWN if isinstance(recipe.data, Scenes) else "yours to state; the data's own terms hold as well",
+        licence=DRAWN if recipe.data.dataset.startswith("drawn_") else YOURS,
         recipe=recipe.name,
         calibrated=f"on {fitted.fitted_on}: temperature {fitted.temperature:.3f}, exists above "
         f"{fitted.exists_threshold:.3f}"

@@ -28,18 +28,19 @@ from torch.utils.data import DataLoader
 from refseg import networks
 from refseg.calibration import Calibration
 from refseg.checkpoints import Checkpoint, save_checkpoint
+from refseg.datasets import OF_CLIPS
 from refseg.errors import InvalidInput, RefsegError, UnwritableOutput
 from refseg.hardware import cpu_has_bfloat16
 from refseg.networks.contract import Network
 from refseg.outputs import check_writable
-from refseg.recipe import Recipe, Scenes, Stage
+from refseg.recipe import Files, Recipe, Scenes, Stage
 from refseg.training.batches import FoundBatches, FoundScenes
 from refseg.training.initial import initialise
 from refseg.training.machines import Machines
 from refseg.training.progress import EVERY, StageProgress, be_quiet, say
 from refseg.training.release import release, release_image_encoder
 from refseg.training.sources import SceneSource, Source, source_of
-from refseg.training.stage import Length, TrainingStage
+from refseg.training.stage import Length, TrainingStage, fixed_in, learning
 from refseg.training.states import KeepStates, WholeFiles, newest_sound, states, unwritable, write_together
 from refseg.training.units import compute_again
 
@@ -115,11 +116,14 @@ def _check(recipe: Recipe, out: Path, resume: bool, machines: Machines) -> None:
         raise InvalidInput("precision 16 wants a GPU; set --precision 32, or bf16")
     with torch.device("meta"):
         network = networks.build(recipe.network, recipe.config, vocabulary_size=3)
+    for data in (recipe.data, *(stage.data for stage in recipe.stages if stage.data is not None)):
+        _check_frames(network, data)
     for stage in recipe.stages:
         unknown = set(stage.groups) - set(network.parts())
         if unknown or not hasattr(network, stage.objective):
             what = f"no part {', '.join(unknown)}" if unknown else f"no objective {stage.objective}"
             raise InvalidInput(f"stage {stage.name}: {recipe.network} has {what}; parts: {', '.join(network.parts())}")
+        learning(network, stage, fixed_in(network))
     saved = out / "recipe.yaml"
     if resume:
         if not saved.is_file():
@@ -130,6 +134,20 @@ def _check(recipe: Recipe, out: Path, resume: bool, machines: Machines) -> None:
         if saved.exists():
             raise InvalidInput(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
         check_writable(out)
+
+
+def _check_frames(network: Network, data: Scenes | Files) -> None:
+    offsets = (0,) if isinstance(data, Scenes) else data.preprocessing.clip.offsets
+    if len(offsets) != network.frames or offsets[network.annotated]:
+        raise InvalidInput(
+            f"the network takes clips of {network.frames} frames and answers number {network.annotated} of them, but "
+            f"the offsets of data.preprocessing.clip are {list(offsets)}; change those or the network"
+        )
+    if network.frames > 1 and data.dataset not in OF_CLIPS:
+        videos = ", ".join(sorted(OF_CLIPS))
+        raise InvalidInput(f"the network takes clips, and {data.dataset} holds images; choose one of: {videos}")
+    if data.dataset in OF_CLIPS and isinstance(data, Files) and data.spread_no_target:
+        raise InvalidInput(f"data.spread_no_target is for images, and {data.dataset} holds videos; leave it out")
 
 
 class _Run:
@@ -143,6 +161,7 @@ class _Run:
         self.source = source_of(recipe.data, self.erases)
         self.tokenizer = self.source.tokenizer(self.config)
         self.network = self.fresh_network()
+        self.fixed = fixed_in(self.network)
         initialise(self.network, recipe.initial, self.tokenizer)
         if recipe.channels_last:
             self.network.to(memory_format=torch.channels_last)
@@ -160,7 +179,7 @@ class _Run:
         source = self.source if stage.data is None else source_of(stage.data, self.erases, validates=False)
         per_epoch = source.steps_per_epoch(stage)
         length = Length(stage.steps or max(1, round((stage.epochs or 0) * per_epoch)), per_epoch)
-        module = TrainingStage(self.network, stage, length, (self.recipe.seed, number))
+        module = TrainingStage(self.network, stage, length, (self.recipe.seed, number), self.source.types, self.fixed)
         every = stage.validate_every or (length.steps if stage.steps else int(per_epoch))
         trainer = lightning.Trainer(
             default_root_dir=self.out,

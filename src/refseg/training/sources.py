@@ -9,7 +9,9 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import Dataset
 
 from refseg import datasets
-from refseg.datasets.drawn_scenes import VERSION, DrawnScenes
+from refseg.datasets import drawn_clips
+from refseg.datasets.annotated_frames import AnnotatedFrames
+from refseg.datasets.drawn_scenes import TYPE_SHARES, VERSION, DrawnScenes
 from refseg.datasets.drawn_scenes.store import StoredScenes, stored_scenes
 from refseg.encoders import build_tokenizer
 from refseg.encoders.tokenizer import Tokenizer
@@ -19,9 +21,12 @@ from refseg.preprocessing import Preprocessing
 from refseg.recipe import Files, Scenes, Stage
 from refseg.samples import Batch, Sample
 from refseg.training.batches import SceneBatches, WordTable
-from refseg.training.file_batches import FileBatches, Items
+from refseg.training.clip_items import kinds_of
+from refseg.training.file_batches import FileBatches, items_of
 
 VALIDATION_IMAGES, VALIDATION_PHOTOGRAPHS = 16, 4  # a batch
+WORDS_OF_CLIPS = 500  # drawn clips that have every word
+DRAWN_CLIPS = "drawn clips only: coloured, patterned shapes that move on a plain ground; no filmed videos"
 
 
 class Source(ABC):
@@ -31,11 +36,13 @@ class Source(ABC):
         preprocessing: of its images.
         knows: what images a network knows that learnt from it, for warnings and cards.
         workers: processes that make batches, for each device.
+        types: of its expressions, by which validation reports.
     """
 
     preprocessing: Preprocessing
     knows: str
     workers: int
+    types: tuple[str, ...] = ()
 
     @abstractmethod
     def tokenizer(self, config: Any) -> Tokenizer:
@@ -72,6 +79,7 @@ class SceneSource(Source):
 
     knows = "drawn scenes only: coloured, patterned shapes on a plain ground; no photographs"
     workers = 0  # a batch is a look-up in memory-mapped arrays
+    types = tuple(TYPE_SHARES)
 
     def __init__(self, data: Scenes, erases: bool):
         self.data, self.erases = data, erases
@@ -144,15 +152,19 @@ class FileSource(Source):
         """`validates`: are checkpoints chosen by it? A stage with its own data is validated on the recipe's."""
         self.data, self.erases = data, erases
         self.preprocessing, self.workers = data.preprocessing, data.workers
-        self.samples = datasets.build_images(data.dataset, split=data.train, **data.settings)
-        validation = {**data.settings, "count": data.validation_images}
-        self.validation_samples = (
-            datasets.build_images(data.dataset, split=data.validation, **validation) if validates else []
-        )
-        self.knows = f"photographs as those of {data.dataset}"
+        self.of_clips = data.dataset in datasets.OF_CLIPS
+        self.samples = datasets.build(data.dataset, split=data.train, **data.settings)
+        self.validation_samples: Sequence[Sample] = self._validation_samples() if validates else []
+        self.types = kinds_of(data)
+        self.images = "annotated frames" if self.of_clips else "images"
+        kind = "videos" if self.of_clips else "photographs"
+        self.knows = DRAWN_CLIPS if data.dataset == "drawn_clips" else f"{kind} as those of {data.dataset}"
 
     def tokenizer(self, config: Any) -> Tokenizer:
-        """That of the network's word encoder."""
+        """That of the network's word encoder; of drawn clips the words that they have, as of drawn scenes."""
+        if self.data.dataset == "drawn_clips":
+            clips = drawn_clips.DrawnClips("train", WORDS_OF_CLIPS)
+            return Vocabulary.of(expression.text for clip in clips for expression in clip.expressions)
         texts = (expression.text for sample in self.samples for expression in sample.expressions)
         return build_tokenizer(config.word_encoder, config.max_words, lambda: texts)
 
@@ -164,7 +176,7 @@ class FileSource(Source):
 
     def steps_per_epoch(self, stage: Stage) -> float:
         """As `Source` says; what does not fill a step is left out."""
-        return max(1, len(Items(self.samples, self.data.item)) // stage.images)
+        return max(1, len(items_of(self.samples, self.data)) // stage.images)
 
     def validation(self, tokenizer: Tokenizer, world: int) -> "ValidationBatches":
         """As `Source` says."""
@@ -175,7 +187,7 @@ class FileSource(Source):
     def calibration(self) -> tuple[Sequence[Sample], str]:
         """The validation split."""
         samples, data = self.validation_samples, self.data
-        return samples, f"{data.dataset}, split {data.validation}, {len(samples)} images"
+        return samples, f"{data.dataset}, split {data.validation}, {len(samples)} {self.images}"
 
     def about(self) -> dict[str, Any]:
         """As `Source` says."""
@@ -184,9 +196,20 @@ class FileSource(Source):
             "dataset": data.dataset,
             **{name: str(value) for name, value in data.settings.items() if name not in ("root", "images")},
             "split": data.train,
-            "images": len(self.samples),
-            "expressions": self.samples.expression_count,
+            **self._amount(),
         }
+
+    def _amount(self) -> dict[str, Any]:
+        if self.data.dataset == "drawn_clips":  # whose expressions are drawn to be counted
+            return {"version": drawn_clips.VERSION, "clips": len(self.samples)}
+        images = "clips" if self.of_clips else "images"
+        return {images: len(self.samples), "expressions": self.samples.expression_count}
+
+    def _validation_samples(self) -> Sequence[Sample]:
+        data = self.data
+        settings = {**data.settings, "count": data.validation_images}
+        samples = datasets.build(data.dataset, split=data.validation, **settings)
+        return AnnotatedFrames(samples) if self.of_clips else samples
 
 
 class ValidationBatches(Dataset):

@@ -4,7 +4,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from refseg.datasets.drawn_scenes import TYPE_SHARES
-from refseg.errors import RefsegError
+from refseg.errors import InvalidInput, RefsegError
 from refseg.metrics import count_pixels
 from refseg.networks.contract import Network, Output
 from refseg.recipe import Group, Stage
@@ -68,22 +67,27 @@ class TrainingStage(lightning.LightningModule):
         stage: how.
         length: how long.
         key: the run's seed and the stage's number.
+        types: of expressions, whose numbers are `Batch.types` in validation.
+        fixed: names of parameters that the network itself keeps as they are, such as fixed word vectors.
     """
 
-    def __init__(self, network: Network, stage: Stage, length: Length, key: tuple[int, int] = (0, 0)):
+    def __init__(
+        self,
+        network: Network,
+        stage: Stage,
+        length: Length,
+        key: tuple[int, int] = (0, 0),
+        types: Sequence[str] = (),
+        fixed: Collection[str] = (),
+    ):
         super().__init__()
         self.learner, self.stage, self.length, self.key = Learner(network), stage, length, key
-        names = {id(parameter): name for name, parameter in network.named_parameters()}
-        self.learning: dict[str, dict[str, nn.Parameter]] = {}  # by part, by name
-        for part, parameters in network.parts().items():
-            group = stage.groups.get(part)
-            for parameter in parameters:
-                learns = group is not None and matches(names[id(parameter)], group.only, otherwise=True)
-                parameter.requires_grad_(learns)
-                if learns:
-                    self.learning.setdefault(part, {})[names[id(parameter)]] = parameter
+        self.learning = learning(network, stage, fixed)
+        network.requires_grad_(False)
+        for parameter in (each for named in self.learning.values() for each in named.values()):
+            parameter.requires_grad_()
         self.all_types = RunningMetrics()
-        self.by_type = nn.ModuleList([RunningMetrics() for _ in TYPE_SHARES])
+        self.types, self.by_type = tuple(types), nn.ModuleList([RunningMetrics() for _ in types])
         self._amount, self._speed, self._since = 0, 0.0, time.perf_counter()
 
     @property
@@ -194,11 +198,34 @@ class TrainingStage(lightning.LightningModule):
         """Logs every metric for all expressions, and the mean IoU of each type."""
         self.log_dict({f"val/{name}": value.float() for name, value in self.all_types.compute().items()})
         self.all_types.reset()
-        for name, metrics in zip(TYPE_SHARES, self.by_type, strict=True):
+        for name, metrics in zip(self.types, self.by_type, strict=True):
             values = metrics.compute()  # type: ignore[operator]
             if "mIoU" in values:
                 self.log(f"val/{name}/mIoU", values["mIoU"].float())
             metrics.reset()  # type: ignore[operator]
+
+
+def fixed_in(network: nn.Module) -> frozenset[str]:
+    """The parameters that a fresh network keeps as they are."""
+    return frozenset(name for name, parameter in network.named_parameters() if not parameter.requires_grad)
+
+
+def learning(network: Network, stage: Stage, fixed: Collection[str]) -> dict[str, dict[str, nn.Parameter]]:
+    """What learns in a stage, by part, by name; `fixed` as for `TrainingStage`.
+
+    Raises:
+        InvalidInput: if nothing of a part does that the stage names.
+    """
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    found = {}
+    for part, parameters in network.parts().items():
+        if group := stage.groups.get(part):
+            own = {names[id(each)]: each for each in parameters if names[id(each)] not in fixed}
+            found[part] = {name: each for name, each in own.items() if matches(name, group.only, otherwise=True)}
+            if not found[part]:
+                why = f"`only` matches no name such as {next(iter(own))}" if own else "the network keeps it as it is"
+                raise InvalidInput(f"stage {stage.name}: nothing of group {part} learns, {why}; leave the group out")
+    return found
 
 
 def rate(group: Group, stage: Stage, length: Length) -> Callable[[int], float]:

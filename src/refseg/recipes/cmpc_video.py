@@ -1,0 +1,123 @@
+"""CMPC-V's training on videos: the paper's main results, and A2D Sentences as the authors' released code has it.
+
+Run       refseg train cmpc_video_a2d
+Measured  not run yet
+
+JHMDB Sentences has no recipe: it is what weights of A2D Sentences are scored on.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from refseg.preprocessing import IMAGENET_MEAN, IMAGENET_STD, ClipSampling, Preprocessing
+from refseg.recipe import About, Files, Group, Recipe, Stage
+from refseg.recipes.cmpc import LR, RELEASED_MEAN, fitted
+from refseg.recipes.photographs import GLOVE, RESNET_101
+from refseg.schedules import Milestones, Polynomial
+
+I3D_FILE = "rgb_imagenet.pt"
+OFFSETS = {"": (-8, -4, 0, 4, 7), "_i3d": (-8, -6, -4, -2, 0, 2, 4, 6)}
+SAYS = {
+    "": "5 frames of a clip; DeepLab-ResNet-101 of PASCAL VOC, frozen. Here it starts from ImageNet, since those "
+    "weights come with the released checkpoint only (cmpc_video_a2d_release).",
+    "_i3d": "8 frames of a clip; I3D of Kinetics on RGB. Whether it is frozen and which frames these are is not said; "
+    "here it is, and they are every second one of 16.",
+}
+JHMDB = " JHMDB Sentences is scored with these weights as they are: refseg evaluate RUN/weights jhmdb_sentences."
+NO_VAL = " There is no val with masks: 50 clips of train are scored on the way, so take RUN/last rather than RUN/best."
+RELEASE = (
+    "R2D only: of 16 frames around the answered one the numbers 0, 4, 8, 12 and 15; 380,000 steps of one expression, "
+    "on a schedule that would end at 400,000; the weights of step 360,000 are scored. 2 rounds of TGFE, the visual "
+    "skip, the loss is summed over pixels, logits are enlarged by corners."
+)
+
+
+def a2d(encoder: str) -> Recipe:
+    """The main result on A2D Sentences."""
+    learn = Stage(
+        name="learn",
+        groups={"word_encoder": Group(lr=LR), "fusion": Group(lr=LR)},  # the image encoder is frozen
+        steps=380_000,
+        images=1,
+        expressions_per_image=1,
+        optimiser="adam",
+        betas=(0.9, 0.999),
+        schedule=Polynomial(power=0.9, final=1e-5 / LR, over=400_000),
+        flip=0,
+        validate_every=20_000,
+    )
+    return Recipe(
+        name=f"cmpc_video_a2d{encoder}",
+        about=About(
+            row=f"main results, A2D Sentences, {'I3D' if encoder else 'R2D'}",
+            protocol="cmpc_video",
+            paper_says=f"3 rounds of TGFE; the loss is averaged over pixels. {SAYS[encoder]}{NO_VAL}{JHMDB}",
+            release_does=RELEASE,
+        ),
+        network=f"cmpc_video{encoder}",
+        data=videos("a2d_sentences", encoder),
+        initial={"i3d": I3D_FILE, "glove": GLOVE} if encoder else {"image_encoder": RESNET_101, "glove": GLOVE},
+        stages=(learn,),
+        precision="32",
+    )
+
+
+def a2d_release() -> Recipe:
+    """As the released code."""
+    base = a2d("")
+    assert base.about is not None and isinstance(base.data, Files)
+    return base.replace(
+        name=f"{base.name}_release",
+        about=base.about.replace(
+            paper_says=f"3 rounds of TGFE, the multimodal skip; the loss is averaged over pixels.{NO_VAL}{JHMDB}",
+            release_does=f"{RELEASE} initial.image_encoder is the folder that `refseg convert cmpc` makes of the "
+            "released checkpoint: its image encoder is the one that they started from, since it was frozen.",
+        ),
+        network="cmpc_video_release",
+        data=base.data.replace(preprocessing=of_clips(fitted(RELEASED_MEAN, 1.0), "")),
+        initial=base.initial | {"image_encoder": "cmpc_video_released"},
+    )
+
+
+def refer_youtube_vos(encoder: str) -> Recipe:
+    """The main result on Refer-YouTube-VOS."""
+    base = a2d(encoder)
+    (learn,) = base.stages
+    groups = {part: group.replace(lr=5e-4) for part, group in learn.groups.items()}
+    schedule = Milestones(at=(160_000,), unit="step", factor=0.1)
+    return base.replace(
+        name=f"cmpc_video_refer_youtube_vos{encoder}",
+        about=About(
+            row=f"main results, Refer-YouTube-VOS, {'I3D' if encoder else 'R2D'}",
+            protocol="unknown",
+            paper_says="200,000 steps, learning rate 5e-4, a tenth of it from step 160,000 on; the batch is not given. "
+            f"{SAYS[encoder]} Frames are counted among those that the data set lists, every fifth of a video.{NO_VAL} "
+            "valid is scored by the challenge's server.",
+            release_does="Nothing for these data.",
+        ),
+        data=videos("refer_youtube_vos", encoder),
+        stages=(learn.replace(groups=groups, steps=200_000, schedule=schedule),),
+    )
+
+
+def videos(dataset: str, encoder: str) -> Files:
+    """The clips of a data set that an expression is asked about."""
+    pixels = fitted((127.5,) * 3, 127.5) if encoder else fitted(IMAGENET_MEAN, IMAGENET_STD)
+    return Files(
+        dataset=dataset,
+        validation="train",
+        validation_images=50,
+        item="expression",
+        mask="touched",
+        preprocessing=of_clips(pixels, encoder),
+    )
+
+
+def of_clips(preprocessing: Preprocessing, encoder: str) -> Preprocessing:
+    """The same for the frames that make a clip."""
+    return preprocessing.replace(clip=ClipSampling(offsets=OFFSETS[encoder]))
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {"cmpc_video_a2d_release": a2d_release}
+RECIPES |= {f"cmpc_video_a2d{encoder}": partial(a2d, encoder) for encoder in OFFSETS}
+RECIPES |= {f"cmpc_video_refer_youtube_vos{encoder}": partial(refer_youtube_vos, encoder) for encoder in OFFSETS}

@@ -1,0 +1,95 @@
+"""What each training step sees of a data set of videos: which clips, which of their frames, which frames around it."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from refseg.datasets import drawn_clips
+from refseg.datasets.annotated_frames import AnnotatedFrame
+from refseg.datasets.drawn_clips.motions import LEFT, MOTIONS, RIGHT
+from refseg.errors import InvalidInput
+from refseg.preprocessing import Geometry, Preprocessing
+from refseg.recipe import Files
+from refseg.samples import Clip, Objects, Sample
+
+MIRRORED = torch.arange(len(MOTIONS))
+MIRRORED[[LEFT, RIGHT]] = MIRRORED[[RIGHT, LEFT]]
+
+
+def kinds_of(data: Files) -> tuple[str, ...]:
+    """The kinds of expressions that validation reports by: what drawn clips have objects do."""
+    return drawn_clips.KINDS if data.dataset == "drawn_clips" else ()
+
+
+class ClipItems:
+    """What an epoch goes through: `items[i]` is a clip's number and the numbers of those of its expressions asked.
+
+    Clips are opened for that only if it is not each of them once: drawn ones would all be drawn.
+    """
+
+    def __init__(self, clips: Any, kind: str):
+        """`kind` as `recipe.Files.item`; a referent is what expressions of a clip have as their targets together."""
+        self.clips, self._items = clips, None if kind == "image" else _groups(clips, kind)
+
+    def __len__(self) -> int:
+        return len(self.clips) if self._items is None else len(self._items)
+
+    def __getitem__(self, number: int) -> tuple[int, NDArray[np.int64]]:
+        if self._items is None:
+            return number, np.arange(len(self.clips[number].expressions))
+        return self._items[number]
+
+
+def _groups(clips: Any, kind: str) -> list[tuple[int, NDArray[np.int64]]]:
+    groups: dict[tuple[int, Any], list[int]] = {}
+    for number, clip in enumerate(clips):
+        for index, expression in enumerate(clip.expressions):
+            groups.setdefault((number, index if kind == "expression" else expression.targets), []).append(index)
+    return [(number, np.array(members)) for (number, _), members in groups.items()]
+
+
+def one_frame(clip: Clip, asked: NDArray[np.int64], dice: np.random.Generator) -> AnnotatedFrame:
+    """A frame with the truth of the first of the expressions that has any, and those that have it there, too.
+
+    Raises:
+        InvalidInput: if there is no such frame.
+    """
+    frames = [clip.annotated_frames(index) for index in asked]
+    annotated = next(filter(None, frames), None)
+    if annotated is None:
+        texts = ", ".join(repr(clip.expressions[index].text) for index in asked)
+        raise InvalidInput(f"clip {clip.clip_id} has no annotated frame for {texts}; train on a split that has masks")
+    t = annotated[int(dice.integers(len(annotated)))]
+    return AnnotatedFrame(clip, t, [int(index) for index, known in zip(asked, frames, strict=True) if t in known])
+
+
+def objects_of(frames: list[AnnotatedFrame], flip: list[bool]) -> Objects:
+    """What is known of the objects of frames of drawn clips, mirrored or not: the last attribute is what they do."""
+    clips = [frame.clip for frame in frames]
+    assert all(isinstance(clip, drawn_clips.DrawnClip) for clip in clips)
+    labels = [frame.clip.labels(frame.t) for frame in frames]  # type: ignore[attr-defined]
+    known = [torch.from_numpy(np.column_stack([clip.attributes, clip.motions])) for clip in clips]  # type: ignore[attr-defined]
+    attributes = torch.nn.utils.rnn.pad_sequence(known, batch_first=True)
+    mirrors = torch.tensor(flip)
+    attributes[mirrors, :, -1] = MIRRORED[attributes[mirrors, :, -1]]
+    count = attributes.shape[1]
+    return Objects(
+        id_map=torch.from_numpy(np.stack([x[:, ::-1] if f else x for x, f in zip(labels, flip, strict=True)])).long(),
+        centres=torch.zeros(len(frames), count, 2),
+        radii=torch.zeros(len(frames), count),
+        attributes=attributes,
+        present=torch.arange(count) < torch.tensor([len(one) for one in known])[:, None],
+    )
+
+
+def seen(sample: Sample, preprocessing: Preprocessing) -> tuple[Tensor, Geometry]:
+    """What a network sees of an image, (3, h, w), or of a clip around one of its frames, (K, 3, h, w)."""
+    offsets = preprocessing.clip.offsets
+    if not isinstance(sample, AnnotatedFrame) or len(offsets) == 1:
+        return preprocessing(sample.image)
+    numbers = preprocessing.clip.around(sample.t, len(sample.clip))
+    frames = {t: preprocessing(sample.clip.frame(t)) for t in dict.fromkeys(numbers)}
+    return torch.stack([frames[t][0] for t in numbers]), frames[sample.t][1]

@@ -1,0 +1,46 @@
+import pytest
+
+from refseg.errors import InvalidInput
+from refseg.networks import build
+from refseg.recipe import Group
+from refseg.training.sources import whole_images
+from refseg.training.stage import Length, TrainingStage, fixed_in
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Word vectors that the network keeps as they are, before a GRU."""
+    settings = {"image_encoder": "small", "freeze_image_encoder": True, "width": 8, "image_size": 64, "channels": 8}
+    words = {"word_encoder": {"kind": "gru", "vector": 4, "width": 8}, "heads": 2, "queries": 2}
+    return build("vlt", settings | words, 4)
+
+
+@pytest.fixture(scope="module")
+def fixed(network):
+    return fixed_in(network)
+
+
+def of(network, fixed, **groups):
+    stage = whole_images(1).replace(groups=groups)
+    return TrainingStage(network, stage, Length(1, 1), fixed=fixed)
+
+
+def test_what_a_network_keeps_as_it_is_never_learns_whatever_earlier_stages_froze(network, fixed):
+    of(network, fixed, fusion=Group(lr=1))
+    of(network, fixed, word_encoder=Group(lr=1))
+    assert not network.word_encoder.vectors.weight.requires_grad
+    learns = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert learns and learns == {name for name in learns if name.startswith("word_encoder.")}
+
+
+@pytest.mark.parametrize(
+    ("part", "group", "why"),
+    [
+        ("word_encoder", Group(lr=1, only=("wheel",)), "`only` matches no name such as word_encoder"),
+        ("word_encoder", Group(lr=1, only=("vectors",)), "`only` matches no name such as word_encoder"),
+        ("image_encoder", Group(lr=1), "the network keeps it as it is; leave the group out"),
+    ],
+)
+def test_a_group_of_which_nothing_would_learn_is_refused(network, fixed, part, group, why):
+    with pytest.raises(InvalidInput, match=f"nothing of group {part} learns, {why}"):
+        of(network, fixed, **{part: group})
