@@ -11,7 +11,6 @@ import csv
 import json
 import os
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -22,17 +21,18 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from ranks import finish, start
+from ranks import finish, kill, start
+from refseg import networks
 from refseg.datasets.drawn_scenes import DrawnScenes
 from refseg.datasets.drawn_scenes.export import export
 from refseg.erasure import noun_positions
 from refseg.preprocessing import Preprocessing
 from refseg.recipe import Data, Files, Group, Recipe, Scenes, Stage
 from refseg.training import run
-from refseg.training.machines import Machines
+from refseg.training.machines import Machines, Sharing
 
 STEPS, STATE_EVERY, IMAGES = 14, 3, 4
-BEGAN = "began"  # a file in the run's folder, from its first step on
+BEGAN = "began"  # a file in the run's folder, from when it is about to train
 CONFIG: dict[str, Any] = {  # tiny, with everything that is random in training
     "image_encoder": {
         "kind": "swin",
@@ -79,23 +79,35 @@ def recipe(data: Data) -> Recipe:
     return Recipe(name="tiny", network="dmmi", config=CONFIG, data=data, stages=(stage,), precision="32")
 
 
-def train(trained: Recipe, out: Path, resume: bool, processes: int) -> None:
+def read_beforehand() -> None:
+    """What each process would read for itself: a tagger, and the libraries of encoders."""
+    noun_positions("a word")
+    networks.build("dmmi", CONFIG, vocabulary_size=3)
+
+
+def train(trained: Recipe, out: Path, resume: bool, processes: int, strategy: Sharing = "ddp") -> None:
     """What a process does; its words go to a file, and nothing is calibrated."""
     run.release = lambda out, *_: out  # type: ignore[assignment]
     run.EVERY = 1  # logs every loss
-    run.TrainingStage.on_train_start = lambda module: (out / BEGAN).touch()  # type: ignore[method-assign]
+    run.TrainingStage.on_fit_start = lambda module: (out / BEGAN).touch()  # type: ignore[method-assign]
     with (out.parent / f"{out.name}.log").open("a") as log, redirect_stdout(log), redirect_stderr(log):
-        run.train(trained, out, resume, Machines(processes, accelerator="cpu"), STATE_EVERY)
+        run.train(trained, out, resume, Machines(processes, accelerator="cpu", strategy=strategy), STATE_EVERY)
 
 
 def traces(out: Path) -> Iterator[tuple[str, bytes]]:
     """What a run left and must be the same."""
     for name in ("state/learn", "last/model.safetensors", "best/model.safetensors"):
         yield name, (out / name).read_bytes()
-    losses: dict[int, str] = {}  # by step
+    yield "losses", repr(losses(out)).encode()
+
+
+def losses(out: Path) -> list[float]:
+    """What a run logged, step by step, before and after it was resumed."""
+    found: dict[int, float] = {}
     for log in sorted((out / "logs" / "learn").glob("version_*/metrics.csv")):
-        losses |= {int(row["step"]): row["train/loss"] for row in csv.DictReader(log.open()) if row.get("train/loss")}
-    yield "losses", repr(sorted(losses.items())).encode()
+        rows = (row for row in csv.DictReader(log.open()) if row.get("train/loss"))
+        found |= {int(row["step"]): float(row["train/loss"]) for row in rows}
+    return [found[step] for step in sorted(found)]
 
 
 def wait_for(path: Path) -> float:
@@ -112,7 +124,7 @@ def main() -> None:
     options.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     options.add_argument("--data", choices=["files", "scenes"], nargs="+", default=["files", "scenes"])
     options = options.parse_args()
-    noun_positions("a word")  # read now what each process would read for itself
+    read_beforehand()
     dice, wrong = random.Random(options.seed), 0
     cases = [(data, processes) for processes in options.processes for data in options.data]
     with tempfile.TemporaryDirectory() as scratch:
@@ -143,10 +155,7 @@ def main() -> None:
             running = start(processes, train, recipes[data], out, False, processes)
             wait_for(out / BEGAN)
             time.sleep(after)
-            for process in running:
-                if process.is_alive():
-                    os.killpg(process.pid, signal.SIGKILL)
-            finish(running)
+            kill(running)
             steps = [int(path.stem.split("=")[1]) for path in (out / "state").glob("*.ckpt")]
             began_at = "finished" if (out / "state" / "learn").exists() else max(steps, default=0)
             resume = (out / "recipe.yaml").is_file()

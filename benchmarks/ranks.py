@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import socket
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -28,6 +29,14 @@ def finish(processes: list[BaseProcess], seconds: float = 600) -> list[int | Non
             process.kill()
             process.join()
     return [process.exitcode for process in processes]
+
+
+def kill(processes: list[BaseProcess]) -> None:
+    """Kills them (`kill -9`) with their workers."""
+    for process in processes:
+        if process.is_alive():
+            os.killpg(process.pid, signal.SIGKILL)  # type: ignore[arg-type]  # it has been started
+    finish(processes)
 
 
 def _call(rank: int, world: int, port: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

@@ -36,6 +36,16 @@ def mean(values: Tensor) -> Tensor:
     return values.sum() / mean_over_processes(torch.tensor(float(values.numel()), device=values.device))
 
 
+def divisor(count: Tensor | int, like: Tensor) -> Tensor:
+    """What a sum over so many things of this process is divided by: the mean of the counts of all processes.
+
+    Their losses together are then what one would compute. It is one thing in all where there is none.
+    """
+    processes = distributed.get_world_size() if together() else 1
+    amount = torch.as_tensor(count, dtype=torch.float32, device=like.device)
+    return mean_over_processes(amount).clamp(min=1 / processes)
+
+
 def mean_over_processes(amount: Tensor) -> Tensor:
     """The mean of a number of each process of a training, so that a ratio to it is what one process would compute."""
     if not together():

@@ -16,7 +16,14 @@ def one_line(error: ValidationError) -> str:
     ...     print(one_line(error))
     degrees: input should be a valid integer, unable to parse string as an integer (got 'hot'); door: unknown field
     """
-    return "; ".join(map(_one, error.errors(include_url=False)))
+    errors = error.errors(include_url=False)
+    inner = [one["loc"] for one in errors]
+    return "; ".join(_one(one) for one in errors if not any(_holds(one["loc"], place) for place in inner))
+
+
+def _holds(outer: tuple[int | str, ...], place: tuple[int | str, ...]) -> bool:
+    """Does a place lie in another? What is wrong there is why the other is wrong."""
+    return len(outer) < len(place) and place[: len(outer)] == outer
 
 
 def _one(error: ErrorDetails) -> str:

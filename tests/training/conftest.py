@@ -34,7 +34,9 @@ def files(refer) -> Files:
 @pytest.fixture(scope="session")
 def tiny_of():
     """A short recipe of DMMI without anything random in it, on these data; settings as for `Recipe.with_settings`."""
-    from kill_and_resume import recipe
+    from kill_and_resume import read_beforehand, recipe
+
+    read_beforehand()
 
     def made(data: Files | Scenes, *settings: str) -> Recipe:
         plain = ["config.dropout=0", "config.image_encoder.drop_path=0", "stages.learn.unknown_words=0"]

@@ -1,18 +1,25 @@
 """Several processes train as one does; they are started here as torchrun starts them."""
 
-import csv
 import os
+import signal
 from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from refseg import networks
 from refseg.checkpoints import load_checkpoint
+from refseg.datasets.drawn_scenes import DrawnScenes
+from refseg.datasets.drawn_scenes.store import stored_scenes
+from refseg.encoders.vocabulary import Vocabulary
 from refseg.losses import from_all_processes, mean
 from refseg.networks.dmmi import ContrastiveLoss
+from refseg.preprocessing import Preprocessing
 from refseg.recipe import Scenes
-from refseg.training import run
+from refseg.recipes import find_recipe
+from refseg.training import run, units
+from refseg.training.batches import SceneBatches, WordTable
 from refseg.training.machines import Machines
 
 
@@ -30,14 +37,14 @@ def on(world, function, *arguments):
 
 
 def trains(recipe, out, world, strategy="ddp", resume=False, stops_at=None):
-    """In a process: trains, and logs every loss; or ends as if killed when a step begins."""
+    """In a process: trains, and logs every loss; or is killed (`kill -9`) when a step begins."""
     run.EVERY = 1
     run.release = lambda out, *_: out
     plain = run.TrainingStage.training_step
 
     def step(module, batch, part):
         if module.global_step == stops_at:
-            os._exit(9)
+            os.kill(os.getpid(), signal.SIGKILL)
         return plain(module, batch, part)
 
     run.TrainingStage.training_step = step
@@ -52,10 +59,9 @@ def trained(recipe, out, world, *more):
 
 
 def losses(out):
-    found = {}
-    for log in sorted((out / "logs" / "learn").glob("version_*/metrics.csv")):
-        found |= {int(row["step"]): float(row["train/loss"]) for row in csv.DictReader(log.open()) if row["train/loss"]}
-    return [found[step] for step in sorted(found)]
+    from kill_and_resume import losses
+
+    return losses(out)
 
 
 def assert_same(one, other, **tolerance):
@@ -64,6 +70,7 @@ def assert_same(one, other, **tolerance):
         torch.testing.assert_close(one[name].float(), other[name].float(), msg=name, **tolerance)
 
 
+TINY = {"stages": (4, 8, 8, 8), "coarse": 8, "fine": 8, "kernel": 4, "width": 16, "heads": 2, "blocks": 1}
 GATHERED = "config.contrastive={weight: 0.01, temperature: 0.05, gathered: true}"
 FROZEN = "stages.learn.frozen_batch_norm=true"
 
@@ -80,17 +87,43 @@ def test_two_processes_learn_what_one_learns(tiny_of, files, tmp_path, strategy)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("strategy", "worlds"), [("fsdp", (2, 2)), ("fsdp", (2, 1)), ("ddp", (1, 2))])
-def test_a_killed_run_goes_on_on_as_many_processes_or_on_others(tiny_of, tmp_path, strategy, worlds):
-    recipe = tiny_of(Scenes(scenes=64, validation_scenes=3), FROZEN, GATHERED)
+@pytest.mark.parametrize("kind", ["scenes", "files"])
+@pytest.mark.parametrize(("strategy", "worlds"), [("ddp", (2, 2)), ("fsdp", (2, 2)), ("fsdp", (2, 1)), ("ddp", (1, 2))])
+def test_a_killed_run_goes_on_on_as_many_processes_or_on_others(tiny_of, files, tmp_path, kind, strategy, worlds):
+    data = files.replace(workers=1) if kind == "files" else Scenes(scenes=64, validation_scenes=3)
+    recipe = tiny_of(data, FROZEN, GATHERED)
     out, (before, after) = tmp_path / "run", worlds
-    assert on(before, trains, recipe, out, before, strategy, False, 3) == [9] * before
+    assert on(before, trains, recipe, out, before, strategy, False, 3) == [-signal.SIGKILL] * before
     assert [path.name for path in (out / "state").iterdir()] == ["learn-step=2.ckpt"]
     went_on = trained(recipe, out, after, strategy if after > 1 else "ddp", True)
     assert len(losses(out)) == 4
     whole = trained(recipe, tmp_path / "whole", after, strategy if after > 1 else "ddp")
     exact = {"rtol": 0, "atol": 0} if before == after else {"rtol": 1e-2, "atol": 2e-4}
     assert_same(went_on, whole, **exact)
+
+
+def trains_in_small_parts(*arguments):
+    units.SMALLEST = 1
+    trains(*arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cmpc_small", "dcmfnet_small"])  # parts of them are called in parts
+def test_networks_whose_parts_are_called_in_parts_train_where_weights_are_shared(name, tmp_path):
+    settings = [
+        "data.scenes=64",
+        "data.validation_scenes=2",
+        "data.calibration_scenes=2",
+        FROZEN,
+        "stages.learn.steps=2",
+    ]
+    settings += ["stages.learn.images=2", "stages.learn.expressions_per_image=2", "stages.learn.validate_every=2"]
+    recipe = find_recipe(name).with_settings(settings)
+    one, two = tmp_path / "one", tmp_path / "two"
+    for out, world, strategy in ((one, 1, "ddp"), (two, 2, "fsdp")):
+        codes = on(world, trains_in_small_parts, recipe, out, world, strategy)
+        assert codes == [0] * world, out.with_suffix(".log").read_text()[-3000:]
+    torch.testing.assert_close(losses(one), losses(two), rtol=1e-3, atol=1e-4)
 
 
 def gathers():
@@ -118,6 +151,32 @@ def gathers():
 
 def test_expressions_of_all_processes_are_told_apart_as_one_process_does():
     assert on(2, gathers) == [0, 0]
+
+
+def selects(stored):
+    torch.manual_seed(0)
+    words = WordTable(stored.texts, vocabulary := Vocabulary.of(stored.texts))
+    network = networks.build("selector", TINY, len(vocabulary)).eval()
+    stage = find_recipe("selector").stages[-1].replace(images=4, expressions_per_image=3)
+
+    def learnt(rank, world):
+        network.zero_grad()
+        batch = SceneBatches(stored, words, Preprocessing(), stage, (0, 0), rank, world)[0]
+        losses = {**network.find_loss(batch), **network.loss(batch)}
+        losses["loss"].backward()
+        return [value.detach() for value in losses.values()], [each.grad.clone() for each in network.parameters()]
+
+    expected = learnt(0, 1)
+    torch.distributed.init_process_group("gloo")
+    for own, whole in zip(learnt(torch.distributed.get_rank(), 2), expected, strict=True):
+        for one, other in zip(own, whole, strict=True):
+            torch.distributed.all_reduce(one)
+            torch.testing.assert_close(one / 2, other, rtol=1e-4, atol=1e-6)
+
+
+def test_selector_in_two_processes_learns_what_it_learns_in_one():
+    """Although its losses are means over objects, of which one process may have more than the other."""
+    assert on(2, selects, stored_scenes(DrawnScenes("train", 4), workers=1)) == [0, 0]
 
 
 def diverges(recipe, out):

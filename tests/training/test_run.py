@@ -108,6 +108,7 @@ def test_bad_combinations_are_refused_before_anything_is_written(finished, tiny,
         (tiny, 3, False, "3 devices cannot share evenly"),
         (tiny.with_settings(["stages.choose.cached_scenes=65"]), 1, False, "caches 65 scenes of 64"),
         (tiny.with_settings(["stages.find.objective=lose"]), 1, False, "no objective lose"),
+        (tiny.with_settings(["stages.find.groups.finder.only=[wheel]"]), 1, False, "nothing of group finder learns"),
         (tiny.with_settings(["config={colour: 1}"]), 1, False, "colour"),
     ):
         with pytest.raises(InvalidInput, match=message):
@@ -125,7 +126,7 @@ def test_two_processes_train_from_the_command_line(tmp_path):
     assert done.stdout.count("weights:") == 1
 
 
-SMALL = [name for name in RECIPES if name.endswith(("_small", "_small_aligner"))]
+SMALL = [name for name in RECIPES if name.endswith(("_small", "_small_aligner")) and "video" not in name]
 QUICK = ("dmmi_small", "cris_small")  # one that wants erased phrases, one that is asked much about an image
 
 

@@ -12,6 +12,9 @@ from typing import Any
 from refseg.datasets.pickles import read_pickle
 from refseg.errors import InvalidInput, MissingFile
 
+ROOT = "root=... (--root FOLDER; of a training --set data.settings.root=FOLDER)"
+"""How a user says where a data set is."""
+
 
 def read_plain(path: Path, each: Callable[[dict[str, Any]], Any] | None = None) -> Any:
     """What a .json or .p file holds.
@@ -123,8 +126,8 @@ def folder_of(name: str, folder: str, anchor: str, root: str | Path | None) -> P
         home = os.environ.get("REFSEG_DATA")
         if home is None:
             raise MissingFile(
-                f"it is not known where {name} is; give its folder as root=... (--root), or set REFSEG_DATA "
-                f"to the folder that holds {folder}; docs/datasets.md#{anchor} says where to get it"
+                f"it is not known where {name} is; give its folder as {ROOT}, or set REFSEG_DATA to the folder "
+                f"that holds {folder}; docs/datasets.md#{anchor} says where to get it"
             )
         root = Path(home) / folder
     path = Path(root).expanduser()
@@ -149,5 +152,5 @@ def one_file(path: Path, pattern: str) -> Path:
         return path
     found = sorted(path.glob(pattern))
     if len(found) != 1:
-        raise InvalidInput(f"{path} has {len(found)} files {pattern}; give one of them as root=... (--root)")
+        raise InvalidInput(f"{path} has {len(found)} files {pattern}; give one of them as {ROOT}")
     return found[0]

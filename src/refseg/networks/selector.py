@@ -24,6 +24,7 @@ from refseg.blocks.precision import full_precision
 from refseg.config import Config
 from refseg.encoders.small import small_stages
 from refseg.errors import InvalidInput
+from refseg.losses import divisor
 from refseg.networks.contract import ABSENT, Network, Output, View
 from refseg.samples import Batch, Objects
 
@@ -634,9 +635,10 @@ class Selector(Network):
         wanted = F.pad(targets, (1, 0)).gather(1, matched[image_of_expression] + 1)
         with full_precision(scores):
             choice = F.binary_cross_entropy_with_logits(scores, wanted.float(), reduction="none")
-            choice = (choice * there).sum() / there.sum().clamp(min=1)
+            choice = (choice * there).sum() / divisor(there.sum(), choice)
             refers = targets.any(1).float()
-            existence = F.binary_cross_entropy_with_logits(exists, refers, reduction="sum") / max(len(exists), 1)
+            existence = F.binary_cross_entropy_with_logits(exists, refers, reduction="sum")
+            existence = existence / divisor(len(exists), exists)
         return {"loss": 3 * choice + 0.3 * existence, "choice": choice.detach(), "exists": existence.detach()}
 
     @torch.no_grad()
@@ -733,7 +735,7 @@ class FinderLoss(nn.Module):
         p = score.sigmoid()
         weight = torch.where(holds > 0, 1.5 * (1 - p).square(), 0.5 * p.square())
         loss = F.binary_cross_entropy_with_logits(score, holds, reduction="none")
-        return 4 * (weight * loss).sum() / objects.present.sum().clamp(min=1)
+        return 4 * (weight * loss).sum() / divisor(objects.present.sum(), loss)
 
     def offsets(self, maps: Maps, objects: Objects) -> Tensor:
         """Offset and size in the 3 x 3 cells around each true centre, the middle one counts most."""
@@ -752,7 +754,7 @@ class FinderLoss(nn.Module):
         truth = torch.stack([(x - 3.5) / 8 - column, (y - 3.5) / 8 - row, size.unsqueeze(-1).expand_as(row)], dim=-1)
         weight = inside * torch.tensor([0.3] * 4 + [1.0] + [0.3] * 4, device=middle.device)
         loss = F.smooth_l1_loss(guess, truth, beta=0.1, reduction="none").sum(-1)
-        return (torch.where(inside, loss, 0) * weight).sum() / weight.sum().clamp(min=1)
+        return (torch.where(inside, loss, 0) * weight).sum() / divisor(weight.sum(), loss)
 
     def masks(self, logits: Tensor, id_map: Tensor, image: Tensor, number: Tensor) -> Tensor:
         """Cross entropy and Dice of the masks (K, h, w) of objects `number` of images `image`."""
@@ -782,15 +784,16 @@ class MaskLoss(torch.autograd.Function):
         entropy = logits.clamp(min=0).sum() - (logits * truth).sum() - torch.maximum(p, 1 - p).log_().sum()
         both = 2 * (p * truth).sum((-2, -1), keepdim=True) + 1  # (K, 1, 1)
         size = (p.sum((-2, -1)) + truth.sum((-2, -1)) + 1)[..., None, None]
-        ctx.save_for_backward(p, truth, both, size)
-        return 8 * entropy / max(truth.numel(), 1) + (1 - both / size).sum() / max(len(truth), 1)
+        pixels, masks = divisor(truth.numel(), truth), divisor(len(truth), truth)
+        ctx.save_for_backward(p, truth, both, size, pixels, masks)
+        return 8 * entropy / pixels + (1 - both / size).sum() / masks
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """With respect to the logits."""
-        p, truth, both, size = ctx.saved_tensors
-        dice = torch.addcmul(both / size.square(), truth, -2 / size) / max(len(p), 1)
-        entropy = (p - truth).mul_(8 / max(p.numel(), 1))
+        p, truth, both, size, pixels, masks = ctx.saved_tensors
+        dice = torch.addcmul(both / size.square(), truth, -2 / size) / masks
+        entropy = (p - truth).mul_(8 / pixels)
         return torch.addcmul(entropy, dice, p - p.square()).mul_(gradient), None
 
 
@@ -808,7 +811,7 @@ def attribute_loss(
     for i, group in enumerate(logits.split(config.attributes, dim=-1)):
         entropy = F.cross_entropy(group, classes[:, i], label_smoothing=smoothing, reduction="sum")
         loss = loss + (0.5 if i else first) * entropy
-    return loss / max(len(logits), 1)
+    return loss / divisor(len(logits), logits)
 
 
 def true_cells(objects: Objects, rows: int, columns: int) -> Tensor:

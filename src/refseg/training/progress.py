@@ -1,6 +1,7 @@
 """What a run says while it goes: a bar with loss, speed and time left; Lightning's remarks only where they matter."""
 
 import logging
+import sys
 import warnings
 from typing import Any
 
@@ -15,6 +16,7 @@ ANSWERED_BY_DESIGN = (
     ".*module\\(s\\) in eval mode at the start of training.*",  # frozen parts
     ".*Total length of `list` across ranks is zero.*",  # a stage without language has nothing to validate
     ".*exists and is not empty.*",  # a resumed run
+    ".*`broadcast_buffers` is deprecated.*",  # its new name is unknown to older versions of torch
     ".*overrides the configure_model callback.*",  # it shards nothing where there is a running mean
     ".*``compute`` method of metric RunningMetrics was called before.*",  # a type without an expression
     ".*sync_dist=True.*",  # metrics are those of all processes already
@@ -48,3 +50,8 @@ class StageProgress(TQDMProgressBar):
 
     def on_train_epoch_start(self, *_: Any) -> None:
         """A stage is one epoch."""
+
+    def on_exception(self, *_: Any) -> None:
+        """What is told now gets a line of its own."""
+        if self.is_enabled:
+            print(file=sys.stderr)

@@ -1,0 +1,85 @@
+"""The first steps of trainings at full size: loss, seconds of one core a step, peak memory; no validation.
+
+python benchmarks/first_steps.py FOLDER   (a data set in the refer layout, with photographs)
+"""
+
+import argparse
+import multiprocessing
+import resource
+import statistics
+import tempfile
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from refseg.recipe import Recipe
+from refseg.recipes import find_recipe
+from refseg.training import run
+from refseg.training.machines import Machines
+from timing import print_table
+
+RECIPES = {  # with what is not as in `shortened`
+    "cmpc_refcoco": [],
+    "cmirnet_refcoco_resnet50": [],
+    "eavl_refcoco": ["stages.learn.expressions_per_image=2"],  # it has a batch norm over sentences
+    "dmmi_refcoco": [],
+    "dcmfnet_refcoco_resnet101": ["activation_checkpointing=true"],
+}
+
+
+def shortened(name: str, folder: str, steps: int, settings: list[str]) -> Recipe:
+    """A paper's recipe with random initial weights, one image a step and a constant rate."""
+    own = [f"data.settings={{root: {folder}, grefs: false}}", "data.dataset=refer", "data.workers=0", "initial={}"]
+    own += [f"stages.learn.steps={steps}", "stages.learn.epochs=null", "stages.learn.images=1"]
+    own += ["stages.learn.schedule={kind: constant}", "precision=32", *RECIPES.get(name, [])]
+    return find_recipe(name).with_settings([*own, *settings])
+
+
+def train(recipe: Recipe, results: Connection) -> None:
+    """What a process does; sends the loss and the seconds of each step, then its peak memory in GiB."""
+    since = time.process_time()
+
+    def sends(module: object, outputs: dict, *_: object) -> None:
+        nonlocal since
+        now = time.process_time()
+        results.send((float(outputs["loss"]), now - since))
+        since = now
+
+    run.TrainingStage.on_train_batch_end = sends  # type: ignore[method-assign]
+    run.StageData.val_dataloader = lambda data: []  # type: ignore[method-assign]
+    run.release = lambda out, *_: out  # type: ignore[assignment]
+    with tempfile.TemporaryDirectory() as out:
+        run.train(recipe, Path(out) / "run", False, Machines(accelerator="cpu"))
+    results.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("folder")
+    options.add_argument("--recipes", nargs="+", default=RECIPES)
+    options.add_argument("--steps", type=int, default=20)
+    options.add_argument("--set", action="append", default=[])
+    options = options.parse_args()
+    rows = []
+    for name in options.recipes:
+        recipe = shortened(name, options.folder, options.steps, options.set)
+        results, theirs = multiprocessing.get_context("spawn").Pipe(duplex=False)
+        process = multiprocessing.get_context("spawn").Process(target=train, args=(recipe, theirs))
+        process.start()
+        theirs.close()
+        losses, seconds = [], []
+        for step in range(options.steps):
+            loss, duration = results.recv()
+            losses.append(loss)
+            seconds.append(duration)
+            print(f"{name} step {step} loss {loss:.4f} {duration:.1f} s", flush=True)
+        peak = results.recv()
+        process.join()
+        means = (f"{statistics.mean(five):.3f}" for five in (losses[:5], losses[-5:]))
+        rows.append([f"`{name}`", *means, f"{statistics.median(seconds[1:]):.0f}", f"{peak:.1f}"])
+    head = ["recipe", "mean of the first five losses", "of the last five", "s of one core a step, median", "peak GiB"]
+    print_table("First steps at full size", head, rows)
+
+
+if __name__ == "__main__":
+    main()
