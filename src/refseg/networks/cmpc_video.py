@@ -103,8 +103,6 @@ PRESETS = {
             "heads": 2,
             "fused": 48,
             "exchange_rounds": 1,
-            "level_fusion": "sum",
-            "level_loss": 0,
             "objects": DRAWN,
         }
     ),

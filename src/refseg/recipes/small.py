@@ -67,7 +67,7 @@ cmpc_small = partial(small, "cmpc_small", steps=3000, expressions=8)
 
 
 def cmpc_video_small() -> Recipe:
-    """First its image encoder learns what objects are and do; that stands in for weights of Kinetics."""
+    """First its image encoder learns what objects are and do, which stands in for Kinetics; then it stays as it is."""
     base = small("cmpc_video_small", steps=2000, expressions=6, data=CLIPS)
     (learn,) = base.stages
     see = learn.replace(
@@ -83,5 +83,5 @@ def cmpc_video_small() -> Recipe:
         validate_every=1500,
     )
     words, fusion = (learn.groups[part].replace(lr=2e-3) for part in ("word_encoder", "fusion"))
-    groups = learn.groups | {"word_encoder": words, "fusion": fusion.replace(only=(r"^(?!seen\.)",))}
-    return base.replace(stages=(see, learn.replace(groups=groups)))
+    groups = {"word_encoder": words, "fusion": fusion.replace(only=(r"^(?!seen\.)",))}
+    return base.replace(stages=(see, learn.replace(groups=groups, frozen_batch_norm=True)))
