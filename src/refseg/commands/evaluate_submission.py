@@ -37,6 +37,7 @@ def write_submission(
 
     from refseg import __version__, datasets
     from refseg.crf import DenseCRF
+    from refseg.datasets.submission import SubmittedClips
     from refseg.errors import InvalidInput
     from refseg.evaluation.answers import readable
     from refseg.evaluation.ranks import ranks
@@ -49,7 +50,7 @@ def write_submission(
     if out.suffix != ".zip":
         raise InvalidInput(f"{out} is to be a zip file; let its name end in .zip")
     clips = datasets.build(dataset, **settings)
-    if not hasattr(clips, "write_submission"):
+    if not isinstance(clips, SubmittedClips):
         raise InvalidInput(f"there is no server that takes masks of {dataset}; evaluate it without --submission")
     check_writable(out.parent)
     with ranks() as mine:

@@ -1,6 +1,6 @@
 """Frames of clips as samples: what a network for images, or for clips, is trained and validated on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -51,22 +51,25 @@ class AnnotatedFrame(Sample):
         return [self.clip.mask(number, self.t) for number in self.asked]
 
 
+def frames_of(clip: Clip) -> Iterator[AnnotatedFrame]:
+    """The annotated frames of a clip in their order, each with those expressions whose truth is known there."""
+    known = [frozenset(clip.annotated_frames(index)) for index in range(len(clip.expressions))]
+    for t in sorted(frozenset().union(*known)):  # one at a time: they keep their masks
+        yield AnnotatedFrame(clip, t, [index for index, frames in enumerate(known) if t in frames])
+
+
 class AnnotatedFrames(Sequence[AnnotatedFrame]):
     """All annotated frames of clips, clip after clip, each with all expressions whose truth is known there."""
 
     def __init__(self, clips: Any):
         self.clips = clips
         self._places = [
-            (number, t)
-            for number, clip in enumerate(clips)
-            for t in sorted({t for index in range(len(clip.expressions)) for t in clip.annotated_frames(index)})
+            (number, frame.t, frame.asked) for number, clip in enumerate(clips) for frame in frames_of(clip)
         ]
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __getitem__(self, index: Any) -> Any:
-        number, t = self._places[index]
-        clip = self.clips[number]
-        known = [index for index in range(len(clip.expressions)) if t in clip.annotated_frames(index)]
-        return AnnotatedFrame(clip, t, known)
+        number, t, asked = self._places[index]
+        return AnnotatedFrame(self.clips[number], t, asked)

@@ -11,7 +11,7 @@ Splits     train 1,662 videos and 23,051 expressions, valid_u 50 and 793 (scored
            the challenge's server); the 154 videos of test are not given out.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from refseg.datasets.clips import ClipOfFiles, ClipsOfFiles, Video, read_meta_expressions, told
+from refseg.datasets.clips import ClipOfFiles, Video, read_meta_expressions, told
 from refseg.datasets.frames import FrameFiles, StoredFrames
 from refseg.datasets.index import Index, IndexBuilder, open_index
 from refseg.datasets.masks import Mask, draw, rle_of
 from refseg.datasets.sources import at, read_plain
-from refseg.datasets.submission import Answer, write_zip
+from refseg.datasets.submission import SubmittedClips
 from refseg.errors import InvalidInput
 
 SPLITS = ("train", "valid_u", "valid")
@@ -56,7 +56,7 @@ class MeViSClip(ClipOfFiles):
         return union
 
 
-class MeViS(ClipsOfFiles):
+class MeViS(SubmittedClips):
     """MeViS; the split is train, valid_u or valid."""
 
     name = folder = "mevis"
@@ -87,19 +87,6 @@ class MeViS(ClipsOfFiles):
                 return None
             raise self.missing(path)
         return Masks(path)
-
-    def write_submission(self, out: str | Path, answers: Iterable[Answer]) -> None:
-        """Writes the zip file for the challenge's server: video/expression/frame.png.
-
-        Args:
-            out: the .zip file.
-            answers: to every expression of the split: a clip, the number of an expression, the masks of all frames.
-
-        Raises:
-            InvalidInput: if they are not complete.
-            UnwritableOutput: if it cannot be written.
-        """
-        write_zip(Path(out), answers, (expression.id for video in self._videos for expression in video.expressions))
 
 
 class Masks:

@@ -11,19 +11,18 @@ Splits     train 3,471 videos and 12,913 expressions (not counted by us), valid 
            holds both, 507 videos and 2,096 expressions, so valid is what the file of test leaves of it.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
-from refseg.datasets.clips import ClipsOfFiles, LabelledClip, Video, read_meta_expressions
+from refseg.datasets.clips import LabelledClip, Video, read_meta_expressions
 from refseg.datasets.frames import FrameFiles
-from refseg.datasets.submission import Answer, write_zip
+from refseg.datasets.submission import SubmittedClips
 from refseg.errors import InvalidInput
 
 VALID_AND_TEST = 507
 VALID = 202
 
 
-class ReferYouTubeVOS(ClipsOfFiles):
+class ReferYouTubeVOS(SubmittedClips):
     """Refer-YouTube-VOS, or a folder in its layout, where splits are those that it has.
 
     An expression names one object; in folders of your own `obj_id` may be a list, empty for an expression that refers
@@ -31,6 +30,7 @@ class ReferYouTubeVOS(ClipsOfFiles):
     """
 
     name = folder = "refer_youtube_vos"
+    inside = "Annotations"
 
     def videos(self) -> list[Video]:
         """Those of the split's file; of valid without those of test."""
@@ -60,20 +60,6 @@ class ReferYouTubeVOS(ClipsOfFiles):
     def clip(self, video: Video) -> LabelledClip:
         """The clip of a video."""
         return labelled_clip(self.root / self.split, video, self.name)
-
-    def write_submission(self, out: str | Path, answers: Iterable[Answer]) -> None:
-        """Writes the zip file for the challenge's server: Annotations/video/expression/frame.png.
-
-        Args:
-            out: the .zip file.
-            answers: to every expression of the split: a clip, the number of an expression, the masks of all frames.
-
-        Raises:
-            InvalidInput: if they are not complete.
-            UnwritableOutput: if it cannot be written.
-        """
-        expected = (expression.id for video in self._videos for expression in video.expressions)
-        write_zip(Path(out), answers, expected, "Annotations")
 
 
 def labelled_clip(folder: Path, video: Video, anchor: str) -> LabelledClip:

@@ -4,10 +4,12 @@ import io
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
 
+from refseg.datasets.clips import ClipsOfFiles
 from refseg.datasets.masks import Mask
 from refseg.errors import InvalidInput
 from refseg.outputs import all_or_nothing
@@ -15,6 +17,27 @@ from refseg.samples import Clip
 
 Answer = tuple[Clip, int, Iterable[Mask]]
 """A clip, the number of one of its expressions, and the masks (H, W) of all of its frames in their order."""
+
+
+class SubmittedClips(ClipsOfFiles):
+    """A data set of videos whose masks are compared by the server of a challenge."""
+
+    inside: ClassVar[str] = ""
+    """Folder at the top of the zip."""
+
+    def write_submission(self, out: str | Path, answers: Iterable[Answer]) -> None:
+        """Writes the zip file for the challenge's server: FOLDER/video/expression/frame.png.
+
+        Args:
+            out: the .zip file.
+            answers: to every expression of the split: a clip, the number of an expression, the masks of all frames.
+
+        Raises:
+            InvalidInput: if they are not complete.
+            UnwritableOutput: if it cannot be written.
+        """
+        expected = (expression.id for video in self._videos for expression in video.expressions)
+        write_zip(Path(out), answers, expected, self.inside)
 
 
 def write_zip(out: Path, answers: Iterable[Answer], expected: Iterable[str], folder: str = "") -> None:

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from refseg.checkpoints import Checkpoint
 from refseg.crf import DenseCRF
-from refseg.datasets.annotated_frames import AnnotatedFrame
+from refseg.datasets.annotated_frames import AnnotatedFrame, frames_of
 from refseg.evaluation.ahead import ahead
 from refseg.evaluation.answers import Asked, ask_numbered, is_unfamiliar, probabilities
-from refseg.evaluation.clip_scoring import Save, ScoredFrame, frames_of, join, score_frame, surest
+from refseg.evaluation.clip_scoring import Save, ScoredFrame, join, score_frame, surest
 from refseg.evaluation.rows import ImageAnswers
 from refseg.preprocessing import restore
 from refseg.protocols.videos import Scoring

@@ -1,7 +1,7 @@
 """One video: the answers to its expressions, frame by frame and under several protocols at once, to rows."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,13 +55,6 @@ def check_clips(clips: Sequence[Clip], protocols: Iterable[Scoring]) -> None:
         for clip in clips:
             for protocol in of_videos:
                 protocol.check(clip)
-
-
-def frames_of(clip: Clip) -> Iterator[AnnotatedFrame]:
-    """The frames of which anything is scored, each with those expressions whose truth is known there."""
-    known = [frozenset(clip.annotated_frames(index)) for index in range(len(clip.expressions))]
-    for t in sorted(frozenset().union(*known)):  # one at a time: they keep their masks
-        yield AnnotatedFrame(clip, t, [index for index, frames in enumerate(known) if t in frames])
 
 
 def score_frame(

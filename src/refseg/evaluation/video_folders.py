@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from refseg.datasets.annotated_frames import AnnotatedFrame
+from refseg.datasets.annotated_frames import AnnotatedFrame, frames_of
 from refseg.datasets.ref_davis import by_annotator
 from refseg.errors import InvalidInput
 from refseg.evaluation.ahead import ahead
 from refseg.evaluation.clip_answers import joined
-from refseg.evaluation.clip_scoring import Save, ScoredFrame, expression_id, first_come, frames_of, score_frame
+from refseg.evaluation.clip_scoring import Save, ScoredFrame, expression_id, first_come, score_frame
 from refseg.evaluation.rows import ImageAnswers
 from refseg.evaluation.stored_masks import Mask, StoredMasks, compare_ids, open_masks, read_masks
 from refseg.protocols.videos import FrameAnswers, Scoring

@@ -87,6 +87,10 @@ class Network(nn.Module, ABC):
         """Which frame of a clip is the one whose mask is the answer."""
         return self.frames // 2
 
+    def answers_in(self, offsets: Sequence[int]) -> bool:
+        """Are these, counted from the frame that is answered, the frames of a clip that the network takes?"""
+        return len(offsets) == self.frames and offsets[self.annotated] == 0
+
     def image_shape(self, size_hw: tuple[int, int]) -> tuple[int, ...]:
         """The shape of one image of this size as the network takes it: (3, H, W), or (K, 3, H, W) of a clip."""
         image = (3, *size_hw)

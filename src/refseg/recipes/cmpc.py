@@ -19,20 +19,24 @@ RELEASED_MEAN = 122.67891434, 116.66876762, 104.00698793
 LR = 2.5e-4
 
 
-def cmpc(data: str) -> Recipe:
-    """A row of Table 1: three rounds of TGFE, and two graph layers on G-Ref."""
-    learn = Stage(
+def learn(steps: int, over: int, validate_every: int) -> Stage:
+    """One expression a step, on a schedule that would end at step `over`; the image encoder is frozen."""
+    return Stage(
         name="learn",
-        groups={"word_encoder": Group(lr=LR), "fusion": Group(lr=LR)},  # the image encoder is frozen
-        steps=700_000,
+        groups={"word_encoder": Group(lr=LR), "fusion": Group(lr=LR)},
+        steps=steps,
         images=1,
         expressions_per_image=1,
         optimiser="adam",
         betas=(0.9, 0.999),
-        schedule=Polynomial(power=0.9, final=1e-5 / LR, over=800_000),
+        schedule=Polynomial(power=0.9, final=1e-5 / LR, over=over),
         flip=0,
-        validate_every=50_000,
+        validate_every=validate_every,
     )
+
+
+def cmpc(data: str) -> Recipe:
+    """A row of Table 1: three rounds of TGFE, and two graph layers on G-Ref."""
     return Recipe(
         name=f"cmpc_{data}",
         about=About(
@@ -50,7 +54,7 @@ def cmpc(data: str) -> Recipe:
         network="cmpc_gref" if data == "refcocog_google" else "cmpc",
         data=photographs_of(data, item="expression", mask="touched", preprocessing=fitted(IMAGENET_MEAN, IMAGENET_STD)),
         initial={"image_encoder": RESNET_101, "glove": GLOVE},
-        stages=(learn,),
+        stages=(learn(700_000, over=800_000, validate_every=50_000),),
         precision="32",
     )
 

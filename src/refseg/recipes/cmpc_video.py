@@ -10,10 +10,10 @@ from collections.abc import Callable
 from functools import partial
 
 from refseg.preprocessing import IMAGENET_MEAN, IMAGENET_STD, ClipSampling, Preprocessing
-from refseg.recipe import About, Files, Group, Recipe, Stage
-from refseg.recipes.cmpc import LR, RELEASED_MEAN, fitted
+from refseg.recipe import About, Files, Recipe
+from refseg.recipes.cmpc import RELEASED_MEAN, fitted, learn
 from refseg.recipes.photographs import GLOVE, RESNET_101
-from refseg.schedules import Milestones, Polynomial
+from refseg.schedules import Milestones
 
 I3D_FILE = "rgb_imagenet.pt"
 OFFSETS = {"": (-8, -4, 0, 4, 7), "_i3d": (-8, -6, -4, -2, 0, 2, 4, 6)}
@@ -34,18 +34,6 @@ RELEASE = (
 
 def a2d(encoder: str) -> Recipe:
     """The main result on A2D Sentences."""
-    learn = Stage(
-        name="learn",
-        groups={"word_encoder": Group(lr=LR), "fusion": Group(lr=LR)},  # the image encoder is frozen
-        steps=380_000,
-        images=1,
-        expressions_per_image=1,
-        optimiser="adam",
-        betas=(0.9, 0.999),
-        schedule=Polynomial(power=0.9, final=1e-5 / LR, over=400_000),
-        flip=0,
-        validate_every=20_000,
-    )
     return Recipe(
         name=f"cmpc_video_a2d{encoder}",
         about=About(
@@ -57,7 +45,7 @@ def a2d(encoder: str) -> Recipe:
         network=f"cmpc_video{encoder}",
         data=videos("a2d_sentences", encoder),
         initial={"i3d": I3D_FILE, "glove": GLOVE} if encoder else {"image_encoder": RESNET_101, "glove": GLOVE},
-        stages=(learn,),
+        stages=(learn(380_000, over=400_000, validate_every=20_000),),
         precision="32",
     )
 
@@ -82,8 +70,8 @@ def a2d_release() -> Recipe:
 def refer_youtube_vos(encoder: str) -> Recipe:
     """The main result on Refer-YouTube-VOS."""
     base = a2d(encoder)
-    (learn,) = base.stages
-    groups = {part: group.replace(lr=5e-4) for part, group in learn.groups.items()}
+    (stage,) = base.stages
+    groups = {part: group.replace(lr=5e-4) for part, group in stage.groups.items()}
     schedule = Milestones(at=(160_000,), unit="step", factor=0.1)
     return base.replace(
         name=f"cmpc_video_refer_youtube_vos{encoder}",
@@ -96,7 +84,7 @@ def refer_youtube_vos(encoder: str) -> Recipe:
             release_does="Nothing for these data.",
         ),
         data=videos("refer_youtube_vos", encoder),
-        stages=(learn.replace(groups=groups, steps=200_000, schedule=schedule),),
+        stages=(stage.replace(groups=groups, steps=200_000, schedule=schedule),),
     )
 
 

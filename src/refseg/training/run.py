@@ -138,7 +138,7 @@ def _check(recipe: Recipe, out: Path, resume: bool, machines: Machines) -> None:
 
 def _check_frames(network: Network, data: Scenes | Files) -> None:
     offsets = (0,) if isinstance(data, Scenes) else data.preprocessing.clip.offsets
-    if len(offsets) != network.frames or offsets[network.annotated]:
+    if not network.answers_in(offsets):
         raise InvalidInput(
             f"the network takes clips of {network.frames} frames and answers number {network.annotated} of them, but "
             f"the offsets of data.preprocessing.clip are {list(offsets)}; change those or the network"

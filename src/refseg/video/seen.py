@@ -28,7 +28,7 @@ def sampling_of(network: Network, preprocessing: Preprocessing) -> ClipSampling:
         InvalidInput: if they are not as many as it takes.
     """
     sampling = preprocessing.clip
-    if len(sampling.offsets) != network.frames or sampling.offsets[network.annotated]:
+    if not network.answers_in(sampling.offsets):
         raise InvalidInput(
             f"these weights take clips of {network.frames} frames and answer number {network.annotated}, but the "
             f"offsets of preprocessing.clip in their config.json are {list(sampling.offsets)}; mend those"
