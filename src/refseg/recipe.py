@@ -97,7 +97,7 @@ class Stage(Config):
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
     data: Data | None = None  # other than the recipe's
-    objective: str = "loss"  # the network's method that gives the losses
+    objective: str = "loss"  # the network's method that gives the losses; see: `training.seen_objects`
     groups: dict[str, Group]  # by the name of the network's part; other parts are frozen
     steps: int | None = Field(None, ge=1)
     epochs: float | None = Field(None, gt=0)  # instead of steps

@@ -197,7 +197,6 @@ def tiny():
             "stages.learn.validate_every=2",
             "stages.see.steps=2",
             "stages.see.images=2",
-            "stages.see.validate_every=2",
         ]
     )
     return recipe

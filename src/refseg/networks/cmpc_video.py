@@ -22,8 +22,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from refseg.datasets.drawn_clips.motions import MOTIONS
-from refseg.datasets.drawn_scenes.objects import COLOURS, MATERIALS, SHAPES, SIZES
 from refseg.encoders import ClipEncoderConfig
 from refseg.errors import InvalidInput
 from refseg.networks.cmpc import (
@@ -42,8 +40,6 @@ from refseg.networks.cmpc import (
     weighted,
 )
 from refseg.networks.contract import View
-from refseg.networks.seen_objects import SeenObjects
-from refseg.samples import Batch
 
 TYPES = ("entity", "attribute", "relation", "action", "unnecessary")
 
@@ -55,7 +51,6 @@ class CMPCVideoConfig(CMPCConfig):
     frames: int = Field(5, ge=2)  # of a clip; the authors take 0, 4, 8, 12 and 15 of 16
     output_sentence: Literal["entities", "necessary"] = "necessary"
     temporal_graph: Literal["none", "direct", "words"] = "direct"  # between frames; none: no action reasoning; Table 7
-    objects: dict[str, int] = {}  # ours: classes of each attribute that `see_loss` teaches the image encoder
 
     @property
     def reasons(self) -> bool:
@@ -83,13 +78,6 @@ def table_7(config: CMPCVideoConfig) -> dict[str, CMPCVideoConfig]:
     return {"AR": config.replace(temporal_graph="words"), "DR": config.replace(temporal_graph="direct")}
 
 
-DRAWN = {  # what drawn clips show
-    "shape": len(SHAPES),
-    "colour": len(COLOURS),
-    "size": len(SIZES),
-    "material": len(MATERIALS),
-    "motion": len(MOTIONS),
-}
 PRESETS = {
     "cmpc_video": CMPCVideoConfig(),
     "cmpc_video_i3d": CMPCVideoConfig(image_encoder="i3d", frames=8),
@@ -103,7 +91,6 @@ PRESETS = {
             "heads": 2,
             "fused": 48,
             "exchange_rounds": 1,
-            "objects": DRAWN,
         }
     ),
 }
@@ -115,14 +102,11 @@ class CMPCVideo(CMPC):
     idea = "Finds what the expression names in some frames, then relates it over space and over time"
     types = TYPES
     config: CMPCVideoConfig
-    training_only = (*CMPC.training_only, "seen.")
 
     def __init__(self, config: CMPCVideoConfig, vocabulary_size: int):
         super().__init__(config, vocabulary_size)
         self.frames = config.frames
         self._check(config.frames)
-        channels = self.image_encoder.channels[LEVELS["c3"] :]
-        self.seen = SeenObjects(channels, config.objects) if config.objects else None
 
     def level(self, channels: int, words: int) -> "VideoLevel":
         """One level, for a stage's map of so many channels."""
@@ -157,12 +141,6 @@ class CMPCVideo(CMPC):
             )
             for one in each
         ]
-
-    def see_loss(self, batch: Batch) -> dict[str, Tensor]:
-        """What the image encoder alone says of the objects in the answered frame: what they are, and what they do."""
-        assert self.seen is not None and batch.objects is not None
-        maps = self.image_encoder.of_clips(batch.image)[LEVELS["c3"] :]
-        return self.seen.loss([answered(x).squeeze(1) for x in maps], batch.objects)
 
     def join_frames(self, clips: Sequence[Sequence[ImageFeatures]]) -> ImageFeatures:
         """What `encode_image` gives for clips, of what `encode_frames` gives for their K frames each."""

@@ -113,12 +113,15 @@ class FileBatches(Dataset):
             sample = self.samples[image]
             flip = places is not None and dice.random() < self.stage.flip
             if places is not None:
-                asked = dice.permutation(asked)[: self.stage.expressions_per_image]
+                asked = dice.permutation(asked)
             if isinstance(sample, Clip):
                 sample = one_frame(sample, asked, dice)
                 asked = np.arange(len(sample.expressions))
+            if places is not None:
+                asked = asked[: self.stage.expressions_per_image]
             pixels, geometry = seen(sample, self.data.preprocessing if places is None else self.enlarged)
-            masks = torch.stack([place_mask(self._truth(sample, index), geometry, self.data.mask) for index in asked])
+            asked_masks = [place_mask(self._truth(sample, index), geometry, self.data.mask) for index in asked]
+            masks = torch.stack(asked_masks) if asked_masks else pixels.new_zeros(0, *pixels.shape[-2:])
             if places is not None and self.data.crop_from:
                 pixels, masks = random_crop([pixels, masks], self.data.preprocessing.side, dice)
             frames.append(sample)
@@ -143,7 +146,7 @@ class FileBatches(Dataset):
             tokens=tokens,
             word_mask=padded([[1] * len(text) for text in texts]).bool(),
             image_of_expression=torch.arange(len(items)).repeat_interleave(torch.tensor(counts)),
-            targets=torch.tensor(targets),
+            targets=torch.tensor(targets, dtype=torch.bool).view(-1, 1),
             truth=torch.cat([F.pad(mask, self._missing(mask, images)) for mask in truths]),
             types=torch.tensor(types) if types else None,
             objects=objects_of(frames, flips) if self.data.dataset == "drawn_clips" else None,
@@ -264,6 +267,8 @@ def boxed(sample: Any, index: int) -> NDArray[np.bool_]:
 
 def padded(rows: list[list[int]]) -> Tensor:
     """Rows of ids as (M, L)."""
+    if not rows:  # images without language
+        return torch.zeros(0, 1, dtype=torch.long)
     return torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=PADDING)
 
 

@@ -39,8 +39,9 @@ from refseg.training.initial import initialise
 from refseg.training.machines import Machines
 from refseg.training.progress import EVERY, StageProgress, be_quiet, say
 from refseg.training.release import release, release_image_encoder
+from refseg.training.seen_objects import CLASSES, SEE, SeenObjects
 from refseg.training.sources import SceneSource, Source, source_of
-from refseg.training.stage import Length, TrainingStage, fixed_in, learning
+from refseg.training.stage import Length, TrainingStage, fixed_in, learning, step_seed
 from refseg.training.states import KeepStates, WholeFiles, newest_sound, states, unwritable, write_together
 from refseg.training.units import compute_again
 
@@ -119,6 +120,9 @@ def _check(recipe: Recipe, out: Path, resume: bool, machines: Machines) -> None:
     for data in (recipe.data, *(stage.data for stage in recipe.stages if stage.data is not None)):
         _check_frames(network, data)
     for stage in recipe.stages:
+        if stage.objective == SEE:
+            _check_seen(network, stage, stage.data or recipe.data)
+            continue
         unknown = set(stage.groups) - set(network.parts())
         if unknown or not hasattr(network, stage.objective):
             what = f"no part {', '.join(unknown)}" if unknown else f"no objective {stage.objective}"
@@ -150,6 +154,17 @@ def _check_frames(network: Network, data: Scenes | Files) -> None:
         raise InvalidInput(f"data.spread_no_target is for images, and {data.dataset} holds videos; leave it out")
 
 
+def _check_seen(network: Network, stage: Stage, data: Scenes | Files) -> None:
+    if "image_encoder" not in network.parts() or set(stage.groups) != {"image_encoder"}:
+        raise InvalidInput(
+            f"stage {stage.name} teaches an image encoder what objects are, and no more; it takes one group, "
+            f"image_encoder, and a network that has one, so not {', '.join(stage.groups)} of this network"
+        )
+    if data.dataset not in CLASSES:
+        known = " or ".join(CLASSES)
+        raise InvalidInput(f"{data.dataset} does not tell what objects are; stage {stage.name} takes {known}")
+
+
 class _Run:
     def __init__(self, recipe: Recipe, out: Path, machines: Machines, state_every: int):
         self.recipe, self.out, self.machines, self.state_every = recipe, out, machines, state_every
@@ -179,7 +194,12 @@ class _Run:
         source = self.source if stage.data is None else source_of(stage.data, self.erases, validates=False)
         per_epoch = source.steps_per_epoch(stage)
         length = Length(stage.steps or max(1, round((stage.epochs or 0) * per_epoch)), per_epoch)
-        module = TrainingStage(self.network, stage, length, (self.recipe.seed, number), self.source.types, self.fixed)
+        key, seen = (self.recipe.seed, number), None
+        if stage.objective == SEE:
+            torch.manual_seed(step_seed(key, 0, 0, 0))
+            encoder: Any = self.network.image_encoder
+            seen = SeenObjects(encoder.channels, CLASSES[(stage.data or self.recipe.data).dataset])
+        module = TrainingStage(self.network, stage, length, key, self.source.types, self.fixed, seen)
         every = stage.validate_every or (length.steps if stage.steps else int(per_epoch))
         trainer = lightning.Trainer(
             default_root_dir=self.out,

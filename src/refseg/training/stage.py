@@ -25,6 +25,7 @@ from refseg.running_metrics import RunningMetrics
 from refseg.samples import Batch
 from refseg.training.batches import FoundBatch
 from refseg.training.progress import EVERY
+from refseg.training.seen_objects import SEE, SeenObjects
 from refseg.training.units import units
 
 
@@ -41,14 +42,21 @@ class Length(NamedTuple):
 
 
 class Learner(nn.Module):
-    """A network whose methods are reached by calling it, so that strategies gather its weights in time."""
+    """A network whose methods are reached by calling it, so that strategies gather its weights in time.
 
-    def __init__(self, network: Network):
+    Args:
+        network: what learns.
+        seen: what learns beside its image encoder and is dropped afterwards, for the objective "see".
+    """
+
+    def __init__(self, network: Network, seen: SeenObjects | None = None):
         super().__init__()
-        self.network = network
+        self.network, self.seen = network, seen
 
     def forward(self, method: str, arguments: Mapping[str, Any]) -> Any:
-        """What a method of the network gives; "answer": its answers to a `Batch`."""
+        """What a method of the network gives; "answer": its answers to a `Batch`; "see": the loss of what it sees."""
+        if self.seen is not None and method == SEE:
+            return self.seen.loss(self.network, **arguments)
         if method != "answer":
             return getattr(self.network, method)(**arguments)
         batch: Batch = arguments["batch"]
@@ -69,6 +77,7 @@ class TrainingStage(lightning.LightningModule):
         key: the run's seed and the stage's number.
         types: of expressions, whose numbers are `Batch.types` in validation.
         fixed: names of parameters that the network itself keeps as they are, such as fixed word vectors.
+        seen: as for `Learner`; learns as the image encoder does.
     """
 
     def __init__(
@@ -79,9 +88,10 @@ class TrainingStage(lightning.LightningModule):
         key: tuple[int, int] = (0, 0),
         types: Sequence[str] = (),
         fixed: Collection[str] = (),
+        seen: SeenObjects | None = None,
     ):
         super().__init__()
-        self.learner, self.stage, self.length, self.key = Learner(network), stage, length, key
+        self.learner, self.stage, self.length, self.key = Learner(network, seen), stage, length, key
         self.learning = learning(network, stage, fixed)
         network.requires_grad_(False)
         for parameter in (each for named in self.learning.values() for each in named.values()):
@@ -175,7 +185,10 @@ class TrainingStage(lightning.LightningModule):
     def _learning(self) -> dict[str, dict[str, nn.Parameter]]:
         """As `learning`, with the parameters that are there now: sharding replaces them."""
         now = dict(self.network.named_parameters())
-        return {part: {name: now[name] for name in named} for part, named in self.learning.items()}
+        learning = {part: {name: now[name] for name in named} for part, named in self.learning.items()}
+        if self.learner.seen is not None:
+            learning["image_encoder"] |= self.learner.seen.named_parameters(prefix="seen")
+        return learning
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Each part's gradient is cut to its own length."""
