@@ -110,9 +110,16 @@ def losses(out: Path) -> list[float]:
     return [found[step] for step in sorted(found)]
 
 
-def wait_for(path: Path) -> float:
-    """Waits until a file is there; the time then."""
+def wait_for(path: Path, seconds: float = 300) -> float:
+    """Waits until a file is there; the time then.
+
+    Raises:
+        TimeoutError: if it does not come.
+    """
+    end = time.perf_counter() + seconds
     while not path.exists():
+        if time.perf_counter() > end:
+            raise TimeoutError(f"no {path} after {seconds:.0f} s")
         time.sleep(0.01)
     return time.perf_counter()
 

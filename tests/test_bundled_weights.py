@@ -2,7 +2,8 @@
 
 import pytest
 
-from refseg.checkpoints import BUNDLED, load_checkpoint
+from refseg import bundled
+from refseg.checkpoints import load_checkpoint
 from refseg.datasets.drawn_scenes import VERSION, DrawnScenes
 from refseg.evaluation.calibrate import unfamiliar_share
 from refseg.evaluation.report import evaluate
@@ -27,14 +28,14 @@ def test_no_type_of_expression_is_left_behind(report):
 
 
 def test_they_are_small_and_say_what_made_them():
-    assert (BUNDLED / "selector" / "model.safetensors").stat().st_size < 10e6
+    assert (bundled.FOLDER / "selector" / "model.safetensors").stat().st_size < 10e6
     checkpoint = load_checkpoint("selector")
     assert checkpoint.trained_on["version"] == VERSION
     assert "drawn scenes only" in checkpoint.knows and "Supervision" in checkpoint.card
 
 
 def test_the_recipe_beside_them_is_the_one_that_the_package_would_train():
-    assert find_recipe(str(BUNDLED / "selector" / "recipe.yaml")) == find_recipe("selector")
+    assert find_recipe(str(bundled.FOLDER / "selector" / "recipe.yaml")) == find_recipe("selector")
 
 
 def test_fewer_than_one_in_a_hundred_test_scenes_is_called_unfamiliar():

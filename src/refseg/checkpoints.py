@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from refseg import networks, published
+from refseg import bundled, networks, published
 from refseg.calibration import Calibration
 from refseg.config import Config
 from refseg.encoders.tokenizer import Tokenizer
@@ -32,7 +32,6 @@ from refseg.networks.contract import Network
 from refseg.preprocessing import Preprocessing
 from refseg.validation import one_line
 
-BUNDLED = Path(__file__).parent / "weights"
 FORMAT = 1
 WEIGHTS, CONFIG, RECIPE, CARD = "model.safetensors", "config.json", "recipe.yaml", "card.md"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -126,7 +125,7 @@ class CheckpointConfig(Config):
 
 def bundled_names() -> list[str]:
     """Names of the weights that come with the package."""
-    return sorted(path.parent.name for path in BUNDLED.glob(f"*/{CONFIG}"))
+    return sorted(path.parent.name for path in bundled.FOLDER.glob(f"*/{CONFIG}"))
 
 
 def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
@@ -244,7 +243,7 @@ def find(where: str | Path) -> Path:
     if path.is_dir():
         return path
     if name in bundled_names():
-        return BUNDLED / name
+        return bundled.FOLDER / name
     if folder := published.installed(name):
         return folder
     choices = f"give a checkpoint folder, a hub id 'owner/name', or one of: {', '.join(bundled_names()) or '(none)'}"

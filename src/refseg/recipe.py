@@ -68,6 +68,7 @@ class Files(Config):
     train: str = "train"  # splits
     validation: str = "val"
     validation_images: int | None = Field(None, ge=1)  # the first of them; None: all
+    calibration_images: int | None = Field(None, ge=1)  # for the thresholds at the end; None: the validation images
     item: Literal["referent", "expression", "image"] = "referent"  # what an epoch goes through, as what `images` counts
     spread_no_target: bool = False  # expressions without referent come evenly between the others (Ref-ZOM)
     preprocessing: Preprocessing = photographs(480)

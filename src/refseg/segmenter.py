@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from refseg import bundled
 from refseg.checkpoints import Checkpoint, load_checkpoint, use_threshold
 from refseg.crf import DenseCRF, library
 from refseg.errors import InvalidInput
@@ -29,7 +30,7 @@ IMAGES_AT_ONCE = 16
 CLIPS_AT_ONCE = 8  # at most: how far the answers to a video are behind what was read of it
 
 
-def load(where: str | Path = "selector", device: str = "cpu", crf: DenseCRF | None = None) -> "Segmenter":
+def load(where: str | Path = bundled.FOR_IMAGES, device: str = "cpu", crf: DenseCRF | None = None) -> "Segmenter":
     """A segmenter with these weights: a checkpoint folder, a bundled name, or a hub id "owner/name".
 
     With a `refseg.crf.DenseCRF`, masks are drawn to the edges of the image.
@@ -41,18 +42,21 @@ def load(where: str | Path = "selector", device: str = "cpu", crf: DenseCRF | No
 
 @overload
 def segment(
-    image: Any, expressions: str, weights: str | Path = "selector", threshold: float | None = None
+    image: Any, expressions: str, weights: str | Path = bundled.FOR_IMAGES, threshold: float | None = None
 ) -> Result: ...
 
 
 @overload
 def segment(
-    image: Any, expressions: Sequence[str], weights: str | Path = "selector", threshold: float | None = None
+    image: Any, expressions: Sequence[str], weights: str | Path = bundled.FOR_IMAGES, threshold: float | None = None
 ) -> list[Result]: ...
 
 
 def segment(
-    image: Any, expressions: str | Sequence[str], weights: str | Path = "selector", threshold: float | None = None
+    image: Any,
+    expressions: str | Sequence[str],
+    weights: str | Path = bundled.FOR_IMAGES,
+    threshold: float | None = None,
 ) -> Result | list[Result]:
     """The result of one expression, or results of several, about one image; `load` once to ask about many images."""
     return load(weights)(image, expressions, threshold)

@@ -44,3 +44,24 @@ def tiny_of():
         return recipe(data).with_settings([*plain, *settings])
 
     return made
+
+
+@pytest.fixture(scope="session")
+def tiny_of_clips() -> Recipe:
+    """CMPC-V's small recipe with its two stages, a few steps each of a tiny network."""
+    from refseg.recipes import find_recipe
+
+    encoders = {
+        "image_encoder": {"kind": "small_clips", "finder": [4, 8, 8, 8], "top": 8},
+        "word_encoder": {"kind": "bert", "width": 8, "layers": 1, "heads": 2, "feed_forward": 8, "positions": 32},
+    }
+    settings = {"data.settings.count": 8, "data.validation_images": 4, "data.calibration_images": 5, "data.workers": 0}
+    settings |= {"stages.see.steps": 2, "stages.see.images": 2}
+    settings |= {"stages.learn.steps": 4, "stages.learn.images": 2, "stages.learn.validate_every": 2}
+    return find_recipe("cmpc_video_small").with_settings(
+        [
+            f"config={encoders | {'width': 8, 'fused': 8, 'parser_hidden': 8, 'grid_hw': [16, 16]}}",
+            "initial={}",
+            *(f"{name}={value}" for name, value in settings.items()),
+        ]
+    )

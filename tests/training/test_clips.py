@@ -13,7 +13,6 @@ from refseg.errors import InvalidInput
 from refseg.mirroring import mirrored
 from refseg.preprocessing import ClipSampling, Preprocessing
 from refseg.recipe import Files
-from refseg.recipes import find_recipe
 from refseg.samples import Clip, Expression
 from refseg.training.clip_items import ClipItems, one_frame, seen
 from refseg.training.file_batches import FileBatches
@@ -173,42 +172,17 @@ def test_what_objects_are_and_do_is_known_of_drawn_clips_and_mirrored_with_them(
         assert swapped.get(MOTIONS[one], MOTIONS[one]) == MOTIONS[other]
 
 
-TINY = {
-    "image_encoder": {"kind": "small_clips", "finder": [4, 8, 8, 8], "top": 8},
-    "word_encoder": {"kind": "bert", "width": 8, "layers": 1, "heads": 2, "feed_forward": 8, "positions": 32},
-    "width": 8,
-    "fused": 8,
-    "parser_hidden": 8,
-    "grid_hw": [16, 16],
-}
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    recipe = find_recipe("cmpc_video_small").with_settings(
-        [
-            f"config={TINY}",
-            "initial={}",
-            "data.settings.count=8",
-            "data.validation_images=4",
-            "data.workers=0",
-            "stages.learn.steps=4",
-            "stages.learn.images=2",
-            "stages.learn.validate_every=2",
-            "stages.see.steps=2",
-            "stages.see.images=2",
-        ]
-    )
-    return recipe
-
-
-def test_a_run_on_clips_is_validated_by_kind_calibrated_and_says_which_frames_it_takes(tiny, tmp_path):
-    train(tiny, tmp_path / "run", resume=False, machines=Machines(accelerator="cpu"))
+def test_a_run_on_clips_is_validated_by_kind_calibrated_and_says_which_frames_it_takes(tiny_of_clips, tmp_path):
+    train(tiny_of_clips, tmp_path / "run", resume=False, machines=Machines(accelerator="cpu"))
     released = load_checkpoint(tmp_path / "run" / "weights")
-    assert released.preprocessing == tiny.data.preprocessing and released.network.frames == 3
+    assert released.preprocessing == tiny_of_clips.data.preprocessing and released.network.frames == 3
     assert released.trained_on["clips"] == 8 and "drawn clips only" in released.knows
-    assert released.calibration.fitted_on == "drawn_clips, split val, 4 annotated frames"
-    assert "Apache-2.0" in released.card and "Validation (4 images" in released.card
+    assert released.calibration.fitted_on == "drawn_clips, split val, 5 annotated frames"
+    assert "Apache-2.0" in released.card and "Validation (5 clips" in released.card
+    assert (
+        "nothing else; before it, of each place in an image the shape, colour, size, material and motion"
+        in released.card
+    )
     log = (tmp_path / "run" / "logs" / "learn" / "version_0" / "metrics.csv").read_text().splitlines()[0]
     assert {"val/oIoU", "val/T-acc", "val/moves right/mIoU"} <= set(log.split(","))
 
@@ -223,7 +197,9 @@ def test_a_run_on_clips_is_validated_by_kind_calibrated_and_says_which_frames_it
         ("data.spread_no_target=true", "spread_no_target is for images"),
     ],
 )
-def test_data_that_do_not_fit_a_network_for_clips_are_refused(tiny, tmp_path, setting, message):
+def test_data_that_do_not_fit_a_network_for_clips_are_refused(tiny_of_clips, tmp_path, setting, message):
     with pytest.raises(InvalidInput, match=message):
-        train(tiny.with_settings([setting]), tmp_path / "run", resume=False, machines=Machines(accelerator="cpu"))
+        train(
+            tiny_of_clips.with_settings([setting]), tmp_path / "run", resume=False, machines=Machines(accelerator="cpu")
+        )
     assert not (tmp_path / "run").exists()

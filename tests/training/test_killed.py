@@ -40,6 +40,25 @@ def test_a_killed_run_goes_on_as_if_it_had_never_been(files, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("where", ["see-step=3", "learn-step=3"])
+def test_a_run_on_clips_that_is_killed_in_either_stage_goes_on_as_if_it_had_never_been(where, tiny_of_clips, tmp_path):
+    from kill_and_resume import traces, train, wait_for
+    from ranks import finish, kill, start
+
+    recipe = tiny_of_clips.with_settings(["data.workers=1", "stages.see.steps=4"])
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    running = start(1, train, recipe, killed, False, 1)
+    wait_for(killed / "state" / f"{where}.ckpt")
+    kill(running)
+    stage, _, _ = where.partition("-")
+    assert not (killed / "state" / stage).exists()
+    for out, resume in ((killed, True), (whole, False)):
+        assert finish(start(1, train, recipe, out, resume, 1)) == [0], out.with_suffix(".log").read_text()[-3000:]
+    assert (killed / "state" / "see").read_bytes() == (whole / "state" / "see").read_bytes()
+    assert dict(traces(killed)) == dict(traces(whole))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["scenes", "files"])
 def test_a_killed_command_goes_on_as_if_it_had_never_been(kind, files, tmp_path):
     scenes = Scenes(scenes=64, validation_scenes=4, calibration_scenes=4)

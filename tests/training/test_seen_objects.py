@@ -62,6 +62,16 @@ def test_what_it_sees_of_clips_is_told_in_the_frame_that_is_answered():
     torch.testing.assert_close(seen.loss(network, batch), seen.of_maps(middle[1:], batch.objects))
 
 
+def test_an_encoder_that_sees_frames_one_by_one_looks_at_the_answered_one_alone():
+    network = build("cmpc_video_small", {"image_encoder": "small"}, vocabulary_size=3).eval()
+    seen = SeenObjects(network.image_encoder.channels, CLASSES["drawn_clips"])
+    recipe = drawn("initial={}")
+    source = source_of(recipe.data, erases=False)
+    batch = source.batches(recipe.stages[0].replace(images=2), source.tokenizer(None), (0, 0), 0, 1)[0]
+    maps = [x[:, 1] for x in network.image_encoder.of_clips(batch.image)]
+    torch.testing.assert_close(seen.loss(network, batch), seen.of_maps(maps[1:], batch.objects))
+
+
 def test_a_stage_that_sees_teaches_the_image_encoder_alone_and_leaves_no_heads():
     network = build("cmpc_video_small", {}, vocabulary_size=3)
     (stage, _) = drawn().stages

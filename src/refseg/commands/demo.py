@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refseg import bundled
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -17,15 +19,15 @@ if TYPE_CHECKING:
     from refseg.results import Result
     from refseg.segmenter import Segmenter
 
-VIDEO_WEIGHTS = "selector"
-"""What answers the clip; weights of images answer each of its frames by itself."""
 PANEL, MARGIN, LINE = 320, 16, 26  # pixels
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="The picture to write (.png).")] = Path("refseg_demo.png"),
-    weights: Annotated[str, typer.Option(help="A bundled name, a checkpoint folder, or a hub id.")] = "selector",
-    video_weights: Annotated[str, typer.Option(help="The same, for the clip.")] = VIDEO_WEIGHTS,
+    weights: Annotated[
+        str, typer.Option(help="A bundled name, a checkpoint folder, or a hub id.")
+    ] = bundled.FOR_IMAGES,
+    video_weights: Annotated[str, typer.Option(help="The same, for the clip.")] = bundled.FOR_VIDEOS,
     scene: Annotated[int, typer.Option(min=0, max=1999, help="Number of the first test scene to look at.")] = 0,
 ) -> None:
     """Segment a drawn scene by three expressions: for one object, for several, and for nothing.

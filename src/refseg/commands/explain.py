@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from refseg import bundled
+
 
 def explain(
     image: Annotated[
@@ -12,7 +14,9 @@ def explain(
         typer.Argument(help="An image or a video: a file, an animation, or a folder of frames.", show_default=False),
     ],
     expression: Annotated[str, typer.Argument(help='What to find: "the red star".', show_default=False)],
-    weights: Annotated[str, typer.Option(help="A bundled name, a checkpoint folder, or a hub id.")] = "selector",
+    weights: Annotated[
+        str | None, typer.Option(help=f"A bundled name, a checkpoint folder, or a hub id [default: {bundled.SAID}].")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The figure to write (.png).")] = Path("explanation.png"),
     npz: Annotated[
         Path | None, typer.Option(help="Also write what is drawn as arrays (.npz).", show_default=False)
@@ -44,7 +48,7 @@ def explain(
     from refseg.explain import explain_frame, figure
     from refseg.segmenter import load
 
-    segmenter = load(weights, device)
+    segmenter = load(weights or bundled.default_weights(of_video), device)
     explanation = explain_frame(segmenter, shown, expression, frame) if of_video else look(segmenter, shown, expression)
     drawn = figure(explanation)
     with all_or_nothing(out.parent) as folder:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from refseg import bundled
+
 if TYPE_CHECKING:
     from refseg.complexity import Complexity
 
@@ -108,10 +110,10 @@ def _vocabulary_size(word_encoder: str) -> int:
         return len(BytePairs())
     if word_encoder in ("gru", "lstm"):
         return 2  # padding and unknown; its word vectors are those of a data set's words
-    from refseg.checkpoints import BUNDLED, CONFIG
+    from refseg.checkpoints import CONFIG
     from refseg.encoders.vocabulary import Vocabulary
 
-    tokenizer = json.loads((BUNDLED / "selector" / CONFIG).read_text(encoding="utf-8"))["tokenizer"]
+    tokenizer = json.loads((bundled.FOLDER / bundled.FOR_IMAGES / CONFIG).read_text(encoding="utf-8"))["tokenizer"]
     return len(Vocabulary(tokenizer["words"], tokenizer["max_words"]))
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refseg import bundled
+
 if TYPE_CHECKING:
     from refseg.results import Result
     from refseg.segmenter import Segmenter
@@ -41,7 +43,9 @@ def segment(
     expressions: Annotated[
         list[str], typer.Argument(metavar="EXPRESSION...", help='What to find: "the red star".', show_default=False)
     ],
-    weights: Annotated[str, typer.Option(help="A bundled name, a checkpoint folder, or a hub id.")] = "selector",
+    weights: Annotated[
+        str | None, typer.Option(help=f"A bundled name, a checkpoint folder, or a hub id [default: {bundled.SAID}].")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("."),
     format: Annotated[
         list[Format], typer.Option("--format", help="What to write for each expression; may be given several times.")
@@ -74,12 +78,14 @@ def segment(
         from refseg.crf import DenseCRF
         from refseg.segmenter import load
 
-        return load(weights, device, DenseCRF() if crf else None)
+        return load(chosen, device, DenseCRF() if crf else None)
 
-    if is_video(image):
+    of_video = is_video(image)
+    chosen = weights or bundled.default_weights(of_video)
+    if of_video:
         from refseg.commands.segment_video import segment_video
 
-        run = {"weights": weights, "threshold": threshold, "crf": crf}
+        run = {"weights": chosen, "threshold": threshold, "crf": crf}
         return segment_video(image, expressions, formats, out, every, run, segmenter)
     pixels = read_image(image)  # before the seconds that torch takes to import
     results = segmenter().ask(pixels, expressions, threshold)

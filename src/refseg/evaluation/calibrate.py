@@ -64,7 +64,10 @@ def unfamiliar_share(checkpoint: Checkpoint, images: Iterable[NDArray[np.uint8]]
     with answering(checkpoint.network) as network:
         for image in images:
             pixels, geometry = checkpoint.preprocessing(image)
-            features = network.encode_image(pixels[None].to(device))
+            shown = pixels.to(device).expand(
+                1, *checkpoint.network.image_shape(geometry.padded_hw)
+            )  # a clip stands still
+            features = network.encode_image(shown)
             alarms.append(is_unfamiliar(checkpoint, features, 0, geometry))
     return float(np.mean([alarm for alarm in alarms if alarm is not None]))
 

@@ -30,7 +30,7 @@ from refseg.blocks.conv_lstm import ConvLSTM, Peephole
 from refseg.blocks.joint_norm import JointNorm
 from refseg.config import Config
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
-from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
+from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
 from refseg.networks.contract import Network, Output, View
 from refseg.samples import Batch
 
@@ -70,6 +70,7 @@ class CMPCConfig(Config):
     peephole: Peephole = "position"
     grid_hw: tuple[int, int] = (40, 40)  # that peepholes of positions are made for; at others they are resized
     resize: Literal["centred", "corner"] = "centred"  # of logits to the image; corner: as TensorFlow 1 did
+    threshold: float = Field(0.5, gt=0, lt=1)  # probability from which on a pixel is the referent's
 
     # Losses
     class_weights: tuple[float, float] = (1.0, 1.0)  # of background and referent
@@ -157,10 +158,13 @@ SMALL: dict[str, Any] = {  # for drawn scenes
     "word_encoder": "bert_small",
     "max_words": 24,
     "parser_hidden": 64,
-    "width": 96,
-    "fused": 64,
+    "width": 64,
+    "heads": 2,
+    "fused": 48,
+    "exchange_rounds": 1,
     "grid_hw": (16, 16),
     "class_weights": SMALL_REFERENTS,
+    "threshold": SMALL_THRESHOLD,
     "l2": 0,
 }
 PRESETS = {
@@ -201,10 +205,12 @@ class ImageFeatures:
     Attributes:
         levels: by name, finest first.
         size_hw: height and width of the images.
+        coarse: (B, C, h, w) what tells a familiar image, the encoder's map for C3; of clips in the answered frame.
     """
 
     levels: Mapping[str, LevelFeatures]
     size_hw: tuple[int, int]
+    coarse: Tensor
 
 
 @dataclass
@@ -243,7 +249,7 @@ class CMPC(Network):
 
     def __init__(self, config: CMPCConfig, vocabulary_size: int):
         super().__init__()
-        self.config = config
+        self.config, self.threshold = config, config.threshold
         self.image_encoder = build_image_encoder(config.image_encoder)
         self.word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
         if config.freeze_image_encoder:
@@ -272,12 +278,12 @@ class CMPC(Network):
 
     def levels_of(self, maps: Sequence[Tensor], size_hw: tuple[int, int]) -> ImageFeatures:
         """The levels of the four maps of the image encoder, for images of this size."""
-        grid = maps[LEVELS["c3"]].shape[-2:]
+        c3 = maps[LEVELS["c3"]]
         levels = {
-            name: level.of_image(maps[LEVELS[name]], grid)  # type: ignore[operator]
+            name: level.of_image(maps[LEVELS[name]], c3.shape[-2:])  # type: ignore[operator]
             for name, level in self.levels.items()
         }
-        return ImageFeatures(levels, size_hw)
+        return ImageFeatures(levels, size_hw, c3 if c3.ndim == 4 else c3[:, c3.shape[1] // 2])
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
         """Words (M, T, D) of unit length of tokens (M, T)."""

@@ -82,17 +82,7 @@ PRESETS = {
     "cmpc_video": CMPCVideoConfig(),
     "cmpc_video_i3d": CMPCVideoConfig(image_encoder="i3d", frames=8),
     "cmpc_video_release": CMPCVideoConfig(exchange_rounds=2, skip="visual", resize="corner", reduction="sum", l2=5e-4),
-    "cmpc_video_small": CMPCVideoConfig(
-        **SMALL
-        | {
-            "image_encoder": "small_clips",
-            "frames": 3,
-            "width": 64,
-            "heads": 2,
-            "fused": 48,
-            "exchange_rounds": 1,
-        }
-    ),
+    "cmpc_video_small": CMPCVideoConfig(**SMALL | {"image_encoder": "small_clips", "frames": 3}),
 }
 
 
@@ -137,7 +127,9 @@ class CMPCVideo(CMPC):
         each = torch.arange(len(image), device=image.device).split(1)
         return [
             ImageFeatures(
-                {name: level.of_expressions(one) for name, level in features.levels.items()}, features.size_hw
+                {name: level.of_expressions(one) for name, level in features.levels.items()},
+                features.size_hw,
+                features.coarse[one],
             )
             for one in each
         ]
@@ -146,7 +138,8 @@ class CMPCVideo(CMPC):
         """What `encode_image` gives for clips, of what `encode_frames` gives for their K frames each."""
         if self.config.temporal_graph == "none":
             clips = [[clip[len(clip) // 2]] for clip in clips]
-        return ImageFeatures({name: _joined(clips, name) for name in self.levels}, clips[0][0].size_hw)
+        coarse = torch.cat([clip[len(clip) // 2].coarse for clip in clips])
+        return ImageFeatures({name: _joined(clips, name) for name in self.levels}, clips[0][0].size_hw, coarse)
 
     def views(self) -> list[View]:
         """As of an image; and where in each frame the action is seen, and which frames the pixels look at."""

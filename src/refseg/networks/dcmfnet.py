@@ -34,7 +34,7 @@ from refseg.encoders import (
     build_word_encoder,
 )
 from refseg.errors import InvalidInput
-from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
+from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
 from refseg.networks.contract import Network, Output, View
 from refseg.samples import Batch
 
@@ -115,6 +115,7 @@ PRESETS = {  # Table 3, and a small one
         detail_width=32,
         dropouts=(0, 0, 0),
         class_weights=SMALL_REFERENTS,
+        threshold=SMALL_THRESHOLD,
     ),
 }
 

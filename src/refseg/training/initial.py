@@ -6,7 +6,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from refseg.checkpoints import BUNDLED, WEIGHTS, find
+from refseg import bundled
+from refseg.checkpoints import WEIGHTS, find
 from refseg.encoders.bert import BertWords
 from refseg.encoders.darknet import DarkNet
 from refseg.encoders.glove import check_glove, fill_vectors
@@ -83,14 +84,14 @@ def _weights(part: str, source: str, otherwise: str = "") -> dict[str, Tensor]:
     """What a file, or a checkpoint, has of a part; `otherwise` says what to do where there is none."""
     file = Path(source)
     if file.suffix not in (".safetensors", ".bin", ".pt", ".pth"):
-        file = BUNDLED / f"{source}.safetensors"
+        file = bundled.FOLDER / f"{source}.safetensors"
     elif not file.is_file():
         raise MissingFile(f"{file} is missing")
     if not file.is_file():
         try:
             folder = find(source)
         except MissingFile as error:
-            names = ", ".join(sorted(file.stem for file in BUNDLED.glob("*.safetensors"))) or "(none)"
+            names = ", ".join(sorted(file.stem for file in bundled.FOLDER.glob("*.safetensors"))) or "(none)"
             choices = otherwise or f"give a .safetensors file, a checkpoint, or one of: {names}"
             raise MissingFile(f"there are no weights {source!r}; {choices}") from error
         file = next((each for each in (folder / WEIGHTS, folder / OLD_WEIGHTS) if each.is_file()), folder / WEIGHTS)

@@ -11,6 +11,7 @@ from refseg.evaluation.report import Report, evaluate, percent
 from refseg.networks.contract import Network
 from refseg.protocols.standard import Standard
 from refseg.recipe import Recipe
+from refseg.training.seen_objects import CLASSES, SEE
 from refseg.training.sources import Source
 
 DRAWN, YOURS = "Apache-2.0, weights and data", "yours to state; the data's own terms hold as well"
@@ -27,7 +28,7 @@ CARD = """# {name}
 * **Called unfamiliar** {unfamiliar}.
 * **Licence** {licence}.
 
-Validation ({images:,} images, {count:,} expressions, protocol {protocol}, percent; these scenes chose the thresholds
+Validation ({images:,} {kind}, {count:,} expressions, protocol {protocol}, percent; they chose the thresholds
 above, so for a figure to quote see the test split in the project's docs/results.md):
 
 {table}
@@ -79,7 +80,7 @@ def card(checkpoint: Checkpoint, recipe: Recipe, report: Report) -> str:
         name=recipe.name,
         network=recipe.network,
         idea=network.idea,
-        supervision=network.supervision,
+        supervision=network.supervision + told_beforehand(recipe),
         initial="".join(f" The {part} started from {source}." for part, source in recipe.initial.items()),
         warns=", and carries a warning" if checkpoint.familiarity else "",
         knows=checkpoint.knows[:1].upper() + checkpoint.knows[1:],
@@ -96,7 +97,17 @@ def card(checkpoint: Checkpoint, recipe: Recipe, report: Report) -> str:
         unfamiliar=", ".join(f"{name} {100 * share:.0f} %" for name, share in unfamiliar.items())
         or "nothing: these weights do not tell familiar images",
         images=report.about["images"],
+        kind="clips" if network.frames > 1 else "images",
         count=report.about["expressions"],
         protocol=report.first,
         table="\n".join(f"| {line} |" for line in table),
     )
+
+
+def told_beforehand(recipe: Recipe) -> str:
+    """What stages without language were told."""
+    for stage in recipe.stages:
+        if stage.objective == SEE:
+            *others, last = CLASSES[(stage.data or recipe.data).dataset]
+            return f"; before it, of each place in an image the {', '.join(others)} and {last} of the object there"
+    return ""

@@ -4,6 +4,7 @@ It stands in for the labels of ImageNet or Kinetics that the papers' image encod
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,11 +37,13 @@ class SeenObjects(nn.Module):
 
     def loss(self, network: Network, batch: Batch) -> dict[str, Tensor]:
         """Of a network's image encoder; of clips, in the frame that is answered."""
-        encoder: nn.Module = network.image_encoder  # type: ignore[assignment]
+        encoder: Any = network.image_encoder
         if network.frames == 1:
             maps = encoder(batch.image)
+        elif encoder.frames_alone:
+            maps = encoder(batch.image[:, network.annotated])
         else:
-            maps = [x[:, x.shape[1] // 2] for x in encoder.of_clips(batch.image)]  # type: ignore[operator]
+            maps = [x[:, x.shape[1] // 2] for x in encoder.of_clips(batch.image)]
         assert batch.objects is not None
         return self.of_maps(maps[-LAST:], batch.objects)
 

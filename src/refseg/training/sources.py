@@ -154,7 +154,7 @@ class FileSource(Source):
         self.preprocessing, self.workers = data.preprocessing, data.workers
         self.of_clips = data.dataset in datasets.OF_CLIPS
         self.samples = datasets.build(data.dataset, split=data.train, **data.settings)
-        self.validation_samples: Sequence[Sample] = self._validation_samples() if validates else []
+        self.validation_samples = self._validation_samples(data.validation_images) if validates else []
         self.types = kinds_of(data)
         self.images = "annotated frames" if self.of_clips else "images"
         kind = "videos" if self.of_clips else "photographs"
@@ -185,8 +185,10 @@ class FileSource(Source):
         return ValidationBatches(whole, len(self.validation_samples), VALIDATION_PHOTOGRAPHS, world)
 
     def calibration(self) -> tuple[Sequence[Sample], str]:
-        """The validation split."""
+        """The validation split, or as much of it as the data say."""
         samples, data = self.validation_samples, self.data
+        if data.calibration_images is not None:
+            samples = self._validation_samples(data.calibration_images)
         return samples, f"{data.dataset}, split {data.validation}, {len(samples)} {self.images}"
 
     def about(self) -> dict[str, Any]:
@@ -205,10 +207,9 @@ class FileSource(Source):
         images = "clips" if self.of_clips else "images"
         return {images: len(self.samples), "expressions": self.samples.expression_count}
 
-    def _validation_samples(self) -> Sequence[Sample]:
+    def _validation_samples(self, count: int | None) -> Sequence[Sample]:
         data = self.data
-        settings = {**data.settings, "count": data.validation_images}
-        samples = datasets.build(data.dataset, split=data.validation, **settings)
+        samples = datasets.build(data.dataset, split=data.validation, **{**data.settings, "count": count})
         return AnnotatedFrames(samples) if self.of_clips else samples
 
 
