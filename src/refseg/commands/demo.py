@@ -98,8 +98,8 @@ def choose_clip(first: int, acts: bool) -> tuple["DrawnClip", str]:
         first: number of a clip.
         acts: say what it does? Otherwise how it looks, if nothing else looks so.
     """
-    from refseg.datasets.drawn_clips import SPLITS, DrawnClips
-    from refseg.datasets.drawn_clips.motions import DIRECTIONS
+    from refseg.datasets.drawn_clips import KINDS, SPLITS, DrawnClips
+    from refseg.datasets.drawn_clips.motions import DIRECTIONS, STILL
     from refseg.datasets.drawn_scenes.objects import COLOUR, COLOURS, SHAPE, SHAPES
 
     clips = DrawnClips("test")
@@ -110,7 +110,7 @@ def choose_clip(first: int, acts: bool) -> tuple["DrawnClip", str]:
         alone = [
             f"the {COLOURS[colour]} {SHAPES[shape]}" for colour, shape in goes if looks.count((colour, shape)) == 1
         ]
-        said = [expression.text for expression in clip.expressions if len(expression.targets) == 1]
+        said = [e.text for e in clip.expressions if len(e.targets) == 1 and e.kind != KINDS[STILL]]
         if found := said if acts else alone:
             return clip, found[0]
     raise AssertionError("no test clip has an object that moves")
