@@ -64,10 +64,8 @@ def unfamiliar_share(checkpoint: Checkpoint, images: Iterable[NDArray[np.uint8]]
     with answering(checkpoint.network) as network:
         for image in images:
             pixels, geometry = checkpoint.preprocessing(image)
-            shown = pixels.to(device).expand(
-                1, *checkpoint.network.image_shape(geometry.padded_hw)
-            )  # a clip stands still
-            features = network.encode_image(shown)
+            one = 1, *checkpoint.network.image_shape(geometry.padded_hw)  # of a clip: a frame that stands still
+            features = network.encode_image(pixels.to(device).expand(one))
             alarms.append(is_unfamiliar(checkpoint, features, 0, geometry))
     return float(np.mean([alarm for alarm in alarms if alarm is not None]))
 
