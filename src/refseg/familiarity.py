@@ -15,6 +15,7 @@ from refseg.preprocessing import Geometry
 
 FALSE_ALARMS = 0.005  # share of familiar images that may be called unfamiliar: fewer than this
 MARGIN = 1.2  # times the distance that leaves so few out: a few hundred images do not show the farthest
+FEWEST = 8  # images that it can be fitted on
 _SHRINKAGE = 0.3  # of the covariance towards its diagonal
 _FLOOR = 1e-2  # added before the logarithm: a channel may be silent
 
@@ -71,11 +72,11 @@ def fit_familiarity(described: Tensor, fitted_on: str) -> Familiarity:
         fitted_on: what the images are, for the record.
 
     Raises:
-        InvalidInput: with fewer than 8 images.
+        InvalidInput: with fewer than `FEWEST` images.
     """
     described = described.double()
-    if len(described) < 8:
-        raise InvalidInput(f"familiarity needs at least 8 images, {len(described)} were given; fit it on more")
+    if len(described) < FEWEST:
+        raise InvalidInput(f"familiarity needs at least {FEWEST} images, {len(described)} were given; fit it on more")
     seen, unseen = described[0::2], described[1::2]
     covariance = torch.cov(seen.T)
     variance = covariance.diagonal()

@@ -106,7 +106,7 @@ class Run:
         self.maps = stages(g, cases)
         features = {name: level.of_image(self.maps[name], GRID) for name, level in network.levels.items()}
         self.network = network
-        about = ImageFeatures(features, IMAGE), self.words, self.word_mask, torch.arange(len(cases))
+        about = ImageFeatures(features, IMAGE, self.maps["c3"]), self.words, self.word_mask, torch.arange(len(cases))
         self.pred, self.outputs = network.read(*about)
         self.said = network.said(self.words, self.word_mask)
         for hook in hooks:

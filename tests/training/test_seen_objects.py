@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from refseg.encoders.vocabulary import Vocabulary
 from refseg.errors import InvalidInput
 from refseg.networks import build
 from refseg.recipes import find_recipe
@@ -48,10 +49,14 @@ def drawn(*settings):
     )
 
 
-def test_what_it_sees_of_clips_is_told_in_the_frame_that_is_answered():
+@pytest.fixture(scope="module")
+def batch():
     recipe = drawn("initial={}")
     (stage, _), source = recipe.stages, source_of(recipe.data, erases=False)
-    batch = source.batches(stage.replace(images=2), source.tokenizer(None), (0, 0), 0, 1)[0]
+    return source.batches(stage.replace(images=2), Vocabulary(["star"]), (0, 0), 0, 1)[0]
+
+
+def test_what_it_sees_of_clips_is_told_in_the_frame_that_is_answered(batch):
     assert batch.image.shape[:2] == (2, 3) and len(batch.tokens) == 0  # nothing is said
     network = build("cmpc_video_small", {}, vocabulary_size=3)
     encoder = network.image_encoder
@@ -62,12 +67,9 @@ def test_what_it_sees_of_clips_is_told_in_the_frame_that_is_answered():
     torch.testing.assert_close(seen.loss(network, batch), seen.of_maps(middle[1:], batch.objects))
 
 
-def test_an_encoder_that_sees_frames_one_by_one_looks_at_the_answered_one_alone():
+def test_an_encoder_that_sees_frames_one_by_one_looks_at_the_answered_one_alone(batch):
     network = build("cmpc_video_small", {"image_encoder": "small"}, vocabulary_size=3).eval()
     seen = SeenObjects(network.image_encoder.channels, CLASSES["drawn_clips"])
-    recipe = drawn("initial={}")
-    source = source_of(recipe.data, erases=False)
-    batch = source.batches(recipe.stages[0].replace(images=2), source.tokenizer(None), (0, 0), 0, 1)[0]
     maps = [x[:, 1] for x in network.image_encoder.of_clips(batch.image)]
     torch.testing.assert_close(seen.loss(network, batch), seen.of_maps(maps[1:], batch.objects))
 

@@ -14,7 +14,7 @@ from refseg.calibration import fit_calibration
 from refseg.checkpoints import WEIGHTS, Checkpoint, to_device, use_threshold
 from refseg.errors import MissingFile
 from refseg.evaluation.answers import answering, ask, is_unfamiliar
-from refseg.familiarity import describe, fit_familiarity, unpadded
+from refseg.familiarity import FEWEST, describe, fit_familiarity, unpadded
 from refseg.images import read_image
 from refseg.samples import Sample
 
@@ -26,6 +26,8 @@ def calibrate(
     on_images: Callable[[int], None] = lambda images: None,
 ) -> Checkpoint:
     """The checkpoint with temperature, existence threshold and familiarity fitted; its network uses the threshold.
+
+    A few images are too few for familiarity: then the checkpoint does not tell which ones are.
 
     Args:
         checkpoint: what to calibrate.
@@ -51,7 +53,7 @@ def calibrate(
     calibrated = dataclasses.replace(
         checkpoint,
         calibration=fit_calibration(exists, has_target, could_answer, fitted_on),
-        familiarity=fit_familiarity(torch.cat(described), fitted_on) if described else None,
+        familiarity=fit_familiarity(torch.cat(described), fitted_on) if len(described) >= FEWEST else None,
     )
     use_threshold(calibrated, calibrated.calibration.exists_threshold)
     return to_device(calibrated, str(next(calibrated.network.parameters()).device))
