@@ -39,5 +39,5 @@ def test_the_recipe_beside_them_is_the_one_that_the_package_would_train():
 
 
 def test_fewer_than_one_in_a_hundred_test_scenes_is_called_unfamiliar():
-    scenes = DrawnScenes("test", 300)
+    scenes = DrawnScenes("test", 150)
     assert unfamiliar_share(load_checkpoint("selector"), (scene.image for scene in scenes)) < 0.01

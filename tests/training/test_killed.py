@@ -23,6 +23,7 @@ def steps(data: Files | Scenes) -> Recipe:
     return recipe(data).with_settings(["stages.learn.steps=8"])
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_it_had_never_been(files, tmp_path):
     from kill_and_resume import read_beforehand, traces, train, wait_for
     from ranks import finish, kill, start
