@@ -4,7 +4,6 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "weights"
 FOR_IMAGES, FOR_VIDEOS = "selector", "cmpc_video_small"
-SAID = f"{FOR_IMAGES}; of a video {FOR_VIDEOS}"
 
 
 def default_weights(of_video: bool) -> str:

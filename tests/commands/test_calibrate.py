@@ -4,7 +4,7 @@ import pytest
 
 from refseg.checkpoints import load_checkpoint
 from refseg.commands.calibrate import calibrate
-from refseg.errors import MissingFile
+from refseg.errors import InvalidInput, MissingFile
 
 
 def test_a_folder_is_calibrated_in_place(checkpoint_folder, tmp_path, capsys):
@@ -17,6 +17,9 @@ def test_a_folder_is_calibrated_in_place(checkpoint_folder, tmp_path, capsys):
     assert (folder / "model.safetensors").stat().st_size < 1.1 * (
         (checkpoint_folder / "model.safetensors").stat().st_size
     )
+    with pytest.raises(InvalidInput, match="at least 8"):  # what it tells by now is not taken away
+        calibrate(folder, "drawn_scenes", "val", 5, None)
+    assert load_checkpoint(folder).familiarity is not None
 
 
 def test_a_wrong_folder_of_photographs_is_noticed_first(checkpoint_folder, tmp_path, monkeypatch):

@@ -1,74 +1,60 @@
 import json
 
 import pytest
-from typer import Typer
-from typer.testing import CliRunner
 
-from refseg.commands.compare import compare
-from refseg.commands.evaluate import evaluate
-from refseg.commands.score import score
 from refseg.errors import InvalidInput, MissingFile
 
 
-def run(command, *arguments):
-    app = Typer()
-    app.command()(command)
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.output
-
-
 @pytest.fixture(scope="module")
-def evaluated(checkpoint_folder, tmp_path_factory):
+def evaluated(run, checkpoint_folder, tmp_path_factory):
     """The results of an evaluation with its masks."""
     out = tmp_path_factory.mktemp("evaluated")
-    run(evaluate, checkpoint_folder, "--split", "val", "--count", 4, "--masks", "--out", out)
+    run("evaluate", checkpoint_folder, "--split", "val", "--count", 4, "--masks", "--out", out)
     return out
 
 
-def test_masks_score_as_the_network_that_wrote_them(evaluated, tmp_path):
-    run(score, evaluated / "masks.jsonl", "drawn_scenes", "--split", "val", "--count", 4, "--out", tmp_path)
+def test_masks_score_as_the_network_that_wrote_them(run, evaluated, tmp_path):
+    run("score", evaluated / "masks.jsonl", "drawn_scenes", "--split", "val", "--count", 4, "--out", tmp_path)
     stored, scored = (json.loads((folder / "report.json").read_text()) for folder in (evaluated, tmp_path))
     for name in ("metrics", "intervals", "by", "errors", "errors_by_type", "risk_coverage", "reliability"):
         assert scored[name] == stored[name], name
     assert "<figure>" in (tmp_path / "report.html").read_text()
 
 
-def test_a_mask_too_few_is_named_and_nothing_is_written(evaluated, tmp_path):
+def test_a_mask_too_few_is_named_and_nothing_is_written(run, evaluated, tmp_path):
     lines = (evaluated / "masks.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "some.jsonl").write_text("".join(lines[1:]))
     with pytest.raises(InvalidInput, match=f"lacks 1 of {len(lines)} masks: val-base-0/0"):
-        run(score, tmp_path / "some.jsonl", "drawn_scenes", "--split", "val", "--count", 4, "--out", tmp_path / "out")
+        run("score", tmp_path / "some.jsonl", "drawn_scenes", "--split", "val", "--count", 4, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_masks_of_no_expression_are_named_on_the_page_too(evaluated, tmp_path):
-    output = run(score, evaluated / "masks.jsonl", "drawn_scenes", "--split", "val", "--count", 3, "--out", tmp_path)
+def test_masks_of_no_expression_are_named_on_the_page_too(run, evaluated, tmp_path):
+    output = run("score", evaluated / "masks.jsonl", "drawn_scenes", "--split", "val", "--count", 3, "--out", tmp_path)
     assert "masks of no expression" in output and "masks of no expression" in (tmp_path / "report.md").read_text()
 
 
-def test_a_comparison_names_what_differs_and_by_how_much(evaluated, tmp_path, checkpoint_folder):
+def test_a_comparison_names_what_differs_and_by_how_much(run, evaluated, tmp_path, checkpoint_folder):
     other = tmp_path / "other"
     lines = [json.loads(line) for line in (evaluated / "masks.jsonl").read_text().splitlines()]
     for line in lines[::2]:
         line["counts"] = [128 * 128]
     (tmp_path / "emptied.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    run(score, tmp_path / "emptied.jsonl", "drawn_scenes", "--split", "val", "--count", 4, "--out", other)
-    output = run(compare, other, evaluated / "expressions.jsonl")
+    run("score", tmp_path / "emptied.jsonl", "drawn_scenes", "--split", "val", "--count", 4, "--out", other)
+    output = run("compare", other, evaluated / "expressions.jsonl")
     assert "Wilcoxon" in output and "mIoU" in output and "mean IoU by type" in output
-    (found,) = json.loads(run(compare, other, evaluated, "--json"))["protocols"]
+    (found,) = json.loads(run("compare", other, evaluated, "--json"))["protocols"]
     assert found["metrics"]["mIoU"]["b"] > found["metrics"]["mIoU"]["a"] and found["metrics"]["mIoU"]["interval"][0] > 0
 
 
-def test_files_of_other_expressions_and_unknown_protocols_are_refused(evaluated, tmp_path):
+def test_files_of_other_expressions_and_unknown_protocols_are_refused(run, evaluated, tmp_path):
     lines = (evaluated / "expressions.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "less.jsonl").write_text("".join(lines[:-1]))
     with pytest.raises(InvalidInput, match="1 only in the first"):
-        run(compare, evaluated, tmp_path / "less.jsonl")
+        run("compare", evaluated, tmp_path / "less.jsonl")
     with pytest.raises(InvalidInput, match="choose one of: standard"):
-        run(compare, evaluated, evaluated, "--protocol", "lavt")
+        run("compare", evaluated, evaluated, "--protocol", "lavt")
     with pytest.raises(InvalidInput, match="line 1, is no row"):
-        run(compare, evaluated / "report.md", evaluated)
+        run("compare", evaluated / "report.md", evaluated)
     with pytest.raises(MissingFile, match="is missing"):
-        run(compare, tmp_path / "nowhere", evaluated)
+        run("compare", tmp_path / "nowhere", evaluated)

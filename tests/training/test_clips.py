@@ -112,6 +112,7 @@ def test_a_frame_is_drawn_among_those_with_the_truth_of_the_first_expression():
     assert {frame.t for frame in drawn} == {1, 4}
     assert {(frame.t, frame.asked) for frame in drawn} == {(1, (0,)), (4, (0, 1))}
     assert one_frame(clip, np.array([2, 1]), np.random.default_rng(0)).asked == (1,)
+    assert len(one_frame(clip, asked, np.random.default_rng(0), most=1).asked) == 1
     with pytest.raises(InvalidInput, match="clip walk has no annotated frame for 'the right square'"):
         one_frame(clip, np.array([2]), np.random.default_rng(0))
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from refseg import bundled
+from refseg.commands.weights_option import Weights
 
 
 def explain(
@@ -14,9 +15,7 @@ def explain(
         typer.Argument(help="An image or a video: a file, an animation, or a folder of frames.", show_default=False),
     ],
     expression: Annotated[str, typer.Argument(help='What to find: "the red star".', show_default=False)],
-    weights: Annotated[
-        str | None, typer.Option(help=f"A bundled name, a checkpoint folder, or a hub id [default: {bundled.SAID}].")
-    ] = None,
+    weights: Weights = None,
     out: Annotated[Path, typer.Option(help="The figure to write (.png).")] = Path("explanation.png"),
     npz: Annotated[
         Path | None, typer.Option(help="Also write what is drawn as arrays (.npz).", show_default=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refseg import bundled
+from refseg.commands.weights_option import Weights
 
 if TYPE_CHECKING:
     from refseg.results import Result
@@ -43,9 +44,7 @@ def segment(
     expressions: Annotated[
         list[str], typer.Argument(metavar="EXPRESSION...", help='What to find: "the red star".', show_default=False)
     ],
-    weights: Annotated[
-        str | None, typer.Option(help=f"A bundled name, a checkpoint folder, or a hub id [default: {bundled.SAID}].")
-    ] = None,
+    weights: Weights = None,
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("."),
     format: Annotated[
         list[Format], typer.Option("--format", help="What to write for each expression; may be given several times.")

@@ -244,24 +244,25 @@ def answer_by_masks(
     """The rows of these images, through masks; for every network and sample."""
 
     def score(one: tuple[Asked, int]) -> ImageAnswers:
-        some, image = one
-        where = some.expressions_of(image)
-        logits, none = some.output.logits[where].cpu(), some.answers_none[where]
-        geometry, threshold = some.geometries[image], checkpoint.network.threshold
-        return score_image(
-            some.numbers[image],
-            some.samples[image],
-            lambda protocol, part: protocol.predict(logits[part], geometry, none[part], threshold),
-            none,
-            probabilities(checkpoint, some.output)[where],
-            some.seconds / len(some.answers_none),
-            protocols,
-            keep_masks,
-            is_unfamiliar(checkpoint, some.features, image, geometry),
-        )
+        return score_image(**of_masks(checkpoint, *one), protocols=protocols, keep_masks=keep_masks)
 
     images = ((some, image) for some in asked for image in range(len(some.samples)))
     return ahead(score, images, workers)
+
+
+def of_masks(checkpoint: Checkpoint, some: Asked, image: int) -> dict[str, Any]:
+    """What `score_image` takes of the answers about one of the images, or frames, that were asked about."""
+    where, geometry, threshold = some.expressions_of(image), some.geometries[image], checkpoint.network.threshold
+    logits, none = some.output.logits[where].cpu(), some.answers_none[where]
+    return {
+        "index": some.numbers[image],
+        "sample": some.samples[image],
+        "predict": lambda protocol, part: protocol.predict(logits[part], geometry, none[part], threshold),
+        "answers_none": none,
+        "exists": probabilities(checkpoint, some.output)[where],
+        "seconds": some.seconds / len(some.answers_none),
+        "unfamiliar": is_unfamiliar(checkpoint, some.features, image, geometry),
+    }
 
 
 def answer_by_objects(checkpoint: Checkpoint, asked: Asked) -> Iterator[ImageAnswers]:

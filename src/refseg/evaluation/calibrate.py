@@ -27,7 +27,7 @@ def calibrate(
 ) -> Checkpoint:
     """The checkpoint with temperature, existence threshold and familiarity fitted; its network uses the threshold.
 
-    A few images are too few for familiarity: then the checkpoint does not tell which ones are.
+    Of fewer than `familiarity.FEWEST` images a checkpoint without familiarity gets none.
 
     Args:
         checkpoint: what to calibrate.
@@ -50,10 +50,11 @@ def calibrate(
             for k, geometry in enumerate(asked.geometries):
                 described.append(describe(unpadded(asked.features.coarse[k : k + 1], geometry)).cpu())
         on_images(len(asked.samples))
+    tells = len(described) >= FEWEST or checkpoint.familiarity is not None
     calibrated = dataclasses.replace(
         checkpoint,
         calibration=fit_calibration(exists, has_target, could_answer, fitted_on),
-        familiarity=fit_familiarity(torch.cat(described), fitted_on) if len(described) >= FEWEST else None,
+        familiarity=fit_familiarity(torch.cat(described), fitted_on) if described and tells else None,
     )
     use_threshold(calibrated, calibrated.calibration.exists_threshold)
     return to_device(calibrated, str(next(calibrated.network.parameters()).device))

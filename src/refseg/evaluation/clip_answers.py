@@ -9,9 +9,9 @@ from torch import Tensor
 
 from refseg.checkpoints import Checkpoint
 from refseg.crf import DenseCRF
-from refseg.datasets.annotated_frames import AnnotatedFrame, frames_of
+from refseg.datasets.annotated_frames import frames_of
 from refseg.evaluation.ahead import ahead
-from refseg.evaluation.answers import Asked, ask_numbered, is_unfamiliar, probabilities
+from refseg.evaluation.answers import Asked, ask_numbered, of_masks
 from refseg.evaluation.clip_scoring import Save, ScoredFrame, join, score_frame, surest
 from refseg.evaluation.rows import ImageAnswers
 from refseg.preprocessing import restore
@@ -42,25 +42,18 @@ def answer_clips(
 
     def score(one: tuple[Asked, int]) -> tuple[int, ScoredFrame]:
         some, image = one
-        where, sample, geometry = some.expressions_of(image), some.samples[image], some.geometries[image]
-        assert isinstance(sample, AnnotatedFrame)
-        logits, none = some.output.logits[where].cpu(), some.answers_none[where]
 
         @cache
         def own_logits() -> Tensor:
-            return torch.where(none[:, None, None], -1.0, restore(logits, geometry))
+            where = some.expressions_of(image)
+            logits, none = some.output.logits[where].cpu(), some.answers_none[where]
+            return torch.where(none[:, None, None], -1.0, restore(logits, some.geometries[image]))
 
         scored = score_frame(
-            some.numbers[image],
-            sample,
-            lambda protocol, part: protocol.predict(logits[part], geometry, none[part], checkpoint.network.threshold),
-            lambda numbers: surest(own_logits())(numbers),
-            none,
-            probabilities(checkpoint, some.output)[where],
-            some.seconds / len(some.answers_none),
-            protocols,
-            save,
-            is_unfamiliar(checkpoint, some.features, image, geometry),
+            **of_masks(checkpoint, some, image),
+            labels=lambda numbers: surest(own_logits())(numbers),
+            protocols=protocols,
+            save=save,
         )
         return some.numbers[image], scored
 

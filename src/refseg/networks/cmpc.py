@@ -283,7 +283,7 @@ class CMPC(Network):
             name: level.of_image(maps[LEVELS[name]], c3.shape[-2:])  # type: ignore[operator]
             for name, level in self.levels.items()
         }
-        return ImageFeatures(levels, size_hw, c3 if c3.ndim == 4 else c3[:, c3.shape[1] // 2])
+        return ImageFeatures(levels, size_hw, c3)
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
         """Words (M, T, D) of unit length of tokens (M, T)."""

@@ -15,6 +15,7 @@ Notation   As in `cmpc`; K frames of a clip or steps of a level, number K // 2 i
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -114,7 +115,8 @@ class CMPCVideo(CMPC):
         size_hw = image.shape[-2], image.shape[-1]
         if self.config.temporal_graph == "none" and self.image_encoder.frames_alone:
             image = answered(image)
-        return self.levels_of(self.image_encoder.of_clips(image), size_hw)
+        features = self.levels_of(self.image_encoder.of_clips(image), size_hw)
+        return replace(features, coarse=answered(features.coarse).squeeze(1))
 
     @property
     def encodes_frames(self) -> bool:

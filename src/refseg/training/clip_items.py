@@ -51,8 +51,12 @@ def _groups(clips: Any, kind: str) -> list[tuple[int, NDArray[np.int64]]]:
     return [(number, np.array(members)) for (number, _), members in groups.items()]
 
 
-def one_frame(clip: Clip, asked: NDArray[np.int64], dice: np.random.Generator) -> AnnotatedFrame:
+def one_frame(
+    clip: Clip, asked: NDArray[np.int64], dice: np.random.Generator, most: int | None = None
+) -> AnnotatedFrame:
     """A frame with the truth of the first of the expressions that has any, and those that have it there, too.
+
+    Of these at most so many: the masks of others are not drawn.
 
     Raises:
         InvalidInput: if there is no such frame.
@@ -63,7 +67,8 @@ def one_frame(clip: Clip, asked: NDArray[np.int64], dice: np.random.Generator) -
         texts = ", ".join(repr(clip.expressions[index].text) for index in asked)
         raise InvalidInput(f"clip {clip.clip_id} has no annotated frame for {texts}; train on a split that has masks")
     t = annotated[int(dice.integers(len(annotated)))]
-    return AnnotatedFrame(clip, t, [int(index) for index, known in zip(asked, frames, strict=True) if t in known])
+    there = [int(index) for index, known in zip(asked, frames, strict=True) if t in known]
+    return AnnotatedFrame(clip, t, there[:most])
 
 
 def objects_of(frames: list[AnnotatedFrame], flip: list[bool]) -> Objects:

@@ -112,13 +112,13 @@ class FileBatches(Dataset):
             dice = np.random.default_rng((*self.key, 1, places[number] if places else 0))
             sample = self.samples[image]
             flip = places is not None and dice.random() < self.stage.flip
+            most = None if places is None else self.stage.expressions_per_image
             if places is not None:
                 asked = dice.permutation(asked)
             if isinstance(sample, Clip):
-                sample = one_frame(sample, asked, dice)
-                asked = np.arange(len(sample.expressions))
-            if places is not None:
-                asked = asked[: self.stage.expressions_per_image]
+                sample = one_frame(sample, asked, dice, most)
+                asked = np.arange(len(sample.asked))
+            asked = asked[:most]
             pixels, geometry = seen(sample, self.data.preprocessing if places is None else self.enlarged)
             asked_masks = [place_mask(self._truth(sample, index), geometry, self.data.mask) for index in asked]
             masks = torch.stack(asked_masks) if asked_masks else pixels.new_zeros(0, *pixels.shape[-2:])
