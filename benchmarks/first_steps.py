@@ -21,15 +21,20 @@ from timing import print_table
 RECIPES = {  # with what is not as in `shortened`
     "cmpc_refcoco": [],
     "cmirnet_refcoco_resnet50": [],
-    "eavl_refcoco": ["stages.learn.expressions_per_image=2"],  # it has a batch norm over sentences
+    "eavl_refcoco": ["stages.learn.images=2"],  # it has a batch norm over sentences
     "dmmi_refcoco": [],
-    "dcmfnet_refcoco_resnet101": ["activation_checkpointing=true"],
+    "dcmfnet_refcoco_resnet101": ["stages.learn.images=2", "activation_checkpointing=true"],  # and it over pooled maps
 }
 
 
-def shortened(name: str, folder: str, steps: int, settings: list[str]) -> Recipe:
+def shortened(name: str, folder: str, count: int, steps: int, settings: list[str]) -> Recipe:
     """A paper's recipe with random initial weights, one image a step and a constant rate."""
-    own = [f"data.settings={{root: {folder}, grefs: false}}", "data.dataset=refer", "data.workers=0", "initial={}"]
+    own = [
+        f"data.settings={{root: {folder}, grefs: false, count: {count}}}",
+        "data.dataset=refer",
+        "data.workers=0",
+        "initial={}",
+    ]
     own += [f"stages.learn.steps={steps}", "stages.learn.epochs=null", "stages.learn.images=1"]
     own += ["stages.learn.schedule={kind: constant}", "precision=32", *RECIPES.get(name, [])]
     return find_recipe(name).with_settings([*own, *settings])
@@ -57,12 +62,13 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("folder")
     options.add_argument("--recipes", nargs="+", default=RECIPES)
+    options.add_argument("--count", type=int, default=8, help="photographs")
     options.add_argument("--steps", type=int, default=20)
     options.add_argument("--set", action="append", default=[])
     options = options.parse_args()
     rows = []
     for name in options.recipes:
-        recipe = shortened(name, options.folder, options.steps, options.set)
+        recipe = shortened(name, options.folder, options.count, options.steps, options.set)
         results, theirs = multiprocessing.get_context("spawn").Pipe(duplex=False)
         process = multiprocessing.get_context("spawn").Process(target=train, args=(recipe, theirs))
         process.start()

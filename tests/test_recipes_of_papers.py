@@ -216,10 +216,10 @@ def small(recipe: Recipe, root, videos=None) -> Recipe:
     return recipe.replace(**changes, config=config, data=few(recipe.data), stages=tuple(stages))
 
 
-def test_every_recipe_of_a_paper_takes_two_steps(folder, videos):
+def test_every_recipe_of_photographs_or_videos_takes_two_steps(folder, videos):
     """Once for all recipes between which nothing is left to tell when they are small."""
     different: dict[str, Recipe] = {}
-    for name in OF_PAPERS:
+    for name in (*OF_PAPERS, "photographs_by_heart"):
         recipe = small(find_recipe(name), folder, videos)
         different.setdefault(recipe.to_yaml(), recipe)
     for recipe in different.values():

@@ -112,7 +112,7 @@ class Stage(Config):
     flip: float = Field(0.5, ge=0, le=1)  # share of images that are mirrored, left and right swapped in the words
     unknown_words: float = Field(0.0, ge=0, lt=1)  # share of words replaced by "unknown"
     erasure: Literal["per_iteration", "fixed"] = "per_iteration"  # the phrase that is erased: drawn anew, or once
-    frozen_batch_norm: bool = False
+    frozen_batch_norm: bool = False  # keep their statistics in parts that learn, too
     cached_scenes: int = Field(0, ge=0)  # above 0: the image side runs once over so many scenes and is kept
     validate_every: int = Field(0, ge=0)  # steps; 0: after every epoch, or at the end where the length is in steps
 

@@ -42,3 +42,12 @@ def test_nobody_looks_at_padding_and_dropout_is_never_active():
     torch.testing.assert_close(words, encoder(tokens, word_mask), rtol=0, atol=0)
     other = torch.tensor([[5, 6, 7, 9, 3]])
     torch.testing.assert_close(encoder(other, word_mask)[:, :3], words[:, :3])
+
+
+@pytest.mark.parametrize("kind", ["first", "mean"])
+def test_the_sentence_is_the_first_state_or_the_mean_of_the_words_without_padding(kind):
+    config = BertConfig(width=16, layers=1, heads=2, feed_forward=32, sentence=kind)
+    encoder = build_word_encoder(config, 50)
+    words, word_mask = torch.randn(1, 4, 16), torch.tensor([[True, True, True, False]])
+    wanted = {"first": words[:, 0], "mean": words[:, :3].mean(1)}
+    torch.testing.assert_close(encoder.sentence(words, word_mask), wanted[kind])

@@ -6,12 +6,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from refseg import networks
 from refseg.blocks import fast_convolution as fast
-from refseg.encoders import BertConfig, SmallConfig
+from refseg.encoders import BertConfig, ClipTextConfig, SmallConfig
+from refseg.errors import InvalidInput
 from refseg.networks.cmirnet import (
     PRESETS,
     CGIConfig,
     CGIPConfig,
     CMAEConfig,
+    CMIRNet,
     CMIRNetConfig,
     CrossAttentionConfig,
     LossConfig,
@@ -136,6 +138,9 @@ def test_what_excludes_itself_is_refused():
         LossConfig(mask=0, box=0)
     with pytest.raises(ValidationError, match="set stem=true or first_stage=2"):
         CMIRNetConfig(tgmm=TGMMConfig(first_stage=1))
+    narrow = ClipTextConfig(width=16, layers=1, heads=2, joint=8)
+    with pytest.raises(InvalidInput, match="have 16 channels, its sentences 8; CMIRNet needs as many"):
+        CMIRNet(TINY.replace(word_encoder=narrow), 50)
 
 
 class TestNearestWords:

@@ -126,7 +126,7 @@ def test_whole_network(golden):
 
     *levels, _ = network.levels(image)
     words = network.encode_words(tokens, word_mask)
-    sentence = network.sentence(words, word_mask)
+    sentence = network.word_encoder.sentence(words, word_mask)
     projected = network.neck.project(levels)
     decoded = network.decoded(projected, words, word_mask, sentence)
     logits = network.projector(decoded, sentence)

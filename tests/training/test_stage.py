@@ -1,4 +1,5 @@
 import pytest
+from torch import nn
 
 from refseg.errors import InvalidInput
 from refseg.networks import build
@@ -44,3 +45,12 @@ def test_what_a_network_keeps_as_it_is_never_learns_whatever_earlier_stages_froz
 def test_a_group_of_which_nothing_would_learn_is_refused(network, fixed, part, group, why):
     with pytest.raises(InvalidInput, match=f"nothing of group {part} learns, {why}"):
         of(network, fixed, **{part: group})
+
+
+def test_what_does_not_learn_keeps_its_statistics_in_training():
+    network = build("dcmfnet_small", {}, 4)
+    of(network, {}, word_encoder=Group(lr=1), fusion=Group(lr=1))
+    norms = {name: m for name, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    learning = {name for name, norm in norms.items() if norm.training}
+    assert learning == {name for name in norms if not name.startswith("image_encoder.")}
+    assert network.training and 0 < len(learning) < len(norms)

@@ -8,12 +8,9 @@ from pydantic import BeforeValidator, Field
 from refseg.config import Config
 
 if TYPE_CHECKING:
-    from refseg.encoders.bert import BertWords
-    from refseg.encoders.clip_text import ClipWords
-    from refseg.encoders.gru import GruWords
     from refseg.encoders.image_encoder import ImageEncoder
-    from refseg.encoders.lstm import LstmWords
     from refseg.encoders.tokenizer import Tokenizer
+    from refseg.encoders.word_encoder import WordEncoder
 
 
 class SwinConfig(Config):
@@ -89,6 +86,7 @@ class BertConfig(Config):
     heads: int = 12
     feed_forward: int = 3072
     positions: int = 512
+    sentence: Literal["first", "mean"] = "first"  # state of [CLS]; mean of the words, for one without pretraining
 
 
 class ClipTextConfig(Config):
@@ -140,7 +138,7 @@ CLIP_ENCODERS: dict[str, Config] = IMAGE_ENCODERS | {  # of networks that take c
 }
 WORD_ENCODERS: dict[str, Config] = {
     "bert_base": BertConfig(),
-    "bert_small": BertConfig(width=128, layers=2, heads=4, feed_forward=256, positions=32),
+    "bert_small": BertConfig(width=128, layers=2, heads=4, feed_forward=256, positions=32, sentence="mean"),
     "clip_text_rn50": ClipTextConfig(),
     "clip_text_rn101": ClipTextConfig(joint=512),
     "gru": GruConfig(),
@@ -204,7 +202,7 @@ def build_image_encoder(config: ClipConfig) -> "ImageEncoder":
             return SmallImageEncoder(config)
 
 
-def build_word_encoder(config: WordConfig, vocabulary_size: int) -> "BertWords | ClipWords | GruWords | LstmWords":
+def build_word_encoder(config: WordConfig, vocabulary_size: int) -> "WordEncoder":
     """A word encoder with fresh weights, for tokens below `vocabulary_size`."""
     match config:
         case BertConfig():

@@ -8,22 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from refseg.encoders import BertConfig
 from refseg.encoders.vocabulary import require_words
+from refseg.encoders.word_encoder import WordEncoder
 
 VOCABULARY = Path(__file__).parent / "bert_base_uncased.txt"
 
 
-class BertWords(nn.Module):
+class BertWords(WordEncoder):
     """Tokens to words: the last hidden states. Dropout is never active, as in the published networks."""
 
     def __init__(self, config: BertConfig, vocabulary_size: int):
         super().__init__()
         import transformers  # seconds to import
 
-        self.channels = config.width
+        self.channels = self.sentence_channels = config.width
+        self.sentence_is = config.sentence
         self.bert = transformers.BertModel(
             transformers.BertConfig(
                 vocab_size=vocabulary_size,
@@ -42,6 +44,10 @@ class BertWords(nn.Module):
     def forward(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
         """Words (M, L, D) of tokens (M, L); where `word_mask` (M, L) is False nobody looks."""
         return self.bert(input_ids=tokens, attention_mask=word_mask.long()).last_hidden_state
+
+    def sentence(self, words: Tensor, word_mask: Tensor) -> Tensor:
+        """The sentence (M, D) of words (M, L, D) with word_mask (M, L): the state of [CLS], or their mean."""
+        return words[:, 0] if self.sentence_is == "first" else super().sentence(words, word_mask)
 
 
 class WordPieces:

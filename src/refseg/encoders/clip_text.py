@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from refseg.encoders import ClipTextConfig
 from refseg.encoders.vocabulary import require_words
+from refseg.encoders.word_encoder import WordEncoder
 
 if TYPE_CHECKING:
     import tokenizers
@@ -30,13 +31,8 @@ _SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 _STRAIGHT = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201b": "'", "\u201c": '"', "\u201d": '"'})
 
 
-class ClipWords(nn.Module):
-    """Tokens to words: the states after the last norm; a word sees those before it and never those behind.
-
-    Attributes:
-        channels: of the words.
-        sentence_channels: of `sentence`.
-    """
+class ClipWords(WordEncoder):
+    """Tokens to words: the states after the last norm; a word sees those before it and never those behind."""
 
     def __init__(self, config: ClipTextConfig, vocabulary_size: int):
         super().__init__()

@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from refseg.encoders import GruConfig
 from refseg.encoders.vocabulary import PADDING
+from refseg.encoders.word_encoder import WordEncoder
 
 
-class GruWords(nn.Module):
+class GruWords(WordEncoder):
     """Tokens to words: what the two directions remember, added. Padding is read: its vector is zero."""
 
     def __init__(self, config: GruConfig, vocabulary_size: int):
         super().__init__()
-        self.channels = config.width
+        self.channels = self.sentence_channels = config.width
         self.vectors = nn.Embedding(vocabulary_size, config.vector, padding_idx=PADDING)
         self.vectors.requires_grad_(config.learn_vectors)
         self.ahead = Direction(config)

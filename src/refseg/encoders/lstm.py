@@ -9,17 +9,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refseg.encoders import LstmConfig
+from refseg.encoders.word_encoder import WordEncoder
 
 FORGET = 1.0  # what the forget gate has beside its weights and bias
 SPREAD = 0.1  # of word vectors that come from no file
 
 
-class LstmWords(nn.Module):
+class LstmWords(WordEncoder):
     """Tokens to words: the hidden state after each; padding, wherever it is, changes nothing."""
 
     def __init__(self, config: LstmConfig, vocabulary_size: int):
         super().__init__()
-        self.channels = width = config.width
+        self.channels = self.sentence_channels = width = config.width
         self.vectors = nn.Embedding(vocabulary_size, config.vector)
         nn.init.normal_(self.vectors.weight, std=SPREAD)
         self.weight = nn.Parameter(torch.empty(4 * width, config.vector + width))  # rows: gates i, j, f, o

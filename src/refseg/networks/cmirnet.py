@@ -32,6 +32,7 @@ from refseg.blocks.pixels import instance_norm
 from refseg.blocks.precision import full_precision
 from refseg.config import Config
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
+from refseg.errors import InvalidInput
 from refseg.losses import SMALL_REFERENTS, mean_over_processes, weighted_cross_entropy
 from refseg.networks.contract import Network, Output, View, pad_mask, pad_words
 from refseg.samples import Batch
@@ -203,6 +204,11 @@ class CMIRNet(Network):
         self.image_encoder = build_image_encoder(config.image_encoder)
         self.word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
         text, width = self.word_encoder.channels, config.width
+        if self.word_encoder.sentence_channels != text:
+            raise InvalidInput(
+                f"the words of this word encoder have {text} channels, its sentences "
+                f"{self.word_encoder.sentence_channels}; CMIRNet needs as many, choose bert_base or clip_text_rn101"
+            )
         top = self.image_encoder.channels[-1]
         channels = dict(enumerate((self.image_encoder.stem_channels, *self.image_encoder.channels, top), start=1))
         self.stages = range(1 if config.stem else 2, ASPP_STAGE + 1)
@@ -256,7 +262,8 @@ class CMIRNet(Network):
         self, image_features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
     ) -> DecoderInputs:
         """Everything before the decoder; the words of every stage are the word encoder's."""
-        word_mask, sentence = pad_mask(word_mask, words.shape[1]), words[:, 0]
+        word_mask = pad_mask(word_mask, words.shape[1])
+        sentence = self.word_encoder.sentence(words, word_mask)
         new_words: list[Tensor] = []
         maps, sentences = {}, {int(stage): project(sentence) for stage, project in self.sentences.items()}
         for stage in self.stages:

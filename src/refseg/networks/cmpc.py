@@ -366,13 +366,6 @@ class CMPC(Network):
         layers = (layer for layer in self.modules() if layer not in theirs)
         return [layer.weight for layer in layers if isinstance(layer, nn.Linear | nn.Conv2d)]  # type: ignore[misc]
 
-    def train(self, mode: bool = True) -> Self:
-        """Training or evaluation mode; a frozen encoder stays in evaluation mode."""
-        super().train(mode)
-        if self.config.freeze_image_encoder:
-            self.image_encoder.eval()
-        return self
-
     def views(self) -> list[View]:
         """The type of each word, and per level where the words that name something look, and all of them."""
         if self.parser is None:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from refseg.config import Config
 
@@ -170,12 +171,12 @@ class Network(nn.Module, ABC):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Training or evaluation mode; frozen batch norms stay in evaluation mode."""
+        """Training or evaluation mode; layers that do not learn and frozen batch norms stay in evaluation mode."""
         super().train(mode)
-        if self._batch_norm_frozen:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
-                    module.eval()
+        for module in self.modules():
+            still = [not parameter.requires_grad for parameter in module.parameters()]
+            if (still and all(still)) or (self._batch_norm_frozen and isinstance(module, _BatchNorm)):
+                module.eval()
         return self
 
 

@@ -7,8 +7,8 @@ Departs    Where the paper and the authors' release differ, this is the release,
            narrowed after each concatenation in the neck. Pixels are the only tokens of CLIP's pooling, and a
            convolution leads round it. The sentence is a kernel of 3 x 3 pixels with a bias, not a vector.
            Masks to learn from are those of the resized image, of 0 and 1; the release warps them to values between.
-           With another image encoder than CLIP's, its last stage stands in for the pooled map; with a BERT, the state
-           of the first token for the sentence: of [CLS], or of the first word where a vocabulary has no [CLS].
+           With another image encoder than CLIP's, its last stage stands in for the pooled map; with another
+           word encoder than CLIP's, `WordEncoder.sentence` for the projected state of the last token.
 Notation   B images, M expressions, L words, C channels, S channels of the sentence.
 """
 
@@ -26,8 +26,7 @@ from refseg.blocks.precision import full_precision
 from refseg.config import Config
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
 from refseg.encoders.clip_image import AttentionPool
-from refseg.encoders.clip_text import ClipWords
-from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
+from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
 from refseg.networks.contract import Network, Output, View
 from refseg.samples import Batch
 
@@ -74,6 +73,7 @@ _SMALL = CRISConfig(
     feed_forward=256,
     dropout=0,
     class_weights=SMALL_REFERENTS,
+    threshold=SMALL_THRESHOLD,
 )
 PRESETS = {
     "cris_resnet50": CRISConfig(),
@@ -116,7 +116,7 @@ class CRIS(Network):
             self.pool = AttentionPool(c5, config.image_encoder.joint, c5 // 64, config.mean_token)
             c5 = config.image_encoder.joint
         words = word_encoder.channels
-        sentence = word_encoder.sentence_channels if isinstance(word_encoder, ClipWords) else words
+        sentence = word_encoder.sentence_channels
         self.neck = FusionNeck((c3, c4, c5), sentence, config.widths, out=config.width)
         self.to_decoder = nn.Identity() if words == config.width else nn.Linear(words, config.width)
         self.decoder = PixelDecoder(
@@ -144,12 +144,6 @@ class CRIS(Network):
         """Words (M, L, C) of tokens (M, L)."""
         return self.word_encoder(tokens, word_mask)
 
-    def sentence(self, words: Tensor, word_mask: Tensor) -> Tensor:
-        """Sentences (M, S) of words (M, L, C) with word_mask (M, L)."""
-        if isinstance(self.word_encoder, ClipWords):
-            return self.word_encoder.sentence(words, word_mask)
-        return words[:, 0]
-
     def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
         """Masks (M, 1, H, W) of words (M, L, C) with word_mask (M, L)."""
         logits = self.logits(features, words, word_mask, image_of_expression)
@@ -157,7 +151,7 @@ class CRIS(Network):
 
     def logits(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Tensor:
         """Logits (M, 1, H / 4, W / 4) of each pixel being of the referent; arguments as of `fuse`."""
-        sentence = self.sentence(words, word_mask)
+        sentence = self.word_encoder.sentence(words, word_mask)
         x = self.decoded([level[image_of_expression] for level in features.levels], words, word_mask, sentence)
         if self.aligner is None or features.sight is None:
             return self.projector(x, sentence)

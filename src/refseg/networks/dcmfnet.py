@@ -14,7 +14,7 @@ Notation   B images, M expressions, V1 to V4 the encoder's maps with C channels,
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,6 @@ from refseg.blocks.aspp import ASPP
 from refseg.blocks.convolution import conv_norm
 from refseg.config import Config
 from refseg.encoders import (
-    BertConfig,
     DarkNetConfig,
     ImageEncoderConfig,
     SwinConfig,
@@ -72,13 +71,6 @@ class DCMFNetConfig(Config):
 
     class_weights: tuple[float, float] = (1.0, 1.0)  # of background and referent in the loss
     threshold: float = Field(0.5, gt=0, lt=1)  # probability from which on a pixel is the referent's
-
-    @field_validator("word_encoder")
-    @classmethod
-    def _has_a_sentence(cls, encoder: Any) -> Any:
-        if not isinstance(encoder, BertConfig):
-            raise ValueError("the sentence is the [CLS] of a BERT; choose bert_base, bert_small or your own BERT")
-        return encoder
 
     @field_validator("guided_stages")
     @classmethod
@@ -176,7 +168,7 @@ class DCMFNet(Network):
         self.word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
         width, detail = config.width, config.detail_width
         channels = dict(zip(("V1", "V2", "V3", "V4"), self.image_encoder.channels, strict=True))
-        self.sentence = nn.Linear(self.word_encoder.channels, width)
+        self.sentence = nn.Linear(self.word_encoder.sentence_channels, width)
         self.guides = nn.ModuleDict(
             {
                 stage: IGF(config, width, width, channels[stage], inside(config, channels[stage]), channels[stage])
@@ -209,10 +201,10 @@ class DCMFNet(Network):
             for layer in part.modules():
                 if isinstance(layer, nn.Conv2d):
                     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        self._encoder_norms = [m for m in self.image_encoder.modules() if isinstance(m, nn.BatchNorm2d)]
         if config.freeze_encoder_norm:
-            for norm in self._encoder_norms:
-                norm.requires_grad_(False)
+            for norm in self.image_encoder.modules():
+                if isinstance(norm, nn.BatchNorm2d):
+                    norm.requires_grad_(False)
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
         """The maps of images (B, 3, H, W), normalised, up to the first that the sentence guides."""
@@ -232,12 +224,13 @@ class DCMFNet(Network):
         return self.word_encoder(tokens, word_mask)
 
     def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
-        """Masks (M, 1, H, W) of words (M, L, D), of which the first one is the sentence."""
-        return self.answer(self.masks(features, words, image_of_expression))
+        """Masks (M, 1, H, W) of words (M, L, D) with word_mask (M, L)."""
+        return self.answer(self.masks(features, words, word_mask, image_of_expression))
 
-    def masks(self, features: ImageFeatures, words: Tensor, image_of_expression: Tensor) -> Tensor:
+    def masks(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Tensor:
         """Logits (M, 1, H, W), where 0 is a probability of a half."""
-        x = self.encoded(features, self.sentence(words[:, 0])[:, :, None, None], image_of_expression)
+        sentence = self.sentence(self.word_encoder.sentence(words, word_mask))[:, :, None, None]
+        x = self.encoded(features, sentence, image_of_expression)
         x = self.dropout(self.aspp(x))  # M_dec
         if self.detail is not None and features.detail is not None:
             x = self.detail(x, features.detail[image_of_expression])  # E_dec, Eq. 6
@@ -271,31 +264,13 @@ class DCMFNet(Network):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Binary cross-entropy, the mean over pixels at the size of the image."""
         words = self.encode_words(batch.tokens, batch.word_mask)
-        logits = self.masks(self.encode_image(batch.image), words, batch.image_of_expression)
+        logits = self.masks(self.encode_image(batch.image), words, batch.word_mask, batch.image_of_expression)
         return {"loss": weighted_cross_entropy(logits, batch.masks(), self.config.class_weights)}
 
     def views(self) -> list[View]:
         """What the gates of every IGF let through, layer by layer."""
         guides = {**{place: self._guide(place) for place in self.guides}, "V1": self.detail}
         return [view for name, guide in guides.items() if isinstance(guide, IGF) for view in guide.views(name)]
-
-    def parts(self) -> dict[str, list[nn.Parameter]]:
-        """As of every network; norms that are frozen are a part that no recipe trains."""
-        parts = {name: list(part) for name, part in super().parts().items()}
-        if self.config.freeze_encoder_norm:
-            frozen = [parameter for norm in self._encoder_norms for parameter in norm.parameters()]
-            ids = {id(parameter) for parameter in frozen}
-            parts["image_encoder"] = [p for p in parts["image_encoder"] if id(p) not in ids]
-            parts["frozen"] = frozen
-        return parts
-
-    def train(self, mode: bool = True) -> Self:
-        """Training or evaluation mode; frozen batch norms stay in evaluation mode."""
-        super().train(mode)
-        if self.config.freeze_encoder_norm:
-            for norm in self._encoder_norms:
-                norm.eval()
-        return self
 
 
 def inside(config: DCMFNetConfig, channels: int) -> int:

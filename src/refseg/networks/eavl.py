@@ -34,7 +34,7 @@ from refseg.encoders import (
     build_word_encoder,
 )
 from refseg.encoders.clip_image import AttentionPool as ClipPool
-from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
+from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
 from refseg.networks.contract import Network, Output, View
 from refseg.samples import Batch
 
@@ -144,10 +144,9 @@ class EAVL(Network):
         return self.masks(x, queries) if isinstance(self.masks, MaskGenerator) else self.masks(x)
 
     def sentence_of(self, words: Tensor, word_mask: Tensor) -> Tensor:
-        """The sentence (M, S): of CLIP the state of the end token, of others that of the first one."""
-        if self.sentence is None:
-            return self.word_encoder.sentence(words, word_mask)  # type: ignore[operator]
-        return self.sentence(words[:, 0])
+        """The sentence (M, S), as the neck takes it."""
+        sentence = self.word_encoder.sentence(words, word_mask)
+        return sentence if self.sentence is None else self.sentence(sentence)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Binary cross-entropy at the size of the image or of the logits."""
@@ -203,6 +202,7 @@ PRESETS = {
         feed_forward=256,
         dropout=0,
         class_weights=SMALL_REFERENTS,
+        threshold=SMALL_THRESHOLD,
     ),
 }
 

@@ -28,7 +28,7 @@ from refseg.blocks.aligner import AlignerConfig, MaskGenerator, Queries
 from refseg.config import Config
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
 from refseg.encoders.darknet import EPS, batch_norm, dbl, leaky_relu
-from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
+from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
 from refseg.networks.contract import Network, Output, View, pad_mask, pad_words
 from refseg.samples import Batch
 
@@ -106,6 +106,7 @@ PRESETS = {
         dropout=0,
         output_stride=4,
         class_weights=SMALL_REFERENTS,
+        threshold=SMALL_THRESHOLD,
     ),
 }
 PRESETS |= {
@@ -201,17 +202,6 @@ class VLT(Network):
         if self.config.reduction == "sum":
             loss = loss * masks[0].numel()
         return {"loss": loss}
-
-    def train(self, mode: bool = True) -> Self:
-        """Training or evaluation mode; a frozen encoder and frozen batch norms stay in evaluation mode."""
-        super().train(mode)
-        if self.config.freeze_image_encoder:
-            self.image_encoder.eval()
-        if self._batch_norm_frozen:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm1d):
-                    module.eval()
-        return self
 
     def views(self) -> list[View]:
         """Where each query looks in the image and at which words, and how much its answer counts."""
