@@ -216,14 +216,29 @@ def small(recipe: Recipe, root, videos=None) -> Recipe:
     return recipe.replace(**changes, config=config, data=few(recipe.data), stages=tuple(stages))
 
 
-def test_every_recipe_of_photographs_or_videos_takes_two_steps(folder, videos):
+def test_every_recipe_of_a_paper_takes_two_steps(folder, videos):
     """Once for all recipes between which nothing is left to tell when they are small."""
     different: dict[str, Recipe] = {}
-    for name in (*OF_PAPERS, "photographs_by_heart"):
+    for name in OF_PAPERS:
         recipe = small(find_recipe(name), folder, videos)
         different.setdefault(recipe.to_yaml(), recipe)
     for recipe in different.values():
         two_steps(recipe)
+
+
+def test_photographs_learnt_by_heart_are_those_of_any_folder(folder):
+    recipe = find_recipe("photographs_by_heart")
+    data = recipe.data.replace(dataset="refer", settings={"root": str(folder), "grefs": True, "count": 3}, workers=0)
+    (learn,) = recipe.stages
+    aligner = recipe.config["aligner"] | {"image_size": 64}
+    small_images = data.replace(preprocessing=data.preprocessing.replace(side=64))
+    two_steps(
+        recipe.replace(
+            config=recipe.config | {"aligner": aligner},
+            data=small_images,
+            stages=(learn.replace(steps=2, images=2, expressions_per_image=2),),
+        )
+    )
 
 
 def two_steps(recipe: Recipe) -> None:
