@@ -132,8 +132,9 @@ QUICK = ("dmmi_small", "cris_small")  # one that wants erased phrases, one that 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in SMALL])
 def test_every_small_preset_trains_is_validated_and_leaves_weights(name, tmp_path):
-    settings = ["data.scenes=64", "data.validation_scenes=2", "data.calibration_scenes=2", "stages.learn.steps=2"]
-    settings += ["stages.learn.images=1", "stages.learn.expressions_per_image=2", "stages.learn.validate_every=1"]
+    settings = ["data.scenes=64", "data.validation_scenes=2", "data.calibration_scenes=2"]
+    settings += ["stages.see.steps=2", "stages.see.images=1", "stages.learn.steps=2", "stages.learn.images=1"]
+    settings += ["stages.learn.expressions_per_image=2", "stages.learn.validate_every=1"]
     train(find_recipe(name).with_settings(settings), tmp_path / "run", resume=False, machines=CPU)
     assert load_checkpoint(tmp_path / "run" / "weights").trained_on["scenes"] == 64
 
