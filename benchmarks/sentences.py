@@ -14,15 +14,11 @@ from torch import Tensor, nn
 from refseg.datasets import build
 from refseg.encoders import WORD_ENCODERS, build_word_encoder
 from refseg.encoders.vocabulary import Vocabulary
+from refseg.training.seen_objects import LOOKS
 from timing import print_table
 
-SCENES, HELD_BACK, AT_ONCE, EXPRESSIONS, WIDTH = 4000, 200, 4, 8, 64
-READ = (
-    "first",
-    "[CLS]",
-    "mean",
-    "attention",
-)  # the state of the first word or of [CLS], their mean, what objects attend to
+SCENES, HELD_BACK, AT_ONCE, EXPRESSIONS, WIDTH, SIDE = 4000, 200, 4, 8, 64, 128
+READ = "first", "[CLS]", "mean", "attention"  # state of the first word or of [CLS], mean of all, what objects look for
 CLS = 1  # the id of an unknown word, which no expression has here
 
 
@@ -53,15 +49,14 @@ class Scenes:
     """What drawn scenes show and ask, without their pixels."""
 
     def __init__(self) -> None:
-        scenes = build("drawn_scenes", split="train", count=SCENES)
-        self.asked = [scenes[i].expressions for i in range(SCENES)]
-        looks = [np.asarray(scenes[i].attributes) for i in range(SCENES)]
-        classes = np.concatenate(looks).max(0) + 1
+        scenes = list(build("drawn_scenes", split="train", count=SCENES))
+        self.asked = [scene.expressions for scene in scenes]
         self.objects = [
             np.concatenate(
-                [*(np.eye(n)[look[:, k]] for k, n in enumerate(classes)), np.asarray(scenes[i].centres) / 128], axis=1
+                [*(np.eye(n)[scene.attributes[:, k]] for k, n in enumerate(LOOKS.values())), scene.centres / SIDE],
+                axis=1,
             )
-            for i, look in enumerate(looks)
+            for scene in scenes
         ]
         self.vocabulary = Vocabulary.of(each.text for asked in self.asked for each in asked)
 

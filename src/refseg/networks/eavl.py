@@ -97,7 +97,7 @@ class EAVL(Network):
         self.sentence: nn.Module | None = nn.Linear(text, width) if config.global_language else None
         sentence = width
         if isinstance(config.word_encoder, ClipTextConfig):  # its words and sentence are what they need to be
-            self.words, self.sentence, sentence = nn.Identity(), None, config.word_encoder.joint
+            self.words, self.sentence, sentence = nn.Identity(), None, self.word_encoder.sentence_channels
         self.neck = neck(config.neck, channels, sentence if config.global_language else None, width)
         self.queries = QueryGenerator(config.aligner, channels, channels[-1], width)
         self.decoder = PixelDecoder(

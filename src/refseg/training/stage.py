@@ -96,7 +96,7 @@ class TrainingStage(lightning.LightningModule):
         network.requires_grad_(False)
         for parameter in (each for named in self.learning.values() for each in named.values()):
             parameter.requires_grad_()
-        network.train()  # but for the batch norms of what does not learn
+        network.train()  # what does not learn stays in evaluation mode
         self.all_types = RunningMetrics()
         self.types, self.by_type = tuple(types), nn.ModuleList([RunningMetrics() for _ in types])
         self._amount, self._speed, self._since = 0, 0.0, time.perf_counter()
