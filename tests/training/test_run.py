@@ -1,3 +1,4 @@
+import csv
 import json
 import subprocess
 import sys
@@ -114,6 +115,24 @@ def test_bad_combinations_are_refused_before_anything_is_written(finished, tiny,
         with pytest.raises(InvalidInput, match=message):
             train(recipe, tmp_path / "new", resume=resume, machines=Machines(devices, accelerator="cpu"))
         assert not (tmp_path / "new").exists()
+    for machines, message in (
+        (Machines(99, accelerator="gpu"), "99 GPUs are wanted"),
+        (Machines(accelerator="cpu", strategy="fsdp"), "channels_last is not for --strategy fsdp"),
+    ):
+        images = [f"stages.{stage.name}.images=99" for stage in tiny.stages]
+        with pytest.raises(InvalidInput, match=message):
+            train(tiny.with_settings(["channels_last=true", *images]), tmp_path / "new", False, machines)
+
+
+def test_the_last_steps_are_validated_and_kept_though_they_fill_no_interval(tiny, tmp_path):
+    stage = tiny.stages[-1].replace(steps=5, validate_every=3)
+    train(tiny.replace(stages=(stage,)), tmp_path / "run", resume=False, machines=CPU)
+    end = load_file(tmp_path / "run" / "state" / stage.name)
+    last = load_checkpoint(tmp_path / "run" / "last").network.state_dict()
+    assert all(torch.equal(end[name], value) for name, value in last.items())
+    (logs,) = (tmp_path / "run" / "logs").rglob("metrics.csv")
+    rows = list(csv.DictReader(logs.open()))
+    assert [row["step"] for row in rows if row.get("val/oIoU")] == ["2", "4"]
 
 
 @pytest.mark.slow

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 from torch import nn
 
@@ -45,6 +47,14 @@ def test_what_a_network_keeps_as_it_is_never_learns_whatever_earlier_stages_froz
 def test_a_group_of_which_nothing_would_learn_is_refused(network, fixed, part, group, why):
     with pytest.raises(InvalidInput, match=f"nothing of group {part} learns, {why}"):
         of(network, fixed, **{part: group})
+
+
+@pytest.mark.parametrize(("precision", "scaled"), [("16-mixed", False), ("32-true", True)])
+def test_float16_s_gradients_are_unscaled_before_they_are_cut(network, fixed, precision, scaled):
+    stage = of(network, fixed, fusion=Group(lr=1, clip=1))
+    stage.trainer = SimpleNamespace(precision=precision)
+    optimiser = stage.configure_optimizers()["optimizer"]
+    assert getattr(optimiser, "_step_supports_amp_scaling", False) == scaled  # if it does, it unscales them itself
 
 
 def test_what_does_not_learn_keeps_its_statistics_in_training():

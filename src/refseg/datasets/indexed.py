@@ -312,8 +312,8 @@ class IndexedDataset:
 
     def _choose(self, numbers: NDArray[np.int64], count: int | None) -> None:
         """Groups expressions by image, images in the order of their first expression."""
-        if count is not None and count < 1:
-            raise InvalidInput(f"count is the number of images, 1 or more, not {count}")
+        if count is not None and (not isinstance(count, int) or count < 1):
+            raise InvalidInput(f"count is the number of images, 1 or more, not {count!r}")
         images, first, group = np.unique(
             self.index["expression_image"][numbers], return_index=True, return_inverse=True
         )

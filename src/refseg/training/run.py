@@ -113,6 +113,13 @@ def _check(recipe: Recipe, out: Path, resume: bool, machines: Machines) -> None:
                 raise InvalidInput(f"stage {stage.name} caches {stage.cached_scenes} scenes of {data.scenes}")
         elif stage.cached_scenes:
             raise InvalidInput(f"stage {stage.name} caches scenes, but learns from {data.dataset}; leave it out")
+    if recipe.channels_last and machines.strategy == "fsdp":
+        raise InvalidInput("channels_last is not for --strategy fsdp; take ddp, or --set channels_last=false")
+    if machines.have_gpus and machines.devices > torch.cuda.device_count():
+        raise InvalidInput(
+            f"{machines.devices} GPUs are wanted and {torch.cuda.device_count()} found; set --devices, or "
+            "--accelerator cpu"
+        )
     if recipe.precision == "16" and not machines.have_gpus:
         raise InvalidInput("precision 16 wants a GPU; set --precision 32, or bf16")
     with torch.device("meta"):
@@ -133,7 +140,10 @@ def _check(recipe: Recipe, out: Path, resume: bool, machines: Machines) -> None:
         if not saved.is_file():
             raise InvalidInput(f"{out} holds no run to resume; leave --resume out to start one")
         if Recipe.from_yaml(saved).to_yaml() != recipe.to_yaml():  # tuples and lists are the same
-            raise InvalidInput(f"{saved} differs from this recipe; resume without --set, or start in another folder")
+            raise InvalidInput(
+                f"{saved} differs from this recipe; resume with what was started: refseg train {saved} --out {out} "
+                "--resume"
+            )
     elif not rank_zero_only.rank:  # the first process looks, and writes later
         if saved.exists():
             raise InvalidInput(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
@@ -175,13 +185,9 @@ class _Run:
         self.erases = networks.network_class(recipe.network).reads_erased
         self.source = source_of(recipe.data, self.erases)
         self.tokenizer = self.source.tokenizer(self.config)
-        self.network = self.fresh_network()
+        self.network = self.learning_network()
         self.fixed = fixed_in(self.network)
         initialise(self.network, recipe.initial, self.tokenizer)
-        if recipe.channels_last:
-            self.network.to(memory_format=torch.channels_last)
-        if recipe.activation_checkpointing:
-            compute_again(self.network)
 
     def stage(self, number: int) -> None:
         """Trains one stage, or the rest of it; does nothing if it is finished."""
@@ -247,7 +253,7 @@ class _Run:
 
         write_together(trainer, self.out, write)
         if self.machines.strategy == "fsdp":  # what is sharded cannot be made whole again in place
-            self.network = self.fresh_network()
+            self.network = self.learning_network()
         self.network.load_state_dict(load_file(finished))  # every process has the first one's batch norm statistics
 
     def _precision(self) -> Any:
@@ -258,6 +264,15 @@ class _Run:
     def fresh_network(self) -> Network:
         """The network before it learns."""
         return networks.build(self.recipe.network, self.config, vocabulary_size=len(self.tokenizer))
+
+    def learning_network(self) -> Network:
+        """The same, computing as the recipe says."""
+        network = self.fresh_network()
+        if self.recipe.channels_last:
+            network.to(memory_format=torch.channels_last)
+        if self.recipe.activation_checkpointing:
+            compute_again(network)
+        return network
 
     def checkpoint(self, source: Source, network: Network) -> Checkpoint:
         """These weights, not calibrated yet."""

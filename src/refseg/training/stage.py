@@ -179,7 +179,8 @@ class TrainingStage(lightning.LightningModule):
                     groups.append({"params": parameters, "lr": settings.lr, "weight_decay": decay})
                     shares.append(rate(settings, stage, self.length))
         kind = {"adamw": AdamW, "adam": Adam}[stage.optimiser]
-        optimiser = kind(groups, betas=stage.betas, fused=True)
+        # A fused one divides scaled gradients of float16 itself, after the clipping, which would cut them to nothing.
+        optimiser = kind(groups, betas=stage.betas, fused=self.trainer.precision != "16-mixed")
         schedule = LambdaLR(optimiser, shares)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -196,6 +197,10 @@ class TrainingStage(lightning.LightningModule):
         for part, named in self._learning().items():
             if clip := self.stage.groups[part].clip:
                 nn.utils.clip_grad_norm_(named.values(), clip)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Asks for a stop after the last step, before which Lightning validates, however many steps are left over."""
+        self.trainer.should_stop = self.global_step >= self.length.steps
 
     def validation_step(self, batch: Batch, step: int) -> None:
         """Counts pixels of every expression of a batch; `batch.types` says which form each has, if it has one."""
