@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from refseg.conversion.lavt import aliases, official_names, preset_of, release_shapes, unused
+from refseg.conversion.lavt import aliases, official_names, preset_of, release_shapes, settings, unused
 from refseg.encoders import BertConfig
 from refseg.errors import InvalidInput
-from refseg.networks.lavt import LAVT, PRESETS
+from refseg.networks.lavt import LAVT, PRESETS, LAVTConfig
 
 LAYOUTS = Path(__file__).parents[1] / "assets" / "parity"
 BOTH_FORMS = ["lavt_swin_base", "lavt_one_swin_base"]
@@ -49,6 +49,12 @@ def test_both_forms_are_one_preset(name):
 @pytest.mark.parametrize("name", [name for name in PRESETS if "small" not in name and "aligner" not in name])
 def test_every_preset_is_known_by_what_it_writes(name):
     assert preset_of(written(built(name))) == name
+
+
+@pytest.mark.parametrize(("args", "heads"), [({"mha": "2-4-8-8"}, (2, 4, 8, 8)), ({"mha": ""}, None), ({}, None)])
+def test_heads_are_those_that_the_script_was_given(args, heads):
+    config = LAVTConfig.model_validate(settings(args))
+    assert config.heads == (heads or (1, 1, 1, 1))
 
 
 def test_position_index_is_that_of_the_windows():

@@ -35,13 +35,16 @@ def test_an_empty_expression_is_refused():
         WordPieces()(["  !"])
 
 
-def test_nobody_looks_at_padding_and_dropout_is_never_active():
+def test_nobody_looks_at_padding_and_dropout_is_not_active_unless_asked_for():
     encoder = build_word_encoder(BertConfig(width=16, layers=2, heads=2, feed_forward=32), 50).train()
     tokens, word_mask = torch.tensor([[5, 6, 7, 0, 0]]), torch.tensor([[True, True, True, False, False]])
     words = encoder(tokens, word_mask)
     torch.testing.assert_close(words, encoder(tokens, word_mask), rtol=0, atol=0)
     other = torch.tensor([[5, 6, 7, 9, 3]])
     torch.testing.assert_close(encoder(other, word_mask)[:, :3], words[:, :3])
+    dropping = BertConfig(width=16, layers=2, heads=2, feed_forward=32, dropout=0.5)
+    encoder = build_word_encoder(dropping, 50).train()
+    assert not torch.allclose(encoder(tokens, word_mask), encoder(tokens, word_mask))
 
 
 @pytest.mark.parametrize("kind", ["first", "mean"])

@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from refseg.errors import InvalidInput
 from refseg.networks.eavl import EAVL, PRESETS, EAVLConfig, tables
 from refseg.samples import Batch
 
@@ -46,7 +47,7 @@ def test_parameters(preset, words, parameters):
 
 def test_parameters_of_the_other_neck():
     with torch.device("meta"):
-        network = EAVL(PRESETS["eavl_clip_resnet101"].replace(neck="linear", aligner={"image_size": 416}), 49408)
+        network = EAVL(PRESETS["eavl_clip_resnet101"].replace(neck="linear"), 49408)
     assert round(sum(p.numel() for p in network.parameters()) / 1e6, 3) == 157.701
 
 
@@ -119,8 +120,14 @@ def test_the_sentence_of_clip_is_its_end_token():
         word_encoder={"kind": "clip_text", "width": 16, "layers": 1, "heads": 2, "joint": 16},
         pool_heads=4,
         neck="cris",
-        aligner={"queries": 6, "width": 16, "heads": 2, "neck": "cris", "image_size": 64},
+        aligner={"queries": 6, "width": 16, "heads": 2, "image_size": 64},
     )
+    unasked = built(config.replace(global_language=False)).word_encoder.clip.text_projection
+    assert not unasked.weight.requires_grad
+    wider = config.replace(aligner=config.aligner.replace(width=32))  # than the words
+    assert built(wider)(*asked()).logits.isfinite().all()
+    with pytest.raises(InvalidInput, match="3 heads do not divide 128 channels"):
+        built(config.replace(pool_heads=3))
     network, (image, tokens, word_mask) = built(config), asked()
     words = network.encode_words(tokens, word_mask)
     torch.testing.assert_close(

@@ -121,6 +121,11 @@ class TestPixelWordAttention:
             language = F.instance_norm(attention.project(torch.cat(seen, -1)).mT).mT
             torch.testing.assert_close(attention(pixels, words, word_mask), language, rtol=1e-4, atol=1e-4)
 
+    def test_its_dropout_acts_in_training_only(self):
+        pwam = PWAM(8, 16, 1, dropout=0.5)
+        inputs = torch.randn(1, 24, 8), torch.randn(1, 6, 16), torch.ones(1, 6, dtype=torch.bool)
+        assert (pwam(*inputs) == 0).float().mean() > 0.3 and (pwam.eval()(*inputs) != 0).all()
+
     def test_heads_must_divide_the_channels(self):
         with pytest.raises(InvalidInput, match="3 heads do not divide the 8 channels"):
             LAVT(TINY.replace(heads=(1, 3, 1, 1)), VOCABULARY_SIZE)

@@ -35,9 +35,9 @@ class AlignerConfig(Config):
 
     queries: int = Field(24, ge=1)  # Table II
     width: int = Field(512, ge=2)
-    heads: int = 8  # of the estimator
+    heads: int = Field(8, ge=1, validate_default=True)  # of the estimator
     image_size: int = Field(480, ge=32, multiple_of=32)  # of training; maps of other images are resized to its grid
-    neck: NeckKind = "linear"  # of the dense vision features; "cris" in networks with CLIP
+    neck: NeckKind = "linear"  # of the dense vision features; "cris" in networks with CLIP; EAVL has its own switch
     query_scale: Literal["none", "sqrt"] = "none"  # Eq. 9 has none
     global_vision: bool = True  # Table IV: words are multiplied by the pooled image
     estimator: bool = True  # Table IV: masks are weighted; otherwise their mean counts

@@ -10,6 +10,7 @@ unused(network)          release keys that never act, with a filling for the way
 
 and whatever else is not as in most releases, which descend from LAVT's:
 
+settings(args)           of the network, that the script's settings tell and no shape does
 release_shapes(network)  our key -> the shape of each of its release tensors, where they differ by axes of length 1
 NETWORKS                 names of the networks that there are releases of; else the conversion's own
 MODEL                    entry of the file that holds the network; else "model"

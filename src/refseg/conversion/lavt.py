@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from timm.models.swin_transformer import get_relative_position_index
@@ -16,6 +17,7 @@ WORDS = ("bert_model.", "model.text_encoder.")  # `lavt` and `lavt_one`: the sam
 ATTENTION = {"query": "f_query", "key": "f_key", "value": "f_value", "project": "W"}
 STAGE = {"16": 4, "8": 3, "4": 2}  # stride of a joined map -> their number of it
 CONV_OR_NORM = ("conv", "bn")
+HEADS = re.compile(r"\d+(-\d+){3}")
 # Where what our keys start with is in theirs
 PLACES = (
     (r"image_encoder\.net\.layers\.(\d)\.downsample", lambda m: f"backbone.layers.{int(m[1]) - 1}.downsample"),
@@ -59,6 +61,12 @@ def preset_of(shapes: Mapping[str, tuple[int, ...]]) -> str:
             return name
     settings = ", ".join(f"{name} {value}" for name, value in found.items())
     raise InvalidInput(f"weights of LAVT with a Swin Transformer that no preset has: {settings}")
+
+
+def settings(args: Mapping[str, Any]) -> dict[str, Any]:
+    """How many heads each stage's attention has, as their script takes it: "4-4-4-4"; nothing where it does not say."""
+    heads = args.get("mha")
+    return {"heads": heads.split("-")} if isinstance(heads, str) and HEADS.fullmatch(heads) else {}
 
 
 def official_names(network: LAVT) -> dict[str, str]:

@@ -48,6 +48,7 @@ OPTIONS: Mapping[str, Any] = {  # what most releases do
     "read": None,
     "write": None,
     "vocabulary_size": None,
+    "settings": lambda args: {},
     "release_shapes": lambda network: {},
     "NETWORKS": (),
     "MODEL": "model",
@@ -198,7 +199,7 @@ def fit(conversion: str, release: Release) -> tuple[Network, Layout, Report]:
         InvalidInput: if it is none of this conversion, or two names of one tensor hold different values.
     """
     try:
-        network, layout, report = compare(conversion, release.tensors)
+        network, layout, report = compare(conversion, release.tensors, release.args)
     except InvalidInput as error:
         raise InvalidInput(f"{release.path}: {error}") from error
     for alias, name in report.aliases.items():
@@ -210,8 +211,15 @@ def fit(conversion: str, release: Release) -> tuple[Network, Layout, Report]:
     return network, layout, replace(report, others=release.others)
 
 
-def compare(conversion: str, tensors: Mapping[str, Tensor]) -> tuple[Network, Layout, Report]:
+def compare(
+    conversion: str, tensors: Mapping[str, Tensor], args: Mapping[str, Any] | None = None
+) -> tuple[Network, Layout, Report]:
     """The preset whose names these are, on the meta device, and what fits of names and shapes.
+
+    Args:
+        conversion: one of `CONVERSIONS`.
+        tensors: of the release.
+        args: settings of its training script, where they are known.
 
     Raises:
         InvalidInput: if it is none of this conversion.
@@ -225,7 +233,7 @@ def compare(conversion: str, tensors: Mapping[str, Tensor]) -> tuple[Network, La
         lambda _: len(option(conversion, "tokenizer")(networks.preset(preset)))
     )
     with torch.device("meta"):
-        network = networks.build(preset, {}, count(shapes))
+        network = networks.build(preset, option(conversion, "settings")(args or {}), count(shapes))
         layout = layout_of(conversion, network, shapes)
     wanted = {name: layout.shapes[key] for key, names in layout.names.items() for name in names}
     aliases = {alias: name for alias, name in layout.aliases.items() if alias in shapes}

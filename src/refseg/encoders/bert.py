@@ -18,7 +18,7 @@ VOCABULARY = Path(__file__).parent / "bert_base_uncased.txt"
 
 
 class BertWords(WordEncoder):
-    """Tokens to words: the last hidden states. Dropout is never active, as in the published networks."""
+    """Tokens to words: the last hidden states."""
 
     def __init__(self, config: BertConfig, vocabulary_size: int):
         super().__init__()
@@ -34,8 +34,8 @@ class BertWords(WordEncoder):
                 num_attention_heads=config.heads,
                 intermediate_size=config.feed_forward,
                 max_position_embeddings=config.positions,
-                hidden_dropout_prob=0.0,
-                attention_probs_dropout_prob=0.0,
+                hidden_dropout_prob=config.dropout,
+                attention_probs_dropout_prob=config.dropout,
                 attn_implementation="eager",  # type: ignore[call-arg]  # the fused one is slower for 20 words
             ),
             add_pooling_layer=False,

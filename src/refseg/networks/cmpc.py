@@ -49,7 +49,7 @@ class CMPCConfig(Config):
     word_encoder: WordEncoderConfig = Field("lstm", validate_default=True)
     max_words: int = Field(20, ge=1)  # that the tokenizer keeps
 
-    # Words
+    # Words; where there is neither entity perception nor reasoning, any sentence is the state of the last word
     parser_hidden: int = Field(500, ge=1)
     word_types: Literal["predicted", "random"] = "predicted"  # Table 11; in training they are predicted in any case
     output_sentence: Literal["entities", "necessary"] = "entities"  # what joins a level's output; the paper: necessary
@@ -96,16 +96,6 @@ class CMPCConfig(Config):
             raise ValueError("a single level needs no ConvLSTM; set level_fusion='sum' or levels='c3-c5'")
         if self.skip == "visual" and not self.reasons:
             raise ValueError("without reasoning nothing goes round it; set skip='multimodal'")
-        if self.sentence == "all_words" and not self.exchange_rounds:
-            raise ValueError("only TGFE reads all words; set sentence='necessary' or exchange_rounds=1 or more")
-        if not self.parses and any(
-            getattr(self, name) != type(self).model_fields[name].default
-            for name in ("sentence", "output_sentence", "word_types")
-        ):
-            raise ValueError(
-                "without entity perception and reasoning no word has a type, sentences are the last word's state; "
-                "leave out sentence, output_sentence and word_types"
-            )
         if min(self.grid_hw) < 1:
             raise ValueError(f"grid_hw {self.grid_hw} has no pixels")
         return self

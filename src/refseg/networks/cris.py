@@ -6,6 +6,7 @@ Read with  `ClipResNet`, `AttentionPool` and `ClipWords` (the two encoders), `Fu
 Departs    Where the paper and the authors' release differ, this is the release, whose weights it takes. Levels are
            narrowed after each concatenation in the neck. Pixels are the only tokens of CLIP's pooling, and a
            convolution leads round it. The sentence is a kernel of 3 x 3 pixels with a bias, not a vector.
+           Where the cubic goes beyond 0 or 1 it is cut off there, since the output is a logit.
            Masks to learn from are those of the resized image, of 0 and 1; the release warps them to values between.
            With another image encoder than CLIP's, its last stage stands in for the pooled map; with another
            word encoder than CLIP's, `WordEncoder.sentence` for the projected state of the last token.
@@ -45,7 +46,7 @@ class CRISConfig(Config):
     # Neck and decoder
     widths: tuple[int, int, int] = (256, 512, 1024)  # of the levels inside the neck, finest first
     heads: int = Field(8, ge=1)
-    width: int = Field(512, ge=4, multiple_of=4)
+    width: int = Field(512, ge=4, multiple_of=4, validate_default=True)
     layers: int = Field(3, ge=1)
     feed_forward: int = Field(2048, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)

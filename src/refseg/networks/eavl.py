@@ -34,6 +34,7 @@ from refseg.encoders import (
     build_word_encoder,
 )
 from refseg.encoders.clip_image import AttentionPool as ClipPool
+from refseg.errors import InvalidInput
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
 from refseg.networks.contract import Network, Output, View
 from refseg.samples import Batch
@@ -45,8 +46,8 @@ class EAVLConfig(Config):
     image_encoder: ImageEncoderConfig = Field("swin_base", validate_default=True)
     word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)
     max_words: int = Field(17, ge=3)  # special tokens included; 22 for RefCOCOg
-    pool_heads: int = 8  # of the attention pooling; CLIP: 32
-    neck: NeckKind = "linear"
+    pool_heads: int = Field(8, ge=1)  # of the attention pooling; CLIP: 32
+    neck: NeckKind = "linear"  # both necks, that of the queries too
     global_language: bool = True  # Table IV: the sentence scales the coarsest level
     aligner: AlignerConfig = AlignerConfig()  # Tables II and IV; its width is the network's
     mask_head: Literal["aligner", "fixed"] = "aligner"  # Table III; fixed: one convolution for all expressions
@@ -88,6 +89,8 @@ class EAVL(Network):
         _, *channels = self.image_encoder.channels
         swin = isinstance(config.image_encoder, SwinConfig)
         self.norms = nn.ModuleList([nn.LayerNorm(c) for c in channels]) if swin else None
+        if channels[-1] % config.pool_heads:
+            raise InvalidInput(f"{config.pool_heads} heads do not divide {channels[-1]} channels; change pool_heads")
         self.pool: nn.Module = Pool(channels[-1], config.pool_heads)
         if isinstance(config.image_encoder, ClipImageConfig):
             joint = config.image_encoder.joint
@@ -97,9 +100,15 @@ class EAVL(Network):
         self.sentence: nn.Module | None = nn.Linear(text, width) if config.global_language else None
         sentence = width
         if isinstance(config.word_encoder, ClipTextConfig):  # its words and sentence are what they need to be
-            self.words, self.sentence, sentence = nn.Identity(), None, self.word_encoder.sentence_channels
+            self.sentence, sentence = None, self.word_encoder.sentence_channels
+            if text == width:
+                self.words = nn.Identity()
+            if not config.global_language:
+                self.word_encoder.get_submodule("clip.text_projection").requires_grad_(
+                    False
+                )  # nobody asks for the sentence
         self.neck = neck(config.neck, channels, sentence if config.global_language else None, width)
-        self.queries = QueryGenerator(config.aligner, channels, channels[-1], width)
+        self.queries = QueryGenerator(config.aligner.replace(neck=config.neck), channels, channels[-1], width)
         self.decoder = PixelDecoder(
             width,
             config.decoder_layers,
@@ -186,7 +195,7 @@ _CLIP = EAVLConfig(
     word_encoder="clip_text_rn101",
     pool_heads=32,
     neck="cris",
-    aligner=AlignerConfig(neck="cris", image_size=416),
+    aligner=AlignerConfig(image_size=416),
     loss_at="quarter",
     threshold=0.35,
 )

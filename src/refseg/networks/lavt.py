@@ -41,6 +41,7 @@ class LAVTConfig(Config):
     word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)
     max_words: int = Field(20, ge=1)  # that the tokenizer keeps
     heads: tuple[int, int, int, int] = (1, 1, 1, 1)  # of each stage's PWAM
+    fusion_drop: float = Field(0.0, ge=0, lt=1)  # dropout after each of its GELUs
     hidden: int | None = None  # channels of the decoder; None: four times those of the first stage
     loss: Literal["cross_entropy", "dice"] = "cross_entropy"  # their Dice loss was not released, this one is ours
     class_weights: tuple[float, float] = (0.9, 1.1)  # of background and referent in the cross-entropy
@@ -95,7 +96,8 @@ class LAVT(Network):
         channels, words = self.image_encoder.channels, self.word_encoder.channels
         self.fusions = nn.ModuleList(
             [
-                StageFusion(c, words, heads, gated=stage < len(channels))  # nothing goes on from the last stage
+                # nothing goes on from the last stage
+                StageFusion(c, words, heads, config.fusion_drop, gated=stage < len(channels))
                 for stage, (c, heads) in enumerate(zip(channels, config.heads, strict=True), start=1)
             ]
         )
@@ -159,9 +161,9 @@ class LAVT(Network):
 class StageFusion(nn.Module):
     """What PWAM found, as what the next stage and the decoder take."""
 
-    def __init__(self, channels: int, word_channels: int, heads: int, gated: bool):
+    def __init__(self, channels: int, word_channels: int, heads: int, dropout: float, gated: bool):
         super().__init__()
-        self.pwam = PWAM(channels, word_channels, heads)
+        self.pwam = PWAM(channels, word_channels, heads, dropout)
         self.gate = Gate(channels, "small") if gated else None
         self.norm = nn.LayerNorm(channels)
 
@@ -183,11 +185,12 @@ class StageFusion(nn.Module):
 class PWAM(nn.Module):
     """Pixel-word attention: every pixel looks at the words, and is multiplied by what it saw."""
 
-    def __init__(self, channels: int, word_channels: int, heads: int):
+    def __init__(self, channels: int, word_channels: int, heads: int, dropout: float = 0.0):
         super().__init__()
         self.attention = PixelWordAttention(channels, word_channels, heads)
         self.visual = nn.Linear(channels, channels)
         self.join = nn.Linear(channels, channels)
+        self.drop = nn.Dropout(dropout)
 
     @property
     def seen(self) -> nn.Module:
@@ -197,7 +200,7 @@ class PWAM(nn.Module):
     def forward(self, pixels: Tensor, words: Tensor, word_mask: Tensor) -> Tensor:
         """Pixels (M, N, D) that saw words (M, T, W) with word_mask (M, T): the paper's F_i."""
         language = self.attention(pixels, words, word_mask)
-        return F.gelu(self.join(F.gelu(self.visual(pixels)) * language))
+        return self.drop(F.gelu(self.join(self.drop(F.gelu(self.visual(pixels))) * language)))
 
 
 class PixelWordAttention(nn.Module):
