@@ -81,7 +81,8 @@ def full_size(name: str):
 
 def network_of(recipe: Recipe):
     configured(recipe.network, recipe.config)
-    assert recipe.config.keys() <= {"max_words", "loss"}  # of which no parameter depends
+    changed = {"max_words", "loss", "image_encoder", "word_encoder"}  # layout of strides, dropout: no parameter changes
+    assert recipe.config.keys() <= changed
     return full_size(recipe.network)
 
 
@@ -108,6 +109,13 @@ def test_a_recipe_of_a_paper_fits_the_network_at_full_size(name):
                 assert any(re.search(pattern, name) for name in names), (part, pattern)
     for part in recipe.initial.keys() - {"clip", "glove", "i3d"}:
         assert network.get_submodule(part)
+
+
+@pytest.mark.parametrize("name", OF_PAPERS)
+def test_weights_of_torchvision_go_into_its_layout(name):
+    recipe = find_recipe(name)
+    if recipe.initial.get("image_encoder", "").startswith("timm/resnet"):
+        assert configured(recipe.network, recipe.config).image_encoder.kind == "resnet"
 
 
 @pytest.mark.parametrize("name", OF_PAPERS)

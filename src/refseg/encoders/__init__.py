@@ -33,7 +33,7 @@ class ResNetConfig(Config):
 
 
 class DeepLabConfig(Config):
-    """A dilated ResNet at stride 8, as DeepLab's authors have it; the defaults are DeepLab-ResNet-101."""
+    """A dilated ResNet at stride 8, as DeepLab's authors have it, for their weights; the defaults are ResNet-101."""
 
     kind: Literal["deeplab"] = "deeplab"
     depths: tuple[int, int, int, int] = (3, 4, 23, 3)
@@ -86,6 +86,7 @@ class BertConfig(Config):
     heads: int = 12
     feed_forward: int = 3072
     positions: int = 512
+    dropout: float = Field(0.0, ge=0, lt=1)  # none, as in most published networks, which keep it in evaluation mode
     sentence: Literal["first", "mean"] = "first"  # state of [CLS]; mean of the words, for one without pretraining
 
 
@@ -126,6 +127,7 @@ IMAGE_ENCODERS: dict[str, Config] = {
     "resnet50": ResNetConfig(depths=(3, 4, 6, 3)),
     "resnet101": ResNetConfig(),
     "resnet101_stride16": ResNetConfig(output_stride=16),
+    "resnet101_stride8": ResNetConfig(output_stride=8),
     "deeplab_resnet101": DeepLabConfig(),
     "clip_resnet50": ClipImageConfig(),
     "clip_resnet101": ClipImageConfig(depths=(3, 4, 23, 3), joint=512),

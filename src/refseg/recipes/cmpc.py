@@ -45,13 +45,15 @@ def cmpc(data: str) -> Recipe:
             protocol="cmpc",
             paper_says="3 rounds of TGFE, 2 graph layers on G-Ref and 1 elsewhere; the loss is averaged over pixels; "
             "its figures are with DenseCRF. The image encoder is DeepLab-ResNet-101 of PASCAL VOC, frozen. Here it "
-            "starts from ImageNet, since those weights come with the released checkpoints only: after `refseg convert "
-            "cmpc`, take cmpc_*_release, or set initial.image_encoder to the folder, data.preprocessing.mean to "
-            "[122.67891434, 116.66876762, 104.00698793] and data.preprocessing.std to 1.",
+            "is torchvision's of ImageNet, since DeepLab's weights, for another layout of strides and padding, come "
+            "with the released checkpoints only: after `refseg convert cmpc`, take cmpc_*_release, or set "
+            "initial.image_encoder to the folder, config.image_encoder to deeplab_resnet101, data.preprocessing.mean "
+            "to [122.67891434, 116.66876762, 104.00698793] and data.preprocessing.std to 1.",
             release_does="700,000 steps of one expression, on a schedule that would end at 800,000; 2 rounds, 1 graph "
             "layer. On ReferIt it trains on train and val together, so validation tells little there.",
         ),
         network="cmpc_gref" if data == "refcocog_google" else "cmpc",
+        config={"image_encoder": "resnet101_stride8"},
         data=photographs_of(data, item="expression", mask="touched", preprocessing=fitted(IMAGENET_MEAN, IMAGENET_STD)),
         initial={"image_encoder": RESNET_101, "glove": GLOVE},
         stages=(learn(700_000, over=800_000, validate_every=50_000),),
@@ -72,6 +74,7 @@ def released(data: str) -> Recipe:
             "encoder is the one that they started from, since it was frozen.",
         ),
         network="cmpc_release",
+        config={},
         data=base.data.replace(preprocessing=fitted(RELEASED_MEAN, 1.0)),
         initial=base.initial | {"image_encoder": "cmpc_released"},
     )

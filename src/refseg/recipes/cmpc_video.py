@@ -18,8 +18,8 @@ from refseg.schedules import Milestones
 I3D_FILE = "rgb_imagenet.pt"
 OFFSETS = {"": (-8, -4, 0, 4, 7), "_i3d": (-8, -6, -4, -2, 0, 2, 4, 6)}
 SAYS = {
-    "": "5 frames of a clip; DeepLab-ResNet-101 of PASCAL VOC, frozen. Here it starts from ImageNet, since those "
-    "weights come with the released checkpoint only (cmpc_video_a2d_release).",
+    "": "5 frames of a clip; DeepLab-ResNet-101 of PASCAL VOC, frozen. Here it is torchvision's of ImageNet, since "
+    "DeepLab's weights come with the released checkpoint only (cmpc_video_a2d_release).",
     "_i3d": "8 frames of a clip; I3D of Kinetics on RGB. Whether it is frozen and which frames these are is not said; "
     "here it is, and they are every second one of 16.",
 }
@@ -43,6 +43,7 @@ def a2d(encoder: str) -> Recipe:
             release_does=RELEASE,
         ),
         network=f"cmpc_video{encoder}",
+        config={} if encoder else {"image_encoder": "resnet101_stride8"},
         data=videos("a2d_sentences", encoder),
         initial={"i3d": I3D_FILE, "glove": GLOVE} if encoder else {"image_encoder": RESNET_101, "glove": GLOVE},
         stages=(learn(380_000, over=400_000, validate_every=20_000),),
@@ -58,11 +59,14 @@ def a2d_release() -> Recipe:
         name=f"{base.name}_release",
         about=base.about.replace(
             paper_says=f"3 rounds of TGFE, the multimodal skip; the loss is averaged over pixels.{NO_VAL}{JHMDB}",
-            release_does=f"{RELEASE} initial.image_encoder is the folder that `refseg convert cmpc` makes of the "
-            "released checkpoint: its image encoder is the one that they started from, since it was frozen.",
+            release_does=f"{RELEASE} This recipe ends there. initial.image_encoder is the folder that `refseg convert "
+            "cmpc` makes of the released checkpoint: its image encoder is the one that they started from, "
+            "since it was frozen.",
         ),
         network="cmpc_video_release",
+        config={},
         data=base.data.replace(preprocessing=of_clips(fitted(RELEASED_MEAN, 1.0), "")),
+        stages=(learn(360_000, over=400_000, validate_every=20_000),),
         initial=base.initial | {"image_encoder": "cmpc_video_released"},
     )
 

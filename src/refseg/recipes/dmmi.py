@@ -48,7 +48,7 @@ def dmmi(data: str, image_encoder: str) -> Recipe:
             paper_says="Images of 448 x 448, a phrase erased anew in each iteration; batch and epochs are not given."
             + NO_VAL * (data == "refzom"),
             release_does="480 x 480; which phrase is erased is drawn once; 40 epochs of batches of 8 for each process; "
-            "the checkpoint is chosen by the test split.",
+            "the checkpoint is chosen by the test split; on Ref-ZOM the order is shuffled once, not for each epoch.",
         ),
         network=f"dmmi_{image_encoder}",
         data=photographs_of(data, "kept" if data == "refzom" else "lost", preprocessing=photographs(448)),
