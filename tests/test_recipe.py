@@ -32,6 +32,16 @@ def test_settings_reach_stages_by_name_and_by_number():
     assert recipe.data.scenes == 64 and recipe.config == {"blocks": 2}
 
 
+@pytest.mark.parametrize("setting", ["data.validation=all", "data.validation=testA", "data.settings.split=testA"])
+def test_no_test_split_chooses_a_checkpoint(setting):
+    with pytest.raises(InvalidInput, match=r"test split|data\.validation"):
+        find_recipe("lavt_refcoco").with_settings([setting])
+
+
+def test_initial_weights_may_be_left_out():
+    assert "glove" not in find_recipe("cmpc_refcoco").with_settings(["initial.glove=null"]).initial
+
+
 def test_settings_of_data_and_initial_weights_may_be_new():
     recipe = find_recipe("lavt_refcoco").with_settings(["data.settings.root=/data", "initial.clip=RN50.pt"])
     assert recipe.data.settings["root"] == "/data" and recipe.initial["clip"] == "RN50.pt"

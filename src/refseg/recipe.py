@@ -72,6 +72,7 @@ class Files(Config):
     item: Literal["referent", "expression", "image"] = "referent"  # what an epoch goes through, as what `images` counts
     spread_no_target: bool = False  # expressions without referent come evenly between the others (Ref-ZOM)
     preprocessing: Preprocessing = photographs(480)
+    vocabulary: str | None = None  # file of `refseg data vocabulary`; None: all words of the training split
     crop_from: int | None = Field(None, ge=1)  # side of training images, of which a random square is cut
     mask: Literal["nearest", "soft", "touched"] = "nearest"  # true mask at network size: bilinear, > 0 if "touched"
     truth: Literal["mask", "box"] = "mask"  # box: all of the box around the referents
@@ -80,8 +81,15 @@ class Files(Config):
     @field_validator("validation")
     @classmethod
     def _not_a_test_split(cls, value: str) -> str:
-        if "test" in value.lower():
+        if value == "all" or "test" in value.lower():  # "all" holds the test splits as well
             raise ValueError("a checkpoint must not be chosen by a test split; take val, or a part of train")
+        return value
+
+    @field_validator("settings")
+    @classmethod
+    def _names_no_split(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if "split" in value:
+            raise ValueError("a training has two splits; set data.train and data.validation")
         return value
 
 
@@ -133,7 +141,7 @@ class Recipe(Config):
     network: str
     config: dict[str, Any] = {}  # the network's own settings, where they differ from its defaults
     data: Data
-    initial: dict[str, str] = {}  # by part of the network: what it starts from, see `training.initial`
+    initial: dict[str, str] = {}  # by part: what it starts from, see `training.initial`; `--set initial.PART=null`: not
     stages: tuple[Stage, ...] = Field(min_length=1)
     releases: Literal["checkpoint", "image_encoder"] = "checkpoint"  # what is left at the end
     precision: Literal["32", "bf16", "16"] = "bf16"
@@ -217,7 +225,10 @@ def _set(node: Any, path: list[str], value: Any, setting: str) -> None:
             known = ", ".join(names) or "nothing"
             raise InvalidInput(f"--set {setting!r}: {where} has no {key!r}; it has: {known}")
         if depth == len(path) - 1:
-            node[names.get(key, key)] = value
+            if value is None and path[depth - 1] == "initial":
+                node.pop(key, None)
+            else:
+                node[names.get(key, key)] = value
         elif key not in names:
             raise InvalidInput(
                 f"--set {setting!r}: {'.'.join(path[: depth + 1])} is not set in this recipe; give its value"

@@ -9,10 +9,13 @@ from pydantic import ValidationError
 
 from refseg.datasets import build
 from refseg.encoders.vocabulary import Vocabulary
+from refseg.encoders.word_list import WordList
 from refseg.errors import InvalidInput
+from refseg.networks.cmpc import CMPCConfig
+from refseg.networks.lavt import LAVTConfig
 from refseg.recipe import Files
 from refseg.training.file_batches import FileBatches, Items
-from refseg.training.sources import ValidationBatches, whole_images
+from refseg.training.sources import FileSource, ValidationBatches, whole_images
 
 STAGE = whole_images(4).replace(steps=None, epochs=1, flip=0.5, expressions_per_image=2)
 
@@ -31,6 +34,18 @@ def batches(samples, files):
         return FileBatches(samples, words, files.replace(**changes), stage, (0, 0), **keywords)
 
     return made
+
+
+def test_the_words_may_be_those_of_a_file(samples, files, tmp_path):
+    every = FileSource(files, erases=False).tokenizer(CMPCConfig())
+    often = WordList.of((text.text for sample in samples for text in sample.expressions), at_least=3)
+    often.write(tmp_path / "words.txt")
+    source = FileSource(files.replace(vocabulary=str(tmp_path / "words.txt")), erases=False)
+    words = source.tokenizer(CMPCConfig())
+    assert words.words == often.words and set(words.words) < set(every.words)
+    assert any(samples_words for sample in samples for samples_words in words.unknown_words(sample.expressions[0].text))
+    with pytest.raises(InvalidInput, match="brings its own words; leave out data.vocabulary"):
+        source.tokenizer(LAVTConfig())
 
 
 def test_a_batch_is_a_function_of_its_number(batches):

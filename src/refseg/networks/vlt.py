@@ -7,6 +7,7 @@ Read with  `VLT.read`, top to bottom: `Fusion`, `QueryGeneration`, `Transformer`
 Departs    `vlt_darknet53` is the authors' release (ICCV), of which the paper says less: attention has a ReLU after each
            of its four linear layers, the Transformer's decoder is causal over the queries, padding words are read.
            Dense layers over the pixels tie the release to its image size; here other maps are resized before and after.
+           Sentences are taken apart as CMPC's are, not at blanks only; the vectors come from GloVe, not from spaCy.
            A mask is cut at the threshold after its logits were resized, not after its probabilities were.
            `vlt_swin` is our form of the extended paper, for which there is no code: it keeps the rest of the network.
            Its numbers are ours, not a reproduction. The masked contrastive loss of that paper is not here.

@@ -132,4 +132,6 @@ def _from_glove(network: Network, file: Path, vocabulary: Tokenizer | None) -> N
         raise InvalidInput("the network has no word vectors; give it the word encoder lstm or gru")
     check_glove(file, vectors.embedding_dim)
     if isinstance(vocabulary, Vocabulary):
+        if not vectors.weight.requires_grad:
+            nn.init.zeros_(vectors.weight)  # a word that the file lacks says nothing, and will not learn to
         fill_vectors(vectors, file, vocabulary.id_of_word())

@@ -3,6 +3,7 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
@@ -16,6 +17,7 @@ from refseg.datasets.drawn_scenes.store import StoredScenes, stored_scenes
 from refseg.encoders import build_tokenizer
 from refseg.encoders.tokenizer import Tokenizer
 from refseg.encoders.vocabulary import Vocabulary
+from refseg.encoders.word_list import WordList
 from refseg.errors import InvalidInput
 from refseg.preprocessing import Preprocessing
 from refseg.recipe import Files, Scenes, Stage
@@ -106,7 +108,7 @@ class SceneSource(Source):
 
     def steps_per_epoch(self, stage: Stage) -> float:
         """Scenes are drawn without end of an epoch; this is when all were seen once."""
-        return (stage.cached_scenes or len(self.scenes)) / stage.images
+        return max(1, (stage.cached_scenes or len(self.scenes)) / stage.images)
 
     def validation(self, tokenizer: Tokenizer, world: int) -> "ValidationBatches":
         """As `Source` says."""
@@ -165,6 +167,10 @@ class FileSource(Source):
         if self.data.dataset == "drawn_clips":
             clips = drawn_clips.DrawnClips("train", WORDS_OF_CLIPS)
             return Vocabulary.of(expression.text for clip in clips for expression in clip.expressions)
+        if file := self.data.vocabulary:
+            if config.word_encoder.kind not in ("gru", "lstm"):
+                raise InvalidInput(f"the network brings its own words; leave out data.vocabulary {file}")
+            return WordList.read(Path(file), config.max_words)
         texts = (expression.text for sample in self.samples for expression in sample.expressions)
         return build_tokenizer(config.word_encoder, config.max_words, lambda: texts)
 
