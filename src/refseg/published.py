@@ -170,7 +170,7 @@ CATALOGUE = (
             protocol="the authors' own",
             code_licence="MIT; TensorFlow 1 checkpoint",
         )
-        for preset, data in (("cmpc", "UNC, UNC+, G-Ref, ReferIt"), ("cmpc_video", "A2D Sentences"))
+        for preset, data in (("cmpc_release", "UNC, UNC+, G-Ref, ReferIt"), ("cmpc_video_release", "A2D Sentences"))
     ),
 )
 

@@ -23,6 +23,9 @@ def test_every_preset_is_listed_with_its_costs_and_its_paper():
     assert by_name["dmmi_swin_base"]["licence"] == "not stated"
     assert by_name["dmmi_swin_base"]["published_weights"] == ["dmmi_swin_base/refcocog_umd", "dmmi_swin_base/refzom"]
     assert by_name["dmmi_small"]["licence"] == "none published"
+    assert len(by_name["cmpc_release"]["published_weights"]) == 1
+    sides = {"cmpc": 320, "cmpc_video_small": 128, "dcmfnet_darknet53": 480, "vlt_darknet53": 416, "vlt_swin": 480}
+    assert {name: by_name[name]["image_size"] for name in sides} == sides
     assert "selector_quick" in by_name["selector"]["recipes"]
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from refseg.complexity import Complexity
 
 ENCODERS = ("image_encoder", "word_encoder")
-SIDES = {"small": 128, "clip_resnet": 416, "darknet": 416}  # of the images that presets are made for, by encoder
+SIDES = {"small": 128, "small_clips": 128, "deeplab": 320, "i3d": 320, "clip_resnet": 416}  # of images, by encoder
 PHOTOGRAPH = 480
 CONVENTION = (
     "Multiply-adds of one image (or clip) and one expression, without the word encoder, as torch.utils.flop_counter "
@@ -64,7 +64,7 @@ def row(name: str) -> dict[str, Any]:
     config = table.preset(name)
     encoders = {part: encoder_name(getattr(config, part)) for part in ENCODERS if hasattr(config, part)}
     kind = getattr(getattr(config, "image_encoder", None), "kind", "small")
-    side = SIDES.get(kind, PHOTOGRAPH)
+    side = getattr(config, "image_size", None) or SIDES.get(kind, PHOTOGRAPH)
     cost: Complexity = complexity(name, (side, side), _vocabulary_size(encoders.get("word_encoder", "")))
     paper = PAPERS.get(family)
     return {
