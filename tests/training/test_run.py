@@ -124,6 +124,14 @@ def test_bad_combinations_are_refused_before_anything_is_written(finished, tiny,
             train(tiny.with_settings(["channels_last=true", *images]), tmp_path / "new", False, machines)
 
 
+def test_a_batch_norm_that_wants_more_than_one_expression_says_so(tmp_path):
+    stage = find_recipe("dcmfnet_small").stages[1].replace(images=1, expressions_per_image=1)
+    scenes = ["data.scenes=64", "data.validation_scenes=2"]
+    recipe = find_recipe("dcmfnet_small").replace(stages=(stage,), initial={}).with_settings(scenes)
+    with pytest.raises(InvalidInput, match="stage learn: a batch norm of the network wants two expressions"):
+        train(recipe, tmp_path / "run", resume=False, machines=CPU)
+
+
 def test_the_last_steps_are_validated_and_kept_though_they_fill_no_interval(tiny, tmp_path):
     stage = tiny.stages[-1].replace(steps=5, validate_every=3)
     train(tiny.replace(stages=(stage,)), tmp_path / "run", resume=False, machines=CPU)

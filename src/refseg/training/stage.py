@@ -129,10 +129,19 @@ class TrainingStage(lightning.LightningModule):
 
         Raises:
             RefsegError: if it is not finite; the batch is named in a file of the run.
+            InvalidInput: if the network has a batch norm that a single expression is too few for.
         """
         torch.manual_seed(step_seed(self.key, self.global_step, part % self.stage.accumulate, self.global_rank))
         arguments = vars(batch) if isinstance(batch, FoundBatch) else {"batch": batch}
-        losses: Mapping[str, Tensor] = self.learner(self.stage.objective, arguments)
+        try:
+            losses: Mapping[str, Tensor] = self.learner(self.stage.objective, arguments)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise InvalidInput(
+                f"stage {self.stage.name}: a batch norm of the network wants two expressions at once or more on each "
+                f"device; set images, expressions_per_image or accumulate={self.stage.accumulate} otherwise"
+            ) from error
         own = torch.stack([value.detach().float() for value in losses.values()])
         everyones = dict(zip(losses, self.trainer.strategy.reduce(own.clone(), reduce_op="mean"), strict=True))
         if not bool(torch.isfinite(everyones["loss"])):
