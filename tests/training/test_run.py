@@ -13,7 +13,7 @@ from refseg.checkpoints import load_checkpoint
 from refseg.errors import InvalidInput
 from refseg.recipe import Recipe
 from refseg.recipes import RECIPES, find_recipe
-from refseg.training import run, stage
+from refseg.training import run, stage, units
 from refseg.training.machines import Machines
 from refseg.training.stage import undecayed
 
@@ -176,3 +176,22 @@ def test_norms_biases_and_embeddings_do_not_decay(tiny):
     assert all(name.endswith("weight") and named[name].ndim > 1 for name in set(named) - still)
     assert undecayed(network, named, ()) == set()
     assert undecayed(network, named, ("norm",)) == {name for name in named if "norm" in name}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_every_stage_computes_activations_again(strategy, tmp_path, monkeypatch):
+    monkeypatch.setattr(units, "SMALLEST", 1000)  # parameters of a unit
+    again, of_stage = [], run._Run.stage
+
+    def stage(self, number):
+        again.append(sum(isinstance(vars(m).get("forward"), units._Again) for m in self.network.modules()))
+        of_stage(self, number)
+
+    monkeypatch.setattr(run._Run, "stage", stage)
+    monkeypatch.setattr(run, "release", lambda *_: None)
+    few = ["data.scenes=64", "data.validation_scenes=2", "activation_checkpointing=true", "stages.see.images=1"]
+    few += ["stages.see.steps=2", "stages.learn.steps=2", "stages.learn.images=1"]
+    recipe = find_recipe("eavl_small").with_settings(few)
+    train(recipe, tmp_path / "run", resume=False, machines=Machines(accelerator="cpu", strategy=strategy))
+    assert again[0] == again[1] > 0
