@@ -103,10 +103,8 @@ class EAVL(Network):
             self.sentence, sentence = None, self.word_encoder.sentence_channels
             if text == width:
                 self.words = nn.Identity()
-            if not config.global_language:
-                self.word_encoder.get_submodule("clip.text_projection").requires_grad_(
-                    False
-                )  # nobody asks for the sentence
+            if not config.global_language:  # nobody asks for the sentence
+                self.word_encoder.get_submodule("clip.text_projection").requires_grad_(False)
         self.neck = neck(config.neck, channels, sentence if config.global_language else None, width)
         self.queries = QueryGenerator(config.aligner.replace(neck=config.neck), channels, channels[-1], width)
         self.decoder = PixelDecoder(
