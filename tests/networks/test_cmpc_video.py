@@ -272,15 +272,6 @@ class TestSwitches:
         [
             ({"frames": 1}, "greater than or equal to 2"),
             ({"skip": "visual", "graph_layers": 0, "temporal_graph": "none"}, "skip='multimodal'"),
-            (
-                {
-                    "entity_perception": False,
-                    "graph_layers": 0,
-                    "temporal_graph": "none",
-                    "output_sentence": "entities",
-                },
-                "no word has a type",
-            ),
             ({"temporal_graph": "both"}, "temporal_graph"),
         ],
     )

@@ -1,5 +1,7 @@
 """An image encoder is taught what objects are and do, without words."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -79,6 +81,7 @@ def test_a_stage_that_sees_teaches_the_image_encoder_alone_and_leaves_no_heads()
     (stage, _) = drawn().stages
     seen = SeenObjects(network.image_encoder.channels, CLASSES["drawn_clips"])
     module = TrainingStage(network, stage, Length(2, 1), seen=seen)
+    module.trainer = SimpleNamespace(precision="32-true")
     optimiser = module.configure_optimizers()["optimizer"]
     learning = {id(each) for group in optimiser.param_groups for each in group["params"]}
     assert learning == {id(each) for each in [*network.image_encoder.parameters(), *seen.parameters()]}
