@@ -209,7 +209,8 @@ class TrainingStage(lightning.LightningModule):
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Asks for a stop after the last step, before which Lightning validates, however many steps are left over."""
-        self.trainer.should_stop = self.global_step >= self.length.steps
+        if self.global_step >= self.length.steps:
+            self.trainer.should_stop = True
 
     def validation_step(self, batch: Batch, step: int) -> None:
         """Counts pixels of every expression of a batch; `batch.types` says which form each has, if it has one."""
