@@ -81,7 +81,7 @@ cmpc_small = partial(small, "cmpc_small", steps=2000, words=2e-3, rate=2e-3)
 
 def dcmfnet_small() -> Recipe:
     """The last stage learns too, since it reads what the sentence made of the one before."""
-    recipe = small("dcmfnet_small", steps=800, words=1e-3, rate=2e-3)
+    recipe = small("dcmfnet_small")
     see, learn = recipe.stages
     last = Group(lr=1e-3, weight_decay=0.05, clip=1, only=(r"top\.",))
     return recipe.replace(stages=(see, learn.replace(groups={"image_encoder": last, **learn.groups})))
