@@ -27,22 +27,21 @@ def main() -> None:
         if not recipe.about or not isinstance(recipe.data, Files) or len(recipe.stages) > 1 or "release" in name:
             continue
         if recipe.data.dataset == "refcoco" or recipe.data.preprocessing.clip.offsets != (0,):
-            line = costs(recipe)
+            line = costs(recipe, recipe.data)
             rows.setdefault((recipe.network, *line), [name, *line])
     head = ["recipe", "side", "G multiply-adds a pair", "pairs", "EFLOP", "hours at 100 TFLOP/s", "GiB of weights"]
     print_table("Estimated costs of trainings, not measured", head, list(rows.values()))
 
 
-def costs(recipe: Recipe) -> list[str]:
+def costs(recipe: Recipe, data: Files) -> list[str]:
     """Cells of a row."""
-    (stage,), side = recipe.stages, recipe.data.preprocessing.side
+    (stage,), side = recipe.stages, data.preprocessing.side
     each = complexity(recipe.network, (side, side), VOCABULARY).multiply_adds
     with torch.device("meta"):
         network = networks.build(recipe.network, recipe.config, VOCABULARY)
     learns = sum(p.numel() for part in learning(network, stage, fixed_in(network)).values() for p in part.values())
     still = sum(p.numel() for p in network.parameters()) - learns
-    per_epoch = REFCOCO.get(getattr(recipe.data, "item", ""), 0) // stage.images
-    steps = stage.steps or round((stage.epochs or 0) * per_epoch)
+    steps = stage.steps or round((stage.epochs or 0) * (REFCOCO[data.item] // stage.images))
     pairs = steps * stage.images * stage.expressions_per_image
     flop = pairs * each * 3 * 2
     weights = (16 * learns + 4 * still) / 2**30

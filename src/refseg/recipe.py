@@ -141,7 +141,7 @@ class Recipe(Config):
     network: str
     config: dict[str, Any] = {}  # the network's own settings, where they differ from its defaults
     data: Data
-    initial: dict[str, str] = {}  # by part: what it starts from, see `training.initial`; `--set initial.PART=null`: not
+    initial: dict[str, str] = {}  # by part: what it starts from, see `training.initial`; null in `--set` removes it
     stages: tuple[Stage, ...] = Field(min_length=1)
     releases: Literal["checkpoint", "image_encoder"] = "checkpoint"  # what is left at the end
     precision: Literal["32", "bf16", "16"] = "bf16"

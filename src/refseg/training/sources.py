@@ -164,13 +164,13 @@ class FileSource(Source):
 
     def tokenizer(self, config: Any) -> Tokenizer:
         """That of the network's word encoder; of drawn clips the words that they have, as of drawn scenes."""
-        if self.data.dataset == "drawn_clips":
-            clips = drawn_clips.DrawnClips("train", WORDS_OF_CLIPS)
-            return Vocabulary.of(expression.text for clip in clips for expression in clip.expressions)
         if file := self.data.vocabulary:
             if config.word_encoder.kind not in ("gru", "lstm"):
                 raise InvalidInput(f"the network brings its own words; leave out data.vocabulary {file}")
             return WordList.read(Path(file), config.max_words)
+        if self.data.dataset == "drawn_clips":
+            clips = drawn_clips.DrawnClips("train", WORDS_OF_CLIPS)
+            return Vocabulary.of(expression.text for clip in clips for expression in clip.expressions)
         texts = (expression.text for sample in self.samples for expression in sample.expressions)
         return build_tokenizer(config.word_encoder, config.max_words, lambda: texts)
 
