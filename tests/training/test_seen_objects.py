@@ -4,12 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from refseg.encoders.vocabulary import Vocabulary
 from refseg.errors import InvalidInput
 from refseg.networks import build
 from refseg.recipes import find_recipe
 from refseg.samples import Objects
+from refseg.training.initial import initialise
 from refseg.training.machines import Machines
 from refseg.training.run import train
 from refseg.training.seen_objects import CLASSES, SeenObjects
@@ -86,6 +88,17 @@ def test_a_stage_that_sees_teaches_the_image_encoder_alone_and_leaves_no_heads()
     learning = {id(each) for group in optimiser.param_groups for each in group["params"]}
     assert learning == {id(each) for each in [*network.image_encoder.parameters(), *seen.parameters()]}
     assert not any("seen" in name for name in network.state_dict())
+
+
+def test_what_was_taught_once_is_where_another_network_starts(tiny_of_clips, tmp_path):
+    see, _ = tiny_of_clips.stages
+    taught = tiny_of_clips.replace(stages=(see,), releases="image_encoder")
+    train(taught, tmp_path / "run", resume=False, machines=Machines(accelerator="cpu"))
+    other = build("cmpc_video_small", tiny_of_clips.config, vocabulary_size=3)
+    initialise(other, {"image_encoder": str(tmp_path / "run" / "image_encoder.safetensors")})
+    learnt = load_file(tmp_path / "run" / "state" / "see")
+    for name, value in other.image_encoder_weights().items():
+        torch.testing.assert_close(value, learnt[f"image_encoder.{name}"], atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize(

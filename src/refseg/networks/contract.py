@@ -165,6 +165,10 @@ class Network(nn.Module, ABC):
         theirs = {id(parameter) for part in parts.values() for parameter in part}
         return {**parts, "fusion": [parameter for parameter in self.parameters() if id(parameter) not in theirs]}
 
+    def image_encoder_weights(self) -> dict[str, Tensor]:
+        """What the image encoders of other networks may start from, see `training.initial`."""
+        return self.get_submodule("image_encoder").state_dict()
+
     def freeze_batch_norm(self) -> None:
         """From now on batch norms use their stored statistics in training too (their scale and shift still learn)."""
         self._batch_norm_frozen = True

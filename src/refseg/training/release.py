@@ -54,7 +54,7 @@ def release_image_encoder(run: Path, network: Network) -> Path:
     """Writes what other networks start from (see `training.initial`), in half precision."""
     path = run / "image_encoder.safetensors"
     partial = path.with_suffix(".partial")
-    weights = network.image_encoder_weights().items()  # type: ignore[operator]
+    weights = network.image_encoder_weights().items()
     save_file({n: (t.half() if t.is_floating_point() else t).cpu().contiguous() for n, t in weights}, partial)
     partial.chmod(0o644)  # safetensors keeps it from other users
     os.replace(partial, path)
