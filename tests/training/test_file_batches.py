@@ -48,6 +48,14 @@ def test_the_words_may_be_those_of_a_file(samples, files, tmp_path):
         source.tokenizer(LAVTConfig())
 
 
+def test_the_words_of_drawn_clips_may_be_those_of_a_file_too(tiny_of_clips, tmp_path):
+    WordList.of(["star"], at_least=1).write(tmp_path / "words.txt")
+    source = FileSource(tiny_of_clips.data.replace(vocabulary=str(tmp_path / "words.txt")), erases=False)
+    assert set(source.tokenizer(CMPCConfig()).words) == set(WordList.read(tmp_path / "words.txt", 20).words)
+    with pytest.raises(InvalidInput, match="brings its own words"):
+        source.tokenizer(LAVTConfig())
+
+
 def test_a_batch_is_a_function_of_its_number(batches):
     one, other = batches(), batches()
     for part in (3, 0, 7):

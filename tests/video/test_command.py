@@ -1,4 +1,3 @@
-import io
 import json
 import sys
 
@@ -44,22 +43,6 @@ def content(folder) -> dict[str, bytes]:
     """Of all files but overlays: their encoder does not always write the same bytes."""
     files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
     return {str(file.relative_to(folder)): file.read_bytes() for file in files if file.suffix != ".mp4"}
-
-
-def assert_rounding_alone(one: dict[str, bytes], other: dict[str, bytes]) -> None:
-    """A frame that is computed beside other frames may have another pixel at an edge."""
-    assert one.keys() == other.keys()
-    for name in one:
-        if name.endswith(".png"):
-            mask, same = (np.asarray(Image.open(io.BytesIO(content[name]))) for content in (one, other))
-            assert (mask != same).mean() < 1e-3
-        else:
-            for line, same in zip(one[name].splitlines(), other[name].splitlines(), strict=True):
-                answer, expected = json.loads(line), json.loads(same)
-                assert answer.keys() == expected.keys() and answer["exists"] == pytest.approx(
-                    expected["exists"], abs=1e-4
-                )
-                assert (answer["frame"], answer["seconds"]) == (expected["frame"], expected["seconds"])
 
 
 @pytest.fixture
@@ -121,6 +104,7 @@ def test_an_overlay_has_the_times_of_the_video(needs_av, write_video, segment, t
 def test_what_was_stopped_goes_on_and_ends_as_if_it_had_not_been(
     needs_av, segment, tmp_path, monkeypatch, capsys, stopped_at
 ):
+    monkeypatch.setattr("refseg.segmenter.CLIPS_AT_ONCE", 4)  # the same frames side by side in both, to the last bit
     asked = (*ASKED, "--format", "all")
     assert segment(*asked, out=tmp_path / "whole") == 0
     out, calls = tmp_path / "out", []
@@ -152,11 +136,7 @@ def test_what_was_stopped_goes_on_and_ends_as_if_it_had_not_been(
     assert segment(*asked) == 0
     assert started == [4 if name == "write" else 8]
     assert f"going on with frame {started[0]}" in capsys.readouterr().err
-    if name == "write":
-        assert_rounding_alone(content(out), content(tmp_path / "whole"))
-    else:
-        assert content(out) == content(tmp_path / "whole")
-    assert len(list(out.glob("*.mp4"))) == 2
+    assert content(out) == content(tmp_path / "whole") and len(list(out.glob("*.mp4"))) == 2
     for file in out.glob("*.mp4"):
         for one, other in zip(read_frames(file), read_frames(tmp_path / "whole" / file.name), strict=True):
             assert one.time == other.time and np.abs(one.pixels.astype(int) - other.pixels).mean() < 2
