@@ -24,3 +24,12 @@ class UnwritableOutput(RefsegError, OSError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+def first_line(error: BaseException, limit: int = 120) -> str:
+    """The first line of an error's message, cut to `limit` letters, or the name of its type if it has none.
+
+    >>> first_line(ValueError("bad magic number\\nat offset 0")), first_line(EOFError())
+    ('bad magic number', 'EOFError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:limit]

@@ -1,0 +1,86 @@
+"""Names from data become paths here, for reading and for writing: none leaves its folder."""
+
+import os
+from pathlib import Path, PureWindowsPath
+
+from refseg.errors import InvalidInput
+
+_WINDOWS_DEVICES = frozenset(
+    ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
+)
+_WAY_OUT = "use names relative to the folder, without '..', that lead to files inside of it"
+
+
+def path_inside(folder: Path, name: str | Path, what: str = "file name") -> Path:
+    """The path of `name` in `folder`; the file need not exist.
+
+    A name may have several parts ("train2014/1.jpg"). Links are followed: `folder` may be one, but a link below it
+    that leads out of it is refused.
+
+    Args:
+        folder: trusted, from the user or the program.
+        name: untrusted, from a data set, an archive or a table.
+        what: the kind of name, for the error.
+
+    Raises:
+        InvalidInput: if the name is empty, absolute, climbs ("..") or contains a control character, is the name of a
+            device, or if it leads out of the folder.
+
+    >>> path_inside(Path("images"), "train2014/1.jpg").as_posix()
+    'images/train2014/1.jpg'
+    >>> path_inside(Path("images"), "../../etc/passwd")
+    Traceback (most recent call last):
+    refseg.errors.InvalidInput: file name '../../etc/passwd' leaves its folder ('..'); use names relative to the folder, \
+without '..', that lead to files inside of it
+    """
+    text = os.fspath(name)
+    if fault := _fault(text):
+        raise InvalidInput(f"{what} {_shown(text)} {fault}; {_WAY_OUT}")
+    path = folder / text
+    try:
+        leaves = not path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError) as error:  # a link to itself, a name that is too long
+        raise InvalidInput(f"{what} {_shown(text)} cannot be a path ({error}); {_WAY_OUT}") from error
+    if leaves:
+        raise InvalidInput(f"{what} {_shown(text)} is a link that leads out of {folder}; {_WAY_OUT}")
+    return path
+
+
+def file_name(name: str, what: str = "name") -> str:
+    """`name` if it can be the name of one file or folder in any folder; it has no separators.
+
+    Raises:
+        InvalidInput: if not.
+
+    >>> file_name("00042")
+    '00042'
+    >>> file_name("a/b", "video id")
+    Traceback (most recent call last):
+    refseg.errors.InvalidInput: video id 'a/b' has a separator; it names one file or folder
+    """
+    if fault := _fault(name) or ("has a separator" if "/" in name or "\\" in name else ""):
+        raise InvalidInput(f"{what} {_shown(name)} {fault}; it names one file or folder")
+    return name
+
+
+def _fault(text: str) -> str:
+    """What is wrong with a name, whatever the folder; "" if nothing."""
+    windows = PureWindowsPath(text)
+    if not text.strip() or not windows.parts:
+        return "is empty"
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in text):
+        return "has a control character"
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        return "has half a character (a lone surrogate)"
+    if text.startswith(("/", "\\")) or windows.drive or windows.root:
+        return "is absolute"
+    if ".." in windows.parts:
+        return "leaves its folder ('..')"
+    if any(part.split(".")[0].strip().lower() in _WINDOWS_DEVICES for part in windows.parts):
+        return "is the name of a device"
+    return ""
+
+
+def _shown(text: str) -> str:
+    shown = repr(text)
+    return shown if len(shown) <= 80 else f"{shown[:77]}..."
