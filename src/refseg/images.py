@@ -4,7 +4,7 @@ import io
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from refseg.errors import InvalidInput, MissingFile
 
 Rgb = NDArray[np.uint8]
 LARGEST_MEGAPIXELS = 100
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""Formats that are decoded. No others: EPS, for one, is a program, which Pillow hands to Ghostscript."""
 _ALLOWED = "give a path, bytes, a PIL image, a numpy array (H, W, 3) or a torch tensor (3, H, W)"
 
 
@@ -48,6 +50,28 @@ def read_image(image: Any) -> Rgb:
     raise InvalidInput(f"{type(image).__name__} is not an image; {_ALLOWED}")
 
 
+def open_image(source: str | Path | BinaryIO) -> Image.Image:
+    """Opens an image file of one of `FORMATS`; only its header is read.
+
+    Raises:
+        PIL.UnidentifiedImageError: if it is of another format.
+    """
+    Image.init()
+    return Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN])
+
+
+def to_rgb(image: Image.Image, upright: bool = True) -> Rgb:
+    """The pixels (H, W, 3) uint8 RGB of an opened image, the same for whoever reads it.
+
+    Transparent pixels are laid on white, 16 bits are scaled to 8.
+
+    Args:
+        image: from `open_image`.
+        upright: whether it is turned as its EXIF orientation says; masks of data sets are drawn on the stored pixels.
+    """
+    return _pixels(_upright(image) if upright else image)
+
+
 def _from_path(path: Path) -> Rgb:
     try:
         if path.is_dir():
@@ -71,7 +95,7 @@ def _from_file(file: Any, what: str) -> Rgb:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of PIL: sizes that we allow, odd metadata
-            with Image.open(file) as image:
+            with open_image(file) as image:
                 return _from_pil(image, what)
     except Image.DecompressionBombError as error:
         raise InvalidInput(f"{what} has more than {LARGEST_MEGAPIXELS} megapixels; make it smaller first") from error
@@ -87,7 +111,7 @@ def _from_pil(image: Image.Image, what: str) -> Rgb:
     _check_size(image.height, image.width, what)
     try:
         image.load()
-        return _pixels(_upright(image))
+        return to_rgb(image)
     except InvalidInput:
         raise
     except Exception as error:
