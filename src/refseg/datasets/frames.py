@@ -6,15 +6,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 from PIL import Image
 
-from refseg.errors import InvalidInput, MissingFile
-from refseg.images import Rgb
+from refseg.errors import InvalidInput, MissingFile, first_line
+from refseg.files.names import path_inside
+from refseg.images import Rgb, open_image, to_rgb
 from refseg.video.frames import Frame, Frames, read_frames
 
 T = TypeVar("T")
-IMAGES = frozenset({".jpg", ".jpeg", ".png"})
+IMAGES = (".jpg", ".jpeg", ".png")
 
 
 class StoredFrames(ABC):
@@ -58,7 +58,7 @@ class FrameFiles(StoredFrames):
 
     def read(self, t: int) -> Rgb:
         """Frame t; not turned by EXIF, since masks are drawn on the stored pixels."""
-        return of_image(self.files[t], self.anchor, lambda image: np.array(image.convert("RGB")))
+        return of_image(self.files[t], self.anchor, lambda image: to_rgb(image, upright=False))
 
     @cached_property
     def size_hw(self) -> tuple[int, int]:
@@ -122,6 +122,31 @@ def in_folder(folder: Path, anchor: str) -> FrameFiles:
     return FrameFiles(files, anchor)
 
 
+def find_frame(folder: Path, stem: str) -> Path:
+    """The file of the frame that annotations call `stem`: its ending is one of `IMAGES`, in letters of either case.
+
+    Args:
+        folder: of the video's frames.
+        stem: the name of the frame without an ending.
+
+    Returns:
+        The first of the endings that is there, or else the path ending in .jpg, which is missing when it is read.
+
+    Raises:
+        InvalidInput: if the name leaves the folder.
+    """
+    usual = path_inside(folder, f"{stem}{IMAGES[0]}", "frame")
+    names = (f"{stem}{cased}" for ending in IMAGES for cased in (ending, ending.upper()))
+    name = next((name for name in names if (folder / name).is_file()), None) or _in_any_case(folder, stem)
+    return usual if name is None else path_inside(folder, name, "frame")
+
+
+def _in_any_case(folder: Path, stem: str) -> str | None:
+    endings = {path.name: path.suffix.lower() for path in folder.glob("*") if path.stem == stem}
+    there = [name for name, ending in endings.items() if ending in IMAGES]
+    return min(there, key=lambda name: IMAGES.index(endings[name]), default=None)
+
+
 def of_image(path: Path, anchor: str, what: Callable[[Image.Image], T]) -> T:
     """What a function makes of an opened image file.
 
@@ -129,9 +154,9 @@ def of_image(path: Path, anchor: str, what: Callable[[Image.Image], T]) -> T:
         MissingFile, InvalidInput: if it is missing or damaged.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return what(image)
     except FileNotFoundError as error:
         raise MissingFile(f"{path} is missing; docs/datasets.md#{anchor} says where to get it") from error
     except Exception as error:  # decoders of damaged files raise whatever they like
-        raise InvalidInput(f"{path} cannot be decoded ({error}); is it damaged or cut off?") from error
+        raise InvalidInput(f"{path} cannot be decoded ({first_line(error)}); is it damaged or cut off?") from error
