@@ -1,4 +1,4 @@
-# make demo | test | slow | parity | lint | format | bench: needs Python 3.11 or newer and make, sets up .venv by itself.
+# make demo | test | slow | parity | fuzz | lint | format | bench: needs Python 3.11 or newer and make, sets up .venv by itself.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ EXTRAS := train,plot,text,video,formats,dev
 READY := $(VENV)/.ready
 BENCHMARKS := segment_command selector_latency drawn_scenes drawn_clips cmpc_relations evaluator
 
-.PHONY: demo test slow parity lint format bench clean
+.PHONY: demo test slow parity fuzz lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -26,6 +26,11 @@ slow: $(READY)
 parity: export OMP_NUM_THREADS = 1
 parity: $(READY)
 	$(BIN)/python -m pytest -n 2 tests/parity
+
+# Damaged inputs of every format, 10,000 of them; what fails is kept in out/fuzz.
+fuzz: export OMP_NUM_THREADS = 1
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz --cases $(or $(CASES),10000)
 
 lint: $(READY)
 	$(BIN)/ruff check src tests benchmarks
