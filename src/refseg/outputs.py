@@ -1,13 +1,20 @@
-"""Files that appear all at once or not at all."""
+"""Files that appear all at once or not at all, and what killed processes leave of them."""
 
+import errno
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from refseg.errors import RefsegError, UnwritableOutput
+from refseg.files.lock import made_folder, try_lock
+
+STAGING = ".refseg-"
+"""How the names of staging folders begin. Within are a locked file, new files, old folders, and a list of moves."""
+_LOCK, _NEW, _OLD, _MOVES = "lock", "new", "old", "moves.json"
 
 
 def check_writable(folder: Path) -> None:
@@ -16,57 +23,111 @@ def check_writable(folder: Path) -> None:
     Raises:
         UnwritableOutput: if so.
     """
-    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(parent))
-    if not existing.is_dir():
-        raise UnwritableOutput(f"{existing} is not a folder; choose another place with --out")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise UnwritableOutput(f"{existing} cannot be written; choose another place with --out")
+    for parent in (folder, *folder.parents):
+        try:
+            os.stat(parent)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR) and not parent.is_symlink():
+                continue
+            reason = error.strerror
+        else:
+            if not parent.is_dir():
+                raise UnwritableOutput(f"{parent} is not a folder; choose another place with --out")
+            if os.access(parent, os.W_OK | os.X_OK):
+                return
+            reason = "no permission"
+        raise UnwritableOutput(f"{parent} cannot be written ({reason}); choose another place with --out")
 
 
 @contextmanager
-def all_or_nothing(folder: Path, staging: Path | None = None) -> Iterator[Path]:
+def all_or_nothing(folder: Path) -> Iterator[Path]:
     """Yields an empty folder; its files move to `folder` at the end, and vanish on any error or Ctrl-C.
 
     `folder` is made where it is missing; files of the same names are replaced. So are folders, as a whole, if they
-    hold files of the same kinds alone.
-
-    Args:
-        folder: where the files go.
-        staging: where they are until then, on the same disk; what a killed process left there is removed. None: a new
-            folder within `folder`.
+    hold files of the same kinds alone. What a process leaves that is killed, the next one removes.
 
     Raises:
         UnwritableOutput: if the folder or the files cannot be written.
     """
-    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    done = False
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if staging is None:
-            staging = Path(tempfile.mkdtemp(prefix=".refseg-", dir=folder))
-        else:
-            shutil.rmtree(staging, ignore_errors=True)
-            staging.mkdir(parents=True)
-        try:
-            yield staging
-            files = sorted(staging.iterdir())
-            for file in files:
-                _check_replaceable(folder / file.name, file)
-            for file in files:
-                if (folder / file.name).is_dir():
-                    os.replace(folder / file.name, staging / f"{file.name}.replaced")
-                os.replace(file, folder / file.name)
-            done = True
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+        with made_folder(folder):
+            remove_leftovers(folder)
+            with _staging(folder) as staging:
+                yield staging / _NEW
+                _move(staging, folder)
     except RefsegError:
         raise
     except OSError as error:
         reason = error.strerror or error
         raise UnwritableOutput(f"{folder} cannot be written ({reason}); choose another place with --out") from error
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[Path]:
+    """Yields where to write a file; it takes the place of `path` when its last byte is on the disk, or never.
+
+    Raises:
+        UnwritableOutput: if it cannot be written.
+    """
+    with all_or_nothing(path.parent) as folder:
+        yield folder / path.name
+        with (folder / path.name).open("rb+") as file:
+            os.fsync(file.fileno())
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what dead processes left of `all_or_nothing(folder)`, and undoes what they had moved of it."""
+    for staging in folder.glob(f"{STAGING}*"):
+        with suppress(OSError):
+            if not staging.is_symlink() and (lock := try_lock(staging / _LOCK)):
+                try:
+                    _undo(staging, folder)
+                    shutil.rmtree(staging, ignore_errors=True)
+                finally:
+                    lock.release()
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    while True:
+        staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=folder))
+        if lock := try_lock(staging / _LOCK):
+            break  # else another process took it for a leftover before it was locked
+    try:
+        (staging / _NEW).mkdir()
+        (staging / _OLD).mkdir()
+        yield staging
     finally:
-        if not done:
-            _remove_empty(made)
+        _undo(staging, folder)
+        shutil.rmtree(staging, ignore_errors=True)
+        lock.release()
+
+
+def _move(staging: Path, folder: Path) -> None:
+    """Moves new files into the folder; names and inodes of those that can be moved back are noted before."""
+    files = sorted((staging / _NEW).iterdir())
+    for file in files:
+        _check_replaceable(folder / file.name, file)
+    moves = {file.name: file.lstat().st_ino for file in files if not (folder / file.name).is_file()}
+    (staging / _MOVES).write_text(json.dumps(moves), encoding="utf-8")
+    for file in files:
+        if (folder / file.name).is_dir():
+            os.replace(folder / file.name, staging / _OLD / file.name)
+        os.replace(file, folder / file.name)
+
+
+def _undo(staging: Path, folder: Path) -> None:
+    """Takes away what was moved into the folder, and puts back what was there, unless the move came to its end."""
+    with suppress(OSError, ValueError, AttributeError):  # nothing was moved, or it is a folder of somebody else
+        if not any((staging / _NEW).iterdir()):
+            return
+        moves = json.loads((staging / _MOVES).read_text(encoding="utf-8"))
+        for file in folder.iterdir():
+            if moves.get(file.name) == file.lstat().st_ino:  # else somebody has put another there
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
+        for old in (staging / _OLD).iterdir():
+            if not (folder / old.name).exists():
+                os.replace(old, folder / old.name)
 
 
 def _check_replaceable(old: Path, new: Path) -> None:
@@ -76,11 +137,3 @@ def _check_replaceable(old: Path, new: Path) -> None:
         kinds = {file.suffix for file in new.iterdir()}
         if not old.is_dir() or any(file.suffix not in kinds for file in old.iterdir()):
             raise UnwritableOutput(f"{old} is or holds something else; choose another place with --out")
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    for folder in folders:
-        try:
-            folder.rmdir()
-        except OSError:
-            return

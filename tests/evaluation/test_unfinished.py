@@ -64,3 +64,26 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UnwritableOutput, match="--out"):
         Unfinished(tmp_path / "file", RUN)
+
+
+def test_a_full_disk_is_told_and_what_was_written_before_it_counts(tmp_path):
+    run = Unfinished(tmp_path, RUN)
+    run.write(answers(0))
+    (file,) = run.folder.glob("rows-*")
+    content = file.read_bytes()
+    file.unlink()
+    file.symlink_to("/dev/full")
+    with pytest.raises(UnwritableOutput, match="No space left.*repeat the command"):
+        run.write(answers(1))
+    file.unlink()
+    file.write_bytes(content + answers(1).json()[:40].encode())
+    assert Unfinished(tmp_path, RUN).mine(2) == [1]
+
+
+def test_a_damaged_line_is_named(tmp_path):
+    run = Unfinished(tmp_path, RUN)
+    run.write(answers(0))
+    (file,) = run.folder.glob("rows-*")
+    file.write_bytes(file.read_bytes() + b"\0\0\n")
+    with pytest.raises(InvalidInput, match="line 2 is damaged; remove"):
+        Unfinished(tmp_path, RUN)

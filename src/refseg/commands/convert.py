@@ -41,8 +41,10 @@ def convert(
 ) -> None:
     """Convert published weights, tensor by tensor; what does not fit is refused, code in a file is never run."""
     from rich.console import Console
+    from rich.text import Text
 
     from refseg.errors import InvalidInput
+    from refseg.files.lock import only_writer
     from refseg.outputs import check_writable
 
     if network not in CONVERSIONS:
@@ -57,7 +59,7 @@ def convert(
     check_writable(out.parent if to_official else out)
     if report:
         check_writable(report.parent)
-    with Console(stderr=True).status(f"converting {source}"):
+    with only_writer(out, beside=True), Console(stderr=True).status(Text(f"converting {source}")):
         done = (
             _back(network, source, out, report)
             if to_official

@@ -77,6 +77,7 @@ def evaluate(
     from refseg.evaluation.unfinished import Unfinished
     from refseg.evaluation.video_folders import saver
     from refseg.evaluation.write import masks_again, write
+    from refseg.files.lock import only_writer
     from refseg.hardware import hardware, versions
     from refseg.outputs import check_writable
 
@@ -103,6 +104,9 @@ def evaluate(
         mine = stack.enter_context(ranks())
         if mine.world > 1 and out is None:
             raise InvalidInput("many processes need a place to put their rows together; give --out FOLDER")
+        if out and mine.rank == 0:
+            stack.enter_context(only_writer(out))
+        mine.wait_for_all()  # none writes if the first may not
         checkpoint = load_checkpoint(weights, mine.device(device))
         run = {
             **options.facts(samples, dataset, given),

@@ -30,6 +30,7 @@ def score(
     """
     import shlex
     import sys
+    from contextlib import nullcontext
     from datetime import UTC, datetime
     from functools import partial
 
@@ -40,6 +41,7 @@ def score(
     from refseg.evaluation.clip_scoring import check_clips
     from refseg.evaluation.report import summed_up
     from refseg.evaluation.write import write
+    from refseg.files.lock import only_writer
     from refseg.hardware import versions
     from refseg.outputs import check_writable
 
@@ -49,30 +51,31 @@ def score(
     of_clips = dataset in datasets.OF_CLIPS
     if out:
         check_writable(out)
-    if of_clips:
-        check_clips(samples, scoring)
-    stored = video_folders.open_folders(masks, samples) if of_clips else stored_masks.open_masks(masks)
-    compare = video_folders.compare_frames if of_clips else stored_masks.compare_samples
-    for line in (surplus := compare(stored, samples)):
-        typer.echo(f"warning: {line}", err=True)
-    answers = []
-    score_all = video_folders.score_videos if of_clips else stored_masks.score_masks
-    with progress(len(samples), of="videos" if of_clips else "images") as advance:
-        for image in score_all(stored, samples, scoring, options.threads(workers)):
-            answers.append(image)
-            advance(1)
-    about = {
-        "answers": str(masks),
-        **options.facts(samples, dataset, given),
-        "command": shlex.join(["refseg", *sys.argv[1:]]),
-        "date": datetime.now(UTC).date().isoformat(),
-        "versions": versions(),
-    }
-    report = summed_up(answers, scoring, about)
-    report.cautions += [f"{line[0].upper()}{line[1:]}." for line in surplus]
-    if out:
-        masks_of = video_folders.masks_of_frame if of_clips else stored_masks.masks_of
-        write(out, report, answers, samples, partial(masks_of, stored))
+    with only_writer(out) if out else nullcontext():
+        if of_clips:
+            check_clips(samples, scoring)
+        stored = video_folders.open_folders(masks, samples) if of_clips else stored_masks.open_masks(masks)
+        compare = video_folders.compare_frames if of_clips else stored_masks.compare_samples
+        for line in (surplus := compare(stored, samples)):
+            typer.echo(f"warning: {line}", err=True)
+        answers = []
+        score_all = video_folders.score_videos if of_clips else stored_masks.score_masks
+        with progress(len(samples), of="videos" if of_clips else "images") as advance:
+            for image in score_all(stored, samples, scoring, options.threads(workers)):
+                answers.append(image)
+                advance(1)
+        about = {
+            "answers": str(masks),
+            **options.facts(samples, dataset, given),
+            "command": shlex.join(["refseg", *sys.argv[1:]]),
+            "date": datetime.now(UTC).date().isoformat(),
+            "versions": versions(),
+        }
+        report = summed_up(answers, scoring, about)
+        report.cautions += [f"{line[0].upper()}{line[1:]}." for line in surplus]
+        if out:
+            masks_of = video_folders.masks_of_frame if of_clips else stored_masks.masks_of
+            write(out, report, answers, samples, partial(masks_of, stored))
     report.print(Console())
     if out:
         print(f"\nwritten: {out}")

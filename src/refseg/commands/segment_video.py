@@ -69,7 +69,7 @@ def segment_video(
     _answer(load(), frames, expressions, every, run["threshold"], unfinished)
     remarks = dict.fromkeys(frames.remarks)
     names = {stem: [f"{stem}.{_ENDINGS[kind]}" for kind in formats] for stem in stems}
-    with all_or_nothing(out, unfinished.folder / "files") as folder:
+    with all_or_nothing(out) as folder:
         found = _write_masks(folder, stems, formats, unfinished)
         if Format.OVERLAY in formats:
             overlays = [folder / f"{stem}.{_ENDINGS[Format.OVERLAY]}" for stem in stems]

@@ -6,7 +6,6 @@ rows-R-of-W.jsonl (what process R of W answered, a line of `ImageAnswers` an ima
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from refseg.errors import InvalidInput, UnwritableOutput
 from refseg.evaluation.rows import ImageAnswers
 from refseg.lines import cut_to_whole_lines
+from refseg.outputs import write_atomically
 
 FOLDER, RUN = ".unfinished", "run.json"
 
@@ -41,12 +41,15 @@ class Unfinished:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._same_run(run)
-            partial = self.folder / f"{RUN}.{rank}"
-            partial.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
-            os.replace(partial, self.folder / RUN)
+            with write_atomically(self.folder / RUN) as partial:
+                partial.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
             cut_to_whole_lines(self._file)
+        except UnwritableOutput:
+            raise
         except OSError as error:
-            raise UnwritableOutput(f"{out} cannot be written ({error}); choose another place with --out") from error
+            raise UnwritableOutput(
+                f"{out} cannot be written ({error.strerror}); choose another place with --out"
+            ) from error
         self.done = {image.index for image in self.answers()}
 
     def mine(self, images: int) -> list[int]:
@@ -54,9 +57,19 @@ class Unfinished:
         return [k for k in range(self.rank, images, self.world) if k not in self.done]
 
     def write(self, image: ImageAnswers) -> None:
-        """Adds the answers to one image; they are with the operating system when this returns."""
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(image.json() + "\n")
+        """Adds the answers to one image; they are with the operating system when this returns.
+
+        Raises:
+            UnwritableOutput: if they cannot be written; those before them are kept.
+        """
+        try:
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(image.json() + "\n")
+        except OSError as error:
+            raise UnwritableOutput(
+                f"{self._file} cannot be written ({error.strerror}); make room and repeat the command: it goes on from "
+                "here"
+            ) from error
 
     def answers(self) -> list[ImageAnswers]:
         """Everything that all processes have written, in the order of the data set, each image once."""
@@ -69,8 +82,8 @@ class Unfinished:
 
     def _same_run(self, run: Mapping[str, Any]) -> None:
         try:
-            before = json.loads((self.folder / RUN).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):  # killed before there was a row
+            before = dict(json.loads((self.folder / RUN).read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):  # there is none, or it is damaged
             return
         for name in {**before, **run}:
             if before.get(name) != run.get(name):
@@ -79,11 +92,16 @@ class Unfinished:
                     f"{run.get(name)}); give another --out, or remove {self.folder} to start again"
                 )
 
-    @staticmethod
-    def _read(file: Path) -> Iterator[ImageAnswers]:
+    def _read(self, file: Path) -> Iterator[ImageAnswers]:
         if not file.exists():
             return
-        with file.open(encoding="utf-8") as lines:
-            for line in lines:
-                if line.endswith("\n"):  # else another process is writing it, or was killed as it did
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.endswith(b"\n"):  # another process is writing it, or was killed as it did
+                    return
+                try:
                     yield ImageAnswers.of(json.loads(line))
+                except (ValueError, KeyError, TypeError) as error:
+                    raise InvalidInput(
+                        f"{file}, line {number} is damaged; remove {self.folder} to start the evaluation again"
+                    ) from error

@@ -26,7 +26,8 @@ def draw(
     from refseg.datasets.drawn_clips.export import export as export_clips
     from refseg.datasets.drawn_scenes.export import export as export_scenes
     from refseg.errors import InvalidInput, UnwritableOutput
-    from refseg.outputs import all_or_nothing
+    from refseg.files.lock import LOCK, only_writer
+    from refseg.outputs import all_or_nothing, check_writable, remove_leftovers
 
     if clips and tier:
         raise InvalidInput(f"--tier {tier} is of scenes; drawn clips have one tier")
@@ -36,9 +37,12 @@ def draw(
     else:
         write = partial(export_scenes, drawn_scenes.DrawnScenes(split, count, tier=tier, side=side, seed=seed))
         written = "scenes, instances.json, grefs(drawn).json"
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UnwritableOutput(f"{out} exists and is not an empty folder; choose another --out")
-    with all_or_nothing(out) as folder, Progress(transient=True) as progress:
-        task = progress.add_task("drawing", total=count)
-        write(folder, progress=lambda: progress.advance(task))
+    check_writable(out)
+    with only_writer(out):
+        remove_leftovers(out)
+        if any(file.name != LOCK for file in out.iterdir()):
+            raise UnwritableOutput(f"{out} exists and is not an empty folder; choose another --out")
+        with all_or_nothing(out) as folder, Progress(transient=True) as progress:
+            task = progress.add_task("drawing", total=count)
+            write(folder, progress=lambda: progress.advance(task))
     print(f"{out}: {count} {written}")

@@ -26,16 +26,19 @@ def shard(
     from refseg.datasets.indexed import IndexedDataset
     from refseg.datasets.shards import write_shards
     from refseg.errors import InvalidInput
-    from refseg.outputs import all_or_nothing, check_writable
+    from refseg.files.lock import only_writer
+    from refseg.outputs import all_or_nothing, check_writable, remove_leftovers
 
     check_writable(out)
     stem = f"{name}-{split}"
-    if any(out.glob(f"{stem}-*.tar")):
-        raise InvalidInput(f"{out} holds shards {stem}-*.tar already; remove them, or choose another --out")
-    samples = open_dataset(name, split=split, root=root, split_by=split_by, images=images, grefs=grefs, count=count)
-    if not isinstance(samples, IndexedDataset):
-        raise InvalidInput(f"{name} is no data set of files by itself; shard its parts")
-    with all_or_nothing(out) as folder, Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("writing", total=len(samples))
-        shards = write_shards(samples, stem, folder, shard_size * 10**6, lambda: progress.advance(task))
+    with only_writer(out):
+        remove_leftovers(out)
+        if any(out.glob(f"{stem}-*.tar")):
+            raise InvalidInput(f"{out} holds shards {stem}-*.tar already; remove them, or choose another --out")
+        samples = open_dataset(name, split=split, root=root, split_by=split_by, images=images, grefs=grefs, count=count)
+        if not isinstance(samples, IndexedDataset):
+            raise InvalidInput(f"{name} is no data set of files by itself; shard its parts")
+        with all_or_nothing(out) as folder, Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("writing", total=len(samples))
+            shards = write_shards(samples, stem, folder, shard_size * 10**6, lambda: progress.advance(task))
     print(f"{out}: {len(samples):,} images, {samples.expression_count:,} expressions in {shards} shards")

@@ -1,0 +1,97 @@
+"""Locks between processes: what one process is writing no other writes at the same time.
+
+A lock is a file that the operating system keeps locked while its owner lives, however that ends. The file alone means
+nothing: a dead process's is locked again by the next one.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refseg.errors import UnwritableOutput
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+LOCK = ".refseg.lock"
+
+
+@contextmanager
+def only_writer(out: Path, beside: bool = False) -> Iterator[None]:
+    """Keeps other processes from writing to `out` meanwhile; they are told so at once.
+
+    A hidden file is locked, in a folder that is made where it is missing; afterwards the file is removed, and so are
+    folders that were made and are empty.
+
+    Args:
+        out: the folder or file that is written.
+        beside: whether the hidden file is beside `out`, which need not exist yet, or within the folder `out`.
+
+    Raises:
+        UnwritableOutput: if another process writes to `out`, or the file cannot be locked.
+    """
+    file = out.absolute().parent / f".{out.absolute().name}.lock" if beside else out / LOCK
+    with made_folder(file.parent):
+        try:
+            lock = try_lock(file)
+        except OSError as error:
+            raise UnwritableOutput(f"{out} cannot be written ({error.strerror}); choose another --out") from error
+        if lock is None:
+            raise UnwritableOutput(
+                f"{out} is being written by another run (process {_owner(file)}); wait for it, or choose another --out"
+            )
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # before the lock is given up, or it could be the next owner's file
+                file.unlink()
+            lock.release()
+
+
+def try_lock(file: Path) -> "BaseFileLock | None":
+    """Locks a file, which is made where it is missing, until `release()`; None if another owner has locked it.
+
+    Raises:
+        OSError: if the file cannot be made or locked.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(file, thread_local=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return None
+    with suppress(OSError):  # the number is for people only
+        file.write_text(f"{os.getpid()}\n", encoding="ascii")
+    return lock
+
+
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Makes a folder and its parents where they are missing; afterwards removes those that are empty again.
+
+    Raises:
+        UnwritableOutput: if it cannot be made.
+    """
+    made = [parent for parent in (folder, *folder.parents) if not os.path.lexists(parent)]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UnwritableOutput(
+                f"{folder} cannot be written ({error.strerror}); choose another place with --out"
+            ) from error
+        yield
+    finally:
+        with suppress(OSError):
+            for parent in made:
+                parent.rmdir()
+
+
+def _owner(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii").split()[0]
+    except (OSError, ValueError, IndexError):
+        return "unknown"
