@@ -74,6 +74,106 @@ def test_damaged_masks_are_named(a2d, masks, files):
         a2d("train")[0].mask(0, 0)
 
 
+@pytest.fixture
+def odd_file(a2d, masks, files):
+    """Writes the file of frame 1 of video -a by a function of an open HDF5 file that has good masks."""
+    import h5py
+
+    def write(change) -> None:
+        masks("-a", 1, [0], np.zeros((1, 20, 30)))
+        with h5py.File(files.root / "text_annotations/a2d_annotation_with_instances/-a/00001.h5", "a") as file:
+            for name in ("instance", "reMask") if change is no_arrays else ("reMask",):
+                del file[name]
+            change(file)
+
+    return write
+
+
+def no_arrays(file) -> None:
+    file["instance"], file["reMask"] = np.empty((0,)), np.empty((0, 5))
+
+
+def a_group(file) -> None:
+    file.create_group("reMask")
+
+
+def a_link_in_circles(file) -> None:
+    import h5py
+
+    file["reMask"] = h5py.SoftLink("/reMask")
+
+
+def a_link_to_another_file(file) -> None:
+    import h5py
+
+    file["reMask"] = h5py.ExternalLink("other.h5", "/reMask")
+
+
+def numbers_of_another_file(file) -> None:
+    file.create_dataset("reMask", (1, 30, 20), "u1", external=[("/etc/passwd", 0, 600)])
+
+
+def letters(file) -> None:
+    file["reMask"] = "a text"
+
+
+def nothing(file) -> None:
+    import h5py
+
+    file["reMask"] = h5py.Empty("u1")
+
+
+def forty_gigabytes(file) -> None:
+    file.create_dataset("reMask", (1, 200_000, 200_000), "u1", chunks=(1, 1000, 1000))
+
+
+def a_line(file) -> None:
+    file["reMask"] = np.zeros(600)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        no_arrays,
+        a_group,
+        a_link_in_circles,
+        a_link_to_another_file,
+        numbers_of_another_file,
+        letters,
+        nothing,
+        forty_gigabytes,
+        a_line,
+    ],
+)
+def test_masks_that_are_no_array_of_the_file_are_refused(a2d, odd_file, change):
+    odd_file(change)
+    with pytest.raises(InvalidInput, match=r"00001\.h5: reMask"):
+        a2d("train")[0].mask(0, 0)
+
+
+def test_numbers_of_actors_are_numbers(a2d, masks):
+    masks("-a", 1, [float("nan")], np.zeros((1, 20, 30)))
+    with pytest.raises(InvalidInput, match="instance holds a number that is none of an actor"):
+        a2d("train")[0].mask(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("../up,0,a dog", r"line 2: video '\.\./up' leaves its folder"),
+        (f"-a,{'1' * 5000},a dog", "line 2 is not as the format says"),
+        (f"-a,{'1' * 20},a dog", "line 2: instance 1+ is no number of an actor"),
+        ("-a,0,le caf\xe9", "line 2 is not UTF-8; save it as UTF-8"),
+        (f"-a,0,{'long ' * 40_000}", "line 2 is not as the format says .field larger"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_named(a2d, files, row, message):
+    files.bytes("Release/videoset.csv", (ROW.format("../up", 0) + ROW.format("-a", 0)).encode())
+    files.bytes("text_annotations/a2d_annotation.txt", f"video_id,instance_id,query\n{row}\n".encode("cp1252"))
+    with pytest.raises(InvalidInput, match=message):
+        a2d("train")
+
+
 def test_without_h5py_the_way_out_is_said(a2d, files, monkeypatch):
     files.bytes("text_annotations/a2d_annotation_with_instances/-a/00001.h5", b"")
     monkeypatch.setitem(sys.modules, "h5py", None)

@@ -48,6 +48,31 @@ def test_or_all_frames_as_far_as_there_are_masks(jhmdb, files):
         clip.mask(0, 3)
 
 
+def test_names_of_videos_stay_in_their_folder(jhmdb, files):
+    files.bytes("jhmdb_annotation.txt", b"video_id,query\n../up,man\n")
+    with pytest.raises(InvalidInput, match=r"jhmdb_annotation\.txt: line 2: video '\.\./up' leaves its folder"):
+        jhmdb()
+
+
+@pytest.mark.parametrize("planes", [np.zeros((1, 0)), np.zeros((4, 5, 6, 2)), "a text", {"a": 1}])
+def test_masks_that_are_no_planes_of_numbers_are_refused(jhmdb, files, planes):
+    from scipy.io import savemat
+
+    savemat(files.root / "puppet_mask/catch/ab_catch/puppet_mask.mat", {"part_mask": planes})
+    with pytest.raises(InvalidInput, match="part_mask is height x width x frames"):
+        jhmdb(frames="all")[0].mask(0, 0)
+
+
+def test_the_list_of_frames_is_a_list_and_counts_from_1(jhmdb, files):
+    for content, message in (
+        (7, "holds a int, not a list of rows"),
+        ([sample("ab_catch", 0)], "counted from 1, not 0"),
+    ):
+        files.json(SAMPLES, content)
+        with pytest.raises(InvalidInput, match=message):
+            jhmdb()
+
+
 def test_what_is_wrong_is_said_with_its_place(jhmdb, files):
     with pytest.raises(InvalidInput, match="no split 'train'; choose one of: test; it has no others"):
         jhmdb(split="train")

@@ -87,6 +87,10 @@ def test_splits_are_those_of_the_lines(lines):
         (line(boxes=[[1, 2, 3]]), "boxes"),
         (line(boxes=[[5, 2, 3, 9]]), r"boxes: \[left, top, right, bottom\]"),
         (line(boxes=3), "boxes"),
+        (line(boxes=[[1, 2, 1e999, 4]]), r"boxes: \[left, top, right, bottom\]"),
+        (json.dumps(line(boxes=[[7, 2, 3, 4]])).replace("7", "9" * 5000), "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        (line(split="half \ud800"), "split has half a character"),
         (line(split=3), "split must be a text"),
         (line(id=[]), "id must be a text or a number"),
         (line(id="1"), "id '1' is that of line 1 already"),
@@ -105,7 +109,7 @@ def test_several_bad_lines_are_told_together(lines):
 
 def test_letters_of_other_encodings_are_refused(lines, files):
     (files.root / "mine.jsonl").write_bytes(b'{"image": "desk.jpg", "expression": "caf\xe9"}\n')
-    with pytest.raises(InvalidInput, match="line 1: not JSON"):
+    with pytest.raises(InvalidInput, match="line 1: not UTF-8"):
         datasets.build("jsonl", split="all", root=files.root)
 
 
@@ -145,15 +149,36 @@ def test_a_table_of_expressions_is_imported(files, instances):
     out = files.root / "out" / "mine.jsonl"
     assert run(table, instances, "--out", out, "--images", files.root / "photos") == (
         0,
-        f"{out}: 4 expressions; next: refseg data check jsonl --root {out}",
+        f"{out}: 4 expressions; next: refseg data check jsonl --root {out} --images {files.root / 'photos'}",
     )
-    (sample,) = datasets.build("jsonl", split="all", root=out)
+    (sample,) = datasets.build("jsonl", split="all", root=out, images=files.root / "photos")
     assert [expression.text for expression in sample.expressions] == ["the cup, left", "both", "a cat", "only a box"]
     assert [expression.id for expression in sample.expressions] == ["1", "b", "3", "4"]
     assert [int(sample.mask(k).sum()) for k in range(3)] == [16, 16 + 40 - 4 * 2, 0]
     assert sample.box(3) == (2.5, 3, 6.5, 8)
     assert sample.image.shape == (20, 30, 3)
     assert datasets.build("jsonl", split="train", root=out).expression_count == 1
+
+
+def test_names_of_images_begin_with_their_folder_where_it_is_inside(files, instances):
+    files.photograph("photos/desk.jpg")
+    table, out = files.bytes("t.csv", b"expression,annotation\nthe cup,11\n"), files.root / "mine.jsonl"
+    assert run(table, instances, "--out", out, "--images", files.root / "photos")[0] == 0
+    assert json.loads(out.read_text())["image"] == "photos/desk.jpg"
+    assert datasets.build("jsonl", split="all", root=out)[0].image.shape == (20, 30, 3)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_tables_of_any_unicode_encoding_with_a_mark_are_imported(files, instances, encoding):
+    table = files.bytes("t.csv", "expression,annotation\nle café,11\n".encode(encoding))
+    assert run(table, instances, "--out", files.root / "mine.jsonl")[0] == 0
+    assert json.loads((files.root / "mine.jsonl").read_text(encoding="utf-8"))["expression"] == "le café"
+
+
+def test_half_a_character_in_a_sentence_becomes_a_question_mark(files, instances):
+    table = files.bytes("t.jsonl", b'{"expression": "the cup \\ud83d", "annotation": 11}\n')
+    assert run(table, instances, "--out", files.root / "mine.jsonl")[0] == 0
+    assert json.loads((files.root / "mine.jsonl").read_text())["expression"] == "the cup ?"
 
 
 def test_rows_may_be_json_lines(files, instances):
@@ -183,11 +208,29 @@ def test_refs_are_imported_with_their_ids(files, instances):
         ("expression,annotation\n,11\ncup,77\n", "line 2: expression is empty; line 3: annotation 77"),
         ("expression,ann_id\ncup,11\n", "an unknown column 'ann_id'; the columns are expression, annotation"),
         ("annotation\n11\n", "no column 'expression'"),
+        ("expression,annotation\nthe cup, left,11\n", "line 2: it has 3 cells, the head 2; texts with commas need"),
+        ("expression,annotation\nboth,11 13\n", "line 2: annotation 13 has a bbox but no segmentation"),
+        ("expression,annotation\nspeck,14\n", "line 2: annotation 14: no polygon of its segmentation has 3 points"),
+        ("expression,annotation\ncup,15\n", "line 2: boxes: .left, top, right, bottom. in pixels"),
+        ("expression,annotation\ncup,16\n", "line 2: annotation 16 is more than once in the COCO file"),
+        ("expression,annotation,id\ncup,11,7\nit,11,7\n", "line 3: id '7' is that of line 1 already"),
+        ("expression,annotation\ncaf\xe9,11\n", "line 2 is not UTF-8; save it as UTF-8"),
+        ("expression\0,annotation\ncup,11\n", "line 1 has a zero byte, as UTF-16 without a mark"),
+        (f"expression,annotation\n{'long ' * 40_000},11\n", "line 2 is not as the format says .field larger"),
+        (f"{'long ' * 40_000},11\n", "line 1 is not as the format says .field larger"),
     ],
 )
 def test_bad_rows_are_told_and_nothing_is_written(files, instances, rows, reason):
-    table = files.root / "expressions.csv"
-    table.write_text(rows)
+    content = json.loads(instances.read_text())
+    cup = content["annotations"][0]
+    content["annotations"] += [
+        cup | {"id": 14, "segmentation": [[1, 2, 3, 4]]},
+        cup | {"id": 15, "bbox": [5, 5, -3, 2]},
+        cup | {"id": 16},
+        cup | {"id": 16, "image_id": 2},
+    ]
+    files.json("instances.json", content)
+    table = files.bytes("expressions.csv", rows.encode("cp1252"))
     with pytest.raises(InvalidInput, match=reason):
         CliRunner().invoke(
             app,
@@ -210,7 +253,7 @@ def test_realset_imported_has_the_same_masks(realset, files):
     out = files.root / "real.jsonl"
     refs = realset / "grefs(real).json"
     assert run(refs, realset / "instances.json", "--out", out, "--images", realset / "images")[0] == 0
-    ours = datasets.build("jsonl", split="val", root=out)
+    ours = datasets.build("jsonl", split="val", root=out, images=realset / "images")
     theirs = datasets.build("refer", split="val", root=realset, grefs=True)
     for one, other in zip(ours, theirs, strict=True):
         assert one.coco_id == other.coco_id

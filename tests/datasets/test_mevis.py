@@ -66,6 +66,12 @@ def test_valid_has_no_masks_and_is_submitted_without_a_folder(mevis, tmp_path):
     assert zipfile.ZipFile(tmp_path / "s.zip").namelist() == ["ef/0/00000.png", "ef/0/00001.png"]
 
 
+def test_frames_may_have_other_endings(mevis, files):
+    frames = files.root / "train/JPEGImages/ab"
+    (frames / "00001.jpg").rename(frames / "00001.JPEG")
+    assert mevis("train")[0].frame(1).shape == (20, 30, 3)
+
+
 def test_what_is_wrong_is_said_with_its_place(mevis, files):
     with pytest.raises(InvalidInput, match="mevis has no split 'val'; choose one of: train, valid_u, valid"):
         mevis("val")

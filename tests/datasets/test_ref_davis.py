@@ -63,6 +63,14 @@ def test_the_layout_of_refer_youtube_vos_is_read_as_well(files):
     assert by_annotator(bear) == [[0, 4], [1, 5], [2, 6], [3, 7]] and bear.mask(7, 0).sum() == 200
 
 
+def test_names_and_numbers_of_the_texts_are_checked(davis, files):
+    files.bytes(f"davis_text_annotations/{TEXTS[0]}.txt", b'../up 1 "a car"\nbear 300 "a bear"\nbear 2 "a rock"\n')
+    with pytest.raises(
+        InvalidInput, match=r"line 1: video '\.\./up' leaves its folder .* line 2: object '300' cannot be"
+    ):
+        davis("train")
+
+
 def test_what_is_wrong_is_said_with_its_place(davis, files):
     with pytest.raises(InvalidInput, match="ref_davis has no split 'test'; choose one of: train, val"):
         davis("test")

@@ -188,7 +188,7 @@ def test_annotations_that_are_not_as_the_format_says_are_refused(files):
     files.json("refs(mine).json", [files.ref(0, 1, 11, "the cup")])
     for change in ({"id": [11]}, {"bbox": ["a", 1, 2, 3]}):
         files.json("instances.json", content | {"annotations": [content["annotations"][0] | change]})
-        with pytest.raises(InvalidInput, match="not as (its|the) format says"):
+        with pytest.raises(InvalidInput, match="not as (its|the) format says|an id is a number or a text"):
             datasets.build("refer", split="train", root=files.root)
     files.json("instances.json", {"images": []})
     with pytest.raises(InvalidInput, match=r"instances\.json has no 'annotations'"):
@@ -200,6 +200,42 @@ def test_a_polygon_that_is_none_is_named_by_its_annotation(files):
     files.json("refs(mine).json", [files.ref(0, 1, 11, "the cup")])
     with pytest.raises(InvalidInput, match=r"instances\.json: annotation 11: a polygon is"):
         datasets.build("refer", split="train", root=files.root)
+
+
+@pytest.mark.parametrize(
+    ("image", "annotation", "named"), [("1", 11, ("1", "11")), (1, "11", (1, 11)), (1, 11, (1.0, 11.0))]
+)
+def test_ids_as_texts_and_as_numbers_are_the_same(files, image, annotation, named):
+    files.json("instances.json", files.coco({image: ONE}, {annotation: (1, [files.square(0, 0)])}))
+    files.json("refs(mine).json", [files.ref(0, named[0], named[1], "the cup")])
+    (sample,) = datasets.build("refer", split="train", root=files.root)
+    assert (sample.image_id, sample.mask(0).sum()) == ("1", 16)
+
+
+def test_no_target_may_be_a_text(files):
+    files.json("instances.json", files.coco({1: ONE}, {}))
+    files.json("grefs(mine).json", [files.ref(0, 1, ["-1"], "the cup")])
+    (sample,) = datasets.build("refer", split="train", root=files.root)
+    assert sample.expressions[0].targets == ()
+
+
+def test_an_id_of_annotations_of_two_images_means_the_one_in_the_image_of_the_ref(files):
+    content = files.coco({1: ONE, 2: "two.jpg"}, {11: (1, [files.square(0, 0)])})
+    content["annotations"].append(content["annotations"][0] | {"image_id": 2, "segmentation": [files.square(10, 10)]})
+    files.json("instances.json", content)
+    files.json("refs(mine).json", [files.ref(0, 1, 11, "the cup"), files.ref(1, 2, 11, "the cup")])
+    with pytest.warns(UserWarning, match=r"1 ids are given more than once \(annotation 11\)"):
+        first, second = datasets.build("refer", split="train", root=files.root)
+    assert first.mask(0)[0, 0] and not first.mask(0)[10, 10] and second.mask(0)[10, 10]
+
+
+def test_an_id_of_two_annotations_of_an_image_is_warned_of_each_time(files):
+    content = files.coco({1: ONE}, {11: (1, [files.square(0, 0)])})
+    files.json("instances.json", content | {"annotations": content["annotations"] * 2})
+    files.json("refs(mine).json", [files.ref(0, 1, 11, "the cup")])
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="of which the last one in the image counts"):
+            datasets.build("refer", split="train", root=files.root)
 
 
 def test_refcocog_google_has_no_test_part(files):

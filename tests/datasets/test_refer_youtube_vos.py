@@ -122,11 +122,48 @@ def test_what_is_wrong_is_said_with_its_place(ytvos, files):
     with pytest.raises(InvalidInput, match="holds no video with expressions of split 'train'"):
         ytvos("train")
     meta(files, "train", {"../0ab": video(("a dog", "1"))})
-    with pytest.raises(InvalidInput, match="'../0ab' is not the name of a video"):
+    with pytest.raises(InvalidInput, match="video '../0ab' leaves its folder"):
         ytvos("train")
     meta(files, "train", {"0ab": {"expressions": {"0": {"obj_id": "1"}}, "frames": FRAMES}})
     with pytest.raises(InvalidInput, match=r"video '0ab', expression '0' has no 'exp'"):
         ytvos("train")
+
+
+@pytest.mark.parametrize("bad", ["../up", "/tmp/x", "a/b", "..", "", "con", "half \ud800", "line\nbreak"])
+def test_names_that_cannot_be_those_of_a_file_are_refused(ytvos, files, bad):
+    one = {"exp": "a dog", "obj_id": "1"}
+    for videos in (
+        {bad: video(("a dog", "1"))},
+        {"0ab": {"expressions": {bad: one}, "frames": FRAMES}},
+        {"0ab": {"expressions": {"0": one}, "frames": [bad]}},
+    ):
+        meta(files, "train", videos)
+        with pytest.raises(InvalidInput, match="it names one file or folder"):
+            ytvos("train")
+
+
+@pytest.mark.parametrize("bad", ["0", 256, 1.5, True, None, "one", "1" * 5000, float("inf"), [["1"]]])
+def test_numbers_that_no_image_of_labels_can_have_are_refused(ytvos, files, bad):
+    meta(files, "train", {"0ab": video(("a dog", "1"))})
+    path = files.root / "meta_expressions/train/meta_expressions.json"
+    path.write_text(path.read_text().replace('"obj_id": "1"', f'"obj_id": {json.dumps(bad)}'))
+    with pytest.raises(InvalidInput, match="video '0ab', expression '0'"):
+        ytvos("train")
+
+
+def test_half_a_character_in_a_sentence_becomes_a_question_mark(ytvos, files):
+    meta(files, "train", {"0ab": video(("a dog \ud83d", "1"))})
+    assert ytvos("train")[0].expressions[0].text == "a dog ?"
+
+
+def test_frames_and_labels_may_have_other_endings(ytvos, files):
+    frames, labels = files.root / "train/JPEGImages/0ab", files.root / "train/Annotations/0ab"
+    (frames / "00000.jpg").rename(frames / "00000.JPG")
+    (frames / "00005.jpg").rename(frames / "00005.jpeg")
+    (labels / "00005.png").rename(labels / "00005.PNG")
+    clip = ytvos("train")[0]
+    assert [clip.frame(t).shape for t in range(3)] == [(20, 30, 3)] * 3
+    assert clip.annotated_frames(0) == (0, 1, 2) and clip.mask(0, 1).any()
 
 
 # Submission -----------------------------------------------------------------------------------------------------------

@@ -49,6 +49,18 @@ def test_masks_may_be_png_of_either_polarity(referit, files):
     assert referit("test", inverted=True)[0].mask(0).sum() == 580
 
 
+def test_numbers_of_regions_may_have_any_number_of_digits(referit, files):
+    long = "9" * 5000
+    files.json("referit_query_test.json", {f"7_{long}": ["man"], "7_10": ["hat"], "7_9": ["sky"]})
+    assert [expression.text for expression in referit("test")[0].expressions] == ["sky", "hat", "man"]
+
+
+def test_regions_stay_in_their_folder(referit, files):
+    files.json("referit_query_test.json", {"../7_1": ["man"]})
+    with pytest.raises(InvalidInput, match=r"region '\.\./7_1' leaves its folder"):
+        referit("test")
+
+
 def test_a_missing_mask_is_named(referit):
     with pytest.raises(MissingFile, match=r"mask/7_1\.mat is missing .*docs/datasets\.md#referit"):
         referit("test")[0].mask(0)

@@ -11,9 +11,9 @@ Licence    research use.
 Splits     train 3,017 videos, test 737 (not counted by us); 6,655 expressions about 3,754 videos.
 """
 
-import csv
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,16 @@ from refseg.datasets.clips import ClipOfFiles, ClipsOfFiles, Video, told
 from refseg.datasets.frames import StoredFrames, VideoFile, in_folder
 from refseg.datasets.masks import Mask
 from refseg.datasets.sources import at
-from refseg.errors import InvalidInput, MissingFile
+from refseg.errors import InvalidInput, MissingFile, first_line
+from refseg.files.names import file_name
+from refseg.files.text import read_table
 from refseg.samples import Expression
 
 SPLITS = {"train": "0", "test": "1"}
 VIDEOS = ("clips320H", "CLIPS320")
+MOST_VALUES = 2**25
+"""In an array of masks; the published ones have less than a tenth. A file of 2 kB can announce any number."""
+MOST_ACTORS = 2**31
 
 
 class A2DClip(ClipOfFiles):
@@ -49,12 +54,14 @@ class A2DClip(ClipOfFiles):
         Raises:
             InvalidInput: if frame t is not annotated, or its file is damaged.
         """
-        path = self._file(t)
+        path = self._files.get(t, self._folder / f"{t + 1:05d}.h5")
         if t not in self._actors:
             raise InvalidInput(f"frame {t} of {self.clip_id} is not annotated ({path} is missing)")
         (actor,) = told(self.video, index)
         chosen = np.isin(self._actors[t], int(actor))
         masks = _read_h5(path, "reMask")
+        if masks.ndim not in (2, 3) or not masks.size:
+            raise InvalidInput(f"{path}: reMask is actors x width x height, not {' x '.join(map(str, masks.shape))}")
         masks = masks.reshape(-1, *masks.shape[-2:])  # a single actor has no axis of its own
         if len(masks) != len(chosen):
             raise InvalidInput(f"{path} has {len(chosen)} actors and {len(masks)} masks; is it damaged?")
@@ -64,13 +71,22 @@ class A2DClip(ClipOfFiles):
     @cached_property
     def _actors(self) -> dict[int, Any]:
         """Annotated frame -> numbers of the actors in it, in the order of their masks."""
-        files = {int(path.stem) - 1: path for path in self._folder.glob("*.h5") if path.stem.isdecimal()}
-        if not files:
+        if not self._files:
             raise MissingFile(f"{self._folder} holds no masks; docs/datasets.md#a2d_sentences says where to get them")
-        return {t: _read_h5(files[t], "instance").reshape(-1).astype(np.int64) for t in sorted(files)}
+        return {t: self._actors_of(file) for t, file in self._files.items()}
 
-    def _file(self, t: int) -> Path:
-        return self._folder / f"{t + 1:05d}.h5"
+    @staticmethod
+    def _actors_of(file: Path) -> Any:
+        numbers = _read_h5(file, "instance").reshape(-1)
+        if not (abs(numbers) < MOST_ACTORS).all():  # also NaN
+            raise InvalidInput(f"{file}: instance holds a number that is none of an actor")
+        return numbers.astype(np.int64)
+
+    @cached_property
+    def _files(self) -> dict[int, Path]:
+        """Annotated frame -> its file of masks, in the order of frames."""
+        files = {int(path.stem) - 1: path for path in self._folder.glob("*.h5") if path.stem.isdecimal()}
+        return {t: files[t] for t in sorted(files) if t >= 0}
 
 
 class A2DSentences(ClipsOfFiles):
@@ -83,15 +99,17 @@ class A2DSentences(ClipsOfFiles):
         if self.split not in ("all", *SPLITS):
             raise self.refuse_split("train, test, all")
         table = self.root / "Release" / "videoset.csv"
-        parts = {row[0]: row[-1] for row in self._rows(table) if row}
+        parts = {row[0]: row[-1] for _, row in self._rows(table)}
         wanted = set(parts) if self.split == "all" else {id for id, part in parts.items() if part == SPLITS[self.split]}
         said: dict[str, list[tuple[str, str]]] = {}
         path = self.root / "text_annotations" / "a2d_annotation.txt"
-        for number, row in enumerate(self._rows(path), start=1):
-            with at(f"{path}: line {number}"):
+        for line, row in islice(self._rows(path), 1, None):
+            with at(f"{path}: line {line}"):
                 video, actor, text = row
-                if number > 1 and actor.isdecimal() and video in wanted:  # one row is a "1 (copy)"
-                    said.setdefault(video, []).append((actor, text))
+                if actor.isdecimal() and video in wanted:  # one row is a "1 (copy)"
+                    if int(actor) >= MOST_ACTORS:
+                        raise InvalidInput(f"instance {actor} is no number of an actor")
+                    said.setdefault(file_name(video, "video"), []).append((actor, text))
         return [_video(id, expressions) for id, expressions in said.items()]
 
     def clip(self, video: Video) -> A2DClip:
@@ -109,11 +127,10 @@ class A2DSentences(ClipsOfFiles):
             raise self.missing(files[0])
         return VideoFile(found)
 
-    def _rows(self, path: Path) -> Iterator[list[str]]:
+    def _rows(self, path: Path) -> Iterator[tuple[int, list[str]]]:
         if not path.is_file():
             raise self.missing(path)
-        with at(str(path)), path.open(encoding="utf-8-sig", newline="") as file:
-            yield from csv.reader(file)
+        return read_table(path)
 
 
 def _video(id: str, said: list[tuple[str, str]]) -> Video:
@@ -122,11 +139,27 @@ def _video(id: str, said: list[tuple[str, str]]) -> Video:
 
 
 def _read_h5(path: Path, name: str) -> Any:
+    """The numbers of an array that lies in the file itself.
+
+    Raises:
+        InvalidInput: if h5py is not installed, or it is no array of numbers, too large, or would be read from elsewhere.
+    """
     h5py = extras.library("h5py", f"{path}: reading the masks of A2D needs h5py", "formats")
     try:
         with h5py.File(path) as file:
-            return np.array(file[name])
+            if not isinstance(file.get(name, getlink=True), h5py.HardLink):  # others lead anywhere, in circles, too
+                raise InvalidInput(f"{path}: {name} is a link; it is not a file of A2D Sentences")
+            array = file[name]
+            if not isinstance(array, h5py.Dataset) or array.external or array.is_virtual:
+                raise InvalidInput(f"{path}: {name} is not an array of its own; it is not a file of A2D Sentences")
+            if array.shape is None or array.dtype.kind not in "biuf":
+                raise InvalidInput(f"{path}: {name} is {array.dtype}, not numbers; it is not a file of A2D Sentences")
+            if array.size > MOST_VALUES:
+                raise InvalidInput(f"{path}: {name} has {array.size:,} numbers, at most {MOST_VALUES:,} are allowed")
+            return np.array(array)
+    except InvalidInput:
+        raise
     except KeyError as error:
         raise InvalidInput(f"{path} has no {name}; it is not a file of A2D Sentences") from error
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be read as an HDF5 file ({error}); is it damaged?") from error
+    except Exception as error:  # HDF5 raises whatever it likes
+        raise InvalidInput(f"{path} cannot be read as an HDF5 file ({first_line(error)}); is it damaged?") from error

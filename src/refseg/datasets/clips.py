@@ -1,7 +1,8 @@
 """Data sets of videos on disk: a split as a sequence of clips, with what their formats have in common."""
 
+import reprlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,8 +14,12 @@ from refseg.datasets.frames import FrameFiles, StoredFrames, of_image
 from refseg.datasets.masks import Mask
 from refseg.datasets.sources import at, folder_of, read_plain
 from refseg.errors import InvalidInput, MissingFile
+from refseg.files.names import file_name
 from refseg.images import Rgb
 from refseg.samples import Clip, Expression
+
+MOST_OBJECTS = 255
+"""In images of labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +77,32 @@ class ClipOfFiles(Clip):
             raise InvalidInput(f"{what}: {given} pixels, and the frames of {self.clip_id} are {wanted}")
         return mask
 
+    def visible(self, t: int, asked: Sequence[int]) -> list[bool]:
+        """Whether any referent of each of these expressions has a pixel in frame t.
+
+        Raises:
+            MissingFile, InvalidInput: as of `mask`.
+        """
+        return [bool(self.mask(index, t).any()) for index in asked]
+
 
 class LabelledClip(ClipOfFiles):
-    """A video whose frames have images of labels: 0 = background, k = object k."""
+    """A video whose frames have images of labels: 0 = background, k = object k.
+
+    Attributes:
+        label_files: name of a frame -> its image of labels.
+    """
 
     def __init__(self, video: Video, frames: FrameFiles, labels: Path):
         super().__init__(video, frames)
         self._folder, self._anchor = labels, frames.anchor
-        self._labelled = {path.stem for path in labels.glob("*.png")}
+        self.label_files = {path.stem: path for path in sorted(labels.glob("*")) if path.suffix.lower() == ".png"}
 
     def annotated_frames(self, index: int) -> tuple[int, ...]:
         """Those with an image of labels; none where it is not told what the expression refers to."""
         if self.video.annotations[index] is None:
             return ()
-        return tuple(t for t in range(len(self)) if self.frame_name(t) in self._labelled)
+        return tuple(t for t in range(len(self)) if self.frame_name(t) in self.label_files)
 
     def labels(self, t: int) -> NDArray[np.uint8]:
         """The labels (H, W) of frame t as they are stored: DAVIS marks pixels that are not scored with 255.
@@ -93,7 +110,8 @@ class LabelledClip(ClipOfFiles):
         Raises:
             MissingFile, InvalidInput: if they are missing, damaged or of another size.
         """
-        path = self._folder / f"{self.frame_name(t)}.png"
+        name = self.frame_name(t)
+        path = self.label_files.get(name, self._folder / f"{name}.png")
         mode, labels = of_image(path, self._anchor, lambda image: (image.mode, np.array(image)))
         if mode not in ("P", "L"):
             raise InvalidInput(f"{path} holds colours ({mode}), not numbers of objects; take the original file")
@@ -106,8 +124,16 @@ class LabelledClip(ClipOfFiles):
             InvalidInput: if the truth is not given out, or the labels cannot be read.
             MissingFile: if there are no labels of this frame.
         """
-        objects = told(self.video, index)
-        return np.isin(self.labels(t), [int(number) for number in objects])
+        meant = self._labels_of(index)
+        return np.isin(self.labels(t), meant)
+
+    def visible(self, t: int, asked: Sequence[int]) -> list[bool]:
+        """The same; the labels are read once for all expressions."""
+        seen = set(np.flatnonzero(np.bincount(self.labels(t).ravel(), minlength=256)).tolist())
+        return [not seen.isdisjoint(self._labels_of(index)) for index in asked]
+
+    def _labels_of(self, index: int) -> list[int]:
+        return [int(number) for number in told(self.video, index)]
 
 
 class ClipsOfFiles(ABC):
@@ -199,25 +225,61 @@ def read_meta_expressions(path: Path, ids: str = "obj_id") -> list[Video]:
     for video, entry in entries.items():
         expressions, annotations = [], []
         with at(f"{path}: video {video!r}"):
-            frames = tuple(map(_file_name, entry["frames"]))
+            file_name(video, "video")
+            frames = tuple(file_name(name, "frame") for name in entry["frames"])
             items: Mapping[str, Any] = dict(entry["expressions"])
         for number, item in items.items():
             with at(f"{path}: video {video!r}, expression {number!r}"):
-                objects = _list(item["obj_id"]) if "obj_id" in item else None
-                targets = tuple(map(int, objects or ()))
-                expressions.append(Expression(str(item["exp"]), targets, id=f"{video}/{number}"))
-                annotations.append(None if objects is None else tuple(map(str, _list(item[ids]))))
+                file_name(number, "expression")  # `--masks` and `--submission` write a folder of this name
+                text = _text(item["exp"], "exp")
+                targets = tuple(map(whole_number, _list(item.get("obj_id", []))))
+                expressions.append(Expression(text, targets, id=f"{video}/{number}"))
+                if "obj_id" not in item:
+                    annotations.append(None)
+                elif ids == "obj_id":
+                    annotations.append(tuple(str(label_number(target)) for target in targets))
+                else:
+                    annotations.append(tuple(str(whole_number(mask)) for mask in _list(item[ids])))
         if expressions and frames:
-            found.append(Video(_file_name(video), tuple(expressions), frames, tuple(annotations)))
+            found.append(Video(video, tuple(expressions), frames, tuple(annotations)))
     return found
+
+
+def label_number(value: Any) -> int:
+    """The number of an object in images of labels, from 1 to 255: they have 8 bits, and 0 is the background.
+
+    Raises:
+        InvalidInput: if it cannot be one.
+
+    >>> label_number("3")
+    3
+    """
+    number = whole_number(value)
+    if not 1 <= number <= MOST_OBJECTS:
+        raise InvalidInput(
+            f"object {reprlib.repr(value)} cannot be in images of labels, which have 1 to {MOST_OBJECTS}"
+        )
+    return number
+
+
+def whole_number(value: Any) -> int:
+    """A number of an object, given as a number or as digits, from 0 on.
+
+    Raises:
+        InvalidInput: if it is none.
+    """
+    is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if not (is_number or (isinstance(value, str) and value.isdecimal())):
+        raise InvalidInput(f"the number of an object is a whole number, not {reprlib.repr(value)}")
+    return int(value)
 
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _file_name(name: Any) -> str:
-    """A name that stays in its folder."""
-    if not isinstance(name, str) or Path(name).name != name:
-        raise InvalidInput(f"{name!r} is not the name of a video or frame")
-    return name
+def _text(value: Any, what: str) -> str:
+    """A text that can be written; halves of characters become question marks."""
+    if not isinstance(value, str):
+        raise InvalidInput(f"{what} must be a text, not {reprlib.repr(value)}")
+    return value.encode(errors="replace").decode()

@@ -1,20 +1,25 @@
 """COCO annotations and expressions for them, in a table or as refs, to the lines of `jsonl`."""
 
-import csv
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from refseg.datasets.refer import targets_of
+from refseg.datasets.index import IndexBuilder
+from refseg.datasets.jsonl import LineReader
+from refseg.datasets.masks import pieces_of
+from refseg.datasets.refer import id_of, targets_of
 from refseg.datasets.sources import Complaints, at, entries, read_plain
 from refseg.errors import InvalidInput, MissingFile
+from refseg.files.names import path_inside
+from refseg.files.text import read_table
 
 COLUMNS = ("expression", "annotation", "image", "split", "id", "type")
 
 
 def lines_of(expressions: Path, instances: Path, images: str = "") -> list[str]:
-    """One JSON line an expression.
+    """One JSON line an expression, each of which `jsonl` reads.
 
     Args:
         expressions: .csv or .jsonl with COLUMNS, or refs(...).p or .json.
@@ -33,10 +38,12 @@ def lines_of(expressions: Path, instances: Path, images: str = "") -> list[str]:
         with complaints.at(place):
             rows.append((place, row | {"annotation": _ids(row.get("annotation"))}))
     annotations = _Annotations(instances, {id for _, row in rows for id in row["annotation"]})
-    lines = []
-    for place, row in rows:
+    reader, lines = LineReader(IndexBuilder()), list[str]()
+    for number, (place, row) in enumerate(rows, start=1):
         with complaints.at(place):
-            lines.append(json.dumps(annotations.line(row, images), ensure_ascii=False))
+            line = json.dumps(annotations.line(row, images), ensure_ascii=False).encode(errors="replace")
+            reader.read(number, line)
+            lines.append(line.decode())
     complaints.tell(expressions)
     return lines
 
@@ -46,13 +53,20 @@ class _Annotations:
 
     def __init__(self, instances: Path, wanted: set[str]):
         def compact(entry: dict[str, Any]) -> Any:
-            return entry if "image_id" not in entry or str(entry.get("id")) in wanted else None
+            is_annotation = "image_id" in entry and "id" in entry
+            return None if is_annotation and id_of(entry["id"]) not in wanted else entry
 
         content = read_plain(instances, each=compact)
         with at(str(instances)):
-            self._files = {str(image["id"]): image["file_name"] for image in content["images"]}
-            self._images = {file: id for id, file in self._files.items()}
-            self._annotations = {str(found["id"]): found for found in content["annotations"] if found is not None}
+            images = content["images"]
+            annotations = [found for found in content["annotations"] if found is not None]
+            self._files = {id_of(image["id"]): file_of(image) for image in images}
+            self._ids = {file: id for id, file in self._files.items()}
+            self._annotations = {id_of(found["id"]): found for found in annotations}
+            self._twice = {
+                "image": _repeated(id_of(image["id"]) for image in images),
+                "annotation": _repeated(id_of(found["id"]) for found in annotations),
+            }
 
     def line(self, row: dict[str, Any], images: str) -> dict[str, Any]:
         if not isinstance(row.get("expression"), str) or not row["expression"].strip():
@@ -61,9 +75,10 @@ class _Annotations:
         if lost := [id for id in ids if id not in self._annotations]:
             raise InvalidInput(f"annotation {lost[0]} is not in the COCO file")
         found = [self._annotations[id] for id in ids]
-        about = {str(annotation["image_id"]) for annotation in found}
+        about = {id_of(annotation["image_id"]) for annotation in found}
         if (image := row.get("image")) not in (None, ""):
-            about.add(self._images.get(str(image), str(image)))
+            id = id_of(image)
+            about.add(self._ids.get(id, id))
         if len(about) != 1:
             raise InvalidInput(
                 f"its annotations and image are of several images ({', '.join(sorted(about))})"
@@ -72,25 +87,68 @@ class _Annotations:
             )
         if (number := about.pop()) not in self._files:
             raise InvalidInput(f"image {number} is not in the COCO file")
+        self._check_once("annotation", ids)
+        self._check_once("image", [number])
         line: dict[str, Any] = {"image": images + self._files[number], "expression": row["expression"]}
-        if found and all(annotation.get("segmentation") for annotation in found):
-            line["mask"] = [part for annotation in found for part in _parts(annotation["segmentation"])]
-        if found and all(annotation.get("bbox") for annotation in found):
-            boxes = [map(float, annotation["bbox"]) for annotation in found]
-            line["boxes"] = [[x, y, round(x + w, 2), round(y + h, 2)] for x, y, w, h in boxes]
-        if found and not line.keys() & {"mask", "boxes"}:
-            raise InvalidInput(f"annotation {ids[0]} has neither segmentation nor bbox")
+        if found:
+            line |= _mask_and_boxes(ids, found)
         return line | {key: row[key] for key in ("split", "id", "type") if row.get(key) not in (None, "")}
+
+    def _check_once(self, what: str, ids: list[str]) -> None:
+        """The COCO file must say what an id means."""
+        if twice := [id for id in ids if id in self._twice[what]]:
+            raise InvalidInput(f"{what} {twice[0]} is more than once in the COCO file; make its ids unique")
+
+
+def _mask_and_boxes(ids: list[str], annotations: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of annotations that one expression names: the mask of all together, and a box of each, as far as they have them."""
+    masks, boxes = {}, []
+    for id, annotation in zip(ids, annotations, strict=True):
+        with at(f"annotation {id}"):
+            if segmentation := annotation.get("segmentation"):
+                if not pieces_of(segmentation):
+                    raise InvalidInput("no polygon of its segmentation has 3 points")
+                masks[id] = segmentation if isinstance(segmentation, list) else [segmentation]
+            if annotation.get("bbox"):
+                left, top, width, height = map(float, annotation["bbox"])
+                boxes.append([left, top, round(left + width, 2), round(top + height, 2)])
+            elif not segmentation:
+                raise InvalidInput("it has neither segmentation nor bbox")
+    if masks and (without := [id for id in ids if id not in masks]):
+        raise InvalidInput(
+            f"annotation {without[0]} has a bbox but no segmentation, and others of this expression have one; "
+            "there would be no mask of all"
+        )
+    found: dict[str, Any] = {"mask": [part for parts in masks.values() for part in parts]} if masks else {}
+    return found | ({"boxes": boxes} if len(boxes) == len(ids) else {})
+
+
+def file_of(image: dict[str, Any]) -> str:
+    """The name of an image's file.
+
+    Raises:
+        InvalidInput: if it leaves the folder of images.
+    """
+    path_inside(Path("images"), image["file_name"], f"file_name of image {image['id']}")
+    return str(image["file_name"])
+
+
+def _repeated(ids: Iterable[str]) -> set[str]:
+    return {id for id, count in Counter(ids).items() if count > 1}
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if path.suffix == ".csv":
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            _check_columns(path, reader.fieldnames or [])
-            with at(str(path)):
-                for row in reader:
-                    yield f"line {reader.line_num}", row
+        rows = read_table(path)
+        _, names = next(rows, (1, []))
+        _check_columns(path, names)
+        for number, cells in rows:
+            with at(f"{path}: line {number}"):
+                if len(cells) > len(names):
+                    raise InvalidInput(
+                        f"it has {len(cells)} cells, the head {len(names)}; texts with commas need quotes"
+                    )
+                yield f"line {number}", dict(zip(names, cells, strict=False))
     elif path.suffix == ".jsonl":
         with path.open("rb") as binary:
             for number, line in enumerate(binary, start=1):
@@ -109,7 +167,12 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _json_row(path: Path, number: int, line: bytes) -> dict[str, Any]:
     with at(f"{path}: line {number}"):
-        row = json.loads(line.decode("utf-8-sig"))
+        try:
+            row = json.loads(line.decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise InvalidInput("not UTF-8; save the file as UTF-8") from error
+        except RecursionError as error:
+            raise InvalidInput(f"not JSON ({error})") from error
         if not isinstance(row, dict):
             raise InvalidInput(f"a row is an object with {', '.join(COLUMNS)}, not a {type(row).__name__}")
         _check_columns(path, list(row))
@@ -128,10 +191,4 @@ def _ids(value: Any) -> list[str]:
     if value is None:
         return []
     values = value.split() if isinstance(value, str) else value if isinstance(value, list) else [value]
-    if not all(isinstance(id, str | int) for id in values):
-        raise InvalidInput(f"annotation is an id or several, not {value!r}")
-    return [str(id) for id in values]
-
-
-def _parts(segmentation: Any) -> list[Any]:
-    return segmentation if isinstance(segmentation, list) else [segmentation]
+    return [id_of(id) for id in values]

@@ -19,7 +19,7 @@ from refseg.datasets.masks import MaskFile, Piece, Rle
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 from refseg.outputs import all_or_nothing
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of the arrays or of what is read into them."""
 
 FOLDER = ".refseg"
@@ -49,7 +49,7 @@ _COLUMNS = {  # array type codes
     "targets": "i",  # numbers of objects
 }
 _SHAPES = {"image_hw": 2, "object_box": 4, "piece_hw": 2}
-_BLOBS = ("image_id", "image_file", "object_id", "expression_id", "expression_raw", "expression_sent")
+_BLOBS = ("image_id", "image_file", "object_id", "expression_id", "expression_raw", "expression_sent", "repeated_id")
 _NAMES = ("split", "type", "kind")
 Box = tuple[float, float, float, float]
 
@@ -131,12 +131,16 @@ class IndexBuilder:
         columns["expression_ref"].append(ref)
         for name, value in (("split", split), ("type", type), ("kind", kind)):
             names = self._names[name]
-            columns[f"expression_{name}"].append(names.setdefault(value, len(names)))
+            columns[f"expression_{name}"].append(names.setdefault(_text_of(value or ""), len(names)))
         columns["targets"].extend(targets)
         columns["expression_targets"].append(len(columns["targets"]))
         self._text("expression_raw", raw)
         self._text("expression_sent", raw if sent is None else sent)
         return self._text("expression_id", id)
+
+    def repeated(self, id: str) -> None:
+        """Notes an id that the sources give to several things ("annotation 7"), for `refseg data check`."""
+        self._text("repeated_id", id)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The flat arrays, by name."""
@@ -171,9 +175,14 @@ class IndexBuilder:
         columns["piece_hw"].extend(size)
 
     def _text(self, name: str, text: str) -> int:
-        self._texts[name] += text.encode(errors="replace")
+        self._texts[name] += _text_of(text).encode()
         self._ends[name].append(len(self._texts[name]))
         return len(self._ends[name]) - 2
+
+
+def _text_of(value: str) -> str:
+    """The text as it can be written: halves of characters become question marks."""
+    return value.encode(errors="replace").decode()
 
 
 class Index:
@@ -217,6 +226,11 @@ class Index:
         """Text `number` of image_id, image_file, object_id, expression_id, expression_raw or expression_sent."""
         start, stop = self[f"{name}_ends"][number : number + 2]
         return self[name][start:stop].tobytes().decode()
+
+    @property
+    def repeated(self) -> list[str]:
+        """Ids that the sources give to several things, such as "annotation 7"."""
+        return [self.text("repeated_id", number) for number in range(len(self["repeated_id_ends"]) - 1)]
 
     def word(self, name: Literal["split", "type", "kind"], number: int) -> str:
         """The split, type or kind of expression `number`."""

@@ -12,8 +12,8 @@ Licence    research use.
 Splits     test: 928 videos and expressions, 2,784 frames scored.
 """
 
-import csv
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,8 @@ from refseg.datasets.frames import StoredFrames, in_folder
 from refseg.datasets.masks import Mask, read_matlab
 from refseg.datasets.sources import at, read_plain
 from refseg.errors import InvalidInput, MissingFile
+from refseg.files.names import file_name
+from refseg.files.text import read_table
 from refseg.samples import Expression
 
 SAMPLES = "jhmdb_sentences_samples_metadata.json"
@@ -56,6 +58,9 @@ class JHMDBClip(ClipOfFiles):
         if not self._file.is_file():
             raise MissingFile(f"{self._file} is missing; docs/datasets.md#jhmdb_sentences says where to get it")
         planes = read_matlab(self._file, "part_mask", "JHMDB")
+        if planes.ndim not in (2, 3) or not planes.size or planes.dtype.kind not in "biuf":
+            shape = " x ".join(map(str, planes.shape)) or "no"
+            raise InvalidInput(f"{self._file}: part_mask is height x width x frames, not {shape} of {planes.dtype}")
         return planes.reshape(*planes.shape[:2], -1)  # MATLAB drops the axis of a single frame
 
 
@@ -95,8 +100,10 @@ class JHMDBSentences(ClipsOfFiles):
         if self._published:
             self._scored = published_frames(self.root / SAMPLES)
         found = []
-        with at(str(path)), path.open(encoding="utf-8-sig", newline="") as file:
-            for video, text in list(csv.reader(file))[1:]:
+        for line, row in islice(read_table(path), 1, None):
+            with at(f"{path}: line {line}"):
+                video, text = row
+                file_name(video, "video")
                 found.append(Video(video, (Expression(text, (1,), id=video),), annotations=(("1",),)))
         return found
 
@@ -128,8 +135,13 @@ def published_frames(path: Path) -> dict[str, tuple[int, ...]]:
             "where to get it; with frames='all' every frame is scored"
         )
     found: dict[str, list[int]] = {}
-    for number, row in enumerate(read_plain(path)):
+    rows = read_plain(path)
+    if not isinstance(rows, list):
+        raise InvalidInput(f"{path} holds a {type(rows).__name__}, not a list of rows")
+    for number, row in enumerate(rows):
         with at(f"{path}: row {number}"):
             video, frame, _, _, _ = row
-            found.setdefault(video, []).append(int(Path(frame).stem) - 1)
+            if (counted := int(Path(frame).stem)) < 1:
+                raise InvalidInput(f"frames are counted from 1, not {counted}")
+            found.setdefault(video, []).append(counted - 1)
     return {video: tuple(sorted(frames)) for video, frames in found.items()}

@@ -12,6 +12,8 @@ Splits     as its lines say; a line without one is in split "all" only.
 """
 
 import json
+import reprlib
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,7 @@ class JsonLines(IndexedDataset):
 
     def read(self, builder: IndexBuilder) -> None:
         """Fills an index line by line."""
-        reader, complaints = _Reader(builder), Complaints()
+        reader, complaints = LineReader(builder), Complaints()
         with self.file.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
@@ -64,7 +66,7 @@ class JsonLines(IndexedDataset):
         return self.file.parent
 
 
-class _Reader:
+class LineReader:
     """Adds lines to an index; what a line's own keys cannot show is remembered between lines."""
 
     def __init__(self, builder: IndexBuilder):
@@ -74,10 +76,16 @@ class _Reader:
         self._sizes: dict[str, tuple[tuple[int, int], int]] = {}
 
     def read(self, number: int, line: bytes) -> None:
-        """Raises InvalidInput if the line is bad."""
+        """Adds a line, whose number is its expression's id where it has none.
+
+        Raises:
+            InvalidInput: if it is bad.
+        """
         try:
             entry = json.loads(line.decode("utf-8-sig"))
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UnicodeDecodeError as error:
+            raise InvalidInput("not UTF-8; save the file as UTF-8") from error
+        except (ValueError, RecursionError) as error:  # ValueError: also numbers of thousands of digits
             raise InvalidInput(f"not JSON ({error})") from error
         _check(entry)
         pieces, boxes = _pieces(entry.get("mask")), _boxes(entry.get("boxes"))
@@ -127,6 +135,9 @@ def _check(entry: Any) -> None:
             raise InvalidInput(f"{key} must be a text")
     if not isinstance(entry.get("id", ""), str | int):
         raise InvalidInput("id must be a text or a number")
+    for key in ("image", "split", "type", "id"):
+        if any("\ud800" <= letter <= "\udfff" for letter in str(entry.get(key, ""))):
+            raise InvalidInput(f"{key} has half a character (a lone surrogate)")
 
 
 def _pieces(mask: Any) -> list[Piece]:
@@ -146,8 +157,8 @@ def _boxes(boxes: Any) -> list[tuple[float, float, float, float]]:
     found = []
     with at("boxes"):
         for box in boxes:
-            left, top, right, bottom = map(float, box)
-            if not (left <= right and top <= bottom):
-                raise InvalidInput(f"[left, top, right, bottom] in pixels, not {box}")
+            left, top, right, bottom = corners = tuple(map(float, box))
+            if not (left <= right and top <= bottom and all(map(isfinite, corners))):
+                raise InvalidInput(f"[left, top, right, bottom] in pixels, not {reprlib.repr(box)}")
             found.append((left, top, right, bottom))
     return found

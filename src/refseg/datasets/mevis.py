@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from refseg.datasets.clips import ClipOfFiles, Video, read_meta_expressions, told
-from refseg.datasets.frames import FrameFiles, StoredFrames
+from refseg.datasets.frames import FrameFiles, StoredFrames, find_frame
 from refseg.datasets.index import Index, IndexBuilder, open_index
 from refseg.datasets.masks import Mask, draw, rle_of
 from refseg.datasets.sources import at, read_plain
@@ -77,7 +77,7 @@ class MeViS(SubmittedClips):
         folder = self.root / self.split / "JPEGImages" / video.id
         if self._masks is None:
             video = replace(video, annotations=(None,) * len(video.expressions))
-        return MeViSClip(video, FrameFiles([folder / f"{name}.jpg" for name in video.frames], self.name), self._masks)
+        return MeViSClip(video, FrameFiles([find_frame(folder, name) for name in video.frames], self.name), self._masks)
 
     @cached_property
     def _masks(self) -> "Masks | None":

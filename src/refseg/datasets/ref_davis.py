@@ -17,11 +17,13 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from refseg.datasets.clips import ClipsOfFiles, LabelledClip, Video, read_meta_expressions
+from refseg.datasets.clips import ClipsOfFiles, LabelledClip, Video, label_number, read_meta_expressions
 from refseg.datasets.frames import in_folder
 from refseg.datasets.refer_youtube_vos import labelled_clip
 from refseg.datasets.sources import Complaints, first_file
 from refseg.errors import InvalidInput
+from refseg.files.names import file_name
+from refseg.files.text import read_text
 from refseg.samples import Clip, Expression
 
 TEXTS = ("Davis17_annot1", "Davis17_annot1_full_video", "Davis17_annot2", "Davis17_annot2_full_video")
@@ -89,8 +91,8 @@ class RefDAVIS17(ClipsOfFiles):
                     parts = _LINE.fullmatch(line)
                     if parts is None:
                         raise InvalidInput(f'it is VIDEO OBJECT "TEXT", not {line!r}')
-                    video = RENAMED.get(parts[1], parts[1])
-                    texts = found[video][int(parts[2])]
+                    video = file_name(RENAMED.get(parts[1], parts[1]), "video")
+                    texts = found[video][label_number(parts[2])]
                     texts.append(parts[3])
                     if len(texts) != number:
                         raise InvalidInput(f"object {parts[2]} of {video} has {len(texts)} texts in {number} files")
@@ -101,11 +103,10 @@ class RefDAVIS17(ClipsOfFiles):
         """Those of a text file that are not empty; the texts of annotator 2 are Latin-1."""
         if not path.is_file():
             raise self.missing(path)
-        content = path.read_bytes()
         try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = content.decode("latin1")
+            text = read_text(path)
+        except InvalidInput:
+            text = path.read_text(encoding="latin1")
         return [line.strip() for line in text.splitlines() if line.strip()]
 
 

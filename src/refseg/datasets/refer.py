@@ -10,6 +10,9 @@ Splits     as its refs say.
 """
 
 import re
+import reprlib
+import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,17 +22,34 @@ from refseg.datasets.masks import Piece, pieces_of
 from refseg.datasets.sources import at, coco_id_of, entries, first_file, read_plain
 from refseg.errors import InvalidInput
 
-NO_TARGET = [-1]
+NO_TARGET = ["-1"]
+SHOWN = 3  # ids that a warning names
 
 
-def targets_of(ref: dict[str, Any]) -> list[Any]:
+def targets_of(ref: dict[str, Any]) -> list[str]:
     """Ids of the annotations that a ref names; none where it names nothing.
 
     That is ann_id [-1] in gRefCOCO, and source "zero" in Ref-ZOM, whatever its ann_id says there.
     """
     ids = ref["ann_id"] if ref.get("source") != "zero" else NO_TARGET
-    ids = ids if isinstance(ids, list) else [ids]
+    ids = [id_of(id) for id in (ids if isinstance(ids, list) else [ids])]
     return [] if ids == NO_TARGET else ids
+
+
+def id_of(value: Any) -> str:
+    """An id as a text, since one file has "1" where another has 1 or 1.0.
+
+    Raises:
+        InvalidInput: if it is neither a text nor a whole number.
+
+    >>> id_of("1"), id_of(1), id_of(1.0)
+    ('1', '1', '1')
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        raise InvalidInput(f"an id is a number or a text, not {reprlib.repr(value)}")
+    return str(int(value))
 
 
 class ReferLayout(IndexedDataset):
@@ -54,6 +74,13 @@ class ReferLayout(IndexedDataset):
         if self.split_by not in self.split_bys:
             raise InvalidInput(f"{self.name} is not split by {split_by!r}; choose one of: {', '.join(self.split_bys)}")
         super().__init__(split, **settings)
+        if repeated := [id for id in self.index.repeated if not id.startswith("ref ")]:
+            some = ", ".join(repeated[:SHOWN]) + (", ..." if len(repeated) > SHOWN else "")
+            warnings.warn(
+                f"{self.label} in {self.root}: {len(repeated):,} ids are given more than once ({some}), of which the "
+                "last one in the image counts; `refseg data check` tells of them",
+                stacklevel=2,
+            )
 
     @property
     def label(self) -> str:
@@ -80,19 +107,24 @@ class ReferLayout(IndexedDataset):
         """Fills an index: images with refs, the annotations that refs name, every sentence."""
         refs_path, instances_path = self.sources()
         refs = read_plain(refs_path)
-        wanted: set[Any] = set()
+        wanted: set[str] = set()
         for place, ref in entries(refs_path, refs, "ref"):
             with at(place):
                 wanted.update(targets_of(ref))
         instances = read_plain(instances_path, each=_compact(wanted))
         with at(str(instances_path)):
-            images = {image["id"]: image for image in instances["images"]}
-            annotations = {found["id"]: found for found in instances["annotations"] if found is not None}
-        image_numbers: dict[Any, int] = {}
-        object_numbers: dict[tuple[int, Any], int] = {}
+            images = {id_of(image["id"]): image for image in instances["images"]}
+            found = [annotation for annotation in instances["annotations"] if annotation is not None]
+            annotations = {(id_of(one["image_id"]), id_of(one["id"])): one for one in found}
+            _note_repeated(builder, "image", [id_of(image["id"]) for image in instances["images"]])
+            _note_repeated(builder, "annotation", [id_of(one["id"]) for one in found])
+        if not self.ids_repeat:
+            _note_repeated(builder, "ref", [str(ref.get("ref_id")) for ref in refs])
+        image_numbers: dict[str, int] = {}
+        object_numbers: dict[tuple[int, str], int] = {}
         for number, (place, ref) in enumerate(entries(refs_path, refs, "ref")):
             with at(place):
-                image_id = ref["image_id"]
+                image_id = id_of(ref["image_id"])
                 if image_id not in images:
                     raise InvalidInput(f"image {image_id} is not in {instances_path}; the two are not of one data set")
                 if image_id not in image_numbers:
@@ -100,10 +132,8 @@ class ReferLayout(IndexedDataset):
                 image = image_numbers[image_id]
                 for target in (targets := targets_of(ref)):
                     if (image, target) not in object_numbers:
-                        found = annotations.get(target)
-                        if found is not None and str(found["image_id"]) != str(image_id):
-                            found = None  # drawn here, it would be the mask of something else
-                        object_numbers[image, target] = _add_object(builder, image, target, found)
+                        annotation = annotations.get((image_id, target))  # in another image it is something else
+                        object_numbers[image, target] = _add_object(builder, image, target, annotation)
                 for position, sentence in enumerate(ref["sentences"]):
                     ids = (number, position) if self.ids_repeat else (ref["ref_id"], sentence["sent_id"])
                     builder.expression(
@@ -124,7 +154,7 @@ class ReferLayout(IndexedDataset):
 
     def _add_image(self, builder: IndexBuilder, image: dict[str, Any]) -> int:
         file = self.file_of(image)
-        return builder.image(str(image["id"]), file, (image["height"], image["width"]), coco_id_of(file))
+        return builder.image(id_of(image["id"]), file, (image["height"], image["width"]), coco_id_of(file))
 
 
 class Refer(ReferLayout):
@@ -158,13 +188,19 @@ class Refer(ReferLayout):
         super().__init__(split, by, **settings)
 
 
-def _compact(wanted: set[Any]) -> Any:
+def _note_repeated(builder: IndexBuilder, what: str, ids: list[str]) -> None:
+    for id, count in Counter(ids).items():
+        if count > 1:
+            builder.repeated(f"{what} {id}")
+
+
+def _compact(wanted: set[str]) -> Any:
     """Keeps of each COCO annotation what is read, and nothing of those that are not wanted."""
 
     def compact(entry: dict[str, Any]) -> Any:
         if "image_id" not in entry or "id" not in entry:
             return entry  # an image, a category, run lengths
-        if entry["id"] not in wanted:
+        if id_of(entry["id"]) not in wanted:
             return None
         pieces: list[Piece] = []
         if segmentation := entry.get("segmentation"):
@@ -176,12 +212,12 @@ def _compact(wanted: set[Any]) -> Any:
     return compact
 
 
-def _add_object(builder: IndexBuilder, image: int, id: Any, annotation: dict[str, Any] | None) -> int:
+def _add_object(builder: IndexBuilder, image: int, id: str, annotation: dict[str, Any] | None) -> int:
     if annotation is None:
-        return builder.object(image, str(id), state=MISSING)
+        return builder.object(image, id, state=MISSING)
     box = None
     if annotation.get("bbox"):
         left, top, width, height = map(float, annotation["bbox"])
         box = left, top, left + width, top + height
     state = CROWD if annotation.get("iscrowd") else NONE
-    return builder.object(image, str(id), annotation["pieces"], box, state)
+    return builder.object(image, id, annotation["pieces"], box, state)

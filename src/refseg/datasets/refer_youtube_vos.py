@@ -14,7 +14,7 @@ Splits     train 3,471 videos and 12,913 expressions (not counted by us), valid 
 from pathlib import Path
 
 from refseg.datasets.clips import LabelledClip, Video, read_meta_expressions
-from refseg.datasets.frames import FrameFiles
+from refseg.datasets.frames import FrameFiles, find_frame
 from refseg.datasets.submission import SubmittedClips
 from refseg.errors import InvalidInput
 
@@ -65,6 +65,5 @@ class ReferYouTubeVOS(SubmittedClips):
 def labelled_clip(folder: Path, video: Video, anchor: str) -> LabelledClip:
     """The clip of a video in a folder with JPEGImages and Annotations."""
     images = folder / "JPEGImages" / video.id
-    ending = ".png" if video.frames and (images / f"{video.frames[0]}.png").is_file() else ".jpg"
-    files = FrameFiles([images / f"{name}{ending}" for name in video.frames], anchor)
+    files = FrameFiles([find_frame(images, name) for name in video.frames], anchor)
     return LabelledClip(video, files, folder / "Annotations" / video.id)

@@ -13,6 +13,7 @@ Splits     refclef berkeley  train 9k, val 1k, test 10k images; 54,127 / 5,842 /
            "ReferIt test" in papers is berkeley's, after training on train + val (`trainval`).
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from refseg.datasets.masks import MaskFile
 from refseg.datasets.refer import ReferLayout
 from refseg.datasets.sources import at, read_plain
 from refseg.errors import InvalidInput, MissingFile
+from refseg.files.names import file_name, path_inside
 
 IAPR_TC_12 = ("images/saiapr_tc-12", "images/saiaprtc12", "saiapr_tc-12", "saiaprtc12", "images")
 
@@ -87,6 +89,7 @@ class ReferIt(IndexedDataset):
                 name, _, _ = region.rpartition("_")
                 if not name or not isinstance(queries[region], list):
                     raise InvalidInput('it is "IMAGE_REGION": [sentence, ...]')
+                file_name(region, "region")
                 if name not in images:
                     images[name] = builder.image(name, f"{name}.jpg")
                 target = builder.object(images[name], region, [MaskFile(region)])
@@ -102,7 +105,8 @@ class ReferIt(IndexedDataset):
             MissingFile: if there is none.
         """
         for end in (".mat", ".png"):
-            if (path := self.root / "mask" / f"{piece.path}{end}").is_file():
+            path = path_inside(self.root / "mask", f"{piece.path}{end}", "mask")
+            if os.path.isfile(path):  # False for a name that is too long, too
                 return MaskFile(str(path), inverted=self.inverted and end == ".png")
         raise MissingFile(
             f"{self.root / 'mask' / piece.path}.mat is missing (nor is there a .png); docs/datasets.md#referit says "
@@ -111,4 +115,6 @@ class ReferIt(IndexedDataset):
 
 
 def _numbers(region: str) -> tuple[tuple[int, str], ...]:
-    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in region.split("_"))
+    """The parts of a region's name in an order as of numbers, however many digits they have."""
+    numbers = ((part.lstrip("0"), part) for part in region.split("_"))
+    return tuple((len(digits), digits) if part.isdecimal() else (-1, part) for digits, part in numbers)

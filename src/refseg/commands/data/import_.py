@@ -21,8 +21,6 @@ def import_(
     between them); `image`, the id or file name of the image, needed only where there is no annotation, since then the
     expression refers to nothing; and, if you like, `split`, `id` and `type`. docs/datasets.md#jsonl shows all.
     """
-    import os
-
     from refseg.datasets.import_coco import lines_of
     from refseg.errors import InvalidInput
     from refseg.outputs import all_or_nothing, check_writable
@@ -30,8 +28,11 @@ def import_(
     if out.suffix != ".jsonl" or out.is_dir():
         raise InvalidInput(f"--out {out} is not the name of a .jsonl file; give for example --out mine.jsonl")
     check_writable(out.parent)
-    before = "" if images is None else f"{Path(os.path.relpath(images, out.parent)).as_posix()}/"
-    lines = lines_of(expressions, instances, before)
+    folder = out.parent.resolve()
+    inside = images is None or images.resolve().is_relative_to(folder)
+    before = f"{images.resolve().relative_to(folder).as_posix()}/" if images is not None and inside else ""
+    lines = lines_of(expressions, instances, before.removeprefix("./"))
     with all_or_nothing(out.parent) as folder:
         (folder / out.name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    print(f"{out}: {len(lines):,} expressions; next: refseg data check jsonl --root {out}")
+    where = "" if inside else f" --images {images}"  # names within a data set do not leave its folder
+    print(f"{out}: {len(lines):,} expressions; next: refseg data check jsonl --root {out}{where}")

@@ -1,0 +1,70 @@
+"""Text files of users: their encodings, and tables of comma-separated values."""
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from refseg.errors import InvalidInput, MissingFile
+
+MARKS = {  # the longer ones first: UTF-32's begins as UTF-16's does
+    codecs.BOM_UTF8: "UTF-8",
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+"""Byte-order marks at the beginning of a text file, and the encodings that they tell."""
+
+_WAY_OUT = 'save it as UTF-8 (in Excel "CSV UTF-8"; elsewhere iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW)'
+
+
+def read_text(path: Path) -> str:
+    """The text of a file: UTF-8 with or without a byte-order mark, or UTF-16 or UTF-32 with one.
+
+    Without a mark other encodings cannot be told from each other, so they are refused.
+
+    Raises:
+        MissingFile, InvalidInput: if it is missing, cannot be read or is of another encoding; with the line.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingFile(f"{path} is missing") from error
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error
+    encoding = encoding_of(content)
+    try:
+        text = content.decode("utf-8-sig" if encoding == "UTF-8" else encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InvalidInput(f"{path}: line {line} is not {encoding}; {_WAY_OUT}") from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise InvalidInput(f"{path}: line {line} has a zero byte, as UTF-16 without a mark has; {_WAY_OUT}")
+    return text
+
+
+def encoding_of(start: bytes) -> str:
+    """The encoding that the first bytes of a text file tell by their mark; UTF-8 without one."""
+    return next((encoding for mark, encoding in MARKS.items() if start.startswith(mark)), "UTF-8")
+
+
+def read_table(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a file of comma-separated values that are not empty, each with the number of its line.
+
+    Raises:
+        MissingFile, InvalidInput: as of `read_text`, and if a row is not as the format says.
+    """
+    rows = csv.reader(io.StringIO(read_text(path), newline=""))
+    while True:
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            place = f"{path}: line {rows.line_num}"
+            raise InvalidInput(f"{place} is not as the format says ({error}); is a quote left open before?") from error
+        if row is None:
+            return
+        if row:
+            yield rows.line_num, row
