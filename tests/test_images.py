@@ -1,5 +1,8 @@
 import io
+import os
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 
@@ -7,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from refseg.errors import InvalidInput, MissingFile
-from refseg.images import read_image
+from refseg.images import open_image, read_image
 
 RED = (255, 0, 0)
 
@@ -165,6 +169,118 @@ def test_more_than_a_hundred_megapixels_are_refused_before_they_are_decoded(size
     with warnings.catch_warnings(), pytest.raises(InvalidInput, match="megapixels"):
         warnings.simplefilter("error")
         read_image(png + struct.pack(">I", len(pixels) - 4) + pixels + struct.pack(">I", zlib.crc32(pixels)))
+
+
+def test_what_is_too_large_is_refused_with_the_same_words_whoever_opens_it(tmp_path):
+    content = file_of(Image.new("1", (20_000, 5_001)))
+    (tmp_path / "large.png").write_bytes(content)
+    said = r"has 100 megapixels \(20000 x 5001\), at most 100 are allowed; make it smaller first"
+    for read in (read_image, open_image):
+        with warnings.catch_warnings(), pytest.raises(InvalidInput, match=said):
+            warnings.simplefilter("error")
+            read(tmp_path / "large.png")
+    with pytest.raises(InvalidInput, match=said):
+        read_image(content)
+
+
+def test_a_side_that_no_photograph_has_is_refused():
+    with pytest.raises(InvalidInput, match="1 x 100001, at most 100000 pixels a side"):
+        read_image(np.broadcast_to(np.uint8(0), (100_001, 1)))
+
+
+def text(size: int, compressed: bool = True) -> PngInfo:
+    about = PngInfo()
+    about.add_text("workflow", "x" * size, zip=compressed)
+    return about
+
+
+def many_texts() -> PngInfo:
+    about = PngInfo()
+    for number in range(70):
+        about.add_itxt(f"part {number}", "x" * (1 << 20), zip=True)
+    return about
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pnginfo": text(2 << 20)},
+        {"pnginfo": text(70 << 20, compressed=False)},
+        {"pnginfo": many_texts()},
+        {"icc_profile": bytes(2 << 20)},
+    ],
+    ids=["a long text", "a long text as it is", "many texts", "a large profile"],
+)
+def test_texts_and_profiles_that_pillow_refuses_do_not_make_a_png_unreadable(options):
+    assert_all(read_image(file_of(red("RGB"), **options)), RED)
+
+
+def test_a_long_text_behind_the_pixels_is_passed_over_too(tmp_path):
+    content = file_of(red("RGB"))
+    note = b"zTXtworkflow\0\0" + zlib.compress(bytes(2 << 20))
+    chunk = struct.pack(">I", len(note) - 4) + note + struct.pack(">I", zlib.crc32(note))
+    (tmp_path / "a.png").write_bytes(content[:-12] + chunk + content[-12:])
+    assert_all(read_image(tmp_path / "a.png"), RED)
+
+
+def test_of_texts_only_those_that_are_too_long_are_passed_over():
+    about = text(2 << 20)
+    about.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>' + " " * 2**21)
+    assert read_image(file_of(red("RGB"), pnginfo=about)).shape == (4, 3, 3)
+
+
+def heif(major: bytes, *others: bytes, boxes: bytes = b"") -> bytes:
+    brands = major + bytes(4) + b"".join(others)
+    return struct.pack(">I", 8 + len(brands)) + b"ftyp" + brands + boxes
+
+
+@pytest.mark.parametrize("brands", [[b"heic"], [b"mif1", b"heic"], [b"msf1"], [b"miaf", b"mif1"], [b"avci"]])
+def test_a_picture_of_a_telephone_is_refused_with_the_way_to_convert_it(brands):
+    with pytest.raises(InvalidInput, match="is a picture in HEIC, which cannot be read; convert it to JPEG or PNG"):
+        read_image(heif(*brands) + bytes(100))
+
+
+def test_an_eps_is_not_decoded_whatever_its_name(tmp_path):
+    (tmp_path / "photo.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
+    with pytest.raises(InvalidInput, match="not an image"):
+        read_image(tmp_path / "photo.png")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "photo.png")
+    for read in (read_image, open_image):
+        with pytest.raises(InvalidInput, match="is not a file"):
+            read(tmp_path / "photo.png")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "I;16", "F"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_large_images_are_read_in_strips_that_join_without_a_seam(mode, orientation, monkeypatch):
+    values = np.random.default_rng(0).integers(0, 255, (23, 9), np.uint8)
+    stored = {"F": values / np.float32(255), "I;16": values.astype(np.uint16) * 257}
+    whole = Image.fromarray(stored[mode]) if mode in stored else Image.fromarray(values).convert(mode)
+    whole.getexif()[0x0112] = orientation
+    at_once = read_image(whole)
+    monkeypatch.setattr("refseg.images._STRIP_PIXELS", 30)
+    np.testing.assert_array_equal(read_image(whole), at_once)
+    assert len(np.unique(at_once)) > 50
+
+
+@pytest.mark.parametrize("name", ["large.jpg", "large.png"])
+def test_an_image_is_read_with_one_copy_of_its_pixels_besides_the_decoder_s(name, tmp_path):
+    width, height = 4000, 3000
+    Image.new("RGB", (width, height)).save(tmp_path / name)
+    program = f"""
+import resource
+from refseg.images import open_image, read_image
+from PIL import Image
+Image.init()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+read_image({str(tmp_path / name)!r})
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+    taken = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert int(taken) < (4 + 3 + 1.5) * width * height  # Pillow's pixels have four bytes, ours three
 
 
 def test_missing_files_folders_and_empty_files_are_told_apart(tmp_path):

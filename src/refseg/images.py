@@ -1,22 +1,51 @@
 """Any image to (H, W, 3) uint8 RGB, upright; whatever cannot be an image is refused in one line."""
 
 import io
+import os
+import stat
+import struct
 import sys
 import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, PngImagePlugin
 
-from refseg.errors import InvalidInput, MissingFile
+from refseg.errors import InvalidInput, MissingFile, first_line
 
 Rgb = NDArray[np.uint8]
 LARGEST_MEGAPIXELS = 100
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""Formats that are decoded. No others: EPS, for one, is a program, which Pillow hands to Ghostscript."""
+LONGEST_SIDE = 100_000
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
+"""Formats that are decoded; HEIF where pillow_heif is registered with Pillow. No others: EPS, for one, is a program,
+which Pillow hands to Ghostscript.
+"""
 _ALLOWED = "give a path, bytes, a PIL image, a numpy array (H, W, 3) or a torch tensor (3, H, W)"
+_STRIP_PIXELS = 2**20
+_PNG, _TEXTS = b"\x89PNG\r\n\x1a\n", frozenset([b"tEXt", b"zTXt", b"iTXt", b"iCCP"])
+_STILLS = {
+    "HEIC": frozenset(
+        [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1", b"avci", b"avcs"]
+    ),
+    "AVIF": frozenset([b"avif", b"avis"]),
+}
+"""Brands of files in the boxes of MP4 that hold pictures."""
+_STORED: dict[int, Callable[[Rgb], Rgb]] = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.swapaxes(0, 1),
+    6: lambda upright: np.rot90(upright, 1),
+    7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),
+    8: lambda upright: np.rot90(upright, -1),
+}
+"""How upright pixels (H, W, 3) are stored, by EXIF orientation; views."""
 
 
 def read_image(image: Any) -> Rgb:
@@ -50,55 +79,125 @@ def read_image(image: Any) -> Rgb:
     raise InvalidInput(f"{type(image).__name__} is not an image; {_ALLOWED}")
 
 
-def open_image(source: str | Path | BinaryIO) -> Image.Image:
+def open_image(source: str | Path | BinaryIO, what: str | None = None) -> Image.Image:
     """Opens an image file of one of `FORMATS`; only its header is read.
+
+    Texts and colour profiles within a PNG that are larger than Pillow reads are passed over.
+
+    Args:
+        source: a path, or an open file.
+        what: its name in errors; the path, if not given.
 
     Raises:
         PIL.UnidentifiedImageError: if it is of another format.
+        InvalidInput: if it is larger than `LARGEST_MEGAPIXELS` or `LONGEST_SIDE`, no regular file, or a HEIC picture.
     """
+    if isinstance(source, str | Path):
+        what = what or str(source)
+        if not stat.S_ISREG(os.stat(source).st_mode):  # to open a pipe would wait for ever
+            raise InvalidInput(f"{what} is not a file; give an image file")
+    what = what or "the image"
     Image.init()
-    return Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN])
+    with _quiet():
+        try:
+            image = Image.open(_readable(source), formats=[name for name in FORMATS if name in Image.OPEN])
+        except Image.DecompressionBombError as error:
+            raise InvalidInput(
+                f"{what} has more than the {LARGEST_MEGAPIXELS} megapixels that are allowed; make it smaller first"
+            ) from error
+        except Image.UnidentifiedImageError:
+            if kind := still_kind(source):
+                raise InvalidInput(
+                    f"{what} is a picture in {kind}, which cannot be read; convert it to JPEG or PNG first, for "
+                    f"example with ImageMagick: magick IN.{kind.lower()} OUT.jpg"
+                ) from None
+            raise
+    try:
+        _check_size(image.height, image.width, what)
+    except InvalidInput:
+        image.close()
+        raise
+    return image
 
 
 def to_rgb(image: Image.Image, upright: bool = True) -> Rgb:
     """The pixels (H, W, 3) uint8 RGB of an opened image, the same for whoever reads it.
 
-    Transparent pixels are laid on white, 16 bits are scaled to 8.
+    Transparent pixels are laid on white, 16 bits are scaled to 8. Damaged files raise whatever their decoder raises.
 
     Args:
         image: from `open_image`.
         upright: whether it is turned as its EXIF orientation says; masks of data sets are drawn on the stored pixels.
     """
-    return _pixels(_upright(image) if upright else image)
+    with _quiet():
+        image.load()
+        orientation = orientation_of(image) if upright else 1
+        across = (image.width, image.height) if orientation >= 5 else (image.height, image.width)
+        pixels = np.empty((*across, 3), np.uint8)
+        stored = _STORED[orientation](pixels)
+        for rows in _strips(image.height, image.width):
+            strip = image if rows == slice(0, image.height) else image.crop((0, rows.start, image.width, rows.stop))
+            stored[rows] = _pixels(strip)
+    return pixels
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Height and width of an opened image once it is turned as its EXIF orientation says."""
+    turned = orientation_of(image) >= 5
+    return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation of an opened image, 1 to 8; 1 if it says none."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return orientation if orientation in _STORED else 1
+    except Exception:  # damaged EXIF says nothing about the pixels
+        return 1
+
+
+def still_kind(source: str | Path | BinaryIO) -> str | None:
+    """Which kind of picture in the boxes of MP4 a file is, HEIC or AVIF; None if it is none.
+
+    A file that has such a brand beside its main one is a video where it holds a film (a "moov" box).
+    """
+    with _file(source) as file:
+        head = file.read(256)
+        if head[4:8] != b"ftyp":
+            return None
+        holds_film = any(kind == b"moov" for kind in _boxes(file))
+    end = min(struct.unpack(">I", head[:4])[0], len(head))
+    brands = [head[8:12], *(head[k : k + 4] for k in range(16, end - 3, 4))]
+    for kind, known in _STILLS.items():
+        if brands[0] in known or (not holds_film and known.intersection(brands)):
+            return kind
+    return None
 
 
 def _from_path(path: Path) -> Rgb:
     try:
-        if path.is_dir():
+        kind = os.stat(path).st_mode
+        if stat.S_ISDIR(kind):
             raise InvalidInput(f"{path} is a folder; give an image file")
-        if not path.exists():
-            raise MissingFile(f"{path} is missing; check the path of the image")
-        if not path.is_file():
+        if not stat.S_ISREG(kind):
             raise InvalidInput(f"{path} is not a file; give an image file")
         with path.open("rb") as file:
             return _from_file(file, str(path))
     except (InvalidInput, MissingFile):
         raise
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be opened ({error.strerror or error}); give an image file") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingFile(f"{path} is missing; check the path of the image") from error
+    except (OSError, ValueError) as error:  # of letters that no path has
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidInput(f"{path} cannot be opened ({reason}); give an image file") from error
 
 
-def _from_file(file: Any, what: str) -> Rgb:
+def _from_file(file: BinaryIO, what: str) -> Rgb:
     if not file.read(1):
         raise InvalidInput(f"{what} is empty; give an image file")
-    file.seek(0)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of PIL: sizes that we allow, odd metadata
-            with open_image(file) as image:
-                return _from_pil(image, what)
-    except Image.DecompressionBombError as error:
-        raise InvalidInput(f"{what} has more than {LARGEST_MEGAPIXELS} megapixels; make it smaller first") from error
+        with open_image(file, what) as image:
+            return to_rgb(image)
     except Image.UnidentifiedImageError as error:
         raise InvalidInput(f"{what} is not an image, or of an unknown format; give a PNG or JPEG") from error
     except InvalidInput:
@@ -110,7 +209,6 @@ def _from_file(file: Any, what: str) -> Rgb:
 def _from_pil(image: Image.Image, what: str) -> Rgb:
     _check_size(image.height, image.width, what)
     try:
-        image.load()
         return to_rgb(image)
     except InvalidInput:
         raise
@@ -119,14 +217,102 @@ def _from_pil(image: Image.Image, what: str) -> Rgb:
 
 
 def _damaged(what: str, error: Exception) -> InvalidInput:
-    return InvalidInput(f"{what} cannot be decoded ({error}); is the file damaged or cut off?")
+    return InvalidInput(f"{what} cannot be decoded ({first_line(error)}); is the file damaged or cut off?")
 
 
-def _upright(image: Image.Image) -> Image.Image:
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Pillow's warnings of sizes that are allowed and of odd metadata."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        yield
+
+
+@contextmanager
+def _file(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+    if isinstance(source, str | Path):
+        with open(source, "rb") as file:
+            yield file
+    else:
+        source.seek(0)
+        yield source
+
+
+def _boxes(file: BinaryIO) -> Iterator[bytes]:
+    """The kinds of the outermost boxes of MP4, up to a thousand."""
+    start = 0
+    for _ in range(1000):
+        file.seek(start)
+        head = file.read(16)
+        if len(head) < 8:
+            return
+        size, kind = struct.unpack(">I4s", head[:8])
+        if size == 1 and len(head) == 16:
+            size = struct.unpack(">Q", head[8:])[0]
+        yield kind
+        if size < 8:  # 0: to the end of the file
+            return
+        start += size
+
+
+def _readable(source: str | Path | BinaryIO) -> str | Path | BinaryIO:
+    """The file, or a copy without texts and colour profiles so large that Pillow would refuse the file."""
+    with _file(source) as file:
+        large = list(_large_texts(file))
+        if not large:
+            return source
+        file.seek(0)
+        kept = io.BytesIO()
+        for begin, end in large:
+            kept.write(file.read(begin - file.tell()))
+            file.seek(end)
+        kept.write(file.read())
+    return kept
+
+
+def _large_texts(file: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Begin and end of the texts and colour profiles of a PNG that are more than Pillow allows, alone or altogether."""
+    whole = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if file.read(len(_PNG)) != _PNG:
+        return
+    start, total = len(_PNG), 0
+    while True:
+        file.seek(start)
+        head = file.read(8)
+        length, kind = struct.unpack(">I4s", head) if len(head) == 8 else (0, b"IEND")
+        if kind == b"IEND":
+            return
+        end = start + 12 + length
+        if kind in _TEXTS and end <= whole:
+            size = length if kind == b"tEXt" else _text_size(kind, file.read(length), length)
+            if size is None or total + size > PngImagePlugin.MAX_TEXT_MEMORY:
+                yield start, end
+            else:
+                total += size
+        start = end
+
+
+def _text_size(kind: bytes, content: bytes, length: int) -> int | None:
+    """Bytes of a text or profile of `length` bytes once it is decompressed; None if it has more than Pillow allows."""
+    _, _, rest = content.partition(b"\0")
+    if kind == b"iTXt":
+        if rest[:1] == b"\0":
+            return length
+        rest = rest[1:2] + rest[2:].split(b"\0", 2)[-1]
+    most = PngImagePlugin.MAX_TEXT_CHUNK
     try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # damaged EXIF says nothing about the pixels
-        return image
+        unpacked = zlib.decompressobj()
+        text = unpacked.decompress(rest[1:], most)
+    except zlib.error:  # Pillow passes over it
+        return 0
+    return None if unpacked.unconsumed_tail else len(text)
+
+
+def _strips(height: int, width: int) -> Iterator[slice]:
+    """Rows of a large image, some at a time: a copy of all pixels is never needed."""
+    step = max(1, _STRIP_PIXELS // width)
+    return (slice(start, min(start + step, height)) for start in range(0, height, step))
 
 
 def _pixels(image: Image.Image) -> Rgb:
@@ -138,7 +324,7 @@ def _pixels(image: Image.Image) -> Rgb:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.array(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _from_tensor(tensor: Any) -> Rgb:
@@ -154,12 +340,16 @@ def _from_array(array: NDArray[Any], what: str) -> Rgb:
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4):
         raise InvalidInput(f"{what} has shape {array.shape}; an image is (H, W), (H, W, 3) or (H, W, 4)")
-    _check_size(array.shape[0], array.shape[1], what)
-    pixels = _eight_bits(array, what)
-    if pixels.shape[-1] == 4:
-        alpha = pixels[..., 3:].astype(np.uint16)
-        return ((pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return pixels.repeat(3, axis=-1) if pixels.shape[-1] == 1 else np.array(pixels, order="C")
+    height, width = array.shape[:2]
+    _check_size(height, width, what)
+    pixels = np.empty((height, width, 3), np.uint8)
+    for rows in _strips(height, width):
+        part = _eight_bits(array[rows], what)
+        if part.shape[-1] == 4:
+            alpha = part[..., 3:].astype(np.uint16)
+            part = ((part[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+        pixels[rows] = part
+    return pixels
 
 
 def _eight_bits(array: NDArray[Any], what: str) -> Rgb:
@@ -184,4 +374,8 @@ def _check_size(height: int, width: int, what: str) -> None:
         raise InvalidInput(
             f"{what} has {height * width / 1e6:.0f} megapixels ({width} x {height}), at most {LARGEST_MEGAPIXELS} are "
             "allowed; make it smaller first"
+        )
+    if max(height, width) > LONGEST_SIDE:
+        raise InvalidInput(
+            f"{what} is {width} x {height}, at most {LONGEST_SIDE} pixels a side are allowed; cut it into parts first"
         )
