@@ -35,6 +35,8 @@ _STILLS = {
     "AVIF": frozenset([b"avif", b"avis"]),
 }
 """Brands of files in the boxes of MP4 that hold pictures."""
+_FILM = frozenset([b"moov", b"moof"])
+"""Boxes of files that hold videos."""
 _STORED: dict[int, Callable[[Rgb], Rgb]] = {
     1: lambda upright: upright,
     2: lambda upright: upright[:, ::-1],
@@ -157,21 +159,21 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def still_kind(source: str | Path | BinaryIO) -> str | None:
-    """Which kind of picture in the boxes of MP4 a file is, HEIC or AVIF; None if it is none.
+    """Which kind of picture in the boxes of MP4 a file is, HEIC, AVIF or HEIF; None if it is none.
 
-    A file that has such a brand beside its main one is a video where it holds a film (a "moov" box).
+    A file that has such a brand beside its main one is a video if it holds one.
     """
     with _file(source) as file:
         head = file.read(256)
         if head[4:8] != b"ftyp":
             return None
-        holds_film = any(kind == b"moov" for kind in _boxes(file))
+        boxes = set(_boxes(file))
     end = min(struct.unpack(">I", head[:4])[0], len(head))
     brands = [head[8:12], *(head[k : k + 4] for k in range(16, end - 3, 4))]
     for kind, known in _STILLS.items():
-        if brands[0] in known or (not holds_film and known.intersection(brands)):
+        if brands[0] in known or (not boxes & _FILM and known.intersection(brands)):
             return kind
-    return None
+    return "HEIF" if b"meta" in boxes and not boxes & _FILM else None
 
 
 def _from_path(path: Path) -> Rgb:

@@ -37,9 +37,19 @@ def numbers():
 def write_video(tmp_path, picture):
     av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'refseg[video]'")
 
-    def write(name="clip.mp4", count=20, times=None, base=Fraction(1, 24), size=(48, 64), codec="mpeg4", **options):
+    def write(
+        name="clip.mp4",
+        count=20,
+        times=None,
+        base=Fraction(1, 24),
+        size=(48, 64),
+        codec="mpeg4",
+        metadata=(),
+        **options,
+    ):
         path = tmp_path / name
         with av.open(str(path), "w", options=options) as container:
+            container.metadata.update(metadata)
             stream = container.add_stream(codec, rate=24)
             stream.height, stream.width, stream.pix_fmt = *size, "yuv444p" if codec == "ffv1" else "yuv420p"
             stream.codec_context.time_base = stream.time_base = base

@@ -1,12 +1,15 @@
+import os
+import struct
 import sys
 import weakref
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from refseg.errors import InvalidInput, MissingFile
+from refseg.video.formats import is_video_file
 from refseg.video.frames import is_video, read_frames
 
 
@@ -126,6 +129,77 @@ def test_what_is_not_there_is_told(tmp_path, name, error, said):
         read_frames(tmp_path / name)
 
 
+NO_VIDEOS = {
+    "notes.txt": b"a text that is no video\n" * 20,
+    "page.pdf": b"%PDF-1.4\n1 0 obj\n",
+    "page.html": b"<!doctype html><p>a page</p>\n",
+    "drawing.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+    "files.zip": b"PK\x03\x04" + bytes(60),
+    "array.npy": b"\x93NUMPY\x01\x00v\x00" + bytes(118),
+    "icon.ico": b"\x00\x00\x01\x00\x01\x00" + bytes(40),
+    "photo.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n",
+    "list.m3u8": b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nclip.ts\n#EXT-X-ENDLIST\n",
+    "list.ffconcat": b"ffconcat version 1.0\nfile clip.mp4\n",
+    "list.mpd": b"<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011'></MPD>",
+    "call.sdp": b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nt=0 0\nm=video 5000 RTP/AVP 96\n",
+    "half.png": b"\x89PNG\r\n\x1a\n\0\0\0",
+}
+
+
+@pytest.mark.parametrize("name", NO_VIDEOS)
+def test_what_is_neither_an_image_nor_a_video_is_told(tmp_path, name):
+    (tmp_path / name).write_bytes(NO_VIDEOS[name])
+    with pytest.raises(InvalidInput, match="neither an image nor a video"):
+        is_video(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "page.pdf", "list.m3u8", "list.ffconcat", "call.sdp"])
+def test_texts_and_playlists_are_not_read_as_videos(tmp_path, write_video, name):
+    write_video("clip.mp4")
+    write_video("clip.ts", codec="mpeg2video")
+    (tmp_path / name).write_bytes(NO_VIDEOS[name])
+    with pytest.raises(InvalidInput, match="neither an image nor a video"):
+        read_frames(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        *(("clip." + ending, "mpeg4") for ending in ("mp4", "mov", "3gp", "mkv", "avi")),
+        *(("clip." + ending, "mpeg2video") for ending in ("ts", "m2ts", "mpg", "vob", "m2v")),
+        ("clip.wmv", "wmv2"),
+        ("clip.flv", "flv"),
+        ("clip.nameless", "mpeg4"),
+    ],
+)
+def test_videos_are_known_by_their_first_bytes(tmp_path, write_video, name, codec):
+    path = write_video("clip.mp4" if name == "clip.nameless" else name, 3, codec=codec)
+    path = path.rename(tmp_path / name)
+    assert is_video(path) and len(list(read_frames(path))) == 3
+
+
+def test_a_video_without_a_container_is_known_by_its_start_code(tmp_path):
+    for code, known in ((b"\0\0\1\xb3", True), (b"\0\0\0\1\x67", True), (b"\0\0\1\0", False)):
+        (tmp_path / "file").write_bytes(code + bytes(99))
+        assert is_video_file(tmp_path / "file") == known
+
+
+def test_a_picture_of_a_telephone_is_no_video(tmp_path):
+    path = tmp_path / "photo.heic"
+    path.write_bytes(struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + struct.pack(">I", 16) + b"mdat" + bytes(8))
+    assert not is_video(path)  # `read_image` says how to convert it
+    with pytest.raises(InvalidInput, match="picture in HEIC, which cannot be read; convert it"):
+        read_frames(path)
+
+
+def test_a_title_in_another_encoding_does_not_matter(write_video):
+    path = write_video("clip.mkv", metadata={"title": "T" * 8})
+    content = path.read_bytes()
+    assert b"T" * 8 in content
+    path.write_bytes(content.replace(b"T" * 8, b"\xe4\xf6\xfc\xff" * 2))
+    assert len(list(read_frames(path))) == 20
+
+
 def test_a_single_image_is_no_video(tmp_path, picture):
     Image.fromarray(picture(0)).save(tmp_path / "one.jpg")
     assert not is_video(tmp_path / "one.jpg") and not is_video(tmp_path / "missing.mp4")
@@ -140,6 +214,20 @@ def test_without_pyav_the_command_that_installs_it_is_told(tmp_path, monkeypatch
     (tmp_path / "clip.mp4").write_bytes(b"video")
     with pytest.raises(InvalidInput, match=r"needs PyAV .*; install it with: pip install 'refseg\[video\]'"):
         read_frames(tmp_path / "clip.mp4")
+
+
+@pytest.mark.parametrize("kind", ["gif", "png", "webp", "avif"])
+def test_an_animation_of_any_format_is_a_video(tmp_path, picture, numbers, kind):
+    if kind in ("webp", "avif") and not features.check(kind):
+        pytest.skip(f"this Pillow reads no {kind}")
+    path = tmp_path / f"clip.{kind}"
+    images = [Image.fromarray(picture(number)) for number in range(4)]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=[100, 40, 60, 100])
+    assert is_video(path)
+    frames = list(read_frames(path))
+    assert numbers(frames) == [0, 1, 2, 3] and [frame.time * 1000 for frame in frames] == [0, 100, 140, 200]
+    images[0].save(path)
+    assert not is_video(path)
 
 
 def test_an_animation_has_whole_frames_and_the_times_that_browsers_show(tmp_path, picture, numbers):
@@ -173,9 +261,64 @@ def test_a_folder_is_read_in_natural_order(tmp_path, picture, numbers):
     assert [frame.time for frame in frames] == [Fraction(k, 24) for k in range(4)]
 
 
-def test_frames_of_another_size_are_refused(tmp_path, picture):
-    with pytest.raises(InvalidInput, match="frame 1 of the video is 32 x 48, those before are 64 x 48"):
-        list(read_frames([picture(0), picture(1, width=32)]))
+def test_a_video_ends_where_its_frames_change_their_size(picture):
+    frames = read_frames([picture(0), picture(1), picture(2, width=32), picture(3)])
+    assert [frame.index for frame in frames] == [0, 1]
+    assert frames.remarks == [
+        "frame 2 of the video is 32 x 48, those before are 64 x 48: the video ends there; what comes after is not "
+        "answered"
+    ]
+
+
+def test_a_video_file_ends_where_its_frames_change_their_size(write_video):
+    first, second = (
+        write_video("a.ts", 5, codec="mpeg2video"),
+        write_video("b.ts", 5, size=(96, 128), codec="mpeg2video"),
+    )
+    first.write_bytes(first.read_bytes() + second.read_bytes())
+    frames = read_frames(first)
+    assert {frame.pixels.shape for frame in frames} == {(48, 64, 3)}
+    assert any("is 128 x 96, those before are 64 x 48" in remark for remark in frames.remarks)
+
+
+def test_a_folder_of_images_of_different_sizes_is_no_video(tmp_path, picture):
+    for number, width in enumerate((64, 64, 32)):
+        Image.fromarray(picture(number, width=width)).save(tmp_path / f"{number}.png")
+    with pytest.raises(InvalidInput, match=r"different sizes \(0\.png is 64 x 48, 2\.png is 32 x 48\).* one by one"):
+        read_frames(tmp_path)
+
+
+def test_photographs_of_a_folder_are_of_one_size_once_they_are_turned(tmp_path, picture):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture(0)).save(tmp_path / "0.jpg")
+    Image.fromarray(picture(1).swapaxes(0, 1).copy()).save(tmp_path / "1.jpg", exif=exif)
+    assert [frame.pixels.shape for frame in read_frames(tmp_path)] == [(48, 64, 3)] * 2
+
+
+def test_a_folder_that_may_not_be_entered_is_told(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    with pytest.raises(InvalidInput, match="cannot be listed"):
+        read_frames(tmp_path)
+    monkeypatch.setattr("pathlib.Path.stat", refuse)  # as within a folder that may not be entered
+    with pytest.raises(InvalidInput, match=r"cannot be opened \(Permission denied\)"):
+        read_frames(tmp_path / "clip.mp4")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_file_of_a_folder_that_may_not_be_entered_is_no_video(tmp_path):
+    (tmp_path / "locked").mkdir(mode=0)
+    assert not is_video(tmp_path / "locked" / "clip.mp4")
+
+
+def test_a_name_that_no_file_may_have_is_told(tmp_path):
+    path = tmp_path / ("x" * 300 + ".mp4")
+    assert not is_video(path)
+    with pytest.raises(InvalidInput, match="File name too long"):
+        read_frames(path)
 
 
 def test_times_grow_whatever_a_file_says(write_video, picture):

@@ -1,12 +1,13 @@
-"""Animated images: GIF, PNG, WebP."""
+"""Animated images: GIF, PNG, WebP, AVIF."""
 
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-from PIL import Image, ImageSequence
+from PIL import ImageSequence
 
-from refseg.images import Rgb, read_image
+from refseg.errors import first_line
+from refseg.images import Rgb, open_image, read_image
 from refseg.video.frames import Frames
 
 MILLISECOND = Fraction(1, 1000)
@@ -15,13 +16,16 @@ SHORTEST, INSTEAD = 20, 100  # milliseconds: browsers show frames that ask for l
 
 def of_animation(path: Path) -> Frames:
     """The frames of an animated image, whole ones, each for as long as a browser shows it."""
-    with Image.open(path) as image:
-        count = getattr(image, "n_frames", 1)
+    try:
+        with open_image(path) as image:
+            count = getattr(image, "n_frames", 1)
+    except Exception:  # decoders of damaged files raise whatever they like
+        count = None
     return Frames(str(path), lambda remarks: _read(path, remarks), count, MILLISECOND)
 
 
 def _read(path: Path, remarks: list[str]) -> Iterator[tuple[Fraction | None, Rgb]]:
-    with Image.open(path) as animation:
+    with open_image(path) as animation:
         images, milliseconds = iter(ImageSequence.Iterator(animation)), 0
         while True:
             try:
@@ -30,7 +34,8 @@ def _read(path: Path, remarks: list[str]) -> Iterator[tuple[Fraction | None, Rgb
                     return
                 pixels = read_image(image)
             except Exception as error:  # decoders of damaged files raise whatever they like
-                remarks.append(f"{path} cannot be read to its end ({error}); what comes after is not answered")
+                reason = first_line(error)
+                remarks.append(f"{path} cannot be read to its end ({reason}); what comes after is not answered")
                 return
             yield milliseconds * MILLISECOND, pixels
             duration = image.info.get("duration", 0)

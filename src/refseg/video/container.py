@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from refseg import extras
-from refseg.errors import InvalidInput
-from refseg.images import Rgb, read_image
+from refseg.errors import InvalidInput, first_line
+from refseg.images import LARGEST_MEGAPIXELS, Rgb, read_image
+from refseg.video.formats import DEMUXERS
 from refseg.video.frames import FRAME_RATE, Frames
 
-LOCAL = {"protocol_whitelist": "file,crypto,data"}  # a playlist must not fetch anything
+ALLOWED = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}  # nothing is fetched, no other file is opened
 MISSING_END = 1.0  # seconds that a video may end before it promised to
 
 
@@ -83,10 +84,11 @@ def _read(path: Path, remarks: list[str]) -> Iterator[tuple[Fraction | None, Rgb
 def _opened(path: Path) -> Any:
     av = library()
     try:
-        return av.open(str(path.absolute()), options=LOCAL)
-    except (av.error.FFmpegError, OSError) as error:
+        return av.open(str(path.absolute()), options=ALLOWED, metadata_errors="replace")
+    except Exception as error:  # readers of damaged files raise whatever they like
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise InvalidInput(
-            f"{path} is neither an image nor a video that can be read ({error.strerror}); is it damaged, or cut off?"
+            f"{path} is neither an image nor a video that can be read ({reason}); is it damaged, or cut off?"
         ) from error
 
 
@@ -96,6 +98,7 @@ def _stream(container: Any, path: Path) -> Any:
         if not stream.disposition & cover:
             if stream.codec_context is None:
                 raise InvalidInput(f"{path} holds video of an unknown kind; convert it, for example to H.264")
+            stream.codec_context.options = {"max_pixels": f"{LARGEST_MEGAPIXELS}000000"}
             return stream
     raise InvalidInput(f"{path} holds no video; is there only sound in it, or is it cut off?")
 

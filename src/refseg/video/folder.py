@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from refseg.errors import InvalidInput
-from refseg.images import read_image
-from refseg.video.frames import Frames
+from refseg.images import open_image, read_image, upright_size
+from refseg.video.frames import Frames, size_text
 
 ENDINGS = ".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"
 
@@ -14,11 +14,15 @@ def of_folder(folder: Path) -> Frames:
     """The images of a folder in natural order, evenly spaced; other files are passed over.
 
     Raises:
-        InvalidInput: if it holds no image.
+        InvalidInput: if it cannot be listed, holds no image, or images of different sizes, as no video does.
     """
-    files = sorted((file for file in folder.iterdir() if _is_frame(file)), key=lambda file: natural(file.name))
+    try:
+        files = sorted((file for file in folder.iterdir() if _is_frame(file)), key=lambda file: natural(file.name))
+    except OSError as error:
+        raise InvalidInput(f"{folder} cannot be listed ({error.strerror}); give a folder that you may enter") from error
     if not files:
         raise InvalidInput(f"{folder} holds no images ({', '.join(ENDINGS)}); give a folder of frames, or a video file")
+    _check_sizes(folder, files)
     return Frames(str(folder), lambda remarks: ((None, read_image(file)) for file in files), len(files))
 
 
@@ -30,6 +34,23 @@ def natural(name: str) -> list[tuple[int, str]]:
     """
     parts = re.split(r"(\d+)", name)  # text and number in turn
     return [(int(part), "") if k % 2 else (0, part.lower()) for k, part in enumerate(parts)]
+
+
+def _check_sizes(folder: Path, files: list[Path]) -> None:
+    """Looks at the heads of the files; those that cannot be opened are left to `read_image`, which says why."""
+    first: tuple[Path, tuple[int, int]] | None = None
+    for file in files:
+        try:
+            with open_image(file) as image:
+                size_hw = upright_size(image)
+        except Exception:  # decoders of damaged files raise whatever they like
+            continue
+        first = first or (file, size_hw)
+        if size_hw != first[1]:
+            raise InvalidInput(
+                f"{folder} holds images of different sizes ({first[0].name} is {size_text(first[1])}, {file.name} is "
+                f"{size_text(size_hw)}), so it is no video; give the images one by one, or make all of one size"
+            )
 
 
 def _is_frame(file: Path) -> bool:

@@ -1,6 +1,8 @@
 """Any video as a stream of frames: whatever it is and however long, one frame of it is in memory at a time."""
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -8,11 +10,12 @@ from typing import Any
 
 from PIL import Image
 
-from refseg.errors import InvalidInput, MissingFile
-from refseg.images import Rgb, read_image
+from refseg.errors import InvalidInput, MissingFile, first_line
+from refseg.images import Rgb, open_image, read_image
+from refseg.video.formats import is_video_file
 
 FRAME_RATE = 24  # frames a second, where nobody says
-ANIMATIONS = "GIF", "PNG", "WEBP"  # formats of images that may move
+ANIMATIONS = "GIF", "PNG", "WEBP", "AVIF"  # formats of images that may move
 _ALLOWED = "give a video file, a folder of frames, or frames one after another"
 
 
@@ -33,6 +36,8 @@ class Frame:
 
 class Frames:
     """The frames of a video, all of one size, their times increasing; reading begins anew with each `iter`.
+
+    A video whose frames change their size ends where they do.
 
     Attributes:
         name: for messages.
@@ -60,10 +65,12 @@ class Frames:
             time = given or Fraction(0)
             if before is not None:
                 if pixels.shape != before.pixels.shape:
-                    raise InvalidInput(
-                        f"frame {before.index + 1} of {self.name} is {_size(pixels)}, those before are "
-                        f"{_size(before.pixels)}; make all frames of one size"
+                    now, then = (size_text(shape[:2]) for shape in (pixels.shape, before.pixels.shape))
+                    self.remarks.append(
+                        f"frame {before.index + 1} of {self.name} is {now}, those before are {then}: the video ends "
+                        "there; what comes after is not answered"
                     )
+                    return
                 after = before.time + self.time_base
                 time = after if given is None else max(given, after)
             before = Frame(before.index + 1 if before else 0, time, pixels)
@@ -76,8 +83,8 @@ def read_frames(source: Any) -> Frames:
     """The frames of a video; nothing but its header is read before the frames are asked for.
 
     Args:
-        source: the path of a video file (needs PyAV), of an animated GIF, PNG or WebP, or of a folder of images, which
-            are taken in natural order; a `Clip`; or an iterable of anything that `read_image` reads.
+        source: the path of a video file (needs PyAV), of an animated GIF, PNG, WebP or AVIF, or of a folder of images,
+            which are taken in natural order; a `Clip`; or an iterable of anything that `read_image` reads.
 
     Raises:
         MissingFile: if there is no such file.
@@ -100,38 +107,54 @@ def read_frames(source: Any) -> Frames:
 
 
 def is_video(path: Path) -> bool:
-    """Is this a folder or an animation, or a file that is no image as far as can be told without decoding it?"""
-    if path.is_dir():
+    """Whether this is a folder, an animation or a video file, as far as can be told without decoding it.
+
+    Raises:
+        InvalidInput: if it is a file that is neither an image nor a video.
+    """
+    if os.path.isdir(path):  # `Path.is_dir` may raise
         return True
     try:
-        with Image.open(path) as image:
-            return image.format in ANIMATIONS and getattr(image, "n_frames", 1) > 1
-    except Image.UnidentifiedImageError:
-        return path.stat().st_size > 0
+        with open_image(path) as image:
+            return image.format in ANIMATIONS and bool(getattr(image, "is_animated", False))
+    except Image.UnidentifiedImageError as error:
+        if is_video_file(path):
+            return True
+        if not path.stat().st_size:
+            return False
+        raise InvalidInput(
+            f"{path} is neither an image nor a video that can be read; give a PNG, a JPEG or an MP4"
+        ) from error
     except Exception:  # a missing file, or an image that is damaged or too large: `read_image` says so
         return False
 
 
 def _of_path(path: Path) -> Frames:
-    if not path.exists():
-        raise MissingFile(f"{path} is missing; check the path of the video")
-    if path.is_dir():
+    try:
+        facts = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingFile(f"{path} is missing; check the path of the video") from error
+    except (OSError, ValueError) as error:  # of letters that no path has
+        raise InvalidInput(f"{path} cannot be opened ({getattr(error, 'strerror', error)}); {_ALLOWED}") from error
+    if stat.S_ISDIR(facts.st_mode):
         from refseg.video.folder import of_folder
 
         return of_folder(path)
-    if not path.is_file():
+    if not stat.S_ISREG(facts.st_mode):
         raise InvalidInput(f"{path} is not a file; {_ALLOWED}")
-    if not path.stat().st_size:
+    if not facts.st_size:
         raise InvalidInput(f"{path} is empty; {_ALLOWED}")
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             kind = image.format
+    except InvalidInput:
+        raise
     except Image.UnidentifiedImageError:
         from refseg.video.container import of_container
 
         return of_container(path)
     except Exception as error:  # decoders of damaged files raise whatever they like
-        raise InvalidInput(f"{path} cannot be opened ({error}); {_ALLOWED}") from error
+        raise InvalidInput(f"{path} cannot be opened ({first_line(error)}); {_ALLOWED}") from error
     if kind not in ANIMATIONS:
         raise InvalidInput(f"{path} is a single image; {_ALLOWED}")
     from refseg.video.animation import of_animation
@@ -139,5 +162,10 @@ def _of_path(path: Path) -> Frames:
     return of_animation(path)
 
 
-def _size(pixels: Rgb) -> str:
-    return f"{pixels.shape[1]} x {pixels.shape[0]}"
+def size_text(size_hw: Sequence[int]) -> str:
+    """Width and height for people.
+
+    >>> size_text((48, 64))
+    '64 x 48'
+    """
+    return f"{size_hw[1]} x {size_hw[0]}"
