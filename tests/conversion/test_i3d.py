@@ -81,7 +81,11 @@ def test_other_files_are_refused(tmp_path, monkeypatch):
     torch.save({"Conv3d_1a_7x7.conv3d.weight": Evil()}, "evil.pt")
     torch.save([torch.zeros(3)], "list.pt")
     (tmp_path / "garbage.pt").write_bytes(b"PK garbage")
-    for name, message in (("evil", "never run"), ("list", "is not a state dict"), ("garbage", "rgb_imagenet.pt")):
+    for name, message in (
+        ("evil", "never run"),
+        ("list", "holds a list, not a state dict"),
+        ("garbage", "rgb_imagenet.pt"),
+    ):
         with pytest.raises(InvalidInput, match=message):
             read_i3d(tmp_path / f"{name}.pt")
     assert not (tmp_path / "touched").exists()

@@ -1,18 +1,14 @@
 """CLIP's own weights, which CRIS and others start from, and whose names their releases keep."""
 
 import re
-import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from refseg.conversion import Piece
 from refseg.errors import InvalidInput, MissingFile
+from refseg.files.tensor_files import read_tensors
 from refseg.networks.contract import Network
 
 ADDED = "pool.shortcut."  # what CRIS leads round CLIP's pooling
@@ -67,7 +63,7 @@ def clip_name(key: str) -> str | Piece:
 def read_clip(path: Path) -> dict[str, Tensor]:
     """The tensors of a CLIP: OpenAI's own file (RN50.pt), a state dict that torch.save wrote, or a `.safetensors` file.
 
-    Nothing is unpickled that is no tensor, and no function of an archive is called.
+    Of OpenAI's archive the numbers are read and the names of modules; its code is not looked at.
 
     Raises:
         MissingFile, InvalidInput: if there is no such file, or it is none of these.
@@ -77,22 +73,7 @@ def read_clip(path: Path) -> dict[str, Tensor]:
             f"{path} is missing; give the file of a CLIP, for example OpenAI's RN50.pt, whose link stands in "
             "clip/clip.py of https://github.com/openai/CLIP"
         )
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        if _is_archive(path):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # how OpenAI saved them is out of fashion
-                return dict(torch.jit.load(path, map_location="cpu").state_dict())
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise InvalidInput(f"{path} is damaged or no CLIP ({str(error).splitlines()[0][:120]})") from error
-    except Exception as error:  # garbage can make an unpickler fail in any way
-        raise InvalidInput(f"{path} is no file of tensors; give the file of a CLIP, for example OpenAI's") from error
-    if not isinstance(content, dict):
-        raise InvalidInput(f"{path} holds a {type(content).__name__}, not the state dict of a CLIP")
-    state = content.get("state_dict", content)
-    return {str(key).removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+    return read_tensors(path, "give the file of a CLIP, for example OpenAI's RN50.pt")
 
 
 def take_clip(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -135,10 +116,3 @@ def _parts(own: Mapping[str, Tensor]) -> tuple[str, ...]:
         "word_encoder.clip.": "word_encoder.",
     }
     return tuple(part for start, part in parts.items() if any(key.startswith(start) for key in own))
-
-
-def _is_archive(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())

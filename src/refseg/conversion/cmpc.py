@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from refseg.config import Config
 from refseg.conversion.official import Release, check_file
 from refseg.encoders.tokenizer import Tokenizer
 from refseg.errors import InvalidInput
+from refseg.files.tensor_files import read_npz
 from refseg.networks.cmpc import CMPC, LEVELS
 from refseg.networks.contract import Network
 from refseg.preprocessing import ClipSampling, Preprocessing
@@ -86,26 +86,14 @@ def read(path: Path) -> Release:
     check_file(path)
     tensors: dict[str, Tensor] = {}
     others: Counter[str] = Counter()
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise InvalidInput(f"{path} holds a single array; {WHICH_FILE}")
-            for full in file.files:
-                name = short_name(full)
-                if name is None:
-                    others[re.sub(r"_\d+$", "", full.rpartition("/")[2])] += 1
-                    continue
-                if f"{MODEL}.{name}" in tensors:
-                    raise InvalidInput(f"{path} holds {name} twice; export one checkpoint")
-                tensors[f"{MODEL}.{name}"] = from_tensorflow(name, file[full])
-    except InvalidInput:
-        raise
-    except ValueError as error:
-        if "allow_pickle" in str(error):
-            raise InvalidInput(f"{path} holds pickled code, which is never run; {WHICH_FILE}") from error
-        raise InvalidInput(f"{path} is damaged or no .npz file ({str(error)[:120]}); {WHICH_FILE}") from error
-    except (BadZipFile, OSError, EOFError) as error:
-        raise InvalidInput(f"{path} is damaged or no .npz file ({str(error)[:120]}); {WHICH_FILE}") from error
+    for full, array in read_npz(path, lambda name: short_name(name) is not None, WHICH_FILE):
+        name = short_name(full)
+        if name is None or array is None:
+            others[re.sub(r"_\d+$", "", full.rpartition("/")[2])] += 1
+            continue
+        if f"{MODEL}.{name}" in tensors:
+            raise InvalidInput(f"{path} holds {name} twice; export one checkpoint")
+        tensors[f"{MODEL}.{name}"] = from_tensorflow(name, array)
     return Release(path, tensors, {}, tuple(f"{name} ({count})" for name, count in others.items()))
 
 
@@ -133,9 +121,9 @@ def from_tensorflow(name: str, value: np.ndarray) -> Tensor:
     Raises:
         InvalidInput: if it holds no floating-point numbers.
     """
-    if value.dtype.kind != "f":
+    if value.dtype.kind != "f" or value.dtype.itemsize > 8:
         raise InvalidInput(f"{name} holds {value.dtype}, not floating-point numbers")
-    tensor = torch.from_numpy(value)
+    tensor = torch.from_numpy(value.astype(value.dtype.newbyteorder("="), copy=False))
     if value.ndim == 4:
         tensor = tensor.permute(3, 2, 0, 1)
         return (tensor.flip(1) if name == "conv1/DW" else tensor).contiguous()

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from refseg.conversion.official import Report, load_saved, misfits, sides
+from refseg.conversion.official import Report, check_file, misfits, sides
 from refseg.encoders.i3d import I3D
 from refseg.errors import InvalidInput
+from refseg.files.tensor_files import read_tensors
 
 CLASSIFIER = "logits."
 LEAVES = {
@@ -45,10 +46,8 @@ def read_i3d(path: Path) -> dict[str, Tensor]:
     Raises:
         MissingFile, InvalidInput: if there is no such file, or it holds something else.
     """
-    content = load_saved(path, WHICH_FILE)
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise InvalidInput(f"{path} is not a state dict; {WHICH_FILE}")
-    return {str(name).removeprefix("module."): value for name, value in content.items()}
+    check_file(path)
+    return read_tensors(path, WHICH_FILE)
 
 
 def take_i3d(encoder: I3D, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -5,12 +5,9 @@ networks save it; a layout's file says where another one differs. Names here car
 "model.backbone...", "bert_model.encoder...".
 """
 
-import argparse
 import hashlib
 import json
-import pickle
 import re
-import warnings
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -26,6 +23,8 @@ from refseg.config import Config
 from refseg.conversion import CONVERSIONS, Piece
 from refseg.encoders.tokenizer import Tokenizer
 from refseg.errors import InvalidInput, MissingFile
+from refseg.files.pickles import Foreign
+from refseg.files.tensor_files import kind_of, read_saved, unwrapped
 from refseg.networks.contract import Network
 from refseg.outputs import all_or_nothing
 from refseg.preprocessing import photographs
@@ -70,7 +69,7 @@ class Release:
         path: the file.
         tensors: the network's and the words' tensors, mapped from the file where that is possible.
         args: settings of the training script.
-        others: names of the entries that are not read, such as the optimizer's state.
+        others: names of what is not read, such as the optimizer's state or a path in the settings.
     """
 
     path: Path
@@ -118,7 +117,7 @@ class Report:
         aliases: release key -> the key of the same tensor; left out.
         unused: release keys that never act; left out.
         missing, unexpected, misshapen: what does not fit; the last with both shapes in words.
-        others: entries of the file that were not read.
+        others: entries of the file, and settings, that were not read.
         groups: `aliases` and `unused` as patterns with counts.
     """
 
@@ -156,7 +155,7 @@ class Report:
             "taken": self.taken,
         }
         with all_or_nothing(path.parent) as folder:
-            (folder / path.name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            (folder / path.name).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_release(conversion: str, path: Path) -> Release:
@@ -172,24 +171,25 @@ def read_release(conversion: str, path: Path) -> Release:
     which_file, model, words = _which_file(conversion), option(conversion, "MODEL"), option(conversion, "WORDS")
     content = load_saved(path, which_file)
     if not isinstance(content, dict):
-        raise InvalidInput(f"{path} holds a {type(content).__name__}, not {{{model}, ...}}; {which_file}")
+        raise InvalidInput(f"{path} holds a {kind_of(content)}, not {{{model}, ...}}; {which_file}")
     entries = dict.fromkeys([model, *map(_entry, words)])
     tensors: dict[str, Tensor] = {}
+    others: list[str] = []
     for entry in entries:
         if entry in content:
-            tensors |= _tensors(path, entry, content[entry], which_file)
+            found, counted = _tensors(path, entry, content[entry], which_file)
+            tensors |= found
+            others += counted
     wordless = words and not any(name.startswith(words) for name in tensors)
     if model not in content or wordless:
         lacking = _entry(words[0]) if model in content else model
-        found = ", ".join(map(str, list(content)[:6])) or "nothing"
-        raise InvalidInput(f"{path} has no {lacking!r} (it holds {found}); {which_file}")
+        held = ", ".join(map(str, list(content)[:6])) or "nothing"
+        raise InvalidInput(f"{path} has no {lacking!r} (it holds {held}); {which_file}")
     args = content.get("args")
-    return Release(
-        path=path,
-        tensors=tensors,
-        args=vars(args) if isinstance(args, argparse.Namespace) else {},
-        others=tuple(str(entry) for entry in content if entry not in (*entries, "args")),
-    )
+    settings = args.state if isinstance(args, Foreign) and args.kind == "argparse.Namespace" else {}
+    others += [f"args.{name}" for name, value in settings.items() if isinstance(value, Foreign)]
+    others += [str(entry) for entry in content if entry not in (*entries, "args")]
+    return Release(path=path, tensors=tensors, args=settings, others=tuple(others))
 
 
 def fit(conversion: str, release: Release) -> tuple[Network, Layout, Report]:
@@ -398,7 +398,7 @@ def sha256(path: Path) -> str:
 
 
 def load_saved(path: Path, which_file: str) -> Any:
-    """What torch.save wrote; code in the file is never run.
+    """What torch.save wrote, tensors mapped from the file; code in it is never run.
 
     Args:
         path: the file.
@@ -407,23 +407,8 @@ def load_saved(path: Path, which_file: str) -> Any:
     Raises:
         MissingFile, InvalidInput: if there is no such file, or it is another one.
     """
-    start = check_file(path)
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # about pickle protocols
-            # A zip file is mapped: the optimizer's state, two thirds of the file, is then never read.
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=start.startswith(b"PK"))
-    except pickle.UnpicklingError as error:
-        if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            raise InvalidInput(
-                f"{path} holds code ({found[1]}), which is never run; a checkpoint holds tensors and settings only"
-            ) from error
-        raise InvalidInput(f"{path} is not a checkpoint that torch.save wrote; {which_file}") from error
-    except Exception as error:  # garbage can make an unpickler fail in any way
-        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
-        raise InvalidInput(
-            f"{path} is damaged or not a checkpoint ({reason}); download it again, or {which_file}"
-        ) from error
+    check_file(path)
+    return read_saved(path, which_file)
 
 
 def check_file(path: Path) -> bytes:
@@ -460,16 +445,15 @@ def check_start(start: bytes, path: Path) -> None:
         )
 
 
-def _tensors(path: Path, entry: str, state: Any, which_file: str) -> dict[str, Tensor]:
+def _tensors(path: Path, entry: str, state: Any, which_file: str) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors of an entry, and the names of what a wrapper counted beside them."""
     if not isinstance(state, Mapping) or not state:
         raise InvalidInput(f"{path}: {entry!r} is not a state dict; {which_file}")
-    wrapped = all(str(key).startswith(_WRAPPER) for key in state)
-    tensors = {}
     for key, value in state.items():
         if not isinstance(value, Tensor):
-            raise InvalidInput(f"{path}: {entry}.{key} is a {type(value).__name__}, not a tensor; {which_file}")
-        tensors[f"{entry}.{str(key).removeprefix(_WRAPPER) if wrapped else key}"] = value
-    return tensors
+            raise InvalidInput(f"{path}: {entry}.{key} is a {kind_of(value)}, not a tensor; {which_file}")
+    tensors, counted = unwrapped({str(key): value for key, value in state.items()})
+    return {f"{entry}.{key}": value for key, value in tensors.items()}, [f"{entry}.{name}" for name in counted]
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refseg.datasets.pickles import read_pickle
+from refseg.files.pickles import read_pickle
 from refseg.errors import InvalidInput
 
 plain = st.recursive(

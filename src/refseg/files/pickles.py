@@ -1,0 +1,406 @@
+"""Pickles of plain data, read without ever running what is in them, in bounded time and memory.
+
+A pickle is a program: reading one from the network with `pickle.load` can do anything. The field's refs(...).p hold
+lists, dicts, texts and numbers only, which need no import, so every import is refused by name. What torch.save wrote
+needs imports for its tensors: `ForeignUnpickler` leaves an inert `Foreign` wherever something would be called, and
+refuses what no settings of a training script hold.
+
+Python's own unpickler in C can be made to take 64 GiB by seven bytes; this is the one in Python, with the opcodes that
+are needed and bounds on what they make.
+"""
+
+import _compat_pickle
+import gc
+import io
+import pickle
+import re
+import sys
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, NoReturn
+
+from refseg.errors import InvalidInput, first_line
+from refseg.files.plain_data import check_expanded
+
+MAX_BYTES = 2**28
+_INT_BITS = 1024  # of a number; more would be slow to print
+_KEY_LIMIT = 2**61 - 1  # from here on different numbers have the same hash
+_TUPLE_KEYS = 10_000  # in a file; their hashes can be made to collide
+
+_PLAIN = """
+    PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4
+    FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE
+    BINBYTES SHORT_BINBYTES EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS
+    EMPTY_DICT DICT SETITEM SETITEMS EMPTY_SET ADDITEMS FROZENSET GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE
+    GLOBAL STACK_GLOBAL INST PERSID BINPERSID
+"""
+_CALLS = "REDUCE NEWOBJ NEWOBJ_EX BUILD"
+
+
+def _dispatch(names: str) -> dict[int, Any]:
+    known: dict[int, Any] = pickle._Unpickler.dispatch  # type: ignore[attr-defined]
+    return {code: known[code] for code in (getattr(pickle, name)[0] for name in names.split())}
+
+
+class ForbiddenImport(pickle.UnpicklingError):
+    """A name that a pickle wants to import or to call."""
+
+
+class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
+    """Reads lists, tuples, dicts, sets, texts, bytes, numbers, booleans and None; keys are texts, bytes or numbers.
+
+    Args:
+        file: with `read` and `readline` that give no more than there is, whatever they are asked for.
+        encoding: of the texts of Python 2.
+
+    Raises:
+        ForbiddenImport: at an import.
+        Exception: of any kind, if the file is damaged, or too deep or too large once it is written out.
+    """
+
+    dispatch = _dispatch(_PLAIN)
+
+    def __init__(self, file: Any, encoding: str = "utf-8"):
+        super().__init__(file, encoding=encoding)
+        self.read, self.readline = file.read, file.readline
+        self._tuple_keys = 0
+
+    def load(self) -> Any:
+        """The next object of the file."""
+        collects = gc.isenabled()
+        gc.disable()  # it would look through all that was read again and again, which takes half of the time
+        try:
+            content = self._load()
+            check_expanded(content)
+            return content
+        finally:
+            if collects:
+                gc.enable()
+
+    def _load(self) -> Any:
+        self.metastack: list[Any] = []
+        self.stack: list[Any] = []
+        self.append, self.proto = self.stack.append, 0
+        read, dispatch = self.read, self.dispatch
+        try:
+            while code := read(1):
+                dispatch[code[0]](self)
+        except pickle._Stop as stop:  # type: ignore[attr-defined]
+            return stop.value
+        except KeyError as error:
+            raise pickle.UnpicklingError(f"unknown operation or reference {error}") from error
+        raise EOFError("it ends too early")
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Refuses every import."""
+        raise ForbiddenImport(f"{module}.{name}")
+
+    def persistent_load(self, pid: Any) -> Any:
+        """Refuses references out of the file."""
+        raise ForbiddenImport("an object outside of the file")
+
+    def check_key(self, key: Any) -> None:
+        """Refuses keys that could cost more than a look, or that nobody has."""
+        kind = type(key)
+        if kind is tuple and all(type(item) in _SCALARS for item in key):
+            self._tuple_keys += 1
+            if self._tuple_keys <= _TUPLE_KEYS:
+                return
+        elif kind in _SCALARS and not (kind is int and abs(key) >= _KEY_LIMIT):
+            return
+        raise pickle.UnpicklingError(f"a {kind.__name__} as a key")
+
+    def _add(self, target: Any, keys: list[Any], values: list[Any]) -> None:
+        if type(target) is not dict and type(target) is not OrderedDict:
+            raise pickle.UnpicklingError(f"an entry of a {type(target).__name__}")
+        for key in keys:
+            if type(key) is not str:
+                self.check_key(key)
+        target.update(zip(keys, values, strict=True))
+
+    def load_setitems(self) -> None:
+        items = self.pop_mark()
+        self._add(self.stack[-1], items[::2], items[1::2])
+
+    def load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._add(self.stack[-1], [key], [value])
+
+    def load_dict(self) -> None:
+        items = self.pop_mark()
+        self.append({})
+        self._add(self.stack[-1], items[::2], items[1::2])
+
+    def load_appends(self) -> None:
+        self._extend(self.pop_mark())
+
+    def load_append(self) -> None:
+        self._extend([self.stack.pop()])
+
+    def _extend(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if type(target) is not list:
+            raise pickle.UnpicklingError(f"an item of a {type(target).__name__}")
+        target += items
+
+    def load_additems(self) -> None:
+        items, target = self.pop_mark(), self.stack[-1]
+        if type(target) is not set:
+            raise pickle.UnpicklingError(f"an item of a {type(target).__name__}")
+        target |= self.set_of(items)
+
+    def load_frozenset(self) -> None:
+        self.append(frozenset(self.set_of(self.pop_mark())))
+
+    def set_of(self, items: list[Any]) -> set[Any]:
+        """A set of what may be a key."""
+        for item in items:
+            self.check_key(item)
+        return set(items)
+
+    def load_frame(self) -> None:
+        self.read(8)  # frames are for readers of streams
+
+    def load_int(self) -> None:
+        text = self.readline()[:-1]
+        self.append(text == b"01" if text in (b"00", b"01") else _checked(int(text)))
+
+    def load_long(self) -> None:
+        self.append(_checked(int(self.readline()[:-1].rstrip(b"L"))))
+
+    def load_long1(self) -> None:
+        self.append(_checked(pickle.decode_long(self.read(self.read(1)[0]))))
+
+    def load_long4(self) -> None:
+        length = int.from_bytes(self.read(4), "little", signed=True)
+        if not 0 <= length <= _INT_BITS // 8:
+            raise pickle.UnpicklingError("a number of thousands of digits")
+        self.append(_checked(pickle.decode_long(self.read(length))))
+
+    def load_unicode(self) -> None:
+        text = str(self.readline()[:-1], "raw-unicode-escape")
+        text.encode()  # half a character cannot be printed
+        self.append(text)
+
+    def load_binunicode(self) -> None:
+        self.append(str(self.read(int.from_bytes(self.read(4), "little")), "utf-8"))
+
+    def load_short_binunicode(self) -> None:
+        self.append(str(self.read(self.read(1)[0]), "utf-8"))
+
+    dispatch |= {
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.DICT[0]: load_dict,
+        pickle.APPENDS[0]: load_appends,
+        pickle.APPEND[0]: load_append,
+        pickle.ADDITEMS[0]: load_additems,
+        pickle.FROZENSET[0]: load_frozenset,
+        pickle.FRAME[0]: load_frame,
+        pickle.INT[0]: load_int,
+        pickle.LONG[0]: load_long,
+        pickle.LONG1[0]: load_long1,
+        pickle.LONG4[0]: load_long4,
+        pickle.UNICODE[0]: load_unicode,
+        pickle.BINUNICODE[0]: load_binunicode,
+        pickle.SHORT_BINUNICODE[0]: load_short_binunicode,
+    }
+
+
+_SCALARS = frozenset([str, bytes, int, float, bool, type(None)])
+
+
+def _checked(number: int) -> int:
+    if number.bit_length() > _INT_BITS:
+        raise pickle.UnpicklingError("a number of hundreds of digits")
+    return number
+
+
+def read_pickle(path: Path) -> Any:
+    """Lists, tuples, dicts, sets, texts, bytes, numbers, booleans and None of a pickle, of Python 2 as well.
+
+    Texts that Python 2 wrote as bytes are read as UTF-8, or as Latin-1 where they are not that.
+
+    Raises:
+        InvalidInput: if it asks for anything else, is damaged, or too large.
+    """
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise InvalidInput(f"{path} has more than {MAX_BYTES >> 20} MiB, no file of refs does; give that file")
+    try:
+        return _load(content, "utf-8", path)
+    except UnicodeDecodeError:
+        return _load(content, "latin1", path)
+
+
+def _load(content: bytes, encoding: str, path: Path) -> Any:
+    try:
+        return PlainUnpickler(io.BytesIO(content), encoding).load()
+    except UnicodeDecodeError:
+        if encoding == "latin1":  # a text that is not of Python 2, with bytes that are no text
+            raise InvalidInput(f"{path} is damaged (a text is not UTF-8); download it again") from None
+        raise
+    except ForbiddenImport as error:
+        raise InvalidInput(
+            f"{path} wants to run {first_line(error)}: that is refused, since it may be harmful; a file of refs holds "
+            "lists, dicts, texts and numbers only; take it from the data set's own source, or save it again as JSON"
+        ) from error
+    except Exception as error:  # garbage can make an unpickler fail in any way
+        raise InvalidInput(f"{path} is damaged or not a pickle ({first_line(error)}); download it again") from error
+
+
+class Foreign:
+    """An object or a function of somebody's program, which is neither imported nor called.
+
+    Attributes:
+        kind: its type or its own name, "numpy.float64".
+        state: what its attributes would be, by name.
+    """
+
+    __slots__ = "kind", "state"
+
+    def __init__(self, kind: str):
+        self.kind, self.state = kind, dict[str, Any]()
+
+
+class ForeignUnpickler(PlainUnpickler):
+    """Reads what `PlainUnpickler` does; of everything else it makes a `Foreign` and notes its name in `foreign`.
+
+    Ordered and default dicts, counters and sets of the standard library become plain ones.
+
+    Raises:
+        ForbiddenImport: at a name that settings do not hold, such as `os.system`; see `is_code`.
+    """
+
+    dispatch = PlainUnpickler.dispatch | _dispatch(_CALLS)
+
+    def __init__(self, file: Any, encoding: str = "utf-8"):
+        super().__init__(file, encoding)
+        self.foreign: dict[str, None] = {}
+
+    def find_class(self, module: str, name: str) -> Foreign:
+        """Imports nothing."""
+        if (module, name) in _compat_pickle.NAME_MAPPING:
+            module, name = _compat_pickle.NAME_MAPPING[module, name]
+        kind = f"{_compat_pickle.IMPORT_MAPPING.get(module, module)}.{name}"
+        if is_code(kind, called=False):
+            raise ForbiddenImport(kind)
+        return Foreign(kind)
+
+    def call(self, kind: str, args: tuple[Any, ...]) -> Any:
+        """Stands in for a call; subclasses know more calls."""
+        match kind, args:
+            case (("collections.OrderedDict" | "builtins.dict" | "collections.Counter"), ()):
+                return OrderedDict() if kind.endswith("OrderedDict") else {}
+            case "collections.OrderedDict", (list() as pairs,):
+                made: OrderedDict[Any, Any] = OrderedDict()
+                self._add(made, [key for key, _ in pairs], [value for _, value in pairs])
+                return made
+            case "collections.Counter", (dict() as counts,):
+                return counts
+            case "collections.defaultdict", _:
+                return {}
+            case "builtins.set", (list() as items,):
+                return self.set_of(items)
+            case "_codecs.encode", (str() as text, "latin1"):
+                return text.encode("latin1")
+        if is_code(kind, called=True):
+            raise ForbiddenImport(kind)
+        self.foreign[kind] = None
+        return Foreign(kind)
+
+    def load_reduce(self) -> None:
+        args, function = self.stack.pop(), self.stack[-1]
+        if type(function) is not Foreign or type(args) is not tuple:
+            raise pickle.UnpicklingError("a call of what is no function")
+        self.stack[-1] = self.call(function.kind, args)
+
+    def load_newobj(self) -> None:
+        args, of = self.stack.pop(), self.stack.pop()
+        if type(of) is not Foreign or type(args) is not tuple:
+            raise pickle.UnpicklingError("an object of what is no class")
+        if of.kind in ("collections.OrderedDict", "collections.defaultdict", "collections.Counter"):
+            self.append(self.call(of.kind, ()))
+            return
+        self.foreign[of.kind] = None
+        self.append(Foreign(of.kind))
+
+    def load_newobj_ex(self) -> None:
+        self.stack.pop()
+        self.load_newobj()
+
+    def load_build(self) -> None:
+        state, of = self.stack.pop(), self.stack[-1]
+        if type(of) is Foreign:
+            parts = state if type(state) is tuple else (state,)
+            of.state |= {name: value for part in parts if type(part) is dict for name, value in part.items()}
+        elif type(of) is OrderedDict and type(state) is dict and state.keys() <= {"_metadata"}:
+            of.__dict__.update(state)  # versions of modules, which torch keeps beside a state dict
+        else:
+            self.built(of)
+
+    def built(self, of: Any) -> None:
+        """Refuses attributes of what has none."""
+        raise pickle.UnpicklingError(f"attributes of a {type(of).__name__}")
+
+    def check_key(self, key: Any) -> None:
+        """Takes foreign objects as well; each is equal to itself alone."""
+        if type(key) is not Foreign:
+            super().check_key(key)
+
+    def _add(self, target: Any, keys: list[Any], values: list[Any]) -> None:
+        if type(target) is not Foreign:
+            super()._add(target, keys, values)
+
+    def _extend(self, items: list[Any]) -> None:
+        if type(self.stack[-1]) is not Foreign:
+            super()._extend(items)
+
+    dispatch |= {
+        pickle.REDUCE[0]: load_reduce,
+        pickle.NEWOBJ[0]: load_newobj,
+        pickle.NEWOBJ_EX[0]: load_newobj_ex,
+        pickle.BUILD[0]: load_build,
+    }
+
+
+_TYPES = "bool bytearray bytes complex dict float frozenset int list object range set slice str tuple"
+_SETTINGS = frozenset(  # of the standard library, where they are no threat
+    [
+        *(f"builtins.{name}" for name in _TYPES.split()),
+        *(f"collections.{name}" for name in ("OrderedDict", "defaultdict", "Counter", "deque")),
+        *("argparse.Namespace", "types.SimpleNamespace", "uuid.UUID", "copyreg._reconstructor", "_codecs.encode"),
+        *("re._compile", "array.array", "array._array_reconstructor", "logging.getLogger"),
+    ]
+)
+_MODULES_OF_SETTINGS = frozenset(["pathlib", "datetime", "decimal", "fractions", "typing"])
+_FUNCTIONS = re.compile(  # of others, that make a value and nothing else
+    r"numpy(\._?core)?\.(multiarray\.(scalar|_reconstruct)|numeric\._frombuffer|dtype|ndarray)"
+    r"|numpy\.random\.(_pickle\.\w+|\w+\.__pyx_unpickle_\w+)"
+    r"|torch\.(device|serialization\._get_layout|_utils\._rebuild_\w+|_tensor\._rebuild_from_type_v2)"
+    r"|torch\.jit\._pickle\.(build_\w+|restore_type_tag)"
+)
+
+
+def is_code(kind: str, called: bool) -> bool:
+    """Whether a name in a pickle is a reason to refuse the file, although nothing of it would be run.
+
+    Settings of training scripts hold objects of any classes, which are passed over. They hold nothing else of the
+    standard library than a few known types, and call no functions but those that make arrays and tensors.
+
+    Args:
+        kind: module and name.
+        called: whether it is called, or only named, as the class of an object is.
+
+    >>> is_code("posix.system", called=False), is_code("yacs.config.CfgNode", called=True)
+    (True, False)
+    >>> is_code("numpy._core.multiarray.scalar", called=True), is_code("numpy.testing.runstring", called=True)
+    (False, True)
+    """
+    module, _, name = kind.rpartition(".")
+    if kind.partition(".")[0] in sys.stdlib_module_names:
+        known = kind in _SETTINGS or module.partition(".")[0] in _MODULES_OF_SETTINGS
+        return not known
+    function = not name.lstrip("_")[:1].isupper()
+    return called and function and not _FUNCTIONS.fullmatch(kind)

@@ -1,0 +1,414 @@
+"""Tensors out of files that anybody may have written; nothing in them is imported or called.
+
+.safetensors   a header of names, types and shapes, and the numbers.
+torch.save     a ZIP archive of `data.pkl` and one member of numbers for each storage; before 2020 a row of pickles with
+               the numbers after it. The pickle is read by `ForeignUnpickler`, which makes tensors and plain data.
+TorchScript    the same archive, with modules in the place of dicts, and their code, which is not looked at.
+.npz           arrays of NumPy.
+
+`torch.load(weights_only=True)` does not read TorchScript, calls what it is told to allow, and can be made to take any
+amount of memory; so the few functions that make a tensor are written here.
+"""
+
+import io
+import math
+import mmap
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from refseg.errors import InvalidInput, MissingFile, first_line
+from refseg.files.pickles import MAX_BYTES, ForbiddenImport, Foreign, ForeignUnpickler
+
+_DTYPES = {
+    **{"Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16},
+    **{"Long": torch.int64, "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8},
+    **{"Bool": torch.bool, "ComplexFloat": torch.complex64, "ComplexDouble": torch.complex128, "Untyped": torch.uint8},
+}
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_SCRIPT = "__torch__."  # what names of TorchScript's modules start with
+_WRAPPERS = "module.", "_orig_mod."  # DistributedDataParallel and AveragedModel, torch.compile
+_STATE_DICTS = "state_dict", "model"  # entries of a training script's file that hold one
+_NPY = b"\x93NUMPY"
+_NPZ_RATIO = 64  # of the bytes in an .npz to those of the file; arrays of weights hardly shrink
+
+
+class DamagedFile(InvalidInput):
+    """A file that is not what it should be, or of which a part is missing or changed."""
+
+
+def read_saved(path: Path, way_out: str, mapped: bool = True) -> Any:
+    """What torch.save wrote: tensors, plain data, and a `Foreign` for every other object.
+
+    Args:
+        path: the file.
+        way_out: what to give instead, for errors.
+        mapped: whether tensors stay in the file, where it is a ZIP archive, and are read when they are used.
+
+    Raises:
+        MissingFile: if there is no such file.
+        DamagedFile: if it is damaged or another file.
+        InvalidInput: if it holds what is no setting but code.
+    """
+    return _read(path, way_out, mapped)[0]
+
+
+def read_plain(path: Path, way_out: str) -> Any:
+    """Tensors and plain data that torch.save wrote, in memory; errors as of `read_saved`.
+
+    Raises:
+        InvalidInput: if it holds any other object, as well.
+    """
+    content, foreign = _read(path, way_out, mapped=False)
+    if foreign:
+        raise InvalidInput(f"{path} holds objects of a program ({foreign[0]}), which are never made; {way_out}")
+    return content
+
+
+def read_tensors(path: Path, way_out: str) -> dict[str, Tensor]:
+    """The state dict in a `.safetensors` file, in what torch.save wrote, or of a module of TorchScript.
+
+    Prefixes of wrappers are removed; a file of a training script is looked into.
+
+    Raises:
+        MissingFile, InvalidInput: if there is no such file or no state dict in it.
+    """
+    if path.suffix == ".safetensors":
+        return read_safetensors(path, way_out)
+    content = read_saved(path, way_out)
+    if isinstance(content, Foreign) and content.kind.startswith(_SCRIPT):
+        return dict(_attributes(content, way_out, path))
+    if not isinstance(content, dict):
+        raise InvalidInput(f"{path} holds a {kind_of(content)}, not a state dict; {way_out}")
+    inner = (content[entry] for entry in _STATE_DICTS if isinstance(content.get(entry), dict))
+    state = next(inner, content)
+    tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise InvalidInput(f"{path} holds no state dict; {way_out}")
+    return unwrapped(tensors)[0]
+
+
+def unwrapped(state: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """A state dict without the prefixes of wrappers, and the names of what they count, which is left out.
+
+    >>> unwrapped({"module._orig_mod.conv.weight": 1, "n_averaged": 2})
+    ({'conv.weight': 1}, ['n_averaged'])
+    """
+    counted: list[str] = []
+    compiled = {name.replace(_WRAPPERS[1], ""): value for name, value in state.items()}  # of compiled parts as well
+    state = compiled if len(compiled) == len(state) else dict(state)
+    while inner := [name for name in state if name.startswith(_WRAPPERS[0])]:
+        others = [name for name in state if not name.startswith(_WRAPPERS[0])]
+        if any("." in name for name in others):
+            break
+        counted += others
+        state = {name.removeprefix(_WRAPPERS[0]): state[name] for name in inner}
+    return state, counted
+
+
+def read_safetensors(path: Path, way_out: str) -> dict[str, Tensor]:
+    """All tensors of a `.safetensors` file.
+
+    Raises:
+        MissingFile, InvalidInput: if there is no such file, or it is damaged.
+    """
+    with _safetensors(path, way_out) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}
+
+
+def safetensors_shapes(path: Path, way_out: str) -> dict[str, tuple[tuple[int, ...], str]]:
+    """By name the shape and the type ("F32") of each tensor; errors as of `read_safetensors`."""
+    with _safetensors(path, way_out) as file:
+        slices = ((name, file.get_slice(name)) for name in file.keys())
+        return {name: (tuple(one.get_shape()), one.get_dtype()) for name, one in slices}
+
+
+def safetensors_metadata(path: Path, way_out: str) -> dict[str, str]:
+    """The texts in the header; errors as of `read_safetensors`."""
+    with _safetensors(path, way_out) as file:
+        return file.metadata() or {}
+
+
+def read_npz(path: Path, wanted: Callable[[str], bool], way_out: str) -> Iterator[tuple[str, NDArray[Any] | None]]:
+    """The arrays of an .npz by name, one after another; None for those that are not wanted, which are not read.
+
+    Raises:
+        InvalidInput: if it is damaged, or holds something else than arrays of numbers.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_NPY)) == _NPY:
+                raise InvalidInput(f"{path} holds a single array; {way_out}")
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if sum(member.file_size for member in members) > max(MAX_BYTES, _NPZ_RATIO * path.stat().st_size):
+                raise DamagedFile(f"{path} would be {_NPZ_RATIO} times as large unpacked; {way_out}")
+            for member in members:
+                name = member.filename.removesuffix(".npy")
+                yield name, _array(archive, member, way_out) if wanted(name) else None
+    except (InvalidInput, GeneratorExit):
+        raise
+    except Exception as error:  # garbage can make NumPy and zipfile fail in any way
+        raise DamagedFile(f"{path} is damaged or no .npz file ({first_line(error)}); {way_out}") from error
+
+
+def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuses NaN and infinity.
+
+    Raises:
+        InvalidInput: naming the first tensor that holds one.
+    """
+    for name, value in tensors.items():
+        if value.is_floating_point() and value.numel():
+            low, high = value.aminmax()
+            if not (math.isfinite(low) and math.isfinite(high)):
+                raise InvalidInput(
+                    f"{path}: {name} holds numbers that are not finite (NaN or infinity), so every answer would be "
+                    "wrong; take another file, or weights from before the training diverged"
+                )
+
+
+def kind_of(value: Any) -> str:
+    """The type of what was in a file, for messages."""
+    return value.kind if isinstance(value, Foreign) else type(value).__name__
+
+
+def _read(path: Path, way_out: str, mapped: bool) -> tuple[Any, list[str]]:
+    """The content of a file of torch.save, and the names of the foreign objects in it."""
+    if not path.is_file():
+        raise MissingFile(f"{path} is missing; {way_out}")
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+            if not start:
+                raise DamagedFile(f"{path} is empty; download it again")
+            if start == b"PK\x03\x04":
+                return _read_archive(path, mapped)
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
+                return _read_legacy(stream)
+    except InvalidInput:
+        raise
+    except ForbiddenImport as error:
+        raise InvalidInput(
+            f"{path} holds code ({first_line(error)}), which is never run; a file of weights holds tensors and settings "
+            f"only: {way_out}"
+        ) from error
+    except Exception as error:  # garbage can make an unpickler fail in any way
+        raise DamagedFile(
+            f"{path} is damaged or not a checkpoint ({first_line(error)}); download it again, or {way_out}"
+        ) from error
+
+
+class _TensorUnpickler(ForeignUnpickler):
+    """Makes tensors; `storage_of(key, bytes)` finds the numbers of one."""
+
+    def __init__(self, file: Any, storage_of: Callable[[str, int], torch.UntypedStorage]):
+        super().__init__(file)
+        self._storage_of = storage_of
+
+    def persistent_load(self, pid: Any) -> Any:
+        """The numbers (storage, type) of ("storage", type, key, device, count), of old files with a view behind."""
+        if type(pid) is not tuple or len(pid) not in (5, 6) or pid[0] != "storage" or type(pid[1]) is not Foreign:
+            raise pickle.UnpicklingError("a reference that is no storage")
+        dtype, (key, _, count) = _dtype(pid[1].kind), pid[2:5]
+        if type(key) is not str or not _is_count(count):
+            raise pickle.UnpicklingError("a storage without name or size")
+        storage, start = self._storage_of(key, count * dtype.itemsize), 0
+        if len(pid) == 6 and pid[5] is not None:
+            _, start, count = pid[5]
+        return _Numbers(storage, dtype, start, count)
+
+    def call(self, kind: str, args: tuple[Any, ...]) -> Any:
+        """Makes tensors and what torch keeps beside them."""
+        match kind, args:
+            case "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2", (numbers, start, size, stride, *_):
+                return _tensor(numbers, start, size, stride)
+            case "torch._utils._rebuild_tensor_v3", (numbers, start, size, stride, _, _, Foreign(kind=dtype), *_):
+                return _tensor(numbers, start, size, stride, dtype)
+            case "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state", (
+                Tensor() as data,
+                *_,
+            ):
+                return data
+            case "torch._tensor._rebuild_from_type_v2", (Foreign(kind=inner), _, tuple() as given, *_):
+                return self.call(inner, given)
+            case "torch.Size", (tuple() as size,):
+                return size
+        if kind.startswith("torch.jit._pickle.") and args:
+            return args[0]  # a list with the type of its items
+        return super().call(kind, args)
+
+    def built(self, of: Any) -> None:
+        """Attributes of a tensor are of no use here."""
+        if not isinstance(of, Tensor):
+            super().built(of)
+
+
+class _Numbers:
+    """Where the numbers of tensors are: `count` of a type in a storage, from number `start` on."""
+
+    def __init__(self, storage: torch.UntypedStorage, dtype: torch.dtype, start: int, count: int):
+        if not (_is_count(start) and _is_count(count)) or (start + count) * dtype.itemsize > storage.nbytes():
+            raise pickle.UnpicklingError("numbers behind the end of their storage")
+        self.storage, self.dtype, self.start, self.count = storage, dtype, start, count
+
+
+def _tensor(numbers: Any, start: Any, size: Any, stride: Any, dtype: str = "") -> Tensor:
+    """A tensor on numbers of a file; every element of it must be there."""
+    if type(numbers) is not _Numbers or type(size) is not tuple or type(stride) is not tuple:
+        raise pickle.UnpicklingError("a tensor without numbers")
+    if len(size) != len(stride) or not all(_is_count(number) for number in (start, *size, *stride)):
+        raise pickle.UnpicklingError("a tensor without a shape")
+    kind = getattr(torch, dtype.removeprefix("torch."), None) if dtype else numbers.dtype
+    if not isinstance(kind, torch.dtype):
+        raise pickle.UnpicklingError(f"a tensor of {dtype}")
+    count = numbers.count * numbers.dtype.itemsize // kind.itemsize
+    last = start + sum((side - 1) * step for side, step in zip(size, stride, strict=True))
+    if math.prod(size) >= 2**62 or (all(size) and last >= count):
+        raise pickle.UnpicklingError("a tensor beyond the end of its numbers")
+    first = numbers.start * numbers.dtype.itemsize // kind.itemsize
+    storage = numbers.storage
+    if storage.data_ptr() % kind.itemsize:
+        storage = storage.clone()
+    return torch.empty(0, dtype=kind).set_(storage, first + start, size, stride)
+
+
+def _dtype(kind: str) -> torch.dtype:
+    name = kind.rpartition(".")[2]
+    if not kind.startswith("torch.") or not name.endswith("Storage") or name.removesuffix("Storage") not in _DTYPES:
+        raise pickle.UnpicklingError(f"tensors of {kind}, which are not read")
+    return _DTYPES[name.removesuffix("Storage")]
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**62
+
+
+def _read_archive(path: Path, mapped: bool) -> tuple[Any, list[str]]:
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        members = {member.filename: member for member in archive.infolist()}
+        roots = [
+            name.removesuffix("data.pkl") for name in members if name.endswith("/data.pkl") and name.count("/") == 1
+        ]
+        if len(roots) != 1:
+            raise pickle.UnpicklingError("it has no data.pkl")
+        root, size = roots[0], path.stat().st_size
+        if f"{root}byteorder" in members:
+            with archive.open(f"{root}byteorder") as order:
+                if order.read(10) != b"little":
+                    raise pickle.UnpicklingError("its numbers are big-endian")
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # writing to a tensor leaves the file as it is
+        whole = torch.frombuffer(mapping, dtype=torch.uint8).untyped_storage()
+        found: dict[str, torch.UntypedStorage] = {}
+
+        def storage_of(key: str, _: int) -> torch.UntypedStorage:
+            if key not in found:
+                member = members[f"{root}data/{key}"]
+                start = _start(member, file)
+                if member.compress_type != zipfile.ZIP_STORED or start + member.file_size > size:
+                    raise pickle.UnpicklingError("its numbers are compressed, or end too early")
+                part = whole[start : start + member.file_size]
+                found[key] = part if mapped else part.clone()
+            return found[key]
+
+        with archive.open(members[f"{root}data.pkl"]) as pickled:
+            unpickler = _TensorUnpickler(io.BytesIO(pickled.read(MAX_BYTES)), storage_of)
+        return unpickler.load(), list(unpickler.foreign)
+
+
+def _start(member: zipfile.ZipInfo, file: Any) -> int:
+    """Where the bytes of a member begin: behind a header with the lengths of name and extra field."""
+    file.seek(member.header_offset)
+    header = file.read(30)
+    if len(header) < 30 or header[:4] != b"PK\x03\x04":
+        raise pickle.UnpicklingError("a part of it is missing")
+    lengths = int.from_bytes(header[26:28], "little"), int.from_bytes(header[28:30], "little")
+    return member.header_offset + 30 + sum(lengths)
+
+
+def _read_legacy(stream: mmap.mmap) -> tuple[Any, list[str]]:
+    """Pickles of a magic number, a version, the machine, the content, and names of storages; then their numbers."""
+    found: dict[str, torch.UntypedStorage] = {}
+    left = len(stream)
+
+    def storage_of(key: str, size: int) -> torch.UntypedStorage:
+        nonlocal left
+        if key not in found:
+            left -= size
+            if left < 0:
+                raise pickle.UnpicklingError("it announces more numbers than it has")
+            found[key] = torch.UntypedStorage(size)
+        return found[key]
+
+    if _TensorUnpickler(stream, storage_of).load() != _LEGACY_MAGIC:
+        raise pickle.UnpicklingError("torch.save did not write it")
+    _TensorUnpickler(stream, storage_of).load()
+    machine = _TensorUnpickler(stream, storage_of).load()
+    if not isinstance(machine, dict) or not machine.get("little_endian"):
+        raise pickle.UnpicklingError("its numbers are big-endian")
+    unpickler = _TensorUnpickler(stream, storage_of)
+    content = unpickler.load()
+    keys = _TensorUnpickler(stream, storage_of).load()
+    if not isinstance(keys, list) or set(keys) != found.keys():
+        raise pickle.UnpicklingError("its storages are not listed")
+    for key in keys:
+        count = int.from_bytes(stream.read(8), "little")
+        size = found[key].nbytes()
+        numbers = stream.read(size)
+        if len(numbers) < size or count > size:
+            raise pickle.UnpicklingError("it ends too early")
+        if size:
+            torch.empty(0, dtype=torch.uint8).set_(found[key], 0, (size,), (1,)).numpy()[:] = np.frombuffer(
+                numbers, np.uint8
+            )
+    return content, list(unpickler.foreign)
+
+
+def _attributes(module: Foreign, way_out: str, path: Path) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a module of TorchScript and of the modules in it, by their dotted names."""
+    waiting, seen = [("", module)], 0
+    while waiting:
+        start, module = waiting.pop()
+        seen += 1
+        if seen > 100_000 or start.count(".") > 100:
+            raise DamagedFile(f"{path} is nested without end; {way_out}")
+        for name, value in module.state.items():
+            if isinstance(value, Tensor):
+                yield f"{start}{name}", value
+            elif isinstance(value, Foreign) and value.kind.startswith(_SCRIPT):
+                waiting.append((f"{start}{name}.", value))
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, way_out: str) -> NDArray[Any]:
+    """One array; its header must announce as much as there is."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, _, dtype = read_header[version](file)
+        if dtype.hasobject:
+            raise InvalidInput(f"{archive.filename} holds pickled code, which is never run; {way_out}")
+        if math.prod(shape) * dtype.itemsize > member.file_size:
+            raise DamagedFile(f"{archive.filename} is damaged ({member.filename} ends too early); {way_out}")
+    with archive.open(member) as file:
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        return array
+
+
+@contextmanager
+def _safetensors(path: Path, way_out: str) -> Iterator[Any]:
+    if not path.is_file():
+        raise MissingFile(f"{path} is missing; {way_out}")
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise DamagedFile(f"{path} is damaged ({first_line(error)}); copy or download it again") from error
