@@ -5,10 +5,7 @@ A checkpoint is a folder with `model.safetensors`, `config.json` (network, token
 """
 
 import json
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +26,7 @@ from refseg.encoders.word_list import WordList
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 from refseg.familiarity import Familiarity
 from refseg.networks.contract import Network
+from refseg.outputs import all_or_nothing
 from refseg.preprocessing import Preprocessing
 from refseg.validation import one_line
 
@@ -188,30 +186,16 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path, half: bool = Fal
     folder = Path(folder)
     if folder.exists() and not (folder / CONFIG).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise UnwritableOutput(f"{folder} exists and is no checkpoint; choose another folder or remove it")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise UnwritableOutput(f"{folder} cannot be written ({error.strerror}); choose another folder") from error
-    try:
-        save_file(_tensors(checkpoint, half), staging / WEIGHTS, metadata={"format": "pt"})
+    folder = folder.absolute()
+    with all_or_nothing(folder.parent, replaces=True) as staging:
+        new = staging / folder.name
+        new.mkdir()
+        save_file(_tensors(checkpoint, half), new / WEIGHTS, metadata={"format": "pt"})
         config = _config(checkpoint).model_dump(mode="json")
-        (staging / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-        (staging / RECIPE).write_text(checkpoint.recipe, encoding="utf-8")
-        (staging / CARD).write_text(checkpoint.card, encoding="utf-8")
-        staging.chmod(0o755)
-        (staging / WEIGHTS).chmod(0o644)  # safetensors keeps it from other users
-        if folder.exists():
-            replaced = staging.with_name(f"{staging.name}-replaced")
-            os.replace(folder, replaced)
-            os.replace(staging, folder)
-            shutil.rmtree(replaced)
-        else:
-            os.replace(staging, folder)
-    except OSError as error:
-        raise UnwritableOutput(f"{folder} cannot be written ({error.strerror}); choose another folder") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        (new / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        (new / RECIPE).write_text(checkpoint.recipe, encoding="utf-8")
+        (new / CARD).write_text(checkpoint.card, encoding="utf-8")
+        (new / WEIGHTS).chmod(0o644)  # safetensors keeps it from other users
 
 
 def use_threshold(checkpoint: Checkpoint, probability: float) -> None:

@@ -3,13 +3,14 @@
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from refseg.errors import RefsegError, UnwritableOutput
+from refseg.errors import RefsegError, UnwritableOutput, first_line
 from refseg.files.lock import made_folder, try_lock
 
 STAGING = ".refseg-"
@@ -40,11 +41,15 @@ def check_writable(folder: Path) -> None:
 
 
 @contextmanager
-def all_or_nothing(folder: Path) -> Iterator[Path]:
+def all_or_nothing(folder: Path, replaces: bool = False) -> Iterator[Path]:
     """Yields an empty folder; its files move to `folder` at the end, and vanish on any error or Ctrl-C.
 
     `folder` is made where it is missing; files of the same names are replaced. So are folders, as a whole, if they
     hold files of the same kinds alone. What a process leaves that is killed, the next one removes.
+
+    Args:
+        folder: where the files go.
+        replaces: whether folders are replaced whatever they hold.
 
     Raises:
         UnwritableOutput: if the folder or the files cannot be written.
@@ -54,11 +59,15 @@ def all_or_nothing(folder: Path) -> Iterator[Path]:
             remove_leftovers(folder)
             with _staging(folder) as staging:
                 yield staging / _NEW
+                if not replaces:
+                    _check_replaceable(staging / _NEW, folder)
                 _move(staging, folder)
     except RefsegError:
         raise
-    except OSError as error:
-        reason = error.strerror or error
+    except Exception as error:
+        reason = _reason(error)
+        if reason is None:
+            raise
         raise UnwritableOutput(f"{folder} cannot be written ({reason}); choose another place with --out") from error
 
 
@@ -106,8 +115,6 @@ def _staging(folder: Path) -> Iterator[Path]:
 def _move(staging: Path, folder: Path) -> None:
     """Moves new files into the folder; names and inodes of those that can be moved back are noted before."""
     files = sorted((staging / _NEW).iterdir())
-    for file in files:
-        _check_replaceable(folder / file.name, file)
     moves = {file.name: file.lstat().st_ino for file in files if not (folder / file.name).is_file()}
     (staging / _MOVES).write_text(json.dumps(moves), encoding="utf-8")
     for file in files:
@@ -130,10 +137,21 @@ def _undo(staging: Path, folder: Path) -> None:
                 os.replace(old, folder / old.name)
 
 
-def _check_replaceable(old: Path, new: Path) -> None:
-    if old.is_dir() and not new.is_dir():
-        raise UnwritableOutput(f"{old} is a folder; choose another place with --out")
-    if new.is_dir() and old.exists():
-        kinds = {file.suffix for file in new.iterdir()}
-        if not old.is_dir() or any(file.suffix not in kinds for file in old.iterdir()):
-            raise UnwritableOutput(f"{old} is or holds something else; choose another place with --out")
+def _reason(error: Exception) -> str | None:
+    """The operating system's reason for an error of writing; None for other errors."""
+    if isinstance(error, OSError):
+        return error.strerror or first_line(error)
+    told = re.search(r"\(os error (\d+)\)", str(error))  # by safetensors, as text only
+    return os.strerror(int(told[1])) if told else None
+
+
+def _check_replaceable(new: Path, folder: Path) -> None:
+    """Raises UnwritableOutput if files would replace folders, or folders what is not like them."""
+    for file in new.iterdir():
+        old = folder / file.name
+        if old.is_dir() and not file.is_dir():
+            raise UnwritableOutput(f"{old} is a folder; choose another place with --out")
+        if file.is_dir() and old.exists():
+            kinds = {one.suffix for one in file.iterdir()}
+            if not old.is_dir() or any(one.suffix not in kinds for one in old.iterdir()):
+                raise UnwritableOutput(f"{old} is or holds something else; choose another place with --out")

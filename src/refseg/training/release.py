@@ -1,6 +1,5 @@
 """From a finished run to weights that can be shipped: calibrated, in half precision, with a card."""
 
-import os
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -9,6 +8,7 @@ from refseg.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from refseg.evaluation.calibrate import calibrate, familiarity_report
 from refseg.evaluation.report import Report, evaluate, percent
 from refseg.networks.contract import Network
+from refseg.outputs import write_atomically
 from refseg.protocols.standard import Standard
 from refseg.recipe import Recipe
 from refseg.training.seen_objects import CLASSES, SEE
@@ -53,11 +53,10 @@ def release(run: Path, recipe: Recipe, source: Source) -> Path:
 def release_image_encoder(run: Path, network: Network) -> Path:
     """Writes what other networks start from (see `training.initial`), in half precision."""
     path = run / "image_encoder.safetensors"
-    partial = path.with_suffix(".partial")
     weights = network.image_encoder_weights().items()
-    save_file({n: (t.half() if t.is_floating_point() else t).cpu().contiguous() for n, t in weights}, partial)
-    partial.chmod(0o644)  # safetensors keeps it from other users
-    os.replace(partial, path)
+    with write_atomically(path) as partial:
+        save_file({n: (t.half() if t.is_floating_point() else t).cpu().contiguous() for n, t in weights}, partial)
+        partial.chmod(0o644)  # safetensors keeps it from other users
     return path
 
 

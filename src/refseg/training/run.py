@@ -12,6 +12,7 @@ RUN/image_encoder.safetensors   what other networks start from, where that is wh
 import json
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,10 @@ from refseg.calibration import Calibration
 from refseg.checkpoints import Checkpoint, save_checkpoint
 from refseg.datasets import OF_CLIPS
 from refseg.errors import InvalidInput, RefsegError, UnwritableOutput
+from refseg.files.lock import only_writer
 from refseg.hardware import cpu_has_bfloat16
 from refseg.networks.contract import Network
-from refseg.outputs import check_writable
+from refseg.outputs import check_writable, write_atomically
 from refseg.recipe import Files, Recipe, Scenes, Stage
 from refseg.training.batches import FoundBatches, FoundScenes
 from refseg.training.initial import initialise
@@ -62,8 +64,9 @@ def train(recipe: Recipe, out: Path, resume: bool, machines: Machines, state_eve
         RefsegError: if a loss is not finite.
     """
     try:
-        _check(recipe, out, resume, machines)
-        _train(recipe, out, resume, machines, state_every)
+        with nullcontext() if rank_zero_only.rank else only_writer(out):
+            _check(recipe, out, resume, machines)
+            _train(recipe, out, resume, machines, state_every)
     except RefsegError as error:
         if rank_zero_only.rank:
             raise SystemExit(2) from error  # the first process says it
@@ -78,10 +81,8 @@ def _train(recipe: Recipe, out: Path, resume: bool, machines: Machines, state_ev
     try:
         run = _Run(recipe, out, machines, state_every)
         if not resume and not rank_zero_only.rank:
-            out.mkdir(parents=True, exist_ok=True)
-            partial = out / "recipe.partial"
-            partial.write_text(recipe.to_yaml())
-            os.replace(partial, out / "recipe.yaml")
+            with write_atomically(out / "recipe.yaml") as partial:
+                partial.write_text(recipe.to_yaml(), encoding="utf-8")
         for number in range(len(recipe.stages)):
             run.stage(number)
         if rank_zero_only.rank:
@@ -244,10 +245,8 @@ class _Run:
 
         def write() -> None:
             if trainer.is_global_zero:
-                state.mkdir(exist_ok=True)
-                partial = finished.with_suffix(".partial")
-                save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial)
-                os.replace(partial, finished)
+                with write_atomically(finished) as partial:
+                    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial)
                 for path in states(state, stage.name):
                     path.unlink()
 

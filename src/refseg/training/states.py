@@ -14,6 +14,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
 
 from refseg.errors import InvalidInput, UnwritableOutput
+from refseg.outputs import write_atomically
 from refseg.training.progress import say
 
 KEPT = 2
@@ -25,17 +26,8 @@ class WholeFiles(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Writes beside the file and renames; what could not be written whole is removed."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        try:
-            with partial.open("wb") as file:  # given a path, torch tells no reason why it could not be written
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with write_atomically(Path(path)) as partial, partial.open("wb") as file:
+            torch.save(checkpoint, file)  # given a path, torch tells no reason why it could not be written
 
 
 class KeepStates(Checkpoint):
@@ -94,13 +86,13 @@ def write_together(trainer: lightning.Trainer, run: Path, write: Callable[[], No
 
 def unwritable(run: Path, error: BaseException) -> str:
     """What a user is told of a full disk; raises the error itself, if it is another."""
-    if isinstance(error, UnwritableOutput):  # told by `all_or_nothing`, which knows nothing of runs
-        error = error.__cause__ or error
+    # told by `all_or_nothing`, which knows nothing of runs
+    cause = (error.__cause__ or error) if isinstance(error, UnwritableOutput) else error
     # safetensors gives the system's reason as text only
-    full = isinstance(error, SafetensorError) and "(os error 28)" in str(error)
-    if not full and not (isinstance(error, OSError) and error.errno in NO_ROOM):
+    full = isinstance(cause, SafetensorError) and "(os error 28)" in str(cause)
+    if not full and not (isinstance(cause, OSError) and cause.errno in NO_ROOM):
         raise error
-    reason = os.strerror(errno.ENOSPC if full else error.errno)  # type: ignore[attr-defined]
+    reason = os.strerror(errno.ENOSPC if full else cause.errno)  # type: ignore[attr-defined]
     return (
         f"{run} cannot be written ({reason}); make room and go on with --resume: nothing but the steps since the last "
         "state is lost"

@@ -4,6 +4,7 @@ A scene takes 64 KB: its image and id map; masks are look-ups. The folder is a f
 and is written once, under another name first, so that an interrupted drawing leaves nothing that looks complete.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from refseg.datasets.drawn_scenes import ATTRIBUTES, KIND_SHARES, TYPE_SHARES, V
 from refseg.datasets.drawn_scenes.blocks import BLOCK
 from refseg.datasets.drawn_scenes.layout import TIERS
 from refseg.errors import UnwritableOutput
+from refseg.outputs import all_or_nothing
 from refseg.samples import Expression
 
 SLOTS = max(tier.objects[1] for tier in TIERS.values())  # objects that a scene can have
@@ -74,18 +76,17 @@ def stored_scenes(
     name = f"v{VERSION}-{scenes.split}-{scenes.tier}-{scenes.side}-seed{scenes.seed}-{len(scenes)}"
     folder = cache_folder() / "drawn_scenes" / name
     if not folder.exists():
-        partial = folder.with_name(f"{name}.partial{os.getpid()}")
         try:
-            _draw(scenes, partial, workers, progress)
-            if not folder.exists():  # another process may have been faster
-                partial.rename(folder)
-        except OSError as error:
+            with all_or_nothing(folder.parent) as staging:
+                _draw(scenes, staging / name, workers, progress)
+                if folder.exists():  # another process was faster, and others may read already
+                    shutil.rmtree(staging / name)
+        except UnwritableOutput as error:
+            reason = getattr(error.__cause__, "strerror", None) or error
             raise UnwritableOutput(
-                f"cannot keep drawn scenes in {folder.parent} ({error.strerror}); set REFSEG_CACHE to a folder with "
+                f"cannot keep drawn scenes in {folder.parent} ({reason}); set REFSEG_CACHE to a folder with "
                 f"{len(scenes) * scenes.side**2 * 4 / 1e9:.1f} GB of room"
             ) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     return _open(folder)
 
 
@@ -94,7 +95,7 @@ def _open(folder: Path) -> StoredScenes:
         return np.load(folder / f"{name}.npy", mmap_mode="r" if name in ("images", "id_maps") else None)
 
     arrays = {field.name: array(field.name) for field in fields(StoredScenes) if field.name != "texts"}
-    return StoredScenes(**arrays, texts=(folder / "texts.txt").read_text().splitlines())
+    return StoredScenes(**arrays, texts=(folder / "texts.txt").read_text(encoding="utf-8").splitlines())
 
 
 def _draw(scenes: DrawnScenes, folder: Path, workers: int, progress: Callable[[int], None]) -> None:
@@ -103,6 +104,7 @@ def _draw(scenes: DrawnScenes, folder: Path, workers: int, progress: Callable[[i
     shapes = {"images": (count, side, side, 3), "id_maps": (count, side, side)}
     for name, shape in shapes.items():
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, shape)
+        _allocate(folder / f"{name}.npy")
     settings = (scenes.split, count, scenes.tier, side, scenes.seed)
     blocks = range((count + BLOCK - 1) // BLOCK)
     parts = []
@@ -110,11 +112,24 @@ def _draw(scenes: DrawnScenes, folder: Path, workers: int, progress: Callable[[i
         for part in pool.map(_draw_one, [folder] * len(blocks), [settings] * len(blocks), blocks):
             parts.append(part)
             progress(len(part["counts"]))
-    (folder / "texts.txt").write_text("\n".join(text for part in parts for text in part.pop("texts")) + "\n")
+    texts = "\n".join(text for part in parts for text in part.pop("texts")) + "\n"
+    (folder / "texts.txt").write_text(texts, encoding="utf-8")
     sentences = np.concatenate([part.pop("sentences") for part in parts])
     np.save(folder / "first.npy", np.concatenate([[0], np.cumsum(sentences)]))
     for name in parts[0]:
         np.save(folder / f"{name}.npy", np.concatenate([part[name] for part in parts]))
+
+
+def _allocate(file: Path) -> None:
+    """Takes room on the disk for all of a file: where a mapped one finds none, the process is killed."""
+    with file.open("rb+") as content:
+        try:
+            os.posix_fallocate(content.fileno(), 0, file.stat().st_size)
+        except AttributeError:  # not on this system
+            return
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise  # others: not on this disk
 
 
 def _draw_one(folder: Path, settings: tuple[str, int, str, int, int], block: int) -> dict:
