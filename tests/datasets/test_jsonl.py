@@ -208,7 +208,7 @@ def test_refs_are_imported_with_their_ids(files, instances):
         ("expression,annotation\n,11\ncup,77\n", "line 2: expression is empty; line 3: annotation 77"),
         ("expression,ann_id\ncup,11\n", "an unknown column 'ann_id'; the columns are expression, annotation"),
         ("annotation\n11\n", "no column 'expression'"),
-        ("expression,annotation\nthe cup, left,11\n", "line 2: it has 3 cells, the head 2; texts with commas need"),
+        ("expression,annotation\nthe cup, left,11\n", "line 2: 3 cells, 2 columns; texts with commas need"),
         ("expression,annotation\nboth,11 13\n", "line 2: annotation 13 has a bbox but no segmentation"),
         ("expression,annotation\nspeck,14\n", "line 2: annotation 14: no polygon of its segmentation has 3 points"),
         ("expression,annotation\ncup,15\n", "line 2: boxes: .left, top, right, bottom. in pixels"),

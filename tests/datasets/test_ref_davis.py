@@ -66,7 +66,7 @@ def test_the_layout_of_refer_youtube_vos_is_read_as_well(files):
 def test_names_and_numbers_of_the_texts_are_checked(davis, files):
     files.bytes(f"davis_text_annotations/{TEXTS[0]}.txt", b'../up 1 "a car"\nbear 300 "a bear"\nbear 2 "a rock"\n')
     with pytest.raises(
-        InvalidInput, match=r"line 1: video '\.\./up' leaves its folder .* line 2: object '300' cannot be"
+        InvalidInput, match=r"line 1: video '\.\./up' leaves its folder .* line 2: object '300' is none of 1 to 255"
     ):
         davis("train")
 

@@ -1,4 +1,5 @@
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def answered(weights, clips, names, **settings):
     numbered = enumerate(clips)
     answers = list(answer_clips(load_checkpoint(weights), numbered, scoring, **settings))
     again = [ImageAnswers.of(__import__("json").loads(one.json())) for one in answers]
-    assert again == [ImageAnswers(one.index, one.rows, one.unfamiliar, masks=[]) for one in answers]
+    assert again == [replace(one, masks=[]) for one in answers]
     report = summed_up(answers, scoring, ABOUT)
     return rows_of(answers), report
 
@@ -179,6 +180,15 @@ def test_masks_of_a_few_frames_are_in_memory_however_long_the_video_is(clips_of,
     clip.__class__ = Long
     rows, _ = answered(colours(), [clip], ["davis", "mevis"], batch_images=2)
     assert len(rows) == 4 * length and len(alive) == 5 * length and most[0] <= 5 * 8  # of 160 frames
+
+
+def test_objects_that_no_frame_shows_are_told_before_the_figures(clips_of, colours):
+    clips = clips_of("refer_youtube_vos")
+    videos = [replace(one, annotations=(("7",), *one.annotations[1:])) for one in clips._videos]  # no label is 7
+    _, report = answered(colours(), [clips.clip(video) for video in videos], ["mevis"])
+    assert any("2 expressions name objects that no annotated frame" in line for line in report.cautions)
+    _, report = answered(colours(), clips, ["mevis"])
+    assert not any("no annotated frame" in line for line in report.cautions)
 
 
 def test_what_cannot_be_scored_is_said_at_once(clips_of, videos):

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from scipy import stats
 from refseg import metrics, protocols
 from refseg.errors import InvalidInput
 from refseg.evaluation.comparison import compare, paired, wilcoxon
-from refseg.evaluation.rows import Row, Score, counts_of
+from refseg.evaluation.rows import Row, Score, counts_of, read_rows
 from refseg.evaluation.scoring import STANDARD
 
 
@@ -100,3 +102,38 @@ def test_another_text_of_the_same_id_is_refused():
     object.__setattr__(b[1], "expression", "another")
     with pytest.raises(InvalidInput, match=r"1 of another text or truth \(1\)"):
         paired(a, b)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id": ["1"]}, "id: Input should be a valid string"),
+        ({"referents": "1"}, "referents: Input should be a valid integer"),
+        ({"scores": {"standard": 1}}, "scores.standard: "),
+        ({"scores": {"standard": Score(5, 4, True, 1.0).to_dict()}}, "an intersection is larger than its union"),
+        ({"area": -1}, "negative or too large"),
+        ({"area": 10**30}, "negative or too large"),
+        ({"exists": float("nan")}, "exists: Input should be a finite number"),
+        ({"new": 1}, "new: Unexpected keyword argument"),
+        ({"error": json.loads("[" * 150 + "]" * 150)}, "error: Input should be a valid string"),
+    ],
+)
+def test_rows_of_other_types_are_refused_with_their_line(tmp_path, change, message):
+    (row,) = rows([0.5])
+    path = tmp_path / "expressions.jsonl"
+    path.write_text(f"{row.json()}\n{json.dumps(row.to_dict() | change)}\n")
+    with pytest.raises(InvalidInput, match=f"line 2, is no row of an evaluation .*{message}"):
+        read_rows(path)
+
+
+def test_rows_are_read_back_as_they_were_written(tmp_path):
+    written = rows([0.5, 0.0, 1.0])
+    (tmp_path / "expressions.jsonl").write_text("".join(f"{row.json()}\n" for row in written))
+    assert read_rows(tmp_path) == written
+
+
+def test_a_protocol_that_counts_others_in_one_file_is_refused():
+    a, b = rows(GOOD[:4]), rows(GOOD[:4])
+    object.__setattr__(b[1], "scores", {})
+    with pytest.raises(InvalidInput, match="standard does not count the same expressions"):
+        compare(a, b, STANDARD)

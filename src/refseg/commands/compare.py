@@ -41,6 +41,8 @@ def compare(
     for name in protocol or []:
         if name not in common:
             raise InvalidInput(f"not both files have figures under {name!r}; choose one of: {', '.join(common)}")
+    if not common:
+        raise InvalidInput(f"{first} and {second} have no protocol in common; evaluate both under the same")
     found = [run(a, b, protocols.build(name)) for name in protocol or common]
     if as_json:
         print(json.dumps({"a": str(first), "b": str(second), "protocols": [one.to_dict() for one in found]}, indent=1))

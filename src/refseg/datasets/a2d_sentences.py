@@ -142,7 +142,7 @@ def _read_h5(path: Path, name: str) -> Any:
     """The numbers of an array that lies in the file itself.
 
     Raises:
-        InvalidInput: if h5py is not installed, or it is no array of numbers, too large, or would be read from elsewhere.
+        InvalidInput: if h5py is not installed, or the array is not of numbers, too large, or in another file.
     """
     h5py = extras.library("h5py", f"{path}: reading the masks of A2D needs h5py", "formats")
     try:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refseg.datasets.frames import FrameFiles, StoredFrames, of_image
+from refseg.datasets.ids import id_of
 from refseg.datasets.masks import Mask
 from refseg.datasets.sources import at, folder_of, read_plain
 from refseg.errors import InvalidInput, MissingFile
@@ -223,7 +224,8 @@ def read_meta_expressions(path: Path, ids: str = "obj_id") -> list[Video]:
     with at(str(path)):
         entries = dict(content["videos"])
     for video, entry in entries.items():
-        expressions, annotations = [], []
+        expressions = list[Expression]()
+        annotations = list[tuple[str, ...] | None]()
         with at(f"{path}: video {video!r}"):
             file_name(video, "video")
             frames = tuple(file_name(name, "frame") for name in entry["frames"])
@@ -239,7 +241,7 @@ def read_meta_expressions(path: Path, ids: str = "obj_id") -> list[Video]:
                 elif ids == "obj_id":
                     annotations.append(tuple(str(label_number(target)) for target in targets))
                 else:
-                    annotations.append(tuple(str(whole_number(mask)) for mask in _list(item[ids])))
+                    annotations.append(tuple(id_of(mask) for mask in _list(item[ids])))
         if expressions and frames:
             found.append(Video(video, tuple(expressions), frames, tuple(annotations)))
     return found
@@ -256,9 +258,7 @@ def label_number(value: Any) -> int:
     """
     number = whole_number(value)
     if not 1 <= number <= MOST_OBJECTS:
-        raise InvalidInput(
-            f"object {reprlib.repr(value)} cannot be in images of labels, which have 1 to {MOST_OBJECTS}"
-        )
+        raise InvalidInput(f"object {reprlib.repr(value)} is none of 1 to {MOST_OBJECTS}, as in images of labels")
     return number
 
 

@@ -1,15 +1,15 @@
 """COCO annotations and expressions for them, in a table or as refs, to the lines of `jsonl`."""
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from refseg.datasets.ids import id_of, repeated
 from refseg.datasets.index import IndexBuilder
 from refseg.datasets.jsonl import LineReader
 from refseg.datasets.masks import pieces_of
-from refseg.datasets.refer import id_of, targets_of
+from refseg.datasets.refer import targets_of
 from refseg.datasets.sources import Complaints, at, entries, read_plain
 from refseg.errors import InvalidInput, MissingFile
 from refseg.files.names import path_inside
@@ -64,8 +64,8 @@ class _Annotations:
             self._ids = {file: id for id, file in self._files.items()}
             self._annotations = {id_of(found["id"]): found for found in annotations}
             self._twice = {
-                "image": _repeated(id_of(image["id"]) for image in images),
-                "annotation": _repeated(id_of(found["id"]) for found in annotations),
+                "image": repeated(id_of(image["id"]) for image in images),
+                "annotation": repeated(id_of(found["id"]) for found in annotations),
             }
 
     def line(self, row: dict[str, Any], images: str) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class _Annotations:
 
 
 def _mask_and_boxes(ids: list[str], annotations: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of annotations that one expression names: the mask of all together, and a box of each, as far as they have them."""
+    """The mask of all annotations that an expression names, and a box of each, as far as they have them."""
     masks, boxes = {}, []
     for id, annotation in zip(ids, annotations, strict=True):
         with at(f"annotation {id}"):
@@ -133,10 +133,6 @@ def file_of(image: dict[str, Any]) -> str:
     return str(image["file_name"])
 
 
-def _repeated(ids: Iterable[str]) -> set[str]:
-    return {id for id, count in Counter(ids).items() if count > 1}
-
-
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if path.suffix == ".csv":
         rows = read_table(path)
@@ -145,9 +141,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         for number, cells in rows:
             with at(f"{path}: line {number}"):
                 if len(cells) > len(names):
-                    raise InvalidInput(
-                        f"it has {len(cells)} cells, the head {len(names)}; texts with commas need quotes"
-                    )
+                    raise InvalidInput(f"{len(cells)} cells, {len(names)} columns; texts with commas need quotes")
                 yield f"line {number}", dict(zip(names, cells, strict=False))
     elif path.suffix == ".jsonl":
         with path.open("rb") as binary:

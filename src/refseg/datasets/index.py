@@ -7,7 +7,7 @@ written), and made again when a source changes. It appears whole, so two process
 import hashlib
 import json
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refseg.cache import cache_folder
+from refseg.datasets.ids import repeated
 from refseg.datasets.masks import MaskFile, Piece, Rle
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 from refseg.outputs import all_or_nothing
@@ -138,9 +139,10 @@ class IndexBuilder:
         self._text("expression_sent", raw if sent is None else sent)
         return self._text("expression_id", id)
 
-    def repeated(self, id: str) -> None:
-        """Notes an id that the sources give to several things ("annotation 7"), for `refseg data check`."""
-        self._text("repeated_id", id)
+    def repeated(self, what: str, ids: Iterable[str]) -> None:
+        """Notes which of these ids occur more than once, as "annotation 7", for `refseg data check`."""
+        for id in repeated(ids):
+            self._text("repeated_id", f"{what} {id}")
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The flat arrays, by name."""

@@ -10,12 +10,11 @@ Splits     as its refs say.
 """
 
 import re
-import reprlib
 import warnings
-from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
 
+from refseg.datasets.ids import id_of
 from refseg.datasets.index import CROWD, MISSING, NONE, IndexBuilder
 from refseg.datasets.indexed import IndexedDataset
 from refseg.datasets.masks import Piece, pieces_of
@@ -34,22 +33,6 @@ def targets_of(ref: dict[str, Any]) -> list[str]:
     ids = ref["ann_id"] if ref.get("source") != "zero" else NO_TARGET
     ids = [id_of(id) for id in (ids if isinstance(ids, list) else [ids])]
     return [] if ids == NO_TARGET else ids
-
-
-def id_of(value: Any) -> str:
-    """An id as a text, since one file has "1" where another has 1 or 1.0.
-
-    Raises:
-        InvalidInput: if it is neither a text nor a whole number.
-
-    >>> id_of("1"), id_of(1), id_of(1.0)
-    ('1', '1', '1')
-    """
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-        raise InvalidInput(f"an id is a number or a text, not {reprlib.repr(value)}")
-    return str(int(value))
 
 
 class ReferLayout(IndexedDataset):
@@ -116,10 +99,10 @@ class ReferLayout(IndexedDataset):
             images = {id_of(image["id"]): image for image in instances["images"]}
             found = [annotation for annotation in instances["annotations"] if annotation is not None]
             annotations = {(id_of(one["image_id"]), id_of(one["id"])): one for one in found}
-            _note_repeated(builder, "image", [id_of(image["id"]) for image in instances["images"]])
-            _note_repeated(builder, "annotation", [id_of(one["id"]) for one in found])
+            builder.repeated("image", [id_of(image["id"]) for image in instances["images"]])
+            builder.repeated("annotation", [id_of(one["id"]) for one in found])
         if not self.ids_repeat:
-            _note_repeated(builder, "ref", [str(ref.get("ref_id")) for ref in refs])
+            builder.repeated("ref", [str(ref.get("ref_id")) for ref in refs])
         image_numbers: dict[str, int] = {}
         object_numbers: dict[tuple[int, str], int] = {}
         for number, (place, ref) in enumerate(entries(refs_path, refs, "ref")):
@@ -186,12 +169,6 @@ class Refer(ReferLayout):
         kind, by = choices[0]
         self.refs_file, self.split_bys = f"{kind}({{}})", (by,)  # type: ignore[misc]
         super().__init__(split, by, **settings)
-
-
-def _note_repeated(builder: IndexBuilder, what: str, ids: list[str]) -> None:
-    for id, count in Counter(ids).items():
-        if count > 1:
-            builder.repeated(f"{what} {id}")
 
 
 def _compact(wanted: set[str]) -> Any:

@@ -71,6 +71,12 @@ def cautions(
             "made for data where every expression refers to something, and count the others as their arithmetic falls: "
             "an empty answer is IoU 1 in vlt, not a number in cmpc, and 0 in the rest."
         )
+    if nowhere := sum(image.nowhere for image in answers):
+        said.append(
+            f"{nowhere:,} expressions name objects that no annotated frame of their video shows, so they count as if "
+            "they refer to nothing. Do the labels of the frames have the numbers that the expressions name? `refseg "
+            "data check` lists them."
+        )
     images = len({row.image_id for row in rows})
     expressions = len({(row.image_id, row.id) for row in rows}) if shown == "videos" else len(rows)
     if expressions < FEW_EXPRESSIONS or images < FEW_IMAGES:

@@ -111,7 +111,9 @@ def join(index: int, frames: Sequence[ScoredFrame], protocols: Sequence[Scoring]
                 )
             )
     unfamiliar = Counter(frame.answers.unfamiliar for frame in frames).most_common(1)[0][0]
-    return ImageAnswers(index, rows, unfamiliar)
+    found = {row.id for row in rows if row.has_target}
+    named = [expression_id(clip, number) for number, one in enumerate(clip.expressions) if one.targets]
+    return ImageAnswers(index, rows, unfamiliar, nowhere=sum(id not in found for id in named))
 
 
 def expression_id(clip: Clip, number: int) -> str:

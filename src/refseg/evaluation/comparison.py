@@ -91,9 +91,15 @@ def paired(a: Sequence[Row], b: Sequence[Row]) -> tuple[list[Row], list[Row]]:
 
 
 def compare(a: Sequence[Row], b: Sequence[Row], protocol: Scoring) -> Comparison:
-    """Two systems on the same expressions in the same order, from `paired`."""
+    """Two systems on the same expressions in the same order, from `paired`.
+
+    Raises:
+        InvalidInput: if the protocol counts no expression, or others in one system than in the other.
+    """
     name = protocol.name
     a, b = ([row for row in rows if name in row.scores] for rows in (a, b))
+    if not a or [row.key for row in a] != [row.key for row in b]:
+        raise InvalidInput(f"protocol {name} does not count the same expressions in both files; evaluate both again")
     image_ids = [row.image_id for row in a]
     summaries = [summarize(rows, protocol) for rows in (a, b)]
     drawn = [_resampled(rows, protocol) for rows in (a, b)]

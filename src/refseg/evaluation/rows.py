@@ -3,21 +3,27 @@
 Of a video there is a row for each expression and frame.
 """
 
+import codecs
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from refseg.errors import InvalidInput, MissingFile
 from refseg.metrics import Counts
 
 ROWS, MASKS = "expressions.jsonl", "masks.jsonl"
+MOST_PIXELS = 2**53  # of a count; more are not exact as floats
+_READ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
+@with_config(_READ)
 @dataclass(frozen=True, slots=True)
 class Score:
     """What one protocol makes of one answer.
@@ -41,6 +47,7 @@ class Score:
         return {name: getattr(self, name) for name in names}
 
 
+@with_config(_READ)
 @dataclass(frozen=True, slots=True)
 class Row:
     """One expression and how it was answered.
@@ -136,6 +143,7 @@ class ImageAnswers:
         unfamiliar: do the weights call it unlike what they know? None if they do not tell.
         found: if network and sample know objects.
         masks: run-length codes of the answers at the image's own size, where they are to be kept.
+        nowhere: number of expressions about a video that name objects of which no annotated frame has a pixel.
     """
 
     index: int
@@ -143,6 +151,7 @@ class ImageAnswers:
     unfamiliar: bool | None = None
     found: FoundInImage | None = None
     masks: Sequence[Mapping[str, Any]] = field(default=())
+    nowhere: int = 0
 
     def json(self) -> str:
         """All of it as a line."""
@@ -160,6 +169,7 @@ class ImageAnswers:
             unfamiliar=values["unfamiliar"],
             found=FoundInImage(**{**found, "ious": tuple(found["ious"])}) if found else None,
             masks=values["masks"],
+            nowhere=values.get("nowhere", 0),
         )
 
 
@@ -197,13 +207,36 @@ def read_rows(path: Path) -> list[Row]:
     if not path.is_file():
         raise MissingFile(f"{path} is missing; give an {ROWS} that `refseg evaluate` or `refseg score` wrote")
     rows = []
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                rows.append(Row.of(json.loads(line)))
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                rows.append(_read_row(line.removeprefix(codecs.BOM_UTF8)))
+            except ValueError as error:
                 raise InvalidInput(
                     f"{path}, line {number}, is no row of an evaluation ({error}); give an {ROWS} that "
                     "`refseg evaluate` or `refseg score` of this version wrote"
                 ) from error
     return rows
+
+
+def _read_row(line: bytes) -> Row:
+    """The row that `Row.json` wrote; ValueError if it is another thing."""
+    try:
+        row = _row_reader().validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the line"
+        raise ValueError(f"{place}: {first['msg']}"[:200]) from error
+    counts = [row.area, row.referents, *(row.perfect or ())]
+    for score in row.scores.values():
+        counts += [score.intersection, score.union]
+        if score.intersection > score.union:
+            raise ValueError("an intersection is larger than its union")
+    if not all(0 <= count < MOST_PIXELS for count in counts):
+        raise ValueError("a number of pixels or referents is negative or too large")
+    return row
+
+
+@cache
+def _row_reader() -> TypeAdapter[Row]:
+    return TypeAdapter(Row)

@@ -1,0 +1,33 @@
+"""Ids in annotations, which one file writes as numbers and another as texts."""
+
+import reprlib
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from refseg.errors import InvalidInput
+
+
+def id_of(value: Any) -> str:
+    """An id as a text, so that "1", 1 and 1.0 are the same.
+
+    Raises:
+        InvalidInput: if it is neither a text nor a whole number.
+
+    >>> id_of("1"), id_of(1), id_of(1.0)
+    ('1', '1', '1')
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        raise InvalidInput(f"an id is a number or a text, not {reprlib.repr(value)}")
+    return str(int(value))
+
+
+def repeated(ids: Iterable[str]) -> list[str]:
+    """Those ids that occur more than once.
+
+    >>> repeated(["1", "2", "1"])
+    ['1']
+    """
+    return [id for id, count in Counter(ids).items() if count > 1]
