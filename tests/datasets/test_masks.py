@@ -1,3 +1,4 @@
+import io
 import json
 import sys
 
@@ -5,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 from pycocotools import mask as coco
 
-from refseg.datasets.masks import MaskFile, draw, draw_at, pieces_of, polygon_of, read_mask, rle_of
+from refseg.datasets.masks import LONGEST, MaskFile, Rle, draw, draw_at, pieces_of, polygon_of, read_mask, rle_of
 from refseg.errors import InvalidInput, MissingFile
 
 SIZE = (20, 30)
@@ -98,6 +99,11 @@ def test_points_may_be_pairs():
         {"counts": "é", "size": [20, 30]},
         {"counts": [10**12], "size": [10**6, 10**6]},
         {"counts": [0], "size": [-1, 0]},
+        {"counts": [10**30], "size": [20, 30]},
+        {"counts": [600], "size": [float("inf"), 30]},
+        {"counts": [600], "size": [10**4999, 30]},
+        [[10**400, 1, 2, 3, 4, 5]],
+        pytest.param(10**4999, id="a number of 5,000 digits"),
     ],
 )
 def test_a_segmentation_that_is_none_is_refused(segmentation):
@@ -167,3 +173,152 @@ def test_real_annotations_are_drawn_as_pycocotools_does(realset):
         rle = coco.frPyObjects(found["segmentation"], *size)
         expected = coco.decode(coco.merge(rle) if isinstance(rle, list) else rle)
         assert (draw(pieces_of(found["segmentation"]), size) == expected).all()
+
+
+def test_polygons_near_the_border_are_drawn_as_pycocotools_does_on_real_annotations(realset):
+    content = json.loads((realset / "instances.json").read_text())
+    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+    for found in content["annotations"]:
+        if not found["iscrowd"]:
+            size = sizes[found["image_id"]]
+            expected = coco.decode(coco.merge(coco.frPyObjects(found["segmentation"], *size)))
+            assert (draw(pieces_of(found["segmentation"]), size) == expected).all()
+
+
+@given(st.lists(st.tuples(st.floats(-100, 200), st.floats(-100, 200)), min_size=3, max_size=20), sizes)
+def test_polygons_that_reach_outside_are_drawn_as_pycocotools_does(corners, size):
+    expected = coco.decode(coco.frPyObjects([[value for corner in corners for value in corner]], *size))[..., 0]
+    assert (draw(pieces_of([corners]), size) == expected).all()
+
+
+def far(corners: int) -> list[float]:
+    return np.random.default_rng(0).uniform(-1e5, 1e5, 2 * corners).tolist()
+
+
+def test_of_a_polygon_with_far_corners_only_what_is_near_the_image_is_drawn(monkeypatch):
+    drawn, original = [], coco.frPyObjects
+    monkeypatch.setattr(coco, "frPyObjects", lambda given, *size: drawn.extend(given) or original(given, *size))
+    draw(pieces_of([far(400)]), (480, 640))
+    (polygon,) = drawn
+    assert np.abs(np.diff(polygon.reshape(-1, 2), axis=0)).max(1).sum() < LONGEST
+    assert polygon.min() > -2 and polygon.max() < 642
+
+
+def test_a_polygon_that_is_clipped_covers_what_it_covers_in_the_image():
+    outside = [square(9e4, 9e4, 5e3)] * 200  # so long that everything is clipped
+    band = [-9e4, 5, 9e4, 5, 9e4, 15, -9e4, 15]
+    expected = np.zeros(SIZE, np.bool_)
+    expected[5:15] = True
+    assert (draw(pieces_of([band, *outside]), SIZE) == expected).all()
+    assert draw(pieces_of([square(-9e4, -9e4, 18e4), *outside]), SIZE).all()
+    assert not draw(pieces_of(outside), SIZE).any()
+
+
+def test_an_outline_that_is_too_long_within_the_image_is_refused():
+    zigzag = [value for k in range(10_000) for value in (k % 2 * 640, k / 10_000 * 480)]
+    with pytest.raises(InvalidInput, match="pixels long; at most 2,000,000 are drawn"):
+        draw(pieces_of([zigzag]), (480, 640))
+
+
+@pytest.mark.parametrize("others", [[], [square(2, 2)]])
+@pytest.mark.parametrize("counts", [b"04", b"P" * 9, b"\xff", b"garbage!", b""])
+def test_run_lengths_that_do_not_add_up_never_reach_pycocotools(counts, others):
+    """As a damaged index may hold them."""
+    with pytest.raises(InvalidInput, match="run"):
+        draw([Rle(counts, SIZE), *pieces_of(others)], SIZE)
+
+
+# Mask files that are not black and one other value --------------------------------------------------------------------
+
+
+def disc() -> Image.Image:
+    image = Image.new("L", (100, 80))
+    ImageDraw.Draw(image).ellipse((30, 20, 60, 50), fill=255)
+    return image
+
+
+TRUTH = np.array(disc()) > 0
+
+
+def iou(path, image, **settings) -> float:
+    image.save(path, **settings)
+    found = read_mask(path)
+    return (found & TRUTH).sum() / (found | TRUTH).sum()
+
+
+@pytest.mark.parametrize("quality", [30, 75, 95])
+@pytest.mark.parametrize("ending", ["jpg", "webp"])
+def test_the_noise_of_compression_is_cut_away(tmp_path, ending, quality):
+    assert iou(tmp_path / f"mask.{ending}", disc(), quality=quality) > 0.97
+    with Image.open(tmp_path / f"mask.{ending}") as image:
+        assert iou(tmp_path / "again.png", image) > 0.97
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "I;16", "F"])
+def test_soft_edges_are_cut_in_the_middle(tmp_path, mode):
+    soft = disc().resize((50, 40)).resize((100, 80), Image.Resampling.BILINEAR)
+    if mode == "I;16":
+        soft = Image.fromarray(np.asarray(soft).astype(np.uint16) * 257)
+    assert iou(tmp_path / "mask.tif", soft if mode == "I;16" else soft.convert(mode)) > 0.97
+
+
+@pytest.mark.parametrize("blurred", [False, True])
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_of_a_cut_out_the_alpha_channel_counts(tmp_path, mode, blurred):
+    colours = np.random.default_rng(0).integers(0, 256, (80, 100, 3)).astype(np.uint8)
+    cut = Image.fromarray(colours).convert(mode)
+    cut.putalpha(disc().filter(ImageFilter.GaussianBlur(1)) if blurred else disc())
+    assert iou(tmp_path / "mask.png", cut) > 0.97
+
+
+def test_alpha_that_hides_nothing_does_not_count(tmp_path):
+    image = disc().convert("RGBA")
+    image.putalpha(Image.fromarray(np.random.default_rng(0).integers(250, 256, (80, 100)).astype(np.uint8)))
+    assert iou(tmp_path / "mask.png", image) == 1
+
+
+@pytest.mark.parametrize("values", [(1, 2, 3), (128, 255, 255), (1, 255, 2), (38, 75, 113)])
+def test_labels_are_inside_whatever_their_number(tmp_path, values):
+    labels = np.zeros((80, 100), np.uint8)
+    for value, left in zip(values, (0, 30, 70), strict=True):
+        labels[20:50, left : left + 20] = value
+    Image.fromarray(labels).save(tmp_path / "mask.png")
+    assert (read_mask(tmp_path / "mask.png") == (labels > 0)).all()
+
+
+def test_many_small_labels_are_inside_too(tmp_path):
+    labels = np.zeros((80, 100), np.uint8)
+    for k in range(40):
+        labels[10 * (k // 10) : 10 * (k // 10) + 6, 10 * (k % 10) : 10 * (k % 10) + 6] = k + 1
+    Image.fromarray(labels).save(tmp_path / "mask.png")
+    assert (read_mask(tmp_path / "mask.png") == (labels > 0)).all()
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.arange(8000).reshape(80, 100) % 256,
+        np.random.default_rng(0).integers(0, 256, (80, 100, 3)),
+        np.asarray(disc().filter(ImageFilter.GaussianBlur(15))),
+        np.where(TRUTH, 255, 100),
+    ],
+)
+def test_a_picture_that_is_no_mask_is_refused(tmp_path, pixels):
+    Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "mask.png")
+    with pytest.raises(InvalidInput, match=r"mask\.png has more than two values"):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_numbers_that_are_no_pixels_are_refused(tmp_path):
+    for worst in (-1, np.nan, np.inf):
+        Image.fromarray(np.where(TRUTH, 1, worst).astype(np.float32)).save(tmp_path / "mask.tif")
+        with pytest.raises(InvalidInput, match="values that are negative or no numbers"):
+            read_mask(tmp_path / "mask.tif")
+
+
+def test_a_mask_file_of_which_pillow_says_syntax_error_is_called_damaged(tmp_path):
+    file = io.BytesIO()
+    disc().save(file, "PNG")
+    (tmp_path / "mask.png").write_bytes(file.getvalue()[:20] + b"\xff" * 8 + file.getvalue()[28:])
+    with pytest.raises(InvalidInput, match=r"mask\.png cannot be decoded"):
+        read_mask(tmp_path / "mask.png")

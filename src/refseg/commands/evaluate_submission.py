@@ -33,7 +33,6 @@ def write_submission(
         InvalidInput: if the data set has no challenge with a server.
     """
     import numpy as np
-    from PIL import Image
 
     from refseg import __version__, datasets
     from refseg.crf import DenseCRF
@@ -43,7 +42,8 @@ def write_submission(
     from refseg.evaluation.ranks import ranks
     from refseg.evaluation.rows import ImageAnswers
     from refseg.evaluation.unfinished import Unfinished
-    from refseg.evaluation.video_folders import mask_id, write_mask
+    from refseg.evaluation.video_folders import mask_file, mask_id, write_mask
+    from refseg.images import open_image
     from refseg.outputs import check_writable
     from refseg.segmenter import load
 
@@ -71,7 +71,7 @@ def write_submission(
                 asked = [readable(segmenter.checkpoint.tokenizer, expression.text) for expression in clip.expressions]
                 for results in segmenter.video(clip, asked):
                     for number, result in enumerate(results):
-                        write_mask(masks / f"{mask_id(clip, number, result.index)}.png", result.mask)
+                        write_mask(mask_file(masks, mask_id(clip, number, result.index)), result.mask)
                 unfinished.write(ImageAnswers(k, ()))
                 advance(1)
         mine.wait_for_all()
@@ -80,7 +80,7 @@ def write_submission(
 
         def stored(clip: Any, number: int) -> "Iterator[Mask]":
             for t in range(len(clip)):
-                with Image.open(masks / f"{mask_id(clip, number, t)}.png") as image:
+                with open_image(mask_file(masks, mask_id(clip, number, t))) as image:
                     yield np.asarray(image) > 0
 
         answers = ((clip, i, stored(clip, i)) for clip in clips for i in range(len(clip.expressions)))

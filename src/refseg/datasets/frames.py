@@ -158,5 +158,7 @@ def of_image(path: Path, anchor: str, what: Callable[[Image.Image], T]) -> T:
             return what(image)
     except FileNotFoundError as error:
         raise MissingFile(f"{path} is missing; docs/datasets.md#{anchor} says where to get it") from error
+    except InvalidInput:
+        raise
     except Exception as error:  # decoders of damaged files raise whatever they like
         raise InvalidInput(f"{path} cannot be decoded ({first_line(error)}); is it damaged or cut off?") from error

@@ -1,9 +1,11 @@
-"""Masks as data sets write them: polygons, run lengths, MATLAB and PNG files; drawn as their union.
+"""Masks as data sets write them: polygons, run lengths, MATLAB and image files; drawn as their union.
 
 The order of run lengths is COCO's: down the columns, first how many pixels are outside.
 """
 
-from collections.abc import Mapping, Sequence
+import os
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,13 +16,19 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from refseg import extras
-from refseg.errors import InvalidInput, MissingFile
+from refseg.errors import InvalidInput, MissingFile, first_line
+from refseg.images import LARGEST_MEGAPIXELS, open_image
 
 Mask = NDArray[np.bool_]
 CoveredTwice = Literal["kept", "lost"]
 FARTHEST = 1e5
-"""Pixels; a polygon with a corner farther away is refused, since drawing takes memory by its length."""
-_MOST_PIXELS = 1e8
+"""Pixels; a polygon with a corner farther away is refused."""
+LONGEST = 2e6
+"""Pixels along all outlines of an object, since drawing takes memory and time by them."""
+MOST_LABELS, HIGHEST_LABEL = 12, 64
+"""Different values in an image of labels, black among them; where there are more, none of them is higher."""
+_LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "JPEG2000")
+_BETWEEN_OF_IMAGE, _BETWEEN_OF_MASK = 0.1, 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,7 @@ def polygon_of(corners: Any) -> Polygon | None:
     """
     try:
         polygon = np.array(corners, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"a polygon is [x, y, x, y, ...] or [[x, y], ...], not {_shown(corners)}") from error
     if polygon.size and (polygon.ndim > 2 or polygon.size % 2 or (polygon.ndim == 2 and polygon.shape[1] != 2)):
         raise InvalidInput(f"a polygon is [x, y, x, y, ...] or [[x, y], ...], not {_shown(corners)}")
@@ -95,16 +103,25 @@ def rle_of(rle: Mapping[str, Any]) -> Rle:
             runs = _runs(compressed)
         else:
             runs, compressed = np.array(counts, np.int64).reshape(-1), None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InvalidInput('run lengths are {"counts": ..., "size": [height, width]}, in COCO\'s two ways') from error
-    if height < 0 or width < 0 or height * width > _MOST_PIXELS:
-        raise InvalidInput(f"run lengths of a mask of {width} x {height} pixels are not allowed")
-    # pycocotools reads and writes beyond its memory where they do not add up.
-    if len(runs) and (runs.min() < 0 or runs.max() > height * width) or int(runs.sum()) != height * width:
-        raise InvalidInput(f"run lengths do not add up to {height} x {width} pixels")
+    check_size((height, width))
+    _check_sum(runs, (height, width))
     if compressed is None:
         compressed = coco.frPyObjects({"counts": runs.tolist(), "size": [height, width]}, height, width)["counts"]
     return Rle(compressed, (height, width))
+
+
+def check_size(size_hw: tuple[int, int]) -> None:
+    """Checks that an image of this size may be read.
+
+    Raises:
+        InvalidInput: if the size is negative, or has more than `LARGEST_MEGAPIXELS`.
+    """
+    height, width = size_hw
+    if height < 0 or width < 0 or height * width > LARGEST_MEGAPIXELS * 1e6:
+        shown = f"{width} x {height} pixels" if max(abs(height), abs(width)) < 1e9 else "so many pixels"
+        raise InvalidInput(f"a size of {shown} is not allowed; at most {LARGEST_MEGAPIXELS} megapixels are read")
 
 
 def draw(pieces: Sequence[Piece], size_hw: tuple[int, int], covered_twice: CoveredTwice = "kept") -> Mask:
@@ -117,18 +134,22 @@ def draw(pieces: Sequence[Piece], size_hw: tuple[int, int], covered_twice: Cover
             (it adds the pieces up and keeps the ones).
 
     Raises:
-        MissingFile, InvalidInput: if a mask's file is missing, cannot be read or is of another size.
+        MissingFile: if a mask's file is missing.
+        InvalidInput: if it cannot be read, run lengths do not add up, a mask is of another size, or an outline is
+            longer than `LONGEST` within the image.
     """
-    polygons = [piece for piece in pieces if isinstance(piece, np.ndarray)]
+    polygons = _drawable([piece for piece in pieces if isinstance(piece, np.ndarray)], size_hw)
     rles = list(coco.frPyObjects(polygons, *size_hw)) if polygons else []
     masks: list[Mask] = []
     for piece in pieces:
         if isinstance(piece, Rle):
-            _check_size("run lengths", piece.size_hw, size_hw)
+            _check_equal("run lengths", piece.size_hw, size_hw)
+            if len(pieces) > 1:  # before they are merged, or else when they are decoded
+                _check_sum(_runs(piece.counts), size_hw)
             rles.append({"counts": piece.counts, "size": list(size_hw)})
         elif isinstance(piece, MaskFile):
             mask = read_mask(Path(piece.path))
-            _check_size(piece.path, mask.shape, size_hw)
+            _check_equal(piece.path, mask.shape, size_hw)
             masks.append(~mask if piece.inverted else mask)
     if covered_twice == "lost":
         masks += [_decode(rle) for rle in rles]
@@ -155,24 +176,54 @@ def draw_at(
 
 
 def read_mask(path: Path) -> Mask:
-    """The mask (H, W) in a file: of an image, all that is not black (index 0 of a palette); of ReferIt's .mat, zeros.
+    """The mask (H, W) in a file: of an image, as `extract_mask` finds it; of ReferIt's .mat, zeros.
 
     Raises:
         MissingFile, InvalidInput: if it is missing or cannot be read.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise MissingFile(f"{path} is missing; docs/datasets.md says where the masks are looked for")
     if path.suffix == ".mat":
-        return np.ascontiguousarray(read_matlab(path, "segimg_t", "ReferIt") == 0)  # the region is 0, all else is not
+        values = read_matlab(path, "segimg_t", "ReferIt")
+        if values.ndim != 2:
+            raise InvalidInput(f"{path}: segimg_t has {values.ndim} axes; a mask has 2")
+        return np.ascontiguousarray(values == 0)  # the region is 0, all else is not
     try:
-        with Image.open(path) as image:
-            values: NDArray[Any] = np.asarray(image)
+        with open_image(path) as image:
+            return extract_mask(image, str(path))
+    except InvalidInput:
+        raise
     except Exception as error:  # decoders of damaged files raise whatever they like
-        raise InvalidInput(f"{path} cannot be decoded as an image ({error}); is it damaged?") from error
-    if values.ndim == 3:
-        colours = values.shape[-1] - (values.shape[-1] in (2, 4))  # without alpha
-        return np.asarray(values[..., :colours].any(-1))
-    return values != 0
+        raise InvalidInput(f"{path} cannot be decoded as an image ({first_line(error)}); is it damaged?") from error
+
+
+def extract_mask(image: Image.Image, what: str, labels: bool = True) -> Mask:
+    """The mask (H, W) in an opened image.
+
+    Of a palette, index 0 is outside. Where the alpha channel leaves a part transparent, what is opaque is inside.
+    Otherwise what is not black is inside, if there is one value besides black, or if there are labels: a few values
+    in flat regions. Soft edges and the noise of JPEG are cut at half of the largest value, as long as few pixels are
+    neither dark nor bright: a tenth of the image, three quarters of what is inside.
+
+    Args:
+        image: whose pixels are read.
+        what: its name, for the error.
+        labels: whether more than one value besides black may be labels, all of which are inside.
+
+    Raises:
+        InvalidInput: if it has more than two values and is neither of these.
+    """
+    labels = labels and image.format not in _LOSSY
+    if image.mode == "P" and labels:
+        return np.asarray(image) != 0
+    if image.mode in ("LA", "La", "RGBA", "RGBa") or (image.mode in ("L", "RGB") and image.has_transparency_data):
+        image = image.convert("RGBA")
+        alpha = np.asarray(image.getchannel("A"))
+        if alpha.min() < alpha.max() / 2:
+            return _cut(alpha, what, labels=False)
+    if image.mode in ("1", "L", "P", "F") or image.mode.startswith("I"):
+        return _cut(np.asarray(image), what, labels)
+    return _cut(np.asarray(image.convert("RGB")).max(-1), what, labels)
 
 
 def read_matlab(path: Path, name: str, of: str) -> NDArray[Any]:
@@ -187,7 +238,7 @@ def read_matlab(path: Path, name: str, of: str) -> NDArray[Any]:
     except KeyError as error:
         raise InvalidInput(f"{path} has no {name}; it is not a mask of {of}") from error
     except Exception as error:
-        raise InvalidInput(f"{path} cannot be read as a MATLAB file ({error}); is it damaged?") from error
+        raise InvalidInput(f"{path} cannot be read as a MATLAB file ({first_line(error)}); is it damaged?") from error
 
 
 def _decode(rle: dict[str, Any]) -> Mask:
@@ -195,9 +246,10 @@ def _decode(rle: dict[str, Any]) -> Mask:
     height, width = rle["size"]
     mask = np.zeros((height, width), np.bool_)
     runs = _runs(rle["counts"])
+    _check_sum(runs, (height, width))
     ends = runs.cumsum()
     starts, stops = ends[:-1:2], ends[1::2]
-    if not len(stops):
+    if not len(stops) or not mask.size:
         return mask
     inside = np.zeros(len(runs), np.bool_)
     inside[1::2] = True
@@ -211,11 +263,89 @@ def _decode(rle: dict[str, Any]) -> Mask:
     return mask
 
 
-def _check_size(what: str, size_hw: tuple[int, ...], image_hw: tuple[int, int]) -> None:
+def _cut(values: NDArray[Any], what: str, labels: bool) -> Mask:
+    """What is inside by its values (H, W), as `extract_mask` says."""
+    if values.dtype == np.bool_:
+        return values
+    most, inside = values.max(), values != 0
+    if not (values.min() >= 0 and np.isfinite(most)):
+        raise InvalidInput(f"{what} has values that are negative or no numbers; a mask is black and one other value")
+    if not most or np.count_nonzero(inside) == np.count_nonzero(values == most):
+        return inside
+    if labels and _are_labels(values):
+        return inside
+    upper = values >= most / 2
+    low, high = values <= most / 4, values >= most * 0.75
+    between = values.size - np.count_nonzero(low) - np.count_nonzero(high)
+    few = min(_BETWEEN_OF_IMAGE * values.size, _BETWEEN_OF_MASK * np.count_nonzero(upper))
+    if between > few or (between and not low.any()):
+        raise InvalidInput(
+            f"{what} has more than two values ({between / values.size:.0%} of its pixels are neither dark nor bright); "
+            "a mask is black and one other, such as 0 and 255"
+        )
+    return upper
+
+
+def _are_labels(values: NDArray[Any]) -> bool:
+    """Whether these are few values in flat regions; soft edges are not flat, and JPEG makes many values."""
+    if values.min() > 0 or (values.max() > HIGHEST_LABEL and len(np.unique(values)) > MOST_LABELS):
+        return False
+    rows = values[1:] == values[:-1]
+    squares = rows[:, 1:] & rows[:, :-1] & (values[1:, 1:] == values[1:, :-1])  # of 2 x 2 pixels alike
+    flat = np.zeros(values.shape, np.bool_)
+    for below in (0, 1):
+        for right in (0, 1):
+            flat[below : values.shape[0] - 1 + below, right : values.shape[1] - 1 + right] |= squares
+    others = (values != 0) & (values != values.max())
+    return bool(np.count_nonzero(flat & others) >= np.count_nonzero(others) / 2)
+
+
+def _drawable(polygons: list[Polygon], size_hw: tuple[int, int]) -> list[Polygon]:
+    """The polygons as they are; or if they are very long, what of them is in the image."""
+    if _length(polygons) <= LONGEST and all(np.abs(polygon).max() <= 10 * FARTHEST for polygon in polygons):
+        return polygons
+    height, width = size_hw
+    clipped = [_clip(polygon.reshape(-1, 2), (-1, width + 1), (-1, height + 1)) for polygon in polygons]
+    polygons = [corners.reshape(-1) for corners in clipped if len(corners) >= 3]
+    if (length := _length(polygons)) > LONGEST:
+        raise InvalidInput(f"an outline is {length:,.0f} pixels long; at most {LONGEST:,.0f} are drawn")
+    return polygons
+
+
+def _length(polygons: Iterable[Polygon]) -> float:
+    """Pixels along the outlines; a corner counts as one."""
+    length = 0.0
+    for polygon in polygons:
+        corners = polygon.reshape(-1, 2)
+        sides = np.abs(corners - np.roll(corners, 1, axis=0)).max(1)
+        length += float(sides.sum()) + len(sides)
+    return length
+
+
+def _clip(corners: NDArray[np.float64], *ranges: tuple[float, float]) -> NDArray[np.float64]:
+    """The corners (m, 2) of the part of a polygon (n, 2) within these ranges of x and y, by Sutherland and Hodgman."""
+    for axis, (low, high) in enumerate(ranges):
+        for depth_of in (lambda along, low=low: along - low, lambda along, high=high: high - along):
+            depth = depth_of(corners[:, axis])  # 0 and more is inside
+            following, deeper = np.roll(corners, -1, axis=0), np.roll(depth, -1)
+            crosses = (depth >= 0) != (deeper >= 0)
+            share = np.divide(depth, depth - deeper, out=np.zeros_like(depth), where=crosses)
+            crossings = corners + share[:, None] * (following - corners)
+            corners = np.stack([corners, crossings], axis=1)[np.stack([depth >= 0, crosses], axis=1)]
+    return corners
+
+
+def _check_equal(what: str, size_hw: tuple[int, ...], image_hw: tuple[int, int]) -> None:
     if size_hw != image_hw:
         raise InvalidInput(
             f"{what}: {size_hw[1]} x {size_hw[0]} pixels, and its image is {image_hw[1]} x {image_hw[0]}"
         )
+
+
+def _check_sum(runs: NDArray[np.int64], size_hw: tuple[int, int]) -> None:
+    height, width = size_hw  # pycocotools reads and writes beyond its memory where they do not add up
+    if (len(runs) and (runs.min() < 0 or runs.max() > height * width)) or int(runs.sum()) != height * width:
+        raise InvalidInput(f"run lengths do not add up to {height} x {width} pixels")
 
 
 def _runs(compressed: bytes) -> NDArray[np.int64]:
@@ -225,12 +355,12 @@ def _runs(compressed: bytes) -> NDArray[np.int64]:
         return letters
     last = (letters & 32) == 0
     if letters.min() < 0 or letters.max() > 63 or not last[-1]:
-        raise ValueError("not a string of run lengths")
+        raise InvalidInput("this is not COCO's string of run lengths")
     ends = np.flatnonzero(last)
     starts = np.concatenate([[0], ends[:-1] + 1])
     lengths = ends - starts + 1
     if lengths.max() > 7:
-        raise ValueError("a run is too long")
+        raise InvalidInput("a run is longer than any image")
     places = np.arange(len(letters)) - np.repeat(starts, lengths)
     values = np.add.reduceat((letters & 31) << (5 * places), starts)
     values -= np.where(letters[ends] & 16, 1 << (5 * lengths), 0)
@@ -240,5 +370,8 @@ def _runs(compressed: bytes) -> NDArray[np.int64]:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = reprlib.repr(value)
+    except ValueError:  # Python does not write numbers of thousands of digits
+        return f"a {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."

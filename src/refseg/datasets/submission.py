@@ -12,6 +12,7 @@ from PIL import Image
 from refseg.datasets.clips import ClipsOfFiles
 from refseg.datasets.masks import Mask
 from refseg.errors import InvalidInput
+from refseg.files.names import file_name
 from refseg.outputs import all_or_nothing
 from refseg.samples import Clip
 
@@ -69,7 +70,9 @@ def write_zip(out: Path, answers: Iterable[Answer], expected: Iterable[str], fol
                     raise InvalidInput(f"mask {t} of expression {answered} is {mask.shape}; {wanted}")
                 png = io.BytesIO()
                 Image.fromarray(mask.astype(np.uint8) * 255).save(png, "PNG")
-                file.writestr("/".join(filter(None, [folder, answered, f"{clip.frame_name(t)}.png"])), png.getvalue())
+                parts = [*filter(None, [folder]), *answered.split("/"), clip.frame_name(t)]
+                name = "/".join(file_name(part, "part of an expression id") for part in parts)
+                file.writestr(f"{name}.png", png.getvalue())
             if t + 1 != len(clip):
                 raise InvalidInput(f"expression {answered} has {t + 1} masks; {clip.clip_id} has {len(clip)} frames")
         if left:

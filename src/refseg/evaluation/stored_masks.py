@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
-from refseg.datasets.masks import draw, rle_of
-from refseg.errors import InvalidInput, MissingFile
+from refseg.datasets.masks import draw, extract_mask, rle_of
+from refseg.errors import InvalidInput, MissingFile, first_line
 from refseg.evaluation.ahead import ahead
 from refseg.evaluation.rows import ImageAnswers
 from refseg.evaluation.scoring import expression_id, score_image
+from refseg.images import open_image
 from refseg.protocols.contract import Protocol
 from refseg.samples import Sample
 
@@ -56,15 +56,12 @@ class PngFolder(StoredMasks):
         """The mask of ID.png."""
         file = self.place / f"{id}.png"
         try:
-            with Image.open(file) as image:
-                pixels = np.asarray(image if image.mode in ("1", "L", "P", "I;16", "I") else image.convert("L"))
-        except (OSError, UnidentifiedImageError) as error:
-            raise InvalidInput(f"{file} cannot be read ({error}); is it damaged?") from error
-        if pixels.dtype != bool and pixels.size:
-            most = pixels.max()
-            if most and np.count_nonzero(pixels) != np.count_nonzero(pixels == most):
-                raise InvalidInput(f"{file} has more than two values; a mask is black and one other, such as 0 and 255")
-        return pixels != 0
+            with open_image(file) as image:
+                return extract_mask(image, str(file), labels=False)
+        except InvalidInput:
+            raise
+        except Exception as error:  # decoders of damaged files raise whatever they like
+            raise InvalidInput(f"{file} cannot be read ({first_line(error)}); is it damaged?") from error
 
 
 class RunLengths(StoredMasks):
@@ -86,9 +83,9 @@ class RunLengths(StoredMasks):
         """The mask of the line with that id."""
         with self.place.open("rb") as lines:
             lines.seek(self._start[id])
-            entry = json.loads(lines.readline())
+            line = lines.readline()
         try:
-            run_lengths = rle_of(entry)
+            run_lengths = rle_of(json.loads(line))
             return draw([run_lengths], run_lengths.size_hw)
         except InvalidInput as error:
             raise InvalidInput(f"{self.place}, expression {id}: {error}") from error
@@ -103,12 +100,12 @@ class RunLengths(StoredMasks):
             id, exists = str(entry["id"]), entry.get("exists")
             if exists is not None:
                 self._exists[id] = float(exists)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise InvalidInput(
                 f'{self.place}, line {number}, is not {{"id": ..., "counts": ..., "size": [height, width]}}'
             ) from error
         if not 0 <= self._exists.get(id, 0) <= 1:
-            raise InvalidInput(f"{self.place}, line {number}: exists is a probability, 0 to 1, not {exists}")
+            raise InvalidInput(f"{self.place}, line {number}: exists is a probability, 0 to 1, not {self._exists[id]}")
         if id in self._start:
             raise InvalidInput(f"{self.place}, line {number}: there is another mask of expression {id} before it")
         self._start[id] = start
@@ -122,9 +119,12 @@ def open_masks(place: Path) -> StoredMasks:
     """
     if place.is_dir():
         return PngFolder(place)
-    if not place.is_file():
-        raise MissingFile(f"{place} is missing; give a folder of PNG, or JSON Lines of run lengths")
-    return RunLengths(place)
+    try:
+        return RunLengths(place)
+    except FileNotFoundError as error:
+        raise MissingFile(f"{place} is missing; give a folder of PNG, or JSON Lines of run lengths") from error
+    except OSError as error:
+        raise InvalidInput(f"{place} cannot be read ({error.strerror})") from error
 
 
 def compare_samples(masks: StoredMasks, samples: Iterable[Sample]) -> list[str]:

@@ -14,12 +14,14 @@ from PIL import Image
 
 from refseg.datasets.annotated_frames import AnnotatedFrame, frames_of
 from refseg.datasets.ref_davis import by_annotator
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, UnwritableOutput, first_line
 from refseg.evaluation.ahead import ahead
 from refseg.evaluation.clip_answers import joined
 from refseg.evaluation.clip_scoring import Save, ScoredFrame, expression_id, first_come, score_frame
 from refseg.evaluation.rows import ImageAnswers
 from refseg.evaluation.stored_masks import Mask, StoredMasks, compare_ids, open_masks, read_masks
+from refseg.files.names import file_name
+from refseg.images import open_image
 from refseg.protocols.videos import FrameAnswers, Scoring
 from refseg.results import COLOURS
 from refseg.samples import Clip
@@ -35,7 +37,7 @@ def saver(dataset: str, folder: Path) -> Save:
 
     def expressions(answers: FrameAnswers) -> None:
         for number, mask in enumerate(answers.masks):
-            write_mask(folder / f"{mask_id(answers.clip, number, answers.t)}.png", mask)
+            write_mask(mask_file(folder, mask_id(answers.clip, number, answers.t)), mask)
 
     def annotators(answers: FrameAnswers) -> None:
         clip = answers.clip
@@ -43,7 +45,7 @@ def saver(dataset: str, folder: Path) -> Save:
             objects = np.array([0, *(clip.expressions[number].targets[0] for number in texts)], np.uint8)
             image = Image.fromarray(objects[answers.labels(texts)], "P")
             image.putpalette(np.tile(_PALETTE, (-(-256 // len(_PALETTE)), 1))[:256].tobytes())
-            _write(folder / ANNOTATOR.format(k) / clip.clip_id / f"{clip.frame_name(answers.t)}.png", image)
+            _write(mask_file(folder / ANNOTATOR.format(k), f"{clip.clip_id}/{clip.frame_name(answers.t)}"), image)
 
     return annotators if dataset in BY_ANNOTATOR else expressions
 
@@ -56,7 +58,7 @@ class AnnotatorFolders(StoredMasks):
         self._files: dict[str, tuple[Path, tuple[int, ...]]] = {}
         for clip in clips:
             for k, texts in enumerate(by_annotator(clip)):
-                folder = place / ANNOTATOR.format(k) / clip.clip_id
+                folder = place / ANNOTATOR.format(k) / file_name(clip.clip_id, "video")
                 there = {file.stem for file in folder.glob("*.png")}
                 for number in texts:
                     objects = clip.expressions[number].targets
@@ -69,10 +71,10 @@ class AnnotatorFolders(StoredMasks):
         """The mask of that expression and frame."""
         file, objects = self._files[id]
         try:
-            with Image.open(file) as image:
+            with open_image(file) as image:
                 mode, labels = image.mode, np.asarray(image)
         except Exception as error:  # decoders of damaged files raise whatever they like
-            raise InvalidInput(f"{file} cannot be read ({error}); is it damaged?") from error
+            raise InvalidInput(f"{file} cannot be read ({first_line(error)}); is it damaged?") from error
         if mode not in ("P", "L"):
             raise InvalidInput(f"{file} holds colours ({mode}), not numbers of objects; write one channel of labels")
         return np.isin(labels, objects)
@@ -142,11 +144,25 @@ def mask_id(clip: Clip, number: int, t: int) -> str:
     return f"{expression_id(clip, number)}/{clip.frame_name(t)}"
 
 
+def mask_file(folder: Path, id: str) -> Path:
+    """The file of the mask with this id: each part between slashes is a folder in the one before, the last a PNG.
+
+    Raises:
+        InvalidInput: if a part cannot be the name of one file or folder.
+    """
+    *folders, name = (file_name(part, "part of an expression id") for part in id.split("/"))
+    return folder.joinpath(*folders, f"{name}.png")
+
+
 def write_mask(file: Path, mask: Mask) -> None:
     """Writes a mask (H, W) as a PNG of 0 and 255, in a folder that need not be there."""
     _write(file, Image.fromarray(mask.astype(np.uint8) * 255))
 
 
 def _write(file: Path, image: Image.Image) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    image.save(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        image.save(file, "PNG")
+    except OSError as error:
+        reason = error.strerror or error
+        raise UnwritableOutput(f"{file} cannot be written ({reason}); choose another place with --out") from error
