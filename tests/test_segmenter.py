@@ -1,4 +1,7 @@
 import io
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -95,10 +98,68 @@ def test_the_threshold_moves_between_an_answer_and_none_and_is_forgotten_afterwa
 
 def test_threads_with_different_thresholds_do_not_disturb_each_other(segmenter, golden):
     image, expressions = golden.images[0], golden.of(0)
-    thresholds = [1e-6, 1 - 1e-7] * 6
-    with ThreadPoolExecutor(4) as pool:
+    thresholds = [1e-6, 1 - 1e-7] * 32
+    with ThreadPoolExecutor(64) as pool:
         found = list(pool.map(lambda t: [r.found for r in segmenter(image, expressions, t)], thresholds))
     assert all(some == found[i % 2] for i, some in enumerate(found)) and found[0] != found[1]
+
+
+def test_a_threshold_of_a_call_changes_nothing_that_others_use(segmenter, golden, monkeypatch):
+    network, seen = segmenter.network, []
+    before, encode = network.exists_threshold_logit, network.encode_words
+    fuse = type(network).fuse
+
+    def note(self, *arguments):
+        seen.append((self.exists_threshold_logit, network.exists_threshold_logit))
+        return fuse(self, *arguments)
+
+    monkeypatch.setattr(type(network), "fuse", note)
+    segmenter(golden.images[0], golden.expressions[0], threshold=0.9)
+    assert seen == [(pytest.approx(segmenter.checkpoint.calibration.existence_logit(0.9)), before)]
+    assert network.encode_words == encode
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_answers_although_another_thread_was_answering_at_its_fork(checkpoint_folder, golden, tmp_path):
+    np.savez(tmp_path / "scene.npz", image=golden.images[0])
+    program = f"""
+import os, signal, threading
+import numpy as np, torch
+import refseg
+torch.set_num_threads(1)  # OpenMP itself does not survive a fork
+segmenter, image = refseg.load({str(checkpoint_folder)!r}), np.load({str(tmp_path / "scene.npz")!r})["image"]
+fuse, within, go_on = type(segmenter.network).fuse, threading.Event(), threading.Event()
+def slow(self, *arguments):
+    if threading.current_thread() is not threading.main_thread():
+        within.set()
+        go_on.wait(60)
+    return fuse(self, *arguments)
+type(segmenter.network).fuse = slow
+other = threading.Thread(target=segmenter, args=(image, "the star", 0.5))
+other.start()
+within.wait(60)
+child = os.fork()
+if not child:
+    signal.alarm(60)  # ends it, where it waits for ever
+    segmenter(image, "the star", 0.6)
+    os._exit(7)
+status = os.waitpid(child, 0)[1]
+go_on.set()
+other.join()
+print(os.WIFEXITED(status) and os.WEXITSTATUS(status))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["7"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_give_no_numbers_are_told(checkpoint_folder, golden, value):
+    checkpoint = load_checkpoint(checkpoint_folder)
+    with torch.no_grad():
+        next(checkpoint.network.chooser.parameters()).fill_(value)
+    with pytest.raises(InvalidInput, match="the weights of selector give values that are not finite") as caught:
+        Segmenter(checkpoint)(golden.images[0], "the star")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,14 @@ class Calibration(Config):
     exists_threshold: float = Field(default=0.5, gt=0, lt=1)
     fitted_on: str = ""
 
+    def existence_logit(self, probability: float) -> float:
+        """The existence logit that stands for a probability in (0, 1).
+
+        >>> Calibration(temperature=2.0).existence_logit(0.5)
+        0.0
+        """
+        return self.temperature * math.log(probability / (1 - probability))
+
 
 def fit_calibration(exists: ArrayLike, has_target: ArrayLike, could_answer: ArrayLike, fitted_on: str) -> Calibration:
     """Temperature and threshold for N expressions that were not trained on.

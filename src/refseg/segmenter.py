@@ -1,8 +1,6 @@
 """Image or video and expressions in, results out: the one way that library, command line and demo take."""
 
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, overload
@@ -13,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from refseg import bundled
-from refseg.checkpoints import Checkpoint, load_checkpoint, use_threshold
+from refseg.checkpoints import Checkpoint, load_checkpoint
 from refseg.crf import DenseCRF, library
 from refseg.errors import InvalidInput
 from refseg.familiarity import unpadded
 from refseg.images import Rgb, read_image
-from refseg.networks.contract import Output
+from refseg.networks.contract import Network, Output
 from refseg.networks.in_parts import expressions_at_once
 from refseg.preprocessing import Geometry, restore, without_padding
 from refseg.results import FrameResult, Result
@@ -65,13 +63,13 @@ def segment(
 class Segmenter:
     """Answers expressions about images; each image is encoded once for all of its expressions.
 
-    Images are what `images.read_image` reads: paths, bytes, PIL images, arrays, tensors. May be used by many threads.
+    Images are what `images.read_image` reads: paths, bytes, PIL images, arrays, tensors. May be used by many threads,
+    and after a fork: a call changes nothing that others use.
     """
 
     def __init__(self, checkpoint: Checkpoint, crf: DenseCRF | None = None):
         self.checkpoint, self.crf = checkpoint, crf
         self.network = checkpoint.network
-        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"Segmenter({self.checkpoint.name!r}, knows {self.checkpoint.knows or 'what its card says'!r})"
@@ -93,7 +91,7 @@ class Segmenter:
             threshold: probability of existence above which there is a mask; None is the one of the checkpoint.
 
         Raises:
-            MissingFile, InvalidInput: for whatever cannot be read.
+            MissingFile, InvalidInput: for whatever cannot be read, and for weights whose answers are no numbers.
         """
         if isinstance(expressions, str):
             return next(self.ask(image, [expressions], threshold))
@@ -237,10 +235,15 @@ class Segmenter:
         """The network's output, and which objects (M, Q) it chose where it knows objects."""
         tokens, word_mask = (tensor.to(self._device) for tensor in self.checkpoint.tokenizer(expressions))
         words = self.network.encode_words(tokens, word_mask)
-        with self._threshold(threshold):
-            output = self.network.fuse(features, words, word_mask, image_of_expression)
-            choose = getattr(self.network, "chosen", None)
-            return output, choose(output) if choose else None
+        network = self._at(threshold)
+        output = network.fuse(features, words, word_mask, image_of_expression)
+        if not bool(output.exists.isfinite().all() & output.logits.isfinite().all()):
+            raise InvalidInput(
+                f"the weights of {self.checkpoint.name} give values that are not finite; they are damaged, or their "
+                "training failed: get them again, or use others"
+            )
+        choose = getattr(network, "chosen", None)
+        return output, choose(output) if choose else None
 
     @torch.inference_mode()
     def _result(
@@ -285,15 +288,11 @@ class Segmenter:
             'may mean nothing; use other weights: --weights FOLDER, or refseg.load("FOLDER")'
         )
 
-    @contextmanager
-    def _threshold(self, probability: float | None) -> Iterator[None]:
-        with self._lock:  # the network has one threshold
-            try:
-                if probability is not None:
-                    use_threshold(self.checkpoint, probability)
-                yield
-            finally:
-                use_threshold(self.checkpoint, self.checkpoint.calibration.exists_threshold)
+    def _at(self, threshold: float | None) -> Network:
+        """The network with the threshold of one call, a probability of existence; None is that of the checkpoint."""
+        if threshold is None:
+            return self.network
+        return self.network.at_threshold(self.checkpoint.calibration.existence_logit(threshold))
 
     @property
     def _device(self) -> torch.device:

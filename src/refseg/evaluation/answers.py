@@ -129,7 +129,8 @@ def ask_numbered(
         image_of_expression = torch.arange(len(batch)).repeat_interleave(
             torch.tensor([len(one.sample.expressions) for one in batch])
         )
-        with answering(checkpoint.network) as network, _existence_ignored(network):
+        with answering(checkpoint.network) as own:
+            network = own.at_threshold(-math.inf)  # as if every expression referred to something: a protocol empties
             features, word_mask = encode(network, [one.frames for one in batch]), word_mask.to(device)
             words = network.encode_words(tokens.to(device), word_mask)
             of_image = image_of_expression.to(device)
@@ -177,17 +178,6 @@ def answering(network: Network) -> Iterator[Network]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-@contextmanager
-def _existence_ignored(network: Network) -> Iterator[None]:
-    """Inside, the network answers as if every expression referred to something: a protocol says what is emptied."""
-    before = network.exists_threshold_logit
-    network.exists_threshold_logit = -math.inf
-    try:
-        yield
-    finally:
-        network.exists_threshold_logit = before
 
 
 def answer(

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -82,6 +83,15 @@ class Network(nn.Module, ABC):
     threshold: float = 0.5
     frames: int = 1
     _batch_norm_frozen = False
+
+    def at_threshold(self, exists_threshold_logit: float) -> Self:
+        """Returns a network of the same weights with another threshold of existence; this one stays as it is.
+
+        A threshold that holds for one call is given this way: other threads answer with this network meanwhile.
+        """
+        network = copy(self)
+        network.exists_threshold_logit = exists_threshold_logit
+        return network
 
     @property
     def annotated(self) -> int:
