@@ -3,8 +3,11 @@
 Nothing here imports torch; each command imports what it needs when it runs.
 """
 
+import errno
 import os
+import signal
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -25,9 +28,29 @@ from refseg.commands import (
     train,
     weights,
 )
-from refseg.errors import RefsegError
+from refseg.commands.stopping import stoppable
+from refseg.errors import MissingFile, RefsegError, first_line
 
-USAGE_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 1
+USAGE_ERROR, PIPE_CLOSED = 2, 1
+STOPPED = 128  # plus the number of the signal
+INTERRUPTED = STOPPED + signal.SIGINT
+
+WAYS_OUT = {
+    errno.ENOSPC: "make room, or choose a place on another disk",
+    errno.EDQUOT: "make room, or choose a place on another disk",
+    errno.EROFS: "choose another place",
+    errno.EACCES: "change its permissions, or choose another place",
+    errno.EPERM: "change its permissions, or choose another place",
+    errno.ENAMETOOLONG: "file systems allow 255 bytes in a name; give a shorter one",
+    errno.ELOOP: "it is a link that leads to itself; give another",
+    errno.ENOENT: "give one that exists",
+    errno.ENOTDIR: "a part of it is a file, not a folder",
+    errno.EMFILE: "raise the limit of open files with ulimit -n",
+    errno.ENFILE: "close other programs",
+    errno.ENOMEM: "close other programs, or take fewer or smaller images at once",
+    errno.EIO: "the disk is damaged or gone",
+    errno.ESTALE: "the disk is damaged or gone",
+}
 
 app = typer.Typer(
     help="Referring segmentation: an image and an expression in, the mask of what it refers to out.",
@@ -62,31 +85,69 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    pass
+    if _folder_is_gone():  # where libraries end the process before anything can be told
+        raise MissingFile("the current folder has been removed; go to another folder and repeat the command")
 
 
 def main() -> None:
-    """Runs a command; exit code 0 if it went well, 2 if the user can mend it, 130 after Ctrl-C."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+    """Runs a command; the exit code is 0 if it went well and 2 if the user can mend it.
+
+    130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, 1 if nobody reads the output any more.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who started this: what is opened next would get its place, and what is printed
+            setattr(sys, name, open(os.devnull, "w"))
+        elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # expressions may hold letters that the terminal lacks
+    with stoppable() as stop:
+        try:
+            code = _run()
+        except BaseException as error:
+            if isinstance(error, typer.Abort) and isinstance(
+                error.__cause__, EOFError
+            ):  # which typer takes for the end of what a user types
+                raise error.__cause__ from None
+            # after a signal it may be what a library makes of it, or of children that the signal has ended
+            if not stop.signal and not isinstance(error, KeyboardInterrupt | typer.Abort):
+                raise
+            code = INTERRUPTED
+        if code == INTERRUPTED:  # typer returns it, too
+            _say("terminated" if stop.signal else "interrupted")
+            code = STOPPED + (stop.signal or signal.SIGINT)
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
-        code = app(standalone_mode=False)
+        code: int = app(standalone_mode=False)
         sys.stdout.flush()
-    except (KeyboardInterrupt, typer.Abort):
-        print("interrupted", file=sys.stderr)
-        code = INTERRUPTED
     except BrokenPipeError:  # the reader, for example `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = PIPE_CLOSED
+        _forget_output()
+        return PIPE_CLOSED
     except Exception as error:
         message = explanation(error)
         if message is None:  # our mistake
             raise
+        try:
+            sys.stdout.flush()
+        except OSError as unwritten:
+            _forget_output()
+            message = f"standard output cannot be written ({unwritten.strerror})"
         if message:
-            print("error:", " ".join(message.split()), file=sys.stderr)
-        code = USAGE_ERROR
-    sys.exit(code)
+            _say(f"error: {' '.join(message.split())}")
+        return USAGE_ERROR
+    return code
+
+
+def _say(line: str) -> None:
+    with suppress(OSError):
+        print(line, file=sys.stderr)
+
+
+def _forget_output() -> None:
+    """Lets what was printed go nowhere, or Python complains of it as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def explanation(error: Exception) -> str | None:
@@ -103,4 +164,42 @@ def explanation(error: Exception) -> str | None:
 
         if isinstance(error, ValidationError):
             return one_line(error)
+    return of_the_machine(error)
+
+
+def of_the_machine(error: Exception) -> str | None:
+    """What the operating system, the memory or the locale refused, which no command foresaw; None for other errors."""
+    if isinstance(error, OSError):
+        names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        told = ": ".join([*names, error.strerror or first_line(error)])
+        way_out = WAYS_OUT.get(error.errno or 0)
+        return f"{told}; {way_out}" if way_out else told
+    if isinstance(error, UnicodeError):
+        return f"a text cannot be read or written ({first_line(error)}); save it as UTF-8"
+    if isinstance(error, RecursionError):
+        return "something given is nested too deep"
+    if isinstance(error, MemoryError) or _is_out_of_memory(error):
+        return (
+            f"there is not enough memory ({first_line(error)}); close other programs, or take fewer or smaller images "
+            "at once"
+        )
     return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether torch found no memory; of the CPU's it tells by a text only."""
+    if "torch" not in sys.modules:
+        return False
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def _folder_is_gone() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False

@@ -54,6 +54,7 @@ def segment_video(
         run: what else the answers depend on, "threshold" among it.
         load: gives what answers.
     """
+    from refseg.files.lock import only_writer
     from refseg.outputs import all_or_nothing
     from refseg.video.frames import read_frames
     from refseg.video.unfinished import Unfinished, stamp
@@ -65,17 +66,19 @@ def segment_video(
         encoder()  # or an error before the work
     stems = file_stems(video.absolute(), expressions)
     run = {"video": stamp(video), "expressions": expressions, "every": every, **run}
-    unfinished = Unfinished(out / f".{cut(video.absolute().stem, 100)}.unfinished", run)
-    _answer(load(), frames, expressions, every, run["threshold"], unfinished)
-    remarks = dict.fromkeys(frames.remarks)
-    names = {stem: [f"{stem}.{_ENDINGS[kind]}" for kind in formats] for stem in stems}
-    with all_or_nothing(out) as folder:
-        found = _write_masks(folder, stems, formats, unfinished)
-        if Format.OVERLAY in formats:
-            overlays = [folder / f"{stem}.{_ENDINGS[Format.OVERLAY]}" for stem in stems]
-            with progress(frames.count, of="overlay frames") as advance:
-                _write_overlays(overlays, frames, iter(unfinished), advance)
-    unfinished.remove()
+    answers = out / f".{cut(video.absolute().stem, 100)}.unfinished"
+    with only_writer(answers):
+        unfinished = Unfinished(answers, run)
+        _answer(load(), frames, expressions, every, run["threshold"], unfinished)
+        remarks = dict.fromkeys(frames.remarks)
+        names = {stem: [f"{stem}.{_ENDINGS[kind]}" for kind in formats] for stem in stems}
+        with all_or_nothing(out) as folder:
+            found = _write_masks(folder, stems, formats, unfinished)
+            if Format.OVERLAY in formats:
+                overlays = [folder / f"{stem}.{_ENDINGS[Format.OVERLAY]}" for stem in stems]
+                with progress(frames.count, of="overlay frames") as advance:
+                    _write_overlays(overlays, frames, iter(unfinished), advance)
+        unfinished.remove()
     for warning in remarks | dict.fromkeys(warning for one in found for warning in one.warnings):
         typer.echo(f"warning: {warning}", err=True)
     for expression, one, files in zip(expressions, found, names.values(), strict=True):

@@ -42,6 +42,7 @@ from refseg.training.machines import Machines
 from refseg.training.progress import EVERY, StageProgress, be_quiet, say
 from refseg.training.release import release, release_image_encoder
 from refseg.training.seen_objects import CLASSES, SEE, SeenObjects
+from refseg.training.signals import OwnSignals
 from refseg.training.sources import SceneSource, Source, source_of
 from refseg.training.stage import Length, TrainingStage, fixed_in, learning, step_seed
 from refseg.training.states import KeepStates, WholeFiles, newest_sound, states, unwritable, write_together
@@ -228,6 +229,7 @@ class _Run:
             logger=[CSVLogger(self.out / "logs", stage.name), TensorBoardLogger(self.out / "logs", stage.name)],
             plugins=[WholeFiles()],
             callbacks=[
+                OwnSignals(),
                 StageProgress(stage.name, length.steps),
                 SaveCheckpoints(self, source),
                 *([RunningMean(decay=stage.ema)] if stage.ema else []),
@@ -238,7 +240,7 @@ class _Run:
         resumed = newest_sound(state, stage.name)
         try:
             data = StageData(self, source, number, length)
-            trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=False)
+            trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True)
         except SystemExit as stop:  # how Lightning ends after Ctrl-C
             raise KeyboardInterrupt from stop
         weights = whole_weights(trainer, module)
