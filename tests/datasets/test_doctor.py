@@ -85,6 +85,104 @@ def test_fast_says_what_it_left_out(healthy):
     assert not problems(found) and found["masks"].verdict == "skipped"
 
 
+def test_ids_that_occur_twice_are_named(healthy):
+    healthy.instances["annotations"].append(healthy.instances["annotations"][0] | {"bbox": [2.0, 3.0, 4.0, 5.0]})
+    healthy.instances["images"].append(healthy.instances["images"][1])
+    healthy.refs.append(healthy.ref(3, 4, 40, "the cup", split="val", sent_ids=[77]))
+    healthy.refs[-1]["sentences"][0]["sent_id"] = 77
+    with pytest.warns(UserWarning, match="2 ids are given more than once"):
+        found = healthy.check()
+    assert problems(found) == {"repeated ids"}
+    assert set(found["repeated ids"].examples) == {"annotation 10", "image 2"}
+    assert found["repeated refs"].verdict == "note" and found["repeated refs"].examples == ("ref 3",)
+
+
+def turn(path, orientation: int) -> None:
+    """Stores a photograph so that EXIF turns it to what it was."""
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    with Image.open(path) as image:
+        stored = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}[orientation]
+        image.transpose(stored).save(path, exif=exif)
+
+
+def test_an_orientation_in_exif_is_a_note(healthy):
+    path = healthy.root / "images" / name_of(2)
+    turn(path, 3)
+    found = healthy.check()
+    assert not problems(found)
+    assert (found["EXIF orientation"].verdict, found["EXIF orientation"].examples) == ("note", (str(path),))
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_annotations_for_the_turned_photograph_are_a_problem(healthy, fast):
+    turn(healthy.root / "images" / name_of(2), 6)
+    found = healthy.check(fast=fast)
+    assert problems(found) == {"EXIF sizes"}
+    assert "20 x 30 pixels, its annotations are for 30 x 20 pixels" in found["EXIF sizes"].examples[0]
+
+
+def test_transparency_and_depth_are_notes(healthy):
+    images = healthy.root / "images"
+    shape = (20, 30)
+    for number, pixels in {
+        1: np.dstack([np.full((*shape, 3), 90, np.uint8), np.eye(*shape, dtype=np.uint8) * 255]),
+        2: np.dstack([np.full((*shape, 3), 80, np.uint8), np.full(shape, 255, np.uint8)]),
+        3: np.full(shape, 7000, np.uint16),
+    }.items():
+        Image.fromarray(pixels).save(images / name_of(number), "PNG")
+    found = healthy.check()
+    assert not problems(found)
+    assert found["transparency"].examples == (str(images / name_of(1)),)
+    assert [example.split(" (")[0] for example in found["bit depth"].examples] == [str(images / name_of(3))]
+
+
+def test_a_float_image_that_cannot_be_scaled_is_unreadable(healthy):
+    path = healthy.root / "images" / name_of(2)
+    Image.fromarray(np.full((20, 30), 250, np.float32)).save(path, "TIFF")
+    found = healthy.check()
+    assert problems(found) == {"images unreadable"} and "must lie in 0 to 1" in found["images unreadable"].examples[0]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"), [("utf-8-sig", "UTF-8 with a byte-order mark"), ("utf-16", "UTF-16 with")]
+)
+def test_texts_that_others_may_not_read_are_a_note(healthy, encoding, said):
+    healthy.check()
+    path = healthy.root / "refs(unc).json"
+    path.write_text(path.read_text(), encoding=encoding)
+    found = {finding.check: finding for finding in examine(datasets.build("refer", split="all", root=healthy.root))}
+    assert found["encodings"].verdict == "note" and said in found["encodings"].examples[0]
+
+
+def lines_with(healthy, *masks: str):
+    """Findings about a .jsonl whose expressions have these files as masks."""
+    lines = [{"image": f"images/{name_of(1)}", "expression": f"cup {mask}", "mask": mask} for mask in masks]
+    (healthy.root / "mine.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    findings = examine(datasets.build("jsonl", split="all", root=healthy.root / "mine.jsonl"))
+    return {finding.check: finding for finding in findings}
+
+
+def test_mask_files_of_more_than_two_values_are_a_note(healthy):
+    mask = Image.new("L", (30, 20))
+    mask.paste(255, (4, 4, 20, 16))
+    mask.save(healthy.root / "sharp.png")
+    mask.putpixel((4, 4), 100)
+    mask.save(healthy.root / "soft.png")
+    found = lines_with(healthy, "sharp.png", "soft.png")
+    assert not problems(found)
+    assert (found["mask values"].verdict, found["mask values"].count) == ("note", 1)
+    assert found["mask values"].examples[0].endswith("soft.png")
+
+
+def test_a_mask_file_for_the_turned_photograph_is_told_of_exif(healthy):
+    turn(healthy.root / "images" / name_of(1), 6)
+    Image.fromarray(np.eye(20, 30, dtype=np.uint8) * 255).save(healthy.root / "cup.png")
+    found = lines_with(healthy, "cup.png")
+    assert problems(found) == {"masks unreadable"}
+    assert "turned as EXIF says it is 30 x 20 pixels" in found["masks unreadable"].examples[0]
+
+
 @pytest.mark.parametrize("segmentation", [[], [[100, 100, 110, 100, 110, 110]]])
 def test_an_object_without_a_pixel_is_named(healthy, segmentation):
     healthy.instances["annotations"][1]["segmentation"] = segmentation

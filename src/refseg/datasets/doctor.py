@@ -1,77 +1,36 @@
-"""What is wrong with a data set of files: `refseg data check`.
+"""What is wrong with a data set of images in files: `refseg data check`."""
 
-Every check gives a finding or a few. A "problem" makes figures wrong or training fail; a "note" is how the data are,
-good to know before a figure is printed.
-"""
-
-import hashlib
-import io
-import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from refseg.datasets.index import BOX_ONLY, CROWD, MISSING, Index
 from refseg.datasets.indexed import IndexedDataset
-from refseg.datasets.masks import draw
+from refseg.datasets.masks import MaskFile, draw
 from refseg.datasets.published_counts import PUBLISHED, SHARE_IMAGES
-from refseg.encoders.bert import WordPieces
-from refseg.encoders.clip_text import BytePairs
-from refseg.encoders.tokenizer import Tokenizer
-from refseg.encoders.vocabulary import split_words
+from refseg.datasets.tools.findings import (
+    Finding,
+    Track,
+    Verdict,
+    as_size,
+    by_verdict,
+    check_encodings,
+    finding_of,
+    short,
+)
+from refseg.datasets.tools.photographs import Photograph, check_photographs, read_photograph
+from refseg.datasets.tools.sentences import Said, check_sentences
 from refseg.errors import MissingFile, RefsegError
-from refseg.mirroring import mirrored
+from refseg.images import open_image
 
-EXAMPLES = 5
 READERS = 8
 BEYOND = 2.0  # pixels that an outline may leave the image by; annotators click a little outside
-TOKENS = (("BERT word pieces", 20), ("CLIP byte pairs", 17), ("CLIP byte pairs", 22))
-"""What the papers' networks read, the special tokens included: most of them, CRIS, CRIS on RefCOCOg."""
-
-_NO_LIMIT = 1_000_000
-_HIDDEN_SIDE = re.compile(r"\b\w*(?:left|right)\w*\b", re.IGNORECASE)
-
-Verdict = Literal["ok", "note", "problem", "skipped"]
-Track = Callable[[Sequence[Any], str], Iterable[Any]]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found.
-
-    Attributes:
-        check: its name.
-        verdict: "ok" if it found nothing, "skipped" if it could not or should not look.
-        count: how many it found.
-        what: what that means, in a line.
-        examples: the first few.
-        advice: what to do.
-    """
-
-    check: str
-    verdict: Verdict
-    count: int
-    what: str
-    examples: tuple[str, ...] = ()
-    advice: str = ""
-
-
-@dataclass(frozen=True)
-class _Photograph:
-    """An image file: what is wrong with it ("" = nothing), its size and a digest of its bytes where they are known."""
-
-    trouble: Literal["", "missing", "unreadable", "size"] = ""
-    message: str = ""
-    size_hw: tuple[int, int] | None = None
-    digest: bytes | None = None
 
 
 def examine(
@@ -91,33 +50,19 @@ def examine(
         track: gives the same items again, and may show progress.
     """
     photographs = _read_photographs(dataset, fast, track)
-    texts = _texts(dataset)
-    findings = [
-        *_counts(dataset),
-        *_photographs(dataset, photographs),
-        *_objects(dataset, photographs, fast, track),
-        *_sentences(dataset, texts),
-        *_token_limits(texts, tokens, track),
-        *_sides(texts),
-        *_leaks(dataset, photographs),
-        *(_leaks_between(dataset, other) for other in against),
-    ]
-    order: tuple[Verdict, ...] = ("problem", "note", "skipped", "ok")
-    return sorted(findings, key=lambda finding: order.index(finding.verdict))
-
-
-def _finding(
-    check: str,
-    found: Sequence[str],
-    what: str,
-    advice: str = "",
-    verdict: Verdict = "problem",
-    count: int | None = None,
-    examples: int = EXAMPLES,
-) -> Finding:
-    if not found:
-        return Finding(check, "ok", 0, what)
-    return Finding(check, verdict, len(found) if count is None else count, what, tuple(found[:examples]), advice)
+    return by_verdict(
+        [
+            *_counts(dataset),
+            *_repeated_ids(dataset),
+            check_encodings(dataset.sources()),
+            *_files(dataset, photographs),
+            *check_photographs(photographs),
+            *_objects(dataset, photographs, fast, track),
+            *check_sentences(_said(dataset), tokens, track),
+            *_leaks(dataset, photographs),
+            *(_leaks_between(dataset, other) for other in against),
+        ]
+    )
 
 
 def _counts(dataset: IndexedDataset) -> Iterator[Finding]:
@@ -142,42 +87,40 @@ def _counts(dataset: IndexedDataset) -> Iterator[Finding]:
     advice = (
         "take the file again from its source; a file of another division (split_by) or a cut-off one counts differently"
     )
-    yield _finding("counts", found, "splits are not those that were published", advice, examples=len(found))
+    yield finding_of("counts", found, "splits are not those that were published", advice, examples=len(found))
 
 
-def _read_photographs(dataset: IndexedDataset, fast: bool, track: Track) -> list[_Photograph]:
+def _repeated_ids(dataset: IndexedDataset) -> Iterator[Finding]:
+    """Ids that the sources give to several things."""
+    repeated = dataset.index.repeated
+    refs = [id for id in repeated if id.startswith("ref ")]
+    others = [id for id in repeated if id not in refs]
+    advice = "make them unique; here the last one in the image counts, in other programs the last one of all"
+    yield finding_of("repeated ids", others, "ids of annotations or images that occur more than once", advice)
+    what = "ids of refs that occur more than once"
+    yield finding_of("repeated refs", refs, what, "programs that count or find refs by their ids lose some", "note")
+
+
+def _read_photographs(dataset: IndexedDataset, fast: bool, track: Track) -> list[Photograph]:
     """What each image of the index is like; several threads read them."""
     index = dataset.index
 
-    def read(path: Path, annotated_hw: tuple[int, int]) -> _Photograph:
-        try:
-            with path.open("rb") as file:
-                content = file if fast else io.BytesIO(file.read())
-                with Image.open(content) as image:
-                    if not fast:
-                        image.load()
-                    size_hw = image.height, image.width
-        except Image.UnidentifiedImageError:
-            return _Photograph("unreadable", f"{path} is no image")
-        except Exception as error:  # decoders of damaged files raise whatever they like
-            return _Photograph("unreadable", f"{path}: {error}")
-        digest = hashlib.blake2b(content.getbuffer()).digest() if isinstance(content, io.BytesIO) else None
-        if all(annotated_hw) and annotated_hw != size_hw:
-            message = f"{path} is {_size(size_hw)}, its annotations are for {_size(annotated_hw)}"
-            return _Photograph("size", message, annotated_hw, digest)
-        return _Photograph("", "", size_hw, digest)
-
-    def look_up(number: int) -> Path | _Photograph:
+    def look_up(number: int) -> Path | Photograph:
         try:
             return dataset.find_image(index.text("image_file", number))
         except MissingFile as error:
-            return _Photograph("missing", str(error))
+            return Photograph("missing", str(error))
+        except RefsegError as error:  # a name that leads out of the folder
+            return Photograph("unreadable", str(error))
 
     with ThreadPoolExecutor(READERS) as pool:
-        waiting: list[_Photograph | Future[_Photograph]] = []
+        waiting: list[Photograph | Future[Photograph]] = []
         for number, (height, width) in enumerate(index["image_hw"].tolist()):
             found = look_up(number)
-            waiting.append(pool.submit(read, found, (height, width)) if isinstance(found, Path) else found)
+            if isinstance(found, Path):
+                waiting.append(pool.submit(read_photograph, found, (height, width), fast))
+            else:
+                waiting.append(found)
         try:
             return [one.result() if isinstance(one, Future) else one for one in track(waiting, "images")]
         except BaseException:
@@ -185,7 +128,9 @@ def _read_photographs(dataset: IndexedDataset, fast: bool, track: Track) -> list
             raise
 
 
-def _photographs(dataset: IndexedDataset, photographs: Sequence[_Photograph]) -> Iterator[Finding]:
+def _files(dataset: IndexedDataset, photographs: Sequence[Photograph]) -> Iterator[Finding]:
+    """Photographs that are missing, damaged or of another size."""
+
     def of(trouble: str) -> list[str]:
         return [photograph.message for photograph in photographs if photograph.trouble == trouble]
 
@@ -196,18 +141,16 @@ def _photographs(dataset: IndexedDataset, photographs: Sequence[_Photograph]) ->
         if photograph.trouble == "missing"
     ]
     where = next(iter(of("missing")), "")
-    yield _finding("images missing", missing, "annotated images that are in no folder", where)
-    yield _finding("images unreadable", of("unreadable"), "images that cannot be decoded", "download these again")
+    yield finding_of("images missing", missing, "annotated images that are in no folder", where)
+    yield finding_of("images unreadable", of("unreadable"), "images that cannot be decoded", "download these again")
     advice = "take the original photographs; masks are drawn on the annotated size"
-    yield _finding("image sizes", of("size"), "images of another size than annotated", advice)
+    yield finding_of("image sizes", of("size"), "images of another size than annotated", advice)
 
 
-def _objects(
-    dataset: IndexedDataset, photographs: Sequence[_Photograph], fast: bool, track: Track
-) -> Iterator[Finding]:
+def _objects(dataset: IndexedDataset, photographs: Sequence[Photograph], fast: bool, track: Track) -> Iterator[Finding]:
     """Masks and boxes of everything that an expression names."""
     index = dataset.index
-    missing, crowds, empty, broken, beyond = [], [], [], [], []
+    missing, crowds, empty, broken, beyond, cut = (list[str]() for _ in range(6))
     for number in track(np.unique(index["targets"]).tolist(), "masks"):
         name = f"object {index.text('object_id', number)}"
         state, image = index["object_state"][number], int(index["object_image"][number])
@@ -217,31 +160,47 @@ def _objects(
         name += f" in image {index.text('image_id', image)}"
         if state == CROWD:
             crowds.append(name)
-        size_hw = photographs[image].size_hw or tuple(index["image_hw"][image].tolist())
+        photograph = photographs[image]
+        size_hw = photograph.size_hw or tuple(index["image_hw"][image].tolist())
         if not all(size_hw):
             continue
-        box = index["object_box"][number]
-        if _beyond(box, size_hw) or any(_beyond(p, size_hw) for p in index.pieces(number) if isinstance(p, np.ndarray)):
-            beyond.append(f"{name} ({_size(size_hw)})")
-        if state == BOX_ONLY:
-            if not (box[0] < box[2] and box[1] < box[3]):
-                empty.append(name)
-        elif not fast:
-            try:
-                if not draw(index.pieces(number), size_hw).any():
+        try:
+            pieces = index.pieces(number) if fast else dataset.pieces(number)
+            box = index["object_box"][number]
+            if _beyond(box, size_hw) or any(_beyond(p, size_hw) for p in pieces if isinstance(p, np.ndarray)):
+                beyond.append(f"{name} ({as_size(size_hw)})")
+            if state == BOX_ONLY:
+                if not (box[0] < box[2] and box[1] < box[3]):
                     empty.append(name)
-            except RefsegError as error:
-                broken.append(f"{name}: {error}")
+            elif not fast:
+                if not draw(pieces, size_hw).any():
+                    empty.append(name)
+                cut += [piece.path for piece in pieces if isinstance(piece, MaskFile) and _has_more_values(piece)]
+        except RefsegError as error:
+            turned = f" (turned as EXIF says it is {as_size(photograph.turned)})" if photograph.turned else ""
+            broken.append(f"{name}: {error}{turned}")
     advice = "take instances.json and the refs from one source; expressions about them cannot be scored"
-    yield _finding("annotations missing", missing, "objects that expressions name and no annotation describes", advice)
+    yield finding_of(
+        "annotations missing", missing, "objects that expressions name and no annotation describes", advice
+    )
     if fast:
         yield Finding("masks", "skipped", 0, "masks were not drawn, images not decoded (--fast)")
-    yield _finding("masks unreadable", broken, "masks that cannot be drawn", "download the annotations again")
+    yield finding_of("masks unreadable", broken, "masks that cannot be drawn", "download the annotations again")
+    what = "mask files of more than two values: soft edges are cut at half, labels are inside whatever their number"
+    yield finding_of("mask values", cut, what, "save masks as black and one other value, as PNG", "note")
     advice = "their expressions score 0 whatever is answered; leave them out or mend the annotation"
-    yield _finding("masks empty", empty, "objects without a pixel", advice)
+    yield finding_of("masks empty", empty, "objects without a pixel", advice)
     advice = "masks are cut at the border; many of them mean that images and annotations do not belong together"
-    yield _finding("masks outside", beyond, f"outlines or boxes more than {BEYOND:g} pixels outside", advice, "note")
-    yield _finding("crowds", crowds, "expressions name crowd regions", "some loaders leave these out", "note")
+    yield finding_of("masks outside", beyond, f"outlines or boxes more than {BEYOND:g} pixels outside", advice, "note")
+    yield finding_of("crowds", crowds, "expressions name crowd regions", "some loaders leave these out", "note")
+
+
+def _has_more_values(piece: MaskFile) -> bool:
+    """Whether a mask's file, which can be drawn, has more than two values."""
+    if piece.path.endswith(".mat"):
+        return False
+    with open_image(piece.path) as image:
+        return image.convert("RGBA").getcolors(maxcolors=2) is None
 
 
 def _beyond(coordinates: NDArray[np.float64], size_hw: tuple[int, int]) -> bool:
@@ -251,72 +210,20 @@ def _beyond(coordinates: NDArray[np.float64], size_hw: tuple[int, int]) -> bool:
     return bool((points < -BEYOND).any() or (points > (width + BEYOND, height + BEYOND)).any())
 
 
-def _texts(dataset: IndexedDataset) -> list[str]:
-    return [dataset.index.text(f"expression_{dataset.text}", number) for number in range(len(dataset.index))]
-
-
-def _sentences(dataset: IndexedDataset, texts: Sequence[str]) -> Iterator[Finding]:
-    """Empty sentences, ids that occur twice, sentences that occur twice in an image."""
+def _said(dataset: IndexedDataset) -> list[Said]:
     index = dataset.index
-    empty, repeated, ambiguous = [], [], []
-    ids = Counter(index.text("expression_id", number) for number in range(len(index)))
-    meant: dict[tuple[int, str], set[tuple[int, ...]]] = defaultdict(set)
-    for number, (text, image) in enumerate(zip(texts, index["expression_image"].tolist(), strict=True)):
-        place = f"about image {index.text('image_id', image)}"
-        words, targets = " ".join(split_words(text)), index.targets(number)
-        if not words:
-            empty.append(f"expression {index.text('expression_id', number)} {place}")
-            continue
-        before = meant[image, words]
-        if targets in before:
-            repeated.append(f"{text!r} {place}")
-        elif before:
-            ambiguous.append(f"{text!r} {place}")
-        before.add(targets)
-    yield _finding("empty expressions", empty, "expressions without a word", "leave them out: networks refuse them")
-    twice = [f"{id} ({count} times)" for id, count in ids.items() if count > 1]
-    advice = "rows of an evaluation cannot be told apart; make sent_id unique within its ref and ref_id in the file"
-    yield _finding("ids", twice, "ids of expressions that occur more than once", advice)
-    advice = "they weigh double in every mean; leave as it is to compare with papers"
-    yield _finding("repeated", repeated, "sentences said again about the same referents", advice, "note")
-    advice = "nobody can answer both; leave as it is to compare with papers"
-    yield _finding("ambiguous", ambiguous, "sentences said about different referents of one image", advice, "note")
+    return [
+        Said(
+            index.text("expression_id", number),
+            index.text(f"expression_{dataset.text}", number),
+            f"image {index.text('image_id', image)}",
+            index.targets(number),
+        )
+        for number, image in enumerate(index["expression_image"].tolist())
+    ]
 
 
-def _token_limits(texts: Sequence[str], tokens: Sequence[int], track: Track) -> Iterator[Finding]:
-    tokenizers: dict[str, Tokenizer] = {
-        "BERT word pieces": WordPieces(_NO_LIMIT),
-        "CLIP byte pairs": BytePairs(_NO_LIMIT),
-    }
-    counts = Counter(text for text in texts if text)
-    lengths = {
-        name: {text: len(tokenizer.pieces(text)) for text in track(list(counts), name)}
-        for name, tokenizer in tokenizers.items()
-    }
-    for name, limit in [*TOKENS, *(("BERT word pieces", limit) for limit in tokens if limit != TOKENS[0][1])]:
-        long = sorted((text for text, length in lengths[name].items() if length > limit), key=lambda text: -len(text))
-        cut = sum(counts[text] for text in long)
-        most = max(lengths[name].values(), default=0)
-        what = f"expressions of more than {limit} {name}, the special ones included; the longest has {most}"
-        advice = "their ends are not read; raise the network's max_words, or say so beside the figures"
-        yield _finding(f"{limit} {name}", [_short(text) for text in long], what, advice, "note", cut)
-
-
-def _sides(texts: Sequence[str]) -> Iterator[Finding]:
-    """Left and right, which have to change where images are mirrored."""
-    with_sides = [text for text in texts if mirrored(text) != text]
-    lost = [text for text in with_sides if mirrored(mirrored(text)) != text]
-    advice = "mirroring an image must swap these words, whole words only; recipes that flip do"
-    yield _finding("left and right", with_sides, "expressions that a mirrored image makes wrong", advice, "note")
-    yield _finding("swapped words", lost, "expressions that are not themselves after two swaps", "train without flips")
-    words = Counter(word.lower() for text in texts for word in _HIDDEN_SIDE.findall(text) if mirrored(word) == word)
-    found = [f"{word} ({count})" for word, count in words.most_common()]
-    advice = "right for bright and upright; where a word here is a side after all, train without flips"
-    what = "words with left or right inside, which swapping leaves alone"
-    yield _finding("words left alone", found, what, advice, "note", words.total())
-
-
-def _leaks(dataset: IndexedDataset, photographs: Sequence[_Photograph]) -> Iterator[Finding]:
+def _leaks(dataset: IndexedDataset, photographs: Sequence[Photograph]) -> Iterator[Finding]:
     """Photographs that are in two splits, under one name or two; parts of one test are not held against each other."""
     index = dataset.index
     splits_of = _splits_of(index)
@@ -334,7 +241,7 @@ def _leaks(dataset: IndexedDataset, photographs: Sequence[_Photograph]) -> Itera
     shared, copies = [], []
     for numbers in alike.values():
         splits = sorted({split for number in numbers for split in splits_of[number]})
-        name = _short(" = ".join(f"image {index.text('image_id', number)}" for number in numbers))
+        name = short(" = ".join(f"image {index.text('image_id', number)}" for number in numbers))
         if any(not (a.startswith("test") and b.startswith("test")) for a, b in combinations(splits, 2)):
             shared.append(f"{name} in {' and '.join(splits)}")
         elif len(numbers) > 1:
@@ -342,8 +249,8 @@ def _leaks(dataset: IndexedDataset, photographs: Sequence[_Photograph]) -> Itera
     promised = (dataset.name, getattr(dataset, "split_by", "")) not in SHARE_IMAGES
     advice = "figures on these are not held out; train without them" if promised else "this division is known for it"
     verdict: Verdict = "problem" if promised else "note"
-    yield _finding("leaks", shared, "photographs in more than one split", advice, verdict)
-    yield _finding("copies", copies, "photographs that are there under two names", verdict="note")
+    yield finding_of("leaks", shared, "photographs in more than one split", advice, verdict)
+    yield finding_of("copies", copies, "photographs that are there under two names", verdict="note")
 
 
 def _leaks_between(dataset: IndexedDataset, other: IndexedDataset) -> Finding:
@@ -360,7 +267,7 @@ def _leaks_between(dataset: IndexedDataset, other: IndexedDataset) -> Finding:
                 where = f"of {trains.name} train in {tests.name} {split}"
                 found.append(f"{where}: {len(leaking):,}, for example COCO {leaking[0]}")
     advice = "train on both only without them; rec_pretraining leaves them out"
-    return _finding(check, found, f"photographs trained on in one set, tested on in the other ({other.root})", advice)
+    return finding_of(check, found, f"photographs trained on in one set, tested on in the other ({other.root})", advice)
 
 
 def _coco_ids(index: Index) -> dict[str, set[int]]:
@@ -384,11 +291,3 @@ def _splits_of(index: Index) -> dict[int, set[str]]:
 
 def _trains(split: str) -> bool:
     return split.startswith("train")
-
-
-def _size(size_hw: Sequence[int]) -> str:
-    return f"{size_hw[1]} x {size_hw[0]} pixels"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 100 else f"{text[:97]}..."

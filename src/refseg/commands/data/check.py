@@ -9,7 +9,7 @@ import typer
 from refseg.commands.dataset_options import Grefs, Images, Name, Root, SplitBy, open_images
 
 if TYPE_CHECKING:
-    from refseg.datasets.doctor import Finding
+    from refseg.datasets.tools.findings import Finding
 
 NOT_OF_FILES = {
     "drawn_scenes": "is drawn on the fly, so there is nothing to check",

@@ -1,0 +1,1 @@
+"""What `refseg data` does with a data set."""
