@@ -85,3 +85,60 @@ def test_two_stages_cannot_share_a_name():
     recipe = find_recipe("selector")
     with pytest.raises(ValueError, match="same name"):
         Recipe.model_validate({**recipe.model_dump(), "stages": [recipe.stages[0].model_dump()] * 2})
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("seed=2001-99-99", r"--set: seed: .*valid integer"),
+        ("seed=" + "9" * 5000, r"--set 'seed=9+\.\.\.: '9+\.\.\. is not a value"),
+        ("seed=-1", "seed: .*greater than or equal to 0"),
+        ("data.scenes=1" + "0" * 30, "scenes: .*less than or equal to"),
+        ("stages.find.epochs=.inf", "epochs"),
+        ("data=" + "[" * 5000, "is not a value"),
+        ("data={a: &x [*x]}", "is not a value"),
+        (
+            "data=[" + ", ".join(f"&a{n} [*a{n - 1}, *a{n - 1}]" if n else "&a0 []" for n in range(60)) + "]",
+            "not a value",
+        ),
+        (
+            "data={a0: &a0 {k0: 0, l0: 0}, "
+            + ", ".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}], k{n}: 0}}" for n in range(1, 60))
+            + "}",
+            "not a value",
+        ),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_in_one_short_line(setting, message):
+    with pytest.raises(InvalidInput, match=message) as caught:
+        find_recipe("selector").with_settings([setting])
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(find_recipe("selector").to_yaml(), encoding="utf-8-sig")
+    assert find_recipe(str(path)) == find_recipe("selector")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name: caf\xe9".encode("latin1"), "is not UTF-8 .*; save it as UTF-8"),
+        (b"[" * 10_000, "is not YAML"),
+        (b"#" * (2**20 + 1), "has more than 1 MiB"),
+        (b"seed: !!timestamp 2001-99-99", "is not YAML"),
+    ],
+)
+def test_a_file_that_cannot_be_a_recipe_is_refused_in_one_line(tmp_path, content, message):
+    (tmp_path / "recipe.yaml").write_bytes(content)
+    with pytest.raises(InvalidInput, match=message):
+        find_recipe(str(tmp_path / "recipe.yaml"))
+
+
+def test_a_recipe_that_cannot_be_opened_is_told(tmp_path):
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(InvalidInput, match="folder.yaml cannot be read"):
+        find_recipe(str(tmp_path / "folder.yaml"))
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        find_recipe(f"{'x' * 300}.yaml")

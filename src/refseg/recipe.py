@@ -11,10 +11,16 @@ import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from refseg.config import Config
-from refseg.errors import InvalidInput, MissingFile
+from refseg.errors import InvalidInput, MissingFile, first_line
+from refseg.files.plain_data import check_expanded
 from refseg.preprocessing import Preprocessing, photographs
 from refseg.schedules import AnySchedule, Cosine
 from refseg.validation import one_line
+
+_LONGEST = 2**20  # bytes of a file
+_LARGEST_MAP = 10_000
+Amount = Annotated[int, Field(le=10**9)]
+"""Steps, images, scenes."""
 
 
 class About(Config):
@@ -49,12 +55,12 @@ class Scenes(Config):
     """Drawn scenes to learn from and to be validated on."""
 
     dataset: Literal["drawn_scenes"] = "drawn_scenes"
-    scenes: int = Field(ge=1)
+    scenes: Amount = Field(ge=1)
     tier: Literal["easy", "base", "hard"] = "base"
     side: Literal[128, 256] = 128
-    seed: int = 0
-    validation_scenes: int = Field(200, ge=1)  # during training
-    calibration_scenes: int = Field(1000, ge=1)  # of split val, for thresholds after training
+    seed: int = Field(0, ge=0, lt=2**32)
+    validation_scenes: Amount = Field(200, ge=1)  # during training
+    calibration_scenes: Amount = Field(1000, ge=1)  # of split val, for thresholds after training
 
 
 class Files(Config):
@@ -67,16 +73,16 @@ class Files(Config):
     settings: dict[str, Any] = {}  # of the data set: root, images, split_by, text, covered_twice, ...
     train: str = "train"  # splits
     validation: str = "val"
-    validation_images: int | None = Field(None, ge=1)  # the first of them; None: all
-    calibration_images: int | None = Field(None, ge=1)  # for the thresholds at the end; None: the validation images
+    validation_images: Amount | None = Field(None, ge=1)  # the first of them; None: all
+    calibration_images: Amount | None = Field(None, ge=1)  # for the thresholds at the end; None: the validation images
     item: Literal["referent", "expression", "image"] = "referent"  # what an epoch goes through, as what `images` counts
     spread_no_target: bool = False  # expressions without referent come evenly between the others (Ref-ZOM)
     preprocessing: Preprocessing = photographs(480)
     vocabulary: str | None = None  # file of `refseg data vocabulary`; None: all words of the training split
-    crop_from: int | None = Field(None, ge=1)  # side of training images, of which a random square is cut
+    crop_from: int | None = Field(None, ge=1, le=4096)  # side of training images, of which a random square is cut
     mask: Literal["nearest", "soft", "touched"] = "nearest"  # true mask at network size: bilinear, > 0 if "touched"
     truth: Literal["mask", "box"] = "mask"  # box: all of the box around the referents
-    workers: int = Field(4, ge=0)  # processes that read images, for each device
+    workers: int = Field(4, ge=0, le=1024)  # processes that read images, for each device
 
     @field_validator("validation")
     @classmethod
@@ -108,11 +114,11 @@ class Stage(Config):
     data: Data | None = None  # other than the recipe's
     objective: str = "loss"  # the network's method that gives the losses; see: `training.seen_objects`
     groups: dict[str, Group]  # by the name of the network's part; other parts are frozen
-    steps: int | None = Field(None, ge=1)
-    epochs: float | None = Field(None, gt=0)  # instead of steps
-    images: int = Field(ge=1)
-    expressions_per_image: int = Field(ge=0)  # 0: images without language
-    accumulate: int = Field(1, ge=1)  # parts that the images of a step are computed in, one after another
+    steps: Amount | None = Field(None, ge=1)
+    epochs: float | None = Field(None, gt=0, le=10**6)  # instead of steps
+    images: Amount = Field(ge=1)
+    expressions_per_image: Amount = Field(ge=0)  # 0: images without language
+    accumulate: Amount = Field(1, ge=1)  # parts that the images of a step are computed in, one after another
     optimiser: Literal["adamw", "adam"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.98)
     schedule: AnySchedule = Cosine()
@@ -121,8 +127,8 @@ class Stage(Config):
     unknown_words: float = Field(0.0, ge=0, lt=1)  # share of words replaced by "unknown"
     erasure: Literal["per_iteration", "fixed"] = "per_iteration"  # the phrase that is erased: drawn anew, or once
     frozen_batch_norm: bool = False  # keep their statistics in parts that learn, too
-    cached_scenes: int = Field(0, ge=0)  # above 0: the image side runs once over so many scenes and is kept
-    validate_every: int = Field(0, ge=0)  # steps; 0: after every epoch, or at the end where the length is in steps
+    cached_scenes: Amount = Field(0, ge=0)  # above 0: the image side runs once over so many scenes and is kept
+    validate_every: Amount = Field(0, ge=0)  # steps; 0: after every epoch, or at the end where the length is in steps
 
     @model_validator(mode="after")
     def _has_one_length(self) -> "Stage":
@@ -147,7 +153,7 @@ class Recipe(Config):
     precision: Literal["32", "bf16", "16"] = "bf16"
     activation_checkpointing: bool = False  # less memory, more time
     channels_last: bool = False
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
 
     @field_validator("precision", mode="before")
     @classmethod
@@ -172,11 +178,21 @@ class Recipe(Config):
         Raises:
             MissingFile, InvalidInput: if there is no such file, or no valid recipe in it.
         """
-        if not path.is_file():
-            raise MissingFile(f"there is no recipe {path}")
         try:
-            return checked(yaml.safe_load(path.read_text()), str(path))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            if path.stat().st_size > _LONGEST:
+                raise InvalidInput(f"{path} has more than {_LONGEST >> 20} MiB, no recipe does")
+            text = path.read_text(encoding="utf-8-sig")
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise MissingFile(f"there is no recipe {path}") from error
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"{path} is not UTF-8 ({first_line(error)}); save it as UTF-8") from error
+        except OSError as error:
+            raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error
+        try:
+            return checked(_plain(text), str(path))
+        except ValueError as error:
+            if isinstance(error, InvalidInput):
+                raise
             raise InvalidInput(f"{path} is not YAML: {' '.join(str(error).split())}") from error
 
     def with_settings(self, settings: list[str]) -> "Recipe":
@@ -189,13 +205,47 @@ class Recipe(Config):
         for setting in settings:
             path, equals, text = setting.partition("=")
             if not equals:
-                raise InvalidInput(f"--set {setting!r} has no '='; write it as a.b=value")
+                raise InvalidInput(f"--set {_shown(setting)} has no '='; write it as a.b=value")
             try:
-                value = yaml.safe_load(text)
-            except yaml.YAMLError as error:
-                raise InvalidInput(f"--set {setting!r}: {text!r} is not a value") from error
-            _set(plain, path.split("."), value, setting)
+                value = _plain(text)
+            except ValueError as error:
+                raise InvalidInput(f"--set {_shown(setting)}: {_shown(text)} is not a value") from error
+            _set(plain, path.split("."), value, _shown(setting))
         return checked(plain, "--set") if settings else self
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain values; dates are texts, and maps do not grow without end by merging each other ("<<")."""
+
+    yaml_implicit_resolvers = {
+        start: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for start, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merges maps into one, as long as it stays small."""
+        super().flatten_mapping(node)
+        if len(node.value) > _LARGEST_MAP:
+            raise yaml.YAMLError(f"a map has more than {_LARGEST_MAP:,} entries")
+
+
+def _plain(text: str) -> Any:
+    """The value that YAML says.
+
+    Raises:
+        ValueError: if it is no YAML, holds an impossible number, or is too deep or too large.
+    """
+    try:
+        value = yaml.load(text, _Loader)  # a SafeLoader: plain values only
+        check_expanded(value, max_items=1_000_000)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(str(error) or "it is nested too deeply") from error
+    return value
+
+
+def _shown(text: str) -> str:
+    shown = repr(text)
+    return shown if len(shown) <= 100 else f"{shown[:97]}..."
 
 
 def checked(plain: Any, source: str) -> Recipe:
@@ -223,7 +273,7 @@ def _set(node: Any, path: list[str], value: Any, setting: str) -> None:
         if key not in names and not free:
             where = ".".join(path[:depth]) or "the recipe"
             known = ", ".join(names) or "nothing"
-            raise InvalidInput(f"--set {setting!r}: {where} has no {key!r}; it has: {known}")
+            raise InvalidInput(f"--set {setting}: {where} has no {key!r}; it has: {known}")
         if depth == len(path) - 1:
             if value is None and path[depth - 1] == "initial":
                 node.pop(key, None)
@@ -231,7 +281,7 @@ def _set(node: Any, path: list[str], value: Any, setting: str) -> None:
                 node[names.get(key, key)] = value
         elif key not in names:
             raise InvalidInput(
-                f"--set {setting!r}: {'.'.join(path[: depth + 1])} is not set in this recipe; give its value"
+                f"--set {setting}: {'.'.join(path[: depth + 1])} is not set in this recipe; give its value"
             )
         else:
             node = node[names[key]]
