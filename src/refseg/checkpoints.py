@@ -5,6 +5,7 @@ A checkpoint is a folder with `model.safetensors`, `config.json` (network, token
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,18 +14,19 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from refseg import bundled, networks, published
 from refseg.calibration import Calibration
-from refseg.config import Config
+from refseg.config import Config, Repeats
 from refseg.encoders.tokenizer import Tokenizer
 from refseg.encoders.vocabulary import Vocabulary
 from refseg.encoders.word_list import WordList
-from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
+from refseg.errors import InvalidInput, MissingFile, UnwritableOutput, first_line
 from refseg.familiarity import Familiarity
+from refseg.files.tensor_files import check_finite, read_safetensors, safetensors_shapes
+from refseg.hardware import check_device
 from refseg.networks.contract import Network
 from refseg.outputs import all_or_nothing
 from refseg.preprocessing import Preprocessing
@@ -32,7 +34,9 @@ from refseg.validation import one_line
 
 FORMAT = 1
 WEIGHTS, CONFIG, RECIPE, CARD = "model.safetensors", "config.json", "recipe.yaml", "card.md"
+_COMPLETE = f"a checkpoint folder holds {WEIGHTS} and {CONFIG}"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_LONGEST_TEXT = 2**26
 _HUB_SECONDS = 5.0  # to wait for the hub before saying that it cannot be reached
 
 
@@ -73,7 +77,7 @@ class VocabularyEntry(Config):
 
     name: Literal["vocabulary"] = "vocabulary"
     words: tuple[str, ...]
-    max_words: int
+    max_words: Repeats
 
 
 class WordListEntry(Config):
@@ -81,21 +85,21 @@ class WordListEntry(Config):
 
     name: Literal["word_list"] = "word_list"
     words: tuple[str, ...]
-    max_words: int
+    max_words: Repeats
 
 
 class WordPiecesEntry(Config):
     """BERT's word pieces, which come with the package."""
 
     name: Literal["bert_base_uncased"] = "bert_base_uncased"
-    max_words: int
+    max_words: Repeats
 
 
 class BytePairsEntry(Config):
     """CLIP's byte pairs, which come with the package."""
 
     name: Literal["clip_byte_pairs"] = "clip_byte_pairs"
-    max_words: int
+    max_words: Repeats
 
 
 TokenizerEntry = VocabularyEntry | WordListEntry | WordPiecesEntry | BytePairsEntry
@@ -140,22 +144,24 @@ def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
     """
     folder = find(where)
     config = _read_config(folder / CONFIG)
-    if not (folder / WEIGHTS).is_file():
-        raise MissingFile(f"{folder / WEIGHTS} is missing; a checkpoint folder holds {WEIGHTS} and {CONFIG}")
-    try:
-        tensors = load_file(folder / WEIGHTS)
-    except (SafetensorError, OSError) as error:
-        raise InvalidInput(f"{folder / WEIGHTS} is damaged ({error}); copy or download it again") from error
-
     tokenizer = _tokenizer(config.tokenizer)
+    name, words, clip = config.network.name, len(tokenizer), config.preprocessing.clip
     try:
-        network = networks.build(config.network.name, config.network.config, len(tokenizer))
+        settings = networks.configured(name, config.network.config)
+        with torch.device("meta"):  # sizes may be anything: the weights confirm them before memory is taken
+            plan = networks.build(name, settings, words)
     except InvalidInput as error:
         raise InvalidInput(f"{folder / CONFIG}: {error}") from error
-    familiarity = None
-    if config.familiarity is not None:
-        familiarity = _familiarity(config.familiarity, tensors, folder)
-    _fill(network, tensors, folder)
+    if not plan.answers_in(clip.offsets):
+        raise InvalidInput(f"{folder / CONFIG}: its network does not take clips of frames {list(clip.offsets)}")
+    _check_shapes(plan, safetensors_shapes(folder / WEIGHTS, _COMPLETE), folder)
+    network = networks.build(name, settings, words)
+    tensors = read_safetensors(folder / WEIGHTS, _COMPLETE)
+    check_finite(tensors, folder / WEIGHTS)
+    familiarity = _familiarity(config.familiarity, tensors, folder) if config.familiarity else None
+    own = network.state_dict()
+    given = {name: value.to(own[name].dtype) for name, value in tensors.items() if name in own}
+    network.load_state_dict(given, strict=False)
     checkpoint = Checkpoint(
         name=config.network.name,
         network=network.eval(),
@@ -192,7 +198,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path, half: bool = Fal
         new.mkdir()
         save_file(_tensors(checkpoint, half), new / WEIGHTS, metadata={"format": "pt"})
         config = _config(checkpoint).model_dump(mode="json")
-        (new / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        (new / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         (new / RECIPE).write_text(checkpoint.recipe, encoding="utf-8")
         (new / CARD).write_text(checkpoint.card, encoding="utf-8")
         (new / WEIGHTS).chmod(0o644)  # safetensors keeps it from other users
@@ -206,14 +212,11 @@ def use_threshold(checkpoint: Checkpoint, probability: float) -> None:
 
 def to_device(checkpoint: Checkpoint, device: str) -> Checkpoint:
     """Moves network and statistics; raises InvalidInput for a device that is not there."""
-    try:
-        checkpoint.network.to(device)
-        if checkpoint.familiarity is not None:
-            checkpoint.familiarity.mean = checkpoint.familiarity.mean.to(device)
-            checkpoint.familiarity.precision = checkpoint.familiarity.precision.to(device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidInput(f"device {device!r} cannot be used ({reason}); use 'cpu', or 'cuda' with a GPU") from error
+    check_device(device)
+    checkpoint.network.to(device)
+    if checkpoint.familiarity is not None:
+        checkpoint.familiarity.mean = checkpoint.familiarity.mean.to(device)
+        checkpoint.familiarity.precision = checkpoint.familiarity.precision.to(device)
     return checkpoint
 
 
@@ -224,14 +227,23 @@ def find(where: str | Path) -> Path:
         MissingFile: if it is neither a folder, nor bundled, nor on the hub.
     """
     path, name = Path(where), str(where)
-    if path.is_dir():
+    try:
+        path.stat()
+        exists = True
+    except (FileNotFoundError, NotADirectoryError):
+        exists = False
+    except (OSError, ValueError) as error:  # may not be entered, a name that is too long
+        raise InvalidInput(
+            f"{name!r} cannot be opened ({first_line(error)}); give another checkpoint folder"
+        ) from error
+    if exists and path.is_dir():
         return path
     if name in bundled_names():
         return bundled.FOLDER / name
     if folder := published.installed(name):
         return folder
     choices = f"give a checkpoint folder, a hub id 'owner/name', or one of: {', '.join(bundled_names()) or '(none)'}"
-    if path.exists():
+    if exists:
         raise InvalidInput(f"{name} is a file; {choices}")
     if isinstance(where, str) and _HUB_ID.fullmatch(name) and not path.parent.is_dir():
         return _download(name, choices)
@@ -272,13 +284,13 @@ def _reachable(session: Any, endpoint: str) -> bool:
 
 
 def _read_config(path: Path) -> CheckpointConfig:
-    if not path.is_file():
+    if not os.path.isfile(path):
         names = ", ".join(bundled_names()) or "(none)"
         raise MissingFile(f"{path} is missing, so this is no checkpoint folder; bundled weights: {names}")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InvalidInput(f"{path} is not valid JSON ({error}); copy or download it again") from error
+        content = json.loads(_text(path), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{path} is not valid JSON ({first_line(error)}); copy or download it again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None
         raise InvalidInput(f"{path} has format {found!r}, this version of refseg reads {FORMAT}; update refseg")
@@ -348,20 +360,25 @@ def _tensors(checkpoint: Checkpoint, half: bool) -> dict[str, Tensor]:
     return tensors
 
 
-def _fill(network: Network, tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """Puts tensors into the network; everything but what only training needs must be there, and nothing else."""
-    own = network.state_dict()
-    given = {name: value for name, value in tensors.items() if not name.startswith("familiarity.")}
+def _check_shapes(network: Network, stored: Mapping[str, tuple[tuple[int, ...], str]], folder: Path) -> None:
+    """Refuses weights of another network; what only training needs may be missing, and nothing else may be there.
+
+    Args:
+        network: may be on the meta device.
+        stored: shape and type of the tensors in the file, by name.
+        folder: of the checkpoint, for errors.
+    """
+    own = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    given = {name: shape for name, (shape, _) in stored.items() if not name.startswith("familiarity.")}
     missing = [name for name in own if name not in given and not name.startswith(_training_only(network))]
     unexpected = [name for name in given if name not in own]
-    misshapen = [name for name, value in given.items() if name in own and value.shape != own[name].shape]
+    misshapen = [name for name, shape in given.items() if own.get(name, shape) != shape]
     for names, fault in ((missing, "lacks"), (unexpected, "has unknown"), (misshapen, "has other shapes of")):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise InvalidInput(
                 f"{folder / WEIGHTS} {fault} {names[0]}{more}; it does not belong to the network of {CONFIG}"
             )
-    network.load_state_dict({name: value.to(own[name].dtype) for name, value in given.items()}, strict=False)
 
 
 def _familiarity(entry: FamiliarityEntry, tensors: Mapping[str, Tensor], folder: Path) -> Familiarity:
@@ -369,6 +386,8 @@ def _familiarity(entry: FamiliarityEntry, tensors: Mapping[str, Tensor], folder:
         mean, precision = tensors["familiarity.mean"], tensors["familiarity.precision"]
     except KeyError as error:
         raise InvalidInput(f"{folder / WEIGHTS} lacks {error}, which {CONFIG} asks for; copy both again") from error
+    if mean.ndim != 1 or precision.shape != (len(mean), len(mean)):
+        raise InvalidInput(f"{folder / WEIGHTS} has other shapes of familiarity.precision; copy it again")
     return Familiarity(mean=mean, precision=precision, threshold=entry.threshold, fitted_on=entry.fitted_on)
 
 
@@ -376,5 +395,21 @@ def _training_only(network: Network) -> tuple[str, ...]:
     return tuple(getattr(network, "training_only", ()))
 
 
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    """The text of a file of a checkpoint; "" where there is none."""
+    try:
+        if path.stat().st_size > _LONGEST_TEXT:
+            raise InvalidInput(
+                f"{path} has more than {_LONGEST_TEXT >> 20} MiB; no file of a checkpoint but {WEIGHTS} does"
+            )
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is not UTF-8 ({first_line(error)}); save it as UTF-8") from error
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error

@@ -1,14 +1,19 @@
 """Config: the frozen pydantic model that every setting of the project is made of."""
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+Channels = Annotated[int, Field(ge=1, le=16_384)]
+"""Channels, or another length of a tensor."""
+Repeats = Annotated[int, Field(ge=1, le=256)]
+"""Layers, heads, words, frames: how many there are of something."""
 
 
 class Config(BaseModel):
-    """Settings that cannot change after they were checked; unknown fields are refused, all errors come at once."""
+    """Settings, checked once and for all: unknown fields and NaN are refused, all errors come at once."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def replace(self, **changes: Any) -> Self:
         """A copy with these fields changed, checked again."""

@@ -2,6 +2,7 @@ import errno
 import os
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -51,7 +52,7 @@ def test_a_state_with_any_bit_flipped_is_damaged_or_says_the_same(tmp_path_facto
     content[int(place * len(content))] ^= 1 << bit
     path.write_bytes(content)
     if is_sound(path):
-        found = torch.load(path, weights_only=True)
+        found = WholeFiles().load_checkpoint(path)
         assert found["step"] == CONTENT["step"] and torch.equal(found["weights"], CONTENT["weights"])
 
 
@@ -93,3 +94,29 @@ def test_a_full_disk_is_told_in_one_line_with_the_way_out(tmp_path, error):
 def test_other_errors_stay_what_they_are(tmp_path):
     with pytest.raises(ConnectionError, match="gone"):
         unwritable(tmp_path, ConnectionError("gone"))
+
+
+class Runs:
+    """What pickles as a call of a command that writes a file."""
+
+    def __reduce__(self):
+        return os.system, ("touch it_ran",)
+
+
+def test_a_state_with_code_in_it_is_refused_by_name_and_the_code_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "learn-step=3.ckpt"
+    WholeFiles().save_checkpoint(CONTENT | {"callbacks": [Runs()]}, path)
+    message = r"step=3.ckpt holds code \((posix|nt).system\), which is never run; .*put back a copy .*delete it"
+    with pytest.raises(InvalidInput, match=message):
+        newest_sound(tmp_path, "learn")
+    with pytest.raises(InvalidInput, match=message):
+        WholeFiles().load_checkpoint(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_state_with_objects_of_a_program_is_refused_by_name(tmp_path):
+    path = tmp_path / "learn-step=3.ckpt"
+    WholeFiles().save_checkpoint(CONTENT | {"best": np.float64(1)}, path)
+    with pytest.raises(InvalidInput, match=r"step=3.ckpt holds objects of a program \(numpy.*\), which are never made"):
+        newest_sound(tmp_path, "learn")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from refseg.config import Config
+from refseg.config import Channels, Config, Repeats
 
 if TYPE_CHECKING:
     from refseg.encoders.image_encoder import ImageEncoder
@@ -17,10 +17,10 @@ class SwinConfig(Config):
     """A Swin Transformer; the defaults are Swin-B with windows of 12."""
 
     kind: Literal["swin"] = "swin"
-    width: int = 128  # channels of the first stage
-    depths: tuple[int, int, int, int] = (2, 2, 18, 2)
-    heads: tuple[int, int, int, int] = (4, 8, 16, 32)
-    window: int = Field(12, ge=2)
+    width: Channels = 128  # channels of the first stage
+    depths: tuple[Repeats, Repeats, Repeats, Repeats] = (2, 2, 18, 2)
+    heads: tuple[Repeats, Repeats, Repeats, Repeats] = (4, 8, 16, 32)
+    window: Repeats = Field(12, ge=2)
     drop_path: float = Field(0.3, ge=0, lt=1)  # of the last block in training; rises linearly from 0
 
 
@@ -28,7 +28,7 @@ class ResNetConfig(Config):
     """A ResNet of bottlenecks; the defaults are ResNet-101."""
 
     kind: Literal["resnet"] = "resnet"
-    depths: tuple[int, int, int, int] = (3, 4, 23, 3)
+    depths: tuple[Repeats, Repeats, Repeats, Repeats] = (3, 4, 23, 3)
     output_stride: Literal[8, 16, 32] = 32  # of the last map; below 32 the last stages are dilated instead
 
 
@@ -36,25 +36,25 @@ class DeepLabConfig(Config):
     """A dilated ResNet at stride 8, as DeepLab's authors have it, for their weights; the defaults are ResNet-101."""
 
     kind: Literal["deeplab"] = "deeplab"
-    depths: tuple[int, int, int, int] = (3, 4, 23, 3)
+    depths: tuple[Repeats, Repeats, Repeats, Repeats] = (3, 4, 23, 3)
 
 
 class ClipImageConfig(Config):
     """The ResNet of a CLIP; the defaults are those of its ResNet-50."""
 
     kind: Literal["clip_resnet"] = "clip_resnet"
-    depths: tuple[int, int, int, int] = (3, 4, 6, 3)
-    width: int = Field(64, ge=2)  # channels of the stem; 32 times as many at the end
-    joint: int = 1024  # channels that its attention pooling shares with the sentence
+    depths: tuple[Repeats, Repeats, Repeats, Repeats] = (3, 4, 6, 3)
+    width: Channels = Field(64, ge=2)  # channels of the stem; 32 times as many at the end
+    joint: Channels = 1024  # channels that its attention pooling shares with the sentence
 
 
 class DarkNetConfig(Config):
     """A DarkNet; the defaults are DarkNet-53 with the convolutions that follow it in YOLOv3."""
 
     kind: Literal["darknet"] = "darknet"
-    width: int = Field(32, ge=2)  # channels of the first convolution; 32 times as many at the end
-    blocks: tuple[int, int, int, int, int] = (1, 2, 8, 8, 4)  # of the stem and the four stages
-    pairs: int = Field(3, ge=0)  # of convolutions after the last block
+    width: Channels = Field(32, ge=2)  # channels of the first convolution; 32 times as many at the end
+    blocks: tuple[Repeats, Repeats, Repeats, Repeats, Repeats] = (1, 2, 8, 8, 4)  # of the stem and the four stages
+    pairs: int = Field(3, ge=0, le=256)  # of convolutions after the last block
 
 
 class I3DConfig(Config):
@@ -67,8 +67,8 @@ class SmallConfig(Config):
     """The small encoder for drawn scenes."""
 
     kind: Literal["small"] = "small"
-    finder: tuple[int, int, int, int] = (32, 48, 96, 192)  # channels at 1/2 to 1/16, as in Selector's finder
-    top: int = 192  # channels at 1/32
+    finder: tuple[Channels, Channels, Channels, Channels] = (32, 48, 96, 192)  # at 1/2 to 1/16, as Selector's
+    top: Channels = 192  # channels at 1/32
 
 
 class SmallClipsConfig(SmallConfig):
@@ -81,11 +81,11 @@ class BertConfig(Config):
     """A BERT; the defaults are BERT-base."""
 
     kind: Literal["bert"] = "bert"
-    width: int = 768
-    layers: int = 12
-    heads: int = 12
-    feed_forward: int = 3072
-    positions: int = 512
+    width: Channels = 768
+    layers: Repeats = 12
+    heads: Repeats = 12
+    feed_forward: Channels = 3072
+    positions: Channels = 512
     dropout: float = Field(0.0, ge=0, lt=1)  # none, as in most published networks, which keep it in evaluation mode
     sentence: Literal["first", "mean"] = "first"  # state of [CLS]; mean of the words, for one without pretraining
 
@@ -94,19 +94,19 @@ class ClipTextConfig(Config):
     """The text Transformer of a CLIP; the defaults are those beside its ResNet-50."""
 
     kind: Literal["clip_text"] = "clip_text"
-    width: int = 512
-    layers: int = 12
-    heads: int = 8
-    joint: int = 1024  # channels of the sentence
-    positions: int = 77
+    width: Channels = 512
+    layers: Repeats = 12
+    heads: Repeats = 8
+    joint: Channels = 1024  # channels of the sentence
+    positions: Channels = 77
 
 
 class GruConfig(Config):
     """Fixed word vectors through a bidirectional GRU."""
 
     kind: Literal["gru"] = "gru"
-    vector: int = 300  # channels of a word vector
-    width: int = 1024
+    vector: Channels = 300  # channels of a word vector
+    width: Channels = 1024
     dropout: float = Field(0.1, ge=0, lt=1)  # of word vectors, the same channels for a whole sentence
     learn_vectors: bool = False
 
@@ -115,8 +115,8 @@ class LstmConfig(Config):
     """Word vectors through an LSTM."""
 
     kind: Literal["lstm"] = "lstm"
-    vector: int = Field(300, ge=1)  # channels of a word vector
-    width: int = Field(1000, ge=1)
+    vector: Channels = 300  # channels of a word vector
+    width: Channels = 1000
 
 
 IMAGE_ENCODERS: dict[str, Config] = {

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from refseg.cache import cache_folder
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
+from refseg.files.tensor_files import read_safetensors, safetensors_metadata
 from refseg.outputs import all_or_nothing
 
 LONGEST = 2**16  # bytes of a line; a longer one is no line of word vectors
@@ -70,9 +70,10 @@ def read_glove(file: Path, words: Collection[str], width: int) -> dict[str, Tens
     check_glove(file, width)
     cached = cache_folder() / "glove" / f"{_digest(file, words, width)}.safetensors"
     try:
-        with safe_open(cached, "pt") as stored:
-            names, rows = json.loads(stored.metadata()["words"]), stored.get_tensor("vectors")
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):  # not there, or damaged: read it again
+        names, rows = json.loads(safetensors_metadata(cached, "")["words"]), read_safetensors(cached, "")["vectors"]
+        if rows.shape != (len(names), width):
+            raise ValueError("as many vectors as words")
+    except (MissingFile, KeyError, TypeError, ValueError):  # not there, or damaged: read it again
         found = _scan(file, words, width)
         names = list(found)
         rows = torch.from_numpy(np.stack(list(found.values())) if found else np.empty((0, width), np.float32))

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import safe_open
 
 from refseg.calibration import fit_calibration
 from refseg.checkpoints import WEIGHTS, Checkpoint, to_device, use_threshold
 from refseg.errors import MissingFile
 from refseg.evaluation.answers import answering, ask, is_unfamiliar
 from refseg.familiarity import FEWEST, describe, fit_familiarity, unpadded
+from refseg.files.tensor_files import safetensors_shapes
 from refseg.images import read_image
 from refseg.samples import Sample
 
@@ -104,8 +104,7 @@ def photographs(folder: Path) -> list[Path]:
 
 def is_half(folder: Path) -> bool:
     """Was this checkpoint written for release, in float16 and without what only training needs?"""
-    with safe_open(folder / WEIGHTS, "pt") as file:
-        return any(file.get_slice(name).get_dtype() == "F16" for name in file.keys())
+    return any(dtype == "F16" for _, dtype in safetensors_shapes(folder / WEIGHTS, "give a checkpoint folder").values())
 
 
 def familiarity_report(checkpoint: Checkpoint, folder: Path | None = None) -> dict[str, float]:

@@ -17,7 +17,7 @@ import re
 import sys
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from refseg.errors import InvalidInput, first_line
 from refseg.files.plain_data import check_expanded
@@ -38,7 +38,7 @@ _CALLS = "REDUCE NEWOBJ NEWOBJ_EX BUILD"
 
 
 def _dispatch(names: str) -> dict[int, Any]:
-    known: dict[int, Any] = pickle._Unpickler.dispatch  # type: ignore[attr-defined]
+    known: dict[int, Any] = pickle._Unpickler.dispatch
     return {code: known[code] for code in (getattr(pickle, name)[0] for name in names.split())}
 
 
@@ -46,7 +46,7 @@ class ForbiddenImport(pickle.UnpicklingError):
     """A name that a pickle wants to import or to call."""
 
 
-class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
+class PlainUnpickler(pickle._Unpickler):
     """Reads lists, tuples, dicts, sets, texts, bytes, numbers, booleans and None; keys are texts, bytes or numbers.
 
     Args:
@@ -91,6 +91,13 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
             raise pickle.UnpicklingError(f"unknown operation or reference {error}") from error
         raise EOFError("it ends too early")
 
+    def pop_mark(self) -> list[Any]:
+        """The items since the last mark."""
+        items = self.stack
+        self.stack = self.metastack.pop()
+        self.append = self.stack.append
+        return items
+
     def find_class(self, module: str, name: str) -> Any:
         """Refuses every import."""
         raise ForbiddenImport(f"{module}.{name}")
@@ -118,23 +125,23 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
                 self.check_key(key)
         target.update(zip(keys, values, strict=True))
 
-    def load_setitems(self) -> None:
+    def _load_setitems(self) -> None:
         items = self.pop_mark()
         self._add(self.stack[-1], items[::2], items[1::2])
 
-    def load_setitem(self) -> None:
+    def _load_setitem(self) -> None:
         value, key = self.stack.pop(), self.stack.pop()
         self._add(self.stack[-1], [key], [value])
 
-    def load_dict(self) -> None:
+    def _load_dict(self) -> None:
         items = self.pop_mark()
         self.append({})
         self._add(self.stack[-1], items[::2], items[1::2])
 
-    def load_appends(self) -> None:
+    def _load_appends(self) -> None:
         self._extend(self.pop_mark())
 
-    def load_append(self) -> None:
+    def _load_append(self) -> None:
         self._extend([self.stack.pop()])
 
     def _extend(self, items: list[Any]) -> None:
@@ -143,13 +150,13 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
             raise pickle.UnpicklingError(f"an item of a {type(target).__name__}")
         target += items
 
-    def load_additems(self) -> None:
+    def _load_additems(self) -> None:
         items, target = self.pop_mark(), self.stack[-1]
         if type(target) is not set:
             raise pickle.UnpicklingError(f"an item of a {type(target).__name__}")
         target |= self.set_of(items)
 
-    def load_frozenset(self) -> None:
+    def _load_frozenset(self) -> None:
         self.append(frozenset(self.set_of(self.pop_mark())))
 
     def set_of(self, items: list[Any]) -> set[Any]:
@@ -158,52 +165,52 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
             self.check_key(item)
         return set(items)
 
-    def load_frame(self) -> None:
+    def _load_frame(self) -> None:
         self.read(8)  # frames are for readers of streams
 
-    def load_int(self) -> None:
+    def _load_int(self) -> None:
         text = self.readline()[:-1]
         self.append(text == b"01" if text in (b"00", b"01") else _checked(int(text)))
 
-    def load_long(self) -> None:
+    def _load_long(self) -> None:
         self.append(_checked(int(self.readline()[:-1].rstrip(b"L"))))
 
-    def load_long1(self) -> None:
+    def _load_long1(self) -> None:
         self.append(_checked(pickle.decode_long(self.read(self.read(1)[0]))))
 
-    def load_long4(self) -> None:
+    def _load_long4(self) -> None:
         length = int.from_bytes(self.read(4), "little", signed=True)
         if not 0 <= length <= _INT_BITS // 8:
             raise pickle.UnpicklingError("a number of thousands of digits")
         self.append(_checked(pickle.decode_long(self.read(length))))
 
-    def load_unicode(self) -> None:
+    def _load_unicode(self) -> None:
         text = str(self.readline()[:-1], "raw-unicode-escape")
         text.encode()  # half a character cannot be printed
         self.append(text)
 
-    def load_binunicode(self) -> None:
+    def _load_binunicode(self) -> None:
         self.append(str(self.read(int.from_bytes(self.read(4), "little")), "utf-8"))
 
-    def load_short_binunicode(self) -> None:
+    def _load_short_binunicode(self) -> None:
         self.append(str(self.read(self.read(1)[0]), "utf-8"))
 
     dispatch |= {
-        pickle.SETITEMS[0]: load_setitems,
-        pickle.SETITEM[0]: load_setitem,
-        pickle.DICT[0]: load_dict,
-        pickle.APPENDS[0]: load_appends,
-        pickle.APPEND[0]: load_append,
-        pickle.ADDITEMS[0]: load_additems,
-        pickle.FROZENSET[0]: load_frozenset,
-        pickle.FRAME[0]: load_frame,
-        pickle.INT[0]: load_int,
-        pickle.LONG[0]: load_long,
-        pickle.LONG1[0]: load_long1,
-        pickle.LONG4[0]: load_long4,
-        pickle.UNICODE[0]: load_unicode,
-        pickle.BINUNICODE[0]: load_binunicode,
-        pickle.SHORT_BINUNICODE[0]: load_short_binunicode,
+        pickle.SETITEMS[0]: _load_setitems,
+        pickle.SETITEM[0]: _load_setitem,
+        pickle.DICT[0]: _load_dict,
+        pickle.APPENDS[0]: _load_appends,
+        pickle.APPEND[0]: _load_append,
+        pickle.ADDITEMS[0]: _load_additems,
+        pickle.FROZENSET[0]: _load_frozenset,
+        pickle.FRAME[0]: _load_frame,
+        pickle.INT[0]: _load_int,
+        pickle.LONG[0]: _load_long,
+        pickle.LONG1[0]: _load_long1,
+        pickle.LONG4[0]: _load_long4,
+        pickle.UNICODE[0]: _load_unicode,
+        pickle.BINUNICODE[0]: _load_binunicode,
+        pickle.SHORT_BINUNICODE[0]: _load_short_binunicode,
     }
 
 
@@ -310,13 +317,13 @@ class ForeignUnpickler(PlainUnpickler):
         self.foreign[kind] = None
         return Foreign(kind)
 
-    def load_reduce(self) -> None:
+    def _load_reduce(self) -> None:
         args, function = self.stack.pop(), self.stack[-1]
         if type(function) is not Foreign or type(args) is not tuple:
             raise pickle.UnpicklingError("a call of what is no function")
         self.stack[-1] = self.call(function.kind, args)
 
-    def load_newobj(self) -> None:
+    def _load_newobj(self) -> None:
         args, of = self.stack.pop(), self.stack.pop()
         if type(of) is not Foreign or type(args) is not tuple:
             raise pickle.UnpicklingError("an object of what is no class")
@@ -326,11 +333,11 @@ class ForeignUnpickler(PlainUnpickler):
         self.foreign[of.kind] = None
         self.append(Foreign(of.kind))
 
-    def load_newobj_ex(self) -> None:
+    def _load_newobj_ex(self) -> None:
         self.stack.pop()
-        self.load_newobj()
+        self._load_newobj()
 
-    def load_build(self) -> None:
+    def _load_build(self) -> None:
         state, of = self.stack.pop(), self.stack[-1]
         if type(of) is Foreign:
             parts = state if type(state) is tuple else (state,)
@@ -358,10 +365,10 @@ class ForeignUnpickler(PlainUnpickler):
             super()._extend(items)
 
     dispatch |= {
-        pickle.REDUCE[0]: load_reduce,
-        pickle.NEWOBJ[0]: load_newobj,
-        pickle.NEWOBJ_EX[0]: load_newobj_ex,
-        pickle.BUILD[0]: load_build,
+        pickle.REDUCE[0]: _load_reduce,
+        pickle.NEWOBJ[0]: _load_newobj,
+        pickle.NEWOBJ_EX[0]: _load_newobj_ex,
+        pickle.BUILD[0]: _load_build,
     }
 
 

@@ -83,7 +83,7 @@ def read_tensors(path: Path, way_out: str) -> dict[str, Tensor]:
         MissingFile, InvalidInput: if there is no such file or no state dict in it.
     """
     if path.suffix == ".safetensors":
-        return read_safetensors(path, way_out)
+        return unwrapped(read_safetensors(path, way_out))[0]
     content = read_saved(path, way_out)
     if isinstance(content, Foreign) and content.kind.startswith(_SCRIPT):
         return dict(_attributes(content, way_out, path))
@@ -199,8 +199,8 @@ def _read(path: Path, way_out: str, mapped: bool) -> tuple[Any, list[str]]:
         raise
     except ForbiddenImport as error:
         raise InvalidInput(
-            f"{path} holds code ({first_line(error)}), which is never run; a file of weights holds tensors and settings "
-            f"only: {way_out}"
+            f"{path} holds code ({first_line(error)}), which is never run; a file of weights holds tensors and "
+            f"settings only: {way_out}"
         ) from error
     except Exception as error:  # garbage can make an unpickler fail in any way
         raise DamagedFile(

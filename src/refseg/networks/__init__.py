@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from pydantic import ValidationError
 
 from refseg.config import Config
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, first_line
 from refseg.validation import one_line
 
 if TYPE_CHECKING:
@@ -115,7 +115,11 @@ def build(name: str, config: Config | Mapping[str, Any], vocabulary_size: int) -
     Raises:
         InvalidInput: if there is no such network, or it does not take this config.
     """
-    return network_class(name)(configured(name, config), vocabulary_size)
+    settings = configured(name, config)
+    try:
+        return network_class(name)(settings, vocabulary_size)
+    except (ValueError, RuntimeError, AssertionError, ArithmeticError) as error:  # of PyTorch's layers
+        raise InvalidInput(f"config of {name}: its sizes do not fit each other ({first_line(error)})") from error
 
 
 def configured(name: str, config: Config | Mapping[str, Any]) -> Config:

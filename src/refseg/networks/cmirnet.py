@@ -30,7 +30,7 @@ from refseg.blocks.convolution import conv_norm
 from refseg.blocks.join_scales import JoinScales
 from refseg.blocks.pixels import instance_norm
 from refseg.blocks.precision import full_precision
-from refseg.config import Config
+from refseg.config import Channels, Config, Repeats
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
 from refseg.errors import InvalidInput
 from refseg.losses import SMALL_REFERENTS, mean_over_processes, weighted_cross_entropy
@@ -53,8 +53,8 @@ class TGMMConfig(GuidanceConfig):
     """The paper's guidance; the defaults are the Swin release, the comments say what the ResNet release has."""
 
     kind: Literal["tgmm"] = "tgmm"
-    heads: int = 1  # in the encoder's stages; ResNet: 8
-    aspp_heads: int = 8
+    heads: Repeats = 1  # in the encoder's stages; ResNet: 8
+    aspp_heads: Repeats = 8
     keys: Literal["stage", "width"] = "stage"  # channels of keys and values: as the stage has; ResNet: `width`
     # Table V (a), "re f_ew^new with ori f_ew", and ResNet: pixels read the original words, through their own projection
     visual_words: Literal["new", "original"] = "new"
@@ -65,24 +65,24 @@ class WPAConfig(GuidanceConfig):
     """Table VIII: `cmirnet_rivals.WPA`."""
 
     kind: Literal["wpa"] = "wpa"
-    heads: int = 1
-    aspp_heads: int = 8
+    heads: Repeats = 1
+    aspp_heads: Repeats = 8
 
 
 class SVLAConfig(GuidanceConfig):
     """Table VIII: `cmirnet_rivals.SVLA`."""
 
     kind: Literal["svla"] = "svla"
-    heads: int = 8
-    inner: int = 4  # channels inside the attention, as a multiple of `width`
-    feed_forward: int = 4  # and inside the feed-forward layers
+    heads: Repeats = 8
+    inner: Repeats = 4  # channels inside the attention, as a multiple of `width`
+    feed_forward: Channels = 4  # and inside the feed-forward layers
 
 
 class CGIConfig(Config):
     """Cross-graph interaction."""
 
-    heads: int = 8  # Table VII, together with those of IGR
-    neighbours: int = Field(9, ge=1)  # words that a pixel is connected with
+    heads: Repeats = 8  # Table VII, together with those of IGR
+    neighbours: Repeats = 9  # words that a pixel is connected with
     kernel: Literal[1, 3] = 3  # of the convolution over (pixel, rank of its word); Eq. (8) may be read as 1
     words: Literal["new", "original"] = "new"  # Table V (b): "re f_ew^fu with ori f_ew"
     head_weights: bool = True  # Table V (b): "wo multi-head weights"
@@ -92,7 +92,7 @@ class CGIConfig(Config):
 class IGRConfig(Config):
     """Intra-graph reasoning."""
 
-    heads: int = 8  # Table VII, together with those of CGI
+    heads: Repeats = 8  # Table VII, together with those of CGI
 
 
 class CGIPConfig(Config):
@@ -113,7 +113,7 @@ class CrossAttentionConfig(Config):
     """Table V (b): `cmirnet_rivals.CrossAttention` in the place of CGI and IGR."""
 
     kind: Literal["cross_attention"] = "cross_attention"
-    heads: int = 8
+    heads: Repeats = 8
     words: Literal["new", "original"] = "new"
 
 
@@ -143,11 +143,11 @@ class CMIRNetConfig(Config):
 
     image_encoder: ImageEncoderConfig = Field("swin_base", validate_default=True)
     word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)
-    max_words: int = Field(20, ge=1)  # positions of the word encoder, padding included: the network reads it too
-    width: int = 512  # channels of new words, sentences, graph and decoder
+    max_words: Repeats = 20  # positions of the word encoder, padding included: the network reads it too
+    width: Channels = 512  # channels of new words, sentences, graph and decoder
     stem: bool = False  # the decoder goes on to stage 1; ResNet: true
     fine_projections: bool = True  # the decoder projects what it reads of stages 1 and 2 as well; ResNet: false
-    aspp_rates: tuple[int, ...] = (3, 6, 9)
+    aspp_rates: tuple[Repeats, ...] = Field((3, 6, 9), max_length=16)
     tgmm: Annotated[Annotated[TGMMConfig | WPAConfig | SVLAConfig, Field(discriminator="kind")] | None, Off] = (
         TGMMConfig()
     )  # Tables III, V (a), VI, VIII

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from refseg.blocks.conv_lstm import ConvLSTM, Peephole
 from refseg.blocks.joint_norm import JointNorm
-from refseg.config import Config
+from refseg.config import Channels, Config, Repeats
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
 from refseg.networks.contract import Network, Output, View
@@ -47,28 +47,28 @@ class CMPCConfig(Config):
     image_encoder: ImageEncoderConfig = Field("deeplab_resnet101", validate_default=True)
     freeze_image_encoder: bool = True
     word_encoder: WordEncoderConfig = Field("lstm", validate_default=True)
-    max_words: int = Field(20, ge=1)  # that the tokenizer keeps
+    max_words: Repeats = 20  # that the tokenizer keeps
 
     # Words; where there is neither entity perception nor reasoning, any sentence is the state of the last word
-    parser_hidden: int = Field(500, ge=1)
+    parser_hidden: Channels = 500
     word_types: Literal["predicted", "random"] = "predicted"  # Table 11; in training they are predicted in any case
     output_sentence: Literal["entities", "necessary"] = "entities"  # what joins a level's output; the paper: necessary
     sentence: Literal["necessary", "all_words"] = "necessary"  # what TGFE reads; Table 9
 
     # Levels
     levels: Literal["c5", "c3-c5"] = "c3-c5"
-    width: int = Field(1000, ge=1)
+    width: Channels = 1000
     entity_perception: bool = True
-    heads: int = Field(5, ge=1)  # of the entity perception
+    heads: Repeats = 5  # of the entity perception
     graph_layers: int = Field(1, ge=0, le=3)  # of the relation-aware reasoning; 0 leaves it out
     skip: Literal["multimodal", "visual"] = "multimodal"  # what goes round the reasoning ("CMF": multimodal)
 
     # Fusion
-    fused: int = Field(500, ge=1)
+    fused: Channels = 500
     exchange_rounds: int = Field(3, ge=0, le=3)  # of TGFE
     level_fusion: Literal["convlstm", "sum"] = "convlstm"
     peephole: Peephole = "position"
-    grid_hw: tuple[int, int] = (40, 40)  # that peepholes of positions are made for; at others they are resized
+    grid_hw: tuple[Channels, Channels] = (40, 40)  # that peepholes of positions are made for, or resized from
     resize: Literal["centred", "corner"] = "centred"  # of logits to the image; corner: as TensorFlow 1 did
     threshold: float = Field(0.5, gt=0, lt=1)  # probability from which on a pixel is the referent's
 

@@ -24,7 +24,7 @@ from refseg.blocks.aligner import Aligner, AlignerConfig, Sight, convolve_each
 from refseg.blocks.fusion_neck import FusionNeck
 from refseg.blocks.pixel_decoder import DecoderLayer, PixelDecoder, UpProjection
 from refseg.blocks.precision import full_precision
-from refseg.config import Config
+from refseg.config import Channels, Config, Repeats
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
 from refseg.encoders.clip_image import AttentionPool
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
@@ -40,15 +40,15 @@ class CRISConfig(Config):
 
     image_encoder: ImageEncoderConfig = Field("clip_resnet50", validate_default=True)
     word_encoder: WordEncoderConfig = Field("clip_text_rn50", validate_default=True)
-    max_words: int = Field(17, ge=3)  # with start and end; G-Ref: 22
+    max_words: Repeats = Field(17, ge=3)  # with start and end; G-Ref: 22
     mean_token: bool = False  # does the pooling attend to the mean of the pixels too, as in CLIP?
 
     # Neck and decoder
-    widths: tuple[int, int, int] = (256, 512, 1024)  # of the levels inside the neck, finest first
-    heads: int = Field(8, ge=1)
-    width: int = Field(512, ge=4, multiple_of=4, validate_default=True)
-    layers: int = Field(3, ge=1)
-    feed_forward: int = Field(2048, ge=1)
+    widths: tuple[Channels, Channels, Channels] = (256, 512, 1024)  # of the levels inside the neck, finest first
+    heads: Repeats = 8
+    width: Channels = Field(512, ge=4, multiple_of=4, validate_default=True)
+    layers: Repeats = 3
+    feed_forward: Channels = 2048
     dropout: float = Field(0.1, ge=0, lt=1)
 
     aligner: AlignerConfig | None = None  # EAVL's: its queries are the kernels, not the sentence

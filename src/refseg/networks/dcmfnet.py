@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from refseg.blocks.aspp import ASPP
 from refseg.blocks.convolution import conv_norm
-from refseg.config import Config
+from refseg.config import Channels, Config, Repeats
 from refseg.encoders import (
     DarkNetConfig,
     ImageEncoderConfig,
@@ -48,7 +48,7 @@ class DCMFNetConfig(Config):
     image_encoder: ImageEncoderConfig = Field("swin_base", validate_default=True)  # Table 3
     freeze_encoder_norm: bool = False  # batch norms of the image encoder keep statistics, scale and shift
     word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)
-    max_words: int = Field(15, ge=3)  # special tokens included; 20 for RefCOCOg
+    max_words: Repeats = Field(15, ge=3)  # special tokens included; 20 for RefCOCOg
 
     # Where an IGF is (Table 2)
     guided_stages: tuple[Stage, ...] = ("V3", "V4")
@@ -57,16 +57,16 @@ class DCMFNetConfig(Config):
     norm_guided: bool = False  # a stage's map is normed before its IGF; for those that saturate its tanh
 
     # IGF
-    layers: int = Field(5, ge=1)  # Table 4
+    layers: Repeats = 5  # Table 4
     igf_output: Literal["F", "F_last", "G_last", "F_and_G_last"] = "F"  # Table 5: what its last convolution reads
     gate: Literal["asgate", "conv_gru", "conv_lstm"] = "asgate"  # Table 6
-    heads: int = Field(5, ge=1)
-    narrowing: int = Field(2, ge=1)  # of a guided stage's channels inside
+    heads: Repeats = 5
+    narrowing: Repeats = 2  # of a guided stage's channels inside
 
     # Widths
-    width: int = Field(256, ge=1)  # of the sentence, of M, ASPP and head
-    detail_width: int = Field(128, ge=1)  # of what the decoder makes of V1
-    aspp_rates: tuple[int, ...] = (6, 12, 18)
+    width: Channels = 256  # of the sentence, of M, ASPP and head
+    detail_width: Channels = 128  # of what the decoder makes of V1
+    aspp_rates: tuple[Repeats, ...] = Field((6, 12, 18), max_length=16)
     dropouts: tuple[float, float, float] = (0.5, 0.5, 0.1)  # after the ASPP and the head's two convolutions
 
     class_weights: tuple[float, float] = (1.0, 1.0)  # of background and referent in the loss

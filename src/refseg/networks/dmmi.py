@@ -28,7 +28,7 @@ from refseg.blocks.gate import Gate
 from refseg.blocks.join_scales import JoinScales
 from refseg.blocks.pixels import EPS, as_map, as_pixels, instance_norm, to_image
 from refseg.blocks.precision import full_precision
-from refseg.config import Config
+from refseg.config import Channels, Config, Repeats
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
 from refseg.errors import InvalidInput
 from refseg.losses import SMALL_REFERENTS, from_all_processes, mean, weighted_cross_entropy
@@ -52,20 +52,22 @@ class DMMIConfig(Config):
 
     image_encoder: ImageEncoderConfig = Field("swin_base", validate_default=True)
     word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)
-    max_words: int = Field(20, ge=3)  # padding is read: another length is another function
+    max_words: Repeats = Field(20, ge=3)  # padding is read: another length is another function
 
     # MBA
-    regions: tuple[int, ...] = Field((1, 3, 5), min_length=1)  # text to image: sides in pixels
-    windows: tuple[int, ...] = (1, 2, 3)  # image to text: lengths in words; () leaves this direction out
+    regions: tuple[Repeats, ...] = Field((1, 3, 5), min_length=1, max_length=16)  # text to image: sides in pixels
+    windows: tuple[Repeats, ...] = Field(
+        (1, 2, 3), max_length=16
+    )  # image to text: lengths in words; () leaves this direction out
 
     # After it; None: as the authors have it for the image encoder
     skip: Literal["attended", "fused"] | None = None  # what the decoder reads of a stage; Swin: attended
     gate: Literal["small", "uniform"] | None = None  # its first weights: normal with std 0.02 (Swin), or PyTorch's
 
     # Decoder
-    hidden: int = 768
-    heads: int = 8
-    feed_forward: int = 2048
+    hidden: Channels = 768
+    heads: Repeats = 8
+    feed_forward: Channels = 2048
     dropout: float = Field(0.1, ge=0, lt=1)
 
     # Losses

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from refseg.blocks.aligner import AlignerConfig, MaskGenerator, NeckKind, QueryGenerator, Sight, neck, start
 from refseg.blocks.attention import Attention
 from refseg.blocks.pixel_decoder import PixelDecoder, UpProjection
-from refseg.config import Config
+from refseg.config import Channels, Config, Repeats
 from refseg.encoders import (
     ClipImageConfig,
     ClipTextConfig,
@@ -45,14 +45,14 @@ class EAVLConfig(Config):
 
     image_encoder: ImageEncoderConfig = Field("swin_base", validate_default=True)
     word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)
-    max_words: int = Field(17, ge=3)  # special tokens included; 22 for RefCOCOg
-    pool_heads: int = Field(8, ge=1)  # of the attention pooling; CLIP: 32
+    max_words: Repeats = Field(17, ge=3)  # special tokens included; 22 for RefCOCOg
+    pool_heads: Repeats = 8  # of the attention pooling; CLIP: 32
     neck: NeckKind = "linear"  # both necks, that of the queries too
     global_language: bool = True  # Table IV: the sentence scales the coarsest level
     aligner: AlignerConfig = AlignerConfig()  # Tables II and IV; its width is the network's
     mask_head: Literal["aligner", "fixed"] = "aligner"  # Table III; fixed: one convolution for all expressions
-    decoder_layers: int = 3
-    feed_forward: int = 2048
+    decoder_layers: Repeats = 3
+    feed_forward: Channels = 2048
     dropout: float = Field(0.1, ge=0, lt=1)
     loss_at: Literal["full", "quarter"] = "full"  # the size of the image, or a quarter of it, as CRIS has it
     class_weights: tuple[float, float] = (1.0, 1.0)  # of background and referent in the loss

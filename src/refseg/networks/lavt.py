@@ -24,7 +24,7 @@ from refseg.blocks.convolution import conv_norm
 from refseg.blocks.gate import Gate
 from refseg.blocks.join_scales import JoinScales
 from refseg.blocks.pixels import as_map, as_pixels, instance_norm, to_image
-from refseg.config import Config
+from refseg.config import Channels, Config, Repeats
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
 from refseg.errors import InvalidInput
 from refseg.losses import SMALL_REFERENTS, mean, weighted_cross_entropy
@@ -39,10 +39,10 @@ class LAVTConfig(Config):
 
     image_encoder: ImageEncoderConfig = Field("swin_base", validate_default=True)
     word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)
-    max_words: int = Field(20, ge=1)  # that the tokenizer keeps
-    heads: tuple[int, int, int, int] = (1, 1, 1, 1)  # of each stage's PWAM
+    max_words: Repeats = 20  # that the tokenizer keeps
+    heads: tuple[Repeats, Repeats, Repeats, Repeats] = (1, 1, 1, 1)  # of each stage's PWAM
     fusion_drop: float = Field(0.0, ge=0, lt=1)  # dropout after each of its GELUs
-    hidden: int | None = None  # channels of the decoder; None: four times those of the first stage
+    hidden: Channels | None = None  # channels of the decoder; None: four times those of the first stage
     loss: Literal["cross_entropy", "dice"] = "cross_entropy"  # their Dice loss was not released, this one is ours
     class_weights: tuple[float, float] = (0.9, 1.1)  # of background and referent in the cross-entropy
     aligner: AlignerConfig | None = None  # EAVL's, in the place of the last convolution

@@ -26,7 +26,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from refseg.blocks.aligner import AlignerConfig, MaskGenerator, Queries
-from refseg.config import Config
+from refseg.config import Channels, Config, Repeats
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
 from refseg.encoders.darknet import EPS, batch_norm, dbl, leaky_relu
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
@@ -43,19 +43,19 @@ class VLTConfig(Config):
     freeze_image_encoder: bool = True
     norm_stages: bool = False  # a layer norm on what is read of each stage
     word_encoder: WordEncoderConfig = Field("gru", validate_default=True)
-    max_words: int = Field(15, ge=1)  # RefCOCOg: 20
+    max_words: Repeats = 15  # RefCOCOg: 20
     hide_padding: bool = False  # nobody looks at padding words; a GRU reads them all the same
-    image_size: int = Field(416, ge=32, multiple_of=32)  # of training: the Dense layers over pixels are made for it
+    image_size: Channels = Field(416, ge=32, multiple_of=32)  # of training: for the Dense layers over pixels
 
     # Fusion
     fusion: Literal["product", "spatial"] = "product"  # one sentence for all pixels, or each pixel its own
-    channels: int = Field(512, ge=2)  # of the fused maps
+    channels: Channels = Field(512, ge=2)  # of the fused maps
 
     # Queries and Transformer
-    queries: int = Field(16, ge=1)
-    width: int = 256
-    heads: int = 8
-    layers: int = 2  # of the Transformer's encoder, and of its decoder
+    queries: Repeats = 16
+    width: Channels = 256
+    heads: Repeats = 8
+    layers: Repeats = 2  # of the Transformer's encoder, and of its decoder
     dropout: float = Field(0.1, ge=0, lt=1)
     causal_queries: bool = True  # in the Transformer's decoder a query looks at those before it only
 

@@ -14,8 +14,9 @@ from refseg.encoders.glove import check_glove, fill_vectors
 from refseg.encoders.tokenizer import Tokenizer
 from refseg.encoders.vocabulary import Vocabulary
 from refseg.errors import InvalidInput, MissingFile
+from refseg.files.tensor_files import check_finite, read_tensors
 from refseg.networks.contract import Network
-from refseg.training.pretrained import HUB, TIMM, bert_names, darknet_weights, tensors_in, timm_weights
+from refseg.training.pretrained import HUB, TIMM, bert_names, darknet_weights, timm_weights
 
 OLD_WEIGHTS = "pytorch_model.bin"  # how older folders of Hugging Face call model.safetensors
 CLIP = "clip"  # not a part: both encoders and the pooling, from a file in CLIP's own layout
@@ -71,6 +72,7 @@ def _load(network: Network, part: str, source: str) -> None:
         _check_words(module, weights, source)
     else:
         weights = _weights(part, source)
+    check_finite(weights, Path(source))
     try:
         missing, unknown = module.load_state_dict(weights, strict=False)
     except RuntimeError as error:  # other shapes
@@ -97,7 +99,8 @@ def _weights(part: str, source: str, otherwise: str = "") -> dict[str, Tensor]:
         file = next((each for each in (folder / WEIGHTS, folder / OLD_WEIGHTS) if each.is_file()), folder / WEIGHTS)
         if not file.is_file():
             raise MissingFile(f"{file} is missing")
-    tensors, start = tensors_in(file), f"{part}."
+    way_out = otherwise or "give a .safetensors file of this part, or a checkpoint"
+    tensors, start = read_tensors(file, way_out), f"{part}."
     return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)} or tensors
 
 
@@ -113,7 +116,9 @@ def _check_words(words: BertWords, weights: Mapping[str, Tensor], source: str) -
 def _from_clip(network: Network, file: Path) -> None:
     from refseg.conversion.clip import read_clip, take_clip
 
-    network.load_state_dict(take_clip(network, read_clip(file)), strict=False)
+    weights = take_clip(network, read_clip(file))
+    check_finite(weights, file)
+    network.load_state_dict(weights, strict=False)
 
 
 def _from_i3d(network: Network, file: Path) -> None:
@@ -123,7 +128,9 @@ def _from_i3d(network: Network, file: Path) -> None:
     encoder = getattr(network, "image_encoder", None)
     if not isinstance(encoder, i3d.I3D):
         raise InvalidInput("the network's image encoder is no I3D; set network.image_encoder=i3d")
-    encoder.load_state_dict(take_i3d(encoder, read_i3d(file)), strict=False)
+    weights = take_i3d(encoder, read_i3d(file))
+    check_finite(weights, file)
+    encoder.load_state_dict(weights, strict=False)
 
 
 def _from_glove(network: Network, file: Path, vocabulary: Tokenizer | None) -> None:

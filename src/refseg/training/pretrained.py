@@ -6,15 +6,14 @@ Each reader returns a state dict of our module under our names, complete or not:
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from refseg.encoders.darknet import DarkNet
-from refseg.errors import InvalidInput, MissingFile
+from refseg.errors import InvalidInput, MissingFile, first_line
+from refseg.files.tensor_files import read_tensors
 
 TIMM = "timm/"
 IDLE_IN_TIMM = "fc.", "head.", "norm."  # the classifier, and a norm that the published networks do not have
@@ -34,7 +33,7 @@ def timm_weights(net: nn.Module, source: str) -> dict[str, Tensor]:
     Raises:
         MissingFile, InvalidInput: if there are no such weights, or they cannot be read.
     """
-    from timm.models import get_pretrained_cfg, load_state_dict, load_state_dict_from_hf
+    from timm.models import get_pretrained_cfg, load_state_dict_from_hf
     from timm.models.swin_transformer import SwinTransformer, checkpoint_filter_fn
 
     name, _, file = source.removeprefix(TIMM).partition(":")
@@ -43,22 +42,16 @@ def timm_weights(net: nn.Module, source: str) -> dict[str, Tensor]:
     except RuntimeError as error:
         raise InvalidInput(f"timm has no weights {name!r}{_near(name)}") from error
     assert registered is not None
-    try:
-        if not file:
+    if file:
+        tensors = read_tensors(Path(file), "give a file of weights of this network")
+    else:
+        try:
             tensors = load_state_dict_from_hf(registered.hf_hub_id, weights_only=True)
-        elif Path(file).is_file():
-            tensors = load_state_dict(file, use_ema=False, weights_only=True)
-        else:
-            raise MissingFile(f"{file} is missing")
-    except MissingFile:
-        raise
-    except Exception as error:  # of whichever HTTP library the hub's client uses; or of a damaged file
-        if file:
-            raise InvalidInput(f"{file} is damaged or no file of weights ({_first_line(error)})") from error
-        raise MissingFile(
-            f"{name} cannot be downloaded ({_first_line(error)}); download {HUB.format(registered.hf_hub_id)} by hand "
-            f"and set this to {TIMM}{name}:FILE"
-        ) from error
+        except Exception as error:  # of whichever HTTP library the hub's client uses
+            raise MissingFile(
+                f"{name} cannot be downloaded ({first_line(error)}); download {HUB.format(registered.hf_hub_id)} by "
+                f"hand and set this to {TIMM}{name}:FILE"
+            ) from error
     if isinstance(net, SwinTransformer):
         tensors = checkpoint_filter_fn(tensors, net)
     return {key: value for key, value in tensors.items() if not key.startswith(IDLE_IN_TIMM)}
@@ -106,35 +99,8 @@ def darknet_weights(encoder: DarkNet, file: Path) -> dict[str, Tensor]:
     return state
 
 
-def tensors_in(file: Path) -> dict[str, Tensor]:
-    """The tensors of a `.safetensors` file, or of a state dict that torch.save wrote; nothing else is unpickled.
-
-    Raises:
-        InvalidInput: if it is neither.
-    """
-    from safetensors.torch import load_file
-
-    try:
-        content: Any
-        if file.suffix == ".safetensors":
-            content = load_file(file)
-        else:
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except SafetensorError as error:
-        raise InvalidInput(f"{file} is damaged ({error})") from error
-    except Exception as error:  # garbage can make an unpickler fail in any way
-        raise InvalidInput(f"{file} is no file of tensors ({_first_line(error)})") from error
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise InvalidInput(f"{file} holds no state dict")
-    return content
-
-
 def _near(name: str) -> str:
     from timm import list_models
 
     near = get_close_matches(name, list_models(pretrained=True), n=3)
     return f"; near to it: {', '.join(near)}" if near else ""
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:120]

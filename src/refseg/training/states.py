@@ -14,20 +14,31 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
 
 from refseg.errors import InvalidInput, UnwritableOutput
+from refseg.files.tensor_files import DamagedFile, read_plain
 from refseg.outputs import write_atomically
 from refseg.training.progress import say
 
 KEPT = 2
+WAY_OUT = "put back a copy of a state that this run wrote, or delete it and --resume"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class WholeFiles(TorchCheckpointIO):
-    """States appear under their names when their last byte is on the disk."""
+    """States appear under their names when their last byte is on the disk; nothing in them is imported or called."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Writes beside the file and renames; what could not be written whole is removed."""
         with write_atomically(Path(path)) as partial, partial.open("wb") as file:
             torch.save(checkpoint, file)  # given a path, torch tells no reason why it could not be written
+
+    def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        """Tensors and plain data of a state.
+
+        Raises:
+            InvalidInput: if it holds anything else, or is damaged.
+        """
+        state: dict[str, Any] = read_plain(Path(path), WAY_OUT)
+        return state
 
 
 class KeepStates(Checkpoint):
@@ -108,7 +119,8 @@ def newest_sound(folder: Path, stage: str) -> Path | None:
     """The newest state of a stage whose every byte is as it was written; None if there is no state.
 
     Raises:
-        InvalidInput: if all states that there are are damaged; their steps are not thrown away unasked.
+        InvalidInput: if all states that there are are damaged, since their steps are not thrown away unasked; or if one
+            holds code.
     """
     found = states(folder, stage)
     for path in found:
@@ -125,12 +137,19 @@ def newest_sound(folder: Path, stage: str) -> Path | None:
 
 
 def is_sound(path: Path) -> bool:
-    """Is a file of `torch.save` complete and unchanged? It is a ZIP archive with a checksum for each tensor."""
+    """Whether a file of `torch.save` is complete and unchanged: it is a ZIP archive with a checksum for each part.
+
+    Raises:
+        InvalidInput: if it is, and holds something else than tensors and plain data.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:
                 return False
-        torch.load(path, mmap=True, weights_only=False)  # the archive's own lists have no checksums
-    except Exception:  # what is damaged makes both raise whatever they like
+    except Exception:  # what is damaged makes it raise whatever it likes
+        return False
+    try:
+        read_plain(path, WAY_OUT)  # the archive's own lists have no checksums
+    except DamagedFile:
         return False
     return True
