@@ -283,11 +283,11 @@ def _stored(folder: Path) -> None:
 
 
 def _read_stored(folder: Path, out: Path) -> None:
-    from refseg.evaluation.stored_masks import open_masks
+    from refseg.evaluation.stored_masks import compare_ids, open_masks, read_masks
 
-    stored = open_masks(folder / "masks.jsonl")
-    for k in range(3):
-        stored.mask(str(k))
+    stored, ids = open_masks(folder / "masks.jsonl"), ["0", "1", "2"]
+    compare_ids(stored, ids)
+    assert len(read_masks(stored, ids, (SIDE, SIDE))) == 3
 
 
 def _rows(folder: Path) -> None:
