@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import pickle
+import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
 
@@ -25,7 +26,9 @@ class Reader:
         text = self.path.read_text()
         time.sleep(self.pause)
         image = builder.image("7", "7.jpg", (20, 30), coco_id=7)
-        target = builder.object(image, "1", [np.arange(6.0), Rle(b"04", (2, 2)), MaskFile("a.png")], (1, 2, 3, 4))
+        target = builder.object(
+            image, "1", [np.arange(6.0), Rle(b"04", (2, 2)), MaskFile("a.png", inverted=True)], (1, 2, 3, 4)
+        )
         bare = builder.object(image, "2", state=BOX_ONLY)
         builder.expression(image, "a", text, text.lower(), [target, bare], ref=5, split="val", type="plural")
         builder.expression(image, "b", "", targets=[], split="test")
@@ -50,7 +53,7 @@ def test_what_goes_in_comes_out(source):
     assert index.targets(1) == ()
     polygon, rle, file = index.pieces(0)
     assert (polygon == np.arange(6.0)).all()
-    assert (rle, file) == (Rle(b"04", (2, 2)), MaskFile("a.png"))
+    assert (rle, file) == (Rle(b"04", (2, 2)), MaskFile("a.png", inverted=True))
     assert index.pieces(1) == []
     assert index["object_state"].tolist() == [0, BOX_ONLY]
     assert index["object_box"][0].tolist() == [1, 2, 3, 4]
@@ -103,6 +106,82 @@ def test_a_damaged_index_is_made_anew(source, damage):
     file.write_bytes({"empty": b"", "cut": content[:-50], "garbage": b"\xff" * 500, "other": other}[damage])
     assert open_index("it", [source], reader).word("split", 0) == "val"
     assert reader.times == 2
+
+
+def test_an_index_that_comes_with_the_data_is_not_believed(source, tmp_path):
+    open_index("it", [source], Reader(source))
+    shutil.copytree(source.parent, tmp_path / "shipped")  # with the same times
+    shipped = tmp_path / "shipped" / source.name
+    reader = Reader(shipped)
+    open_index("it", [shipped], reader)
+    assert reader.times == 1
+
+
+def test_an_index_with_a_flipped_bit_is_made_anew(source):
+    open_index("it", [source], Reader(source))
+    file = source.parent / FOLDER / "it.safetensors"
+    content = file.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.choice(len(content), 200, replace=False):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << rng.integers(8)
+        file.write_bytes(flipped)
+        index = open_index("it", [source], Reader(source))
+        assert index.text("expression_raw", 0) == "Cup" and index.targets(0) == (0, 1)
+        assert index.pieces(0)[1:] == [Rle(b"04", (2, 2)), MaskFile("a.png", inverted=True)]
+        assert (index.pieces(0)[0] == np.arange(6.0)).all()
+        assert index.names["split"] == ["val", "test"]
+
+
+def test_workers_do_not_read_the_whole_index_again(source, monkeypatch):
+    pickled = pickle.dumps(open_index("it", [source], Reader(source)))
+    monkeypatch.setattr("refseg.datasets.index._checksum", lambda *given: pytest.fail("read"))
+    assert pickle.loads(pickled).text("expression_raw", 0) == "Cup"
+
+
+def test_a_folder_of_the_index_that_is_a_link_is_not_written_to(source, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (source.parent / FOLDER).symlink_to(elsewhere)
+    open_index("it", [source], Reader(source))
+    assert not list(elsewhere.iterdir())
+    assert list((tmp_path / "cache").rglob("it.safetensors"))
+
+
+def test_a_pipe_in_place_of_the_index_is_not_waited_for(source):
+    (source.parent / FOLDER).mkdir()
+    os.mkfifo(source.parent / FOLDER / "it.safetensors")
+    assert open_index("it", [source], Reader(source)).text("expression_raw", 0) == "Cup"
+
+
+def test_the_name_of_an_index_is_not_too_long_for_a_disk(source):
+    reader = Reader(source)
+    for _ in range(2):
+        open_index("é" * 120, [source], reader)
+    assert reader.times == 1
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda builder: builder.image("1", "1.jpg", (2**30, 2**30)),
+        lambda builder: builder.image("1", "1.jpg", (-20, 30)),
+        lambda builder: builder.image("1", "1.jpg", (10**4999, 30)),
+        lambda builder: builder.object(0, "1", box=(1, 2, 3)),
+        lambda builder: builder.object(0, "1", box=()),
+    ],
+)
+def test_sizes_and_boxes_that_no_image_has_are_refused(source, add):
+    with pytest.raises(InvalidInput, match="a size of|a box is"):
+        open_index("it", [source], add)
+
+
+def test_a_source_that_cannot_be_read_is_named(source):
+    def read(builder: IndexBuilder) -> None:
+        raise PermissionError(13, "Permission denied", str(source))
+
+    with pytest.raises(InvalidInput, match=r"refs\.json cannot be read \(Permission denied\)"):
+        open_index("it", [source], read)
 
 
 def test_where_the_source_cannot_be_written_the_users_cache_takes_the_index(source, tmp_path):

@@ -1,15 +1,18 @@
+import io
 import json
 import tarfile
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from refseg.cli import app
 from refseg.datasets import build
 from refseg.datasets.drawn_scenes import DrawnScenes
 from refseg.datasets.drawn_scenes.export import export
+from refseg.datasets.shards import write_shards
 from refseg.encoders.vocabulary import Vocabulary
 from refseg.errors import InvalidInput, MissingFile
 from refseg.preprocessing import Preprocessing
@@ -79,8 +82,6 @@ def sorted_names(folder):
 
 
 def test_another_shard_is_begun_where_one_is_full(folder, tmp_path):
-    from refseg.datasets.shards import write_shards
-
     samples = build("refer", split="train", root=folder)
     assert write_shards(samples, "small", tmp_path, shard_bytes=1) == 7
     assert len(build("shards", split="train", root=tmp_path)) == 7
@@ -95,3 +96,126 @@ def test_shards_that_are_missing_cut_off_or_there_already_are_refused(folder, sh
     (tmp_path / "cut.tar").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InvalidInput, match="cut.tar"):
         build("shards", split="train", root=tmp_path)
+
+
+# What is packed -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "/etc/hostname", "link.png", "images/../../secret.png"])
+@pytest.mark.parametrize("what", ["image", "mask"])
+def test_no_file_outside_of_the_data_sets_folders_is_packed(files, tmp_path, what, name):
+    secret = files.photograph("../secret.png")
+    (files.root / "link.png").symlink_to(secret)
+    files.photograph("a.png")
+    line = {"image": "a.png", "expression": "it", "mask": [files.square(0, 0)], "split": "train"} | {what: name}
+    files.bytes("d.jsonl", json.dumps(line).encode())
+    done = CliRunner().invoke(
+        app, ["data", "shard", "jsonl", "--root", str(files.root), "--out", str(tmp_path / "out")]
+    )
+    assert isinstance(done.exception, InvalidInput) and "use names relative to the folder" in str(done.exception)
+    assert not list(tmp_path.rglob("*.tar"))
+
+
+def test_a_file_that_is_no_photograph_is_not_packed(files, tmp_path):
+    files.bytes("passwords.txt", b"secret")
+    files.bytes("d.jsonl", json.dumps({"image": "passwords.txt", "expression": "it", "split": "train"}).encode())
+    with pytest.raises(InvalidInput, match=r"passwords\.txt cannot be"):
+        write_shards(build("jsonl", split="train", root=files.root), "s", tmp_path, 10**6)
+
+
+def test_a_photograph_with_an_odd_ending_is_packed_and_read_again(files, tmp_path):
+    content = files.photograph("a.png").read_bytes()
+    for name in ("b.json", "c." + "x" * 120, "d"):
+        files.bytes(name, content)
+        files.bytes("d.jsonl", json.dumps({"image": name, "expression": "it", "split": "train"}).encode())
+        write_shards(build("jsonl", split="train", root=files.root), name[0], tmp_path, 10**6)
+    assert [sample.image.shape for sample in build("shards", split="train", root=tmp_path)] == [(20, 30, 3)] * 3
+
+
+# Shards that anybody may have written ---------------------------------------------------------------------------------
+
+ABOUT = {"image": "1", "size": [20, 30], "coco": -1, "objects": [], "expressions": []}
+EXPRESSION = {"id": "1", "raw": "it", "sent": "it", "targets": [], "ref": "1", "split": "train", "type": "", "kind": ""}
+OBJECT = {"id": "1", "state": "", "mask": {"size": [20, 30], "counts": [0, 600]}}
+
+
+def photograph() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (30, 20)).save(file, "PNG")
+    return file.getvalue()
+
+
+def member(name: str, content: bytes = b"", **fields) -> tuple[tarfile.TarInfo, bytes]:
+    about = tarfile.TarInfo(name)
+    about.size = len(content)
+    for field, value in fields.items():
+        setattr(about, field, value)
+    return about, content
+
+
+def write_tar(path, *members, format=tarfile.PAX_FORMAT) -> None:
+    with path.open("wb") as file:
+        for about, content in members:
+            file.write(about.tobuf(format))
+            file.write(content + bytes(-len(content) % 512))
+        file.write(bytes(1024))
+
+
+def about(**changes) -> bytes:
+    return json.dumps(ABOUT | {"objects": [OBJECT], "expressions": [EXPRESSION | {"targets": [0]}]} | changes).encode()
+
+
+def test_shards_of_others_are_read(tmp_path):
+    folder = member("./", type=tarfile.DIRTYPE)
+    write_tar(tmp_path / "s.tar", folder, member("1.png", photograph()), member("1.json", about()))
+    (sample,) = build("shards", split="train", root=tmp_path)
+    assert sample.image.shape == (20, 30, 3) and sample.mask(0).all()
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        member("1.json", type=tarfile.SYMTYPE, linkname="1.json"),
+        member("1.json", type=tarfile.LNKTYPE, linkname="1.json"),
+        member("1.json", type=tarfile.FIFOTYPE),
+        member("1.json", b"[" * 100_000),
+        member("1.json", b"[" + b"1" * 5000 + b"]"),
+        member("1.json", b"[]"),
+        member("2.json", about()),
+        member("1.json", about(size=[2**40, 2**40])),
+        member("1.json", about(size=[20])),
+        member("1.json", about(objects=[OBJECT | {"box": [1, 2]}])),
+        member("1.json", about(objects=[OBJECT | {"mask": {"size": [20, 30], "counts": [10**30]}}])),
+        member("1.json", about(expressions=[EXPRESSION | {"targets": [-1]}])),
+        member("1.json", about(expressions=[EXPRESSION | {"targets": [1]}])),
+        member("1.json", about(coco=10**30)),
+        member("1.json", size=10**12),
+        member("1.json", size=-(10**9)),
+        member(
+            "1.json",
+            b"",
+            pax_headers={"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9" * 15},
+        ),
+        member("1.json", b"", type=tarfile.XHDTYPE, size=10**12),
+    ],
+    ids=range(18),
+)
+def test_a_shard_that_cannot_be_right_is_refused_in_one_line(tmp_path, second):
+    format = tarfile.GNU_FORMAT if second[0].size < 0 or second[0].size > 10**11 else tarfile.PAX_FORMAT
+    write_tar(tmp_path / "s.tar", member("1.png", photograph()), second, format=format)
+    with pytest.raises(InvalidInput, match=r"s\.tar") as told:
+        build("shards", split="train", root=tmp_path)
+    assert "\n" not in str(told.value)
+
+
+def test_a_folder_called_as_annotations_are_is_passed_over(tmp_path):
+    folder = member("x.json", type=tarfile.DIRTYPE)
+    write_tar(tmp_path / "s.tar", folder, member("1.png", photograph()), member("1.json", about()))
+    assert len(build("shards", split="train", root=tmp_path)) == 1
+
+
+def test_a_photograph_is_never_larger_than_its_shard(tmp_path):
+    write_tar(tmp_path / "s.tar", member("1.png", photograph()), member("1.json", about()))
+    shards = build("shards", split="train", root=tmp_path)
+    with shards.open_image(f"s.tar:512:{10**15}") as image:
+        assert image.size == (30, 20)

@@ -2,12 +2,17 @@
 
 The file is made once, in the folder .refseg beside the annotations (in the user's cache folder where they cannot be
 written), and made again when a source changes. It appears whole, so two processes that make it at once are both right.
+
+A file that came with a data set is not believed: it is known by the inodes of the sources and by when these changed,
+which a copy cannot keep. A file that was damaged since is known by a checksum.
 """
 
 import hashlib
 import json
+import os
+import zlib
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,17 +21,17 @@ from numpy.typing import NDArray
 
 from refseg.cache import cache_folder
 from refseg.datasets.ids import repeated
-from refseg.datasets.masks import MaskFile, Piece, Rle
-from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
+from refseg.datasets.masks import MaskFile, Piece, Rle, check_size
+from refseg.errors import InvalidInput, MissingFile, RefsegError, UnwritableOutput
 from refseg.outputs import all_or_nothing
 
-VERSION = 2
+VERSION = 3
 """Raised with every change of the arrays or of what is read into them."""
 
 FOLDER = ".refseg"
 NONE, CROWD, BOX_ONLY, MISSING = range(4)
 """State of an object: ordinary, a crowd, without a mask, named by an expression but not annotated in its image."""
-_POLYGON, _RLE, _FILE = range(3)
+_POLYGON, _RLE, _FILE, _INVERTED_FILE = range(4)
 
 _COLUMNS = {  # array type codes
     "image_hw": "i",  # (images, 2), 0 = not known
@@ -52,6 +57,7 @@ _COLUMNS = {  # array type codes
 _SHAPES = {"image_hw": 2, "object_box": 4, "piece_hw": 2}
 _BLOBS = ("image_id", "image_file", "object_id", "expression_id", "expression_raw", "expression_sent", "repeated_id")
 _NAMES = ("split", "type", "kind")
+_LONGEST_NAME = 200  # bytes; disks take 255
 Box = tuple[float, float, float, float]
 
 
@@ -74,8 +80,12 @@ class IndexBuilder:
             file: name within a folder of images, or a whole path.
             size_hw: (0, 0) where the annotations do not say it.
             coco_id: its number in COCO, by which data sets are kept apart.
+
+        Raises:
+            InvalidInput: if no image of that size is read.
         """
         columns = self._columns
+        check_size(size_hw)
         columns["image_hw"].extend(size_hw)
         columns["image_coco"].append(coco_id)
         self._text("image_id", id)
@@ -92,8 +102,13 @@ class IndexBuilder:
             pieces: its mask.
             box: left, top, right, bottom in pixels, where the annotations say it.
             state: NONE, CROWD, BOX_ONLY or MISSING.
+
+        Raises:
+            InvalidInput: if the box has not four numbers.
         """
         columns = self._columns
+        if box is not None and len(box) != 4:
+            raise InvalidInput(f"a box is left, top, right, bottom, not {len(box)} numbers")
         for piece in pieces:
             self._piece(piece)
         columns["object_image"].append(image)
@@ -169,7 +184,7 @@ class IndexBuilder:
             kind, size = _RLE, piece.size_hw
             columns["bytes"].frombytes(piece.counts)
         else:
-            kind = _FILE
+            kind = _INVERTED_FILE if piece.inverted else _FILE
             columns["bytes"].frombytes(piece.path.encode())
         columns["piece_kind"].append(kind)
         columns["piece_start"].append(start)
@@ -194,10 +209,21 @@ class Index:
         names: words of splits, types and kinds by their number.
     """
 
-    def __init__(self, file: Path, fingerprint: str):
-        """Raises ValueError or OSError if the file is not there, is damaged, or was made from other sources."""
+    def __init__(self, file: Path, fingerprint: str, check: bool = True):
+        """Maps the file.
+
+        Args:
+            file: made by `open_index`.
+            fingerprint: of the sources.
+            check: whether the checksum is compared, for which the whole file is read.
+
+        Raises:
+            ValueError, OSError: if the file is not there, is damaged, or was made from other sources.
+        """
         from safetensors import SafetensorError, safe_open
 
+        if not os.path.isfile(file):  # to open a pipe would wait for ever
+            raise FileNotFoundError(f"{file} is missing")
         self._file, self._fingerprint = file, fingerprint
         try:
             # Through torch, since safetensors copies what it reads into NumPy and maps what it reads into torch.
@@ -210,6 +236,8 @@ class Index:
             raise ValueError(f"{file} is damaged ({error})") from error
         if self._arrays.keys() != {*_COLUMNS, *_BLOBS, *(f"{name}_ends" for name in _BLOBS)}:
             raise ValueError(f"{file} is damaged (it holds other arrays)")
+        if check and metadata.get("checksum") != _checksum(self._arrays, metadata["names"]):
+            raise ValueError(f"{file} is damaged (its checksum is another)")
         for mapped in self._arrays.values():
             mapped.flags.writeable = False
         self.names: dict[str, list[str]] = json.loads(metadata["names"])
@@ -254,7 +282,8 @@ class Index:
                 continue
             content = self["bytes"][start:stop].tobytes()
             height, width = self["piece_hw"][piece].tolist()
-            pieces.append(Rle(content, (height, width)) if kind == _RLE else MaskFile(content.decode()))
+            rle = kind == _RLE
+            pieces.append(Rle(content, (height, width)) if rle else MaskFile(content.decode(), kind == _INVERTED_FILE))
         return pieces
 
 
@@ -267,13 +296,17 @@ def open_index(name: str, sources: Sequence[Path], read: Callable[[IndexBuilder]
         read: fills a builder from them.
 
     Raises:
-        MissingFile: if a source is missing.
+        MissingFile, InvalidInput: if a source is missing or cannot be read.
         UnwritableOutput: if the index can be written neither beside them nor in the user's cache folder.
     """
     fingerprint = _fingerprint(sources)
     beside = sources[0].absolute().parent
     in_cache = cache_folder() / "datasets" / hashlib.sha256(str(beside).encode()).hexdigest()[:16]
+    if len(name.encode()) > _LONGEST_NAME:
+        name = f"{name[:60]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
     places = [folder / f"{name}.safetensors" for folder in (beside / FOLDER, in_cache)]
+    if (beside / FOLDER).is_symlink():  # which may have come with the data and lead anywhere
+        places = places[1:]
     for file in places:
         try:
             return Index(file, fingerprint)
@@ -281,7 +314,7 @@ def open_index(name: str, sources: Sequence[Path], read: Callable[[IndexBuilder]
             continue
     builder = _build(name, read)
     if not beside.stat().st_mode & 0o222:  # marked as not to be written, which does not stop an administrator
-        places = places[1:]
+        places = places[-1:]
     for file in places:
         try:
             _write(builder, file, fingerprint)
@@ -299,17 +332,31 @@ def _build(name: str, read: Callable[[IndexBuilder], None]) -> IndexBuilder:
 
     builder = IndexBuilder()
     with Console(stderr=True).status(f"indexing {name} (once)"):  # silent where nobody watches
-        read(builder)
+        try:
+            read(builder)
+        except RefsegError:
+            raise
+        except OSError as error:
+            raise InvalidInput(f"{error.filename or name} cannot be read ({error.strerror or error})") from error
     return builder
 
 
 def _write(builder: IndexBuilder, file: Path, fingerprint: str) -> None:
     from safetensors.numpy import save_file
 
-    metadata = {"fingerprint": fingerprint, "names": json.dumps(builder.names)}
+    arrays, names = builder.arrays(), json.dumps(builder.names)
+    metadata = {"fingerprint": fingerprint, "names": names, "checksum": _checksum(arrays, names)}
     with all_or_nothing(file.parent) as folder:
-        save_file(builder.arrays(), folder / file.name, metadata=metadata)
+        save_file(arrays, folder / file.name, metadata=metadata)
         (folder / file.name).chmod(0o644)  # others that share the data read it, too
+
+
+def _checksum(arrays: Mapping[str, NDArray[Any]], names: str) -> str:
+    found = zlib.crc32(names.encode())
+    for name, values in sorted(arrays.items()):
+        found = zlib.crc32(f"{name} {values.dtype} {values.shape}".encode(), found)
+        found = zlib.crc32(values.data, found)
+    return f"{found:08x}"
 
 
 def _fingerprint(sources: Sequence[Path]) -> str:
@@ -319,12 +366,12 @@ def _fingerprint(sources: Sequence[Path]) -> str:
             state = source.stat()
         except OSError as error:
             raise MissingFile(f"{source} is missing ({error.strerror})") from error
-        found.append([source.name, state.st_size, state.st_mtime_ns])
+        found.append([source.name, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino])
     return json.dumps(found)
 
 
 def _reopen(file: Path, fingerprint: str) -> Index:
     try:
-        return Index(file, fingerprint)
+        return Index(file, fingerprint, check=False)  # whoever opened it first has checked it
     except (ValueError, OSError) as error:
         raise InvalidInput(f"{file} has changed while it was in use; start again") from error

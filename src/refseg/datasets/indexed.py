@@ -1,21 +1,25 @@
 """Data sets of files: a split of an index as a sequence of samples, with the photographs where they lie."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import ClassVar, Literal
+from pathlib import Path, PureWindowsPath
+from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from refseg.datasets.index import BOX_ONLY, CROWD, MISSING, NONE, Index, IndexBuilder, open_index
-from refseg.datasets.masks import CoveredTwice, Mask, MaskFile, draw, draw_at
-from refseg.datasets.sources import at, folder_of
-from refseg.errors import InvalidInput, MissingFile
+from refseg.datasets.masks import CoveredTwice, Mask, MaskFile, Piece, draw, draw_at
+from refseg.datasets.sources import at, expanded, folder_of
+from refseg.errors import InvalidInput, MissingFile, RefsegError, first_line
+from refseg.files.names import path_inside
+from refseg.images import open_image, to_rgb
 from refseg.samples import Expression, Sample
 
 Folders = str | Path | Sequence[str | Path]
+T = TypeVar("T")
 
 
 class IndexedSample(Sample):
@@ -50,7 +54,7 @@ class IndexedSample(Sample):
         """Where the photograph is.
 
         Raises:
-            MissingFile: if it is in none of the data set's folders.
+            MissingFile, InvalidInput: if it is in none of the data set's folders.
         """
         return self._dataset.find_image(self._index.text("image_file", self._image))
 
@@ -61,13 +65,7 @@ class IndexedSample(Sample):
         Raises:
             MissingFile, InvalidInput: if it is missing, damaged, or not of the size that the annotations say.
         """
-        try:
-            with self._dataset.open_image(self._index.text("image_file", self._image)) as image:
-                pixels = np.array(image.convert("RGB"))
-        except MissingFile:
-            raise
-        except Exception as error:  # decoders of damaged files raise whatever they like
-            raise InvalidInput(f"{self.image_path} cannot be decoded ({error}); is it damaged or cut off?") from error
+        pixels = self._read(lambda image: to_rgb(image, upright=False))
         if pixels.shape[:2] != self.size_hw:
             height, width = self.size_hw
             raise InvalidInput(
@@ -80,15 +78,7 @@ class IndexedSample(Sample):
     def size_hw(self) -> tuple[int, int]:
         """Height and width as the annotations say, or else the head of the file."""
         height, width = self._index["image_hw"][self._image].tolist()
-        if height and width:
-            return height, width
-        try:
-            with self._dataset.open_image(self._index.text("image_file", self._image)) as image:
-                return image.height, image.width
-        except MissingFile:
-            raise
-        except Exception as error:
-            raise InvalidInput(f"{self.image_path} cannot be decoded ({error}); is it damaged?") from error
+        return (height, width) if height and width else self._read(lambda image: (image.height, image.width))
 
     @property
     def coco_id(self) -> int | None:
@@ -114,7 +104,7 @@ class IndexedSample(Sample):
         """The masks (H, W) of the image's objects that other expressions name."""
         here = np.flatnonzero((self._index["object_image"] == self._image) & (self._index["object_state"] == NONE))
         for number in set(here.tolist()) - set(self.expressions[index].targets):
-            yield draw(self._index.pieces(number), self.size_hw, self._dataset.covered_twice)
+            yield draw(self._dataset.pieces(number), self.size_hw, self._dataset.covered_twice)
 
     def mask_at(self, index: int, size_hw: tuple[int, int]) -> Mask:
         """The true mask at another size: polygons are scaled and drawn there, others go to nearest; crowds are out."""
@@ -130,6 +120,18 @@ class IndexedSample(Sample):
         right, bottom = boxes[:, 2:].max(0).tolist()
         return left, top, right, bottom
 
+    def _read(self, what: Callable[[Image.Image], T]) -> T:
+        """What a function makes of the opened photograph."""
+        file = self._index.text("image_file", self._image)
+        try:
+            with self._dataset.open_image(file) as image:
+                return what(image)
+        except RefsegError:
+            raise
+        except Exception as error:  # decoders of damaged files raise whatever they like
+            question = f"is image {self.image_id} damaged or cut off?"  # several images lie in a shard
+            raise InvalidInput(f"{self.image_path} cannot be decoded ({first_line(error)}); {question}") from error
+
     def _referents(self, index: int, at_hw: tuple[int, int] | None = None) -> Iterator[Mask]:
         """Mask by mask; at another size, where that is given, and then without crowds."""
         data, annotations, expression = self._dataset, self._index, self.expressions[index]
@@ -142,8 +144,7 @@ class IndexedSample(Sample):
                     raise InvalidInput("it has a box but no mask; this data serves box(), not mask()")
                 if state == MISSING:
                     raise InvalidInput("it is not among the annotations of this image; are the files of one data set?")
-                found = annotations.pieces(target)
-                pieces = [data.find_mask(piece) if isinstance(piece, MaskFile) else piece for piece in found]
+                pieces = data.pieces(target)
                 if at_hw:
                     yield draw_at(pieces, self.size_hw, at_hw, data.covered_twice)
                 else:
@@ -172,7 +173,7 @@ class IndexedDataset:
     anchor: ClassVar[str]
     """Its section of docs/datasets.md; its name by default."""
     image_folders: ClassVar[tuple[str, ...]] = ("images", ".")
-    """Relative to the root, or to the folder above it."""
+    """Relative to the root, or to the folder above it; "." is the root alone, since above it there may be anything."""
     crowds: ClassVar[bool] = True
     """Do crowd regions belong to masks?"""
 
@@ -209,7 +210,7 @@ class IndexedDataset:
         """The index of all splits; made first where that is needed."""
         sources = self.sources()
         for source in sources:
-            if not source.is_file():
+            if not os.path.isfile(source):
                 raise MissingFile(f"{source} is missing; docs/datasets.md#{self.anchor} says where to get it")
         return open_index(self.index_name, sources, self.read)
 
@@ -278,16 +279,25 @@ class IndexedDataset:
         return self.index.names["split"]
 
     def find_image(self, file: str) -> Path:
-        """Where the photograph of that name is.
+        """Where the photograph of that name is: in one of the folders by its whole name, or else by the last part.
 
         Raises:
             MissingFile: if it is in none of the folders.
+            InvalidInput: if it is in none, and its name leads out of them.
         """
+        refusal = None
         for folder in self._folders:
-            for name in dict.fromkeys([file, Path(file).name]):
-                if (path := folder / name).is_file():
+            for name in dict.fromkeys([file, PureWindowsPath(file).name]):
+                try:
+                    path = path_inside(folder, name, "image")
+                except InvalidInput as error:
+                    refusal = refusal or error
+                    continue
+                if os.path.isfile(path):
                     return path
-        existing = [str(folder) for folder in self._folders if folder.is_dir()]
+        if refusal:
+            raise InvalidInput(f"{refusal}; or give the folder of these images as images=... (--images)") from refusal
+        existing = [str(folder) for folder in self._folders if os.path.isdir(folder)]
         where = f"not in {', '.join(existing)}" if existing else f"no folder of images is at {self._folders[0]}"
         raise MissingFile(
             f"{file} is missing ({where}); docs/datasets.md#{self.anchor} says where to get it, "
@@ -298,13 +308,25 @@ class IndexedDataset:
         """The photograph of that name, not decoded yet.
 
         Raises:
-            MissingFile: if it is in none of the folders.
+            MissingFile, InvalidInput: as of `find_image` and `images.open_image`.
         """
-        return Image.open(self.find_image(file))
+        return open_image(self.find_image(file))
 
     def find_mask(self, piece: MaskFile) -> MaskFile:
-        """Where the file of a mask is, from its name in the annotations."""
-        return MaskFile(str(self.root / piece.path))
+        """Where the file of a mask is, from its name in the annotations.
+
+        Raises:
+            InvalidInput: if the name leads out of the data set's folder.
+        """
+        return MaskFile(str(path_inside(self.root, piece.path, "mask")), piece.inverted)
+
+    def pieces(self, number: int) -> list[Piece]:
+        """The mask of an object of the index, ready to be drawn: its files are where they lie.
+
+        Raises:
+            MissingFile, InvalidInput: as of `find_mask`.
+        """
+        return [self.find_mask(piece) if isinstance(piece, MaskFile) else piece for piece in self.index.pieces(number)]
 
     def keep(self, images: NDArray[np.bool_]) -> None:
         """Leaves only those images of the index (n,) that are True."""
@@ -331,13 +353,17 @@ class IndexedDataset:
     def _image_folders(self, images: Folders | None) -> list[Path]:
         if images is not None:
             chosen = [images] if isinstance(images, str | Path) else images
-            folders = [Path(folder).expanduser() for folder in chosen]
+            folders = [expanded(folder) for folder in chosen]
             for folder in folders:
-                if not folder.is_dir():
+                if not os.path.isdir(folder):
                     raise MissingFile(f"{folder} is missing; images=... (--images) takes folders of photographs")
             return folders
-        places = [place / name for name in self.image_folders for place in (self.root, self.root.parent)]
-        return [place for place in places if place.is_dir()] or places
+        places = [
+            place / name
+            for name in self.image_folders
+            for place in ((self.root,) if name == "." else (self.root, self.root.parent))
+        ]
+        return [place for place in places if os.path.isdir(place)] or places
 
 
 def _union(masks: Iterator[Mask], size_hw: tuple[int, int]) -> Mask:

@@ -13,6 +13,8 @@ Splits     those of the data set that were asked for.
 
 import io
 import json
+import os
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,9 +26,11 @@ from pycocotools import mask as coco
 
 from refseg.datasets.index import BOX_ONLY, CROWD, MISSING, NONE, IndexBuilder
 from refseg.datasets.indexed import IndexedDataset, IndexedSample
-from refseg.datasets.masks import MaskFile, draw, rle_of
+from refseg.datasets.masks import draw, rle_of
 from refseg.datasets.sources import at
-from refseg.errors import InvalidInput, MissingFile
+from refseg.errors import InvalidInput, MissingFile, RefsegError, first_line
+from refseg.files.names import file_name
+from refseg.images import open_image
 
 STATES = {"": NONE, "crowd": CROWD, "box": BOX_ONLY, "missing": MISSING}
 
@@ -61,15 +65,23 @@ class Shards(IndexedDataset):
             with at(str(shard)):
                 try:
                     _read(builder, shard, refs)
+                except RefsegError:
+                    raise
                 except (tarfile.TarError, EOFError, OSError) as error:
-                    raise InvalidInput(f"cannot be read as a tar file ({error}); is it damaged or cut off?") from error
+                    reason = first_line(error)
+                    raise InvalidInput(f"cannot be read as a tar file ({reason}); is it damaged or cut off?") from error
+
+    def find_image(self, file: str) -> Path:
+        """The shard in which the photograph at a place lies."""
+        return self.root / file_name(file.rsplit(":", 2)[0], "shard")
 
     def open_image(self, file: str) -> Image.Image:
         """The photograph at a place, not decoded yet."""
-        shard, offset, size = file.rsplit(":", 2)
-        with self.find_image(shard).open("rb") as opened:
+        _, offset, size = file.rsplit(":", 2)
+        shard = self.find_image(file)
+        with _BoundedFile(shard) as opened:
             opened.seek(int(offset))
-            return Image.open(io.BytesIO(opened.read(int(size))))
+            return open_image(io.BytesIO(opened.read(int(size))), f"{shard} at byte {offset}")
 
 
 def write_shards(
@@ -86,7 +98,12 @@ def write_shards(
 
     Returns:
         The number of shards.
+
+    Raises:
+        MissingFile, InvalidInput: if a photograph is missing, or is none.
     """
+    if isinstance(dataset, Shards):
+        raise InvalidInput("these are shards already; copy their files")
     archive, number = None, 0
     try:
         for place, sample in enumerate(dataset):
@@ -96,7 +113,7 @@ def write_shards(
                 archive = tarfile.open(folder / f"{name}-{number:06d}.tar", "w", format=tarfile.USTAR_FORMAT)
                 number += 1
             about = json.dumps(_about(dataset, sample)).encode()
-            for ending, content in ((sample.image_path.suffix, sample.image_path.read_bytes()), (".json", about)):
+            for ending, content in (_photograph(sample.image_path), (".json", about)):
                 member = tarfile.TarInfo(f"{place:09d}{ending}")
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
@@ -105,6 +122,22 @@ def write_shards(
         if archive is not None:
             archive.close()
     return number
+
+
+def _photograph(path: Path) -> tuple[str, bytes]:
+    """Ending and content of a photograph's file, byte by byte; a file of another kind is not packed."""
+    try:
+        with open_image(path) as image:
+            ending = f".{image.format}".lower()
+        content = path.read_bytes()
+    except RefsegError:
+        raise
+    except Exception as error:  # decoders of damaged files raise whatever they like
+        raise InvalidInput(
+            f"{path} cannot be packed ({first_line(error)}); is it no photograph, or damaged?"
+        ) from error
+    usual = re.fullmatch(r"\.\w{1,8}", path.suffix, re.ASCII) and path.suffix.lower() != ".json"
+    return path.suffix if usual else ending, content
 
 
 def _about(dataset: IndexedDataset, sample: IndexedSample) -> dict[str, Any]:
@@ -141,8 +174,7 @@ def _object(dataset: IndexedDataset, number: int, size_hw: tuple[int, int]) -> d
     if not np.isnan(box).any():
         about["box"] = box.tolist()
     if state in (NONE, CROWD):
-        found = index.pieces(number) if state == NONE or dataset.crowds else []
-        pieces = [dataset.find_mask(piece) if isinstance(piece, MaskFile) else piece for piece in found]
+        pieces = dataset.pieces(number) if state == NONE or dataset.crowds else []
         mask = draw(pieces, size_hw, dataset.covered_twice)
         rle = coco.encode(np.asfortranarray(mask, np.uint8))
         about["mask"] = {"size": rle["size"], "counts": rle["counts"].decode()}
@@ -163,6 +195,8 @@ def _add(builder: IndexBuilder, about: dict[str, Any], place: str, refs: dict[st
         for each in about["objects"]
     ]
     for each in about["expressions"]:
+        if any(not 0 <= target < len(objects) for target in each["targets"]):
+            raise InvalidInput(f"targets are numbers of its {len(objects)} objects, from 0")
         builder.expression(
             image,
             each["id"],
@@ -177,12 +211,40 @@ def _add(builder: IndexBuilder, about: dict[str, Any], place: str, refs: dict[st
 
 
 def _read(builder: IndexBuilder, shard: Path, refs: dict[str, int]) -> None:
-    with tarfile.open(shard, "r:") as archive:
-        place = ""
+    with _BoundedFile(shard) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+        photograph, begin = None, -1
         for member in archive:
-            if not member.name.endswith(".json"):
-                place = f"{shard.name}:{member.offset_data}:{member.size}"
-                continue
-            content = archive.extractfile(member)
-            assert content is not None
-            _add(builder, json.loads(content.read()), place, refs)
+            with at(repr(member.name)):
+                if member.offset <= begin or member.offset_data + member.size > file.size:
+                    raise InvalidInput("it reaches out of the tar file; is that damaged or cut off?")
+                begin = member.offset
+                if member.isdir():
+                    continue
+                if not member.isreg() or member.issparse():
+                    raise InvalidInput("it is no ordinary file, as photographs and annotations are")
+                key, ending = os.path.splitext(member.name)
+                if ending != ".json":
+                    photograph = key, f"{shard.name}:{member.offset_data}:{member.size}"
+                    continue
+                if photograph is None or photograph[0] != key:
+                    raise InvalidInput("its photograph does not stand before it")
+                content = archive.extractfile(member)
+                assert content is not None  # of an ordinary file
+                _add(builder, json.load(content), photograph[1], refs)
+
+
+class _BoundedFile(io.FileIO):
+    """A file of which no more memory is asked for than it holds, whatever a header in it announces.
+
+    Attributes:
+        size: in bytes.
+    """
+
+    def __init__(self, path: Path):
+        super().__init__(path)
+        self.size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to `size` bytes, or all that are left."""
+        left = max(0, self.size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left)) or b""

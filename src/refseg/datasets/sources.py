@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from refseg.datasets.pickles import read_pickle
-from refseg.errors import InvalidInput, MissingFile
+from refseg.errors import InvalidInput, MissingFile, first_line
+from refseg.files.pickles import read_pickle
 
 ROOT = "root=... (--root FOLDER; of a training --set data.settings.root=FOLDER)"
 """How a user says where a data set is."""
@@ -28,9 +28,11 @@ def read_plain(path: Path, each: Callable[[dict[str, Any]], Any] | None = None) 
         MissingFile, InvalidInput: if it is missing, damaged, or asks to run something.
     """
     try:
-        if path.suffix != ".json":
+        if path.suffix.lower() != ".json":
             return read_pickle(path)
-        with path.open(encoding="utf-8") as file:
+        with path.open("rb") as start:
+            encoding = json.detect_encoding(start.read(4))  # also by a byte-order mark
+        with path.open(encoding=encoding) as file:
             return json.load(file, object_hook=each)
     except FileNotFoundError as error:
         raise MissingFile(f"{path} is missing") from error
@@ -38,10 +40,10 @@ def read_plain(path: Path, each: Callable[[dict[str, Any]], Any] | None = None) 
         raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error
     except InvalidInput as error:
         raise error if str(path) in str(error) else InvalidInput(f"{path}: {error}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(f"{path} is damaged or not JSON ({error}); download it again") from error
-    except TypeError as error:  # of `each`
-        raise InvalidInput(f"{path} is not as its format says ({error})") from error
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+        raise InvalidInput(f"{path} is damaged or not JSON ({first_line(error)}); download it again") from error
+    except (TypeError, KeyError, AttributeError, OverflowError) as error:  # of `each`
+        raise InvalidInput(f"{path} is not as its format says ({first_line(error)})") from error
 
 
 def entries(path: Path, content: Any, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -70,9 +72,9 @@ def at(place: str) -> Iterator[None]:
     except InvalidInput as error:
         raise InvalidInput(f"{place}: {error}") from error
     except KeyError as error:
-        raise InvalidInput(f"{place} has no {error.args[0]!r}") from error
-    except (TypeError, ValueError, IndexError, AttributeError, OverflowError, csv.Error) as error:
-        raise InvalidInput(f"{place} is not as the format says ({error})") from error
+        raise InvalidInput(f"{place} has no {first_line(error)}") from error
+    except (TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError, csv.Error) as error:
+        raise InvalidInput(f"{place} is not as the format says ({first_line(error)})") from error
 
 
 class Complaints:
@@ -120,7 +122,7 @@ def folder_of(name: str, folder: str, anchor: str, root: str | Path | None) -> P
         root: what the user gave.
 
     Raises:
-        MissingFile: if it is not there, or nobody says where it is.
+        MissingFile: if it is not there, cannot be entered, or nobody says where it is.
     """
     if root is None:
         home = os.environ.get("REFSEG_DATA")
@@ -130,16 +132,32 @@ def folder_of(name: str, folder: str, anchor: str, root: str | Path | None) -> P
                 f"that holds {folder}; docs/datasets.md#{anchor} says where to get it"
             )
         root = Path(home) / folder
-    path = Path(root).expanduser()
-    if not path.exists():
-        raise MissingFile(f"{path} is missing; docs/datasets.md#{anchor} says where to get {name}")
+    path = expanded(root)
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingFile(f"{path} is missing; docs/datasets.md#{anchor} says where to get {name}") from error
+    except (OSError, ValueError) as error:
+        raise MissingFile(f"{path} cannot be read ({first_line(error)}); give another folder as {ROOT}") from error
     return path
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with its ~ or ~USER as the folder of that user.
+
+    Raises:
+        InvalidInput: if there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InvalidInput(f"{path} cannot be a path ({first_line(error)}); give the whole path") from error
 
 
 def first_file(folder: Path, names: Iterable[str]) -> Path:
     """The first of these names that is a file in the folder, or else the first name there."""
     paths = [folder / name for name in names]
-    return next((path for path in paths if path.is_file()), paths[0])
+    return next((path for path in paths if os.path.isfile(path)), paths[0])
 
 
 def one_file(path: Path, pattern: str) -> Path:
@@ -148,7 +166,7 @@ def one_file(path: Path, pattern: str) -> Path:
     Raises:
         InvalidInput: if there is none, or several.
     """
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     found = sorted(path.glob(pattern))
     if len(found) != 1:
