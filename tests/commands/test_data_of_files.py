@@ -60,6 +60,43 @@ def test_json_holds_sizes_and_findings(root):
     assert (first["check"], first["verdict"], first["count"]) == ("images missing", "problem", 1)
 
 
+@pytest.fixture
+def videos(tmp_path) -> Path:
+    """One video in the layout of Refer-YouTube-VOS, whose labels are 255 where the expression names object 1."""
+    content = {"videos": {"a": {"expressions": {"0": {"exp": "the cup", "obj_id": "1"}}, "frames": ["00000"]}}}
+    for folder in ("train/JPEGImages/a", "train/Annotations/a", "meta_expressions/train"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "meta_expressions/train/meta_expressions.json").write_text(json.dumps(content))
+    Image.new("RGB", (30, 20)).save(tmp_path / "train/JPEGImages/a/00000.jpg")
+    Image.new("L", (30, 20), 255).save(tmp_path / "train/Annotations/a/00000.png")
+    return tmp_path
+
+
+def test_videos_are_checked_as_images_are(videos):
+    done = run("check", "refer_youtube_vos", "--root", videos)
+    assert done.return_value == 1 and "objects in no frame" in done.output
+    report = json.loads(run("check", "refer_youtube_vos", "--root", videos, "--json").stdout)
+    assert report["splits"] == {"train": {"videos": 1, "expressions": 1}}
+    assert [one["check"] for one in report["findings"] if one["verdict"] == "problem"] == ["objects in no frame"]
+    Image.new("L", (30, 20), 1).save(videos / "train/Annotations/a/00000.png")
+    done = run("check", "refer_youtube_vos", "--root", videos)
+    assert done.return_value in (None, 0) and "no problems" in done.output
+
+
+def test_options_of_images_are_refused_for_videos(videos):
+    with pytest.raises(RefsegError, match="--split-by is for data sets of images, and refer_youtube_vos holds videos"):
+        run("check", "refer_youtube_vos", "--root", videos, "--split-by", "unc")
+
+
+def test_ids_that_occur_twice_exit_with_1_without_a_warning(root, recwarn):
+    content = json.loads((root / "instances.json").read_text())
+    content["annotations"] *= 2
+    (root / "instances.json").write_text(json.dumps(content))
+    done = run("check", "refer", "--root", root)
+    assert done.return_value == 1 and "repeated ids" in done.output
+    assert not [one for one in recwarn if "more than once" in str(one.message)]
+
+
 class Harmful:
     def __reduce__(self):
         return os.system, ("touch harmed",)
@@ -77,6 +114,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(root, monkeypatch):
     "arguments, message",
     [
         (["drawn_scenes"], "drawn on the fly"),
+        (["drawn_clips"], "drawn on the fly"),
         (["rec_pretraining"], "put together from other data sets"),
         (["refer", "--root", "nowhere"], "nowhere is missing"),
         (["refer", "--root", ".", "--against", "refcoco"], "give NAME=FOLDER"),

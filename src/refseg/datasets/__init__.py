@@ -2,7 +2,7 @@
 
 from importlib import import_module
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, get_type_hints
 
 from refseg.errors import InvalidInput
 
@@ -44,16 +44,40 @@ def build(name: str, **settings: Any) -> Any:
         InvalidInput: for an unknown name, or a setting that this data set refuses.
         MissingFile: if its files are not there.
     """
-    if name not in DATASETS:
-        raise InvalidInput(f"unknown data set {name!r}; choose one of: {', '.join(DATASETS)}")
-    module, _, attribute = DATASETS[name].partition(":")
-    dataset = getattr(import_module(module), attribute)
+    dataset = class_of(name)
     allowed = settings_of(dataset)
     if unknown := settings.keys() - allowed:
         raise InvalidInput(f"{name} has no setting {', '.join(sorted(unknown))}; it takes {', '.join(allowed)}")
     if "split" not in settings:
         raise InvalidInput(f"say which split of {name}, for example split='val'")
-    return dataset(**settings)
+    return dataset(**{setting: _checked(name, setting, value, dataset) for setting, value in settings.items()})
+
+
+def _checked(name: str, setting: str, value: Any, dataset: type[Any]) -> Any:
+    """The value, if it is of the type that the data set's class says."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from refseg.validation import one_line
+
+    inits = [vars(kind)["__init__"] for kind in dataset.__mro__ if "__init__" in vars(kind)]
+    annotation = next(hints[setting] for hints in map(get_type_hints, inits) if setting in hints)
+    try:
+        return TypeAdapter(annotation).validate_python(value)
+    except ValidationError as error:
+        wrong = one_line(error).removeprefix("value: ")
+        raise InvalidInput(f"setting {setting} of {name}: {wrong}") from error
+
+
+def class_of(name: str) -> Any:
+    """The class of the data set of that name.
+
+    Raises:
+        InvalidInput: for an unknown name.
+    """
+    if name not in DATASETS:
+        raise InvalidInput(f"unknown data set {name!r}; choose one of: {', '.join(DATASETS)}")
+    module, _, attribute = DATASETS[name].partition(":")
+    return getattr(import_module(module), attribute)
 
 
 def build_images(name: str, **settings: Any) -> Any:

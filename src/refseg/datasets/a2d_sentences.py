@@ -11,7 +11,6 @@ Licence    research use.
 Splits     train 3,017 videos, test 737 (not counted by us); 6,655 expressions about 3,754 videos.
 """
 
-from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -30,6 +29,7 @@ from refseg.files.text import read_table
 from refseg.samples import Expression
 
 SPLITS = {"train": "0", "test": "1"}
+VIDEO_SET, SENTENCES = "Release/videoset.csv", "text_annotations/a2d_annotation.txt"
 VIDEOS = ("clips320H", "CLIPS320")
 MOST_VALUES = 2**25
 """In an array of masks; the published ones have less than a tenth. A file of 2 kB can announce any number."""
@@ -98,12 +98,11 @@ class A2DSentences(ClipsOfFiles):
         """The videos of the split that have expressions, in the order of the table of expressions."""
         if self.split not in ("all", *SPLITS):
             raise self.refuse_split("train, test, all")
-        table = self.root / "Release" / "videoset.csv"
-        parts = {row[0]: row[-1] for _, row in self._rows(table)}
+        parts = _parts(self._existing(self.root / VIDEO_SET))
         wanted = set(parts) if self.split == "all" else {id for id, part in parts.items() if part == SPLITS[self.split]}
         said: dict[str, list[tuple[str, str]]] = {}
-        path = self.root / "text_annotations" / "a2d_annotation.txt"
-        for line, row in islice(self._rows(path), 1, None):
+        path = self._existing(self.root / SENTENCES)
+        for line, row in islice(read_table(path), 1, None):
             with at(f"{path}: line {line}"):
                 video, actor, text = row
                 if actor.isdecimal() and video in wanted:  # one row is a "1 (copy)"
@@ -127,10 +126,26 @@ class A2DSentences(ClipsOfFiles):
             raise self.missing(files[0])
         return VideoFile(found)
 
-    def _rows(self, path: Path) -> Iterator[tuple[int, list[str]]]:
+    @classmethod
+    def splits_in(cls, root: Path) -> list[str]:
+        """Those of train and test that have videos."""
+        table = root / VIDEO_SET
+        parts = set(_parts(table).values()) if table.is_file() else set()
+        return [split for split, part in SPLITS.items() if part in parts]
+
+    def sources(self) -> list[Path]:
+        """The two tables."""
+        return [self.root / SENTENCES, self.root / VIDEO_SET]
+
+    def _existing(self, path: Path) -> Path:
         if not path.is_file():
             raise self.missing(path)
-        return read_table(path)
+        return path
+
+
+def _parts(table: Path) -> dict[str, str]:
+    """Video -> 0 (train) or 1 (test)."""
+    return {row[0]: row[-1] for _, row in read_table(table)}
 
 
 def _video(id: str, said: list[tuple[str, str]]) -> Video:

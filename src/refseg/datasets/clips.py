@@ -167,8 +167,17 @@ class ClipsOfFiles(ABC):
         """The videos of the split that have expressions, from the annotations."""
 
     @abstractmethod
-    def clip(self, video: Video) -> Clip:
+    def clip(self, video: Video) -> ClipOfFiles:
         """The clip of a video."""
+
+    @classmethod
+    @abstractmethod
+    def splits_in(cls, root: Path) -> list[str]:
+        """Names of the splits whose annotations are in a folder."""
+
+    @abstractmethod
+    def sources(self) -> list[Path]:
+        """The files of sentences of the split, all of which are texts."""
 
     def __len__(self) -> int:
         return len(self._videos)
@@ -180,6 +189,11 @@ class ClipsOfFiles(ABC):
 
     def __iter__(self) -> Iterator[Any]:
         return (self[number] for number in range(len(self)))
+
+    @property
+    def listed(self) -> Sequence[Video]:
+        """The videos as the annotations list them."""
+        return self._videos
 
     @property
     def expression_count(self) -> int:

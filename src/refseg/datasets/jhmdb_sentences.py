@@ -26,6 +26,7 @@ from refseg.files.names import file_name
 from refseg.files.text import read_table
 from refseg.samples import Expression
 
+SENTENCES = "jhmdb_annotation.txt"
 SAMPLES = "jhmdb_sentences_samples_metadata.json"
 
 
@@ -94,7 +95,7 @@ class JHMDBSentences(ClipsOfFiles):
         """All of them."""
         if self.split != "test":
             raise self.refuse_split("test; it has no others: networks are trained on A2D Sentences")
-        path = self.root / "jhmdb_annotation.txt"
+        path = self.root / SENTENCES
         if not path.is_file():
             raise self.missing(path)
         if self._published:
@@ -106,6 +107,15 @@ class JHMDBSentences(ClipsOfFiles):
                 file_name(video, "video")
                 found.append(Video(video, (Expression(text, (1,), id=video),), annotations=(("1",),)))
         return found
+
+    @classmethod
+    def splits_in(cls, root: Path) -> list[str]:
+        """The one split."""
+        return ["test"] if (root / SENTENCES).is_file() else []
+
+    def sources(self) -> list[Path]:
+        """The table."""
+        return [self.root / SENTENCES]
 
     def clip(self, video: Video) -> JHMDBClip:
         """The clip of a video."""

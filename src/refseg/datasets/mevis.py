@@ -13,7 +13,6 @@ Splits     train 1,662 videos and 23,051 expressions, valid_u 50 and 793 (scored
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +67,7 @@ class MeViS(SubmittedClips):
         path = self.root / self.split / "meta_expressions.json"
         if not path.is_file():
             raise self.missing(path)
+        self._masks = self._open_masks()
         videos = read_meta_expressions(path, ids="anno_id")
         fewest = FEWEST_FRAMES if self.split == "train" else 1
         return [video for video in videos if len(video.frames) >= fewest]
@@ -79,8 +79,16 @@ class MeViS(SubmittedClips):
             video = replace(video, annotations=(None,) * len(video.expressions))
         return MeViSClip(video, FrameFiles([find_frame(folder, name) for name in video.frames], self.name), self._masks)
 
-    @cached_property
-    def _masks(self) -> "Masks | None":
+    @classmethod
+    def splits_in(cls, root: Path) -> list[str]:
+        """Those of SPLITS that the folder has."""
+        return [split for split in SPLITS if (root / split / "meta_expressions.json").is_file()]
+
+    def sources(self) -> list[Path]:
+        """The split's file."""
+        return [self.root / self.split / "meta_expressions.json"]
+
+    def _open_masks(self) -> "Masks | None":
         path = self.root / self.split / "mask_dict.json"
         if not path.is_file():
             if self.split == "valid":

@@ -63,9 +63,9 @@ class RefDAVIS17(ClipsOfFiles):
         if self.split not in SPLITS:
             raise self.refuse_split(", ".join(SPLITS))
         if self._is_converted:
-            return read_meta_expressions(self.root / "meta_expressions" / SPLITS[self.split] / "meta_expressions.json")
+            return read_meta_expressions(_converted(self.root, self.split))
         texts = self._texts()
-        names = self._lines(self.root / "DAVIS" / "ImageSets" / "2017" / f"{self.split}.txt")
+        names = self._lines(_names(self.root, self.split))
         return [_video(name, texts[name]) for name in names if name in texts]
 
     def clip(self, video: Video) -> LabelledClip:
@@ -76,15 +76,29 @@ class RefDAVIS17(ClipsOfFiles):
         frames = in_folder(davis / "JPEGImages" / "480p" / video.id, self.name)
         return LabelledClip(video, frames, davis / "Annotations_unsupervised" / "480p" / video.id)
 
+    @classmethod
+    def splits_in(cls, root: Path) -> list[str]:
+        """Train and val, as far as the folder has them."""
+        if (root / "meta_expressions").is_dir():
+            return [split for split in SPLITS if _converted(root, split).is_file()]
+        return [split for split in SPLITS if _names(root, split).is_file()]
+
+    def sources(self) -> list[Path]:
+        """The files of texts."""
+        return [_converted(self.root, self.split)] if self._is_converted else [self._file_of(name) for name in TEXTS]
+
     @property
     def _is_converted(self) -> bool:
         return (self.root / "meta_expressions").is_dir()
+
+    def _file_of(self, name: str) -> Path:
+        return first_file(self.root, [f"davis_text_annotations/{name}.txt", f"{name}.txt"])
 
     def _texts(self) -> dict[str, dict[int, list[str]]]:
         """Video -> object -> its texts in the order of TEXTS."""
         found: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
         for number, name in enumerate(TEXTS, start=1):
-            path = first_file(self.root, [f"davis_text_annotations/{name}.txt", f"{name}.txt"])
+            path = self._file_of(name)
             complaints = Complaints()
             for line_number, line in enumerate(self._lines(path), start=1):
                 with complaints.at(f"line {line_number}"):
@@ -108,6 +122,14 @@ class RefDAVIS17(ClipsOfFiles):
         except InvalidInput:
             text = path.read_text(encoding="latin1")
         return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _converted(root: Path, split: str) -> Path:
+    return root / "meta_expressions" / SPLITS[split] / "meta_expressions.json"
+
+
+def _names(root: Path, split: str) -> Path:
+    return root / "DAVIS" / "ImageSets" / "2017" / f"{split}.txt"
 
 
 def _video(name: str, texts: dict[int, list[str]]) -> Video:

@@ -36,7 +36,7 @@ class ReferYouTubeVOS(SubmittedClips):
         """Those of the split's file; of valid without those of test."""
         path = self._meta(self.split)
         if not path.is_file():
-            there = sorted(found.parent.name for found in self.root.glob("meta_expressions/*/meta_expressions.json"))
+            there = self.splits_in(self.root)
             raise self.refuse_split(", ".join(there)) if there else self.missing(path)
         videos = read_meta_expressions(path)
         if self.split != "valid":
@@ -53,6 +53,15 @@ class ReferYouTubeVOS(SubmittedClips):
         if len(videos) == VALID_AND_TEST:
             raise InvalidInput(f"{path} holds valid and test together; {test} is needed to tell them apart")
         return videos
+
+    @classmethod
+    def splits_in(cls, root: Path) -> list[str]:
+        """Those that the folder has."""
+        return sorted(found.parent.name for found in root.glob("meta_expressions/*/meta_expressions.json"))
+
+    def sources(self) -> list[Path]:
+        """The split's file."""
+        return [self._meta(self.split)]
 
     def _meta(self, split: str) -> Path:
         return self.root / "meta_expressions" / split / "meta_expressions.json"

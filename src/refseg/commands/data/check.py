@@ -1,18 +1,22 @@
 """`refseg data check`: what is missing, damaged or leaking in a data set of files."""
 
 import json
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from refseg.commands.dataset_options import Grefs, Images, Name, Root, SplitBy, open_images
+from refseg.commands.dataset_options import Grefs, Images, Name, Root, SplitBy, given, open_images
 
 if TYPE_CHECKING:
-    from refseg.datasets.tools.findings import Finding
+    from refseg.datasets.tools.findings import Finding, Track
 
 NOT_OF_FILES = {
     "drawn_scenes": "is drawn on the fly, so there is nothing to check",
+    "drawn_clips": "is drawn on the fly, so there is nothing to check",
     "rec_pretraining": "is put together from other data sets; check those, with --against each other",
 }
 COLOURS = {"problem": "red", "note": "yellow", "skipped": "dim", "ok": "green"}
@@ -33,38 +37,65 @@ def check(
     fast: Annotated[bool, typer.Option("--fast", help="Read sizes of images only, draw no masks.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Check a data set: files, counts, images, masks, sentences, leaks. Exit code 0 clean, 1 problems, 2 cannot run."""
+    """Check a data set of images or videos: files, counts, masks, sentences, leaks.
+
+    Exit code 0 clean, 1 problems, 2 cannot run.
+    """
     from dataclasses import asdict
 
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from refseg.datasets.doctor import examine
+    from refseg.datasets import OF_CLIPS
     from refseg.errors import InvalidInput
 
-    others = []
-    for given in against or []:
-        other, equals, folder = given.partition("=")
-        if not equals:
-            raise InvalidInput(f"--against {given} has no folder; give NAME=FOLDER, for example refcocog=data/refcocog")
-        others.append(_open(other, root=folder))
-    dataset = _open(name, root=root, split_by=split_by, images=images, grefs=grefs)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-
-        def track(items: Sequence[Any], what: str) -> Iterable[Any]:
-            return progress.track(items, total=len(items), description=what)
-
-        findings = examine(dataset, others, tokens or (), fast, track)
-    sizes = _sizes(dataset)
+    if name in NOT_OF_FILES:
+        raise InvalidInput(f"{name} {NOT_OF_FILES[name]}")
+    about: dict[str, Any] = {"dataset": name, "split_by": None}
+    if name in OF_CLIPS:
+        of_images = given(split_by=split_by, images=images, grefs=grefs, against=against)
+        if of_images:
+            option = next(iter(of_images)).replace("_", "-")
+            raise InvalidInput(f"--{option} is for data sets of images, and {name} holds videos; leave it out")
+        about["root"], sizes, findings = _check_videos(name, root, tokens or (), fast)
+    else:
+        others = list(map(_open_other, against or ()))
+        dataset = _open(name, root=root, split_by=split_by, images=images, grefs=grefs)
+        findings = _check_images(dataset, others, tokens or (), fast)
+        about |= {"split_by": getattr(dataset, "split_by", None), "root": str(dataset.root)}
+        sizes = _sizes(dataset)
     problems = sum(finding.verdict == "problem" for finding in findings)
     if as_json:
-        about = {"dataset": name, "split_by": getattr(dataset, "split_by", None), "root": str(dataset.root)}
         report = {**about, "clean": not problems, "splits": sizes, "findings": list(map(asdict, findings))}
         typer.echo(json.dumps(report, indent=1))
     else:
-        _print(f"{name} in {dataset.root}", sizes, findings)
+        _print(f"{name} in {about['root']}", sizes, findings)
     if problems:
         raise typer.Exit(1)
+
+
+def _check_images(dataset: Any, others: Sequence[Any], tokens: Sequence[int], fast: bool) -> "list[Finding]":
+    from refseg.datasets.doctor import examine
+
+    with _tracking() as track:
+        return examine(dataset, others, tokens, fast, track)
+
+
+def _check_videos(
+    name: str, root: Path | None, tokens: Sequence[int], fast: bool
+) -> "tuple[str, dict[str, dict[str, int]], list[Finding]]":
+    from refseg.datasets.tools.check_videos import examine_videos, open_splits
+
+    opened = open_splits(name, root)
+    with _tracking() as track:
+        return str(opened.root), opened.sizes, examine_videos(opened, tokens, fast, track)
+
+
+@contextmanager
+def _tracking() -> "Iterator[Track]":
+    """What shows on stderr how far it is."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        yield lambda items, what: progress.track(items, total=len(items), description=what)
 
 
 def _open(name: str, **settings: Any) -> Any:
@@ -72,7 +103,18 @@ def _open(name: str, **settings: Any) -> Any:
 
     if name in NOT_OF_FILES:
         raise InvalidInput(f"{name} {NOT_OF_FILES[name]}")
-    return open_images(name, split="all", **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of ids that occur twice, which are among the findings
+        return open_images(name, split="all", **settings)
+
+
+def _open_other(given: str) -> Any:
+    from refseg.errors import InvalidInput
+
+    name, equals, folder = given.partition("=")
+    if not equals:
+        raise InvalidInput(f"--against {given} has no folder; give NAME=FOLDER, for example refcocog=data/refcocog")
+    return _open(name, root=folder)
 
 
 def _sizes(dataset: Any) -> dict[str, dict[str, int]]:
@@ -92,7 +134,8 @@ def _print(title: str, sizes: dict[str, dict[str, int]], findings: "Sequence[Fin
     from rich.table import Table
 
     console = Console()
-    counts = Table("split", "images", "refs", "expressions", title=escape(title), title_justify="left")
+    columns = next(iter(sizes.values()))
+    counts = Table("split", *columns, title=escape(title), title_justify="left")
     for split, size in sizes.items():
         counts.add_row(escape(split), *(f"{value:,}" for value in size.values()))
     table = Table("", "check", "found", "what, and what to do")

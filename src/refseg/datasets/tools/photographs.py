@@ -2,11 +2,13 @@
 
 import hashlib
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from PIL import Image
 
 from refseg.datasets.tools.findings import Finding, as_size, finding_of
@@ -99,21 +101,13 @@ def check_photographs(photographs: Sequence[Photograph], what: str = "photograph
 def _is_transparent(image: Image.Image) -> bool:
     if not image.has_transparency_data:
         return False
-    low, _ = image.convert("RGBA").getchannel("A").getextrema()
-    return low < 255
+    alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+    return bool((alpha < 255).any())
 
 
 def _deep(image: Image.Image) -> str:
     """The format of pixels of more than 8 bits; also of those that Pillow cuts to 8 itself."""
     if image.mode == "F" or image.mode.startswith("I"):
         return image.mode
-    raw = next((part for tile in image.tile for part in _flat(tile) if ";16" in part), "")
-    return raw
-
-
-def _flat(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, tuple | list):
-        for part in value:
-            yield from _flat(part)
+    stored = str(getattr(image, "tile", ""))  # how a file's pixels are decoded, as "RGB;16B"
+    return next((word for word in re.findall(r"[\w;]+", stored) if ";16" in word), "")

@@ -27,7 +27,7 @@ class Said:
         id: its id.
         text: the sentence.
         about: the image or video, in words.
-        targets: what it names there.
+        targets: what it names there; None where that is not told.
     """
 
     id: str
@@ -59,6 +59,8 @@ def _words(said: Sequence[Said]) -> Iterator[Finding]:
         words = " ".join(split_words(one.text))
         if not words:
             empty.append(f"expression {one.id} about {one.about}")
+            continue
+        if one.targets is None:
             continue
         before = meant[one.about, words]
         if one.targets in before:
