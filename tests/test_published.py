@@ -2,9 +2,11 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from safetensors.torch import load_file
@@ -24,13 +26,18 @@ class Host:
     type: str = "application/octet-stream"
     knows_ranges: bool = True
     breaks: list[int] = field(default_factory=list)  # bytes after which the next answers end
+    stalls: list[int] = field(default_factory=list)  # bytes after which the next answers stop for ever
+    excess: bytes = b""  # that it sends without having announced it
+    range_sent: str = "bytes {first}-{last}/{size}"
+    range_sent_of_parts: str = ""
+    etag: str = ""
     asked: list[str | None] = field(default_factory=list)
     link: str = ""
 
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    host = Host()
+    host, stopped = Host(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -41,16 +48,28 @@ def host() -> Iterator[Host]:
                 start, end = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted).groups()
                 first, last = int(start), min(int(end or last), last)
                 self.send_response(206)
-                self.send_header("Content-Range", f"bytes {first}-{last}/{len(host.content)}")
+                form = (first and host.range_sent_of_parts) or host.range_sent
+                said = form.format(first=first, last=last, size=len(host.content))
+                self.send_header("Content-Range", said)
             else:
                 self.send_response(host.status)
             body = host.content[first : last + 1]
-            self.send_header("Content-Length", str(len(body)))
+            if host.excess and len(body) > 1:
+                body += host.excess
+            else:
+                self.send_header("Content-Length", str(len(body)))
+            if host.etag:
+                self.send_header("ETag", host.etag)
             self.send_header("Content-Type", host.type)
             self.end_headers()
             if len(body) > 1 and host.breaks:  # the first question, for one byte, is answered in full
                 body = body[: host.breaks.pop(0)]
-            self.wfile.write(body)
+            if len(body) > 1 and host.stalls:
+                self.wfile.write(body[: host.stalls.pop(0)])
+                stopped.wait()
+                return
+            with suppress(OSError):
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -60,6 +79,7 @@ def host() -> Iterator[Host]:
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield host
+    stopped.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -69,8 +89,7 @@ def host() -> Iterator[Host]:
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("REFSEG_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
-    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000)
+    monkeypatch.setattr(published, "_SECONDS", 1.0)
     return tmp_path / "cache"
 
 
@@ -147,11 +166,105 @@ def test_a_host_that_knows_no_ranges_starts_over(host):
     assert download(entry(host.link)).read_bytes() == host.content
 
 
-def test_more_than_the_host_has_is_thrown_away(host, cache):
-    host.content = b"0123456789"
-    (cache / "downloads").mkdir(parents=True)
-    (cache / "downloads" / "tiny_narrow-refcoco.part").write_bytes(b"abc" * 100)
+BY_HAND = r"download it by hand from http://127.* and run: refseg weights get tiny_narrow/refcoco --file FILE"
+
+
+def part_of(host: Host, cache) -> Path:
+    """The unfinished file of a download that broke off, of the first 5000 bytes."""
+    host.breaks = [5000, *[0] * 6]
+    with pytest.raises(MissingFile, match="same command goes on"):
+        download(entry(host.link))
+    host.breaks.clear()
+    (part,) = (cache / "downloads").iterdir()
+    assert part.stat().st_size == 5000
+    return part
+
+
+@pytest.mark.parametrize("change", ["size", "etag", "name"])
+def test_what_is_left_of_another_file_is_thrown_away(host, cache, change):
+    host.content = bytes(range(256)) * 40
+    part = part_of(host, cache)
+    if change == "size":
+        host.content = host.content[::-1] + b"more"
+    elif change == "etag":
+        host.content, host.etag = host.content[::-1], '"2"'
+    else:
+        part.rename(part.with_name("tiny_narrow-refcoco.part"))
     assert download(entry(host.link)).read_bytes() == host.content
+    assert [file.name for file in (cache / "downloads").iterdir()] == ["tiny_narrow-refcoco.pth"]
+
+
+def test_more_than_was_announced_is_not_kept(host, cache):
+    host.content, host.excess = b"0123456789" * 100, b"x" * 10**6
+    with pytest.raises(MissingFile, match=f"sends more than it announced.*{BY_HAND}"):
+        download(entry(host.link))
+    assert sum(file.stat().st_size for file in (cache / "downloads").iterdir()) == 0
+
+
+def test_a_file_larger_than_any_is_not_asked_for(host, cache):
+    host.content, host.range_sent = b"0123456789", "bytes {first}-{last}/99999999999999"
+    with pytest.raises(MissingFile, match="announces 100,000 GB"):
+        download(entry(host.link))
+    assert not cache.exists() and len(host.asked) == 1
+
+
+def test_a_disk_without_room_is_told_before_the_download(host, monkeypatch):
+    host.content = b"0123456789" * 100
+    monkeypatch.setattr(published.shutil, "disk_usage", lambda _: SimpleNamespace(free=999))
+    with pytest.raises(UnwritableOutput, match="No space left.*set REFSEG_CACHE"):
+        download(entry(host.link))
+    assert len(host.asked) == 1
+
+
+@pytest.mark.parametrize("said", ["bytes 0-0/*", "bytes", "pages 1-2/3", "bytes 0-0/\xb2", ""])
+def test_a_range_that_says_nothing_is_no_fault(host, said):
+    host.content, host.range_sent = b"0123456789" * 100, said
+    assert download(entry(host.link)).read_bytes() == host.content
+
+
+def test_another_part_than_was_asked_for_is_refused(host, cache):
+    host.content = bytes(range(256)) * 40
+    part_of(host, cache)
+    host.range_sent_of_parts = "bytes 7-{last}/{size}"
+    with pytest.raises(MissingFile, match="another part than it was asked for"):
+        download(entry(host.link))
+
+
+def test_a_server_that_stalls_is_given_up_after_a_while_in_one_line(host, capfd, caplog):
+    host.content, host.stalls = bytes(range(256)) * 40, [5000, *[0] * 6]
+    with pytest.raises(MissingFile, match=r"sent nothing for 1 s; 0 MB are here, the same command goes on") as caught:
+        download(entry(host.link))
+    assert "\n" not in str(caught.value) and capfd.readouterr() == ("", "")
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
+@pytest.mark.parametrize("patience", [-1.0, 60.0])
+def test_a_server_that_drips_is_given_up(host, monkeypatch, patience):
+    monkeypatch.setattr(published, "_PATIENCE", patience)
+    host.content, host.breaks = bytes(range(256)) * 40, [1] * 20
+    with pytest.raises(MissingFile, match="its server (sent 1 bytes in -1 s|breaks off); 0 MB are here"):
+        download(entry(host.link))
+    assert len(host.asked) < 10
+
+
+@pytest.mark.parametrize("size_is_known", [True, False])
+def test_half_a_file_is_not_taken_for_a_whole_one(host, size_is_known):
+    host.content, host.breaks = bytes(range(256)) * 40, [5000]
+    host.range_sent = host.range_sent if size_is_known else "bytes"
+    if size_is_known:
+        assert download(entry(host.link)).read_bytes() == host.content
+    else:
+        host.knows_ranges = False
+        assert download(entry(host.link)).read_bytes() == host.content
+
+
+def test_an_archive_that_arrives_with_other_bytes_is_thrown_away(tiny_release, host, cache):
+    content = bytearray(tiny_release.file.read_bytes())
+    content[len(content) // 2] ^= 1
+    host.content = bytes(content)
+    with pytest.raises(MissingFile, match=f"what its server sends is damaged .*{BY_HAND}"):
+        download(entry(host.link))
+    assert list((cache / "downloads").iterdir()) == []
 
 
 def test_a_download_that_was_done_is_not_asked_for_again(tiny_release, host, cache):
@@ -159,9 +272,6 @@ def test_a_download_that_was_done_is_not_asked_for_again(tiny_release, host, cac
     (cache / "downloads" / "tiny_narrow-refcoco.pth").write_bytes(tiny_release.file.read_bytes())
     get(entry(host.link))
     assert host.asked == []
-
-
-BY_HAND = r"download it by hand from http://127.* and run: refseg weights get tiny_narrow/refcoco --file FILE"
 
 
 def test_a_web_page_in_the_place_of_the_file_is_told(host, cache):
