@@ -137,10 +137,20 @@ def to_rgb(image: Image.Image, upright: bool = True) -> Rgb:
         across = (image.width, image.height) if orientation >= 5 else (image.height, image.width)
         pixels = np.empty((*across, 3), np.uint8)
         stored = _STORED[orientation](pixels)
-        for rows in _strips(image.height, image.width):
+        for rows in strips(slice(0, image.height), image.width):
             strip = image if rows == slice(0, image.height) else image.crop((0, rows.start, image.width, rows.stop))
             stored[rows] = _pixels(strip)
     return pixels
+
+
+def strips(rows: slice, width: int) -> Iterator[slice]:
+    """The rows of a large image, some at a time, so that nothing is computed of all of its pixels at once.
+
+    >>> list(strips(slice(0, 5000), 500))
+    [slice(0, 2097, None), slice(2097, 4194, None), slice(4194, 5000, None)]
+    """
+    step = max(1, _STRIP_PIXELS // max(width, 1))
+    return (slice(start, min(start + step, rows.stop)) for start in range(rows.start, rows.stop, step))
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
@@ -311,12 +321,6 @@ def _text_size(kind: bytes, content: bytes, length: int) -> int | None:
     return None if unpacked.unconsumed_tail else len(text)
 
 
-def _strips(height: int, width: int) -> Iterator[slice]:
-    """Rows of a large image, some at a time: a copy of all pixels is never needed."""
-    step = max(1, _STRIP_PIXELS // width)
-    return (slice(start, min(start + step, height)) for start in range(0, height, step))
-
-
 def _pixels(image: Image.Image) -> Rgb:
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image)
@@ -345,7 +349,7 @@ def _from_array(array: NDArray[Any], what: str) -> Rgb:
     height, width = array.shape[:2]
     _check_size(height, width, what)
     pixels = np.empty((height, width, 3), np.uint8)
-    for rows in _strips(height, width):
+    for rows in strips(slice(0, height), width):
         part = _eight_bits(array[rows], what)
         if part.shape[-1] == 4:
             alpha = part[..., 3:].astype(np.uint16)

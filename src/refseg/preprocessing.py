@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from refseg.config import Config
+from refseg.images import strips
 from refseg.resampling import NOISE, MapTaps, Taps, cubic, linear, resample, resample_map
 
 Size = tuple[int, int]  # height, width
@@ -78,7 +79,7 @@ class ClipSampling(Config):
         offsets: of the frames from the one that is answered, in order; 0 is among them.
     """
 
-    offsets: tuple[int, ...] = (0,)
+    offsets: tuple[Annotated[int, Field(ge=-10_000, le=10_000)], ...] = Field((0,), max_length=256)
 
     @field_validator("offsets")
     @classmethod
@@ -140,7 +141,9 @@ class Preprocessing(Config):
         darkest, grey, brightest = (self.normalise(torch.full((1, 3, 1, 1), value)) for value in (0, 127.5, 255))
         ground = {"mean": torch.zeros_like(grey), "black": darkest, "grey": grey}[self.padding]
         if geometry.scale is not None:
-            warped = resample(self.normalise(pixels) - ground, *_warp(geometry)) + ground
+            rows, columns = _warp(geometry)
+            pixels, rows = _read_rows(pixels, rows)
+            warped = resample(self.normalise(pixels) - ground, rows, columns) + ground
             return warped.clamp(darkest, brightest)[0], geometry  # a cubic goes beyond what it joins
         if geometry.offset_hw is not None:
             pixels = self._resized(pixels, geometry)
@@ -198,6 +201,7 @@ class Preprocessing(Config):
         cubics, sizes = self.resize == "letterbox_truncated", zip(geometry.own_hw, geometry.resized_hw, strict=True)
         axes = ((own, (torch.arange(n).double() + 0.5) * own / n - 0.5) for own, n in sizes)
         rows, columns = (cubic(at, own) if cubics else linear(at, own, "zeros") for own, at in axes)
+        pixels, rows = _read_rows(pixels, rows)
         return resample(pixels.float(), rows, columns).round().clamp(0, 255)
 
     def _padded(self, size: int) -> int:
@@ -217,12 +221,16 @@ def enlarge(logits: Tensor, size_hw: Size) -> Tensor:
     return F.interpolate(logits.float(), size_hw, mode="bilinear", align_corners=False)
 
 
-def restore(logits: Tensor, geometry: Geometry) -> Tensor:
-    """Mask logits (M, 1, h, w) of the network at the image's own size (M, H, W).
+def restore(logits: Tensor, geometry: Geometry, rows: slice = slice(None), columns: slice = slice(None)) -> Tensor:
+    """Mask logits (M, 1, h, w) of the network at the image's own size (M, H, W), or some rows and columns of that.
 
     They go there at one go, bilinear, and know nothing of the padding.
     """
-    return resample(logits.float(), *_way_back(geometry, (logits.shape[-2], logits.shape[-1])))[:, 0]
+    down, across = _way_back(geometry, (logits.shape[-2], logits.shape[-1]))
+    down, across = Taps(down.pixels[rows], down.weight[rows]), Taps(across.pixels[columns], across.weight[columns])
+    first, last = int(down.pixels.min()), int(down.pixels.max())
+    read = logits[..., first : last + 1, :].float()
+    return resample(read, Taps(down.pixels - first, down.weight), across)[:, 0]
 
 
 def foreground(logits: Tensor, geometry: Geometry) -> Tensor:
@@ -232,9 +240,9 @@ def foreground(logits: Tensor, geometry: Geometry) -> Tensor:
     for grid, mask in zip(logits[:, 0].detach().float().cpu().numpy(), masks, strict=True):
         above = grid > 0
         down, across = _reached(rows, above.any(1)), _reached(columns, above.any(0))
-        if down.start < down.stop:
-            part = resample_map(grid, rows.at(down), columns.at(across))
-            np.greater(part, 0, out=mask[down, across])
+        for some in strips(down, across.stop - across.start):
+            part = resample_map(grid, rows.at(some), columns.at(across))
+            np.greater(part, 0, out=mask[some, across])
     return torch.from_numpy(masks)
 
 
@@ -259,6 +267,12 @@ def _reached(taps: MapTaps, above: NDArray[np.bool_]) -> slice:
         return slice(0, 0)
     first, last = taps.pixels[0], taps.pixels[-1]  # both grow with the places
     return slice(int(last.searchsorted(found[0])), int(first.searchsorted(found[-1], side="right")))
+
+
+def _read_rows(pixels: Tensor, rows: Taps) -> tuple[Tensor, Taps]:
+    """Those rows of pixels (1, 3, H, W) that are read, and where they are then: a large image has many others."""
+    read, places = rows.pixels.unique(return_inverse=True)
+    return pixels.index_select(-2, read), Taps(places, rows.weight)
 
 
 def _warp(geometry: Geometry) -> tuple[Taps, Taps]:

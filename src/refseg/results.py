@@ -1,16 +1,17 @@
 """What the answer to one expression is, and the forms that others want it in."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 from torch import Tensor
 
 from refseg.boxes import Box, mask_box
+from refseg.images import strips
 from refseg.outlines import Polygon, polygons
 from refseg.preprocessing import enlarge
 
@@ -31,6 +32,7 @@ class Result:
         instance_map: (H, W) uint8, 0 outside of the mask, k on its k-th object; None if the network knows no objects.
         warnings: one line each: why the answer may be worthless.
         unknown_words: words of the expression that the network has never seen.
+        source: what the image is, for those who get the result as a file; "" if nobody has said.
     """
 
     expression: str
@@ -41,6 +43,7 @@ class Result:
     instance_map: NDArray[np.uint8] | None = None
     warnings: tuple[str, ...] = ()
     unknown_words: tuple[str, ...] = ()
+    source: str = ""
 
     def __repr__(self) -> str:
         found = f"{len(self.boxes)} found, {self.area} px ({self.share:.1%})" if self.found else "nothing matches"
@@ -72,9 +75,7 @@ class Result:
     @property
     def instances(self) -> list[Mask]:
         """(H, W) bool, one mask for each object; together they are the mask. Empty if the network knows no objects."""
-        if self.instance_map is None:
-            return []
-        return [self.instance_map == k for k in range(1, int(self.instance_map.max()) + 1)]
+        return list(self._instances())
 
     @cached_property
     def box(self) -> Box | None:
@@ -84,13 +85,14 @@ class Result:
     @cached_property
     def boxes(self) -> list[Box]:
         """As `box`, for each object; for the whole mask where the network knows no objects."""
-        masks = self.instances if self.instance_map is not None else [self.mask]
+        masks = self._instances() if self.instance_map is not None else [self.mask]
         return [box for box in map(mask_box, masks) if box is not None]
 
     def overlay(self) -> Image.Image:
         """The image with the mask's objects coloured and outlined."""
-        numbers = self.instance_map if self.instance_map is not None else self.mask.astype(np.uint8)
-        return Image.fromarray(coloured(self.image, (numbers == k for k in range(1, int(numbers.max()) + 1))))
+        return Image.fromarray(
+            coloured(self.image, self._instances() if self.instance_map is not None else [self.mask])
+        )
 
     def rle(self) -> dict[str, Any]:
         """The mask in COCO's compressed run-length code: {"size": [H, W], "counts": str}."""
@@ -112,11 +114,17 @@ class Result:
             "rle": self.rle(),
             "instances": [
                 {"box": list(box), "area": int(np.count_nonzero(mask)), "rle": run_lengths(mask)}
-                for box, mask in zip(self.boxes, self.instances, strict=False)
+                for box, mask in zip(self.boxes, self._instances(), strict=False)
             ],
             "warnings": list(self.warnings),
             "unknown_words": list(self.unknown_words),
+            **({"source": self.source} if self.source else {}),
         }
+
+    def _instances(self) -> Iterator[Mask]:
+        """One after the other: of a large image they take much memory."""
+        if self.instance_map is not None:
+            yield from (self.instance_map == k for k in range(1, int(self.instance_map.max()) + 1))
 
 
 @dataclass(eq=False, repr=False)
@@ -137,28 +145,44 @@ class FrameResult(Result):
 
 
 def coloured(image: NDArray[np.uint8], regions: Iterable[Mask]) -> NDArray[np.uint8]:
-    """The image (H, W, 3) with regions (H, W) coloured and outlined, each in the next colour."""
+    """The image (H, W, 3) with regions (H, W) coloured and outlined, each in the next colour; a copy."""
+    pixels = image.copy()
     for k, region in enumerate(regions):
-        image = tinted(image, region, COLOURS[k % len(COLOURS)])
-    return image
+        _tint(pixels, region, COLOURS[k % len(COLOURS)])
+    return pixels
 
 
 def tinted(image: NDArray[np.uint8], region: Mask, colour: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """The image (H, W, 3) with a region (H, W) coloured and outlined."""
+    """The image (H, W, 3) with a region (H, W) coloured and outlined; a copy."""
+    pixels = image.copy()
+    _tint(pixels, region, colour)
+    return pixels
+
+
+def _tint(pixels: NDArray[np.uint8], region: Mask, colour: tuple[int, int, int]) -> None:
     box = mask_box(region)
     if box is None:
-        return image
+        return
     left, top, right, bottom = box
     thickness = max(1, round(max(region.shape) / 400))
     region = region[top:bottom, left:right]
-    inner = np.asarray(
-        Image.fromarray(np.pad(region, thickness).astype(np.uint8)).filter(ImageFilter.MinFilter(2 * thickness + 1))
-    )[thickness:-thickness, thickness:-thickness].astype(bool)
-    pixels = image.copy()
+    inner = _eroded(region, thickness)
     part = pixels[top:bottom, left:right]
-    part[inner] = (part[inner] * 0.5 + np.array(colour) * 0.5).astype(np.uint8)
-    part[region & ~inner] = colour
-    return pixels
+    for rows in strips(slice(0, bottom - top), right - left):
+        inside, outline = inner[rows], region[rows] & ~inner[rows]
+        part[rows][inside] = (part[rows][inside].astype(np.uint16) + np.array(colour, np.uint16)) // 2
+        part[rows][outline] = colour
+
+
+def _eroded(region: Mask, thickness: int) -> Mask:
+    """The pixels of a region (H, W) that are farther than so many rows and columns from all others."""
+    inner = np.pad(region, thickness)
+    for across in (False, True):
+        inner, seen = inner.T if across else inner, 1
+        while seen < 2 * thickness + 1:  # each pixel stands for those that it sees, twice as many each time
+            step = min(seen, 2 * thickness + 1 - seen)
+            inner, seen = inner[:-step] & inner[step:], seen + step
+    return inner.T
 
 
 def mask_of(run_lengths: Mapping[str, Any]) -> Mask:

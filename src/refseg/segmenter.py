@@ -1,5 +1,6 @@
 """Image or video and expressions in, results out: the one way that library, command line and demo take."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -11,16 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from refseg import bundled
+from refseg.boxes import mask_box
 from refseg.checkpoints import Checkpoint, load_checkpoint
 from refseg.crf import DenseCRF, library
 from refseg.errors import InvalidInput
 from refseg.familiarity import unpadded
-from refseg.images import Rgb, read_image
+from refseg.images import Rgb, read_image, strips
 from refseg.networks.contract import Network, Output
 from refseg.networks.in_parts import expressions_at_once
-from refseg.preprocessing import Geometry, restore, without_padding
+from refseg.preprocessing import Geometry, foreground, restore, without_padding
 from refseg.results import FrameResult, Result
-from refseg.video.frames import Frame, read_frames
+from refseg.video.frames import Frame, Frames, read_frames
 from refseg.video.seen import Seen, encode, sampling_of
 from refseg.video.windows import windows
 
@@ -129,6 +131,8 @@ class Segmenter:
         for expression in expressions:
             if not isinstance(expression, str):
                 raise InvalidInput(f"{type(expression).__name__} is not an expression; give a string")
+            if any("\ud800" <= letter <= "\udfff" for letter in expression):
+                raise InvalidInput(f"{expression!r} holds bytes that are no text; give the expression in UTF-8")
             self.checkpoint.tokenizer.ids(expression)
 
     @overload
@@ -162,14 +166,21 @@ class Segmenter:
 
         Raises:
             MissingFile, InvalidInput: for whatever cannot be read; for frames, when they are reached.
+
+        Warns:
+            UserWarning: at the end, for whatever was wrong with the video, as that it ends where its frames change
+                their size; of `Frames`, see their `remarks`.
         """
         asked = [expressions] if isinstance(expressions, str) else expressions
         self._check(asked, threshold)
         if every < 1 or start < 0:
             raise InvalidInput(f"every {every} from frame {start} on cannot be answered; every must be 1 or more")
         sampling = sampling_of(self.network, self.checkpoint.preprocessing)
-        clips = windows(read_frames(frames), sampling, every, start, self._seen)
+        read = read_frames(frames)
+        clips = windows(read, sampling, every, start, self._seen)
         results = self._answer_clips(clips, asked, threshold)
+        if read is not frames:
+            results = _warned(results, read)
         return (result for (result,) in results) if isinstance(expressions, str) else results
 
     def _answer(
@@ -208,7 +219,7 @@ class Segmenter:
         threshold: float | None,
     ) -> Iterator[tuple[int, Result]]:
         """As `_answer`, of images of one shape whose features are known."""
-        warnings = [self._unfamiliar(features, k, seen.geometry) for k, (_, seen) in enumerate(shown)]
+        unfamiliar = [self._unfamiliar(features, k, seen.geometry) for k, (_, seen) in enumerate(shown)]
         looks = [self.checkpoint.preprocessing.colours(seen.pixels) for _, seen in shown] if self.crf else []
         questions = [(k, text) for k, texts in enumerate(expressions) for text in texts]
         count = self._at_once(shown[0][1])
@@ -220,7 +231,7 @@ class Segmenter:
                 output.logits = self.crf.refine(output.logits, [looks[k] for k, _ in some])
             for m, (k, text) in enumerate(some):
                 image, seen = shown[k]
-                yield k, self._result(text, image, seen.geometry, output, chosen, m, k, warnings[k])
+                yield k, self._result(text, image, seen.geometry, output, chosen, m, k, unfamiliar[k])
 
     def _at_once(self, seen: Seen) -> int:
         return max(1, expressions_at_once(seen.pixels.shape[-2:]) // self.network.frames)
@@ -259,15 +270,15 @@ class Segmenter:
     ) -> Result:
         """The answer to expression m of a chunk, about image k of the features."""
         logits = output.logits[m : m + 1]
-        mask = restore(logits, geometry)[0] > 0
+        mask = foreground(logits, geometry)[0].numpy()
         instance_map = None
         if chosen is not None and output.masks is not None:
-            instance_map = _instance_map(output.masks[k], chosen[m], geometry, mask)
+            instance_map = _instance_map(output.masks[k, chosen[m]], geometry, mask)
         exists = output.exists[m]
         return Result(
             expression=expression,
             image=image,
-            mask=mask.cpu().numpy(),
+            mask=mask,
             exists=float((exists / self.checkpoint.calibration.temperature).sigmoid()),
             logits=without_padding(logits, geometry)[0, 0].float().cpu().clone(),
             instance_map=instance_map,
@@ -299,18 +310,30 @@ class Segmenter:
         return next(self.network.parameters()).device
 
 
-def _instance_map(masks: Tensor, chosen: Tensor, geometry: Geometry, mask: Tensor) -> NDArray[np.uint8]:
-    """Number (H, W) of the chosen object with the largest mask logit, from 1; 0 outside of the mask (H, W)."""
-    numbers = torch.zeros_like(mask, dtype=torch.uint8)
-    largest: Tensor | None = None
-    for k, q in enumerate(chosen.nonzero()[:, 0].tolist(), start=1):  # one by one: the image may be large
-        value = restore(masks[None, q : q + 1], geometry)[0]
-        numbers.masked_fill_(value > largest if largest is not None else mask, k)
-        largest = torch.maximum(value, largest) if largest is not None else value
-    numbers.masked_fill_(~mask, 0)
-    instance_map: NDArray[np.uint8] = numbers.cpu().numpy()
-    here = [k for k in range(1, int(instance_map.max()) + 1) if (instance_map == k).any()]
-    for new, old in enumerate(here, start=1):  # an object without a pixel has no number
+def _warned(results: Iterator[list[FrameResult]], frames: Frames) -> Iterator[list[FrameResult]]:
+    yield from results
+    for remark in frames.remarks:
+        warnings.warn(remark, stacklevel=2)
+
+
+def _instance_map(masks: Tensor, geometry: Geometry, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Which of the objects' mask logits (K, h, w) is the largest (H, W), from 1; 0 outside of the mask (H, W)."""
+    instance_map = np.zeros(mask.shape, np.uint8)
+    box = mask_box(mask)
+    if box is None:
+        return instance_map
+    left, top, right, bottom = box
+    columns, here = slice(left, right), set[int]()
+    for rows in strips(slice(top, bottom), right - left):
+        largest = restore(masks[:1, None], geometry, rows, columns)[0]
+        numbers = torch.ones_like(largest, dtype=torch.uint8)
+        for k in range(1, len(masks)):  # one by one: there may be many
+            value = restore(masks[k : k + 1, None], geometry, rows, columns)[0]
+            numbers.masked_fill_(value > largest, k + 1)
+            largest = torch.maximum(value, largest)
+        part = instance_map[rows, columns] = numbers.cpu().numpy() * mask[rows, columns]
+        here.update(np.unique(part).tolist())
+    for new, old in enumerate(sorted(here - {0}), start=1):  # an object without a pixel has no number
         if new != old:
             instance_map[instance_map == old] = new
     return instance_map

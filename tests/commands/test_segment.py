@@ -1,11 +1,13 @@
 import json
 import os
+import shutil
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as coco
+from safetensors.torch import load_file, save_file
 
 import refseg.commands.segment as command
 from refseg.cli import main
@@ -22,8 +24,8 @@ def scene(golden, tmp_path):
 def segment(monkeypatch, checkpoint_folder, scene, tmp_path):
     """Runs `refseg segment` on the scene, into `out`; gives the exit code."""
 
-    def run(*arguments: object, out: object = tmp_path / "out") -> int:
-        argv = ["refseg", "segment", scene, *arguments, "--weights", checkpoint_folder, "--out", out]
+    def run(*arguments: object, out: object = tmp_path / "out", image: object = scene) -> int:
+        argv = ["refseg", "segment", image, "--weights", checkpoint_folder, *arguments, "--out", out]
         monkeypatch.setattr(sys, "argv", list(map(str, argv)))
         with pytest.raises(SystemExit) as caught:
             main()
@@ -78,6 +80,106 @@ def test_expressions_that_look_alike_get_files_of_their_own(segment, tmp_path):
 def test_long_and_foreign_expressions_get_names_that_file_systems_take(tmp_path):
     stems = command.file_stems(tmp_path / ("ä" * 120), ["星" * 90, "?!", "../../etc/passwd"])
     assert all(len(stem.encode()) < 200 and "/" not in stem for stem in stems)
+
+
+@pytest.fixture
+def twin(scene, golden):
+    """Another picture of the same stem."""
+    path = scene.with_suffix(".bmp")
+    Image.fromarray(golden.images[1]).save(path)
+    return path
+
+
+def content(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("kind", ["mask", "overlay", "json", "rle", "polygons", "all"])
+def test_results_of_another_picture_of_the_same_stem_are_not_replaced(segment, twin, tmp_path, capsys, kind):
+    assert segment("the star", "--format", kind) == 0
+    before = content(tmp_path / "out")
+    assert segment("the star", "--format", kind, image=twin) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and "choose another place with --out" in line
+    assert content(tmp_path / "out") == before
+    assert segment("the star", "--format", kind) == 0
+    assert content(tmp_path / "out") == before
+
+
+def test_a_picture_of_the_same_stem_is_refused_before_the_network_runs(segment, twin, monkeypatch, capsys):
+    assert segment("the star") == 0
+    monkeypatch.setattr("refseg.segmenter.load", lambda *arguments: pytest.fail("loaded"))
+    assert segment("the star", image=twin) == 2
+    assert "is of another image or video (../my scene.png)" in capsys.readouterr().err
+
+
+def test_results_of_the_same_picture_are_replaced_whatever_changed(segment, scene, golden, tmp_path):
+    assert segment("the star", "--format", "all") == 0
+    before = content(tmp_path / "out")
+    Image.fromarray(golden.images[1]).save(scene)
+    assert segment("the star", "--format", "all") == 0
+    after = content(tmp_path / "out")
+    assert after.keys() == before.keys() and all(after[name] != before[name] for name in after)
+
+
+def test_files_of_somebody_else_are_not_replaced(segment, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "my scene.the-star.mask.png").write_bytes(b"mine")
+    assert segment("the star") == 2
+    assert "does not say of which image" in capsys.readouterr().err
+    assert content(tmp_path / "out") == {"my scene.the-star.mask.png": b"mine"}
+
+
+def test_results_say_which_picture_they_are_of(segment, tmp_path):
+    assert segment("the star", "--format", "mask", "--format", "json") == 0
+    assert json.loads((tmp_path / "out" / "my scene.the-star.json").read_text())["source"] == "../my scene.png"
+    assert Image.open(tmp_path / "out" / "my scene.the-star.mask.png").info["source"] == "../my scene.png"
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe scene.png", b"x" * 246 + b".png", b"two\nlines.png"])
+def test_pictures_of_any_name_get_files_that_fit(segment, scene, tmp_path, capsys, name):
+    try:
+        image = scene.rename(tmp_path / os.fsdecode(name))
+    except OSError:
+        pytest.skip("this file system does not take such names")
+    assert segment("the star", image=image) == 0
+    out = capsys.readouterr().out
+    written = names(tmp_path / "out")
+    assert len(written) == 2 and len(out.splitlines()) == 4
+    for file in written:
+        assert len(file.encode("utf-8")) < 255 and file.isprintable()
+    assert segment("the star", image=image) == 0
+
+
+def test_a_name_that_is_too_long_is_told(segment, tmp_path, capsys):
+    assert segment("the star", image=tmp_path / ("x" * 300 + ".png")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and "File name too long" in line
+
+
+def test_an_expression_that_is_no_text_is_told(segment, tmp_path, capsys):
+    assert segment(os.fsdecode(b"the \xff star")) == 2
+    assert "no text" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_weights_that_give_no_numbers_write_nothing(segment, checkpoint_folder, tmp_path, capsys):
+    spoilt = tmp_path / "spoilt"
+    shutil.copytree(checkpoint_folder, spoilt)
+    tensors = load_file(spoilt / "model.safetensors")
+    name = next(name for name in tensors if name.startswith("chooser") and name.endswith("weight"))
+    save_file({**tensors, name: tensors[name] * float("nan")}, spoilt / "model.safetensors")
+    assert segment("the star", "--format", "json", "--weights", spoilt) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "not finite" in line and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "page.pdf", "photo.heic"])
+def test_what_is_neither_an_image_nor_a_video_is_told(segment, tmp_path, capsys, name):
+    start = {"notes.txt": b"a text\n" * 20, "page.pdf": b"%PDF-1.4\n", "photo.heic": b"\0\0\0\x14ftypheic\0\0\0\0mif1"}
+    (tmp_path / name).write_bytes(start[name])
+    assert segment("the star", image=tmp_path / name) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ("convert it" if name == "photo.heic" else "neither an image nor a video") in line
 
 
 def test_unknown_words_are_a_warning_in_one_line(segment, capsys):

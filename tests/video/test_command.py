@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 import sys
 
 import numpy as np
@@ -165,6 +167,62 @@ def test_a_second_run_replaces_the_masks_of_the_first(segment, tmp_path, capsys)
     (folder / "mine.txt").touch()
     assert segment("the star", "--format", "mask") == 2
     assert "holds something else" in capsys.readouterr().err and len(list(folder.iterdir())) == 3
+
+
+def test_results_of_another_video_of_the_same_stem_are_not_replaced(needs_av, segment, frames, tmp_path, capsys):
+    other = tmp_path / "elsewhere" / frames.name
+    shutil.copytree(frames, other)
+    for kind in ("mask", "overlay", "rle", "polygons", "json"):
+        out = tmp_path / kind
+        assert segment("the star", "--format", kind, out=out) == 0
+        before = content(out)
+        assert segment("the star", "--format", kind, video=other, out=out) == 2
+        assert "is of another image or video (../my clip)" in capsys.readouterr().err and content(out) == before
+        assert segment("the star", "--format", kind, "--every", "3", out=out) == 0
+        assert content(out) != before or kind == "overlay"
+
+
+def test_a_video_is_answered_up_to_where_its_size_changes(needs_av, write_video, segment, tmp_path, capsys):
+    first, second = (
+        write_video(name, 4, size=size, codec="mpeg2video") for name, size in (("a.ts", (48, 64)), ("b.ts", (96, 128)))
+    )
+    first.write_bytes(first.read_bytes() + second.read_bytes())
+    assert segment("the star", "--format", "mask", "--format", "overlay", video=first) == 0
+    masks = list((tmp_path / "out" / "a.the-star.masks").iterdir())
+    assert 0 < len(masks) <= 4
+    warned = capsys.readouterr().err.splitlines()
+    assert any("is 128 x 96, those before are 64 x 48: the video ends there" in line for line in warned)
+
+
+def test_a_folder_of_photographs_is_refused_before_the_first_answer(segment, frames, tmp_path, capsys):
+    Image.new("RGB", (50, 40)).save(frames / "7.png")
+    assert segment("the star", "--format", "mask") == 2
+    assert "different sizes" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_run_whose_notes_are_damaged_is_told(segment, tmp_path, monkeypatch, capsys):
+    def stop(self, answers):
+        write(self, answers)
+        raise KeyboardInterrupt
+
+    write = Unfinished.write
+    with monkeypatch.context() as patched:
+        patched.setattr(Unfinished, "write", stop)
+        assert segment("the star", "--format", "rle") == 130
+    (tmp_path / "out" / ".my clip.unfinished" / "run.json").write_text("{")
+    assert segment("the star", "--format", "rle") == 2
+    assert "unfinished run that is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe clip", b"x" * 250])
+def test_videos_of_any_name_get_files_that_fit(segment, frames, tmp_path, name):
+    try:
+        video = frames.rename(tmp_path / os.fsdecode(name))
+    except OSError:
+        pytest.skip("this file system does not take such names")
+    assert segment("the star", "--format", "json", video=video) == 0
+    (file,) = (tmp_path / "out").iterdir()
+    assert len(file.name.encode()) < 255
 
 
 @pytest.mark.parametrize(

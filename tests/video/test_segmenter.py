@@ -178,3 +178,9 @@ def test_a_checkpoint_says_which_frames_make_a_clip(tmp_path):
     for offsets in ((0,), (-1, 0, 1, 2, 3)):
         with pytest.raises(InvalidInput, match="offsets of preprocessing.clip in their config.json"):
             Segmenter(of_clips(CMPC | {"frames": 5}, offsets)).video(moving(3), "the star")
+
+
+def test_a_video_that_ends_early_is_warned_of(segmenter):
+    frames = [*moving(2), *moving(1, height=64)]
+    with pytest.warns(UserWarning, match="frame 2 of the video is 72 x 64, those before are 72 x 48"):
+        assert len(list(segmenter.video(frames, "the star"))) == 2

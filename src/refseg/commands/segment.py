@@ -27,6 +27,7 @@ class Format(StrEnum):
     ALL = "all"
 
 
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters; bytes that are no text
 _ENDINGS = {
     Format.MASK: "mask.png",
     Format.OVERLAY: "overlay.png",
@@ -63,9 +64,10 @@ def segment(
 ) -> None:
     """Find what each EXPRESSION refers to in IMAGE, and write masks and overlays.
 
-    Of a video there is a mask for each frame, and an overlay video; what was stopped goes on where it was. The bundled
-    weights know drawn scenes only, no photographs.
+    Of a video there is a mask for each frame, and an overlay video; what was stopped goes on where it was. Results of
+    another image or video are never replaced. The bundled weights know drawn scenes only, no photographs.
     """
+    from refseg.commands.sources import check_replaceable, source_of
     from refseg.images import read_image
     from refseg.outputs import all_or_nothing, check_writable
     from refseg.video.frames import is_video
@@ -87,15 +89,26 @@ def segment(
         run = {"weights": chosen, "threshold": threshold, "crf": crf}
         return segment_video(image, expressions, formats, out, every, run, segmenter)
     pixels = read_image(image)  # before the seconds that torch takes to import
+    stems, source = file_stems(image, expressions), source_of(image, out)
+    names = [[f"{stem}.{_ENDINGS[kind]}" for kind in formats] for stem in stems]
+
+    def check(new: Path | None = None) -> None:
+        for stem, some in zip(stems, names, strict=True):
+            files = [out / f"{stem}.{ending}" for ending in _ENDINGS.values()]
+            check_replaceable(files, [out / name for name in some], source, new)
+
+    check()
     results = segmenter().ask(pixels, expressions, threshold)
+    del pixels  # of which the segmenter has its own
     report, warnings = [], {}
     with all_or_nothing(out) as folder:
-        for result, stem in zip(results, file_stems(image, expressions), strict=True):
-            names = [f"{stem}.{_ENDINGS[kind]}" for kind in formats]
-            for kind, name in zip(formats, names, strict=True):
+        for result, some in zip(results, names, strict=True):
+            result.source = source
+            for kind, name in zip(formats, some, strict=True):
                 write(result, kind, folder / name)
-            report.append((describe(result), [str(out / name) for name in names]))
+            report.append((describe(result), [str(out / name) for name in some]))
             warnings.update(dict.fromkeys(result.warnings))
+        check(folder)
     for warning in warnings:
         typer.echo(f"warning: {warning}", err=True)
     for text, files in report:
@@ -106,15 +119,17 @@ def segment(
 
 def write(result: "Result", kind: Format, path: Path) -> None:
     """Writes one form of a result; a mask is a PNG of 0 and 255."""
-    if kind is Format.MASK:
+    if kind in (Format.MASK, Format.OVERLAY):
         from PIL import Image
 
-        Image.fromarray(result.mask.astype("uint8") * 255).save(path)
-    elif kind is Format.OVERLAY:
-        result.overlay().save(path)
+        from refseg.commands.sources import png_text
+
+        mask = kind is Format.MASK
+        image = Image.fromarray(result.mask.astype("uint8") * 255) if mask else result.overlay()
+        image.save(path, pnginfo=png_text(result.source))
     else:
         content = {Format.RLE: result.rle, Format.POLYGONS: result.polygons, Format.JSON: result.to_dict}[kind]()
-        path.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def describe(result: "Result") -> str:
@@ -140,12 +155,17 @@ def file_stems(image: Path, expressions: list[str]) -> list[str]:
     stems: list[str] = []
     for expression in expressions:
         slug = re.sub(r"\W+", "-", expression.lower()).strip("-") or "expression"
-        base = stem = f"{cut(image.stem, 100)}.{cut(slug, 80)}"
+        base = stem = f"{file_stem(image)}.{cut(slug, 80)}"
         number = 2
         while stem in stems:
             stem, number = f"{base}-{number}", number + 1
         stems.append(stem)
     return stems
+
+
+def file_stem(path: Path) -> str:
+    """What the names of files about an image or video begin with; any file system takes it."""
+    return cut(_UNPRINTABLE.sub("_", path.stem), 100)
 
 
 def cut(text: str, size: int) -> str:

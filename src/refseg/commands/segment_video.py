@@ -15,7 +15,8 @@ import typer
 from PIL import Image
 
 from refseg.commands.progress import progress
-from refseg.commands.segment import Format, cut, file_stems
+from refseg.commands.segment import Format, file_stem, file_stems
+from refseg.commands.sources import SOURCE, check_replaceable, png_text, source_of
 from refseg.images import Rgb
 
 if TYPE_CHECKING:
@@ -64,20 +65,28 @@ def segment_video(
         from refseg.video.overlay import encoder
 
         encoder()  # or an error before the work
-    stems = file_stems(video.absolute(), expressions)
+    stems, source = file_stems(video.absolute(), expressions), source_of(video, out)
+    names = {stem: [f"{stem}.{_ENDINGS[kind]}" for kind in formats] for stem in stems}
+
+    def check() -> None:
+        for stem in stems:
+            files = [out / f"{stem}.{ending}" for ending in _ENDINGS.values()]
+            check_replaceable(files, [out / name for name in names[stem]], source)
+
     run = {"video": stamp(video), "expressions": expressions, "every": every, **run}
-    answers = out / f".{cut(video.absolute().stem, 100)}.unfinished"
+    answers = out / f".{file_stem(video.absolute())}.unfinished"
+    check()
     with only_writer(answers):
         unfinished = Unfinished(answers, run)
         _answer(load(), frames, expressions, every, run["threshold"], unfinished)
         remarks = dict.fromkeys(frames.remarks)
-        names = {stem: [f"{stem}.{_ENDINGS[kind]}" for kind in formats] for stem in stems}
         with all_or_nothing(out) as folder:
-            found = _write_masks(folder, stems, formats, unfinished)
+            found = _write_masks(folder, stems, formats, unfinished, source)
             if Format.OVERLAY in formats:
                 overlays = [folder / f"{stem}.{_ENDINGS[Format.OVERLAY]}" for stem in stems]
                 with progress(frames.count, of="overlay frames") as advance:
-                    _write_overlays(overlays, frames, iter(unfinished), advance)
+                    _write_overlays(overlays, frames, iter(unfinished), advance, source)
+            check()
         unfinished.remove()
     for warning in remarks | dict.fromkeys(warning for one in found for warning in one.warnings):
         typer.echo(f"warning: {warning}", err=True)
@@ -133,7 +142,11 @@ class _Found:
 
 
 def _write_masks(
-    folder: Path, stems: Sequence[str], formats: Sequence[Format], answers: Iterable[list[dict[str, Any]]]
+    folder: Path,
+    stems: Sequence[str],
+    formats: Sequence[Format],
+    answers: Iterable[list[dict[str, Any]]],
+    source: str,
 ) -> list[_Found]:
     """Writes everything but overlays: folders of PNG of 0 and 255, and a line of JSON a frame."""
     found = [_Found() for _ in stems]
@@ -151,10 +164,12 @@ def _write_masks(
             for stem, one, answer in zip(stems, found, of_frame, strict=True):
                 one.add(answer)
                 for kind in lines:
-                    files[stem, kind].write(json.dumps(_content(answer, kind)) + "\n")
+                    line = {**_content(answer, kind), SOURCE: source}
+                    files[stem, kind].write(json.dumps(line, allow_nan=False) + "\n")
                 if Format.MASK in formats:
                     pixels = _mask(answer).astype("uint8") * 255
-                    Image.fromarray(pixels).save(folder / f"{stem}.{MASKS}" / f"{answer['frame']:06d}.png")
+                    file = folder / f"{stem}.{MASKS}" / f"{answer['frame']:06d}.png"
+                    Image.fromarray(pixels).save(file, pnginfo=png_text(source))
     return found
 
 
@@ -176,7 +191,11 @@ def _mask(answer: dict[str, Any]) -> "Mask":
 
 
 def _write_overlays(
-    files: Sequence[Path], frames: "Frames", answers: Iterator[list[dict[str, Any]]], advance: Callable[[int], None]
+    files: Sequence[Path],
+    frames: "Frames",
+    answers: Iterator[list[dict[str, Any]]],
+    advance: Callable[[int], None],
+    source: str,
 ) -> None:
     """Writes the whole video once for each expression; frames without an answer show the last mask before them."""
     from refseg.results import coloured, mask_of
@@ -189,7 +208,7 @@ def _write_overlays(
         for frame in frames:
             if not writers:
                 size_hw = frame.pixels.shape[0], frame.pixels.shape[1]
-                writers = [stack.enter_context(video_writer(file, size_hw, frames.time_base)) for file in files]
+                writers = [stack.enter_context(video_writer(file, size_hw, frames.time_base, source)) for file in files]
             if coming and coming[0]["frame"] == frame.index:
                 regions = [[mask_of(part["rle"]) for part in one["instances"] or [one]] for one in coming]
                 coming = next(answers, None)

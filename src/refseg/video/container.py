@@ -44,6 +44,17 @@ def library() -> Any:
     return extras.library("av", "what is no image needs PyAV to be read or written as a video", "video")
 
 
+def comment_of(path: Path) -> str | None:
+    """The comment within a video file; None if it has none.
+
+    Raises:
+        InvalidInput: if it is no video, or PyAV is not installed.
+    """
+    with _opened(path) as container:
+        comment: str | None = container.metadata.get("comment")
+    return comment
+
+
 def _read(path: Path, remarks: list[str]) -> Iterator[tuple[Fraction | None, Rgb]]:
     errors, damaged = library().error, 0
     to_rgb = import_module("av.video.reformatter").VideoReformatter()  # one for all frames: to set up takes longer

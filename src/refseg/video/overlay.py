@@ -25,7 +25,7 @@ def encoder() -> str:
 
 @contextmanager
 def video_writer(
-    path: Path, size_hw: tuple[int, int], time_base: Fraction
+    path: Path, size_hw: tuple[int, int], time_base: Fraction, comment: str = ""
 ) -> Iterator[Callable[[Fraction, Rgb], None]]:
     """Yields what adds a frame of this size to a new video: its time in seconds, later than the last, and its pixels.
 
@@ -37,6 +37,7 @@ def video_writer(
     base = time_base if time_base.numerator == 1 and time_base.denominator < 2**16 else Fraction(1, FINEST)
     last = -1
     with av.open(str(path), "w") as container:
+        container.metadata["comment"] = comment
         stream = container.add_stream(name, options=ENCODERS[name])
         stream.height, stream.width, stream.pix_fmt = height + odd[0][1], width + odd[1][1], "yuv420p"
         stream.codec_context.time_base = stream.time_base = base
