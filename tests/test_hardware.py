@@ -1,6 +1,19 @@
+import pytest
 import torch
 
-from refseg.hardware import cpu_has_bfloat16
+from refseg.errors import InvalidInput
+from refseg.hardware import check_device, cpu_has_bfloat16
+
+
+@pytest.mark.parametrize("device", ["meta", "", "0", "cuda:99", "xla", "hpu", "opengl", "privateuseone", "\0"])
+def test_a_device_that_cannot_compute_is_refused_in_one_line(device):
+    with pytest.raises(InvalidInput, match="use 'cpu'") as caught:
+        check_device(device)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_processor_computes():
+    check_device("cpu")
 
 
 def test_a_processor_has_bfloat16_if_any_of_its_capabilities_says_so(monkeypatch):

@@ -27,9 +27,22 @@ class UnwritableOutput(RefsegError, OSError):
 
 
 def first_line(error: BaseException, limit: int = 120) -> str:
-    """The first line of an error's message, cut to `limit` letters, or the name of its type if it has none.
+    r"""The first line of an error's message, cut to `limit` letters, or the name of its type if it has none.
 
-    >>> first_line(ValueError("bad magic number\\nat offset 0")), first_line(EOFError())
+    >>> first_line(ValueError("bad magic number\nat offset 0")), first_line(EOFError())
     ('bad magic number', 'EOFError')
     """
     return (str(error).strip() or type(error).__name__).splitlines()[0][:limit]
+
+
+def shown(value: object, limit: int = 100) -> str:
+    """What was given, as it is shown in a message: cut to `limit` letters.
+
+    >>> shown("a.b=1"), shown("x" * 200, limit=12), shown(10**5000)
+    ("'a.b=1'", "'xxxxxxxx...", 'of type int')
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
+        return f"of type {type(value).__name__}"
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."

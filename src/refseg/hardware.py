@@ -6,6 +6,23 @@ from importlib.metadata import version
 from pathlib import Path
 
 from refseg import __version__
+from refseg.errors import InvalidInput, first_line, shown
+
+
+def check_device(device: str) -> None:
+    """Computes something there, since a device may be known and not be had.
+
+    Raises:
+        InvalidInput: for a device on which nothing can be computed here.
+    """
+    import torch
+
+    try:
+        torch.ones(1, device=device).add(1).item()
+    except Exception as error:  # each kind of device raises what it likes
+        raise InvalidInput(
+            f"device {shown(device)} cannot be used ({first_line(error)}); use 'cpu', or 'cuda' with a GPU"
+        ) from error
 
 
 def hardware(device: str = "cpu") -> str:

@@ -3,6 +3,8 @@
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from refseg.errors import shown
+
 
 def one_line(error: ValidationError) -> str:
     """All errors of a config as "field: what is wrong", joined by semicolons.
@@ -33,6 +35,5 @@ def _one(error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return f"{where}: is missing"
     message = error["msg"].removeprefix("Value error, ")
-    given = repr(error["input"])
-    given = given if len(given) <= 40 else given[:37] + "..."
+    given = shown(error["input"], 40)
     return f"{where}: {message[:1].lower()}{message[1:]} (got {given})".replace("\n", " ")

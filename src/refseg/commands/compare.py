@@ -47,7 +47,7 @@ def compare(
     if as_json:
         print(json.dumps({"a": str(first), "b": str(second), "protocols": [one.to_dict() for one in found]}, indent=1))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     shown = "video" if a[0].frame else "image"
     counts = f"{found[0].expressions:,} expressions, {found[0].images:,} {shown}s"
     console.print(f"A {first}\nB {second}\n{counts}; percent")
@@ -58,7 +58,7 @@ def compare(
 def show(comparison: "Comparison", console: "Console", shown: str = "image") -> None:
     """Prints the tables of one protocol; expressions are about what is `shown`."""
     measure = "mean J" if "J&F" in comparison.metrics else "mean IoU"
-    console.print(f"\n[bold]{comparison.protocol}[/]")
+    console.print(f"\n{comparison.protocol}", style="bold")
     metrics = {name: (None, difference) for name, difference in comparison.metrics.items()}
     _table(console, "metric", metrics)
     console.print(

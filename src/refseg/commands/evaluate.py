@@ -165,6 +165,6 @@ def evaluate(
         if out and unfinished:
             write(out, report, answers, samples, masks_again(checkpoint, refine), folder)
             unfinished.remove()
-    report.print(Console())
+    report.print(Console(markup=False, emoji=False))
     if out:
         print(f"\nwritten: {out}")

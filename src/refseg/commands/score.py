@@ -76,6 +76,6 @@ def score(
         if out:
             masks_of = video_folders.masks_of_frame if of_clips else stored_masks.masks_of
             write(out, report, answers, samples, partial(masks_of, stored))
-    report.print(Console())
+    report.print(Console(markup=False, emoji=False))
     if out:
         print(f"\nwritten: {out}")

@@ -76,19 +76,18 @@ def weights_facts(weights: str) -> dict[str, str]:
 
 
 def _parsed(others: list[str]) -> dict[str, Any]:
-    import yaml
-
-    from refseg.errors import InvalidInput
+    from refseg.errors import InvalidInput, shown
+    from refseg.files.yaml_values import parse_yaml
 
     settings = {}
     for text in others:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
-            raise InvalidInput(f"--set {text!r} is not NAME=VALUE, for example --set grefs=true")
+            raise InvalidInput(f"--set {shown(text)} is not NAME=VALUE, for example --set grefs=true")
         try:
-            settings[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InvalidInput(f"the value of --set {text!r} cannot be read; put it into quotes") from error
+            settings[name] = parse_yaml(value)
+        except InvalidInput as error:
+            raise InvalidInput(f"the value of --set {shown(text)} cannot be read; put it into quotes") from error
     return settings
 
 

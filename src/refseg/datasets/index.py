@@ -13,6 +13,7 @@ import os
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,11 +105,11 @@ class IndexBuilder:
             state: NONE, CROWD, BOX_ONLY or MISSING.
 
         Raises:
-            InvalidInput: if the box has not four numbers.
+            InvalidInput: if the box has not four finite numbers.
         """
         columns = self._columns
-        if box is not None and len(box) != 4:
-            raise InvalidInput(f"a box is left, top, right, bottom, not {len(box)} numbers")
+        if box is not None and (len(box) != 4 or not all(map(isfinite, box))):
+            raise InvalidInput("a box is left, top, right, bottom, four finite numbers")
         for piece in pieces:
             self._piece(piece)
         columns["object_image"].append(image)
@@ -301,10 +302,10 @@ def open_index(name: str, sources: Sequence[Path], read: Callable[[IndexBuilder]
     """
     fingerprint = _fingerprint(sources)
     beside = sources[0].absolute().parent
-    in_cache = cache_folder() / "datasets" / hashlib.sha256(str(beside).encode()).hexdigest()[:16]
+    folders = [beside / FOLDER, *_in_cache(beside)]
     if len(name.encode()) > _LONGEST_NAME:
         name = f"{name[:60]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    places = [folder / f"{name}.safetensors" for folder in (beside / FOLDER, in_cache)]
+    places = [folder / f"{name}.safetensors" for folder in folders]
     if (beside / FOLDER).is_symlink():  # which may have come with the data and lead anywhere
         places = places[1:]
     for file in places:
@@ -314,7 +315,7 @@ def open_index(name: str, sources: Sequence[Path], read: Callable[[IndexBuilder]
             continue
     builder = _build(name, read)
     if not beside.stat().st_mode & 0o222:  # marked as not to be written, which does not stop an administrator
-        places = places[-1:]
+        places = [file for file in places if file.parent != beside / FOLDER]
     for file in places:
         try:
             _write(builder, file, fingerprint)
@@ -322,16 +323,25 @@ def open_index(name: str, sources: Sequence[Path], read: Callable[[IndexBuilder]
             continue
         return Index(file, fingerprint)
     raise UnwritableOutput(
-        f"neither {beside / FOLDER} nor {in_cache} can be written, where the index of {name} belongs; "
+        f"neither {beside / FOLDER} nor {folders[-1]} can be written, where the index of {name} belongs; "
         "set REFSEG_CACHE to a folder that can"
     )
 
 
+def _in_cache(folder: Path) -> list[Path]:
+    """The place of a folder's index in the user's cache folder, if the user has one."""
+    try:
+        return [cache_folder() / "datasets" / hashlib.sha256(str(folder).encode()).hexdigest()[:16]]
+    except UnwritableOutput:
+        return []
+
+
 def _build(name: str, read: Callable[[IndexBuilder], None]) -> IndexBuilder:
     from rich.console import Console
+    from rich.text import Text
 
     builder = IndexBuilder()
-    with Console(stderr=True).status(f"indexing {name} (once)"):  # silent where nobody watches
+    with Console(stderr=True).status(Text(f"indexing {name} (once)")):  # silent where nobody watches
         try:
             read(builder)
         except RefsegError:

@@ -217,7 +217,8 @@ def _mean(histogram: Histogram) -> float:
 
 
 def _draw(axes: "Axes", name: str, histogram: Histogram) -> None:
-    bars = axes.barh(list(histogram), list(histogram.values()), color="#4477aa")
+    names = [text.replace("$", r"\$") for text in histogram]  # or matplotlib reads a formula
+    bars = axes.barh(names, list(histogram.values()), color="#4477aa")
     if len(histogram) <= 12:
         axes.bar_label(bars, labels=[f"{value:,}" for value in histogram.values()], fontsize=7, padding=2)
     axes.invert_yaxis()

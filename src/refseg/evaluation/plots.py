@@ -30,6 +30,7 @@ STYLE = {
     "xtick.color": INK,
     "ytick.color": INK,
     "text.color": INK,
+    "text.parse_math": False,  # types of expressions are names of the user's
 }
 
 

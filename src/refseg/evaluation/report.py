@@ -193,8 +193,8 @@ class Report:
         return "\n".join(text) + "\n"
 
     def print(self, console: Console) -> None:
-        """Prints the tables."""
-        console.print(f"{self.title()}: {self.counts()}; percent", highlight=False)
+        """Prints the tables; what is between brackets is a name of the user's, not markup."""
+        console.print(f"{self.title()}: {self.counts()}; percent", highlight=False, markup=False)
         for caution in self.cautions:
             console.print(Text(f"beware: {caution}", style="yellow"))
         for title, head, lines in self.sections():
@@ -203,7 +203,7 @@ class Report:
                 column.justify, column.no_wrap = "right", True
             for line in lines:
                 table.add_row(*line)
-            console.print(Group(Text(f"\n{title}", style="bold"), table))
+            console.print(Group(Text(f"\n{title}", style="bold"), table), markup=False)
 
     def write(self, folder: Path) -> None:
         """Writes report.json and report.md into a folder."""

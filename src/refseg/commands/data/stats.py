@@ -42,7 +42,7 @@ def stats(
     title = ", ".join(filter(None, [name, split_by, f"split {split}", f"the first {count:,} images" if count else ""]))
     if out:
         figure = found.figure()
-        figure.suptitle(title)
+        figure.suptitle(title.replace("$", r"\$"))  # or matplotlib reads a formula
         with all_or_nothing(out) as folder:
             figure.savefig(folder / "stats.png", dpi=110)
             (folder / "stats.json").write_text(json.dumps(found.to_dict(), indent=1), encoding="utf-8")

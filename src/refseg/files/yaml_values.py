@@ -1,0 +1,52 @@
+"""Plain values from YAML that anybody may have written."""
+
+from typing import Any
+
+import yaml
+
+from refseg.errors import InvalidInput, first_line
+from refseg.files.plain_data import check_expanded
+
+_LARGEST_MAP, _LARGEST_BITS = 10_000, 128
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain values; dates are texts, and maps do not grow without end by merging each other ("<<")."""
+
+    yaml_implicit_resolvers = {
+        start: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for start, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merges maps into one, as long as it stays small."""
+        super().flatten_mapping(node)
+        if len(node.value) > _LARGEST_MAP:
+            raise yaml.YAMLError(f"a map has more than {_LARGEST_MAP:,} entries")
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """A whole number that can also be written."""
+        value: int = super().construct_yaml_int(node)
+        if value.bit_length() > _LARGEST_BITS:
+            raise yaml.YAMLError(f"a number has more than {_LARGEST_BITS} bits")
+        return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
+
+def parse_yaml(text: str) -> Any:
+    """The value that YAML says.
+
+    Raises:
+        InvalidInput: if it is no YAML, holds an impossible number, or is too deep or too large.
+
+    >>> parse_yaml("[1, a: 2]"), parse_yaml("2001-99-99")
+    ([1, {'a': 2}], '2001-99-99')
+    """
+    try:
+        value = yaml.load(text, _Loader)  # a SafeLoader: plain values only
+        check_expanded(value, max_items=1_000_000)
+    except Exception as error:  # "!!int ''" is an IndexError, "!!bool x" a KeyError, and so on
+        raise InvalidInput(f"it is no YAML, or none that is read here ({first_line(error)})") from error
+    return value
