@@ -108,6 +108,40 @@ def test_run_lengths_that_do_not_add_up_are_refused(tmp_path):
         open_masks(tmp_path / "masks.jsonl").mask("a")
 
 
+def test_the_ending_may_be_in_large_letters(tmp_path):
+    Image.fromarray(np.eye(8, dtype=bool)).save(tmp_path / "a.PNG")
+    np.testing.assert_array_equal(open_masks(tmp_path).mask("a"), np.eye(8, dtype=bool))
+
+
+def test_answers_with_soft_edges_or_alpha_are_read_as_masks_of_data_sets_are(tmp_path):
+    soft = np.zeros((40, 40), np.uint8)
+    soft[10:30, 10:30], soft[10:30, 9], soft[10:30, 30] = 255, 100, 200
+    Image.fromarray(soft).save(tmp_path / "soft.png")
+    cut = np.full((40, 40, 4), 200, np.uint8)
+    cut[..., 3] = soft
+    Image.fromarray(cut).save(tmp_path / "cut.png")
+    stored = open_masks(tmp_path)
+    for id in ("soft", "cut"):
+        np.testing.assert_array_equal(stored.mask(id), soft >= 128)
+
+
+def test_labels_of_several_objects_are_no_answer(tmp_path):
+    labels = np.zeros((40, 40), np.uint8)
+    labels[:10], labels[10:20], labels[20:30] = 1, 2, 3
+    Image.fromarray(labels).save(tmp_path / "a.png")
+    with pytest.raises(InvalidInput, match="more than two values"):
+        open_masks(tmp_path).mask("a")
+
+
+@pytest.mark.parametrize(
+    "line", ['{"id": "a", "exists": 1e400}', '{"id": "a", "exists": ' + "1" * 5000 + "}", "[" * 100_000]
+)
+def test_numbers_and_nesting_beyond_any_bound_are_refused(tmp_path, line):
+    (tmp_path / "masks.jsonl").write_text(line)
+    with pytest.raises(InvalidInput, match="line 1"):
+        open_masks(tmp_path / "masks.jsonl")
+
+
 def test_no_masks_at_all_are_told(tmp_path):
     with pytest.raises(InvalidInput, match="holds no .png"):
         open_masks(tmp_path)

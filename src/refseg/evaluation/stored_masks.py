@@ -48,13 +48,15 @@ class PngFolder(StoredMasks):
 
     def __init__(self, folder: Path):
         self.place = folder
-        self.ids = frozenset(file.relative_to(folder).as_posix()[: -len(".png")] for file in folder.rglob("*.png"))
+        files = sorted(file for file in folder.rglob("*.*") if file.suffix.lower() == ".png")
+        self._files = {file.relative_to(folder).as_posix()[: -len(".png")]: file for file in files}
+        self.ids = frozenset(self._files)
         if not self.ids:
             raise InvalidInput(f"{folder} holds no .png; a mask is called after the id of its expression")
 
     def mask(self, id: str) -> Mask:
         """The mask of ID.png."""
-        file = self.place / f"{id}.png"
+        file = self._files[id]
         try:
             with open_image(file) as image:
                 return extract_mask(image, str(file), labels=False)

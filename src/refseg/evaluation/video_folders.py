@@ -59,12 +59,12 @@ class AnnotatorFolders(StoredMasks):
         for clip in clips:
             for k, texts in enumerate(by_annotator(clip)):
                 folder = place / ANNOTATOR.format(k) / file_name(clip.clip_id, "video")
-                there = {file.stem for file in folder.glob("*.png")}
+                there = {file.stem: file for file in sorted(folder.glob("*")) if file.suffix.lower() == ".png"}
                 for number in texts:
                     objects = clip.expressions[number].targets
                     for t in range(len(clip)):
                         if (name := clip.frame_name(t)) in there:
-                            self._files[mask_id(clip, number, t)] = folder / f"{name}.png", objects
+                            self._files[mask_id(clip, number, t)] = there[name], objects
         self.ids = frozenset(self._files)
 
     def mask(self, id: str) -> Mask:
