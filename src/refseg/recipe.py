@@ -11,14 +11,13 @@ import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from refseg.config import Config
-from refseg.errors import InvalidInput, MissingFile, first_line
-from refseg.files.plain_data import check_expanded
+from refseg.errors import InvalidInput, MissingFile, first_line, shown
+from refseg.files.yaml_values import parse_yaml
 from refseg.preprocessing import Preprocessing, photographs
 from refseg.schedules import AnySchedule, Cosine
 from refseg.validation import one_line
 
 _LONGEST = 2**20  # bytes of a file
-_LARGEST_MAP = 10_000
 Amount = Annotated[int, Field(le=10**9)]
 """Steps, images, scenes."""
 
@@ -189,11 +188,10 @@ class Recipe(Config):
         except OSError as error:
             raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error
         try:
-            return checked(_plain(text), str(path))
-        except ValueError as error:
-            if isinstance(error, InvalidInput):
-                raise
-            raise InvalidInput(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+            content = parse_yaml(text)
+        except InvalidInput as error:
+            raise InvalidInput(f"{path} is not YAML: {error}") from error
+        return checked(content, str(path))
 
     def with_settings(self, settings: list[str]) -> "Recipe":
         """The recipe with some fields set, each as "a.b=value"; stages by name or number ("stages.find.steps=10").
@@ -205,47 +203,13 @@ class Recipe(Config):
         for setting in settings:
             path, equals, text = setting.partition("=")
             if not equals:
-                raise InvalidInput(f"--set {_shown(setting)} has no '='; write it as a.b=value")
+                raise InvalidInput(f"--set {shown(setting)} has no '='; write it as a.b=value")
             try:
-                value = _plain(text)
-            except ValueError as error:
-                raise InvalidInput(f"--set {_shown(setting)}: {_shown(text)} is not a value") from error
-            _set(plain, path.split("."), value, _shown(setting))
+                value = parse_yaml(text)
+            except InvalidInput as error:
+                raise InvalidInput(f"--set {shown(setting)}: {shown(text)} is not a value") from error
+            _set(plain, path.split("."), value, shown(setting))
         return checked(plain, "--set") if settings else self
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads plain values; dates are texts, and maps do not grow without end by merging each other ("<<")."""
-
-    yaml_implicit_resolvers = {
-        start: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
-        for start, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Merges maps into one, as long as it stays small."""
-        super().flatten_mapping(node)
-        if len(node.value) > _LARGEST_MAP:
-            raise yaml.YAMLError(f"a map has more than {_LARGEST_MAP:,} entries")
-
-
-def _plain(text: str) -> Any:
-    """The value that YAML says.
-
-    Raises:
-        ValueError: if it is no YAML, holds an impossible number, or is too deep or too large.
-    """
-    try:
-        value = yaml.load(text, _Loader)  # a SafeLoader: plain values only
-        check_expanded(value, max_items=1_000_000)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(str(error) or "it is nested too deeply") from error
-    return value
-
-
-def _shown(text: str) -> str:
-    shown = repr(text)
-    return shown if len(shown) <= 100 else f"{shown[:97]}..."
 
 
 def checked(plain: Any, source: str) -> Recipe:

@@ -48,5 +48,5 @@ def parse_yaml(text: str) -> Any:
         value = yaml.load(text, _Loader)  # a SafeLoader: plain values only
         check_expanded(value, max_items=1_000_000)
     except Exception as error:  # "!!int ''" is an IndexError, "!!bool x" a KeyError, and so on
-        raise InvalidInput(f"it is no YAML, or none that is read here ({first_line(error)})") from error
+        raise InvalidInput(first_line(error)) from error
     return value
