@@ -1,3 +1,6 @@
+import json
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +17,7 @@ from refseg.errors import InvalidInput
 from refseg.networks.cmpc import CMPCConfig
 from refseg.networks.lavt import LAVTConfig
 from refseg.recipe import Files
-from refseg.training.file_batches import FileBatches, Items
+from refseg.training.file_batches import FileBatches, Items, without_words
 from refseg.training.sources import FileSource, ValidationBatches, whole_images
 
 STAGE = whole_images(4).replace(steps=None, epochs=1, flip=0.5, expressions_per_image=2)
@@ -97,9 +100,10 @@ def test_expressions_about_nothing_come_evenly(batches):
 def test_items_are_those_of_going_through_all_images(refs, kind):
     refs = [one for one in refs if one]
     starts = np.concatenate([[0], np.cumsum([len(one) for one in refs])])
-    index = {"expression_ref": np.concatenate(refs)}
+    letters, ends = np.full(starts[-1], ord("a"), np.uint8), np.arange(starts[-1] + 1)
+    index = {"expression_ref": np.concatenate(refs), "expression_raw": letters, "expression_raw_ends": ends}
     samples = type("Samples", (SimpleNamespace,), {"__len__": lambda self: len(refs)})(
-        index=index, by_image=(np.arange(starts[-1]), starts)
+        index=index, by_image=(np.arange(starts[-1]), starts), text="raw", prefix=""
     )
     expected = []
     for image, own in enumerate(refs):
@@ -131,3 +135,53 @@ def test_validation_gives_every_process_as_many_batches_and_every_image_once(cou
 def test_fewer_validation_images_than_processes_are_refused():
     with pytest.raises(InvalidInput, match="1 validation images cannot be shared by 2 devices"):
         ValidationBatches(SimpleNamespace(whole=list), 1, images=2, world=2)
+
+
+@pytest.fixture
+def partly_silent(refer, files, tmp_path):
+    """The data set with a question mark as every other sentence of each split."""
+    root = Path(shutil.copytree(refer, tmp_path / "refer"))
+    (path,) = root.glob("grefs*.json")
+    refs = json.loads(path.read_text())
+    for split in ("train", "val"):
+        for ref in [ref for ref in refs if ref["split"] == split][::2]:
+            for sentence in ref["sentences"]:
+                sentence["sent"] = sentence["raw"] = "?"
+    path.write_text(json.dumps(refs))
+    return files.replace(settings={"root": str(root)})
+
+
+@pytest.mark.parametrize("item", ["referent", "expression", "image"])
+def test_sentences_without_a_word_are_left_out_and_named(partly_silent, item, capsys):
+    source = FileSource(partly_silent.replace(item=item), erases=False)
+    tokenizer = Vocabulary.of(["the"])
+    silent = [e.id for sample in source.samples for e in sample.expressions if e.text == "?"]
+    batches = source.batches(STAGE, tokenizer, (0, 0))
+    said = capsys.readouterr().out
+    assert f"split train of refer: {len(silent)} expressions ({silent[0]}, " in said and "have no word" in said
+    shown = {id for part in range(len(batches)) for id in batches[part].ids}
+    assert shown and not shown & set(silent)
+
+
+def test_validation_leaves_sentences_without_a_word_out_too(partly_silent):
+    source = FileSource(partly_silent, erases=False)
+    batches = source.validation(Vocabulary.of(["the"]), world=1)
+    shown = [id for number in range(len(batches)) for id in batches[number].ids]
+    wanted = [e.id for sample in source.validation_samples for e in sample.expressions if e.text != "?"]
+    assert shown == wanted and wanted
+
+
+def test_sentences_without_a_word_are_found_in_any_script(refer):
+    samples = build("refer", split="train", root=refer)
+    texts = ["?", "", "left", "\u2026", "\u00e9", "\u72d7", "-", "...", "7", ""]
+
+    class Index(dict):
+        def text(self, name, number):
+            return texts[number]
+
+    parts = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, parts)])
+    index = Index(expression_raw=np.frombuffer(b"".join(parts), np.uint8), expression_raw_ends=ends)
+    found = without_words(SimpleNamespace(text="raw", index=index))
+    assert [text for text, silent in zip(texts, found, strict=True) if silent] == ["?", "", "\u2026", "...", ""]
+    assert not without_words(samples).any()

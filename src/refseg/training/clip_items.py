@@ -10,6 +10,7 @@ from torch import Tensor
 from refseg.datasets import drawn_clips
 from refseg.datasets.annotated_frames import AnnotatedFrame
 from refseg.datasets.drawn_clips.motions import LEFT, MOTIONS, RIGHT
+from refseg.encoders.vocabulary import split_words
 from refseg.errors import InvalidInput
 from refseg.preprocessing import Geometry, Preprocessing
 from refseg.recipe import Files
@@ -24,15 +25,30 @@ def kinds_of(data: Files) -> tuple[str, ...]:
     return drawn_clips.KINDS if data.dataset == "drawn_clips" else ()
 
 
+def with_words(sample: Sample | Clip) -> NDArray[np.int64]:
+    """Places of the expressions of an image or a clip that have a word."""
+    return np.array([i for i, expression in enumerate(sample.expressions) if split_words(expression.text)], np.int64)
+
+
+def described(ids: list[str]) -> str:
+    """How many expressions these are, and the first of them; "" if there are none."""
+    first = ", ".join(ids[:3])
+    return f"{len(ids):,} expressions ({first}{', ...' if len(ids) > 3 else ''})" if ids else ""
+
+
 class ClipItems:
     """What an epoch goes through: `items[i]` is a clip's number and the numbers of those of its expressions asked.
 
-    Clips are opened for that only if it is not each of them once: drawn ones would all be drawn.
+    Expressions without a word are left out: `left_out` says which, "" if there are none.
     """
 
     def __init__(self, clips: Any, kind: str):
         """`kind` as `recipe.Files.item`; a referent is what expressions of a clip have as their targets together."""
-        self.clips, self._items = clips, None if kind == "image" else _groups(clips, kind)
+        self.left_out = ""
+        self.clips, self._items = clips, None
+        if kind != "image" or not isinstance(clips, drawn_clips.DrawnClips):  # which would all be drawn to be looked at
+            self._items, wordless = _groups(clips, kind)
+            self.left_out = described(wordless)
 
     def __len__(self) -> int:
         return len(self.clips) if self._items is None else len(self._items)
@@ -43,12 +59,18 @@ class ClipItems:
         return self._items[number]
 
 
-def _groups(clips: Any, kind: str) -> list[tuple[int, NDArray[np.int64]]]:
+def _groups(clips: Any, kind: str) -> tuple[list[tuple[int, NDArray[np.int64]]], list[str]]:
+    """Expressions that are asked together, and ids of those without a word."""
     groups: dict[tuple[int, Any], list[int]] = {}
+    wordless = []
     for number, clip in enumerate(clips):
         for index, expression in enumerate(clip.expressions):
-            groups.setdefault((number, index if kind == "expression" else expression.targets), []).append(index)
-    return [(number, np.array(members)) for (number, _), members in groups.items()]
+            if not split_words(expression.text):
+                wordless.append(expression.id)
+                continue
+            key = {"image": None, "expression": index}.get(kind, expression.targets)
+            groups.setdefault((number, key), []).append(index)
+    return [(number, np.array(members)) for (number, _), members in groups.items()], wordless
 
 
 def one_frame(

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from refseg.datasets import OF_CLIPS
 from refseg.encoders.tokenizer import Tokenizer
-from refseg.encoders.vocabulary import PADDING
+from refseg.encoders.vocabulary import PADDING, split_words
 from refseg.erasure import erase, noun_positions, phrases
 from refseg.errors import InvalidInput
 from refseg.mirroring import mirrored
@@ -28,7 +28,8 @@ from refseg.preprocessing import Geometry, Preprocessing
 from refseg.recipe import Files, Stage
 from refseg.resampling import linear, resample
 from refseg.samples import Batch, Clip
-from refseg.training.clip_items import ClipItems, kinds_of, objects_of, one_frame, seen
+from refseg.training.clip_items import ClipItems, described, kinds_of, objects_of, one_frame, seen, with_words
+from refseg.training.progress import say
 
 KEPT_TEXTS = 2**15  # whose tokens a worker remembers, about 10 MB
 Item = tuple[int, NDArray[np.int64]]  # number of an image, and of those of its expressions that may be asked
@@ -65,6 +66,8 @@ class FileBatches(Dataset):
         self.at_once = stage.images // stage.accumulate  # of all processes
         self.enlarged, self.kinds = enlarged(data), kinds_of(data)
         self.items = items_of(samples, data)
+        if self.items.left_out:
+            say(f"split {data.train} of {data.dataset}: {self.items.left_out} have no word and are left out")
         if len(self.items) < stage.images:
             what = f"{stage.images} {data.item}s, split {data.train} of {data.dataset} has {len(self.items)}"
             raise InvalidInput(f"a step of stage {stage.name} takes {what}; --set stages.{stage.name}.images=N")
@@ -86,9 +89,8 @@ class FileBatches(Dataset):
         return self._batch([self.items[self._item(place)] for place in places], places)
 
     def whole(self, images: range) -> Batch:
-        """These images as they are, with all of their expressions."""
-        chosen = [(number, np.arange(len(self.samples[number].expressions))) for number in images]
-        return self._batch(chosen, None)
+        """These images as they are, with all of their expressions that have words."""
+        return self._batch([(number, with_words(self.samples[number])) for number in images], None)
 
     def _item(self, place: int) -> int:
         usable = self.steps_per_epoch * self.stage.images
@@ -188,22 +190,30 @@ def items_of(samples: Any, data: Files) -> "Items | ClipItems":
 class Items:
     """What an epoch goes through: `items[i]` is an image's number and the places of those of its expressions asked.
 
-    Kept as flat arrays: data sets have 100 000 items and more, and each worker has all of them.
+    Expressions without a word are left out: `left_out` says which, "" if there are none. Kept as flat arrays: data sets
+    have 100 000 items and more, and each worker has all of them.
     """
 
     def __init__(self, samples: Any, kind: str):
         """`kind` as `recipe.Files.item`."""
         images, places, keys, before = [], [], [], 0
+        wordless: list[str] = []
         for part in samples.parts.values() if hasattr(samples, "parts") else [samples]:
             numbers, starts = part.by_image
             image = np.repeat(np.arange(len(part)), np.diff(starts))
             place = np.arange(len(numbers)) - starts[image]
             key = {"image": 0 * place, "expression": place}.get(kind)
-            images.append(before + image)
-            places.append(place)
-            keys.append(part.index["expression_ref"][numbers] if key is None else key)
+            key = part.index["expression_ref"][numbers] if key is None else key
+            silent = without_words(part)[numbers] & (before + image < len(samples))
+            wordless += [part.prefix + part.index.text("expression_id", number) for number in numbers[silent]]
+            images.append(before + image[~silent])
+            places.append(place[~silent])
+            keys.append(key[~silent])
             before += len(part)
+        self.left_out = described(wordless)
         image, place = np.concatenate(images), np.concatenate(places)
+        if not len(image):
+            raise InvalidInput("no expression has a word; look at the file of expressions")
         group = image * (max(key.max() for key in keys) + 1) + np.concatenate(keys)
         inside = image < len(samples)
         image, place, group = image[inside], place[inside], group[inside]
@@ -225,6 +235,18 @@ class Items:
         numbers, starts = samples.by_image
         first = numbers[starts[self._images] + self._places[self._starts[:-1]]]
         return np.diff(samples.index["expression_targets"])[first] == 0
+
+
+def without_words(samples: Any) -> NDArray[np.bool_]:
+    """Which expressions of an indexed data set, by their number in its index, have no word; of millions in a second."""
+    name = f"expression_{samples.text}"
+    letters, ends = samples.index[name], samples.index[f"{name}_ends"]
+    plain = np.array([chr(byte).isalnum() and byte < 128 for byte in range(256)] + [False])
+    has_plain = np.logical_or.reduceat(plain[np.append(letters, 256)], ends[:-1]) & (np.diff(ends) > 0)
+    silent: NDArray[np.bool_] = ~has_plain
+    for number in np.flatnonzero(silent):
+        silent[number] = not split_words(samples.index.text(name, number))
+    return silent
 
 
 def place_mask(mask: NDArray[np.bool_], geometry: Geometry, how: str) -> Tensor:

@@ -186,7 +186,7 @@ class FileSource(Source):
 
     def validation(self, tokenizer: Tokenizer, world: int) -> "ValidationBatches":
         """As `Source` says."""
-        data = self.data.replace(item="image", spread_no_target=False, crop_from=None)
+        data = self.data.replace(train=self.data.validation, item="image", spread_no_target=False, crop_from=None)
         whole = FileBatches(self.validation_samples, tokenizer, data, whole_images(1), (0, 0))
         return ValidationBatches(whole, len(self.validation_samples), VALIDATION_PHOTOGRAPHS, world)
 
