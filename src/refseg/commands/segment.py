@@ -88,7 +88,6 @@ def segment(
 
         run = {"weights": chosen, "threshold": threshold, "crf": crf}
         return segment_video(image, expressions, formats, out, every, run, segmenter)
-    pixels = read_image(image)  # before the seconds that torch takes to import
     stems, source = file_stems(image, expressions), source_of(image, out)
     names = [[f"{stem}.{_ENDINGS[kind]}" for kind in formats] for stem in stems]
 
@@ -98,6 +97,7 @@ def segment(
             check_replaceable(files, [out / name for name in some], source, new)
 
     check()
+    pixels = read_image(image)  # before the seconds that torch takes to import
     results = segmenter().ask(pixels, expressions, threshold)
     del pixels  # of which the segmenter has its own
     report, warnings = [], {}
