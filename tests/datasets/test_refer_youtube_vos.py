@@ -129,7 +129,7 @@ def test_what_is_wrong_is_said_with_its_place(ytvos, files):
         ytvos("train")
 
 
-@pytest.mark.parametrize("bad", ["../up", "/tmp/x", "a/b", "..", "", "con", "half \ud800", "line\nbreak"])
+@pytest.mark.parametrize("bad", ["../up", "/tmp/x", "a/b", "..", "", "con", "half \ud800", "line\nbreak", "x" * 250])
 def test_names_that_cannot_be_those_of_a_file_are_refused(ytvos, files, bad):
     one = {"exp": "a dog", "obj_id": "1"}
     for videos in (

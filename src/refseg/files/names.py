@@ -8,6 +8,9 @@ from refseg.errors import InvalidInput
 _WINDOWS_DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
 )
+_LONGEST_NAME, _LONGEST_PATH = 255, 2000  # bytes; disks take so many of a name, and 4,096 of a whole path
+_LONGEST_ENDING = 15  # such as that of a file that is not finished
+
 _WAY_OUT = "use names relative to the folder, without '..', that lead to files inside of it"
 
 
@@ -24,14 +27,13 @@ def path_inside(folder: Path, name: str | Path, what: str = "file name") -> Path
 
     Raises:
         InvalidInput: if the name is empty, absolute, climbs ("..") or contains a control character, is the name of a
-            device, or if it leads out of the folder.
+            device or too long, or if it leads out of the folder.
 
     >>> path_inside(Path("images"), "train2014/1.jpg").as_posix()
     'images/train2014/1.jpg'
-    >>> path_inside(Path("images"), "../../etc/passwd")
+    >>> path_inside(Path("images"), "../../etc/passwd")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    refseg.errors.InvalidInput: file name '../../etc/passwd' leaves its folder ('..'); use names relative to the folder, \
-without '..', that lead to files inside of it
+    refseg.errors.InvalidInput: file name '../../etc/passwd' leaves its folder ('..'); use names relative to ...
     """
     text = os.fspath(name)
     if fault := _fault(text):
@@ -47,7 +49,7 @@ without '..', that lead to files inside of it
 
 
 def file_name(name: str, what: str = "name") -> str:
-    """`name` if it can be the name of one file or folder in any folder; it has no separators.
+    """`name` if it can be the name of one file or folder in any folder, with an ending; it has no separators.
 
     Raises:
         InvalidInput: if not.
@@ -58,12 +60,13 @@ def file_name(name: str, what: str = "name") -> str:
     Traceback (most recent call last):
     refseg.errors.InvalidInput: video id 'a/b' has a separator; it names one file or folder
     """
-    if fault := _fault(name) or ("has a separator" if "/" in name or "\\" in name else ""):
+    fault = _fault(name, _LONGEST_NAME - _LONGEST_ENDING)
+    if fault := fault or ("has a separator" if "/" in name or "\\" in name else ""):
         raise InvalidInput(f"{what} {_shown(name)} {fault}; it names one file or folder")
     return name
 
 
-def _fault(text: str) -> str:
+def _fault(text: str, longest: int = _LONGEST_NAME) -> str:
     """What is wrong with a name, whatever the folder; "" if nothing."""
     windows = PureWindowsPath(text)
     if not text.strip() or not windows.parts:
@@ -76,6 +79,8 @@ def _fault(text: str) -> str:
         return "is absolute"
     if ".." in windows.parts:
         return "leaves its folder ('..')"
+    if any(len(part.encode()) > longest for part in windows.parts) or len(text.encode()) > _LONGEST_PATH:
+        return "is too long"
     if any(part.split(".")[0].strip().lower() in _WINDOWS_DEVICES for part in windows.parts):
         return "is the name of a device"
     return ""
