@@ -213,3 +213,20 @@ def test_an_image_that_is_warped_to_the_very_edge_reads_no_pixel_beyond_it():
     restored = restore(ramp, geometry)[0, :, 0]
     assert restored[0] == 0 and restored[-1] > 102
     assert foreground(ramp - 50, geometry)[0, :, 0].equal(restored > 50)
+
+
+def test_some_rows_and_columns_are_restored_as_in_the_whole():
+    geometry = Preprocessing(resize="letterbox_rounded", side=96, multiple_of=32).geometry((300, 500))
+    logits = torch.randn(2, 1, 24, 24)
+    whole = restore(logits, geometry)
+    for rows, columns in ((slice(17, 130), slice(0, 500)), (slice(299, 300), slice(40, 41))):
+        assert torch.equal(restore(logits, geometry, rows, columns), whole[:, rows, columns])
+
+
+def test_rows_that_nobody_reads_are_not_normalised(monkeypatch):
+    seen, normalise = [], Preprocessing.normalise
+    monkeypatch.setattr(
+        Preprocessing, "normalise", lambda self, images: seen.append(images.shape[-2]) or normalise(self, images)
+    )
+    Preprocessing(resize="letterbox", side=32, multiple_of=32)(np.zeros((2000, 1000, 3), np.uint8))
+    assert max(seen) <= 4 * 32

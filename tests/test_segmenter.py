@@ -70,6 +70,19 @@ def test_results_come_at_the_image_s_own_size(segmenter, golden):
     assert iou(result.mask, golden.masks[0].repeat(3, axis=0).repeat(3, axis=1)) > 0.85
 
 
+def test_of_a_large_image_masks_and_objects_are_drawn_in_strips_that_join_without_a_seam(
+    segmenter, golden, monkeypatch
+):
+    image, expressions = golden.images[0].repeat(3, axis=0).repeat(3, axis=1), golden.of(0)
+    at_once = segmenter(image, expressions)
+    monkeypatch.setattr("refseg.images._STRIP_PIXELS", 5000)
+    for whole, parts in zip(at_once, segmenter(image, expressions), strict=True):
+        np.testing.assert_array_equal(parts.mask, whole.mask)
+        np.testing.assert_array_equal(parts.instance_map, whole.instance_map)
+        np.testing.assert_array_equal(np.asarray(parts.overlay()), np.asarray(whole.overlay()))
+    assert max(len(result.instances) for result in at_once) > 1
+
+
 def test_every_kind_of_image_gives_the_same(segmenter, golden, tmp_path):
     array, expression = golden.images[0], golden.expressions[0]
     Image.fromarray(array).save(tmp_path / "scene.png")
