@@ -13,6 +13,7 @@ Splits     train 1,662 videos and 23,051 expressions, valid_u 50 and 793 (scored
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,19 @@ class MeViSClip(ClipOfFiles):
         """
         union = np.zeros(self.size_hw, np.bool_)
         for object_id in told(self.video, index):
-            assert self._masks is not None
-            with at(f"mask {object_id} of {self.clip_id}, frame {t}"):
-                union |= self._masks.draw(object_id, t, self.size_hw)
+            union |= self._draw(object_id, t)
         return union
+
+    def visible(self, t: int, asked: Sequence[int]) -> list[bool]:
+        """Whether each expression has a referent in frame t; a mask is drawn once for all expressions."""
+        objects = [told(self.video, index) for index in asked]
+        there = {object_id: bool(self._draw(object_id, t).any()) for object_id in set(chain(*objects))}
+        return [any(there[object_id] for object_id in ids) for ids in objects]
+
+    def _draw(self, object_id: str, t: int) -> Mask:
+        assert self._masks is not None
+        with at(f"mask {object_id} of {self.clip_id}, frame {t}"):
+            return self._masks.draw(object_id, t, self.size_hw)
 
 
 class MeViS(SubmittedClips):
