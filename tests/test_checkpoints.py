@@ -1,11 +1,14 @@
+import errno
 import json
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from refseg import networks
 from refseg.calibration import Calibration
 from refseg.checkpoints import _tokenizer, _tokenizer_entry, find, load_checkpoint, save_checkpoint
 from refseg.encoders.clip_text import BytePairs
@@ -147,6 +150,139 @@ def test_a_broken_checkpoint_is_explained_in_one_line(folder, fault, error, said
     with pytest.raises(error) as caught:
         load_checkpoint(folder)
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def set_size(*path, value):
+    def change(config):
+        node = config
+        for key in path[:-1]:
+            node = node[key]
+        node[path[-1]] = value
+
+    return change_config(change)
+
+
+@pytest.mark.parametrize("value", [-1, 0, 10**6, 10**9, 10**100, 1.5, "1"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("network", "config", "width"),
+        ("network", "config", "stages", 0),
+        ("network", "config", "blocks"),
+        ("network", "config", "heads"),
+        ("network", "config", "candidates"),
+        ("network", "config", "max_words"),
+        ("network", "config", "attributes"),
+        ("tokenizer", "max_words"),
+        ("preprocessing", "side"),
+        ("preprocessing", "longest_side"),
+        ("preprocessing", "multiple_of"),
+        ("preprocessing", "std"),
+        ("preprocessing", "clip", "offsets"),
+    ],
+)
+def test_sizes_that_no_network_has_are_refused_in_one_line(folder, path, value):
+    set_size(*path, value=value)(folder)
+    try:
+        load_checkpoint(folder)  # 1.5, or "1", may be allowed
+    except InvalidInput as error:
+        assert str(folder) in str(error) and "\n" not in str(error) and len(str(error)) < 600
+    else:
+        assert value in (1.5, "1") or path[-1] in ("std", "longest_side") and value > 0
+
+
+def test_no_memory_is_taken_for_sizes_that_the_weights_do_not_have(folder, monkeypatch):
+    set_size("network", "config", "width", value=16_384)(folder)
+    devices = set()
+    build = networks.build
+
+    def noting(*arguments):
+        devices.add(torch.get_default_device().type)
+        return build(*arguments)
+
+    monkeypatch.setattr(networks, "build", noting)
+    with pytest.raises(InvalidInput, match="has other shapes of"):
+        load_checkpoint(folder)
+    assert devices == {"meta"}
+
+
+def test_clips_that_the_network_does_not_take_are_refused(folder):
+    set_size("preprocessing", "clip", "offsets", value=[-1, 0, 1])(folder)
+    with pytest.raises(InvalidInput, match="does not take clips"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["finder.norm.bias", "chooser.score.weight"])
+def test_weights_that_are_not_finite_are_refused_by_name(folder, name, value):
+    change_tensor(name, lambda tensors, name: tensors[name].view(-1)[-1:].fill_(value))(folder)
+    with pytest.raises(InvalidInput, match=f"model.safetensors: {name} holds numbers that are not finite"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[" * 100_000, "not valid JSON"),
+        (b'{"format": ' + b"9" * 5000 + b"}", "not valid JSON"),
+        (b'{"format": NaN}', "NaN is no number"),
+        (b'{"format": 1, "knows": "\xff"}', "is not UTF-8"),
+        (b'{"format": {"a": 1}}', "has format"),
+        (b'{"format": [' + b"1," * 10_000 + b"1]}", "has format"),
+        (b'{"format": 1' + b"".join(b', "%d": 1' % k for k in range(5000)) + b"}", "unknown field.* more$"),
+        (b'{"format": 1, "' + b"k" * 5000 + b'": 1}', "unknown field"),
+    ],
+)
+def test_a_config_that_cannot_be_is_refused_in_one_line(folder, content, said):
+    (folder / "config.json").write_bytes(content)
+    with pytest.raises(InvalidInput, match=said) as caught:
+        load_checkpoint(folder)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
+
+
+def test_numbers_of_a_config_are_finite(folder):
+    config = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(config.replace('"temperature": 1.0', '"temperature": 1e999'))
+    with pytest.raises(InvalidInput, match="temperature: input should be a finite number"):
+        load_checkpoint(folder)
+
+
+def test_files_may_begin_with_a_byte_order_mark(folder):
+    for name in ("config.json", "recipe.yaml", "card.md"):
+        path = folder / name
+        path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert not load_checkpoint(folder).recipe.startswith("\ufeff")
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "card.md"])
+def test_a_text_beside_the_weights_that_is_not_utf_8_is_told(folder, name):
+    (folder / name).write_bytes("caf\u00e9".encode("latin1"))
+    with pytest.raises(InvalidInput, match=f"{name} is not UTF-8 .*save it as UTF-8"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("where", ["x" * 300, "x" * 5000, "a\0b"])
+def test_a_name_that_no_folder_can_have_is_told(where):
+    with pytest.raises((InvalidInput, MissingFile)) as caught:
+        load_checkpoint(where)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_may_not_be_entered_is_told(folder, monkeypatch):
+    def denied(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", denied)
+    with pytest.raises(InvalidInput, match="cannot be opened .*Permission denied"):
+        find(folder)
+
+
+def test_a_familiarity_that_is_no_square_is_refused(checkpoint_folder, tmp_path):
+    checkpoint = load_checkpoint(checkpoint_folder)
+    checkpoint.familiarity = Familiarity(torch.randn(4), torch.randn(4, 3), threshold=3.5, fitted_on="ten scenes")
+    save_checkpoint(checkpoint, tmp_path / "again")
+    with pytest.raises(InvalidInput, match="other shapes of familiarity.precision"):
+        load_checkpoint(tmp_path / "again")
 
 
 def test_unknown_weights_are_told_with_the_names_there_are(tmp_path):

@@ -30,7 +30,7 @@ from refseg.hardware import check_device
 from refseg.networks.contract import Network
 from refseg.outputs import all_or_nothing
 from refseg.preprocessing import Preprocessing
-from refseg.validation import one_line
+from refseg.validation import one_line, shortened
 
 FORMAT = 1
 WEIGHTS, CONFIG, RECIPE, CARD = "model.safetensors", "config.json", "recipe.yaml", "card.md"
@@ -68,7 +68,7 @@ class Checkpoint:
 class NetworkEntry(Config):
     """A network's name in `NETWORKS` and its config."""
 
-    name: str
+    name: str = Field(max_length=100)
     config: dict[str, Any]
 
 
@@ -293,7 +293,9 @@ def _read_config(path: Path) -> CheckpointConfig:
         raise InvalidInput(f"{path} is not valid JSON ({first_line(error)}); copy or download it again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None
-        raise InvalidInput(f"{path} has format {found!r}, this version of refseg reads {FORMAT}; update refseg")
+        raise InvalidInput(
+            f"{path} has format {shortened(repr(found))}, this version of refseg reads {FORMAT}; update refseg"
+        )
     try:
         return CheckpointConfig.model_validate(content)
     except ValidationError as error:
@@ -375,10 +377,8 @@ def _check_shapes(network: Network, stored: Mapping[str, tuple[tuple[int, ...], 
     misshapen = [name for name, shape in given.items() if own.get(name, shape) != shape]
     for names, fault in ((missing, "lacks"), (unexpected, "has unknown"), (misshapen, "has other shapes of")):
         if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise InvalidInput(
-                f"{folder / WEIGHTS} {fault} {names[0]}{more}; it does not belong to the network of {CONFIG}"
-            )
+            first = shortened(names[0], 100) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+            raise InvalidInput(f"{folder / WEIGHTS} {fault} {first}; it does not belong to the network of {CONFIG}")
 
 
 def _familiarity(entry: FamiliarityEntry, tensors: Mapping[str, Tensor], folder: Path) -> Familiarity:

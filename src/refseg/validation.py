@@ -5,6 +5,8 @@ from pydantic_core import ErrorDetails
 
 from refseg.errors import shown
 
+_TOLD, _SEARCHED = 10, 200  # errors of a file that somebody may have filled with them
+
 
 def one_line(error: ValidationError) -> str:
     """All errors of a config as "field: what is wrong", joined by semicolons.
@@ -19,8 +21,19 @@ def one_line(error: ValidationError) -> str:
     degrees: input should be a valid integer, unable to parse string as an integer (got 'hot'); door: unknown field
     """
     errors = error.errors(include_url=False)
-    inner = [one["loc"] for one in errors]
-    return "; ".join(_one(one) for one in errors if not any(_holds(one["loc"], place) for place in inner))
+    places = [one["loc"] for one in errors[:_SEARCHED]]
+    told = [_one(one) for one in errors[:_SEARCHED] if not any(_holds(one["loc"], place) for place in places)]
+    more = len(told) - _TOLD + max(len(errors) - _SEARCHED, 0)
+    return "; ".join([*told[:_TOLD], f"and {more} more"] if more > 0 else told)
+
+
+def shortened(text: str, limit: int = 40) -> str:
+    """A text of at most so many letters.
+
+    >>> shortened("a" * 50, 10)
+    'aaaaaaa...'
+    """
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def _holds(outer: tuple[int | str, ...], place: tuple[int | str, ...]) -> bool:
@@ -29,7 +42,7 @@ def _holds(outer: tuple[int | str, ...], place: tuple[int | str, ...]) -> bool:
 
 
 def _one(error: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "value"
+    where = shortened(".".join(str(part) for part in error["loc"][:9]), 100) or "value"
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown field"
     if error["type"] == "missing":

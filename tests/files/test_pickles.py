@@ -1,14 +1,17 @@
+import gc
 import os
 import pickle
 import pickletools
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refseg.files.pickles import read_pickle
 from refseg.errors import InvalidInput
+from refseg.files.pickles import read_pickle
+from refseg.files.plain_data import check_expanded
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -90,3 +93,66 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path):
         path.write_bytes(whole[:end])
         with pytest.raises(InvalidInput):
             read_pickle(path)
+
+
+def loads(path, content):
+    path.write_bytes(content)
+    return read_pickle(path)
+
+
+def number(value, protocol=2):
+    return pickle.dumps(value, protocol=protocol)[2:-1]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02" + b"(" * 300_000 + b"t" * 300_000 + b".",
+        b"\x80\x02}" + b"(" * 300_000 + b"t" * 300_000 + b"Ns.",
+        b"\x80\x02)" + b"q\x00h\x00\x86" * 40 + b".",
+        b"\x80\x02]q\x00h\x00a.",
+        b"\x80\x02}(" + b"".join(number(k * (2**61 - 1)) + b"N" for k in range(1, 100)) + b"u.",
+        b"\x80\x02}(" + b"".join(number((k, k)) + b"N" for k in range(10_001)) + b"u.",
+        b"\x80\x02X\xff\xff\xff\xffabc.",
+        b"\x80\x04\x8d" + b"\xff" * 7 + b"\x7fabc.",
+        b"\x80\x05\x96" + b"\xff" * 7 + b"\x7fabc.",
+        b"\x80\x02\x8b\xff\xff\xff\x7fabc.",
+        b"L" + b"9" * 5000 + b"L\n.",
+        b"I" + b"9" * 4000 + b"\n.",
+        b"\x80\x02X\x03\x00\x00\x00\xed\xa0\x80.",
+        b"V\\ud800\n.",
+    ],
+)
+def test_a_file_that_would_fill_the_memory_or_never_end_is_refused(tmp_path, content):
+    with pytest.raises(InvalidInput, match=r"refs\(unc\)\.p is damaged") as caught:
+        loads(tmp_path / "refs(unc).p", content)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+def test_a_reference_of_any_number_costs_nothing(tmp_path):
+    content = b"\x80\x02]r\xff\xff\xff\xff0j\xff\xff\xff\xff."
+    tracemalloc.start()
+    assert loads(tmp_path / "refs(unc).p", content) == []
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_keys_are_texts_numbers_or_tuples_of_them(tmp_path):
+    content = {"a": 1, b"b": 2, 3: 4, None: 5, True: 6, 0.5: 7, ("a", 1): 8}
+    assert loads(tmp_path / "refs(unc).p", pickle.dumps(content)) == content
+    assert loads(tmp_path / "refs(unc).p", pickle.dumps({1, "a"}, protocol=4)) == {1, "a"}
+
+
+def test_the_collector_of_garbage_is_left_as_it_was(tmp_path):
+    assert gc.isenabled()
+    loads(tmp_path / "refs(unc).p", pickle.dumps([1]))
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize(("items", "depth"), [(3, 9), (99, 2)])
+def test_bounds_of_plain_data_count_what_is_shared_as_often_as_it_is_reached(items, depth):
+    shared = [1, 2]
+    value = {"a": shared, "b": shared}  # 2 + 2 * 2 items, two deep
+    check_expanded(value, max_items=6, max_depth=2)
+    with pytest.raises(ValueError, match="it (holds more than|is nested more than)"):
+        check_expanded({"x": value}, max_items=items, max_depth=depth)

@@ -231,10 +231,9 @@ def read_pickle(path: Path) -> Any:
     Raises:
         InvalidInput: if it asks for anything else, is damaged, or too large.
     """
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
+    if path.stat().st_size > MAX_BYTES:
         raise InvalidInput(f"{path} has more than {MAX_BYTES >> 20} MiB, no file of refs does; give that file")
+    content = path.read_bytes()
     try:
         return _load(content, "utf-8", path)
     except UnicodeDecodeError:

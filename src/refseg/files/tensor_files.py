@@ -86,11 +86,11 @@ def read_tensors(path: Path, way_out: str) -> dict[str, Tensor]:
         return unwrapped(read_safetensors(path, way_out))[0]
     content = read_saved(path, way_out)
     if isinstance(content, Foreign) and content.kind.startswith(_SCRIPT):
-        return dict(_attributes(content, way_out, path))
-    if not isinstance(content, dict):
+        state = dict(_attributes(content, way_out, path))
+    elif isinstance(content, dict):
+        state = next((content[name] for name in _STATE_DICTS if isinstance(content.get(name), dict)), content)
+    else:
         raise InvalidInput(f"{path} holds a {kind_of(content)}, not a state dict; {way_out}")
-    inner = (content[entry] for entry in _STATE_DICTS if isinstance(content.get(entry), dict))
-    state = next(inner, content)
     tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
         raise InvalidInput(f"{path} holds no state dict; {way_out}")
