@@ -435,7 +435,7 @@ def find_once(run: _Run, source: SceneSource, stage: Stage, trainer: lightning.T
         for name, (dtype, shape) in shapes.items():
             np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (count, *shape))
     strategy.barrier()
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in shapes}
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r+", allow_pickle=False) for name in shapes}
     chunk = 64
     with torch.autocast(strategy.root_device.type, torch.bfloat16, enabled=run.bfloat16):
         for start in range(rank * chunk, count, world * chunk):
@@ -454,4 +454,4 @@ def find_once(run: _Run, source: SceneSource, stage: Stage, trainer: lightning.T
     if trainer.is_global_zero:
         print()
     strategy.barrier()
-    return FoundScenes(**{name: np.load(folder / f"{name}.npy") for name in shapes})
+    return FoundScenes(**{name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in shapes})

@@ -92,7 +92,9 @@ def stored_scenes(
 
 def _open(folder: Path) -> StoredScenes:
     def array(name: str) -> NDArray:
-        return np.load(folder / f"{name}.npy", mmap_mode="r" if name in ("images", "id_maps") else None)
+        return np.load(
+            folder / f"{name}.npy", mmap_mode="r" if name in ("images", "id_maps") else None, allow_pickle=False
+        )
 
     arrays = {field.name: array(field.name) for field in fields(StoredScenes) if field.name != "texts"}
     return StoredScenes(**arrays, texts=(folder / "texts.txt").read_text(encoding="utf-8").splitlines())
@@ -135,8 +137,8 @@ def _allocate(file: Path) -> None:
 def _draw_one(folder: Path, settings: tuple[str, int, str, int, int], block: int) -> dict:
     """Draws a block into the memory-mapped images; returns all that is small."""
     scenes = DrawnScenes(*settings)
-    images = np.load(folder / "images.npy", mmap_mode="r+")
-    id_maps = np.load(folder / "id_maps.npy", mmap_mode="r+")
+    images = np.load(folder / "images.npy", mmap_mode="r+", allow_pickle=False)
+    id_maps = np.load(folder / "id_maps.npy", mmap_mode="r+", allow_pickle=False)
     numbers = range(block * BLOCK, min((block + 1) * BLOCK, len(scenes)))
     count = len(numbers)
     part: dict[str, NDArray] = {
