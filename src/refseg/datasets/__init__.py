@@ -2,7 +2,7 @@
 
 from importlib import import_module
 from inspect import Parameter, signature
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_origin, get_type_hints
 
 from refseg.errors import InvalidInput
 
@@ -54,13 +54,15 @@ def build(name: str, **settings: Any) -> Any:
 
 
 def _checked(name: str, setting: str, value: Any, dataset: type[Any]) -> Any:
-    """The value, if it is of the type that the data set's class says."""
+    """The value, if it is of the type that the data set's class says; which words it takes, it says itself."""
     from pydantic import TypeAdapter, ValidationError
 
     from refseg.validation import one_line
 
     inits = [vars(kind)["__init__"] for kind in dataset.__mro__ if "__init__" in vars(kind)]
     annotation = next(hints[setting] for hints in map(get_type_hints, inits) if setting in hints)
+    if get_origin(annotation) is Literal:
+        return value
     try:
         return TypeAdapter(annotation).validate_python(value)
     except ValidationError as error:
