@@ -50,9 +50,16 @@ def test_masks_may_be_png_of_either_polarity(referit, files):
 
 
 def test_numbers_of_regions_may_have_any_number_of_digits(referit, files):
-    long = "9" * 5000
+    long = "9" * 200
     files.json("referit_query_test.json", {f"7_{long}": ["man"], "7_10": ["hat"], "7_9": ["sky"]})
     assert [expression.text for expression in referit("test")[0].expressions] == ["sky", "hat", "man"]
+
+
+def test_a_region_whose_name_no_file_can_have_is_refused_in_a_short_line(referit, files):
+    files.json("referit_query_test.json", {f"7_{'9' * 5000}": ["man"]})
+    with pytest.raises(InvalidInput, match="is too long") as told:
+        referit("test")
+    assert len(str(told.value)) < 500
 
 
 def test_regions_stay_in_their_folder(referit, files):

@@ -219,3 +219,10 @@ def test_a_photograph_is_never_larger_than_its_shard(tmp_path):
     shards = build("shards", split="train", root=tmp_path)
     with shards.open_image(f"s.tar:512:{10**15}") as image:
         assert image.size == (30, 20)
+
+
+def test_data_check_looks_at_the_photographs_within_shards(shards):
+    from refseg.datasets.doctor import examine
+
+    findings = {finding.check: finding.verdict for finding in examine(build("shards", split="all", root=shards))}
+    assert findings["images unreadable"] == findings["images missing"] == findings["masks empty"] == "ok"

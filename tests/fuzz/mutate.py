@@ -1,5 +1,6 @@
 """Damaged copies of a file's content: bytes of any format, and the values within JSON, JSON Lines, CSV and YAML."""
 
+import copy
 import json
 import pickle
 import pickletools
@@ -151,7 +152,7 @@ def _replace_one(tree: Any, rng: random.Random) -> Any:
         case 1:
             parent.pop(key)
         case 2 if isinstance(parent, list):
-            parent.insert(key, node)
+            parent.insert(key, copy.deepcopy(node))
         case 3 if isinstance(node, str):
             parent[key] = _odd_text(rng)
         case 4 if isinstance(node, int | float):
@@ -172,7 +173,7 @@ def _odd_value(rng: random.Random) -> Any:
             for _ in range(rng.choice([3, 50, 400])):
                 deep = [deep]
             return deep
-    return rng.choice(OTHERS)
+    return copy.deepcopy(rng.choice(OTHERS))
 
 
 def _odd_text(rng: random.Random) -> str:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,8 @@ def _read_photographs(dataset: IndexedDataset, fast: bool, track: Track) -> list
         for number, (height, width) in enumerate(index["image_hw"].tolist()):
             found = look_up(number)
             if isinstance(found, Path):
-                waiting.append(pool.submit(read_photograph, found, (height, width), fast))
+                opened = partial(dataset.open_file, index.text("image_file", number))
+                waiting.append(pool.submit(read_photograph, str(found), opened, (height, width), fast))
             else:
                 waiting.append(found)
         try:

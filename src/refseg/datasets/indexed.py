@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
-from typing import ClassVar, Literal, TypeVar
+from typing import BinaryIO, ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -311,6 +311,15 @@ class IndexedDataset:
             MissingFile, InvalidInput: as of `find_image` and `images.open_image`.
         """
         return open_image(self.find_image(file))
+
+    def open_file(self, file: str) -> BinaryIO:
+        """The file of the photograph of that name, as it is stored.
+
+        Raises:
+            MissingFile, InvalidInput: as of `find_image`.
+            OSError: if it cannot be opened.
+        """
+        return self.find_image(file).open("rb")
 
     def find_mask(self, piece: MaskFile) -> MaskFile:
         """Where the file of a mask is, from its name in the annotations.

@@ -3,6 +3,7 @@
 The order of run lengths is COCO's: down the columns, first how many pixels are outside.
 """
 
+import math
 import os
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +26,8 @@ FARTHEST = 1e5
 """Pixels; a polygon with a corner farther away is refused."""
 LONGEST = 2e6
 """Pixels along all outlines of an object, since drawing takes memory and time by them."""
+MOST_VALUES = 2**28
+"""Values of an array in a MATLAB file: 300 frames of 1280 x 720 pixels."""
 MOST_LABELS, HIGHEST_LABEL = 12, 64
 """Different values in an image of labels, black among them; where there are more, none of them is higher."""
 _LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "JPEG2000")
@@ -234,7 +237,12 @@ def read_matlab(path: Path, name: str, of: str) -> NDArray[Any]:
     """
     matlab = extras.library("scipy.io", f"{path}: reading MATLAB files needs SciPy", "formats")
     try:
+        for found, shape, _ in matlab.whosmat(path):  # before memory is taken
+            if found == name and math.prod(shape) > MOST_VALUES:
+                raise InvalidInput(f"{path}: {name} has {math.prod(shape):.3g} values; more than any mask of {of}")
         return np.asarray(matlab.loadmat(path, variable_names=[name])[name])
+    except InvalidInput:
+        raise
     except KeyError as error:
         raise InvalidInput(f"{path} has no {name}; it is not a mask of {of}") from error
     except Exception as error:

@@ -14,6 +14,7 @@ Splits     refclef berkeley  train 9k, val 1k, test 10k images; 54,127 / 5,842 /
 """
 
 import os
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ class ReferIt(IndexedDataset):
             splits |= dict.fromkeys(content, left if part == "trainval" and divided else part)
         images: dict[str, int] = {}
         for ref, region in enumerate(sorted(queries, key=_numbers)):
-            with at(f"{self.root / 'referit_query_*.json'}: region {region!r}"):
+            with at(f"{self.root / 'referit_query_*.json'}: region {reprlib.repr(region)}"):
                 name, _, _ = region.rpartition("_")
                 if not name or not isinstance(queries[region], list):
                     raise InvalidInput('it is "IMAGE_REGION": [sentence, ...]')

@@ -18,7 +18,7 @@ import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -77,11 +77,14 @@ class Shards(IndexedDataset):
 
     def open_image(self, file: str) -> Image.Image:
         """The photograph at a place, not decoded yet."""
+        return open_image(self.open_file(file), f"{self.find_image(file)} at byte {file.rsplit(':', 2)[1]}")
+
+    def open_file(self, file: str) -> BinaryIO:
+        """The bytes of the photograph at a place."""
         _, offset, size = file.rsplit(":", 2)
-        shard = self.find_image(file)
-        with _BoundedFile(shard) as opened:
+        with _BoundedFile(self.find_image(file)) as opened:
             opened.seek(int(offset))
-            return open_image(io.BytesIO(opened.read(int(size))), f"{shard} at byte {offset}")
+            return io.BytesIO(opened.read(int(size)))
 
 
 def write_shards(

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -168,7 +169,7 @@ def _examine_frames(clip: ClipOfFiles, faults: _Faults, fast: bool) -> None:
         if missing := [file for file in clip.frames.files if not file.is_file()]:
             others = f" and {len(missing) - 1:,} more of this video" if len(missing) > 1 else ""
             faults.frames_missing.append(f"{missing[0]}{others}")
-        faults.frames += [read_photograph(file, fast=fast) for file in there]
+        faults.frames += [read_photograph(str(file), partial(open, file, "rb"), fast=fast) for file in there]
         faults.frames_unreadable += [one.message for one in faults.frames if one.trouble]
         sizes += [(one.name, one.size_hw) for one in faults.frames if one.size_hw]
     else:

@@ -3,10 +3,9 @@
 import hashlib
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -41,17 +40,19 @@ class Photograph:
     deep: str = ""
 
 
-def read_photograph(path: Path, annotated_hw: tuple[int, int] = (0, 0), fast: bool = False) -> Photograph:
+def read_photograph(
+    name: str, opened: Callable[[], IO[Any]], annotated_hw: tuple[int, int] = (0, 0), fast: bool = False
+) -> Photograph:
     """Reads an image file; whatever is wrong with it is in the result.
 
     Args:
-        path: the file, which exists.
+        name: for messages.
+        opened: opens the file, which exists.
         annotated_hw: the size that the annotations say; (0, 0) if they say none.
         fast: whether only its head is read.
     """
-    name = str(path)
     try:
-        with path.open("rb") as file:
+        with opened() as file:
             content = file if fast else io.BytesIO(file.read())
             with open_image(content, name) as image:
                 size_hw = image.height, image.width
