@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,7 @@ def read_image(image: Any) -> Rgb:
     raise InvalidInput(f"{type(image).__name__} is not an image; {_ALLOWED}")
 
 
-def open_image(source: str | Path | BinaryIO, what: str | None = None) -> Image.Image:
+def open_image(source: str | Path | IO[Any], what: str | None = None) -> Image.Image:
     """Opens an image file of one of `FORMATS`; only its header is read.
 
     Texts and colour profiles within a PNG that are larger than Pillow reads are passed over.
@@ -168,7 +168,7 @@ def orientation_of(image: Image.Image) -> int:
         return 1
 
 
-def still_kind(source: str | Path | BinaryIO) -> str | None:
+def still_kind(source: str | Path | IO[Any]) -> str | None:
     """Which kind of picture in the boxes of MP4 a file is, HEIC, AVIF or HEIF; None if it is none.
 
     A file that has such a brand beside its main one is a video if it holds one.
@@ -204,7 +204,7 @@ def _from_path(path: Path) -> Rgb:
         raise InvalidInput(f"{path} cannot be opened ({reason}); give an image file") from error
 
 
-def _from_file(file: BinaryIO, what: str) -> Rgb:
+def _from_file(file: IO[Any], what: str) -> Rgb:
     if not file.read(1):
         raise InvalidInput(f"{what} is empty; give an image file")
     try:
@@ -241,7 +241,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _file(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+def _file(source: str | Path | IO[Any]) -> Iterator[IO[Any]]:
     if isinstance(source, str | Path):
         with open(source, "rb") as file:
             yield file
@@ -250,7 +250,7 @@ def _file(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
         yield source
 
 
-def _boxes(file: BinaryIO) -> Iterator[bytes]:
+def _boxes(file: IO[Any]) -> Iterator[bytes]:
     """The kinds of the outermost boxes of MP4, up to a thousand."""
     start = 0
     for _ in range(1000):
@@ -267,7 +267,7 @@ def _boxes(file: BinaryIO) -> Iterator[bytes]:
         start += size
 
 
-def _readable(source: str | Path | BinaryIO) -> str | Path | BinaryIO:
+def _readable(source: str | Path | IO[Any]) -> str | Path | IO[Any]:
     """The file, or a copy without texts and colour profiles so large that Pillow would refuse the file."""
     with _file(source) as file:
         large = list(_large_texts(file))
@@ -282,7 +282,7 @@ def _readable(source: str | Path | BinaryIO) -> str | Path | BinaryIO:
     return kept
 
 
-def _large_texts(file: BinaryIO) -> Iterator[tuple[int, int]]:
+def _large_texts(file: IO[Any]) -> Iterator[tuple[int, int]]:
     """Begin and end of the texts and colour profiles of a PNG that are more than Pillow allows, alone or altogether."""
     whole = file.seek(0, io.SEEK_END)
     file.seek(0)
