@@ -7,8 +7,9 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -100,6 +101,7 @@ def main() -> None:
             setattr(sys, name, open(os.devnull, "w"))
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # expressions may hold letters that the terminal lacks
+    warnings.showwarning = _tell
     with stoppable() as stop:
         try:
             code = _run()
@@ -116,6 +118,11 @@ def main() -> None:
             _say("terminated" if stop.signal else "interrupted")
             code = STOPPED + (stop.signal or signal.SIGINT)
     sys.exit(code)
+
+
+def _tell(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning as one line, without the place in the code."""
+    _say(f"warning: {' '.join(str(message).split())}")
 
 
 def _run() -> int:

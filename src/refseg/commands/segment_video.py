@@ -5,6 +5,7 @@ results (`video.unfinished`).
 """
 
 import json
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
@@ -110,7 +111,10 @@ def _answer(
         typer.echo(f"going on with frame {start} of an unfinished run", err=True)
     done = start
     try:
-        with progress(frames.count and max(frames.count - start, 0), of="frames") as advance:
+        with (
+            progress(frames.count and max(frames.count - start, 0), of="frames") as advance,
+            warnings.catch_warnings(action="ignore"),  # remarks are told at the end
+        ):
             for results in segmenter.video(frames, expressions, threshold, every, start):
                 unfinished.write([result.to_dict() for result in results])
                 advance(results[0].index + 1 - done)
