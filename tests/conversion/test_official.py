@@ -1,10 +1,12 @@
 import argparse
 import json
 import os
+import pathlib
 import pickle
 import shutil
 import sys
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -137,6 +139,30 @@ def test_another_networks_file_is_refused(changed):
 def test_the_other_file_of_a_release_is_refused(tiny_release, tmp_path):
     with pytest.raises(InvalidInput, match="holds a tiny_narrow, not a tiny_wide"):
         convert("tiny", tiny_release.file, tmp_path / "ours", expected="tiny_wide")
+
+
+def test_numbers_that_are_not_finite_are_refused_and_nothing_is_written(changed):
+    with pytest.raises(InvalidInput, match="changed.pth: image_encoder.0.bias holds numbers that are not finite"):
+        changed(lambda content: content["model"]["module.backbone.conv.bias"].fill_(float("nan")))
+    assert not changed.folder.exists()
+
+
+def test_settings_that_are_objects_are_passed_over_and_named(changed):
+    settings = argparse.Namespace(img_size=448, output_dir=pathlib.PurePosixPath("runs"))
+    report = changed(lambda content: content.update(args=settings, best_iou=np.float64(0.6)))
+    assert load_checkpoint(changed.folder).preprocessing.side == 448
+    assert report.others == ("args.output_dir", "optimizer", "lr_scheduler", "epoch", "best_iou")
+
+
+@pytest.mark.parametrize("prefixes", [("module.", "_orig_mod."), ("_orig_mod.", "module."), ("module.module.", "")])
+def test_prefixes_of_wrappers_are_left_out_and_what_they_count_is_named(changed, prefixes):
+    def wrap(content):
+        names = {name.removeprefix("module."): value for name, value in content["model"].items()}
+        content["model"] = {"".join(prefixes) + name: value for name, value in names.items()}
+        content["model"]["n_averaged"] = torch.tensor(5)
+
+    report = changed(wrap)
+    assert report.fits and report.others[0] == "model.n_averaged"
 
 
 @pytest.mark.parametrize(

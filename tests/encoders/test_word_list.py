@@ -47,3 +47,20 @@ def test_a_file_gives_the_list_again(tmp_path):
     (tmp_path / "words.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidInput, match="no text file"):
         WordList.read(tmp_path / "words.txt")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
+    words = WordList([*SPECIAL, "hat", "\u5e3d"])
+    words.write(tmp_path / "words.txt")
+    (tmp_path / "marked.txt").write_text((tmp_path / "words.txt").read_text("utf-8"), encoding="utf-8-sig")
+    assert WordList.read(tmp_path / "marked.txt").words == words.words
+
+
+def test_a_file_that_is_no_text_is_told_in_one_line(tmp_path):
+    for content in (b"<pad>\n\xff\xfe", "<pad>".encode("utf-16")):
+        (tmp_path / "words.txt").write_bytes(content)
+        with pytest.raises(InvalidInput, match="words.txt is no text file of words .*save it as UTF-8") as caught:
+            WordList.read(tmp_path / "words.txt")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        WordList.read(tmp_path)

@@ -9,6 +9,7 @@ from refseg.checkpoints import Checkpoint, save_checkpoint
 from refseg.conversion.official import Report, fit, misfits, option, read_release, sha256, take
 from refseg.encoders.word_list import WordList
 from refseg.errors import InvalidInput
+from refseg.files.tensor_files import check_finite
 from refseg.networks.contract import Network
 from refseg.preprocessing import ClipSampling
 
@@ -59,6 +60,7 @@ def convert(
     tokenizer = _word_list(vocabulary, network) if vocabulary else option(conversion, "tokenizer")(network.config)
     own = network.state_dict()
     state = take(layout, release.tensors, {key: value.dtype for key, value in own.items()})
+    check_finite(state, path)
     network.load_state_dict(state, assign=True)
     clip = option(conversion, "CLIPS").get(report.preset, ClipSampling())
     side = image_size or release.image_size or option(conversion, "IMAGE_SIZE")

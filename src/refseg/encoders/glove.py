@@ -7,6 +7,7 @@ Source     J. Pennington et al. "GloVe: Global Vectors for Word Representation".
 import hashlib
 import json
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,7 @@ def _scan(file: Path, words: Collection[str], width: int) -> dict[str, NDArray[n
     wanted = {word.encode(): word for word in words}
     found: dict[str, NDArray[np.float32]] = {}
     with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(iter(partial(lines.readline, LONGEST), b""), start=1):
             if line.partition(b" ")[0] not in wanted:
                 continue
             name, vector = _entry(line, width, file, number)

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from refseg.encoders.vocabulary import Vocabulary, require_words
-from refseg.errors import InvalidInput, MissingFile
+from refseg.errors import InvalidInput, MissingFile, first_line
 
 SPECIAL = ("<pad>", "<go>", "<eos>", "<unk>")  # ids 0 to 3
 UNKNOWN = SPECIAL.index("<unk>")
+_LONGEST = 2**26  # bytes of a file
 _BETWEEN_WORDS = re.compile(r"(\W+)")
 
 
@@ -43,11 +44,15 @@ class WordList(Vocabulary):
             MissingFile, InvalidInput: if there is none, or it is no list of words with the special ones first.
         """
         try:
-            words = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+            if file.stat().st_size > _LONGEST:
+                raise InvalidInput(f"{file} has more than {_LONGEST >> 20} MiB; give a list of words, one a line")
+            words = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
         except FileNotFoundError as error:
             raise MissingFile(f"{file} is missing; give a list of words, one a line") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"{file} is no text file of words ({error})") from error
+        except OSError as error:
+            raise InvalidInput(f"{file} cannot be read ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"{file} is no text file of words ({first_line(error)}); save it as UTF-8") from error
         if tuple(words[: len(SPECIAL)]) != SPECIAL:
             raise InvalidInput(f"{file} does not begin with the lines {', '.join(SPECIAL)}; give a list of words")
         return cls(words, max_words)

@@ -396,7 +396,8 @@ class SaveCheckpoints(Callback):
         if weights:
             network = self.run.fresh_network()
             network.load_state_dict(weights)
-        values = {name: float(v) for name, v in trainer.callback_metrics.items() if name.startswith("val/")}
+        logged = trainer.callback_metrics.items()
+        values = {name: float(v) for name, v in logged if name.startswith("val/") and v.isfinite()}
         checkpoint = self.run.checkpoint(self.source, network)
         checkpoint.trained_on["validation"] = {name: round(value, 5) for name, value in values.items()}
         save_checkpoint(checkpoint, self.run.out / "last")
@@ -411,7 +412,7 @@ def best_score(folder: Path) -> float:
     config = folder / "config.json"
     if not config.is_file():
         return -1.0
-    return float(json.loads(config.read_text())["trained_on"]["validation"]["val/oIoU"])
+    return float(json.loads(config.read_text(encoding="utf-8"))["trained_on"]["validation"].get("val/oIoU", -1))
 
 
 @torch.no_grad()
