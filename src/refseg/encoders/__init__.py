@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from refseg.config import Channels, Config, Repeats
+from refseg.config import Channels, Config, Layers, Repeats
 
 if TYPE_CHECKING:
     from refseg.encoders.image_encoder import ImageEncoder
@@ -18,7 +18,7 @@ class SwinConfig(Config):
 
     kind: Literal["swin"] = "swin"
     width: Channels = 128  # channels of the first stage
-    depths: tuple[Repeats, Repeats, Repeats, Repeats] = (2, 2, 18, 2)
+    depths: tuple[Layers, Layers, Layers, Layers] = (2, 2, 18, 2)
     heads: tuple[Repeats, Repeats, Repeats, Repeats] = (4, 8, 16, 32)
     window: Repeats = Field(12, ge=2)
     drop_path: float = Field(0.3, ge=0, lt=1)  # of the last block in training; rises linearly from 0
@@ -28,7 +28,7 @@ class ResNetConfig(Config):
     """A ResNet of bottlenecks; the defaults are ResNet-101."""
 
     kind: Literal["resnet"] = "resnet"
-    depths: tuple[Repeats, Repeats, Repeats, Repeats] = (3, 4, 23, 3)
+    depths: tuple[Layers, Layers, Layers, Layers] = (3, 4, 23, 3)
     output_stride: Literal[8, 16, 32] = 32  # of the last map; below 32 the last stages are dilated instead
 
 
@@ -36,14 +36,14 @@ class DeepLabConfig(Config):
     """A dilated ResNet at stride 8, as DeepLab's authors have it, for their weights; the defaults are ResNet-101."""
 
     kind: Literal["deeplab"] = "deeplab"
-    depths: tuple[Repeats, Repeats, Repeats, Repeats] = (3, 4, 23, 3)
+    depths: tuple[Layers, Layers, Layers, Layers] = (3, 4, 23, 3)
 
 
 class ClipImageConfig(Config):
     """The ResNet of a CLIP; the defaults are those of its ResNet-50."""
 
     kind: Literal["clip_resnet"] = "clip_resnet"
-    depths: tuple[Repeats, Repeats, Repeats, Repeats] = (3, 4, 6, 3)
+    depths: tuple[Layers, Layers, Layers, Layers] = (3, 4, 6, 3)
     width: Channels = Field(64, ge=2)  # channels of the stem; 32 times as many at the end
     joint: Channels = 1024  # channels that its attention pooling shares with the sentence
 
@@ -53,8 +53,8 @@ class DarkNetConfig(Config):
 
     kind: Literal["darknet"] = "darknet"
     width: Channels = Field(32, ge=2)  # channels of the first convolution; 32 times as many at the end
-    blocks: tuple[Repeats, Repeats, Repeats, Repeats, Repeats] = (1, 2, 8, 8, 4)  # of the stem and the four stages
-    pairs: int = Field(3, ge=0, le=256)  # of convolutions after the last block
+    blocks: tuple[Layers, Layers, Layers, Layers, Layers] = (1, 2, 8, 8, 4)  # of the stem and the four stages
+    pairs: Layers = 3  # of convolutions after the last block
 
 
 class I3DConfig(Config):
@@ -82,7 +82,7 @@ class BertConfig(Config):
 
     kind: Literal["bert"] = "bert"
     width: Channels = 768
-    layers: Repeats = 12
+    layers: Layers = 12
     heads: Repeats = 12
     feed_forward: Channels = 3072
     positions: Channels = 512
@@ -95,7 +95,7 @@ class ClipTextConfig(Config):
 
     kind: Literal["clip_text"] = "clip_text"
     width: Channels = 512
-    layers: Repeats = 12
+    layers: Layers = 12
     heads: Repeats = 8
     joint: Channels = 1024  # channels of the sentence
     positions: Channels = 77
