@@ -7,7 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Channels = Annotated[int, Field(ge=1, le=16_384)]
 """Channels, or another length of a tensor."""
 Repeats = Annotated[int, Field(ge=1, le=256)]
-"""Layers, heads, words, frames: how many there are of something."""
+"""Heads, words, frames: how many there are of something."""
+Layers = Annotated[int, Field(ge=0, le=256)]
+"""Layers or blocks one after another; none is allowed."""
 
 
 class Config(BaseModel):

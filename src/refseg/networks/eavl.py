@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from refseg.blocks.aligner import AlignerConfig, MaskGenerator, NeckKind, QueryGenerator, Sight, neck, start
 from refseg.blocks.attention import Attention
 from refseg.blocks.pixel_decoder import PixelDecoder, UpProjection
-from refseg.config import Channels, Config, Repeats
+from refseg.config import Channels, Config, Layers, Repeats
 from refseg.encoders import (
     ClipImageConfig,
     ClipTextConfig,
@@ -51,7 +51,7 @@ class EAVLConfig(Config):
     global_language: bool = True  # Table IV: the sentence scales the coarsest level
     aligner: AlignerConfig = AlignerConfig()  # Tables II and IV; its width is the network's
     mask_head: Literal["aligner", "fixed"] = "aligner"  # Table III; fixed: one convolution for all expressions
-    decoder_layers: Repeats = 3
+    decoder_layers: Layers = 3
     feed_forward: Channels = 2048
     dropout: float = Field(0.1, ge=0, lt=1)
     loss_at: Literal["full", "quarter"] = "full"  # the size of the image, or a quarter of it, as CRIS has it

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from refseg.blocks.convolution import conv_norm
 from refseg.blocks.precision import full_precision
-from refseg.config import Channels, Config, Repeats
+from refseg.config import Channels, Config, Layers, Repeats
 from refseg.encoders.small import small_stages
 from refseg.errors import InvalidInput
 from refseg.losses import divisor
@@ -61,8 +61,8 @@ class SelectorConfig(Config):
     # Chooser
     width: Channels = 128
     heads: Repeats = 4
-    word_layers: Repeats = 2
-    blocks: Repeats = 4
+    word_layers: Layers = 2
+    blocks: Layers = 4
     pair_width: Channels = 32
     pair_value: Channels = 16
     max_words: Repeats = 24

@@ -26,7 +26,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from refseg.blocks.aligner import AlignerConfig, MaskGenerator, Queries
-from refseg.config import Channels, Config, Repeats
+from refseg.config import Channels, Config, Layers, Repeats
 from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
 from refseg.encoders.darknet import EPS, batch_norm, dbl, leaky_relu
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
@@ -55,7 +55,7 @@ class VLTConfig(Config):
     queries: Repeats = 16
     width: Channels = 256
     heads: Repeats = 8
-    layers: Repeats = 2  # of the Transformer's encoder, and of its decoder
+    layers: Layers = 2  # of the Transformer's encoder, and of its decoder
     dropout: float = Field(0.1, ge=0, lt=1)
     causal_queries: bool = True  # in the Transformer's decoder a query looks at those before it only
 
