@@ -1,6 +1,12 @@
 import hashlib
+import os
+import subprocess
+import sys
+import time
 from collections import Counter
+from contextlib import suppress
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -325,3 +331,39 @@ def test_bad_settings_are_refused_with_the_way_out(settings, message):
 def test_plurals_and_regions_are_english():
     assert [plural(word) for word in ("star", "box", "cross", "plus")] == ["stars", "boxes", "crosses", "pluses"]
     assert all(form.count("{}") == 1 for forms in REGIONS.values() for form in forms)
+
+
+DRAW_FOR_EVER = """
+from refseg.datasets.drawn_scenes import DrawnScenes
+from refseg.datasets.drawn_scenes.store import stored_scenes
+
+if __name__ == "__main__":
+    stored_scenes(DrawnScenes("train", 100_000), workers=1, progress=lambda drawn: print("drawn", flush=True))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are counted in /proc")
+def test_workers_end_with_a_process_that_is_killed(tmp_path):
+    (tmp_path / "draw.py").write_text(DRAW_FOR_EVER)
+    environment = os.environ | {"REFSEG_CACHE": str(tmp_path)}
+    command = [sys.executable, str(tmp_path / "draw.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, start_new_session=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"drawn\n"
+        process.kill()
+        process.wait()
+    for _ in range(600):
+        if not (left := _of_session(process.pid)):
+            break
+        time.sleep(0.1)
+    assert not left
+
+
+def _of_session(number: int) -> list[str]:
+    """The processes of a session, by their numbers."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, _, session = file.read_text().rpartition(")")[2].split()[:4]
+            if int(session) == number and state != "Z":
+                found.append(file.parent.name)
+    return found

@@ -8,6 +8,7 @@ rows-R-of-W.jsonl (what process R of W answered, a line of `ImageAnswers` an ima
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ class Unfinished:
                 partial.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
             cut_to_whole_lines(self._file)
         except UnwritableOutput:
+            with suppress(OSError):
+                self.folder.rmdir()  # unless there are rows
             raise
         except OSError as error:
             raise UnwritableOutput(

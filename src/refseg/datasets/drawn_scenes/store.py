@@ -7,11 +7,13 @@ and is written once, under another name first, so that an interrupted drawing le
 import errno
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +112,7 @@ def _draw(scenes: DrawnScenes, folder: Path, workers: int, progress: Callable[[i
     settings = (scenes.split, count, scenes.tier, side, scenes.seed)
     blocks = range((count + BLOCK - 1) // BLOCK)
     parts = []
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_follow_parent) as pool:
         for part in pool.map(_draw_one, [folder] * len(blocks), [settings] * len(blocks), blocks):
             parts.append(part)
             progress(len(part["counts"]))
@@ -120,6 +122,21 @@ def _draw(scenes: DrawnScenes, folder: Path, workers: int, progress: Callable[[i
     np.save(folder / "first.npy", np.concatenate([[0], np.cumsum(sentences)]))
     for name in parts[0]:
         np.save(folder / f"{name}.npy", np.concatenate([part[name] for part in parts]))
+
+
+def _follow_parent() -> None:
+    """Lets a worker end with its parent, however that ends, and leaves signals for all of a group to it."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=follow, daemon=True).start()
 
 
 def _allocate(file: Path) -> None:
