@@ -195,8 +195,8 @@ def evaluating():
 @pytest.fixture
 def segmenting(monkeypatch):
     monkeypatch.setattr("refseg.segmenter.CLIPS_AT_ONCE", 1)
-    clips = map(DrawnClips("val", 4).__getitem__, range(4))
-    frames = [Image.fromarray(clip.frame(t)) for clip in clips for t in range(len(clip))]
+    clip = DrawnClips("val", 1)[0]
+    frames = [Image.fromarray(clip.frame(t)) for t in range(0, len(clip), 2)]
     formats = [word for kind in ("mask", "rle", "polygons", "json") for word in ("--format", kind)]
     words = ("segment", "clip", "the red star", "the small object", *formats, "--out", "out")
 

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -7,7 +8,7 @@ import sys
 import pytest
 
 from refseg.errors import InvalidInput, UnwritableOutput
-from refseg.outputs import all_or_nothing, check_writable, write_atomically
+from refseg.outputs import STAGING, all_or_nothing, check_writable, write_atomically
 
 KILLED = """
 import os, sys
@@ -171,3 +172,26 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     with write_atomically(file) as partial:
         partial.write_text("new")
     assert file.read_text() == "new" and os.listdir(tmp_path) == ["state"]
+
+
+def test_a_staging_folder_with_links_is_none_of_ours_and_moves_nothing(tmp_path):
+    home, out = tmp_path / "home", tmp_path / "out"
+    (out / f"{STAGING}x" / "new").mkdir(parents=True)
+    home.mkdir()
+    (home / "key").write_text("secret")
+    (out / f"{STAGING}x" / "new" / "f").write_text("")
+    (out / f"{STAGING}x" / "moves.json").write_text("{}")
+    (out / f"{STAGING}x" / "old").symlink_to(home)
+    with all_or_nothing(out) as folder:
+        (folder / "result").write_text("1")
+    assert (home / "key").read_text() == "secret" and not (out / "key").exists()
+
+
+def test_a_disk_without_locks_is_written_all_the_same(tmp_path, monkeypatch):
+    def refuse(file):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("refseg.outputs.try_lock", refuse)
+    with all_or_nothing(tmp_path / "out") as folder:
+        (folder / "result").write_text("1")
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["result"]

@@ -287,8 +287,9 @@ def _read_config(path: Path) -> CheckpointConfig:
     if not os.path.isfile(path):
         names = ", ".join(bundled_names()) or "(none)"
         raise MissingFile(f"{path} is missing, so this is no checkpoint folder; bundled weights: {names}")
+    text = _text(path)
     try:
-        content = json.loads(_text(path), parse_constant=_no_number)
+        content = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{path} is not valid JSON ({first_line(error)}); copy or download it again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:

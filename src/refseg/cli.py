@@ -148,6 +148,7 @@ def _run() -> int:
 
 
 def _say(line: str) -> None:
+    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)  # no terminal sequences
     with suppress(OSError):
         print(line, file=sys.stderr)
 

@@ -27,6 +27,7 @@ which Pillow hands to Ghostscript.
 """
 _ALLOWED = "give a path, bytes, a PIL image, a numpy array (H, W, 3) or a torch tensor (3, H, W)"
 _STRIP_PIXELS = 2**20
+_MOST_TEXTS = 256  # of a PNG, that are looked into
 _PNG, _TEXTS = b"\x89PNG\r\n\x1a\n", frozenset([b"tEXt", b"zTXt", b"iTXt", b"iCCP"])
 _STILLS = {
     "HEIC": frozenset(
@@ -288,7 +289,7 @@ def _large_texts(file: IO[Any]) -> Iterator[tuple[int, int]]:
     file.seek(0)
     if file.read(len(_PNG)) != _PNG:
         return
-    start, total = len(_PNG), 0
+    start, total, looked = len(_PNG), 0, 0
     while True:
         file.seek(start)
         head = file.read(8)
@@ -297,7 +298,11 @@ def _large_texts(file: IO[Any]) -> Iterator[tuple[int, int]]:
             return
         end = start + 12 + length
         if kind in _TEXTS and end <= whole:
-            size = length if kind == b"tEXt" else _text_size(kind, file.read(length), length)
+            looked += 1
+            if looked > _MOST_TEXTS or total >= PngImagePlugin.MAX_TEXT_MEMORY // 2:
+                size = None  # enough was decompressed
+            else:
+                size = length if kind == b"tEXt" else _text_size(kind, file.read(length), length)
             if size is None or total + size > PngImagePlugin.MAX_TEXT_MEMORY:
                 yield start, end
             else:

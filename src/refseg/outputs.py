@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from refseg.errors import RefsegError, UnwritableOutput, first_line
-from refseg.files.lock import made_folder, try_lock
+from refseg.files.lock import UNLOCKABLE, made_folder, try_lock
 
 STAGING = ".refseg-"
 """How the names of staging folders begin. Within are a locked file, new files, old folders, and a list of moves."""
@@ -88,7 +88,7 @@ def remove_leftovers(folder: Path) -> None:
     """Removes what dead processes left of `all_or_nothing(folder)`, and undoes what they had moved of it."""
     for staging in folder.glob(f"{STAGING}*"):
         with suppress(OSError):
-            if not staging.is_symlink() and (lock := try_lock(staging / _LOCK)):
+            if _is_ours(staging) and (lock := try_lock(staging / _LOCK)):
                 try:
                     _undo(staging, folder)
                     shutil.rmtree(staging, ignore_errors=True)
@@ -96,11 +96,24 @@ def remove_leftovers(folder: Path) -> None:
                     lock.release()
 
 
+def _is_ours(staging: Path) -> bool:
+    """Whether a folder can have been made by `_staging`, which makes no links: one would lead to files of others."""
+    return not any((staging / part).is_symlink() for part in ("", _NEW, _OLD, _LOCK, _MOVES))
+
+
 @contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
     while True:
         staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=folder))
-        if lock := try_lock(staging / _LOCK):
+        try:
+            lock = try_lock(staging / _LOCK)
+        except OSError as error:
+            if error.errno not in UNLOCKABLE:
+                shutil.rmtree(staging, ignore_errors=True)
+                raise
+            lock = None
+            break  # this disk has no locks; nobody can take the folder for a leftover either
+        if lock:
             break  # else another process took it for a leftover before it was locked
     try:
         (staging / _NEW).mkdir()
@@ -109,7 +122,8 @@ def _staging(folder: Path) -> Iterator[Path]:
     finally:
         _undo(staging, folder)
         shutil.rmtree(staging, ignore_errors=True)
-        lock.release()
+        if lock:
+            lock.release()
 
 
 def _move(staging: Path, folder: Path) -> None:

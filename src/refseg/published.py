@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from refseg.cache import cache_folder
 from refseg.config import Config
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput, first_line
+from refseg.files.lock import only_writer
 
 if TYPE_CHECKING:
     from refseg.conversion.official import Report
@@ -294,14 +295,15 @@ def download(entry: Published) -> Path:
         remote = _ask(session, entry.link)
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / f"{name}-{remote.key}.part"
-        for other in folder.glob(f"{name}*.part"):
-            if other != partial:
-                other.unlink(missing_ok=True)  # of what the link led to before
-        _fetch(session, remote, partial)
-        if damage := _damage(partial):
-            partial.unlink()
-            raise _Unreachable(f"what its server sends is damaged ({damage})")
-        os.replace(partial, done)
+        with only_writer(done, beside=True):
+            for other in folder.glob("*.part"):
+                if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]+\.part", other.name) and other != partial:
+                    other.unlink(missing_ok=True)  # of what the link led to before
+            _fetch(session, remote, partial)
+            if damage := _damage(partial):
+                partial.unlink()
+                raise _Unreachable(f"what its server sends is damaged ({damage})")
+            os.replace(partial, done)
     except _Unreachable as error:
         raise MissingFile(f"{entry.name} cannot be downloaded ({error}); {by_hand}") from error
     except OSError as error:

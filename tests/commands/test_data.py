@@ -77,7 +77,7 @@ def test_a_tier_of_clips_is_refused(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("command", ["check", "stats", "view"])
+@pytest.mark.parametrize("command", ["stats", "view"])
 def test_commands_about_images_refuse_videos(command, tmp_path):
     out = ["--out", str(tmp_path / "a.png")] if command == "view" else []
     with pytest.raises(RefsegError, match="mevis holds videos, images are wanted"):

@@ -1,4 +1,5 @@
 import gc
+import io
 import os
 import pickle
 import pickletools
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refseg.errors import InvalidInput
-from refseg.files.pickles import read_pickle
+from refseg.files.pickles import ForeignUnpickler, read_pickle
 from refseg.files.plain_data import check_expanded
 
 plain = st.recursive(
@@ -156,3 +157,22 @@ def test_bounds_of_plain_data_count_what_is_shared_as_often_as_it_is_reached(ite
     check_expanded(value, max_items=6, max_depth=2)
     with pytest.raises(ValueError, match="it (holds more than|is nested more than)"):
         check_expanded({"x": value}, max_items=items, max_depth=depth)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"c_codecs\nencode\n0"
+        + pickle.dumps("x" * 2**20, 2)[2:-1]
+        + b"0"
+        + b"c_codecs\nencode\nh\x00U\x06latin1\x86R" * 100
+        + b".",
+        pickle.dumps(list(range(200_000)), 2)[:-1] + b"0" + b"c__builtin__\nset\nh\x00\x85R" * 1000 + b".",
+        pickle.dumps({str(k): 0 for k in range(100_000)}, 2)[:-1] + b"0capp\nConfig\n)R" + b"h\x00b" * 5000 + b".",
+        b"}" + pickle.dumps((1,) * 100, 2)[2:-1] + b"Ns.",
+    ],
+    ids=["texts", "sets", "attributes", "key"],
+)
+def test_small_files_that_copy_their_parts_again_and_again_are_refused(content):
+    with pytest.raises(pickle.UnpicklingError, match="copies its own parts too often|as a key"):
+        ForeignUnpickler(io.BytesIO(content)).load()

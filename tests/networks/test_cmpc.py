@@ -204,7 +204,7 @@ class TestSwitches:
             ({"levels": "c5", "exchange_rounds": 0}, "level_fusion='sum'"),
             ({"skip": "visual", "graph_layers": 0}, "skip='multimodal'"),
             ({"graph_layers": 4}, "less than or equal to 3"),
-            ({"grid_hw": (0, 8)}, "no pixels"),
+            ({"grid_hw": (0, 8)}, "greater than or equal to 1"),
             ({"level_loss": 0.4}, "less than"),
         ],
     )

@@ -315,7 +315,7 @@ def test_the_gates_of_every_igf_are_shown_layer_by_layer():
         ({"gate": "gru"}, "gate: input should be 'asgate', 'conv_gru' or 'conv_lstm'"),
         ({"layers": 0}, "layers: input should be greater than or equal to 1"),
         ({"dropouts": (0.5, 1, 0)}, "dropouts: a dropout is at least 0 and below 1"),
-        ({"aspp_rates": (6, 0)}, "aspp_rates: rates are at least 1"),
+        ({"aspp_rates": (6, 0)}, "aspp_rates.1: input should be greater than or equal to 1"),
         ({"guided": ("V3",)}, "guided: unknown field"),
     ],
 )

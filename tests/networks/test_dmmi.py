@@ -153,7 +153,7 @@ class TestSwitches:
         ("setting", "message"),
         [
             ({"regions": (1, 2)}, "odd"),
-            ({"windows": (0,)}, "at least 1"),
+            ({"windows": (0,)}, "greater than or equal to 1"),
             ({"heads": 5}, "5 heads do not divide 16 channels"),
         ],
     )

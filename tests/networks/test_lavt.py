@@ -129,7 +129,7 @@ class TestPixelWordAttention:
     def test_heads_must_divide_the_channels(self):
         with pytest.raises(InvalidInput, match="3 heads do not divide the 8 channels"):
             LAVT(TINY.replace(heads=(1, 3, 1, 1)), VOCABULARY_SIZE)
-        with pytest.raises(ValueError, match="at least 1 head"):
+        with pytest.raises(ValueError, match="greater than or equal to 1"):
             TINY.replace(heads=(1, 1, 0, 1))
 
     def test_heads_are_those_of_the_stages(self):

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from refseg.blocks.attention import Attention
 from refseg.blocks.convolution import conv_norm
 from refseg.blocks.fusion_neck import FusionNeck
-from refseg.config import Channels, Config, Repeats
+from refseg.config import Config, Repeats
 from refseg.networks.contract import View
 
 NeckKind = Literal["linear", "cris"]
@@ -34,9 +34,9 @@ class AlignerConfig(Config):
     """What the paper's Tables II and IV switch; the defaults are its main result."""
 
     queries: Repeats = 24  # Table II
-    width: Channels = Field(512, ge=2)
-    heads: Repeats = Field(8, ge=1, validate_default=True)  # of the estimator
-    image_size: Channels = Field(480, ge=32, multiple_of=32)  # of training; other maps are resized to its grid
+    width: int = Field(512, le=16_384, ge=2)
+    heads: int = Field(8, le=256, ge=1, validate_default=True)  # of the estimator
+    image_size: int = Field(480, le=16_384, ge=32, multiple_of=32)  # of training; other maps are resized to its grid
     neck: NeckKind = "linear"  # of the dense vision features; "cris" in networks with CLIP; EAVL has its own switch
     query_scale: Literal["none", "sqrt"] = "none"  # Eq. 9 has none
     global_vision: bool = True  # Table IV: words are multiplied by the pooled image

@@ -383,5 +383,5 @@ def _fingerprint(sources: Sequence[Path]) -> str:
 def _reopen(file: Path, fingerprint: str) -> Index:
     try:
         return Index(file, fingerprint, check=False)  # whoever opened it first has checked it
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, KeyError) as error:
         raise InvalidInput(f"{file} has changed while it was in use; start again") from error

@@ -106,6 +106,8 @@ def rle_of(rle: Mapping[str, Any]) -> Rle:
             runs = _runs(compressed)
         else:
             runs, compressed = np.array(counts, np.int64).reshape(-1), None
+    except InvalidInput:
+        raise
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InvalidInput('run lengths are {"counts": ..., "size": [height, width]}, in COCO\'s two ways') from error
     check_size((height, width))

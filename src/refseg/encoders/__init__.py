@@ -20,7 +20,7 @@ class SwinConfig(Config):
     width: Channels = 128  # channels of the first stage
     depths: tuple[Layers, Layers, Layers, Layers] = (2, 2, 18, 2)
     heads: tuple[Repeats, Repeats, Repeats, Repeats] = (4, 8, 16, 32)
-    window: Repeats = Field(12, ge=2)
+    window: int = Field(12, le=256, ge=2)
     drop_path: float = Field(0.3, ge=0, lt=1)  # of the last block in training; rises linearly from 0
 
 
@@ -44,7 +44,7 @@ class ClipImageConfig(Config):
 
     kind: Literal["clip_resnet"] = "clip_resnet"
     depths: tuple[Layers, Layers, Layers, Layers] = (3, 4, 6, 3)
-    width: Channels = Field(64, ge=2)  # channels of the stem; 32 times as many at the end
+    width: int = Field(64, le=16_384, ge=2)  # channels of the stem; 32 times as many at the end
     joint: Channels = 1024  # channels that its attention pooling shares with the sentence
 
 
@@ -52,7 +52,7 @@ class DarkNetConfig(Config):
     """A DarkNet; the defaults are DarkNet-53 with the convolutions that follow it in YOLOv3."""
 
     kind: Literal["darknet"] = "darknet"
-    width: Channels = Field(32, ge=2)  # channels of the first convolution; 32 times as many at the end
+    width: int = Field(32, le=16_384, ge=2)  # channels of the first convolution; 32 times as many at the end
     blocks: tuple[Layers, Layers, Layers, Layers, Layers] = (1, 2, 8, 8, 4)  # of the stem and the four stages
     pairs: Layers = 3  # of convolutions after the last block
 

@@ -4,6 +4,7 @@ A lock is a file that the operating system keeps locked while its owner lives, h
 nothing: a dead process's is locked again by the next one.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 LOCK = ".refseg.lock"
+UNLOCKABLE = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+"""Reasons of a disk that has no locks, as some network file systems have none; there nothing is locked."""
 
 
 @contextmanager
@@ -37,6 +40,9 @@ def only_writer(out: Path, beside: bool = False) -> Iterator[None]:
         try:
             lock = try_lock(file)
         except OSError as error:
+            if error.errno in UNLOCKABLE:
+                yield
+                return
             raise UnwritableOutput(f"{out} cannot be written ({error.strerror}); choose another --out") from error
         if lock is None:
             raise UnwritableOutput(

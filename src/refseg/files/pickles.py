@@ -26,6 +26,9 @@ MAX_BYTES = 2**28
 _INT_BITS = 1024  # of a number; more would be slow to print
 _KEY_LIMIT = 2**61 - 1  # from here on different numbers have the same hash
 _TUPLE_KEYS = 10_000  # in a file; their hashes can be made to collide
+_LONGEST_KEY = 16  # items of a tuple
+_MOST_COPIED = 2**22
+"""Items, and sixteenths of texts, that a file may copy out of what it already made: few bytes ask for each copy."""
 
 _PLAIN = """
     PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4
@@ -63,7 +66,7 @@ class PlainUnpickler(pickle._Unpickler):
     def __init__(self, file: Any, encoding: str = "utf-8"):
         super().__init__(file, encoding=encoding)
         self.read, self.readline = file.read, file.readline
-        self._tuple_keys = 0
+        self._tuple_keys = self._copied = 0
 
     def load(self) -> Any:
         """The next object of the file."""
@@ -109,13 +112,23 @@ class PlainUnpickler(pickle._Unpickler):
     def check_key(self, key: Any) -> None:
         """Refuses keys that could cost more than a look, or that nobody has."""
         kind = type(key)
-        if kind is tuple and all(type(item) in _SCALARS for item in key):
+        if kind is tuple and len(key) <= _LONGEST_KEY and all(type(item) in _SCALARS for item in key):
             self._tuple_keys += 1
             if self._tuple_keys <= _TUPLE_KEYS:
                 return
         elif kind in _SCALARS and not (kind is int and abs(key) >= _KEY_LIMIT):
             return
         raise pickle.UnpicklingError(f"a {kind.__name__} as a key")
+
+    def charge(self, count: int) -> None:
+        """Counts what is copied.
+
+        Raises:
+            pickle.UnpicklingError: if it is more than `_MOST_COPIED` altogether.
+        """
+        self._copied += count
+        if self._copied > _MOST_COPIED:
+            raise pickle.UnpicklingError("it copies its own parts too often")
 
     def _add(self, target: Any, keys: list[Any], values: list[Any]) -> None:
         if type(target) is not dict and type(target) is not OrderedDict:
@@ -161,6 +174,7 @@ class PlainUnpickler(pickle._Unpickler):
 
     def set_of(self, items: list[Any]) -> set[Any]:
         """A set of what may be a key."""
+        self.charge(len(items))
         for item in items:
             self.check_key(item)
         return set(items)
@@ -300,6 +314,7 @@ class ForeignUnpickler(PlainUnpickler):
             case (("collections.OrderedDict" | "builtins.dict" | "collections.Counter"), ()):
                 return OrderedDict() if kind.endswith("OrderedDict") else {}
             case "collections.OrderedDict", (list() as pairs,):
+                self.charge(len(pairs))
                 made: OrderedDict[Any, Any] = OrderedDict()
                 self._add(made, [key for key, _ in pairs], [value for _, value in pairs])
                 return made
@@ -310,6 +325,7 @@ class ForeignUnpickler(PlainUnpickler):
             case "builtins.set", (list() as items,):
                 return self.set_of(items)
             case "_codecs.encode", (str() as text, "latin1"):
+                self.charge(len(text) // 16 + 1)
                 return text.encode("latin1")
         if is_code(kind, called=True):
             raise ForbiddenImport(kind)
@@ -340,8 +356,9 @@ class ForeignUnpickler(PlainUnpickler):
         state, of = self.stack.pop(), self.stack[-1]
         if type(of) is Foreign:
             parts = state if type(state) is tuple else (state,)
+            self.charge(sum(len(part) + 1 for part in parts if type(part) is dict) + len(parts))
             of.state |= {name: value for part in parts if type(part) is dict for name, value in part.items()}
-        elif type(of) is OrderedDict and type(state) is dict and state.keys() <= {"_metadata"}:
+        elif type(of) is OrderedDict and type(state) is dict and len(state) == 1 and "_metadata" in state:
             of.__dict__.update(state)  # versions of modules, which torch keeps beside a state dict
         else:
             self.built(of)

@@ -320,6 +320,8 @@ def _read_archive(path: Path, mapped: bool) -> tuple[Any, list[str]]:
                 found[key] = part if mapped else part.clone()
             return found[key]
 
+        if members[f"{root}data.pkl"].compress_type != zipfile.ZIP_STORED:
+            raise pickle.UnpicklingError("its data.pkl is compressed")
         with archive.open(members[f"{root}data.pkl"]) as pickled:
             unpickler = _TensorUnpickler(io.BytesIO(pickled.read(MAX_BYTES)), storage_of)
         return unpickler.load(), list(unpickler.foreign)

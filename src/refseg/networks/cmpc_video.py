@@ -23,7 +23,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from refseg.config import Repeats
 from refseg.encoders import ClipEncoderConfig
 from refseg.errors import InvalidInput
 from refseg.networks.cmpc import (
@@ -50,7 +49,7 @@ class CMPCVideoConfig(CMPCConfig):
     """Every choice of the network; the defaults are those of the paper's Table 6, row 5, with three rounds of TGFE."""
 
     image_encoder: ClipEncoderConfig = Field("deeplab_resnet101", validate_default=True)  # type: ignore[assignment]
-    frames: Repeats = Field(5, ge=2)  # of a clip; the authors take 0, 4, 8, 12 and 15 of 16
+    frames: int = Field(5, ge=2, le=256)  # of a clip; the authors take 0, 4, 8, 12 and 15 of 16
     output_sentence: Literal["entities", "necessary"] = "necessary"
     temporal_graph: Literal["none", "direct", "words"] = "direct"  # between frames; none: no action reasoning; Table 7
 

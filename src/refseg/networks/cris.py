@@ -40,13 +40,13 @@ class CRISConfig(Config):
 
     image_encoder: ImageEncoderConfig = Field("clip_resnet50", validate_default=True)
     word_encoder: WordEncoderConfig = Field("clip_text_rn50", validate_default=True)
-    max_words: Repeats = Field(17, ge=3)  # with start and end; G-Ref: 22
+    max_words: int = Field(17, le=256, ge=3)  # with start and end; G-Ref: 22
     mean_token: bool = False  # does the pooling attend to the mean of the pixels too, as in CLIP?
 
     # Neck and decoder
     widths: tuple[Channels, Channels, Channels] = (256, 512, 1024)  # of the levels inside the neck, finest first
     heads: Repeats = 8
-    width: Channels = Field(512, ge=4, multiple_of=4, validate_default=True)
+    width: int = Field(512, le=16_384, ge=4, multiple_of=4, validate_default=True)
     layers: Repeats = 3
     feed_forward: Channels = 2048
     dropout: float = Field(0.1, ge=0, lt=1)

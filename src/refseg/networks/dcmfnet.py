@@ -48,7 +48,7 @@ class DCMFNetConfig(Config):
     image_encoder: ImageEncoderConfig = Field("swin_base", validate_default=True)  # Table 3
     freeze_encoder_norm: bool = False  # batch norms of the image encoder keep statistics, scale and shift
     word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)
-    max_words: Repeats = Field(15, ge=3)  # special tokens included; 20 for RefCOCOg
+    max_words: int = Field(15, le=256, ge=3)  # special tokens included; 20 for RefCOCOg
 
     # Where an IGF is (Table 2)
     guided_stages: tuple[Stage, ...] = ("V3", "V4")

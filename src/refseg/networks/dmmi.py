@@ -52,7 +52,7 @@ class DMMIConfig(Config):
 
     image_encoder: ImageEncoderConfig = Field("swin_base", validate_default=True)
     word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)
-    max_words: Repeats = Field(20, ge=3)  # padding is read: another length is another function
+    max_words: int = Field(20, le=256, ge=3)  # padding is read: another length is another function
 
     # MBA
     regions: tuple[Repeats, ...] = Field((1, 3, 5), min_length=1, max_length=16)  # text to image: sides in pixels

@@ -45,7 +45,7 @@ class EAVLConfig(Config):
 
     image_encoder: ImageEncoderConfig = Field("swin_base", validate_default=True)
     word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)
-    max_words: Repeats = Field(17, ge=3)  # special tokens included; 22 for RefCOCOg
+    max_words: int = Field(17, le=256, ge=3)  # special tokens included; 22 for RefCOCOg
     pool_heads: Repeats = 8  # of the attention pooling; CLIP: 32
     neck: NeckKind = "linear"  # both necks, that of the queries too
     global_language: bool = True  # Table IV: the sentence scales the coarsest level

@@ -45,11 +45,11 @@ class VLTConfig(Config):
     word_encoder: WordEncoderConfig = Field("gru", validate_default=True)
     max_words: Repeats = 15  # RefCOCOg: 20
     hide_padding: bool = False  # nobody looks at padding words; a GRU reads them all the same
-    image_size: Channels = Field(416, ge=32, multiple_of=32)  # of training: for the Dense layers over pixels
+    image_size: int = Field(416, le=16_384, ge=32, multiple_of=32)  # of training: for the Dense layers over pixels
 
     # Fusion
     fusion: Literal["product", "spatial"] = "product"  # one sentence for all pixels, or each pixel its own
-    channels: Channels = Field(512, ge=2)  # of the fused maps
+    channels: int = Field(512, le=16_384, ge=2)  # of the fused maps
 
     # Queries and Transformer
     queries: Repeats = 16
