@@ -189,7 +189,7 @@ def test_what_is_left_of_another_file_is_thrown_away(host, cache, change):
     elif change == "etag":
         host.content, host.etag = host.content[::-1], '"2"'
     else:
-        part.rename(part.with_name("tiny_narrow-refcoco.part"))
+        part.rename(part.with_name("tiny_narrow-refcoco-0123abc.part"))
     assert download(entry(host.link)).read_bytes() == host.content
     assert [file.name for file in (cache / "downloads").iterdir()] == ["tiny_narrow-refcoco.pth"]
 
