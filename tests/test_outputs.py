@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from refseg.errors import InvalidInput, UnwritableOutput
-from refseg.outputs import STAGING, all_or_nothing, check_writable, write_atomically
+from refseg.outputs import STAGING, all_or_nothing, check_writable, remove_leftovers, write_atomically
 
 KILLED = """
 import os, sys
@@ -28,6 +28,7 @@ with outputs.all_or_nothing(Path(sys.argv[1])) as folder:
     (folder / "masks" / "new.png").touch()
     (folder / "report.json").write_text("new")
     (folder / "rows.jsonl").write_text("new")
+    outputs.shutil.rmtree = lambda *_, **__: os.kill(os.getpid(), 9)
 """
 
 
@@ -118,6 +119,13 @@ def test_a_folder_that_a_killed_process_had_moved_aside_comes_back(tmp_path):
     with all_or_nothing(tmp_path):
         pass
     assert [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*")] == ["masks", "masks/old.png"]
+
+
+def test_whoever_only_reads_can_take_leftovers_away(tmp_path):
+    killed(tmp_path, 3)  # between the last move and the end
+    remove_leftovers(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["masks", "report.json", "rows.jsonl"]
+    remove_leftovers(tmp_path / "nowhere")
 
 
 def test_what_came_after_a_killed_process_is_not_taken_for_its_own(tmp_path):

@@ -85,8 +85,16 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what dead processes left of `all_or_nothing(folder)`, and undoes what they had moved of it."""
-    for staging in folder.glob(f"{STAGING}*"):
+    """Removes what dead processes left of `all_or_nothing(folder)`, and undoes what they had moved of it.
+
+    For those who may find everything written and then write nothing themselves. A folder that cannot be changed, or is
+    not there, stays as it is.
+    """
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for staging in [folder / name for name in names if name.startswith(STAGING)]:
         with suppress(OSError):
             if _is_ours(staging) and (lock := try_lock(staging / _LOCK)):
                 try:

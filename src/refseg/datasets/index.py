@@ -24,7 +24,7 @@ from refseg.cache import cache_folder
 from refseg.datasets.ids import repeated
 from refseg.datasets.masks import MaskFile, Piece, Rle, check_size
 from refseg.errors import InvalidInput, MissingFile, RefsegError, UnwritableOutput
-from refseg.outputs import all_or_nothing
+from refseg.outputs import all_or_nothing, remove_leftovers
 
 VERSION = 3
 """Raised with every change of the arrays or of what is read into them."""
@@ -309,6 +309,7 @@ def open_index(name: str, sources: Sequence[Path], read: Callable[[IndexBuilder]
     if (beside / FOLDER).is_symlink():  # which may have come with the data and lead anywhere
         places = places[1:]
     for file in places:
+        remove_leftovers(file.parent)
         try:
             return Index(file, fingerprint)
         except (ValueError, OSError, KeyError):

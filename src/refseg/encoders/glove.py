@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from refseg.cache import cache_folder
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 from refseg.files.tensor_files import read_safetensors, safetensors_metadata
-from refseg.outputs import all_or_nothing
+from refseg.outputs import all_or_nothing, remove_leftovers
 
 LONGEST = 2**16  # bytes of a line; a longer one is no line of word vectors
 
@@ -70,6 +70,7 @@ def read_glove(file: Path, words: Collection[str], width: int) -> dict[str, Tens
     """
     check_glove(file, width)
     cached = cache_folder() / "glove" / f"{_digest(file, words, width)}.safetensors"
+    remove_leftovers(cached.parent)
     try:
         names, rows = json.loads(safetensors_metadata(cached, "")["words"]), read_safetensors(cached, "")["vectors"]
         if rows.shape != (len(names), width):

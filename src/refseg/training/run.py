@@ -34,7 +34,7 @@ from refseg.errors import InvalidInput, RefsegError, UnwritableOutput
 from refseg.files.lock import only_writer
 from refseg.hardware import cpu_has_bfloat16
 from refseg.networks.contract import Network
-from refseg.outputs import check_writable, write_atomically
+from refseg.outputs import check_writable, remove_leftovers, write_atomically
 from refseg.recipe import Files, Recipe, Scenes, Stage
 from refseg.training.batches import FoundBatches, FoundScenes
 from refseg.training.initial import initialise
@@ -81,6 +81,9 @@ def _train(recipe: Recipe, out: Path, resume: bool, machines: Machines, state_ev
     lightning.seed_everything(recipe.seed, workers=True, verbose=False)
     try:
         run = _Run(recipe, out, machines, state_every)
+        if not rank_zero_only.rank:
+            for folder in (out, out / "state"):  # a stage that is finished is not written again
+                remove_leftovers(folder)
         if not resume and not rank_zero_only.rank:
             with write_atomically(out / "recipe.yaml") as partial:
                 partial.write_text(recipe.to_yaml(), encoding="utf-8")

@@ -23,7 +23,7 @@ from refseg.datasets.drawn_scenes import ATTRIBUTES, KIND_SHARES, TYPE_SHARES, V
 from refseg.datasets.drawn_scenes.blocks import BLOCK
 from refseg.datasets.drawn_scenes.layout import TIERS
 from refseg.errors import UnwritableOutput
-from refseg.outputs import all_or_nothing
+from refseg.outputs import all_or_nothing, remove_leftovers
 from refseg.samples import Expression
 
 SLOTS = max(tier.objects[1] for tier in TIERS.values())  # objects that a scene can have
@@ -77,6 +77,7 @@ def stored_scenes(
     """
     name = f"v{VERSION}-{scenes.split}-{scenes.tier}-{scenes.side}-seed{scenes.seed}-{len(scenes)}"
     folder = cache_folder() / "drawn_scenes" / name
+    remove_leftovers(folder.parent)
     if not folder.exists():
         try:
             with all_or_nothing(folder.parent) as staging:
