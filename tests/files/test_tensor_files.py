@@ -2,13 +2,19 @@
 
 import argparse
 import collections
+import collections.abc
 import datetime
+import enum
+import functools
 import os
 import pathlib
 import pickle
+import random
+import re
 import struct
 import warnings
 import zipfile
+import zoneinfo
 
 import numpy as np
 import pytest
@@ -85,6 +91,14 @@ SETTINGS = {
     "random state": np.random.default_rng(0),
     "module": torch.nn.Linear(1, 1),
     "type": int,
+    "type of None": type(None),
+    "partial": functools.partial(torch.nn.LayerNorm, eps=1e-6),
+    "choice": re.RegexFlag.IGNORECASE,
+    "kind of choices": enum.Enum,
+    "zone": datetime.datetime(2020, 1, 1, tzinfo=zoneinfo.ZoneInfo("UTC")),
+    "abstract type": collections.abc.Sequence,
+    "type of items": list[int],
+    "generator": random.Random(0),
 }
 
 
@@ -132,6 +146,8 @@ CODE = {
     "named only": (eval, "builtins.eval"),
     "torch itself": (Calls(torch.load, "x.pth"), "torch.serialization.load"),
     "numpy's tests": (Calls(np.testing.assert_equal, 1, 1), r"numpy.testing.*assert_equal"),
+    "in a partial": (functools.partial(os.system, "touch it_ran"), "(posix|nt).system"),
+    "attribute of a class": (Calls(getattr, functools.partial, "func"), "functools.partial.func"),
     "in a set": (Calls(set, [Calls(os.system, "touch it_ran")]), "(posix|nt).system"),
 }
 

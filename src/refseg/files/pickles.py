@@ -327,6 +327,9 @@ class ForeignUnpickler(PlainUnpickler):
             case "_codecs.encode", (str() as text, "latin1"):
                 self.charge(len(text) // 16 + 1)
                 return text.encode("latin1")
+            case "builtins.getattr", (Foreign(kind=of), str() as name) if name.isidentifier():
+                self.charge((len(of) + len(name)) // 16 + 1)
+                return self.find_class(of, name)  # classes within classes, class methods that make objects
         if is_code(kind, called=True):
             raise ForbiddenImport(kind)
         self.foreign[kind] = None
@@ -388,16 +391,22 @@ class ForeignUnpickler(PlainUnpickler):
     }
 
 
-_TYPES = "bool bytearray bytes complex dict float frozenset int list object range set slice str tuple"
+_TYPES = """
+    bool bytearray bytes complex dict float frozenset int list object range set slice str tuple
+    type NoneType Ellipsis NotImplemented getattr
+"""
 _SETTINGS = frozenset(  # of the standard library, where they are no threat
     [
         *(f"builtins.{name}" for name in _TYPES.split()),
-        *(f"collections.{name}" for name in ("OrderedDict", "defaultdict", "Counter", "deque")),
+        *(f"collections.{name}" for name in ("OrderedDict", "defaultdict", "Counter", "deque", "ChainMap")),
         *("argparse.Namespace", "types.SimpleNamespace", "uuid.UUID", "copyreg._reconstructor", "_codecs.encode"),
-        *("re._compile", "array.array", "array._array_reconstructor", "logging.getLogger"),
+        *("re._compile", "re.RegexFlag", "array.array", "array._array_reconstructor", "logging.getLogger"),
+        *("functools.partial", "types.GenericAlias", "random.Random", "time.struct_time"),
     ]
 )
-_MODULES_OF_SETTINGS = frozenset(["pathlib", "datetime", "decimal", "fractions", "typing"])
+_MODULES_OF_SETTINGS = re.compile(
+    r"(pathlib|datetime|decimal|fractions|typing|enum|zoneinfo|numbers|ipaddress|collections\.abc)(\.\w+)*"
+)
 _FUNCTIONS = re.compile(  # of others, that make a value and nothing else
     r"numpy(\._?core)?\.(multiarray\.(scalar|_reconstruct)|numeric\._frombuffer|dtype|ndarray)"
     r"|numpy\.random\.(_pickle\.\w+|\w+\.__pyx_unpickle_\w+)"
@@ -422,8 +431,9 @@ def is_code(kind: str, called: bool) -> bool:
     (False, True)
     """
     module, _, name = kind.rpartition(".")
+    if called and kind == "builtins.getattr":  # of anything but a class
+        return True
     if kind.partition(".")[0] in sys.stdlib_module_names:
-        known = kind in _SETTINGS or module.partition(".")[0] in _MODULES_OF_SETTINGS
-        return not known
+        return kind not in _SETTINGS and not _MODULES_OF_SETTINGS.fullmatch(module)
     function = not name.lstrip("_")[:1].isupper()
     return called and function and not _FUNCTIONS.fullmatch(kind)
