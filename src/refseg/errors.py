@@ -3,6 +3,30 @@
 The command line prints these without a traceback and exits with code 2.
 """
 
+import errno
+import os
+import re
+import sys
+from pathlib import Path
+
+WAYS_OUT = {
+    errno.ENOSPC: "make room, or choose a place on another disk",
+    errno.EDQUOT: "make room, or choose a place on another disk",
+    errno.EROFS: "choose another place",
+    errno.EACCES: "change its permissions, or choose another place",
+    errno.EPERM: "change its permissions, or choose another place",
+    errno.ENAMETOOLONG: "file systems allow 255 bytes in a name; give a shorter one",
+    errno.ELOOP: "it is a link that leads to itself; give another",
+    errno.ENOENT: "give one that exists",
+    errno.ENOTDIR: "a part of it is a file, not a folder",
+    errno.EMFILE: "raise the limit of open files with ulimit -n",
+    errno.ENFILE: "close other programs",
+    errno.ENOMEM: "close other programs, or take fewer or smaller images at once",
+    errno.EIO: "the disk is damaged or gone",
+    errno.ESTALE: "the disk is damaged or gone",
+}
+"""What a user can do when the operating system refuses something."""
+
 
 class RefsegError(Exception):
     """Something that the user gave cannot be used; the message is the whole explanation."""
@@ -46,3 +70,42 @@ def shown(value: object, limit: int = 100) -> str:
     except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
         return f"of type {type(value).__name__}"
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def system_errno(error: BaseException) -> int | None:
+    """The number of the operating system's reason for an error, ENOMEM where memory ran out; None for other errors.
+
+    A file that is read at an impossible place (EINVAL) is damaged, so that is none.
+    """
+    if is_out_of_memory(error):
+        return errno.ENOMEM
+    if isinstance(error, OSError):
+        return None if error.errno == errno.EINVAL else error.errno
+    told = re.search(r"\(os error (\d+)\)", str(error))  # by safetensors, as text only
+    return int(told[1]) if told else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether there was not enough memory; of the CPU's, torch tells by a text only."""
+    if isinstance(error, MemoryError):
+        return True
+    if "torch" not in sys.modules:
+        return False
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and re.search("(can't|cannot) allocate memory", str(error), re.I) is not None
+    )
+
+
+def unreadable(path: Path, error: BaseException) -> InvalidInput | None:
+    """The error for a file that the operating system, or want of memory, kept from being read; None for other errors.
+
+    >>> print(unreadable(Path("x.pth"), OSError(errno.EMFILE, "Too many open files")))
+    x.pth cannot be read (Too many open files); raise the limit of open files with ulimit -n
+    """
+    number = system_errno(error)
+    if number is None:
+        return None
+    way_out = WAYS_OUT.get(number, "give another file")
+    return InvalidInput(f"{path} cannot be read ({os.strerror(number)}); {way_out}")

@@ -5,6 +5,7 @@ import collections
 import collections.abc
 import datetime
 import enum
+import errno
 import functools
 import os
 import pathlib
@@ -21,9 +22,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from refseg.errors import InvalidInput, MissingFile
+from refseg.files import tensor_files
 from refseg.files.pickles import Foreign
 from refseg.files.tensor_files import (
     DamagedFile,
@@ -368,6 +371,67 @@ def test_an_npz_that_announces_more_than_it_holds_is_refused(tmp_path):
         file.writestr("a.npy", bytes(2**28 + 1))
     with pytest.raises(InvalidInput, match="64 times as large unpacked"):
         list(read_npz(tmp_path / "y.npz", lambda _: True, WAY_OUT))
+
+
+@pytest.mark.parametrize("dtype", ["|S0", "|V0", "<U0", "|S4"])
+def test_an_npz_of_anything_but_numbers_is_refused(tmp_path, dtype):
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': (4611686018427387904,), }}\n".encode()
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as file:
+        file.writestr("a.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
+    with pytest.raises(InvalidInput, match="'a.npy' holds no numbers"):
+        list(read_npz(tmp_path / "x.npz", lambda _: True, WAY_OUT))
+
+
+def test_an_npz_that_is_not_there_is_missing(tmp_path):
+    with pytest.raises(MissingFile, match="x.npz is missing; give another file"):
+        list(read_npz(tmp_path / "x.npz", lambda _: True, WAY_OUT))
+
+
+@pytest.mark.parametrize("new_format", [True, False])
+def test_expanded_tensors_are_read_as_they_were_saved(tmp_path, new_format):
+    torch.save(BASE[:1].expand(1000, 6), tmp_path / "x.pth", _use_new_zipfile_serialization=new_format)
+    found = read_saved(tmp_path / "x.pth", WAY_OUT)
+    assert torch.equal(found, BASE[:1].expand(1000, 6)) and found.stride() == (0, 1)
+
+
+@pytest.mark.parametrize("size", [(2**26 + 5,), (2**59,), (2**13, 2**14)])
+def test_tensors_of_far_more_elements_than_are_stored_are_refused(tmp_path, size):
+    path = archive(tmp_path / "x.pth", tensor_of(size=size, stride=(0,) * len(size)), bytes(16))
+    with pytest.raises(DamagedFile, match="tensors of far more elements than it stores"):
+        read_saved(path, WAY_OUT)
+
+
+def test_expanded_tensors_are_counted_together(tmp_path):
+    torch.save([torch.zeros(1).expand(2**24 + 1) for _ in range(5)], tmp_path / "x.pth")
+    with pytest.raises(DamagedFile, match="tensors of far more elements than it stores"):
+        read_saved(tmp_path / "x.pth", WAY_OUT)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), r"Too many open files\); raise the limit"),
+        (MemoryError(), r"Cannot allocate memory\); close other programs"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: ..."), "Cannot allocate memory"),
+        (SafetensorError("I/O error (os error 5)"), "Input/output error"),
+    ],
+)
+@pytest.mark.parametrize("name", ["x.pth", "x.npz", "x.safetensors"])
+def test_what_the_machine_refuses_is_no_damage_of_a_file(tmp_path, monkeypatch, error, reason, name):
+    def refuse(*_, **__):
+        raise error
+
+    torch.save(BASE, tmp_path / "x.pth")
+    np.savez(tmp_path / "x.npz", a=1)
+    save_file({"a": BASE}, tmp_path / "x.safetensors")
+    monkeypatch.setattr(zipfile, "ZipFile", refuse)
+    monkeypatch.setattr(tensor_files, "safe_open", refuse)
+    with pytest.raises(InvalidInput, match=rf"{name} cannot be read \({reason}") as caught:
+        if name.endswith(".npz"):
+            list(read_npz(tmp_path / name, bool, WAY_OUT))
+        else:
+            read_tensors(tmp_path / name, WAY_OUT)
+    assert not isinstance(caught.value, DamagedFile)
 
 
 def test_a_pickled_tensor_without_torch_save_is_refused_with_the_way_out(tmp_path):

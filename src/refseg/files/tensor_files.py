@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
-from refseg.errors import InvalidInput, MissingFile, first_line
+from refseg.errors import InvalidInput, MissingFile, RefsegError, first_line, shown, unreadable
 from refseg.files.pickles import MAX_BYTES, ForbiddenImport, Foreign, ForeignUnpickler
 
 _DTYPES = {
@@ -39,6 +39,8 @@ _SCRIPT = "__torch__."  # what names of TorchScript's modules start with
 _WRAPPERS = "module.", "_orig_mod."  # DistributedDataParallel and AveragedModel, torch.compile
 _STATE_DICTS = "state_dict", "model"  # entries of a training script's file that hold one
 _NPY = b"\x93NUMPY"
+_MOST_REPEATED = 2**26
+"""Elements that the tensors of a file may have beyond those stored, as tensors that were expanded have."""
 _NPZ_RATIO = 64  # of the bytes in an .npz to those of the file; arrays of weights hardly shrink
 
 
@@ -57,7 +59,7 @@ def read_saved(path: Path, way_out: str, mapped: bool = True) -> Any:
     Raises:
         MissingFile: if there is no such file.
         DamagedFile: if it is damaged or another file.
-        InvalidInput: if it holds what is no setting but code.
+        InvalidInput: if it holds what is no setting but code, or cannot be read.
     """
     return _read(path, way_out, mapped)[0]
 
@@ -119,7 +121,7 @@ def read_safetensors(path: Path, way_out: str) -> dict[str, Tensor]:
     """All tensors of a `.safetensors` file.
 
     Raises:
-        MissingFile, InvalidInput: if there is no such file, or it is damaged.
+        MissingFile, InvalidInput: if there is no such file, or it is damaged or cannot be read.
     """
     with _safetensors(path, way_out) as file:
         return {name: file.get_tensor(name) for name in file.keys()}
@@ -142,9 +144,10 @@ def read_npz(path: Path, wanted: Callable[[str], bool], way_out: str) -> Iterato
     """The arrays of an .npz by name, one after another; None for those that are not wanted, which are not read.
 
     Raises:
-        InvalidInput: if it is damaged, or holds something else than arrays of numbers.
+        MissingFile: if there is no such file.
+        InvalidInput: if it is damaged, holds something else than arrays of numbers, or cannot be read.
     """
-    try:
+    with _reading(path, way_out, "no .npz file"):
         with path.open("rb") as file:
             if file.read(len(_NPY)) == _NPY:
                 raise InvalidInput(f"{path} holds a single array; {way_out}")
@@ -155,10 +158,6 @@ def read_npz(path: Path, wanted: Callable[[str], bool], way_out: str) -> Iterato
             for member in members:
                 name = member.filename.removesuffix(".npy")
                 yield name, _array(archive, member, way_out) if wanted(name) else None
-    except (InvalidInput, GeneratorExit):
-        raise
-    except Exception as error:  # garbage can make NumPy and zipfile fail in any way
-        raise DamagedFile(f"{path} is damaged or no .npz file ({first_line(error)}); {way_out}") from error
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -184,27 +183,33 @@ def kind_of(value: Any) -> str:
 
 def _read(path: Path, way_out: str, mapped: bool) -> tuple[Any, list[str]]:
     """The content of a file of torch.save, and the names of the foreign objects in it."""
-    if not path.is_file():
-        raise MissingFile(f"{path} is missing; {way_out}")
+    with _reading(path, way_out, "not a checkpoint"), path.open("rb") as file:
+        start = file.read(4)
+        if not start:
+            raise DamagedFile(f"{path} is empty; download it again")
+        if start == b"PK\x03\x04":
+            return _read_archive(path, mapped)
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
+            return _read_legacy(stream)
+
+
+@contextmanager
+def _reading(path: Path, way_out: str, other: str) -> Iterator[None]:
+    """Turns whatever ends the reading of a file into one line; `other` is what it may be instead of damaged."""
     try:
-        with path.open("rb") as file:
-            start = file.read(4)
-            if not start:
-                raise DamagedFile(f"{path} is empty; download it again")
-            if start == b"PK\x03\x04":
-                return _read_archive(path, mapped)
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
-                return _read_legacy(stream)
-    except InvalidInput:
+        if not path.is_file():
+            raise MissingFile(f"{path} is missing; {way_out}")
+        yield
+    except RefsegError:
         raise
     except ForbiddenImport as error:
         raise InvalidInput(
             f"{path} holds code ({first_line(error)}), which is never run; a file of weights holds tensors and "
             f"settings only: {way_out}"
         ) from error
-    except Exception as error:  # garbage can make an unpickler fail in any way
-        raise DamagedFile(
-            f"{path} is damaged or not a checkpoint ({first_line(error)}); download it again, or {way_out}"
+    except Exception as error:  # garbage can make unpicklers, NumPy, zipfile and safetensors fail in any way
+        raise unreadable(path, error) or DamagedFile(
+            f"{path} is damaged or {other} ({first_line(error)}); download it again, or {way_out}"
         ) from error
 
 
@@ -213,7 +218,7 @@ class _TensorUnpickler(ForeignUnpickler):
 
     def __init__(self, file: Any, storage_of: Callable[[str, int], torch.UntypedStorage]):
         super().__init__(file)
-        self._storage_of = storage_of
+        self._storage_of, self._repeated = storage_of, 0
 
     def persistent_load(self, pid: Any) -> Any:
         """The numbers (storage, type) of ("storage", type, key, device, count), of old files with a view behind."""
@@ -231,9 +236,9 @@ class _TensorUnpickler(ForeignUnpickler):
         """Makes tensors and what torch keeps beside them."""
         match kind, args:
             case "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2", (numbers, start, size, stride, *_):
-                return _tensor(numbers, start, size, stride)
+                return self._tensor(numbers, start, size, stride)
             case "torch._utils._rebuild_tensor_v3", (numbers, start, size, stride, _, _, Foreign(kind=dtype), *_):
-                return _tensor(numbers, start, size, stride, dtype)
+                return self._tensor(numbers, start, size, stride, dtype)
             case "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state", (
                 Tensor() as data,
                 *_,
@@ -252,6 +257,28 @@ class _TensorUnpickler(ForeignUnpickler):
         if not isinstance(of, Tensor):
             super().built(of)
 
+    def _tensor(self, numbers: Any, start: Any, size: Any, stride: Any, dtype: str = "") -> Tensor:
+        """A tensor on numbers of a file; every element of it must be there, and few of them be there once for many."""
+        if type(numbers) is not _Numbers or type(size) is not tuple or type(stride) is not tuple:
+            raise pickle.UnpicklingError("a tensor without numbers")
+        if len(size) != len(stride) or not all(_is_count(number) for number in (start, *size, *stride)):
+            raise pickle.UnpicklingError("a tensor without a shape")
+        kind = getattr(torch, dtype.removeprefix("torch."), None) if dtype else numbers.dtype
+        if not isinstance(kind, torch.dtype):
+            raise pickle.UnpicklingError(f"a tensor of {dtype}")
+        count = numbers.count * numbers.dtype.itemsize // kind.itemsize
+        last = start + sum((side - 1) * step for side, step in zip(size, stride, strict=True))
+        if math.prod(size) >= 2**62 or (all(size) and last >= count):
+            raise pickle.UnpicklingError("a tensor beyond the end of its numbers")
+        self._repeated += max(0, math.prod(size) - count)
+        if self._repeated > _MOST_REPEATED:
+            raise pickle.UnpicklingError("tensors of far more elements than it stores")
+        first = numbers.start * numbers.dtype.itemsize // kind.itemsize
+        storage = numbers.storage
+        if storage.data_ptr() % kind.itemsize:
+            storage = storage.clone()
+        return torch.empty(0, dtype=kind).set_(storage, first + start, size, stride)
+
 
 class _Numbers:
     """Where the numbers of tensors are: `count` of a type in a storage, from number `start` on."""
@@ -260,26 +287,6 @@ class _Numbers:
         if not (_is_count(start) and _is_count(count)) or (start + count) * dtype.itemsize > storage.nbytes():
             raise pickle.UnpicklingError("numbers behind the end of their storage")
         self.storage, self.dtype, self.start, self.count = storage, dtype, start, count
-
-
-def _tensor(numbers: Any, start: Any, size: Any, stride: Any, dtype: str = "") -> Tensor:
-    """A tensor on numbers of a file; every element of it must be there."""
-    if type(numbers) is not _Numbers or type(size) is not tuple or type(stride) is not tuple:
-        raise pickle.UnpicklingError("a tensor without numbers")
-    if len(size) != len(stride) or not all(_is_count(number) for number in (start, *size, *stride)):
-        raise pickle.UnpicklingError("a tensor without a shape")
-    kind = getattr(torch, dtype.removeprefix("torch."), None) if dtype else numbers.dtype
-    if not isinstance(kind, torch.dtype):
-        raise pickle.UnpicklingError(f"a tensor of {dtype}")
-    count = numbers.count * numbers.dtype.itemsize // kind.itemsize
-    last = start + sum((side - 1) * step for side, step in zip(size, stride, strict=True))
-    if math.prod(size) >= 2**62 or (all(size) and last >= count):
-        raise pickle.UnpicklingError("a tensor beyond the end of its numbers")
-    first = numbers.start * numbers.dtype.itemsize // kind.itemsize
-    storage = numbers.storage
-    if storage.data_ptr() % kind.itemsize:
-        storage = storage.clone()
-    return torch.empty(0, dtype=kind).set_(storage, first + start, size, stride)
 
 
 def _dtype(kind: str) -> torch.dtype:
@@ -398,6 +405,8 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, way_out: str) -> N
         shape, _, dtype = read_header[version](file)
         if dtype.hasobject:
             raise InvalidInput(f"{archive.filename} holds pickled code, which is never run; {way_out}")
+        if dtype.kind not in "biufc":  # texts and the like may have no size, and then any number of items
+            raise InvalidInput(f"{archive.filename}: {shown(member.filename)} holds no numbers; {way_out}")
         if math.prod(shape) * dtype.itemsize > member.file_size:
             raise DamagedFile(f"{archive.filename} is damaged ({member.filename} ends too early); {way_out}")
     with archive.open(member) as file:
@@ -407,10 +416,5 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, way_out: str) -> N
 
 @contextmanager
 def _safetensors(path: Path, way_out: str) -> Iterator[Any]:
-    if not path.is_file():
-        raise MissingFile(f"{path} is missing; {way_out}")
-    try:
-        with safe_open(path, "pt") as file:
-            yield file
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise DamagedFile(f"{path} is damaged ({first_line(error)}); copy or download it again") from error
+    with _reading(path, way_out, "no .safetensors file"), safe_open(path, "pt") as file:
+        yield file

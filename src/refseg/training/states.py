@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
 
-from refseg.errors import InvalidInput, UnwritableOutput
+from refseg.errors import InvalidInput, UnwritableOutput, unreadable
 from refseg.files.tensor_files import DamagedFile, read_plain
 from refseg.outputs import write_atomically
 from refseg.training.progress import say
@@ -140,13 +140,15 @@ def is_sound(path: Path) -> bool:
     """Whether a file of `torch.save` is complete and unchanged: it is a ZIP archive with a checksum for each part.
 
     Raises:
-        InvalidInput: if it is, and holds something else than tensors and plain data.
+        InvalidInput: if it is, and holds something else than tensors and plain data; or if it cannot be read.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:
                 return False
-    except Exception:  # what is damaged makes it raise whatever it likes
+    except Exception as error:  # what is damaged makes it raise whatever it likes
+        if refused := unreadable(path, error):
+            raise refused from error
         return False
     try:
         read_plain(path, WAY_OUT)  # the archive's own lists have no checksums
