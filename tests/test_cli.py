@@ -11,6 +11,7 @@ import torch
 import refseg
 from refseg.cli import main
 from refseg.config import Config
+from refseg.errors import InvalidInput
 
 
 def run(monkeypatch, *arguments: object) -> int:
@@ -199,6 +200,15 @@ def test_what_the_machine_refuses_is_one_line(monkeypatch, capsys, error, said):
     assert run(monkeypatch, "segment", "a.png", "the star") == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ") and captured.err.count("\n") == 1 and said in captured.err
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error", "/disk/a"), InvalidInput("no such star")])
+def test_the_traceback_of_what_is_told_in_one_line_can_be_had(monkeypatch, capsys, error):
+    monkeypatch.setenv("REFSEG_DEBUG", "1")
+    fails_with(monkeypatch, error)
+    assert run(monkeypatch, "segment", "a.png", "the star") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Traceback") and lines[-1].startswith("error: ")
 
 
 def command(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,14 @@ import sys
 import pytest
 
 from refseg.errors import InvalidInput, UnwritableOutput
-from refseg.outputs import STAGING, all_or_nothing, check_writable, remove_leftovers, write_atomically
+from refseg.outputs import (
+    STAGING,
+    all_or_nothing,
+    check_file_writable,
+    check_writable,
+    remove_leftovers,
+    write_atomically,
+)
 
 KILLED = """
 import os, sys
@@ -58,6 +65,38 @@ def test_a_full_disk_is_an_unwritable_output(tmp_path):
     with pytest.raises(UnwritableOutput, match="No space left"), all_or_nothing(tmp_path):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_made_there_is_an_unwritable_output(tmp_path):
+    with pytest.raises(UnwritableOutput, match="No such file"), all_or_nothing(tmp_path) as folder:
+        (folder / "nowhere" / "a.txt").touch()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "photo.png"),
+        OSError(errno.ENOSPC, "No space left on device", "/tmp/other"),
+        BrokenPipeError(errno.EPIPE, "Broken pipe"),
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError("cannot identify image file"),
+        MemoryError(),
+    ],
+    ids=repr,
+)
+def test_errors_of_other_files_are_not_told_as_of_the_output(tmp_path, error):
+    with pytest.raises(type(error)) as caught, all_or_nothing(tmp_path / "out"):
+        raise error
+    assert caught.value is error and list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_the_move_is_an_unwritable_output(tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise OSError(errno.EACCES, "Permission denied", str(target))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(UnwritableOutput, match="Permission denied"), all_or_nothing(tmp_path) as folder:
+        (folder / "a").touch()
 
 
 def test_a_folder_in_the_place_of_a_file_is_told_before_anything_moves(tmp_path):
@@ -203,3 +242,13 @@ def test_a_disk_without_locks_is_written_all_the_same(tmp_path, monkeypatch):
     with all_or_nothing(tmp_path / "out") as folder:
         (folder / "result").write_text("1")
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["result"]
+
+
+def test_a_file_that_cannot_be_written_is_told_early(tmp_path):
+    check_file_writable(tmp_path / "new" / "a.png")
+    (tmp_path / "a.png").touch()
+    check_file_writable(tmp_path / "a.png")
+    with pytest.raises(UnwritableOutput, match="File name too long"):
+        check_file_writable(tmp_path / ("x" * 252 + ".png"))
+    with pytest.raises(UnwritableOutput, match="is a folder"):
+        check_file_writable(tmp_path)

@@ -23,14 +23,14 @@ from refseg.config import Config, Repeats
 from refseg.encoders.tokenizer import Tokenizer
 from refseg.encoders.vocabulary import Vocabulary
 from refseg.encoders.word_list import WordList
-from refseg.errors import InvalidInput, MissingFile, UnwritableOutput, first_line
+from refseg.errors import InvalidInput, MissingFile, UnwritableOutput, first_line, shortened, shown
 from refseg.familiarity import Familiarity
 from refseg.files.tensor_files import check_finite, read_safetensors, safetensors_shapes
 from refseg.hardware import check_device
 from refseg.networks.contract import Network
 from refseg.outputs import all_or_nothing
 from refseg.preprocessing import Preprocessing
-from refseg.validation import one_line, shortened
+from refseg.validation import one_line
 
 FORMAT = 1
 WEIGHTS, CONFIG, RECIPE, CARD = "model.safetensors", "config.json", "recipe.yaml", "card.md"
@@ -295,7 +295,7 @@ def _read_config(path: Path) -> CheckpointConfig:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None
         raise InvalidInput(
-            f"{path} has format {shortened(repr(found))}, this version of refseg reads {FORMAT}; update refseg"
+            f"{path} has format {shown(found, 40)}, this version of refseg reads {FORMAT}; update refseg"
         )
     try:
         return CheckpointConfig.model_validate(content)
@@ -378,7 +378,7 @@ def _check_shapes(network: Network, stored: Mapping[str, tuple[tuple[int, ...], 
     misshapen = [name for name, shape in given.items() if own.get(name, shape) != shape]
     for names, fault in ((missing, "lacks"), (unexpected, "has unknown"), (misshapen, "has other shapes of")):
         if names:
-            first = shortened(names[0], 100) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+            first = shortened(names[0]) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
             raise InvalidInput(f"{folder / WEIGHTS} {fault} {first}; it does not belong to the network of {CONFIG}")
 
 

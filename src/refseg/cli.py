@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import sys
+import traceback
 import warnings
 from contextlib import suppress
 from typing import Annotated, Any
@@ -30,28 +31,14 @@ from refseg.commands import (
     weights,
 )
 from refseg.commands.stopping import stoppable
-from refseg.errors import MissingFile, RefsegError, first_line
+from refseg.errors import WAYS_OUT, MissingFile, RefsegError, first_line, is_out_of_memory
 
 USAGE_ERROR, PIPE_CLOSED = 2, 1
 STOPPED = 128  # plus the number of the signal
 INTERRUPTED = STOPPED + signal.SIGINT
 
-WAYS_OUT = {
-    errno.ENOSPC: "make room, or choose a place on another disk",
-    errno.EDQUOT: "make room, or choose a place on another disk",
-    errno.EROFS: "choose another place",
-    errno.EACCES: "change its permissions, or choose another place",
-    errno.EPERM: "change its permissions, or choose another place",
-    errno.ENAMETOOLONG: "file systems allow 255 bytes in a name; give a shorter one",
-    errno.ELOOP: "it is a link that leads to itself; give another",
-    errno.ENOENT: "give one that exists",
-    errno.ENOTDIR: "a part of it is a file, not a folder",
-    errno.EMFILE: "raise the limit of open files with ulimit -n",
-    errno.ENFILE: "close other programs",
-    errno.ENOMEM: "close other programs, or take fewer or smaller images at once",
-    errno.EIO: "the disk is damaged or gone",
-    errno.ESTALE: "the disk is damaged or gone",
-}
+TRACEBACK = "REFSEG_DEBUG"
+"""Environment variable; where it is set, the traceback of whatever ends a command is printed before its message."""
 
 app = typer.Typer(
     help="Referring segmentation: an image and an expression in, the mask of what it refers to out.",
@@ -136,6 +123,8 @@ def _run() -> int:
         message = explanation(error)
         if message is None:  # our mistake
             raise
+        if os.environ.get(TRACEBACK):
+            traceback.print_exc()
         try:
             sys.stdout.flush()
         except OSError as unwritten:
@@ -172,11 +161,15 @@ def explanation(error: Exception) -> str | None:
 
         if isinstance(error, ValidationError):
             return one_line(error)
-    return of_the_machine(error)
+    told = unforeseen(error)
+    return told and f"{told} ({TRACEBACK}=1 shows where it came from)"
 
 
-def of_the_machine(error: Exception) -> str | None:
-    """What the operating system, the memory or the locale refused, which no command foresaw; None for other errors."""
+def unforeseen(error: Exception) -> str | None:
+    """What the operating system, the memory or the locale refused where no command foresaw it; None for other errors.
+
+    A last net: what is caught here may be a mistake of ours as well.
+    """
     if isinstance(error, OSError):
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
         told = ": ".join([*names, error.strerror or first_line(error)])
@@ -185,24 +178,10 @@ def of_the_machine(error: Exception) -> str | None:
     if isinstance(error, UnicodeError):
         return f"a text cannot be read or written ({first_line(error)}); save it as UTF-8"
     if isinstance(error, RecursionError):
-        return "something given is nested too deep"
-    if isinstance(error, MemoryError) or _is_out_of_memory(error):
-        return (
-            f"there is not enough memory ({first_line(error)}); close other programs, or take fewer or smaller images "
-            "at once"
-        )
+        return "something given is nested too deep; give it with fewer levels"
+    if is_out_of_memory(error):
+        return f"there is not enough memory ({first_line(error)}); {WAYS_OUT[errno.ENOMEM]}"
     return None
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether torch found no memory; of the CPU's it tells by a text only."""
-    if "torch" not in sys.modules:
-        return False
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
 
 
 def _folder_is_gone() -> bool:

@@ -59,6 +59,15 @@ def first_line(error: BaseException, limit: int = 120) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:limit]
 
 
+def shortened(text: str, limit: int = 100) -> str:
+    """A text of at most `limit` letters.
+
+    >>> shortened("a" * 50, 10)
+    'aaaaaaa...'
+    """
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
 def shown(value: object, limit: int = 100) -> str:
     """What was given, as it is shown in a message: cut to `limit` letters.
 
@@ -69,7 +78,7 @@ def shown(value: object, limit: int = 100) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
         return f"of type {type(value).__name__}"
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+    return shortened(text, limit)
 
 
 def system_errno(error: BaseException) -> int | None:
@@ -79,8 +88,10 @@ def system_errno(error: BaseException) -> int | None:
     """
     if is_out_of_memory(error):
         return errno.ENOMEM
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno is not None:
         return None if error.errno == errno.EINVAL else error.errno
+    if re.fullmatch(r"\d+ requested and \d+ written", str(error)):  # by NumPy, which does not pass the reason on
+        return errno.ENOSPC
     told = re.search(r"\(os error (\d+)\)", str(error))  # by safetensors, as text only
     return int(told[1]) if told else None
 

@@ -3,18 +3,20 @@
 import errno
 import json
 import os
-import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from refseg.errors import RefsegError, UnwritableOutput, first_line
+from refseg.errors import RefsegError, UnwritableOutput, system_errno
 from refseg.files.lock import UNLOCKABLE, made_folder, try_lock
 
 STAGING = ".refseg-"
 """How the names of staging folders begin. Within are a locked file, new files, old folders, and a list of moves."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+"""Reasons of the operating system for which it names no file."""
 _LOCK, _NEW, _OLD, _MOVES = "lock", "new", "old", "moves.json"
 
 
@@ -40,6 +42,23 @@ def check_writable(folder: Path) -> None:
         raise UnwritableOutput(f"{parent} cannot be written ({reason}); choose another place with --out")
 
 
+def check_file_writable(file: Path) -> None:
+    """Says early that a file cannot be written; changes nothing.
+
+    Raises:
+        UnwritableOutput: if so.
+    """
+    check_writable(file.parent)
+    try:
+        is_folder = stat.S_ISDIR(os.stat(file).st_mode)
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise UnwritableOutput(f"{file} cannot be written ({error.strerror}); give another name") from error
+        return
+    if is_folder:
+        raise UnwritableOutput(f"{file} is a folder; give the name of a file in it")
+
+
 @contextmanager
 def all_or_nothing(folder: Path, replaces: bool = False) -> Iterator[Path]:
     """Yields an empty folder; its files move to `folder` at the end, and vanish on any error or Ctrl-C.
@@ -52,23 +71,28 @@ def all_or_nothing(folder: Path, replaces: bool = False) -> Iterator[Path]:
         replaces: whether folders are replaced whatever they hold.
 
     Raises:
-        UnwritableOutput: if the folder or the files cannot be written.
+        UnwritableOutput: if the folder or the files cannot be written; errors of other files stay what they are.
     """
+    filled: Path | None = None  # while others write to it
     try:
         with made_folder(folder):
             remove_leftovers(folder)
             with _staging(folder) as staging:
-                yield staging / _NEW
+                filled = staging / _NEW
+                yield filled
+                filled = None
                 if not replaces:
                     _check_replaceable(staging / _NEW, folder)
                 _move(staging, folder)
     except RefsegError:
         raise
     except Exception as error:
-        reason = _reason(error)
-        if reason is None:
+        number = system_errno(error)
+        if number is None or filled is not None and not _is_of_writing(error, number, filled):
             raise
-        raise UnwritableOutput(f"{folder} cannot be written ({reason}); choose another place with --out") from error
+        raise UnwritableOutput(
+            f"{folder} cannot be written ({os.strerror(number)}); choose another place with --out"
+        ) from error
 
 
 @contextmanager
@@ -159,12 +183,13 @@ def _undo(staging: Path, folder: Path) -> None:
                 os.replace(old, folder / old.name)
 
 
-def _reason(error: Exception) -> str | None:
-    """The operating system's reason for an error of writing; None for other errors."""
-    if isinstance(error, OSError):
-        return error.strerror or first_line(error)
-    told = re.search(r"\(os error (\d+)\)", str(error))  # by safetensors, as text only
-    return os.strerror(int(told[1])) if told else None
+def _is_of_writing(error: Exception, number: int, folder: Path) -> bool:
+    """Whether an error can come from writing to a folder, and not from what else was done meanwhile."""
+    if not isinstance(error, OSError):
+        return number != errno.ENOMEM  # of safetensors
+    if error.filename is None:
+        return number in NO_ROOM
+    return Path(os.fsdecode(error.filename)).absolute().is_relative_to(folder.absolute())
 
 
 def _check_replaceable(new: Path, folder: Path) -> None:

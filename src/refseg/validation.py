@@ -3,7 +3,7 @@
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from refseg.errors import shown
+from refseg.errors import shortened, shown
 
 _TOLD, _SEARCHED = 10, 200  # errors of a file that somebody may have filled with them
 
@@ -25,15 +25,6 @@ def one_line(error: ValidationError) -> str:
     told = [_one(one) for one in errors[:_SEARCHED] if not any(_holds(one["loc"], place) for place in places)]
     more = len(told) - _TOLD + max(len(errors) - _SEARCHED, 0)
     return "; ".join([*told[:_TOLD], f"and {more} more"] if more > 0 else told)
-
-
-def shortened(text: str, limit: int = 40) -> str:
-    """A text of at most so many letters.
-
-    >>> shortened("a" * 50, 10)
-    'aaaaaaa...'
-    """
-    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def _holds(outer: tuple[int | str, ...], place: tuple[int | str, ...]) -> bool:

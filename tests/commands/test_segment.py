@@ -122,12 +122,23 @@ def test_results_of_the_same_picture_are_replaced_whatever_changed(segment, scen
     assert after.keys() == before.keys() and all(after[name] != before[name] for name in after)
 
 
-def test_files_of_somebody_else_are_not_replaced(segment, tmp_path, capsys):
+def test_what_does_not_say_of_which_picture_it_is_is_replaced_with_a_warning(segment, tmp_path, capsys):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "my scene.the-star.mask.png").write_bytes(b"mine")
-    assert segment("the star") == 2
+    old = tmp_path / "out" / "my scene.the-star.mask.png"
+    Image.new("L", (8, 8)).save(old)
+    assert segment("the star", "--format", "mask") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: ") and str(old) in line and Image.open(old).info["source"]
+    assert segment("the star", "--format", "mask") == 0
+    assert not capsys.readouterr().err
+
+
+def test_run_lengths_that_cannot_say_of_which_picture_they_are_are_not_replaced_by_others(segment, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "my scene.the-star.rle.json").write_text("{}")
+    assert segment("the star", "--format", "rle") == 2
     assert "does not say of which image" in capsys.readouterr().err
-    assert content(tmp_path / "out") == {"my scene.the-star.mask.png": b"mine"}
+    assert content(tmp_path / "out") == {"my scene.the-star.rle.json": b"{}"}
 
 
 def test_results_say_which_picture_they_are_of(segment, tmp_path):

@@ -32,8 +32,8 @@ from refseg.files.tensor_files import (
     DamagedFile,
     check_finite,
     read_npz,
-    read_plain,
     read_saved,
+    read_saved_plain,
     read_tensors,
     safetensors_shapes,
     unwrapped,
@@ -123,13 +123,13 @@ def test_what_is_plain_stays_plain(tmp_path):
         "numbers": {0: (1, 2.5, None, True)},
     }
     torch.save(content, tmp_path / "x.pth")
-    assert read_plain(tmp_path / "x.pth", WAY_OUT) == content
+    assert read_saved_plain(tmp_path / "x.pth", WAY_OUT) == content
 
 
 def test_versions_of_modules_stay_beside_a_state_dict(tmp_path):
     state = torch.nn.BatchNorm2d(2).state_dict()
     torch.save(state, tmp_path / "x.pth")
-    assert read_plain(tmp_path / "x.pth", WAY_OUT)._metadata == state._metadata
+    assert read_saved_plain(tmp_path / "x.pth", WAY_OUT)._metadata == state._metadata
 
 
 class Calls:
@@ -315,7 +315,7 @@ def test_a_tensor_that_is_not_all_in_the_file_is_refused(tmp_path, change):
 def test_a_few_bytes_do_not_take_memory_or_time(tmp_path, pickled):
     path = archive(tmp_path / "x.pth", pickled, bytes(16))
     try:
-        read_plain(path, WAY_OUT)
+        read_saved_plain(path, WAY_OUT)
     except InvalidInput as error:
         assert "\n" not in str(error) and len(str(error)) < 500
 

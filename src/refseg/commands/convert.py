@@ -45,7 +45,7 @@ def convert(
 
     from refseg.errors import InvalidInput
     from refseg.files.lock import only_writer
-    from refseg.outputs import check_writable
+    from refseg.outputs import check_file_writable, check_writable
 
     if network not in CONVERSIONS:
         raise InvalidInput(f"nothing converts {network!r}; choose one of: {', '.join(CONVERSIONS)}")
@@ -56,9 +56,9 @@ def convert(
         )
     if to_official and out.is_dir():
         raise InvalidInput(f"{out} is a folder; give the file to write, for example --out official.pth")
-    check_writable(out.parent if to_official else out)
+    check_file_writable(out) if to_official else check_writable(out)
     if report:
-        check_writable(report.parent)
+        check_file_writable(report)
     with only_writer(out, beside=True), Console(stderr=True).status(Text(f"converting {source}")):
         done = (
             _back(network, source, out, report)

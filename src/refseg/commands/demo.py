@@ -37,11 +37,11 @@ def demo(
     from importlib.util import find_spec
 
     from refseg.errors import InvalidInput
-    from refseg.outputs import all_or_nothing, check_writable
+    from refseg.outputs import all_or_nothing, check_file_writable
 
     if out.suffix.lower() != ".png":
         raise InvalidInput(f"{out} does not end in .png; give the picture's name, for example --out demo.png")
-    check_writable(out.parent)
+    check_file_writable(out)
 
     from refseg.commands.segment import describe
     from refseg.segmenter import load

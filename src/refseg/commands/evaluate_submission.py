@@ -44,7 +44,7 @@ def write_submission(
     from refseg.evaluation.unfinished import Unfinished
     from refseg.evaluation.video_folders import mask_file, mask_id, write_mask
     from refseg.images import open_image
-    from refseg.outputs import check_writable
+    from refseg.outputs import check_file_writable
     from refseg.segmenter import load
 
     if out.suffix != ".zip":
@@ -52,7 +52,7 @@ def write_submission(
     clips = datasets.build(dataset, **settings)
     if not isinstance(clips, SubmittedClips):
         raise InvalidInput(f"there is no server that takes masks of {dataset}; evaluate it without --submission")
-    check_writable(out.parent)
+    check_file_writable(out)
     with ranks() as mine:
         segmenter = load(weights, mine.device(device), DenseCRF() if crf else None)
         run = {

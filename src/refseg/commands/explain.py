@@ -28,14 +28,14 @@ def explain(
     """Draw what a network attends to when it reads EXPRESSION and looks at IMAGE."""
     from refseg.errors import InvalidInput
     from refseg.images import read_image
-    from refseg.outputs import all_or_nothing, check_writable
+    from refseg.outputs import all_or_nothing, check_file_writable
     from refseg.video.frames import is_video, read_frames
 
     for path, ending in ((out, ".png"), (npz, ".npz")):
         if path is not None and path.suffix.lower() != ending:
             raise InvalidInput(f"{path} does not end in {ending}; give the file's name, for example --out answer.png")
         if path is not None:
-            check_writable(path.parent)
+            check_file_writable(path)
     of_video = is_video(image)
     if frame is not None and not of_video:
         raise InvalidInput(f"{image} is no video; leave out --frame")

@@ -67,7 +67,7 @@ def segment(
     Of a video there is a mask for each frame, and an overlay video; what was stopped goes on where it was. Results of
     another image or video are never replaced. The bundled weights know drawn scenes only, no photographs.
     """
-    from refseg.commands.sources import check_replaceable, source_of
+    from refseg.commands.sources import check_replaceable, source_of, warn_of_replaced
     from refseg.images import read_image
     from refseg.outputs import all_or_nothing, check_writable
     from refseg.video.frames import is_video
@@ -91,12 +91,14 @@ def segment(
     stems, source = file_stems(image, expressions), source_of(image, out)
     names = [[f"{stem}.{_ENDINGS[kind]}" for kind in formats] for stem in stems]
 
-    def check(new: Path | None = None) -> None:
+    def check(new: Path | None = None) -> list[Path]:
+        replaced = []
         for stem, some in zip(stems, names, strict=True):
             files = [out / f"{stem}.{ending}" for ending in _ENDINGS.values()]
-            check_replaceable(files, [out / name for name in some], source, new)
+            replaced += check_replaceable(files, [out / name for name in some], source, new)
+        return replaced
 
-    check()
+    warn_of_replaced(check())
     pixels = read_image(image)  # before the seconds that torch takes to import
     results = segmenter().ask(pixels, expressions, threshold)
     del pixels  # of which the segmenter has its own

@@ -17,7 +17,7 @@ from PIL import Image
 
 from refseg.commands.progress import progress
 from refseg.commands.segment import Format, file_stem, file_stems
-from refseg.commands.sources import SOURCE, check_replaceable, png_text, source_of
+from refseg.commands.sources import SOURCE, check_replaceable, png_text, source_of, warn_of_replaced
 from refseg.images import Rgb
 
 if TYPE_CHECKING:
@@ -69,14 +69,16 @@ def segment_video(
     stems, source = file_stems(video.absolute(), expressions), source_of(video, out)
     names = {stem: [f"{stem}.{_ENDINGS[kind]}" for kind in formats] for stem in stems}
 
-    def check() -> None:
+    def check() -> list[Path]:
+        replaced = []
         for stem in stems:
             files = [out / f"{stem}.{ending}" for ending in _ENDINGS.values()]
-            check_replaceable(files, [out / name for name in names[stem]], source)
+            replaced += check_replaceable(files, [out / name for name in names[stem]], source)
+        return replaced
 
     run = {"video": stamp(video), "expressions": expressions, "every": every, **run}
     answers = out / f".{file_stem(video.absolute())}.unfinished"
-    check()
+    warn_of_replaced(check())
     with only_writer(answers):
         unfinished = Unfinished(answers, run)
         _answer(load(), frames, expressions, every, run["threshold"], unfinished)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+import typer
 from PIL.PngImagePlugin import PngInfo
 
 from refseg.errors import UnwritableOutput
@@ -36,8 +37,10 @@ def png_text(source: str) -> PngInfo:
     return text
 
 
-def check_replaceable(files: Iterable[Path], written: Iterable[Path], source: str, new: Path | None = None) -> None:
-    """Checks that no result of another image or video is replaced.
+def check_replaceable(
+    files: Iterable[Path], written: Iterable[Path], source: str, new: Path | None = None
+) -> list[Path]:
+    """Checks that no result of another image or video is replaced; returns those replaced that do not say of which.
 
     Args:
         files: all results that there may be of one expression, whatever was asked for.
@@ -46,18 +49,29 @@ def check_replaceable(files: Iterable[Path], written: Iterable[Path], source: st
         new: the folder that they are in, once they are; those that cannot say it are then compared.
 
     Raises:
-        UnwritableOutput: if a result of another image or video is there, or one that is written exists and says
-            nothing, nor does one beside it, unless it is the same as the new one.
+        UnwritableOutput: if a result of another image or video is there, or one that cannot say it, with none beside
+            it that does, unless it is the same as the new one.
     """
     stated = {file: stated_source(file) for file in files if os.path.lexists(file)}
     for file, other in stated.items():
         if other not in (None, source):
             raise UnwritableOutput(f"{file} is of another image or video ({other}); {_WAY_OUT}")
     if source in stated.values():
-        return
-    for file in written:
-        if file in stated and not (file.name.endswith(SILENT) and (new is None or _is_same(file, new / file.name))):
+        return []
+    replaced = [file for file in written if file in stated]
+    for file in replaced:
+        if file.name.endswith(SILENT) and new is not None and not _is_same(file, new / file.name):
             raise UnwritableOutput(f"{file} is there and does not say of which image or video it is; {_WAY_OUT}")
+    return [file for file in replaced if not file.name.endswith(SILENT)]
+
+
+def warn_of_replaced(files: Iterable[Path]) -> None:
+    """Says in one line, if any, which results are replaced although they do not say of which image or video they are.
+
+    They may be of another version of refseg, or of another program.
+    """
+    if names := ", ".join(map(str, files)):
+        typer.echo(f"warning: of which image or video they are is not said in what is replaced: {names}", err=True)
 
 
 def stated_source(file: Path) -> str | None:

@@ -67,7 +67,7 @@ def get(
 ) -> None:
     """Fetch published weights and convert them; then `--weights NAME` and `refseg.load("NAME")` know them."""
     from refseg import published
-    from refseg.outputs import check_writable
+    from refseg.outputs import check_file_writable, check_writable
 
     entry = published.find_published(name)
     if not file and not folder and published.is_installed(entry):
@@ -75,7 +75,7 @@ def get(
         return
     check_writable(folder or published.store(name))
     if report:
-        check_writable(report.parent)
+        check_file_writable(report)
     written, done = published.get(entry, folder, file, report)
 
     from refseg.commands.convert import show

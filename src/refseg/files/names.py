@@ -3,7 +3,7 @@
 import os
 from pathlib import Path, PureWindowsPath
 
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, shown
 
 _WINDOWS_DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
@@ -37,14 +37,14 @@ def path_inside(folder: Path, name: str | Path, what: str = "file name") -> Path
     """
     text = os.fspath(name)
     if fault := _fault(text):
-        raise InvalidInput(f"{what} {_shown(text)} {fault}; {_WAY_OUT}")
+        raise InvalidInput(f"{what} {shown(text, 80)} {fault}; {_WAY_OUT}")
     path = folder / text
     try:
         leaves = not path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError) as error:  # a link to itself, a name that is too long
-        raise InvalidInput(f"{what} {_shown(text)} cannot be a path ({error}); {_WAY_OUT}") from error
+        raise InvalidInput(f"{what} {shown(text, 80)} cannot be a path ({error}); {_WAY_OUT}") from error
     if leaves:
-        raise InvalidInput(f"{what} {_shown(text)} is a link that leads out of {folder}; {_WAY_OUT}")
+        raise InvalidInput(f"{what} {shown(text, 80)} is a link that leads out of {folder}; {_WAY_OUT}")
     return path
 
 
@@ -62,7 +62,7 @@ def file_name(name: str, what: str = "name") -> str:
     """
     fault = _fault(name, _LONGEST_NAME - _LONGEST_ENDING)
     if fault := fault or ("has a separator" if "/" in name or "\\" in name else ""):
-        raise InvalidInput(f"{what} {_shown(name)} {fault}; it names one file or folder")
+        raise InvalidInput(f"{what} {shown(name, 80)} {fault}; it names one file or folder")
     return name
 
 
@@ -84,8 +84,3 @@ def _fault(text: str, longest: int = _LONGEST_NAME) -> str:
     if any(part.split(".")[0].strip().lower() in _WINDOWS_DEVICES for part in windows.parts):
         return "is the name of a device"
     return ""
-
-
-def _shown(text: str) -> str:
-    shown = repr(text)
-    return shown if len(shown) <= 80 else f"{shown[:77]}..."

@@ -64,7 +64,7 @@ def read_saved(path: Path, way_out: str, mapped: bool = True) -> Any:
     return _read(path, way_out, mapped)[0]
 
 
-def read_plain(path: Path, way_out: str) -> Any:
+def read_saved_plain(path: Path, way_out: str) -> Any:
     """Tensors and plain data that torch.save wrote, in memory; errors as of `read_saved`.
 
     Raises:

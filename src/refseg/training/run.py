@@ -23,15 +23,16 @@ from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
 from refseg import networks
 from refseg.calibration import Calibration
 from refseg.checkpoints import Checkpoint, save_checkpoint
 from refseg.datasets import OF_CLIPS
-from refseg.errors import InvalidInput, RefsegError, UnwritableOutput
+from refseg.errors import InvalidInput, RefsegError, UnwritableOutput, first_line, system_errno
 from refseg.files.lock import only_writer
+from refseg.files.tensor_files import read_safetensors
 from refseg.hardware import cpu_has_bfloat16
 from refseg.networks.contract import Network
 from refseg.outputs import check_writable, remove_leftovers, write_atomically
@@ -45,7 +46,7 @@ from refseg.training.seen_objects import CLASSES, SEE, SeenObjects
 from refseg.training.signals import OwnSignals
 from refseg.training.sources import SceneSource, Source, source_of
 from refseg.training.stage import Length, TrainingStage, fixed_in, learning, step_seed
-from refseg.training.states import KeepStates, WholeFiles, newest_sound, states, unwritable, write_together
+from refseg.training.states import WAY_OUT, KeepStates, WholeFiles, newest_sound, states, unwritable, write_together
 from refseg.training.units import compute_again
 
 
@@ -199,7 +200,7 @@ class _Run:
         stage, state = self.recipe.stages[number], self.out / "state"
         finished = state / stage.name
         if finished.exists():
-            self.network.load_state_dict(_finished_weights(finished))
+            _load_finished(self.network, finished)
             say(f"stage {stage.name} is finished")
             return
         source = self.source if stage.data is None else source_of(stage.data, self.erases, validates=False)
@@ -212,6 +213,7 @@ class _Run:
             seen = SeenObjects(encoder.channels, CLASSES[(stage.data or self.recipe.data).dataset])
         module = TrainingStage(self.network, stage, length, key, self.source.types, self.fixed, seen)
         every = stage.validate_every or (length.steps if stage.steps else int(per_epoch))
+        keep = KeepStates(state, stage.name, self.state_every)
         trainer = lightning.Trainer(
             default_root_dir=self.out,
             accelerator=self.machines.accelerator,
@@ -236,7 +238,7 @@ class _Run:
                 StageProgress(stage.name, length.steps),
                 SaveCheckpoints(self, source),
                 *([RunningMean(decay=stage.ema)] if stage.ema else []),
-                KeepStates(state, stage.name, self.state_every),
+                keep,
             ],
         )
         say(f"stage {stage.name}: {length.steps:,} steps of {stage.images} images")
@@ -246,6 +248,10 @@ class _Run:
             trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True)
         except SystemExit as stop:  # how Lightning ends after Ctrl-C
             raise KeyboardInterrupt from stop
+        except Exception as error:  # what Lightning makes of a state that it did not write may be any
+            if resumed is None or keep.begun or isinstance(error, RefsegError) or system_errno(error) is not None:
+                raise
+            raise InvalidInput(f"{resumed} does not belong to this run ({first_line(error)}); {WAY_OUT}") from error
         weights = whole_weights(trainer, module)
 
         def write() -> None:
@@ -258,7 +264,7 @@ class _Run:
         write_together(trainer, self.out, write)
         if self.machines.strategy == "fsdp":  # what is sharded cannot be made whole again in place
             self.network = self.learning_network()
-        self.network.load_state_dict(load_file(finished))  # every process has the first one's batch norm statistics
+        _load_finished(self.network, finished)  # every process has the first one's batch norm statistics
 
     def _precision(self) -> Any:
         if self.recipe.precision == "16":
@@ -356,13 +362,14 @@ class Parts:
         return self.steps * self.accumulate
 
 
-def _finished_weights(path: Path) -> dict[str, torch.Tensor]:
+def _load_finished(network: Network, path: Path) -> None:
+    """Loads the weights at the end of a finished stage; raises InvalidInput if they are damaged or of another run."""
+    way_out = "put back a copy, or delete it and --resume to train this stage again"
+    weights = read_safetensors(path, way_out)
     try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise InvalidInput(
-            f"{path} is damaged ({error}); put back a copy, or delete it and --resume to train this stage again"
-        ) from error
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InvalidInput(f"{path} does not belong to this run ({first_line(error)}); {way_out}") from error
 
 
 class RunningMean(EMAWeightAveraging):
@@ -413,9 +420,13 @@ class SaveCheckpoints(Callback):
 def best_score(folder: Path) -> float:
     """Validation oIoU of a checkpoint of this run; -1 if there is none."""
     config = folder / "config.json"
-    if not config.is_file():
+    try:
+        return float(json.loads(config.read_text(encoding="utf-8"))["trained_on"]["validation"]["val/oIoU"])
+    except FileNotFoundError:
         return -1.0
-    return float(json.loads(config.read_text(encoding="utf-8"))["trained_on"]["validation"].get("val/oIoU", -1))
+    except (ValueError, LookupError, TypeError, RecursionError):
+        say(f"{config} does not say how good its weights are; they are replaced")
+        return -1.0
 
 
 @torch.no_grad()

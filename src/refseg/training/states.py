@@ -14,13 +14,12 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
 
 from refseg.errors import InvalidInput, UnwritableOutput, unreadable
-from refseg.files.tensor_files import DamagedFile, read_plain
-from refseg.outputs import write_atomically
+from refseg.files.tensor_files import DamagedFile, read_saved_plain
+from refseg.outputs import NO_ROOM, write_atomically
 from refseg.training.progress import say
 
 KEPT = 2
 WAY_OUT = "put back a copy of a state that this run wrote, or delete it and --resume"
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -37,7 +36,7 @@ class WholeFiles(TorchCheckpointIO):
         Raises:
             InvalidInput: if it holds anything else, or is damaged.
         """
-        state: dict[str, Any] = read_plain(Path(path), WAY_OUT)
+        state: dict[str, Any] = read_saved_plain(Path(path), WAY_OUT)
         return state
 
 
@@ -50,11 +49,11 @@ class KeepStates(Checkpoint):
 
     def __init__(self, folder: Path, stage: str, every: int):
         self.folder, self.stage, self.every = folder, stage, every
-        self.written = 0
+        self.written, self.begun = 0, False
 
     def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         """The state that a run is resumed from is there already."""
-        self.written = trainer.global_step
+        self.written, self.begun = trainer.global_step, True
 
     def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Writes the state if it is time.
@@ -151,7 +150,7 @@ def is_sound(path: Path) -> bool:
             raise refused from error
         return False
     try:
-        read_plain(path, WAY_OUT)  # the archive's own lists have no checksums
+        read_saved_plain(path, WAY_OUT)  # the archive's own lists have no checksums
     except DamagedFile:
         return False
     return True
