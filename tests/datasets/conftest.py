@@ -65,11 +65,18 @@ def files(tmp_path, monkeypatch) -> SimpleNamespace:
         path.write_bytes(content)
         return path
 
+    def move_out(name: str) -> None:
+        """Moves a file or folder out of the data set and leaves a link to where it is."""
+        path, outside = root / name, tmp_path / "outside" / name
+        outside.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(path.rename(outside))
+
     return SimpleNamespace(
         root=root,
         json=write_json,
         pickle=write_pickle,
         bytes=write_bytes,
+        move_out=move_out,
         photograph=photograph,
         labels=labels,
         square=square,

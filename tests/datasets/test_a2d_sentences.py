@@ -222,3 +222,18 @@ def test_the_published_table_is_read(realset, tmp_path):
     (tmp_path / "Release" / "videoset.csv").write_text("".join(ROW.format(name, 0) for name in names))
     clips = datasets.build("a2d_sentences", split="train", root=tmp_path)
     assert (len(clips), clips.expression_count) == (3754, 6654)  # 6,655 rows, of which one is a copy
+
+
+def test_masks_that_are_a_link_out_of_the_videos_folder_are_refused(a2d, masks, files):
+    masks("-a", 1, [0], np.ones((1, 20, 30)))
+    files.move_out("text_annotations/a2d_annotation_with_instances/-a/00001.h5")
+    with pytest.raises(InvalidInput, match="is a link that leads out"):
+        a2d("train")[0].annotated_frames(0)
+
+
+def test_a_video_file_that_is_a_link_out_of_the_folder_is_refused(a2d, files):
+    (files.root / "Release/frames/-a").rename(files.root / "Release/frames/unused")
+    files.bytes("Release/clips320H/-a.mp4", b"")
+    files.move_out("Release/clips320H/-a.mp4")
+    with pytest.raises(InvalidInput, match="is a link that leads out"):
+        _ = a2d("train")[0]

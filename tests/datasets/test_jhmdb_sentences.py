@@ -100,3 +100,12 @@ def test_the_published_list_is_read(realset, tmp_path):
     (tmp_path / SAMPLES).write_bytes(gzip.decompress((realset / f"text/{SAMPLES}.gz").read_bytes()))
     frames = published_frames(tmp_path / SAMPLES)
     assert len(frames) == 928 and all(len(scored) == 3 for scored in frames.values())
+
+
+@pytest.mark.parametrize(
+    "name", ["puppet_mask/catch/ab_catch/puppet_mask.mat", "Rename_Images/catch/ab_catch/00002.png"]
+)
+def test_a_frame_or_masks_that_are_a_link_out_of_the_videos_folder_are_refused(jhmdb, files, name):
+    files.move_out(name)
+    with pytest.raises(InvalidInput, match="is a link that leads out"):
+        _ = jhmdb()[0]

@@ -80,3 +80,10 @@ def test_what_is_wrong_is_said_with_its_place(davis, files):
     (files.root / f"davis_text_annotations/{TEXTS[3]}.txt").unlink()
     with pytest.raises(MissingFile, match=r"annot2_full_video\.txt is missing; docs/datasets\.md#ref_davis"):
         davis("train")
+
+
+@pytest.mark.parametrize("folder", ["JPEGImages/480p/bear/00001.jpg", "Annotations_unsupervised/480p/bear/00001.png"])
+def test_a_frame_or_labels_that_are_a_link_out_of_the_videos_folder_are_refused(davis, files, folder):
+    files.move_out(f"DAVIS/{folder}")
+    with pytest.raises(InvalidInput, match="is a link that leads out"):
+        _ = davis("train")[0]

@@ -220,3 +220,16 @@ def test_the_published_file_of_valid_is_read(realset, tmp_path):
     clips = datasets.build("refer_youtube_vos", split="all", root=tmp_path)
     assert (len(clips), clips.expression_count) == (507, 2096)
     assert json.loads(path.read_text())["videos"][clips[0].clip_id]["frames"][0] == clips[0].frame_name(0)
+
+
+@pytest.mark.parametrize("name", ["JPEGImages/0ab/00005.jpg", "Annotations/0ab/00005.png"])
+def test_a_frame_or_labels_that_are_a_link_out_of_the_videos_folder_are_refused(ytvos, files, name):
+    files.move_out(f"train/{name}")
+    with pytest.raises(InvalidInput, match="is a link that leads out"):
+        _ = ytvos("train")[0]
+
+
+@pytest.mark.parametrize("name", ["train", "train/JPEGImages/0ab", "train/Annotations/0ab"])
+def test_the_folder_of_a_split_or_a_video_may_be_a_link(ytvos, files, name):
+    files.move_out(name)
+    assert ytvos("train")[0].mask(0, 1).sum() == 24

@@ -116,6 +116,12 @@ def test_no_file_outside_of_the_data_sets_folders_is_packed(files, tmp_path, wha
     assert not list(tmp_path.rglob("*.tar"))
 
 
+def test_a_shard_that_is_a_link_out_of_the_folder_is_refused(shards, tmp_path):
+    (tmp_path / "a.tar").symlink_to(next(shards.glob("*.tar")))
+    with pytest.raises(InvalidInput, match="is a link that leads out"):
+        build("shards", split="train", root=tmp_path)
+
+
 def test_a_file_that_is_no_photograph_is_not_packed(files, tmp_path):
     files.bytes("passwords.txt", b"secret")
     files.bytes("d.jsonl", json.dumps({"image": "passwords.txt", "expression": "it", "split": "train"}).encode())

@@ -22,9 +22,9 @@ from refseg import extras
 from refseg.datasets.clips import ClipOfFiles, ClipsOfFiles, Video, told
 from refseg.datasets.frames import StoredFrames, VideoFile, in_folder
 from refseg.datasets.masks import Mask
-from refseg.datasets.sources import at
+from refseg.datasets.sources import at, files_in
 from refseg.errors import InvalidInput, MissingFile, first_line
-from refseg.files.names import file_name
+from refseg.files.names import file_name, path_inside
 from refseg.files.text import read_table
 from refseg.samples import Expression
 
@@ -85,7 +85,7 @@ class A2DClip(ClipOfFiles):
     @cached_property
     def _files(self) -> dict[int, Path]:
         """Annotated frame -> its file of masks, in the order of frames."""
-        files = {int(path.stem) - 1: path for path in self._folder.glob("*.h5") if path.stem.isdecimal()}
+        files = {int(path.stem) - 1: path for path in files_in(self._folder, ".h5") if path.stem.isdecimal()}
         return {t: files[t] for t in sorted(files) if t >= 0}
 
 
@@ -120,7 +120,7 @@ class A2DSentences(ClipsOfFiles):
         release = self.root / "Release"
         if (release / "frames" / video).is_dir():
             return in_folder(release / "frames" / video, self.name)
-        files = [release / folder / f"{video}.mp4" for folder in VIDEOS]
+        files = [path_inside(release / folder, f"{video}.mp4", "video") for folder in VIDEOS]
         found = next((path for path in files if path.is_file()), None)
         if found is None:
             raise self.missing(files[0])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from refseg.datasets.frames import FrameFiles, StoredFrames, of_image
 from refseg.datasets.ids import id_of
 from refseg.datasets.masks import Mask
-from refseg.datasets.sources import at, folder_of, read_plain
+from refseg.datasets.sources import at, files_in, folder_of, read_plain
 from refseg.errors import InvalidInput, MissingFile
 from refseg.files.names import file_name
 from refseg.images import Rgb
@@ -97,7 +97,7 @@ class LabelledClip(ClipOfFiles):
     def __init__(self, video: Video, frames: FrameFiles, labels: Path):
         super().__init__(video, frames)
         self._folder, self._anchor = labels, frames.anchor
-        self.label_files = {path.stem: path for path in sorted(labels.glob("*")) if path.suffix.lower() == ".png"}
+        self.label_files = {path.stem: path for path in files_in(labels, ".png")}
 
     def annotated_frames(self, index: int) -> tuple[int, ...]:
         """Those with an image of labels; none where it is not told what the expression refers to."""

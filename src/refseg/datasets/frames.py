@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from PIL import Image
 
+from refseg.datasets.sources import files_in
 from refseg.errors import InvalidInput, MissingFile, first_line
 from refseg.files.names import path_inside
 from refseg.images import Rgb, open_image, to_rgb
@@ -115,8 +116,9 @@ def in_folder(folder: Path, anchor: str) -> FrameFiles:
 
     Raises:
         MissingFile: if there are none.
+        InvalidInput: if one is a link that leads out of the folder.
     """
-    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGES)
+    files = files_in(folder, *IMAGES)
     if not files:
         raise MissingFile(f"{folder} holds no frames; docs/datasets.md#{anchor} says where to get them")
     return FrameFiles(files, anchor)

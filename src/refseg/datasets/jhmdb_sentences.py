@@ -22,7 +22,7 @@ from refseg.datasets.frames import StoredFrames, in_folder
 from refseg.datasets.masks import Mask, read_matlab
 from refseg.datasets.sources import at, read_plain
 from refseg.errors import InvalidInput, MissingFile
-from refseg.files.names import file_name
+from refseg.files.names import file_name, path_inside
 from refseg.files.text import read_table
 from refseg.samples import Expression
 
@@ -123,7 +123,7 @@ class JHMDBSentences(ClipsOfFiles):
             raise self.missing(self.root / "Rename_Images" / "ACTION" / video.id)
         action = self._actions[video.id]
         frames = in_folder(self.root / "Rename_Images" / action / video.id, self.name)
-        masks = self.root / "puppet_mask" / action / video.id / "puppet_mask.mat"
+        masks = path_inside(self.root / "puppet_mask" / action / video.id, "puppet_mask.mat", "file of masks")
         scored = self._scored.get(video.id, ()) if self._published else None
         return JHMDBClip(video, frames, masks, scored)
 

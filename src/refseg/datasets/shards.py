@@ -27,7 +27,7 @@ from pycocotools import mask as coco
 from refseg.datasets.index import BOX_ONLY, CROWD, MISSING, NONE, IndexBuilder
 from refseg.datasets.indexed import IndexedDataset, IndexedSample
 from refseg.datasets.masks import draw, rle_of
-from refseg.datasets.sources import at
+from refseg.datasets.sources import at, files_in
 from refseg.errors import InvalidInput, MissingFile, RefsegError, first_line
 from refseg.files.names import file_name
 from refseg.images import open_image
@@ -53,8 +53,9 @@ class Shards(IndexedDataset):
 
         Raises:
             MissingFile: if there is none.
+            InvalidInput: if one is a link that leads out of the folder.
         """
-        if not (found := sorted(self.root.glob("*.tar"))):
+        if not (found := files_in(self.root, ".tar")):
             raise MissingFile(f"{self.root} holds no shard (*.tar); refseg data shard makes them")
         return found
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from refseg.errors import InvalidInput, MissingFile, first_line
+from refseg.files.names import path_inside
 from refseg.files.pickles import read_pickle
 
 ROOT = "root=... (--root FOLDER; of a training --set data.settings.root=FOLDER)"
@@ -152,6 +153,16 @@ def expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise InvalidInput(f"{path} cannot be a path ({first_line(error)}); give the whole path") from error
+
+
+def files_in(folder: Path, *endings: str) -> list[Path]:
+    """The files of a folder of a data set with these endings, in letters of either case, in the order of their names.
+
+    Raises:
+        InvalidInput: if one of them is a link that leads out of the folder.
+    """
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in endings)
+    return [path_inside(folder, path.name) if path.is_symlink() else path for path in files]
 
 
 def first_file(folder: Path, names: Iterable[str]) -> Path:
