@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from refseg.errors import InvalidInput, MissingFile
-from refseg.images import open_image, read_image
+from refseg.images import open_image, read_image, still_kind
 
 RED = (255, 0, 0)
 
@@ -272,7 +272,7 @@ def test_an_image_is_read_with_one_copy_of_its_pixels_besides_the_decoder_s(name
     Image.new("RGB", (width, height)).save(tmp_path / name)
     program = f"""
 import resource
-from refseg.images import open_image, read_image
+from refseg.images import open_image, read_image, still_kind
 from PIL import Image
 Image.init()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -301,3 +301,9 @@ def test_paths_and_bytes_give_the_same(tmp_path):
     whole = file_of(red("RGB"))
     (tmp_path / "red.png").write_bytes(whole)
     np.testing.assert_array_equal(read_image(tmp_path / "red.png"), read_image(whole))
+
+
+@pytest.mark.parametrize("size", [2**64 - 1, 2**63, 2**40])
+def test_a_box_that_says_it_is_larger_than_any_file_is_the_last_one(size):
+    boxes = struct.pack(">I4s8s", 16, b"ftyp", b"mif1") + struct.pack(">I4sQ", 1, b"meta", size) + bytes(100)
+    assert still_kind(io.BytesIO(boxes)) == "HEIC"

@@ -31,7 +31,7 @@ from refseg.commands import (
     weights,
 )
 from refseg.commands.stopping import stoppable
-from refseg.errors import WAYS_OUT, MissingFile, RefsegError, first_line, is_out_of_memory
+from refseg.errors import WAYS_OUT, MissingFile, RefsegError, first_line, is_out_of_memory, printable
 
 USAGE_ERROR, PIPE_CLOSED = 2, 1
 STOPPED = 128  # plus the number of the signal
@@ -137,9 +137,8 @@ def _run() -> int:
 
 
 def _say(line: str) -> None:
-    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)  # no terminal sequences
     with suppress(OSError):
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
 
 
 def _forget_output() -> None:

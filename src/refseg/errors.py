@@ -81,6 +81,15 @@ def shown(value: object, limit: int = 100) -> str:
     return shortened(text, limit)
 
 
+def printable(text: str) -> str:
+    r"""A text as one line that a terminal only shows: letters that it would obey are written as escapes.
+
+    >>> print(printable("a cup\x1b[2J\n"))
+    a cup\x1b[2J\n
+    """
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def system_errno(error: BaseException) -> int | None:
     """The number of the operating system's reason for an error, ENOMEM where memory ran out; None for other errors.
 

@@ -253,8 +253,10 @@ def _file(source: str | Path | IO[Any]) -> Iterator[IO[Any]]:
 
 def _boxes(file: IO[Any]) -> Iterator[bytes]:
     """The kinds of the outermost boxes of MP4, up to a thousand."""
-    start = 0
+    start, whole = 0, file.seek(0, io.SEEK_END)
     for _ in range(1000):
+        if start >= whole:
+            return
         file.seek(start)
         head = file.read(16)
         if len(head) < 8:

@@ -151,3 +151,15 @@ def test_view_writes_nothing_where_it_fails(root, tmp_path):
     with pytest.raises(RefsegError, match="end in .png"):
         run("view", "refer", "--root", root, "--out", tmp_path / "sheet.jpg")
     assert not (tmp_path / "new").exists() and not (tmp_path / "sheet.jpg").exists()
+
+
+ESCAPE = "\x1b[2J\x1b]0;owned\x07"
+
+
+def test_texts_of_a_data_set_do_not_steer_the_terminal(root):
+    line = {"image": "gone.jpg", "expression": f"a {ESCAPE}", "id": ESCAPE, "split": ESCAPE, "type": ESCAPE}
+    (root / "d.jsonl").write_text(json.dumps(line))
+    for command in ("check", "stats"):
+        done = run(command, "jsonl", "--root", root, *(["--split", "all"] if command == "stats" else []))
+        assert "\x1b" not in done.output and "\x07" not in done.output
+        assert r"\x1b" in done.output

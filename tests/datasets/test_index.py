@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refseg.datasets import index
 from refseg.datasets.index import BOX_ONLY, FOLDER, IndexBuilder, open_index
 from refseg.datasets.masks import MaskFile, Rle
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
@@ -244,3 +245,13 @@ def test_a_pickled_index_is_opened_again_and_refused_if_it_has_changed(source):
     assert index.text("expression_raw", 0) == "Cup"  # whoever has the old file keeps it
     with pytest.raises(InvalidInput, match="has changed while it was in use"):
         pickle.loads(pickled)
+
+
+def test_too_many_different_types_are_refused_in_words(monkeypatch):
+    monkeypatch.setattr(index, "MOST_NAMES", 2)
+    builder = IndexBuilder()
+    image = builder.image("1", "1.jpg")
+    for type in ("a", "b", "a"):
+        builder.expression(image, "1", "it", type=type)
+    with pytest.raises(InvalidInput, match="type 'c' is one too many; at most 2 are read"):
+        builder.expression(image, "1", "it", type="c")

@@ -334,3 +334,12 @@ def test_frames_are_not_kept(write_video):
     for frame in read_frames(write_video(count=30)):
         alive.append(weakref.ref(frame))
         assert sum(one() is not None for one in alive) <= 2
+
+
+@pytest.mark.parametrize("size", ["W30000 H30000", "W0 H0"])
+def test_a_size_that_no_video_has_is_told_as_what_is_wrong(tmp_path, size):
+    pytest.importorskip("av", reason="videos need PyAV")
+    path = tmp_path / "a.y4m"
+    path.write_bytes(f"YUV4MPEG2 {size} F25:1 Ip A1:1 C420jpeg\nFRAME\n".encode() + bytes(1000))
+    with pytest.raises(InvalidInput, match="such as a size of 0 or of too many pixels"):
+        read_frames(path)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from refseg.cache import cache_folder
 from refseg.datasets.ids import repeated
 from refseg.datasets.masks import MaskFile, Piece, Rle, check_size
-from refseg.errors import InvalidInput, MissingFile, RefsegError, UnwritableOutput
+from refseg.errors import InvalidInput, MissingFile, RefsegError, UnwritableOutput, shown
 from refseg.outputs import all_or_nothing, remove_leftovers
 
 VERSION = 3
@@ -58,6 +58,8 @@ _COLUMNS = {  # array type codes
 _SHAPES = {"image_hw": 2, "object_box": 4, "piece_hw": 2}
 _BLOBS = ("image_id", "image_file", "object_id", "expression_id", "expression_raw", "expression_sent", "repeated_id")
 _NAMES = ("split", "type", "kind")
+MOST_NAMES = 2**16
+"""Different splits, types or kinds in a data set."""
 _LONGEST_NAME = 200  # bytes; disks take 255
 Box = tuple[float, float, float, float]
 
@@ -142,13 +144,20 @@ class IndexBuilder:
             split: as the sources call it.
             type: as the sources call it.
             kind: as the sources call it.
+
+        Raises:
+            InvalidInput: if there are more than `MOST_NAMES` different splits, types or kinds.
         """
         columns = self._columns
         columns["expression_image"].append(image)
         columns["expression_ref"].append(ref)
         for name, value in (("split", split), ("type", type), ("kind", kind)):
-            names = self._names[name]
-            columns[f"expression_{name}"].append(names.setdefault(_text_of(value or ""), len(names)))
+            names, word = self._names[name], _text_of(value or "")
+            if len(names) == MOST_NAMES and word not in names:
+                raise InvalidInput(
+                    f"{name} {shown(word)} is one too many; at most {MOST_NAMES:,} are read"
+                )
+            columns[f"expression_{name}"].append(names.setdefault(word, len(names)))
         columns["targets"].extend(targets)
         columns["expression_targets"].append(len(columns["targets"]))
         self._text("expression_raw", raw)

@@ -9,7 +9,7 @@ import numpy as np
 
 from refseg import extras
 from refseg.encoders.vocabulary import split_words
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, printable
 from refseg.evaluation.expression_types import LENGTHS, PRECEDENCE, length_class, main_type, types
 from refseg.samples import Sample
 
@@ -80,9 +80,9 @@ class Statistics:
             lines += ["", f"Area of referents as a share of the image, by percentile: {middle}."]
         for name, histogram in self._tables().items():
             total = sum(histogram.values()) if name != ALL_TYPES else self.expressions
-            rows = [f"| {key} | {value:,} | {value / total:.1%} |" for key, value in histogram.items()]
+            rows = [f"| {_cell(key)} | {value:,} | {value / total:.1%} |" for key, value in histogram.items()]
             lines += ["", f"## {name}", "", "| | number | share |", "|---|---:|---:|", *rows]
-        words = ", ".join(f"{word} {count:,}" for word, count in self.frequent.items())
+        words = ", ".join(f"{printable(word)} {count:,}" for word, count in self.frequent.items())
         return "\n".join([*lines, "", "## Most frequent words", "", words, ""])
 
     def figure(self) -> "Figure":
@@ -214,6 +214,11 @@ def _in_order(counts: Counter[str], names: Sequence[str]) -> Histogram:
 
 def _mean(histogram: Histogram) -> float:
     return sum(int(value) * count for value, count in histogram.items()) / sum(histogram.values())
+
+
+def _cell(text: str) -> str:
+    """A text of the data in a table of Markdown."""
+    return printable(text).replace("|", "\\|")
 
 
 def _draw(axes: "Axes", name: str, histogram: Histogram) -> None:

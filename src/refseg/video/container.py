@@ -1,5 +1,6 @@
 """Video files of any kind, through PyAV."""
 
+import errno
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
@@ -10,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from refseg import extras
-from refseg.errors import InvalidInput, first_line
+from refseg.errors import InvalidInput, first_line, system_errno, unreadable
 from refseg.images import LARGEST_MEGAPIXELS, Rgb, read_image
 from refseg.video.formats import DEMUXERS
 from refseg.video.frames import FRAME_RATE, Frames
 
 ALLOWED = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}  # nothing is fetched, no other file is opened
+_NOT_OPENED = frozenset([errno.EMFILE, errno.ENFILE, errno.EACCES, errno.ENOENT])
+_OF_HEADER = "its header says what no video has, such as a size of 0 or of too many pixels"
+"""Instead of the other reasons of the operating system, which FFmpeg gives for what is in a file."""
 MISSING_END = 1.0  # seconds that a video may end before it promised to
 
 
@@ -97,7 +101,9 @@ def _opened(path: Path) -> Any:
     try:
         return av.open(str(path.absolute()), options=ALLOWED, metadata_errors="replace")
     except Exception as error:  # readers of damaged files raise whatever they like
-        reason = getattr(error, "strerror", None) or first_line(error)
+        if system_errno(error) in _NOT_OPENED:
+            raise unreadable(path, error) from error
+        reason = _OF_HEADER if isinstance(error, OSError) else getattr(error, "strerror", None) or first_line(error)
         raise InvalidInput(
             f"{path} is neither an image nor a video that can be read ({reason}); is it damaged, or cut off?"
         ) from error

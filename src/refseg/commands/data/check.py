@@ -133,29 +133,34 @@ def _print(title: str, sizes: dict[str, dict[str, int]], findings: "Sequence[Fin
     from rich.markup import escape
     from rich.table import Table
 
+    from refseg.errors import printable
+
+    def plain(text: str) -> str:
+        return escape(printable(text))
+
     console = Console()
     columns = next(iter(sizes.values()))
-    counts = Table("split", *columns, title=escape(title), title_justify="left")
+    counts = Table("split", *columns, title=plain(title), title_justify="left")
     for split, size in sizes.items():
-        counts.add_row(escape(split), *(f"{value:,}" for value in size.values()))
+        counts.add_row(plain(split), *(f"{value:,}" for value in size.values()))
     table = Table("", "check", "found", "what, and what to do")
     for finding in findings:
         if finding.verdict == "ok":
             continue
-        lines = [escape(finding.what), *(f"[dim]· {escape(example)}[/]" for example in finding.examples)]
+        lines = [plain(finding.what), *(f"[dim]· {plain(example)}[/]" for example in finding.examples)]
         if finding.count > len(finding.examples) > 0:
             lines[-1] += "[dim] …[/]"
         if finding.advice:
-            lines.append(f"[italic]{escape(finding.advice)}[/]")
+            lines.append(f"[italic]{plain(finding.advice)}[/]")
         colour = COLOURS[finding.verdict]
         count = f"{finding.count:,}" if finding.count else ""
-        table.add_row(f"[{colour}]{finding.verdict}[/]", escape(finding.check), count, "\n".join(lines))
+        table.add_row(f"[{colour}]{finding.verdict}[/]", plain(finding.check), count, "\n".join(lines))
         table.add_section()
     console.print(counts)
     if table.row_count:
         console.print(table)
     passed = ", ".join(finding.check for finding in findings if finding.verdict == "ok")
     problems = sum(finding.verdict == "problem" for finding in findings)
-    console.print(f"[green]nothing found by[/]: {escape(passed)}")
+    console.print(f"[green]nothing found by[/]: {plain(passed)}")
     told = f"problems found by {problems} of {len(findings)} checks"
     console.print(f"[red]{told}[/]" if problems else "[green]no problems[/]")
