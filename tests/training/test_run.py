@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from refseg.checkpoints import load_checkpoint
 from refseg.errors import InvalidInput
@@ -97,6 +97,28 @@ def test_a_finished_run_can_be_resumed_and_changes_nothing(finished, tiny):
     before = (finished / "weights" / "model.safetensors").read_bytes()
     train(tiny, finished, resume=True, machines=CPU)
     assert (finished / "weights" / "model.safetensors").read_bytes() == before
+
+
+def test_states_of_another_program_are_told_and_kept(tiny, tmp_path):
+    out, find = tmp_path / "run", tiny.replace(stages=tiny.stages[:1])
+    state, finished = out / "state" / "find-step=2.ckpt", out / "state" / "find"
+    state.parent.mkdir(parents=True)
+    (out / "recipe.yaml").write_text(find.to_yaml())
+    for content in ({"epoch": 1}, [1], {"state_dict": {"x": torch.zeros(1).expand(2**20)}, "loops": 3}):
+        torch.save(content, state)
+        with pytest.raises(InvalidInput, match=f"{state} does not belong to this run .*; put back a copy"):
+            train(find, out, resume=True, machines=CPU)
+    save_file({"x": torch.zeros(2)}, finished)
+    with pytest.raises(InvalidInput, match=f"{finished} does not belong to this run .*; put back a copy"):
+        train(find, out, resume=True, machines=CPU)
+    assert state.exists() and finished.exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"trained_on": {}}', '{"trained_on": {"validation": {"val/oIoU": null}}}'])
+def test_a_best_checkpoint_that_does_not_say_how_good_it_is_is_as_good_as_none(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    assert run.best_score(tmp_path) == -1
+    assert run.best_score(tmp_path / "none") == -1
 
 
 def test_bad_combinations_are_refused_before_anything_is_written(finished, tiny, tmp_path):

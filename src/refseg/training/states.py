@@ -49,11 +49,16 @@ class KeepStates(Checkpoint):
 
     def __init__(self, folder: Path, stage: str, every: int):
         self.folder, self.stage, self.every = folder, stage, every
-        self.written, self.begun = 0, False
+        self.first = self.written = 0
+        self.begun = False
 
     def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         """The state that a run is resumed from is there already."""
-        self.written, self.begun = trainer.global_step, True
+        self.first = self.written = trainer.global_step
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Notes that a step was made, or a part of one."""
+        self.begun = self.begun or trainer.global_step > self.first
 
     def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Writes the state if it is time.
