@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -318,3 +319,19 @@ def test_the_tokenizer_of_clip_is_kept_by_its_name():
     assert entry.model_dump() == {"name": "clip_byte_pairs", "max_words": 22}
     again = _tokenizer(entry)
     assert isinstance(again, BytePairs) and again.max_words == 22
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "card.md"])
+def test_a_pipe_in_the_place_of_a_text_is_not_waited_for(folder, name):
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(InvalidInput, match=f"{name} is no file"):
+        load_checkpoint(folder)
+
+
+def test_whole_numbers_in_the_place_of_weights_are_told(folder):
+    tensors = load_file(folder / "model.safetensors")
+    name = next(name for name, value in tensors.items() if value.is_floating_point())
+    save_file({**tensors, name: tensors[name].int()}, folder / "model.safetensors")
+    with pytest.raises(InvalidInput, match=f"has numbers of another type in {name}"):
+        load_checkpoint(folder)

@@ -371,12 +371,23 @@ def _check_shapes(network: Network, stored: Mapping[str, tuple[tuple[int, ...], 
         stored: shape and type of the tensors in the file, by name.
         folder: of the checkpoint, for errors.
     """
-    own = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    state = network.state_dict()
+    own = {name: tuple(value.shape) for name, value in state.items()}
     given = {name: shape for name, (shape, _) in stored.items() if not name.startswith("familiarity.")}
     missing = [name for name in own if name not in given and not name.startswith(_training_only(network))]
     unexpected = [name for name in given if name not in own]
     misshapen = [name for name, shape in given.items() if own.get(name, shape) != shape]
-    for names, fault in ((missing, "lacks"), (unexpected, "has unknown"), (misshapen, "has other shapes of")):
+    mistyped = [
+        name
+        for name, (_, kind) in stored.items()
+        if name in own and kind.startswith(("F", "BF")) != state[name].is_floating_point()
+    ]
+    for names, fault in (
+        (missing, "lacks"),
+        (unexpected, "has unknown"),
+        (misshapen, "has other shapes of"),
+        (mistyped, "has numbers of another type in"),
+    ):
         if names:
             first = shortened(names[0]) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
             raise InvalidInput(f"{folder / WEIGHTS} {fault} {first}; it does not belong to the network of {CONFIG}")
@@ -403,6 +414,8 @@ def _no_number(name: str) -> float:
 def _text(path: Path) -> str:
     """The text of a file of a checkpoint; "" where there is none."""
     try:
+        if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe, which may not end
+            raise InvalidInput(f"{path} is no file; put a copy of the file there, or remove it")
         if path.stat().st_size > _LONGEST_TEXT:
             raise InvalidInput(
                 f"{path} has more than {_LONGEST_TEXT >> 20} MiB; no file of a checkpoint but {WEIGHTS} does"

@@ -77,3 +77,10 @@ def test_bad_input_is_one_error_and_nothing_is_written(scene, tmp_path, monkeypa
     outcome = runner.invoke(app, ["explain", *arguments])
     assert isinstance(outcome.exception, RefsegError) and message in str(outcome.exception)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_name_that_is_too_long_is_told_before_the_network_runs(scene, tmp_path, monkeypatch):
+    monkeypatch.setattr("refseg.segmenter.load", lambda *_: pytest.fail("loaded"))
+    with pytest.raises(RefsegError, match="File name too long"):
+        arguments = ["explain", str(scene), "the star", "--out", str(tmp_path / ("x" * 252 + ".png"))]
+        runner.invoke(app, arguments, catch_exceptions=False)

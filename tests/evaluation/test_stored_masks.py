@@ -147,3 +147,19 @@ def test_no_masks_at_all_are_told(tmp_path):
         open_masks(tmp_path)
     with pytest.raises(MissingFile, match="is missing"):
         open_masks(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "is_cut"),
+    [("L", [0, 255], False), ("L", [0, 1], False), ("L", [0, 100, 255], True), ("I;16", [0, 65535], False)],
+)
+def test_masks_that_are_cut_at_half_are_told(tmp_path, mode, values, is_cut):
+    mask = np.zeros((40, 40), np.uint16 if mode == "I;16" else np.uint8)
+    mask[10:30, 10:30] = values[-1]
+    mask[10, 10:20] = values[1]
+    Image.fromarray(mask).save(tmp_path / "a.png")
+    stored = open_masks(tmp_path)
+    assert stored.cautions() == []
+    assert stored.mask("a")[15, 15]
+    told = f"{tmp_path} holds 1 masks with soft edges or noise, which are cut at half: a"
+    assert stored.cautions() == ([told] if is_cut else [])

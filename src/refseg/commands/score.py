@@ -56,7 +56,7 @@ def score(
             check_clips(samples, scoring)
         stored = video_folders.open_folders(masks, samples) if of_clips else stored_masks.open_masks(masks)
         compare = video_folders.compare_frames if of_clips else stored_masks.compare_samples
-        for line in (surplus := compare(stored, samples)):
+        for line in (cautions := compare(stored, samples)):
             typer.echo(f"warning: {line}", err=True)
         answers = []
         score_all = video_folders.score_videos if of_clips else stored_masks.score_masks
@@ -64,6 +64,9 @@ def score(
             for image in score_all(stored, samples, scoring, options.threads(workers)):
                 answers.append(image)
                 advance(1)
+        for line in (cut := stored.cautions()):
+            typer.echo(f"warning: {line}", err=True)
+        cautions += cut
         about = {
             "answers": str(masks),
             **options.facts(samples, dataset, given),
@@ -72,7 +75,7 @@ def score(
             "versions": versions(),
         }
         report = summed_up(answers, scoring, about)
-        report.cautions += [f"{line[0].upper()}{line[1:]}." for line in surplus]
+        report.cautions += [f"{line[0].upper()}{line[1:]}." for line in cautions]
         if out:
             masks_of = video_folders.masks_of_frame if of_clips else stored_masks.masks_of
             write(out, report, answers, samples, partial(masks_of, stored))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import torch
 from numpy.typing import NDArray
 
@@ -29,14 +30,25 @@ class StoredMasks(ABC):
     Attributes:
         place: where they lie, for messages.
         ids: of the expressions that have one.
+        cut: ids of the masks that were read and have soft edges or noise, which were cut at half.
     """
 
     place: Path
     ids: frozenset[str]
 
+    def __init__(self) -> None:
+        self.cut: set[str] = set()
+
     @abstractmethod
     def mask(self, id: str) -> Mask:
         """The mask (H, W) of an expression; InvalidInput if it cannot be read."""
+
+    def cautions(self) -> list[str]:
+        """What is to be known of the masks that were read, one line or none."""
+        if not self.cut:
+            return []
+        some = _some(sorted(self.cut))
+        return [f"{self.place} holds {len(self.cut):,} masks with soft edges or noise, which are cut at half: {some}"]
 
     def exists(self, id: str) -> float | None:
         """The probability that the expression refers to something, where the program said one."""
@@ -47,6 +59,7 @@ class PngFolder(StoredMasks):
     """ID.png for each expression, black where it is not; an id with a slash lies in a folder of its own."""
 
     def __init__(self, folder: Path):
+        super().__init__()
         self.place = folder
         files = sorted(file for file in folder.rglob("*.*") if file.suffix.lower() == ".png")
         self._files = {file.relative_to(folder).as_posix()[: -len(".png")]: file for file in files}
@@ -59,7 +72,10 @@ class PngFolder(StoredMasks):
         file = self._files[id]
         try:
             with open_image(file) as image:
-                return extract_mask(image, str(file), labels=False)
+                mask = extract_mask(image, str(file), labels=False)
+                if _has_more_values(image):
+                    self.cut.add(id)
+                return mask
         except InvalidInput:
             raise
         except Exception as error:  # decoders of damaged files raise whatever they like
@@ -70,6 +86,7 @@ class RunLengths(StoredMasks):
     """A line {"id", "counts", "size": [H, W]} an expression, maybe with "exists"; `evaluate --masks` writes them."""
 
     def __init__(self, file: Path):
+        super().__init__()
         self.place = file
         self._start: dict[str, int] = {}
         self._exists: dict[str, float] = {}
@@ -208,6 +225,17 @@ def read_masks(masks: StoredMasks, ids: Sequence[str], size_hw: tuple[int, int])
             )
         found.append(mask)
     return found
+
+
+def _has_more_values(image: PIL.Image.Image) -> bool:
+    """Whether a mask, which can be read, has more than two values; of a cut-out its alpha counts."""
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image)
+        return bool(((values != 0) & (values != values.max())).any())
+    colours = image.convert("RGBA")
+    alpha = colours.getchannel("A")
+    low, high = alpha.getextrema()
+    return (alpha if low != high else colours).getcolors(maxcolors=2) is None
 
 
 def _some(ids: Sequence[Any]) -> str:

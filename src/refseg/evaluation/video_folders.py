@@ -54,6 +54,7 @@ class AnnotatorFolders(StoredMasks):
     """The masks of anno_K/VIDEO/FRAME.png: the pixels of the label of what an expression names."""
 
     def __init__(self, place: Path, clips: Iterable[Clip]):
+        super().__init__()
         self.place = place
         self._files: dict[str, tuple[Path, tuple[int, ...]]] = {}
         for clip in clips:
