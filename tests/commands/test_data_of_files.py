@@ -163,3 +163,10 @@ def test_texts_of_a_data_set_do_not_steer_the_terminal(root):
         done = run(command, "jsonl", "--root", root, *(["--split", "all"] if command == "stats" else []))
         assert "\x1b" not in done.output and "\x07" not in done.output
         assert r"\x1b" in done.output
+
+
+def test_a_table_without_rows_is_not_imported(root):
+    (root / "t.csv").write_text("expression,annotation\n")
+    with pytest.raises(RefsegError, match=r"t\.csv holds no expression"):
+        run("import", root / "t.csv", root / "instances.json", "--out", root / "mine.jsonl")
+    assert not (root / "mine.jsonl").exists()

@@ -1,6 +1,5 @@
 import io
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -153,14 +152,6 @@ def test_a_mask_file_that_is_missing_damaged_or_of_another_size_is_named(tmp_pat
     Image.new("L", (3, 4)).save(path)
     with pytest.raises(InvalidInput, match=r"mask\.png: 3 x 4 pixels, and its image is 30 x 20"):
         draw([MaskFile(str(path))], SIZE)
-
-
-def test_without_scipy_it_is_said_how_to_get_it(tmp_path, monkeypatch):
-    path = tmp_path / "1_1.mat"
-    path.write_bytes(b"")
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(InvalidInput, match=r"SciPy; install it with: pip install .refseg.formats.."):
-        read_mask(path)
 
 
 def test_real_annotations_are_drawn_as_pycocotools_does(realset):

@@ -87,3 +87,10 @@ def test_what_is_wrong_is_said_with_its_place(mevis, files):
     (files.root / "train/mask_dict.json").unlink()
     with pytest.raises(MissingFile, match=r"mask_dict\.json is missing; docs/datasets\.md#mevis"):
         mevis("train")[0]
+
+
+@pytest.mark.parametrize("content", [[], "text", 5, None])
+def test_a_file_of_masks_that_is_no_object_is_refused(mevis, files, content):
+    files.json("train/mask_dict.json", content)
+    with pytest.raises(InvalidInput, match=r"mask_dict\.json holds a \w+, not"):
+        mevis("train")

@@ -45,6 +45,8 @@ def lines_of(expressions: Path, instances: Path, images: str = "") -> list[str]:
             reader.read(number, line)
             lines.append(line.decode())
     complaints.tell(expressions)
+    if not lines:
+        raise InvalidInput(f"{expressions} holds no expression; give a table with a row for each")
     return lines
 
 

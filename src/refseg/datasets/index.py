@@ -154,9 +154,7 @@ class IndexBuilder:
         for name, value in (("split", split), ("type", type), ("kind", kind)):
             names, word = self._names[name], _text_of(value or "")
             if len(names) == MOST_NAMES and word not in names:
-                raise InvalidInput(
-                    f"{name} {shown(word)} is one too many; at most {MOST_NAMES:,} are read"
-                )
+                raise InvalidInput(f"{name} {shown(word)} is one too many; at most {MOST_NAMES:,} are read")
             columns[f"expression_{name}"].append(names.setdefault(word, len(names)))
         columns["targets"].extend(targets)
         columns["expression_targets"].append(len(columns["targets"]))

@@ -59,14 +59,14 @@ class JHMDBClip(ClipOfFiles):
         if not self._file.is_file():
             raise MissingFile(f"{self._file} is missing; docs/datasets.md#jhmdb_sentences says where to get it")
         planes = read_matlab(self._file, "part_mask", "JHMDB")
-        if planes.ndim not in (2, 3) or not planes.size or planes.dtype.kind not in "biuf":
+        if planes.ndim not in (2, 3) or not planes.size:
             shape = " x ".join(map(str, planes.shape)) or "no"
-            raise InvalidInput(f"{self._file}: part_mask is height x width x frames, not {shape} of {planes.dtype}")
+            raise InvalidInput(f"{self._file}: part_mask is height x width x frames, not {shape}")
         return planes.reshape(*planes.shape[:2], -1)  # MATLAB drops the axis of a single frame
 
 
 class JHMDBSentences(ClipsOfFiles):
-    """JHMDB Sentences, split test. Masks need SciPy.
+    """JHMDB Sentences, split test.
 
     Args:
         split: test.

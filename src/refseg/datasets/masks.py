@@ -3,7 +3,6 @@
 The order of run lengths is COCO's: down the columns, first how many pixels are outside.
 """
 
-import math
 import os
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 
-from refseg import extras
-from refseg.errors import InvalidInput, MissingFile, first_line
+from refseg.datasets.matlab import read_array
+from refseg.errors import InvalidInput, MissingFile, first_line, unreadable
 from refseg.images import LARGEST_MEGAPIXELS, open_image
 
 Mask = NDArray[np.bool_]
@@ -26,8 +25,6 @@ FARTHEST = 1e5
 """Pixels; a polygon with a corner farther away is refused."""
 LONGEST = 2e6
 """Pixels along all outlines of an object, since drawing takes memory and time by them."""
-MOST_VALUES = 2**28
-"""Values of an array in a MATLAB file: 300 frames of 1280 x 720 pixels."""
 MOST_LABELS, HIGHEST_LABEL = 12, 64
 """Different values in an image of labels, black among them; where there are more, none of them is higher."""
 _LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "JPEG2000")
@@ -235,20 +232,17 @@ def read_matlab(path: Path, name: str, of: str) -> NDArray[Any]:
     """The array of that name in a MATLAB file.
 
     Raises:
-        InvalidInput: if SciPy is not installed, or this is no such file of the data set `of`.
+        InvalidInput: if this is no such file of the data set `of`.
     """
-    matlab = extras.library("scipy.io", f"{path}: reading MATLAB files needs SciPy", "formats")
     try:
-        for found, shape, _ in matlab.whosmat(path):  # before memory is taken
-            if found == name and math.prod(shape) > MOST_VALUES:
-                raise InvalidInput(f"{path}: {name} has {math.prod(shape):.3g} values; more than any mask of {of}")
-        return np.asarray(matlab.loadmat(path, variable_names=[name])[name])
-    except InvalidInput:
-        raise
-    except KeyError as error:
-        raise InvalidInput(f"{path} has no {name}; it is not a mask of {of}") from error
-    except Exception as error:
-        raise InvalidInput(f"{path} cannot be read as a MATLAB file ({first_line(error)}); is it damaged?") from error
+        found = read_array(path, name)
+    except InvalidInput as error:
+        raise InvalidInput(f"{path} cannot be read as a MATLAB file ({error})") from error
+    except OSError as error:
+        raise unreadable(path, error) or error from error
+    if found is None:
+        raise InvalidInput(f"{path} has no {name}; it is not a mask of {of}")
+    return found
 
 
 def _decode(rle: dict[str, Any]) -> Mask:

@@ -135,7 +135,10 @@ class Masks:
             return rle_of(entry) if "counts" in entry else entry
 
         image = builder.image("", "")
-        for object_id, frames in read_plain(self._path, each=compact).items():
+        masks = read_plain(self._path, each=compact)
+        if not isinstance(masks, dict):
+            raise InvalidInput(f"{self._path} holds a {type(masks).__name__}, not {{anno_id: [run lengths, ...]}}")
+        for object_id, frames in masks.items():
             with at(f"{self._path}: mask {object_id}"):
                 numbers = [builder.object(image, object_id, [] if rle is None else [rle]) for rle in frames]
                 builder.expression(image, object_id, "", targets=numbers)

@@ -47,7 +47,7 @@ class RefCLEF(ReferLayout):
 
 
 class ReferIt(IndexedDataset):
-    """ReferIt as queries: referit_query_*.json, images/, and mask/ with .mat (which needs SciPy) or .png files.
+    """ReferIt as queries: referit_query_*.json, images/, and mask/ with .mat or .png files.
 
     Args:
         split: test, trainval, or train and val where there is a file of one of those.
