@@ -101,8 +101,8 @@ def _opened(path: Path) -> Any:
     try:
         return av.open(str(path.absolute()), options=ALLOWED, metadata_errors="replace")
     except Exception as error:  # readers of damaged files raise whatever they like
-        if system_errno(error) in _NOT_OPENED:
-            raise unreadable(path, error) from error
+        if system_errno(error) in _NOT_OPENED and (refusal := unreadable(path, error)):
+            raise refusal from error
         reason = _OF_HEADER if isinstance(error, OSError) else getattr(error, "strerror", None) or first_line(error)
         raise InvalidInput(
             f"{path} is neither an image nor a video that can be read ({reason}); is it damaged, or cut off?"
