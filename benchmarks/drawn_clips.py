@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from refseg.datasets.drawn_clips import MOTIONS, DrawnClip, DrawnClips
+from refseg.datasets.drawn_clips.dataset import MOTIONS, DrawnClip, DrawnClips
 from refseg.datasets.drawn_clips.twins import alike
 from refseg.datasets.drawn_scenes.programs import World, members
 from timing import print_table

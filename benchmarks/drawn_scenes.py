@@ -3,7 +3,7 @@
 import argparse
 import time
 
-from refseg.datasets.drawn_scenes import DrawnScenes
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from timing import print_table
 
 TIERS = ("easy", "base", "hard")

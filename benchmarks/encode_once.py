@@ -10,10 +10,10 @@ import time
 import torch
 
 from refseg import networks
-from refseg.encoders.clip_text import BytePairs
-from refseg.evaluation.answers import answering
-from refseg.networks.contract import Network
-from refseg.networks.in_parts import fuse_in_parts
+from refseg.inference.chunks import fuse_in_parts
+from refseg.inference.predict import answering
+from refseg.networks.network import Network
+from refseg.text.byte_pairs import BytePairs
 from timing import print_table
 
 PRESETS = ("eavl_clip_resnet101", "cris_resnet50", "vlt_darknet53")

@@ -18,15 +18,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from refseg import datasets, protocols
-from refseg.calibration import Calibration
-from refseg.checkpoints import Checkpoint
+from refseg.checkpoints.calibration import Calibration
+from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.config import Config
-from refseg.encoders.bert import WordPieces
 from refseg.evaluation.answers import answer
 from refseg.evaluation.scoring import with_standard
-from refseg.networks.contract import Network, Output
-from refseg.preprocessing import photographs
+from refseg.networks.network import Network, Output
+from refseg.preprocessing.transform import photographs
 from refseg.samples import Sample
+from refseg.text.word_pieces import WordPieces
 from timing import print_table
 
 SIDE, GRID, CORNERS = 480, 120, 48

@@ -12,10 +12,10 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from refseg.recipe import Recipe
 from refseg.recipes import find_recipe
+from refseg.recipes.recipe import Recipe
 from refseg.training import run
-from refseg.training.machines import Machines
+from refseg.training.devices import Machines
 from timing import print_table
 
 RECIPES = {  # with what is not as in `shortened`

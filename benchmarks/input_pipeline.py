@@ -15,9 +15,9 @@ from refseg.datasets import build
 from refseg.encoders import build_tokenizer
 from refseg.hardware import hardware, versions
 from refseg.networks import configured
-from refseg.preprocessing import photographs
-from refseg.recipe import Files, Stage
-from refseg.training.file_batches import FileBatches, Items, place_mask
+from refseg.preprocessing.transform import photographs
+from refseg.recipes.recipe import Files, Stage
+from refseg.training.data.file_batches import FileBatches, Items, place_mask
 
 SIDE, IMAGES, EXPRESSIONS = 480, 8, 1
 

@@ -23,13 +23,13 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from ranks import finish, kill, start
 from refseg import networks
-from refseg.datasets.drawn_scenes import DrawnScenes
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.datasets.drawn_scenes.export import export
-from refseg.erasure import noun_positions
-from refseg.preprocessing import Preprocessing
-from refseg.recipe import Data, Files, Group, Recipe, Scenes, Stage
+from refseg.preprocessing.transform import Preprocessing
+from refseg.recipes.recipe import Data, Files, Group, Recipe, Scenes, Stage
+from refseg.text.noun_phrases import noun_positions
 from refseg.training import run
-from refseg.training.machines import Machines, Sharing
+from refseg.training.devices import Machines, Sharing
 
 STEPS, STATE_EVERY, IMAGES = 14, 3, 4
 BEGAN = "began"  # a file in the run's folder, from when it is about to train

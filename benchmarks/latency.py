@@ -18,8 +18,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from refseg import networks
-from refseg.encoders.bert import WordPieces
-from refseg.evaluation.answers import answering
+from refseg.inference.predict import answering
+from refseg.text.word_pieces import WordPieces
 from timing import print_table
 
 PRESETS = ("cmirnet_swin_base", "cmirnet_resnet50", "dmmi_swin_base", "dmmi_resnet101")

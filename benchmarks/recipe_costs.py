@@ -8,9 +8,9 @@ weights as 16 bytes a parameter that learns (weight, gradient, two moments) and 
 import torch
 
 from refseg import networks
-from refseg.complexity import complexity
-from refseg.recipe import Files, Recipe
+from refseg.inspection.flops import complexity
 from refseg.recipes import RECIPES, find_recipe
+from refseg.recipes.recipe import Files, Recipe
 from refseg.training.stage import fixed_in, learning
 from timing import print_table
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from refseg.datasets.drawn_scenes import DrawnScenes
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from timing import medians, print_table
 
 

@@ -5,9 +5,10 @@ from functools import partial
 
 import torch
 
-from refseg.checkpoints import Checkpoint, load_checkpoint
-from refseg.datasets.drawn_scenes import DrawnScenes
-from refseg.evaluation.answers import answering
+from refseg.checkpoints.checkpoint import Checkpoint
+from refseg.checkpoints.io import load_checkpoint
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.inference.predict import answering
 from timing import medians, print_table
 
 MANY = 64

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refseg.datasets import build
-from refseg.encoders import WORD_ENCODERS, build_word_encoder
-from refseg.encoders.vocabulary import Vocabulary
-from refseg.training.seen_objects import LOOKS
+from refseg.encoders import build_word_encoder
+from refseg.encoders.configs import WORD_ENCODERS
+from refseg.text.vocabulary import Vocabulary
+from refseg.training.object_pretraining import LOOKS
 from timing import print_table
 
 SCENES, HELD_BACK, AT_ONCE, EXPRESSIONS, WIDTH, SIDE = 4000, 200, 4, 8, 64, 128

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from refseg.video.overlay import video_writer
+from refseg.video.writer import video_writer
 from timing import print_table
 
 SIZE_HW, FRAME_RATE, EXPRESSION = (96, 160), 24, "the red circle"

@@ -18,9 +18,9 @@ from dataset_index import memory
 from refseg.datasets import build
 from refseg.encoders import build_tokenizer
 from refseg.networks import configured
-from refseg.preprocessing import Preprocessing
-from refseg.recipe import Files, Stage
-from refseg.training.file_batches import FileBatches
+from refseg.preprocessing.transform import Preprocessing
+from refseg.recipes.recipe import Files, Stage
+from refseg.training.data.file_batches import FileBatches
 from timing import print_table
 
 IMAGES, SENTENCES, SIDE, WORKERS, AT_ONCE = 5_000, 20, 32, 2, 100

@@ -48,11 +48,12 @@ def checkpoint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from safetensors.torch import load_file
 
     from refseg import networks
-    from refseg.calibration import Calibration
-    from refseg.checkpoints import Checkpoint, save_checkpoint
-    from refseg.encoders.vocabulary import Vocabulary
-    from refseg.networks.selector import first_version_config, rename_first_version
-    from refseg.preprocessing import Preprocessing
+    from refseg.checkpoints.calibration import Calibration
+    from refseg.checkpoints.checkpoint import Checkpoint
+    from refseg.checkpoints.io import save_checkpoint
+    from refseg.conversion.selector_first_version import first_version_config, rename_first_version
+    from refseg.preprocessing.transform import Preprocessing
+    from refseg.text.vocabulary import Vocabulary
 
     words = json.loads((ASSETS / "vocabulary.json").read_text())[2:]
     network = networks.build("selector", first_version_config(), len(words) + 2)
@@ -88,16 +89,17 @@ def tiny_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNames
 
     from refseg import conversion, networks
     from refseg.config import Config
-    from refseg.encoders import BertConfig
     from refseg.encoders.bert import BertWords
+    from refseg.encoders.configs import BertConfig
     from refseg.errors import InvalidInput
-    from refseg.networks.contract import Network, Output
+    from refseg.networks.network import Network, Output
 
     class TinyConfig(Config):
         width: int = 4
         max_words: int = 20
 
     class Tiny(Network):
+        presets = {"tiny_narrow": TinyConfig(), "tiny_wide": TinyConfig(width=6)}
         config: TinyConfig
 
         def __init__(self, config: TinyConfig, vocabulary_size: int):
@@ -145,9 +147,7 @@ def tiny_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNames
     monkeypatch.setitem(sys.modules, "tiny_release", tiny)
     monkeypatch.setitem(conversion.CONVERSIONS, "tiny", "tiny_release")
     monkeypatch.setitem(networks.NETWORKS, "tiny", "tiny_release:Tiny")
-    tiny.PRESETS = {"tiny_narrow": TinyConfig(), "tiny_wide": TinyConfig(width=6)}
-    Tiny.__module__ = "tiny_release"
-    for preset in tiny.PRESETS:
+    for preset in Tiny.presets:
         monkeypatch.setitem(networks.PRESETS, preset, "tiny")
 
     network = networks.build("tiny_narrow", {}, 30522)
@@ -287,12 +287,14 @@ def colours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     from torch import Tensor, nn
 
     from refseg import networks
-    from refseg.calibration import Calibration
-    from refseg.checkpoints import Checkpoint, save_checkpoint
+    from refseg.blocks.view import View
+    from refseg.checkpoints.calibration import Calibration
+    from refseg.checkpoints.checkpoint import Checkpoint
+    from refseg.checkpoints.io import save_checkpoint
     from refseg.config import Config
-    from refseg.encoders.vocabulary import Vocabulary
-    from refseg.networks.contract import Network, Output, View
-    from refseg.preprocessing import ClipSampling, Preprocessing
+    from refseg.networks.network import Network, Output
+    from refseg.preprocessing.transform import ClipSampling, Preprocessing
+    from refseg.text.vocabulary import Vocabulary
 
     class ColoursConfig(Config):
         frames: int = 1

@@ -80,7 +80,7 @@ def fails_with(monkeypatch, error: BaseException) -> None:
     def fail(_: object) -> None:
         raise error
 
-    monkeypatch.setattr("refseg.images.read_image", fail)
+    monkeypatch.setattr("refseg.preprocessing.images.read_image", fail)
 
 
 def test_settings_that_do_not_validate_are_one_line(monkeypatch, capsys):
@@ -103,9 +103,9 @@ def test_our_own_mistakes_keep_their_traceback(monkeypatch):
 
 def test_ctrl_c_ends_quietly_with_130(tmp_path):
     code = (
-        "import time, refseg.images\n"
+        "import time, refseg.preprocessing.images\n"
         "def read_image(_): print('ready', flush=True); time.sleep(60)\n"
-        "refseg.images.read_image = read_image\n"
+        "refseg.preprocessing.images.read_image = read_image\n"
         "from refseg.cli import main; main()"
     )
     words = [sys.executable, "-c", code, "segment", "a.png", "the star", "--out", str(tmp_path / "out")]
@@ -136,13 +136,13 @@ def test_without_arguments_the_help_is_shown(monkeypatch, capsys):
 
 
 WAITING = """
-import time, refseg.images
+import time, refseg.preprocessing.images
 
 def read_image(_):
     print("ready", flush=True)
     time.sleep(60)
 
-refseg.images.read_image = read_image
+refseg.preprocessing.images.read_image = read_image
 from refseg.cli import main; main()
 """
 

@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 
 import refseg.cli
-from refseg.datasets.drawn_clips import DrawnClips
+from refseg.datasets.drawn_clips.dataset import DrawnClips
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -194,7 +194,7 @@ def evaluating():
 
 @pytest.fixture
 def segmenting(monkeypatch):
-    monkeypatch.setattr("refseg.segmenter.CLIPS_AT_ONCE", 1)
+    monkeypatch.setattr("refseg.inference.segmenter.CLIPS_AT_ONCE", 1)
     clip = DrawnClips("val", 1)[0]
     frames = [Image.fromarray(clip.frame(t)) for t in range(len(clip))]
     formats = [word for kind in ("mask", "rle", "polygons", "json") for word in ("--format", kind)]
@@ -213,8 +213,8 @@ def segmenting(monkeypatch):
 def training(refer):
     pytest.importorskip("lightning", reason="Lightning is not installed: pip install 'refseg[train]'")
     from kill_and_resume import read_beforehand, recipe
-    from refseg.preprocessing import Preprocessing
-    from refseg.recipe import Files
+    from refseg.preprocessing.transform import Preprocessing
+    from refseg.recipes.recipe import Files
 
     read_beforehand()
     data = Files(

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from refseg.cli import app
-from refseg.datasets.drawn_scenes import DrawnScenes
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from refseg.datasets import DATASETS
+    from refseg.inference.segmenter import Segmenter, load, segment
     from refseg.networks import NETWORKS
-    from refseg.segmenter import Segmenter, load, segment
 
 __version__ = "0.1.0"
 __all__ = ["DATASETS", "NETWORKS", "Segmenter", "__version__", "load", "segment"]
@@ -19,9 +19,9 @@ __all__ = ["DATASETS", "NETWORKS", "Segmenter", "__version__", "load", "segment"
 _HOMES = {
     "DATASETS": "refseg.datasets",
     "NETWORKS": "refseg.networks",
-    "Segmenter": "refseg.segmenter",
-    "load": "refseg.segmenter",
-    "segment": "refseg.segmenter",
+    "Segmenter": "refseg.inference.segmenter",
+    "load": "refseg.inference.segmenter",
+    "segment": "refseg.inference.segmenter",
 }
 
 

@@ -156,7 +156,7 @@ def explanation(error: Exception) -> str | None:
     if "pydantic" in sys.modules:
         from pydantic import ValidationError
 
-        from refseg.validation import one_line
+        from refseg.config import one_line
 
         if isinstance(error, ValidationError):
             return one_line(error)

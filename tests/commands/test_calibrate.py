@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from refseg.checkpoints import load_checkpoint
+from refseg.checkpoints.io import load_checkpoint
 from refseg.commands.calibrate import calibrate
 from refseg.errors import InvalidInput, MissingFile
 

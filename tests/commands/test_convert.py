@@ -84,7 +84,7 @@ def test_a_full_disk_on_the_way_back_leaves_nothing(tiny_release, tmp_path, monk
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("refseg.conversion.official.torch.save", full)
+    monkeypatch.setattr("refseg.conversion.mapping.torch.save", full)
     with pytest.raises(UnwritableOutput, match="No space left"):
         convert("tiny", tmp_path / "ours", "--to-official", "--out", tmp_path / "back.pth")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["ours", "release.pth"]

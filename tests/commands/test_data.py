@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from refseg import datasets
 from refseg.cli import app
-from refseg.datasets.drawn_clips import DrawnClips
-from refseg.datasets.drawn_scenes import DrawnScenes
-from refseg.encoders.word_list import WordList
+from refseg.datasets.drawn_clips.dataset import DrawnClips
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.errors import RefsegError
+from refseg.text.word_list import WordList
 
 
 def draw(*arguments: object) -> None:

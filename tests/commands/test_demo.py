@@ -5,8 +5,8 @@ from PIL import Image
 
 from refseg.cli import main
 from refseg.commands.demo import choose_clip, choose_scene
-from refseg.datasets.drawn_clips import KINDS
-from refseg.video.frames import read_frames
+from refseg.datasets.drawn_clips.dataset import KINDS
+from refseg.video.reading import read_frames
 
 
 @pytest.fixture

@@ -198,7 +198,7 @@ def test_a_split_without_truth_is_answered_for_its_server(run, of, colours, tmp_
 
 
 def test_a_stopped_submission_goes_on_with_the_next_video(run, of, colours, tmp_path, monkeypatch):
-    from refseg.segmenter import Segmenter
+    from refseg.inference.segmenter import Segmenter
 
     genuine, asked = Segmenter.video, []
 

@@ -4,12 +4,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from refseg import networks
-from refseg.calibration import Calibration
-from refseg.checkpoints import Checkpoint, save_checkpoint
+from refseg.checkpoints.calibration import Calibration
+from refseg.checkpoints.checkpoint import Checkpoint
+from refseg.checkpoints.io import save_checkpoint
 from refseg.cli import app
-from refseg.encoders.vocabulary import Vocabulary
 from refseg.errors import RefsegError
-from refseg.preprocessing import Preprocessing
+from refseg.preprocessing.transform import Preprocessing
+from refseg.text.vocabulary import Vocabulary
 
 runner = CliRunner()
 
@@ -80,7 +81,7 @@ def test_bad_input_is_one_error_and_nothing_is_written(scene, tmp_path, monkeypa
 
 
 def test_a_name_that_is_too_long_is_told_before_the_network_runs(scene, tmp_path, monkeypatch):
-    monkeypatch.setattr("refseg.segmenter.load", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr("refseg.inference.segmenter.load", lambda *_: pytest.fail("loaded"))
     with pytest.raises(RefsegError, match="File name too long"):
         arguments = ["explain", str(scene), "the star", "--out", str(tmp_path / ("x" * 252 + ".png"))]
         runner.invoke(app, arguments, catch_exceptions=False)

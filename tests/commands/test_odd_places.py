@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from refseg.cli import app, explanation
-from refseg.datasets.drawn_scenes import DrawnScenes
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.errors import UnwritableOutput
 from refseg.files.lock import only_writer
 

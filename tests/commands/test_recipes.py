@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 
 from refseg.cli import app
 from refseg.errors import InvalidInput
-from refseg.recipe import Recipe
 from refseg.recipes import RECIPES, find_recipe
+from refseg.recipes.recipe import Recipe
 
 
 def recipes(*arguments: str) -> str:

@@ -108,7 +108,7 @@ def test_results_of_another_picture_of_the_same_stem_are_not_replaced(segment, t
 
 def test_a_picture_of_the_same_stem_is_refused_before_the_network_runs(segment, twin, monkeypatch, capsys):
     assert segment("the star") == 0
-    monkeypatch.setattr("refseg.segmenter.load", lambda *arguments: pytest.fail("loaded"))
+    monkeypatch.setattr("refseg.inference.segmenter.load", lambda *arguments: pytest.fail("loaded"))
     assert segment("the star", image=twin) == 2
     assert "is of another image or video (../my scene.png)" in capsys.readouterr().err
 

@@ -4,10 +4,11 @@ import pytest
 from typer.testing import CliRunner
 
 import refseg
-from refseg import published
+from refseg.checkpoints import catalogue
+from refseg.checkpoints.catalogue import Published
 from refseg.cli import app
+from refseg.conversion.fetch import get
 from refseg.errors import InvalidInput, MissingFile
-from refseg.published import Published
 
 
 def weights(*arguments: object) -> str:
@@ -26,7 +27,7 @@ def tiny_entry(tiny_release, monkeypatch):
     entry = Published(
         preset="tiny_narrow", data="RefCOCO", split="refcoco", where="a share", reported="oIoU 1", conversion="tiny"
     )
-    monkeypatch.setattr(published, "CATALOGUE", (entry,))
+    monkeypatch.setattr(catalogue, "CATALOGUE", (entry,))
     return entry
 
 
@@ -48,7 +49,7 @@ def test_the_list_tells_scores_licences_places_and_ways():
 def test_the_list_for_programs_holds_everything(tiny_release, tiny_entry):
     (row,) = json.loads(weights("list", "--json"))
     assert row["name"] == "tiny_narrow/refcoco" and row["weights_licence"] == "not stated" and not row["here"]
-    published.get(tiny_entry, file=tiny_release.file)
+    get(tiny_entry, file=tiny_release.file)
     (row,) = json.loads(weights("list", "--json"))
     assert row["here"] and "here" in weights("list")
 
@@ -61,7 +62,7 @@ def test_fetched_weights_are_loaded_by_their_name(tiny_release, tiny_entry, cach
 
 
 def test_weights_that_are_here_are_not_fetched_again(tiny_release, tiny_entry, cache):
-    folder, _ = published.get(tiny_entry, file=tiny_release.file)
+    folder, _ = get(tiny_entry, file=tiny_release.file)
     assert weights("get", "tiny_narrow/refcoco").startswith(f"already here: {folder}")
 
 

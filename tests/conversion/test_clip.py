@@ -5,7 +5,7 @@ from torch import nn
 
 from refseg.conversion import Piece
 from refseg.conversion.clip import clip_name, read_clip, take_clip
-from refseg.encoders import BertConfig, ClipImageConfig, ClipTextConfig, SmallConfig
+from refseg.encoders.configs import BertConfig, ClipImageConfig, ClipTextConfig, SmallConfig
 from refseg.errors import InvalidInput, MissingFile
 from refseg.networks.cris import CRIS, CRISConfig
 

@@ -6,9 +6,9 @@ import torch
 
 from refseg import networks
 from refseg.conversion.cmirnet import aliases, official_names, preset_of, release_shapes, unused
-from refseg.encoders import BertConfig
+from refseg.encoders.configs import BertConfig
 from refseg.errors import InvalidInput
-from refseg.networks.cmirnet import PRESETS
+from refseg.networks.cmirnet.config import PRESETS
 
 LAYOUTS = Path(__file__).parents[1] / "assets" / "parity"
 NAMES = ["cmirnet_resnet50", "cmirnet_swin_base"]

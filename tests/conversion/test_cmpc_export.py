@@ -7,12 +7,12 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from refseg.checkpoints import load_checkpoint
+from refseg.checkpoints.io import load_checkpoint
 from refseg.cli import app
-from refseg.conversion import cmpc, official
-from refseg.encoders.word_list import SPECIAL, WordList
+from refseg.conversion import cmpc, fit_report, mapping, official_layout
 from refseg.errors import InvalidInput, MissingFile, RefsegError
 from refseg.networks.cmpc import CMPC, PRESETS
+from refseg.text.word_list import SPECIAL, WordList
 
 LAYOUT = Path(__file__).parents[1] / "assets" / "parity" / "cmpc_image.json"
 SCOPE = "text_objseg/"
@@ -62,8 +62,8 @@ def test_every_variable_has_a_place_of_its_shape(shapes):
         tensors = {
             f"{cmpc.MODEL}.{short(name)}": torch.empty(torch_shape(name, shape)) for name, shape in shapes.items()
         }
-    network, _, report = official.compare("cmpc", tensors)
-    assert report.preset == "cmpc_release" and report.fits, official.misfits(report)
+    network, _, report = mapping.compare("cmpc", tensors)
+    assert report.preset == "cmpc_release" and report.fits, fit_report.misfits(report)
     assert network.word_encoder.vectors.num_embeddings == 30
     assert report.tensors_taken == len(shapes)
 
@@ -109,8 +109,8 @@ def tiny_release_of_cmpc(shapes, monkeypatch):
     for buffer in network.buffers():
         if buffer.is_floating_point():
             buffer.uniform_(0.5, 1.5)
-    layout = official.layout_of("cmpc", network)
-    tensors = official.give(layout, network.state_dict())
+    layout = official_layout.layout_of("cmpc", network)
+    tensors = mapping.give(layout, network.state_dict())
     named = {name.removeprefix(f"{cmpc.MODEL}."): value for name, value in tensors.items()}
     return {
         (name if cmpc.TRUNK.search(name) else SCOPE + name): cmpc.to_tensorflow(name, value)

@@ -7,7 +7,7 @@ from torch import nn
 
 from refseg import networks
 from refseg.conversion.dmmi import aliases, official_names, preset_of, release_shapes, unused
-from refseg.encoders import BertConfig, SmallConfig
+from refseg.encoders.configs import BertConfig, SmallConfig
 from refseg.errors import InvalidInput
 from refseg.networks.dmmi import PRESETS
 

@@ -2,11 +2,11 @@ import pytest
 import torch
 
 from refseg.conversion.i3d import COUNTER, i3d_name, read_i3d, take_i3d
-from refseg.encoders import LstmConfig
+from refseg.encoders.configs import LstmConfig
 from refseg.encoders.i3d import I3D
 from refseg.errors import InvalidInput, MissingFile
 from refseg.networks import build
-from refseg.training.initial import initialise
+from refseg.training.initial_weights import initialise
 
 TINY = {"word_encoder": LstmConfig(vector=4, width=8), "parser_hidden": 8, "width": 8, "heads": 2, "fused": 8}
 

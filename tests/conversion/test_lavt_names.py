@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from refseg.conversion.lavt import aliases, official_names, preset_of, release_shapes, settings, unused
-from refseg.encoders import BertConfig
+from refseg.encoders.configs import BertConfig
 from refseg.errors import InvalidInput
 from refseg.networks.lavt import LAVT, PRESETS, LAVTConfig
 

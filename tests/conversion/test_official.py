@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from refseg.checkpoints import load_checkpoint
-from refseg.conversion import Piece, official
-from refseg.conversion.checkpoint import convert
-from refseg.encoders.bert import WordPieces
+from refseg.checkpoints.io import load_checkpoint
+from refseg.conversion import Piece, mapping, official_file, official_layout
+from refseg.conversion.to_checkpoint import convert
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
-from refseg.preprocessing import Preprocessing, photographs
+from refseg.preprocessing.transform import Preprocessing, photographs
+from refseg.text.word_pieces import WordPieces
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_the_checkpoint_says_what_it_is(tiny_release, tmp_path):
     assert checkpoint.name == "tiny" and checkpoint.knows == "photographs" and checkpoint.recipe == ""
     assert checkpoint.preprocessing == photographs(448)
     assert len(checkpoint.tokenizer) == 30522
-    digest = official.sha256(tiny_release.file)
+    digest = official_file.sha256(tiny_release.file)
     assert checkpoint.trained_on == {"converted_from": "release.pth", "sha256": digest}
     for said in (digest, "RefCOCOg", "not stated", "model.copy.*", "448 x 448"):
         assert said in checkpoint.card
@@ -74,7 +74,7 @@ def test_the_image_size_is_the_asked_one_or_that_of_the_file(changed, args, aske
 
 def test_the_way_back_gives_every_tensor_bit_for_bit(tiny_release, tmp_path):
     convert("tiny", tiny_release.file, tmp_path / "ours")
-    report = official.write_release("tiny", load_checkpoint(tmp_path / "ours").network, tmp_path / "back.pth")
+    report = mapping.write_release("tiny", load_checkpoint(tmp_path / "ours").network, tmp_path / "back.pth")
     back = torch.load(tmp_path / "back.pth", weights_only=True)
     assert list(back) == ["model", "bert_model"]
     for key, value in tiny_release.content["model"].items():
@@ -92,9 +92,9 @@ def test_the_way_back_gives_every_tensor_bit_for_bit(tiny_release, tmp_path):
 
 
 def test_a_pooler_is_written_for_scripts_that_want_one(tiny_release, tmp_path, monkeypatch):
-    monkeypatch.setattr(official, "POOLED", ("tiny",))
+    monkeypatch.setattr(official_layout, "POOLED", ("tiny",))
     convert("tiny", tiny_release.file, tmp_path / "ours")
-    report = official.write_release("tiny", load_checkpoint(tmp_path / "ours").network, tmp_path / "back.pth")
+    report = mapping.write_release("tiny", load_checkpoint(tmp_path / "ours").network, tmp_path / "back.pth")
     assert report.groups["unused"]["bert_model.pooler.*"] == 2
 
 
@@ -103,7 +103,7 @@ def test_a_network_that_the_authors_do_not_have_is_not_written(tiny_release, tmp
 
     network = networks.build("tiny", {"width": 5}, 30522)
     with pytest.raises(InvalidInput, match="no such network: beside tiny_wide .* of another shape"):
-        official.write_release("tiny", network, tmp_path / "back.pth")
+        mapping.write_release("tiny", network, tmp_path / "back.pth")
     assert not (tmp_path / "back.pth").exists()
 
 
@@ -258,7 +258,7 @@ def test_ctrl_c_leaves_nothing(tiny_release, tmp_path, monkeypatch):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("refseg.checkpoints.save_file", interrupted)
+    monkeypatch.setattr("refseg.checkpoints.io.save_file", interrupted)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(KeyboardInterrupt):
         convert("tiny", tiny_release.file, tmp_path / "ours")
@@ -287,7 +287,7 @@ class TestOtherForms:
         table = "embeddings.word_embeddings.weight"
         assert report.taken[f"word_encoder.bert.{table}"] == (f"model.text_encoder.{table}",)
         assert report.groups["unused"]["model.text_encoder.embeddings.position_ids"] == 1
-        official.write_release("tiny", load_checkpoint(changed.folder).network, tmp_path / "back.pth")
+        mapping.write_release("tiny", load_checkpoint(changed.folder).network, tmp_path / "back.pth")
         back = torch.load(tmp_path / "back.pth", weights_only=True)
         assert torch.equal(back["bert_model"][table], tiny_release.weights[f"word_encoder.bert.{table}"])
         assert convert("tiny", tmp_path / "back.pth", tmp_path / "again").fits
@@ -331,7 +331,7 @@ class TestOtherForms:
         assert all(torch.equal(weights[name], value) for name, value in pieces.weights.items())
         assert report.tensors_taken == len(pieces.content["state_dict"]) - 3  # an alias, and two that never act
         assert "epoch" in report.others and "state_dict" not in report.others
-        official.write_release("tiny", load_checkpoint(changed.folder).network, tmp_path / "back.pth")
+        mapping.write_release("tiny", load_checkpoint(changed.folder).network, tmp_path / "back.pth")
         back = torch.load(tmp_path / "back.pth", weights_only=True)
         assert list(back) == ["state_dict"]
         for key, value in pieces.content["state_dict"].items():

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from refseg import datasets
-from refseg.datasets.contact_sheet import CAPTION, GAP, HEIGHT, WIDTH, contact_sheet
-from refseg.datasets.drawn_scenes import DrawnScenes
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.datasets.tools.contact_sheet import CAPTION, GAP, HEIGHT, WIDTH, contact_sheet
 from refseg.errors import MissingFile
-from refseg.results import COLOURS
+from refseg.masks.overlay import COLOURS
 
 
 def test_a_sheet_has_room_for_all_images_and_no_more():

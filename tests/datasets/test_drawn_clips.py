@@ -9,11 +9,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from refseg import datasets
-from refseg.datasets.drawn_clips import KINDS, MOTIONS, DrawnClip, DrawnClips
+from refseg.datasets.drawn_clips.dataset import KINDS, MOTIONS, DrawnClip, DrawnClips
 from refseg.datasets.drawn_clips.motions import GROWTH, ROUND, SPINNING, STILL, TURN_DEGREES
 from refseg.datasets.drawn_clips.sentences import Doing, World
 from refseg.datasets.drawn_clips.twins import alike
-from refseg.datasets.drawn_scenes.blocks import referent_ids
+from refseg.datasets.drawn_scenes.balanced_sentences import referent_ids
 from refseg.datasets.drawn_scenes.grammar import plural
 from refseg.datasets.drawn_scenes.objects import HELD_OUT_PAIRS, SHAPE, SHAPES
 from refseg.datasets.drawn_scenes.programs import Noun

@@ -14,8 +14,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from refseg.datasets.drawn_scenes import KIND_SHARES, TYPE_SHARES, DrawnScenes, Scene
-from refseg.datasets.drawn_scenes.blocks import referent_ids
+from refseg.datasets.drawn_scenes.balanced_sentences import referent_ids
+from refseg.datasets.drawn_scenes.dataset import KIND_SHARES, TYPE_SHARES, DrawnScenes, Scene
 from refseg.datasets.drawn_scenes.grammar import REGIONS, plural
 from refseg.datasets.drawn_scenes.layout import REACH, TIERS, draw_layout
 from refseg.datasets.drawn_scenes.objects import (

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refseg.datasets import index
-from refseg.datasets.index import BOX_ONLY, FOLDER, IndexBuilder, open_index
-from refseg.datasets.masks import MaskFile, Rle
+from refseg.datasets.storage import index
+from refseg.datasets.storage.annotation_masks import MaskFile
+from refseg.datasets.storage.index import BOX_ONLY, FOLDER, IndexBuilder, open_index
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
+from refseg.masks.rle import Rle
 
 
 class Reader:
@@ -136,7 +137,7 @@ def test_an_index_with_a_flipped_bit_is_made_anew(source):
 
 def test_workers_do_not_read_the_whole_index_again(source, monkeypatch):
     pickled = pickle.dumps(open_index("it", [source], Reader(source)))
-    monkeypatch.setattr("refseg.datasets.index._checksum", lambda *given: pytest.fail("read"))
+    monkeypatch.setattr("refseg.datasets.storage.index._checksum", lambda *given: pytest.fail("read"))
     assert pickle.loads(pickled).text("expression_raw", 0) == "Cup"
 
 

@@ -3,11 +3,11 @@
 import pytest
 
 from refseg import datasets
-from refseg.encoders.bert import WordPieces
 from refseg.errors import InvalidInput
-from refseg.preprocessing import photographs
+from refseg.preprocessing.transform import photographs
 from refseg.recipes import find_recipe
-from refseg.training.sources import FileSource
+from refseg.text.word_pieces import WordPieces
+from refseg.training.data.sources import FileSource
 
 
 def name(number: int) -> str:

@@ -319,7 +319,7 @@ def test_refzom_has_zero_one_and_many_in_photographs_of_two_folders(files):
 
 
 def test_a_folder_of_drawn_scenes_is_read_with_types_and_kinds(tmp_path, monkeypatch):
-    from refseg.datasets.drawn_scenes import DrawnScenes
+    from refseg.datasets.drawn_scenes.dataset import DrawnScenes
     from refseg.datasets.drawn_scenes.export import export
 
     monkeypatch.setenv("REFSEG_CACHE", str(tmp_path / "cache"))

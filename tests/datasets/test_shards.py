@@ -10,15 +10,15 @@ from typer.testing import CliRunner
 
 from refseg.cli import app
 from refseg.datasets import build
-from refseg.datasets.drawn_scenes import DrawnScenes
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.datasets.drawn_scenes.export import export
 from refseg.datasets.shards import write_shards
-from refseg.encoders.vocabulary import Vocabulary
 from refseg.errors import InvalidInput, MissingFile
-from refseg.preprocessing import Preprocessing
-from refseg.recipe import Files
-from refseg.training.file_batches import FileBatches
-from refseg.training.sources import whole_images
+from refseg.preprocessing.transform import Preprocessing
+from refseg.recipes.recipe import Files
+from refseg.text.vocabulary import Vocabulary
+from refseg.training.data.file_batches import FileBatches
+from refseg.training.data.sources import whole_images
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,7 @@ def test_a_photograph_is_never_larger_than_its_shard(tmp_path):
 
 
 def test_data_check_looks_at_the_photographs_within_shards(shards):
-    from refseg.datasets.doctor import examine
+    from refseg.datasets.tools.check import examine
 
     findings = {finding.check: finding.verdict for finding in examine(build("shards", split="all", root=shards))}
     assert findings["images unreadable"] == findings["images missing"] == findings["masks empty"] == "ok"

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from refseg import datasets
-from refseg.datasets.drawn_scenes import DrawnScenes
-from refseg.datasets.stats import describe
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.datasets.tools.stats import describe
 
 
 @pytest.fixture

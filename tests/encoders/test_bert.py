@@ -3,9 +3,10 @@ import hashlib
 import pytest
 import torch
 
-from refseg.encoders import BertConfig, build_word_encoder
-from refseg.encoders.bert import VOCABULARY, WordPieces
+from refseg.encoders import build_word_encoder
+from refseg.encoders.configs import BertConfig
 from refseg.errors import InvalidInput
+from refseg.text.word_pieces import VOCABULARY, WordPieces
 
 
 def test_the_word_pieces_are_those_of_bert_base_uncased():

@@ -3,8 +3,9 @@ import timm
 import torch
 import torch.nn.functional as F
 
-from refseg.encoders import ClipImageConfig, build_image_encoder
+from refseg.encoders import build_image_encoder
 from refseg.encoders.clip_image import AttentionPool
+from refseg.encoders.configs import ClipImageConfig
 
 TINY = ClipImageConfig(depths=(1, 1, 2, 1), width=8, joint=12)
 

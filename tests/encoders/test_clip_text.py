@@ -4,9 +4,10 @@ import hashlib
 import pytest
 import torch
 
-from refseg.encoders import ClipTextConfig, build_word_encoder
-from refseg.encoders.clip_text import VOCABULARY, BytePairs
+from refseg.encoders import build_word_encoder
+from refseg.encoders.configs import ClipTextConfig
 from refseg.errors import InvalidInput
+from refseg.text.byte_pairs import VOCABULARY, BytePairs
 
 
 @pytest.fixture(scope="module")

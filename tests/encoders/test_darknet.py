@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from refseg.encoders import IMAGE_ENCODERS, DarkNetConfig, build_image_encoder
+from refseg.encoders import build_image_encoder
+from refseg.encoders.configs import IMAGE_ENCODERS, DarkNetConfig
 
 TINY = DarkNetConfig(width=2, blocks=(1, 1, 2, 1, 1), pairs=1)
 

@@ -1,6 +1,7 @@
 import torch
 
-from refseg.encoders import DeepLabConfig, build_image_encoder
+from refseg.encoders import build_image_encoder
+from refseg.encoders.configs import DeepLabConfig
 from refseg.encoders.deeplab import EPS
 
 

@@ -1,6 +1,7 @@
 import torch
 
-from refseg.encoders import WORD_ENCODERS, GruConfig, build_word_encoder
+from refseg.encoders import build_word_encoder
+from refseg.encoders.configs import WORD_ENCODERS, GruConfig
 
 TINY = GruConfig(vector=6, width=4)
 

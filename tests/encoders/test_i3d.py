@@ -2,7 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from refseg.encoders import CLIP_ENCODERS, IMAGE_ENCODERS, build_image_encoder, encoder_name
+from refseg.encoders import build_image_encoder, encoder_name
+from refseg.encoders.configs import CLIP_ENCODERS, IMAGE_ENCODERS
 from refseg.encoders.i3d import EPS, I3D, Mixed, Unit
 
 

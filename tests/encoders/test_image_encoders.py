@@ -2,7 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from refseg.encoders import IMAGE_ENCODERS, ResNetConfig, SmallConfig, SwinConfig, build_image_encoder, encoder_name
+from refseg.encoders import build_image_encoder, encoder_name
+from refseg.encoders.configs import IMAGE_ENCODERS, ResNetConfig, SmallConfig, SwinConfig
 from refseg.networks import build
 
 TINY = {

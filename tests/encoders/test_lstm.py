@@ -1,7 +1,8 @@
 import torch
 from torch import nn
 
-from refseg.encoders import LstmConfig, build_word_encoder
+from refseg.encoders import build_word_encoder
+from refseg.encoders.configs import LstmConfig
 from refseg.encoders.lstm import FORGET
 
 TINY = LstmConfig(vector=6, width=4)

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from refseg.encoders import SmallClipsConfig, SmallConfig, build_image_encoder
+from refseg.encoders import build_image_encoder
+from refseg.encoders.configs import SmallClipsConfig, SmallConfig
 from refseg.encoders.small_clips import shifted
 from refseg.networks import build
 

@@ -5,13 +5,16 @@ import pytest
 import torch
 
 from refseg import protocols
-from refseg.checkpoints import load_checkpoint
-from refseg.crf import DenseCRF
-from refseg.datasets.drawn_scenes import DrawnScenes
-from refseg.datasets.masks import draw, rle_of
-from refseg.evaluation.answers import answer, answer_by_masks, answer_by_objects, ask
+from refseg.checkpoints.io import load_checkpoint
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.datasets.storage.annotation_masks import draw
+from refseg.evaluation.answers import answer, answer_by_masks
+from refseg.evaluation.object_answers import answer_by_objects
 from refseg.evaluation.rows import rows_of
 from refseg.evaluation.scoring import STANDARD
+from refseg.inference.crf import DenseCRF
+from refseg.inference.predict import ask
+from refseg.masks.rle import rle_of
 
 
 @pytest.fixture(scope="module")

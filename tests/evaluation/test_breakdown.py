@@ -1,6 +1,6 @@
 import pytest
 
-from refseg.evaluation.breakdown import (
+from refseg.evaluation.report.breakdown import (
     breakdowns,
     errors_by_type,
     finder_report,

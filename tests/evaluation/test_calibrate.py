@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refseg.checkpoints import load_checkpoint, save_checkpoint
-from refseg.datasets.drawn_scenes import DrawnScenes
+from refseg.checkpoints.io import load_checkpoint, save_checkpoint
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.errors import InvalidInput, MissingFile
 from refseg.evaluation.answers import answer
 from refseg.evaluation.calibrate import calibrate, familiarity_report, is_half, photographs, unfamiliar_share

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from refseg import datasets, protocols
-from refseg.checkpoints import load_checkpoint
+from refseg.checkpoints.io import load_checkpoint
 from refseg.errors import InvalidInput
 from refseg.evaluation.clip_answers import answer_clips
 from refseg.evaluation.clip_scoring import check_clips, first_come, surest
-from refseg.evaluation.report import summed_up
+from refseg.evaluation.report.report import summed_up
 from refseg.evaluation.rows import ImageAnswers, rows_of
 from refseg.evaluation.scoring import with_standard
 

@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from refseg import protocols
-from refseg.checkpoints import load_checkpoint
-from refseg.datasets.drawn_scenes import DrawnScenes
-from refseg.evaluation.cautions import cautions
-from refseg.evaluation.report import evaluate, summed_up
+from refseg.checkpoints.io import load_checkpoint
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.evaluation.report.caveats import cautions
+from refseg.evaluation.report.report import evaluate, summed_up
 from refseg.evaluation.rows import ImageAnswers
 from refseg.evaluation.scoring import STANDARD
 

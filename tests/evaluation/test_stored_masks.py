@@ -5,12 +5,12 @@ import pytest
 from PIL import Image
 
 from refseg import protocols
-from refseg.datasets.drawn_scenes import DrawnScenes
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.errors import InvalidInput, MissingFile
 from refseg.evaluation.rows import rows_of
 from refseg.evaluation.scoring import STANDARD, expression_id
 from refseg.evaluation.stored_masks import compare_samples, open_masks, score_masks
-from refseg.results import run_lengths
+from refseg.masks.rle import run_lengths
 
 
 @pytest.fixture(scope="module")

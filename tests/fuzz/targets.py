@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 from refseg import datasets, networks
-from refseg.datasets.drawn_clips import DrawnClips
+from refseg.datasets.drawn_clips.dataset import DrawnClips
 from refseg.datasets.drawn_clips.export import export as export_clips
-from refseg.datasets.drawn_scenes import DrawnScenes
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.datasets.drawn_scenes.export import export as export_scenes
 
 SIDE = 24
@@ -98,21 +98,21 @@ def _images(folder: Path) -> None:
 
 
 def _read_images(folder: Path, out: Path) -> None:
-    from refseg.images import read_image
+    from refseg.preprocessing.images import read_image
 
     for file in _files(folder):
         read_image(file)
 
 
 def _read_masks(folder: Path, out: Path) -> None:
-    from refseg.datasets.masks import read_mask
+    from refseg.datasets.storage.annotation_masks import read_mask
 
     for file in _files(folder):
         read_mask(file)
 
 
 def _segment(folder: Path, out: Path) -> None:
-    from refseg.video.frames import is_video, read_frames
+    from refseg.video.reading import is_video, read_frames
 
     for file in _files(folder):
         if is_video(file):
@@ -121,7 +121,7 @@ def _segment(folder: Path, out: Path) -> None:
 
 
 def _videos(folder: Path) -> None:
-    from refseg.video.overlay import video_writer
+    from refseg.video.writer import video_writer
 
     frames = np.random.default_rng(0).integers(0, 255, (4, 32, 48, 3), np.uint8)
     with video_writer(folder / "a.mp4", (32, 48), _RATE) as write:
@@ -268,13 +268,13 @@ def _tables(folder: Path) -> None:
 
 
 def _import(folder: Path, out: Path) -> None:
-    from refseg.datasets.import_coco import lines_of
+    from refseg.datasets.tools.import_coco import lines_of
 
     (out / "o.jsonl").write_text("\n".join(lines_of(folder / "t.csv", folder / "instances.json")), encoding="utf-8")
 
 
 def _stored(folder: Path) -> None:
-    from refseg.results import run_lengths
+    from refseg.masks.rle import run_lengths
 
     square = np.zeros((SIDE, SIDE), bool)
     square[3:9, 4:12] = True
@@ -292,7 +292,7 @@ def _read_stored(folder: Path, out: Path) -> None:
 
 def _rows(folder: Path) -> None:
     from refseg import protocols
-    from refseg.checkpoints import load_checkpoint
+    from refseg.checkpoints.io import load_checkpoint
     from refseg.evaluation.answers import answer
     from refseg.evaluation.rows import rows_of
 
@@ -311,8 +311,9 @@ def _compare(folder: Path, out: Path) -> None:
 
 
 def _checkpoint(folder: Path) -> None:
-    from refseg.calibration import Calibration
-    from refseg.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+    from refseg.checkpoints.calibration import Calibration
+    from refseg.checkpoints.checkpoint import Checkpoint
+    from refseg.checkpoints.io import load_checkpoint, save_checkpoint
 
     bundled = load_checkpoint("selector")
     network = networks.build(
@@ -327,7 +328,7 @@ def _checkpoint(folder: Path) -> None:
 
 
 def _load(folder: Path, out: Path) -> None:
-    from refseg.checkpoints import load_checkpoint
+    from refseg.checkpoints.io import load_checkpoint
 
     load_checkpoint(folder / "weights")
 
@@ -339,7 +340,7 @@ def _recipe(folder: Path) -> None:
 
 
 def _read_recipe(folder: Path, out: Path) -> None:
-    from refseg.recipe import Recipe
+    from refseg.recipes.recipe import Recipe
 
     Recipe.from_yaml(folder / "recipe.yaml")
 
@@ -352,7 +353,7 @@ def _release(folder: Path) -> None:
 
 
 def _read_release(folder: Path, out: Path) -> None:
-    from refseg.conversion.official import read_release
+    from refseg.conversion.official_file import read_release
 
     for name, conversion in (("new.pth", "lavt"), ("old.pth", "dmmi"), ("export.npz", "cmpc")):
         read_release(conversion, folder / name)

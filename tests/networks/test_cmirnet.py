@@ -5,28 +5,25 @@ from pydantic import ValidationError
 from torch.utils.flop_counter import FlopCounterMode
 
 from refseg import networks
-from refseg.blocks import fast_convolution as fast
-from refseg.encoders import BertConfig, ClipTextConfig, SmallConfig
+from refseg.batch import Batch, Objects
+from refseg.blocks import cpu_convolution as fast
+from refseg.encoders.configs import BertConfig, ClipTextConfig, SmallConfig
 from refseg.errors import InvalidInput
-from refseg.networks.cmirnet import (
+from refseg.networks.cmirnet.cmirnet import CMIRNet, box_loss, soft_box
+from refseg.networks.cmirnet.config import (
     PRESETS,
     CGIConfig,
     CGIPConfig,
     CMAEConfig,
-    CMIRNet,
     CMIRNetConfig,
     CrossAttentionConfig,
     LossConfig,
     SVLAConfig,
     TGMMConfig,
     WPAConfig,
-    box_loss,
-    components,
-    nearest_words,
-    soft_box,
-    tables,
 )
-from refseg.samples import Batch, Objects
+from refseg.networks.cmirnet.guidance import nearest_words
+from refseg.recipes.ablations.cmirnet import tables
 
 TINY = CMIRNetConfig(
     image_encoder=SmallConfig(finder=(8, 8, 8, 12), top=16),
@@ -319,7 +316,7 @@ def test_parts_have_as_many_parameters_as_the_authors(name):
 
 def test_components_have_as_many_parameters_as_in_table_ix():
     network = imagined("cmirnet_swin_base")
-    counts = {name: parameters(*modules) for name, modules in components(network).items()}
+    counts = {name: parameters(*modules) for name, modules in network.components().items()}
     tables_of_positions = sum(
         p.numel() for key, p in network.named_parameters() if key.endswith("relative_position_bias_table")
     )
@@ -332,7 +329,7 @@ def test_components_have_as_many_parameters_as_in_table_ix():
 
 def test_components_share_nothing_and_leave_nothing_out():
     network = built()
-    found = [id(p) for modules in components(network).values() for module in modules for p in module.parameters()]
+    found = [id(p) for modules in network.components().values() for module in modules for p in module.parameters()]
     own = {id(p) for key, p in network.named_parameters() if not key.startswith("word_encoder.")}
     assert len(found) == len(set(found)) and set(found) == own
 

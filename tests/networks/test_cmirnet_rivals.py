@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from refseg.networks.cmirnet import TGMM, SVLAConfig, TGMMConfig, WPAConfig
-from refseg.networks.cmirnet_rivals import SVLA, WPA, sine_code
+from refseg.networks.cmirnet.alternatives import SVLA, WPA, sine_code
+from refseg.networks.cmirnet.config import SVLAConfig, TGMMConfig, WPAConfig
+from refseg.networks.cmirnet.guidance import TGMM
 
 PLACES = {
     256: (1, 60),

@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-from refseg.encoders import LstmConfig
-from refseg.explain import View
+from refseg.batch import Batch, Objects
+from refseg.encoders.configs import LstmConfig
+from refseg.inspection.attention import View
 from refseg.networks.cmpc import (
     CMPC,
     PRESETS,
@@ -18,12 +19,9 @@ from refseg.networks.cmpc import (
     coordinates,
     corner_resize,
     last_word,
-    table_5,
-    table_8,
-    table_10,
     unit,
 )
-from refseg.samples import Batch, Objects
+from refseg.recipes.ablations.cmpc import table_5, table_8, table_10
 
 VOCABULARY_SIZE = 20
 TINY = CMPCConfig(

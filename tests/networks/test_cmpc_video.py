@@ -3,22 +3,14 @@ import math
 import pytest
 import torch
 
-from refseg.complexity import complexity
-from refseg.encoders import LstmConfig
+from refseg.batch import Batch, Objects
+from refseg.encoders.configs import LstmConfig
 from refseg.errors import InvalidInput
+from refseg.inspection.flops import complexity
 from refseg.networks import build
 from refseg.networks.cmpc import CMPCConfig, Said, unit
-from refseg.networks.cmpc_video import (
-    PRESETS,
-    TYPES,
-    ActionReasoning,
-    CMPCVideo,
-    CMPCVideoConfig,
-    compared,
-    table_6,
-    table_7,
-)
-from refseg.samples import Batch, Objects
+from refseg.networks.cmpc_video import PRESETS, TYPES, ActionReasoning, CMPCVideo, CMPCVideoConfig, compared
+from refseg.recipes.ablations.cmpc_video import table_6, table_7
 
 VOCABULARY_SIZE = 20
 TINY = CMPCVideoConfig(

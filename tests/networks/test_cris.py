@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from refseg.encoders import BertConfig, ClipImageConfig, ClipTextConfig, SmallConfig
+from refseg.batch import Batch, Objects
+from refseg.encoders.configs import BertConfig, ClipImageConfig, ClipTextConfig, SmallConfig
 from refseg.networks.cris import CRIS, PRESETS, CRISConfig, to_image
-from refseg.samples import Batch, Objects
 
 SMALL = {"widths": (8, 8, 16), "width": 16, "heads": 2, "feed_forward": 32, "dropout": 0.0, "max_words": 8}
 TINY = CRISConfig(

@@ -4,9 +4,11 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch.utils.flop_counter import FlopCounterMode
 
-from refseg.complexity import complexity
-from refseg.encoders import DarkNetConfig, ResNetConfig, SwinConfig
+from refseg.batch import Batch, Objects
+from refseg.config import one_line
+from refseg.encoders.configs import DarkNetConfig, ResNetConfig, SwinConfig
 from refseg.errors import InvalidInput
+from refseg.inspection.flops import complexity
 from refseg.networks.dcmfnet import (
     IGF,
     PLACES,
@@ -20,10 +22,8 @@ from refseg.networks.dcmfnet import (
     GatedBothWays,
     GatedExchange,
     is_normed,
-    tables,
 )
-from refseg.samples import Batch, Objects
-from refseg.validation import one_line
+from refseg.recipes.ablations.dcmfnet import tables
 
 VOCABULARY_SIZE = 20
 TINY = DCMFNetConfig(

@@ -6,10 +6,11 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from refseg import networks
-from refseg.blocks import fast_convolution
-from refseg.blocks.join_scales import JoinScales
+from refseg.batch import Batch, Objects
+from refseg.blocks import cpu_convolution
+from refseg.blocks.upsample_concat import JoinScales
 from refseg.conversion.dmmi import unused
-from refseg.encoders import BertConfig
+from refseg.encoders.configs import BertConfig
 from refseg.errors import InvalidInput
 from refseg.networks import dmmi
 from refseg.networks.dmmi import (
@@ -22,9 +23,8 @@ from refseg.networks.dmmi import (
     Summary,
     Window,
     similarity_loss,
-    table_3,
 )
-from refseg.samples import Batch, Objects
+from refseg.recipes.ablations.dmmi import table_3
 
 VOCABULARY_SIZE = 20
 TINY = DMMIConfig(
@@ -237,9 +237,9 @@ class TestShortcuts:
             layer[1].running_var.uniform_(0.5, 2)
         coarse, fine = torch.randn(2, 16, 22, 25), torch.randn(2, 8, 43, 50)
         with torch.no_grad():
-            assert fast_convolution.pays(fine)
+            assert cpu_convolution.pays(fine)
             strips, read = join(coarse, fine), join.read(coarse, fine, head)
-            monkeypatch.setattr(fast_convolution, "pays", lambda x: False)
+            monkeypatch.setattr(cpu_convolution, "pays", lambda x: False)
             torch.testing.assert_close(strips, join(coarse, fine), rtol=1e-4, atol=1e-4)
             torch.testing.assert_close(read, join.read(coarse, fine, head), rtol=1e-4, atol=1e-4)
 

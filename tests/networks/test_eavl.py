@@ -2,9 +2,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from refseg.batch import Batch
 from refseg.errors import InvalidInput
-from refseg.networks.eavl import EAVL, PRESETS, EAVLConfig, tables
-from refseg.samples import Batch
+from refseg.networks.eavl import EAVL, PRESETS, EAVLConfig
+from refseg.recipes.ablations.eavl import tables
 
 TINY = EAVLConfig.model_validate(
     {

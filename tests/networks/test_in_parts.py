@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from refseg.checkpoints import load_checkpoint
-from refseg.networks.in_parts import expressions_at_once, fuse_in_parts
+from refseg.checkpoints.io import load_checkpoint
+from refseg.inference.chunks import expressions_at_once, fuse_in_parts
 
 
 def test_large_images_are_asked_about_one_at_a_time():
@@ -16,7 +16,7 @@ def test_parts_are_joined_in_order(count, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     images, tokens = torch.randn(2, 3, 64, 64, generator=generator), torch.randint(2, 50, (7, 5), generator=generator)
     word_mask, image_of_expression = torch.ones_like(tokens, dtype=torch.bool), torch.tensor([0, 0, 1, 1, 0, 1, 1])
-    monkeypatch.setattr("refseg.networks.in_parts.PIXELS_AT_ONCE", count * 64 * 64)
+    monkeypatch.setattr("refseg.inference.chunks.PIXELS_AT_ONCE", count * 64 * 64)
     with torch.inference_mode():
         features, words = network.encode_image(images), network.encode_words(tokens, word_mask)
         whole = network.fuse(features, words, word_mask, image_of_expression)

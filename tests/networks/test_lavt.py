@@ -5,11 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from refseg.batch import Batch, Objects
 from refseg.conversion.lavt import unused
-from refseg.encoders import BertConfig
+from refseg.encoders.configs import BertConfig
 from refseg.errors import InvalidInput
 from refseg.networks.lavt import LAVT, PRESETS, PWAM, LAVTConfig, dice_loss
-from refseg.samples import Batch, Objects
 
 VOCABULARY_SIZE = 20
 TINY = LAVTConfig(

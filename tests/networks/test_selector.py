@@ -8,20 +8,14 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from refseg.encoders.vocabulary import Vocabulary
+from refseg.batch import Batch, Objects
+from refseg.conversion.selector_first_version import first_version_config, rename_first_version
 from refseg.errors import InvalidInput
-from refseg.networks.selector import (
-    FinderLoss,
-    Maps,
-    ObjectFinder,
-    Selector,
-    SelectorConfig,
-    by_length,
-    first_version_config,
-    mask_loss,
-    rename_first_version,
-)
-from refseg.samples import Batch, Objects
+from refseg.networks.selector.config import SelectorConfig
+from refseg.networks.selector.finder import Maps, ObjectFinder
+from refseg.networks.selector.losses import FinderLoss, mask_loss
+from refseg.networks.selector.selector import Selector, by_length
+from refseg.text.vocabulary import Vocabulary
 
 ASSETS = Path(__file__).parents[1] / "assets" / "selector_first_version"
 

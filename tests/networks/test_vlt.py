@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from refseg.batch import Batch, Objects
 from refseg.networks.vlt import PRESETS, VLT, VLTConfig, positions, resized, with_coordinates
-from refseg.samples import Batch, Objects
 
 VOCABULARY_SIZE = 20
 SMALL = {"kind": "small", "finder": (8, 8, 8, 12), "top": 16}

@@ -3,27 +3,15 @@ import torch
 import torch.nn.functional as F
 
 from refseg import networks
+from refseg.blocks.aspp import ASPP
 from refseg.conversion.cmirnet import SWIN, official_names, release_name
-from refseg.encoders import BertConfig
+from refseg.encoders.configs import BertConfig
 from refseg.losses import weighted_cross_entropy
-from refseg.networks.cmirnet import (
-    ASPP,
-    CGI,
-    CGIP,
-    CMAE,
-    IGR,
-    PRESETS,
-    TGMM,
-    CGIConfig,
-    CGIPConfig,
-    CMAEConfig,
-    Decoder,
-    DecoderInputs,
-    IGRConfig,
-    nearest_words,
-    pixels_of,
-)
-from refseg.schedules import LineThenPolynomial
+from refseg.networks.cmirnet.config import PRESETS, CGIConfig, CGIPConfig, CMAEConfig, IGRConfig
+from refseg.networks.cmirnet.decoder import CMAE, Decoder, DecoderInputs
+from refseg.networks.cmirnet.graph import CGI, CGIP, IGR
+from refseg.networks.cmirnet.guidance import TGMM, nearest_words, pixels_of
+from refseg.recipes.schedules import LineThenPolynomial
 
 RESNET, SWIN_BASE = PRESETS["cmirnet_resnet50"], PRESETS["cmirnet_swin_base"]
 

@@ -4,15 +4,15 @@ import torch
 import torch.nn.functional as F
 from typer.testing import CliRunner
 
-from refseg.checkpoints import load_checkpoint
+from refseg.checkpoints.io import load_checkpoint
 from refseg.cli import app
-from refseg.conversion import official
+from refseg.conversion import mapping, official_layout
 from refseg.conversion.cmpc import MODEL, official_names, release_shapes, write
-from refseg.encoders import DeepLabConfig, LstmConfig
-from refseg.encoders.word_list import SPECIAL, WordList
+from refseg.encoders.configs import DeepLabConfig, LstmConfig
 from refseg.networks.cmpc import CMPC, LEVELS, PRESETS, ImageFeatures, corner_resize, unit, weighted
 from refseg.networks.cmpc_video import PRESETS as VIDEO_PRESETS
 from refseg.networks.cmpc_video import CMPCVideo
+from refseg.text.word_list import SPECIAL, WordList
 
 TOLERANCE = 2e-5
 GRID, IMAGE = (7, 9), (56, 72)
@@ -227,7 +227,7 @@ def test_an_exported_file_answers_as_the_authors(golden, name, tmp_path, monkeyp
 
 def official_release(network):
     """The tensors of a network by the authors' names."""
-    return official.give(official.layout_of("cmpc", network), network.state_dict())
+    return mapping.give(official_layout.layout_of("cmpc", network), network.state_dict())
 
 
 @pytest.mark.full_size

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from typer.testing import CliRunner
 
-from refseg.checkpoints import load_checkpoint
+from refseg.checkpoints.io import load_checkpoint
 from refseg.cli import app
-from refseg.conversion import official
+from refseg.conversion import fit_report, mapping
 
 ONE = "lavt_one_swin_base"  # LAVT with its BERT in the network's state dict
 NAMES = ["dmmi_swin_base", "dmmi_resnet101", "cmirnet_swin_base", "cmirnet_resnet50", "lavt_swin_base", ONE]
@@ -31,8 +31,8 @@ def test_names_and_shapes_are_those_of_the_authors(golden, name):
         entries += [("bert_model", entry) for entry in golden("bert_base").about["state_dict"]]
     with torch.device("meta"):
         tensors = {f"{part}.{entry['name']}": torch.empty(entry["shape"]) for part, entry in entries}
-    _, _, report = official.compare(name.split("_")[0], tensors)
-    assert report.preset == name.replace("_one", "") and report.fits, official.misfits(report)
+    _, _, report = mapping.compare(name.split("_")[0], tensors)
+    assert report.preset == name.replace("_one", "") and report.fits, fit_report.misfits(report)
     aliases = {f"model.{e['name']}": f"model.{e['alias_of']}" for _, e in entries if e.get("alias_of")}
     assert report.aliases == aliases
 

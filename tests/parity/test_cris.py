@@ -6,9 +6,9 @@ from refseg.blocks.fusion_neck import FusionNeck
 from refseg.blocks.pixel_decoder import PixelDecoder, positions_1d, positions_2d
 from refseg.conversion import Piece
 from refseg.conversion.cris import release_name
-from refseg.encoders import ClipTextConfig
 from refseg.encoders.clip_image import AttentionPool
 from refseg.encoders.clip_text import ClipWords
+from refseg.encoders.configs import ClipTextConfig
 from refseg.networks.cris import CRIS, PRESETS, Projector, to_image
 
 WHOLE = 2e-5

@@ -4,7 +4,8 @@ import torch.nn.functional as F
 
 from refseg import networks
 from refseg.conversion.dmmi import official_names, release_name
-from refseg.encoders import BertConfig, build_word_encoder
+from refseg.encoders import build_word_encoder
+from refseg.encoders.configs import BertConfig
 from refseg.networks.dmmi import (
     MBA,
     PRESETS,

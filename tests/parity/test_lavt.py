@@ -2,9 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from refseg.blocks.gate import Gate
+from refseg.blocks.language_gate import Gate
 from refseg.conversion.lavt import official_names, release_name
-from refseg.encoders import BertConfig
+from refseg.encoders.configs import BertConfig
 from refseg.networks.lavt import LAVT, PRESETS, PWAM, Decoder
 
 SWIN = PRESETS["lavt_swin_base"]

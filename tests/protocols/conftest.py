@@ -11,7 +11,7 @@ from pycocotools import mask as coco
 
 from refseg import protocols
 from refseg.metrics import Counts
-from refseg.preprocessing import Preprocessing, photographs
+from refseg.preprocessing.transform import Preprocessing, photographs
 from refseg.samples import Expression, Sample
 
 ASSETS = Path(__file__).parent.parent / "assets" / "protocols"

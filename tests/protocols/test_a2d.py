@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from refseg.preprocessing import Preprocessing
+from refseg.preprocessing.transform import Preprocessing
 from refseg.protocols.a2d import A2D, best_summary, judge, query_masks, ranked
 
 

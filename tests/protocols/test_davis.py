@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from refseg.errors import InvalidInput
 from refseg.protocols import davis, mevis
-from refseg.protocols.assignment import assign
+from refseg.protocols.hungarian import assign
 
 
 def clip(frames=4, second=0):

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from refseg import protocols
 from refseg.metrics import Counts
-from refseg.preprocessing import Preprocessing, photographs
-from refseg.resampling import cubic, linear, resample
+from refseg.preprocessing.resampling import cubic, linear, resample
+from refseg.preprocessing.transform import Preprocessing, photographs
 
 NAMES = sorted(protocols.PROTOCOLS)
 PREPARED = {

@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from refseg import protocols
 from refseg.errors import InvalidInput
 from refseg.metrics import Counts
-from refseg.preprocessing import Preprocessing, photographs
+from refseg.preprocessing.transform import Preprocessing, photographs
 from refseg.protocols.cmpc import _middle
 from refseg.protocols.cris import _warp
-from refseg.protocols.squash import SIDE, squashed_mask
+from refseg.protocols.squashed import SIDE, squashed_mask
 
 NO, YES = torch.tensor([False]), torch.tensor([True])
 EMPTY, FULL = torch.zeros(1, 4, 5) > 0, torch.ones(1, 4, 5) > 0

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from refseg import protocols
 from refseg.errors import InvalidInput
-from refseg.preprocessing import Preprocessing, photographs
+from refseg.preprocessing.transform import Preprocessing, photographs
 
 STANDARD = protocols.build("standard")
 NO, YES = torch.tensor([False]), torch.tensor([True])

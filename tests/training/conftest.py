@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from refseg.recipe import Files, Recipe, Scenes
+from refseg.recipes.recipe import Files, Recipe, Scenes
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -20,7 +20,7 @@ def refer(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def files(refer) -> Files:
-    from refseg.preprocessing import Preprocessing
+    from refseg.preprocessing.transform import Preprocessing
 
     return Files(
         dataset="refer",

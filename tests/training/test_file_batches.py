@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from refseg.datasets import build
-from refseg.encoders.vocabulary import Vocabulary
-from refseg.encoders.word_list import WordList
 from refseg.errors import InvalidInput
 from refseg.networks.cmpc import CMPCConfig
 from refseg.networks.lavt import LAVTConfig
-from refseg.recipe import Files
-from refseg.training.file_batches import FileBatches, Items, without_words
-from refseg.training.sources import FileSource, ValidationBatches, whole_images
+from refseg.recipes.recipe import Files
+from refseg.text.vocabulary import Vocabulary
+from refseg.text.word_list import WordList
+from refseg.training.data.file_batches import FileBatches, Items, without_words
+from refseg.training.data.sources import FileSource, ValidationBatches, whole_images
 
 STAGE = whole_images(4).replace(steps=None, epochs=1, flip=0.5, expressions_per_image=2)
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from refseg.recipe import Files, Recipe, Scenes
+from refseg.recipes.recipe import Files, Recipe, Scenes
 
 
 @pytest.fixture(scope="module", autouse=True)

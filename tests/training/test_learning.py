@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from refseg.datasets.drawn_scenes import DrawnScenes
-from refseg.datasets.drawn_scenes.store import stored_scenes
-from refseg.encoders.vocabulary import Vocabulary
+from refseg.batch import FoundBatch
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.datasets.drawn_scenes.stored_scenes import stored_scenes
 from refseg.networks import build
-from refseg.preprocessing import Preprocessing
+from refseg.preprocessing.transform import Preprocessing
 from refseg.recipes import find_recipe
-from refseg.training.batches import FoundBatch, SceneBatches, WordTable
+from refseg.text.vocabulary import Vocabulary
+from refseg.training.data.scene_batches import SceneBatches, WordTable
 
 
 @pytest.fixture(scope="module")

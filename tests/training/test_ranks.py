@@ -9,18 +9,18 @@ import torch
 from safetensors.torch import load_file
 
 from refseg import networks
-from refseg.checkpoints import load_checkpoint
-from refseg.datasets.drawn_scenes import DrawnScenes
-from refseg.datasets.drawn_scenes.store import stored_scenes
-from refseg.encoders.vocabulary import Vocabulary
-from refseg.losses import from_all_processes, mean
+from refseg.checkpoints.io import load_checkpoint
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.datasets.drawn_scenes.stored_scenes import stored_scenes
+from refseg.distributed import from_all_processes, mean
 from refseg.networks.dmmi import ContrastiveLoss
-from refseg.preprocessing import Preprocessing
-from refseg.recipe import Scenes
+from refseg.preprocessing.transform import Preprocessing
 from refseg.recipes import find_recipe
-from refseg.training import run, units
-from refseg.training.batches import SceneBatches, WordTable
-from refseg.training.machines import Machines
+from refseg.recipes.recipe import Scenes
+from refseg.text.vocabulary import Vocabulary
+from refseg.training import repeated_blocks, run
+from refseg.training.data.scene_batches import SceneBatches, WordTable
+from refseg.training.devices import Machines
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -103,7 +103,7 @@ def test_a_killed_run_goes_on_on_as_many_processes_or_on_others(tiny_of, files, 
 
 
 def trains_in_small_parts(*arguments):
-    units.SMALLEST = 1
+    repeated_blocks.SMALLEST = 1
     trains(*arguments)
 
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from refseg.checkpoints import load_checkpoint
+from refseg.checkpoints.io import load_checkpoint
 from refseg.errors import InvalidInput
-from refseg.recipe import Recipe
 from refseg.recipes import RECIPES, find_recipe
-from refseg.training import run, stage, units
-from refseg.training.machines import Machines
+from refseg.recipes.recipe import Recipe
+from refseg.training import repeated_blocks, run, stage
+from refseg.training.devices import Machines
 from refseg.training.stage import undecayed
 
 CPU = Machines(accelerator="cpu")
@@ -203,11 +203,11 @@ def test_norms_biases_and_embeddings_do_not_decay(tiny):
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_every_stage_computes_activations_again(strategy, tmp_path, monkeypatch):
-    monkeypatch.setattr(units, "SMALLEST", 1000)  # parameters of a unit
+    monkeypatch.setattr(repeated_blocks, "SMALLEST", 1000)  # parameters of a unit
     again, of_stage = [], run._Run.stage
 
     def stage(self, number):
-        again.append(sum(isinstance(vars(m).get("forward"), units._Again) for m in self.network.modules()))
+        again.append(sum(isinstance(vars(m).get("forward"), repeated_blocks._Again) for m in self.network.modules()))
         of_stage(self, number)
 
     monkeypatch.setattr(run._Run, "stage", stage)

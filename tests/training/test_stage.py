@@ -5,8 +5,8 @@ from torch import nn
 
 from refseg.errors import InvalidInput
 from refseg.networks import build
-from refseg.recipe import Group
-from refseg.training.sources import whole_images
+from refseg.recipes.recipe import Group
+from refseg.training.data.sources import whole_images
 from refseg.training.stage import Length, TrainingStage, fixed_in
 
 

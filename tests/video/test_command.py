@@ -10,9 +10,9 @@ from pycocotools import mask as coco
 
 import refseg.commands.segment_video as command
 from refseg.cli import main
-from refseg.segmenter import Segmenter
-from refseg.video.frames import read_frames
-from refseg.video.unfinished import Unfinished
+from refseg.inference.partial_answers import Unfinished
+from refseg.inference.segmenter import Segmenter
+from refseg.video.reading import read_frames
 
 ASKED = "the stars", "the medium object"
 
@@ -106,7 +106,9 @@ def test_an_overlay_has_the_times_of_the_video(needs_av, write_video, segment, t
 def test_what_was_stopped_goes_on_and_ends_as_if_it_had_not_been(
     needs_av, segment, tmp_path, monkeypatch, capsys, stopped_at
 ):
-    monkeypatch.setattr("refseg.segmenter.CLIPS_AT_ONCE", 4)  # the same frames side by side in both, to the last bit
+    monkeypatch.setattr(
+        "refseg.inference.segmenter.CLIPS_AT_ONCE", 4
+    )  # the same frames side by side in both, to the last bit
     asked = (*ASKED, "--format", "all")
     assert segment(*asked, out=tmp_path / "whole") == 0
     out, calls = tmp_path / "out", []

@@ -10,7 +10,7 @@ from PIL import Image, features
 
 from refseg.errors import InvalidInput, MissingFile
 from refseg.video.formats import is_video_file
-from refseg.video.frames import is_video, read_frames
+from refseg.video.reading import is_video, read_frames
 
 
 def test_frames_come_in_order_with_their_times(write_video, numbers):

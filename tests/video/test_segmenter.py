@@ -7,14 +7,15 @@ import torch
 from PIL import Image
 
 import refseg
-from refseg.calibration import Calibration
-from refseg.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from refseg.datasets.drawn_clips import DrawnClips
-from refseg.encoders.vocabulary import Vocabulary
+from refseg.checkpoints.calibration import Calibration
+from refseg.checkpoints.checkpoint import Checkpoint
+from refseg.checkpoints.io import load_checkpoint, save_checkpoint
+from refseg.datasets.drawn_clips.dataset import DrawnClips
 from refseg.errors import InvalidInput
+from refseg.inference.segmenter import Segmenter
 from refseg.networks import build
-from refseg.preprocessing import ClipSampling, Preprocessing
-from refseg.segmenter import Segmenter
+from refseg.preprocessing.transform import ClipSampling, Preprocessing
+from refseg.text.vocabulary import Vocabulary
 
 WORDS = ["the", "star", "red", "that", "spins"]
 CMPC = {

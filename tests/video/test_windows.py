@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refseg.errors import InvalidInput
-from refseg.preprocessing import ClipSampling
-from refseg.video.frames import read_frames
-from refseg.video.windows import windows
+from refseg.inference.windows import windows
+from refseg.preprocessing.transform import ClipSampling
+from refseg.video.reading import read_frames
 
 OFFSETS = st.sets(st.integers(-9, 9), max_size=5).map(lambda some: tuple(sorted(some | {0})))
 

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from refseg.blocks.attention import Attention
 from refseg.blocks.convolution import conv_norm
 from refseg.blocks.fusion_neck import FusionNeck
+from refseg.blocks.view import View
 from refseg.config import Config, Repeats
-from refseg.networks.contract import View
 
 NeckKind = Literal["linear", "cris"]
 SHOWN = 4  # queries in a figure

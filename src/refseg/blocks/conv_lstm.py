@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from refseg.blocks.joint_norm import JointNorm
+from refseg.blocks.whole_map_norm import JointNorm
 
 Peephole = Literal["position", "channel", "none"]
 FORGET = 1.0  # what the forget gate has beside its inputs

@@ -17,7 +17,7 @@ def calibrate(
     from rich.progress import track
 
     from refseg import datasets
-    from refseg.checkpoints import load_checkpoint, save_checkpoint
+    from refseg.checkpoints.io import load_checkpoint, save_checkpoint
     from refseg.evaluation import calibrate as fitting
 
     samples = datasets.build_images(dataset, split=split, count=count)

@@ -8,7 +8,7 @@ import typer
 from refseg.conversion import CONVERSIONS
 
 if TYPE_CHECKING:
-    from refseg.conversion.official import Report
+    from refseg.conversion.fit_report import Report
 
 
 def convert(
@@ -44,8 +44,8 @@ def convert(
     from rich.text import Text
 
     from refseg.errors import InvalidInput
+    from refseg.files.atomic import check_file_writable, check_writable
     from refseg.files.lock import only_writer
-    from refseg.outputs import check_file_writable, check_writable
 
     if network not in CONVERSIONS:
         raise InvalidInput(f"nothing converts {network!r}; choose one of: {', '.join(CONVERSIONS)}")
@@ -79,14 +79,15 @@ def _forth(
     report: Path | None,
     vocabulary: Path | None,
 ) -> "Report":
-    from refseg.conversion.checkpoint import convert
+    from refseg.conversion.to_checkpoint import convert
 
     return convert(network, source, out, size, words, knows, report_file=report, vocabulary=vocabulary)
 
 
 def _back(network: str, source: Path, out: Path, report: Path | None) -> "Report":
-    from refseg.checkpoints import load_checkpoint
-    from refseg.conversion.official import option, write_release
+    from refseg.checkpoints.io import load_checkpoint
+    from refseg.conversion.mapping import write_release
+    from refseg.conversion.official_layout import option
     from refseg.errors import InvalidInput
 
     checkpoint = load_checkpoint(source)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refseg import bundled
+from refseg.checkpoints import bundled
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from refseg.datasets.drawn_clips import DrawnClip
-    from refseg.datasets.drawn_scenes import Scene
-    from refseg.results import Result
-    from refseg.segmenter import Segmenter
+    from refseg.datasets.drawn_clips.dataset import DrawnClip
+    from refseg.datasets.drawn_scenes.dataset import Scene
+    from refseg.inference.results import Result
+    from refseg.inference.segmenter import Segmenter
 
 PANEL, MARGIN, LINE = 320, 16, 26  # pixels
 
@@ -37,14 +37,14 @@ def demo(
     from importlib.util import find_spec
 
     from refseg.errors import InvalidInput
-    from refseg.outputs import all_or_nothing, check_file_writable
+    from refseg.files.atomic import all_or_nothing, check_file_writable
 
     if out.suffix.lower() != ".png":
         raise InvalidInput(f"{out} does not end in .png; give the picture's name, for example --out demo.png")
     check_file_writable(out)
 
     from refseg.commands.segment import describe
-    from refseg.segmenter import load
+    from refseg.inference.segmenter import load
 
     segmenter = load(weights)
     shown, expressions = choose_scene(scene)
@@ -62,7 +62,7 @@ def demo(
 
 def choose_scene(first: int) -> tuple["Scene", list[str]]:
     """The first test scene from this number on that has an expression for one object, for several, and for none."""
-    from refseg.datasets.drawn_scenes import SPLITS, DrawnScenes
+    from refseg.datasets.drawn_scenes.dataset import SPLITS, DrawnScenes
 
     scenes = DrawnScenes("test")
     for i in range(SPLITS["test"]):
@@ -79,8 +79,8 @@ def write_video(segmenter: "Segmenter", first: int, path: Path) -> None:
     """The answers to an expression about the first test clip from this number on that has one for these weights."""
     import numpy as np
 
-    from refseg.video.frames import read_frames
-    from refseg.video.overlay import video_writer
+    from refseg.video.reading import read_frames
+    from refseg.video.writer import video_writer
 
     clip, expression = choose_clip(first, acts=segmenter.network.frames > 1)
     frames = read_frames(clip)
@@ -98,7 +98,7 @@ def choose_clip(first: int, acts: bool) -> tuple["DrawnClip", str]:
         first: number of a clip.
         acts: say what it does? Otherwise how it looks, if nothing else looks so.
     """
-    from refseg.datasets.drawn_clips import KINDS, SPLITS, DrawnClips
+    from refseg.datasets.drawn_clips.dataset import KINDS, SPLITS, DrawnClips
     from refseg.datasets.drawn_clips.motions import DIRECTIONS, STILL
     from refseg.datasets.drawn_scenes.objects import COLOUR, COLOURS, SHAPE, SHAPES
 

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from refseg.commands import dataset_options
-from refseg.commands import scoring_options as options
+from refseg.commands import options
 from refseg.commands.progress import progress
 
 MASKS = "masks"
@@ -25,12 +24,12 @@ Workers = Annotated[
 
 def evaluate(
     weights: Annotated[str, typer.Argument(help="Checkpoint folder, name of bundled weights, or hub id.")],
-    dataset: dataset_options.Name = "drawn_scenes",
-    split: dataset_options.Split = "test",
-    root: dataset_options.Root = None,
-    split_by: dataset_options.SplitBy = None,
-    images: dataset_options.Images = None,
-    count: dataset_options.Count = None,
+    dataset: options.Name = "drawn_scenes",
+    split: options.Split = "test",
+    root: options.Root = None,
+    split_by: options.SplitBy = None,
+    images: options.Images = None,
+    count: options.Count = None,
     settings: options.Settings = None,
     protocol: Protocols = None,
     shortcuts: Annotated[bool, typer.Option("--shortcuts", help="Also score answers that need no language.")] = False,
@@ -63,23 +62,24 @@ def evaluate(
     from rich.console import Console
 
     from refseg import __version__, datasets
-    from refseg.checkpoints import load_checkpoint
+    from refseg.checkpoints.io import load_checkpoint
     from refseg.commands.evaluate_submission import write_submission
-    from refseg.crf import DenseCRF, library
+    from refseg.distributed import ranks
     from refseg.errors import InvalidInput
     from refseg.evaluation.answers import answer
     from refseg.evaluation.clip_answers import answer_clips
     from refseg.evaluation.clip_scoring import check_clips
-    from refseg.evaluation.ranks import ranks
-    from refseg.evaluation.report import summed_up
+    from refseg.evaluation.partial_rows import Unfinished
+    from refseg.evaluation.report.provenance import facts, weights_facts
+    from refseg.evaluation.report.report import summed_up
+    from refseg.evaluation.report.write import masks_again, write
     from refseg.evaluation.scoring import STANDARD
-    from refseg.evaluation.shortcuts import score_shortcuts
-    from refseg.evaluation.unfinished import Unfinished
-    from refseg.evaluation.video_folders import saver
-    from refseg.evaluation.write import masks_again, write
+    from refseg.evaluation.shortcut_baselines import score_shortcuts
+    from refseg.evaluation.stored_video_masks import saver
+    from refseg.files.atomic import check_writable
     from refseg.files.lock import only_writer
     from refseg.hardware import hardware, versions
-    from refseg.outputs import check_writable
+    from refseg.inference.crf import DenseCRF, library
 
     given = options.settings_of(split, root, split_by, images, count, settings)
     if submission:
@@ -109,8 +109,8 @@ def evaluate(
         mine.wait_for_all()  # none writes if the first may not
         checkpoint = load_checkpoint(weights, mine.device(device))
         run = {
-            **options.facts(samples, dataset, given),
-            "weights": options.weights_facts(weights),
+            **facts(samples, dataset, given),
+            "weights": weights_facts(weights),
             "protocol": [one.name for one in scoring],
             "crf": DenseCRF().model_dump() if crf else None,
             "images": len(samples),

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from refseg.commands import scoring_options as options
 from refseg.commands.progress import progress
 
 if TYPE_CHECKING:
-    from refseg.results import Mask
+    from refseg.array_types import Mask
+    from refseg.evaluation.report.provenance import facts, weights_facts
 
 
 def write_submission(
@@ -35,17 +35,17 @@ def write_submission(
     import numpy as np
 
     from refseg import __version__, datasets
-    from refseg.crf import DenseCRF
-    from refseg.datasets.submission import SubmittedClips
+    from refseg.datasets.storage.challenge_submission import SubmittedClips
+    from refseg.distributed import ranks
     from refseg.errors import InvalidInput
-    from refseg.evaluation.answers import readable
-    from refseg.evaluation.ranks import ranks
+    from refseg.evaluation.partial_rows import Unfinished
     from refseg.evaluation.rows import ImageAnswers
-    from refseg.evaluation.unfinished import Unfinished
-    from refseg.evaluation.video_folders import mask_file, mask_id, write_mask
-    from refseg.images import open_image
-    from refseg.outputs import check_file_writable
-    from refseg.segmenter import load
+    from refseg.evaluation.stored_video_masks import mask_file, mask_id, write_mask
+    from refseg.files.atomic import check_file_writable
+    from refseg.inference.crf import DenseCRF
+    from refseg.inference.predict import readable
+    from refseg.inference.segmenter import load
+    from refseg.preprocessing.images import open_image
 
     if out.suffix != ".zip":
         raise InvalidInput(f"{out} is to be a zip file; let its name end in .zip")
@@ -56,8 +56,8 @@ def write_submission(
     with ranks() as mine:
         segmenter = load(weights, mine.device(device), DenseCRF() if crf else None)
         run = {
-            **options.facts(clips, dataset, settings),
-            "weights": options.weights_facts(weights),
+            **facts(clips, dataset, settings),
+            "weights": weights_facts(weights),
             "crf": crf,
             "version": __version__,
         }

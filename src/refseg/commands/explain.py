@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from refseg import bundled
-from refseg.commands.weights_option import Weights
+from refseg.checkpoints import bundled
+from refseg.commands.options import Weights
 
 
 def explain(
@@ -27,9 +27,9 @@ def explain(
 ) -> None:
     """Draw what a network attends to when it reads EXPRESSION and looks at IMAGE."""
     from refseg.errors import InvalidInput
-    from refseg.images import read_image
-    from refseg.outputs import all_or_nothing, check_file_writable
-    from refseg.video.frames import is_video, read_frames
+    from refseg.files.atomic import all_or_nothing, check_file_writable
+    from refseg.preprocessing.images import read_image
+    from refseg.video.reading import is_video, read_frames
 
     for path, ending in ((out, ".png"), (npz, ".npz")):
         if path is not None and path.suffix.lower() != ending:
@@ -43,9 +43,9 @@ def explain(
 
     import numpy as np
 
-    from refseg.explain import explain as look
-    from refseg.explain import explain_frame, figure
-    from refseg.segmenter import load
+    from refseg.inference.segmenter import load
+    from refseg.inspection.attention import explain as look
+    from refseg.inspection.attention import explain_frame, figure
 
     segmenter = load(weights or bundled.default_weights(of_video), device)
     explanation = explain_frame(segmenter, shown, expression, frame) if of_video else look(segmenter, shown, expression)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from refseg import bundled
+from refseg.checkpoints import bundled
 
 if TYPE_CHECKING:
-    from refseg.complexity import Complexity
+    from refseg.inspection.flops import Complexity
 
 ENCODERS = ("image_encoder", "word_encoder")
 SIDES = {"small": 128, "small_clips": 128, "deeplab": 320, "i3d": 320, "clip_resnet": 416}  # of images, by encoder
@@ -55,10 +55,10 @@ def networks(
 def row(name: str) -> dict[str, Any]:
     """All that is known of a preset, ready for JSON."""
     from refseg import networks as table
-    from refseg.complexity import complexity
+    from refseg.checkpoints.catalogue import CATALOGUE
     from refseg.encoders import encoder_name
+    from refseg.inspection.flops import complexity
     from refseg.networks.papers import PAPERS, REMARKS, REPORTED
-    from refseg.published import CATALOGUE
 
     family = table.PRESETS.get(name, name)
     config = table.preset(name)
@@ -101,25 +101,25 @@ def _recipes() -> dict[str, list[str]]:
 def _vocabulary_size(word_encoder: str) -> int:
     """Of the tokenizer that comes with an encoder; else the words of drawn scenes, as the bundled weights know them."""
     if word_encoder == "bert_base":
-        from refseg.encoders.bert import WordPieces
+        from refseg.text.word_pieces import WordPieces
 
         return len(WordPieces())
     if word_encoder.startswith("clip_text"):
-        from refseg.encoders.clip_text import BytePairs
+        from refseg.text.byte_pairs import BytePairs
 
         return len(BytePairs())
     if word_encoder in ("gru", "lstm"):
         return 2  # padding and unknown; its word vectors are those of a data set's words
-    from refseg.checkpoints import CONFIG
-    from refseg.encoders.vocabulary import Vocabulary
+    from refseg.checkpoints.checkpoint import CONFIG
+    from refseg.text.vocabulary import Vocabulary
 
     tokenizer = json.loads((bundled.FOLDER / bundled.FOR_IMAGES / CONFIG).read_text(encoding="utf-8"))["tokenizer"]
     return len(Vocabulary(tokenizer["words"], tokenizer["max_words"]))
 
 
 def _licence(name: str) -> str:
-    from refseg.checkpoints import bundled_names
-    from refseg.published import CATALOGUE, WEIGHTS_LICENCE
+    from refseg.checkpoints.catalogue import CATALOGUE, WEIGHTS_LICENCE
+    from refseg.checkpoints.locate import bundled_names
 
     if name in bundled_names():
         return "bundled, licence Apache-2.0"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from refseg.recipe import Recipe, Stage
+    from refseg.recipes.recipe import Recipe, Stage
 
 
 def recipes(

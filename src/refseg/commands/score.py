@@ -5,20 +5,19 @@ from typing import Annotated
 
 import typer
 
-from refseg.commands import dataset_options
-from refseg.commands import scoring_options as options
+from refseg.commands import options
 from refseg.commands.evaluate import Out, Protocols, Workers
 from refseg.commands.progress import progress
 
 
 def score(
     masks: Annotated[Path, typer.Argument(help="Folder of ID.png, or JSON Lines of run lengths with id.")],
-    dataset: dataset_options.Name,
-    split: dataset_options.Split = "test",
-    root: dataset_options.Root = None,
-    split_by: dataset_options.SplitBy = None,
-    images: dataset_options.Images = None,
-    count: dataset_options.Count = None,
+    dataset: options.Name,
+    split: options.Split = "test",
+    root: options.Root = None,
+    split_by: options.SplitBy = None,
+    images: options.Images = None,
+    count: options.Count = None,
     settings: options.Settings = None,
     protocol: Protocols = None,
     out: Out = None,
@@ -37,13 +36,14 @@ def score(
     from rich.console import Console
 
     from refseg import datasets
-    from refseg.evaluation import stored_masks, video_folders
+    from refseg.evaluation import stored_masks, stored_video_masks
     from refseg.evaluation.clip_scoring import check_clips
-    from refseg.evaluation.report import summed_up
-    from refseg.evaluation.write import write
+    from refseg.evaluation.report.provenance import facts
+    from refseg.evaluation.report.report import summed_up
+    from refseg.evaluation.report.write import write
+    from refseg.files.atomic import check_writable
     from refseg.files.lock import only_writer
     from refseg.hardware import versions
-    from refseg.outputs import check_writable
 
     scoring = options.protocols_of(protocol, dataset)
     given = options.settings_of(split, root, split_by, images, count, settings)
@@ -54,12 +54,12 @@ def score(
     with only_writer(out) if out else nullcontext():
         if of_clips:
             check_clips(samples, scoring)
-        stored = video_folders.open_folders(masks, samples) if of_clips else stored_masks.open_masks(masks)
-        compare = video_folders.compare_frames if of_clips else stored_masks.compare_samples
+        stored = stored_video_masks.open_folders(masks, samples) if of_clips else stored_masks.open_masks(masks)
+        compare = stored_video_masks.compare_frames if of_clips else stored_masks.compare_samples
         for line in (cautions := compare(stored, samples)):
             typer.echo(f"warning: {line}", err=True)
         answers = []
-        score_all = video_folders.score_videos if of_clips else stored_masks.score_masks
+        score_all = stored_video_masks.score_videos if of_clips else stored_masks.score_masks
         with progress(len(samples), of="videos" if of_clips else "images") as advance:
             for image in score_all(stored, samples, scoring, options.threads(workers)):
                 answers.append(image)
@@ -69,7 +69,7 @@ def score(
         cautions += cut
         about = {
             "answers": str(masks),
-            **options.facts(samples, dataset, given),
+            **facts(samples, dataset, given),
             "command": shlex.join(["refseg", *sys.argv[1:]]),
             "date": datetime.now(UTC).date().isoformat(),
             "versions": versions(),
@@ -77,7 +77,7 @@ def score(
         report = summed_up(answers, scoring, about)
         report.cautions += [f"{line[0].upper()}{line[1:]}." for line in cautions]
         if out:
-            masks_of = video_folders.masks_of_frame if of_clips else stored_masks.masks_of
+            masks_of = stored_video_masks.masks_of_frame if of_clips else stored_masks.masks_of
             write(out, report, answers, samples, partial(masks_of, stored))
     report.print(Console(markup=False, emoji=False))
     if out:

@@ -1,33 +1,19 @@
 """`refseg segment`: masks of what expressions refer to in an image or a video."""
 
 import json
-import re
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refseg import bundled
-from refseg.commands.weights_option import Weights
+from refseg.checkpoints import bundled
+from refseg.commands.options import Weights
 
 if TYPE_CHECKING:
-    from refseg.results import Result
-    from refseg.segmenter import Segmenter
+    from refseg.inference.results import Result
+    from refseg.inference.segmenter import Segmenter
+from refseg.commands.segment_files import Format, file_stems
 
-
-class Format(StrEnum):
-    """What to write for each expression."""
-
-    MASK = "mask"
-    OVERLAY = "overlay"
-    RLE = "rle"
-    POLYGONS = "polygons"
-    JSON = "json"
-    ALL = "all"
-
-
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters; bytes that are no text
 _ENDINGS = {
     Format.MASK: "mask.png",
     Format.OVERLAY: "overlay.png",
@@ -68,16 +54,16 @@ def segment(
     another image or video are never replaced. The bundled weights know drawn scenes only, no photographs.
     """
     from refseg.commands.sources import check_replaceable, source_of, warn_of_replaced
-    from refseg.images import read_image
-    from refseg.outputs import all_or_nothing, check_writable
-    from refseg.video.frames import is_video
+    from refseg.files.atomic import all_or_nothing, check_writable
+    from refseg.preprocessing.images import read_image
+    from refseg.video.reading import is_video
 
     check_writable(out)
     formats = list(_ENDINGS) if Format.ALL in format else list(dict.fromkeys(format))
 
     def segmenter() -> "Segmenter":
-        from refseg.crf import DenseCRF
-        from refseg.segmenter import load
+        from refseg.inference.crf import DenseCRF
+        from refseg.inference.segmenter import load
 
         return load(chosen, device, DenseCRF() if crf else None)
 
@@ -146,30 +132,3 @@ def describe(result: "Result") -> str:
     found = typer.style(objects, fg="green")
     word = "box" if count == 1 else "boxes"
     return f"{title}\n  {found}, {exists}, area {result.area} px ({result.share:.1%}), {word} {boxes}"
-
-
-def file_stems(image: Path, expressions: list[str]) -> list[str]:
-    """Different names for the files of each expression.
-
-    >>> file_stems(Path("in/desk.png"), ["The mug!", "the mug", "both chairs"])
-    ['desk.the-mug', 'desk.the-mug-2', 'desk.both-chairs']
-    """
-    stems: list[str] = []
-    for expression in expressions:
-        slug = re.sub(r"\W+", "-", expression.lower()).strip("-") or "expression"
-        base = stem = f"{file_stem(image)}.{cut(slug, 80)}"
-        number = 2
-        while stem in stems:
-            stem, number = f"{base}-{number}", number + 1
-        stems.append(stem)
-    return stems
-
-
-def file_stem(path: Path) -> str:
-    """What the names of files about an image or video begin with; any file system takes it."""
-    return cut(_UNPRINTABLE.sub("_", path.stem), 100)
-
-
-def cut(text: str, size: int) -> str:
-    """At most so many bytes: file systems allow 255 in a name."""
-    return text.encode()[:size].decode(errors="ignore").rstrip("-")

@@ -16,15 +16,15 @@ import typer
 from PIL import Image
 
 from refseg.commands.progress import progress
-from refseg.commands.segment import Format, file_stem, file_stems
+from refseg.commands.segment_files import Format, file_stem, file_stems
 from refseg.commands.sources import SOURCE, check_replaceable, png_text, source_of, warn_of_replaced
-from refseg.images import Rgb
+from refseg.preprocessing.images import Rgb
 
 if TYPE_CHECKING:
-    from refseg.results import Mask
-    from refseg.segmenter import Segmenter
+    from refseg.array_types import Mask
+    from refseg.inference.partial_answers import Unfinished
+    from refseg.inference.segmenter import Segmenter
     from refseg.video.frames import Frames
-    from refseg.video.unfinished import Unfinished
 
 MASKS = "masks"
 _ENDINGS = {
@@ -56,14 +56,14 @@ def segment_video(
         run: what else the answers depend on, "threshold" among it.
         load: gives what answers.
     """
+    from refseg.files.atomic import all_or_nothing
     from refseg.files.lock import only_writer
-    from refseg.outputs import all_or_nothing
-    from refseg.video.frames import read_frames
-    from refseg.video.unfinished import Unfinished, stamp
+    from refseg.inference.partial_answers import Unfinished, stamp
+    from refseg.video.reading import read_frames
 
     frames = read_frames(video)
     if Format.OVERLAY in formats:
-        from refseg.video.overlay import encoder
+        from refseg.video.writer import encoder
 
         encoder()  # or an error before the work
     stems, source = file_stems(video.absolute(), expressions), source_of(video, out)
@@ -185,13 +185,13 @@ def _content(answer: dict[str, Any], kind: Format) -> dict[str, Any]:
     head = {name: answer[name] for name in ("frame", "seconds", "exists")}
     if kind is Format.RLE:
         return head | answer["rle"]
-    from refseg.outlines import polygons
+    from refseg.masks.polygons import polygons
 
     return head | {"polygons": polygons(_mask(answer))}
 
 
 def _mask(answer: dict[str, Any]) -> "Mask":
-    from refseg.results import mask_of
+    from refseg.masks.rle import mask_of
 
     return mask_of(answer["rle"])
 
@@ -204,8 +204,9 @@ def _write_overlays(
     source: str,
 ) -> None:
     """Writes the whole video once for each expression; frames without an answer show the last mask before them."""
-    from refseg.results import coloured, mask_of
-    from refseg.video.overlay import video_writer
+    from refseg.masks.overlay import coloured
+    from refseg.masks.rle import mask_of
+    from refseg.video.writer import video_writer
 
     regions: list[list[Mask]] = []
     coming = next(answers, None)

@@ -13,7 +13,7 @@ import typer
 from PIL.PngImagePlugin import PngInfo
 
 from refseg.errors import UnwritableOutput
-from refseg.images import open_image
+from refseg.preprocessing.images import open_image
 
 SOURCE = "source"
 SILENT = ".rle.json", ".polygons.json"

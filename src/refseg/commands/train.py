@@ -31,7 +31,7 @@ def train(
     settings = [*(set_ or []), *([f"precision={precision}"] if precision else [])]
     chosen = find_recipe(recipe).with_settings(settings)
     try:
-        from refseg.training.machines import Machines
+        from refseg.training.devices import Machines
         from refseg.training.run import train as run
     except ModuleNotFoundError as error:
         raise InvalidInput(f"training needs {error.name}; install it with: pip install 'refseg[train]'") from error

@@ -14,7 +14,7 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """List published weights: what they were trained on, what their authors report, and how to have them."""
-    from refseg.published import CATALOGUE, SQUASHED, WEIGHTS_LICENCE, is_installed
+    from refseg.checkpoints.catalogue import CATALOGUE, SQUASHED, WEIGHTS_LICENCE, is_installed
 
     if as_json:
         rows = [
@@ -66,22 +66,23 @@ def get(
     report: Annotated[Path | None, typer.Option(help="JSON file for what became of each tensor.")] = None,
 ) -> None:
     """Fetch published weights and convert them; then `--weights NAME` and `refseg.load("NAME")` know them."""
-    from refseg import published
-    from refseg.outputs import check_file_writable, check_writable
+    from refseg.checkpoints import catalogue
+    from refseg.conversion.fetch import get
+    from refseg.files.atomic import check_file_writable, check_writable
 
-    entry = published.find_published(name)
-    if not file and not folder and published.is_installed(entry):
-        typer.echo(f"already here: {published.store(name)}; delete it to fetch it again")
+    entry = catalogue.find_published(name)
+    if not file and not folder and catalogue.is_installed(entry):
+        typer.echo(f"already here: {catalogue.store(name)}; delete it to fetch it again")
         return
-    check_writable(folder or published.store(name))
+    check_writable(folder or catalogue.store(name))
     if report:
         check_file_writable(report)
-    written, done = published.get(entry, folder, file, report)
+    written, done = get(entry, folder, file, report)
 
     from refseg.commands.convert import show
 
     show(done)
-    typer.echo(f"licence of the weights: {published.WEIGHTS_LICENCE}; of the code beside them: {entry.code_licence}")
+    typer.echo(f"licence of the weights: {catalogue.WEIGHTS_LICENCE}; of the code beside them: {entry.code_licence}")
     typer.echo(f"written: {written}")
     weights = written if folder else name
     typer.echo(f'try: refseg segment IMAGE "EXPRESSION" --weights {weights}')

@@ -1,4 +1,4 @@
-"""Weights of the papers' authors: one file an authors' layout; `official.py` reads and writes the files.
+"""Weights of the papers' authors: one file each; `official_file.py` reads files, `mapping.py` writes them.
 
 A layout's file has four functions, written for the tensors of the entry that holds the network:
 

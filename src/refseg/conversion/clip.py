@@ -9,7 +9,7 @@ from torch import Tensor
 from refseg.conversion import Piece
 from refseg.errors import InvalidInput, MissingFile
 from refseg.files.tensor_files import read_tensors
-from refseg.networks.contract import Network
+from refseg.networks.network import Network
 
 ADDED = "pool.shortcut."  # what CRIS leads round CLIP's pooling
 BLOCKS = "word_encoder.clip.text_model.encoder.layers"

@@ -13,12 +13,13 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from refseg.encoders import ResNetConfig, SwinConfig
+from refseg.encoders.configs import ResNetConfig, SwinConfig
 from refseg.errors import InvalidInput
 from refseg.networks import PRESETS
-from refseg.networks.cmirnet import ASPP_STAGE, CGIConfig, CGIPConfig, CMIRNet, CMIRNetConfig
-from refseg.networks.cmirnet import PRESETS as CONFIGS
-from refseg.networks.contract import Network
+from refseg.networks.cmirnet.cmirnet import CMIRNet
+from refseg.networks.cmirnet.config import ASPP_STAGE, CGIConfig, CGIPConfig, CMIRNetConfig
+from refseg.networks.cmirnet.config import PRESETS as CONFIGS
+from refseg.networks.network import Network
 
 SWIN = "Vis_backbone_TGMM."
 BLOCK = {"0.0": "0", "0.1": "1", "1.0": "3", "1.1": "4"}  # of `layers.i.j`

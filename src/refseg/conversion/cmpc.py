@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from refseg.config import Config
-from refseg.conversion.official import Release, check_file
-from refseg.encoders.tokenizer import Tokenizer
+from refseg.conversion.official_file import Release, check_file
 from refseg.errors import InvalidInput
 from refseg.files.tensor_files import read_npz
 from refseg.networks.cmpc import CMPC, LEVELS
-from refseg.networks.contract import Network
-from refseg.preprocessing import ClipSampling, Preprocessing
+from refseg.networks.network import Network
+from refseg.preprocessing.transform import ClipSampling, Preprocessing
+from refseg.text.tokenizer import Tokenizer
 
 RELEASED = {4: "cmpc_release", 5: "cmpc_video_release"}  # by types of words
 ROUNDS = 2

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from refseg.conversion import Piece
 from refseg.conversion.clip import clip_name
-from refseg.encoders import ClipImageConfig
-from refseg.encoders.clip_text import BytePairs
+from refseg.encoders.configs import ClipImageConfig
 from refseg.errors import InvalidInput
-from refseg.networks.contract import Network
 from refseg.networks.cris import PRESETS, CRISConfig
-from refseg.preprocessing import clip_photographs
+from refseg.networks.network import Network
+from refseg.preprocessing.transform import clip_photographs
+from refseg.text.byte_pairs import BytePairs
 
 MODEL = "state_dict"
 WORDS = ()

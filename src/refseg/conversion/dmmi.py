@@ -8,7 +8,7 @@ import torch
 from timm.models.swin_transformer import get_relative_position_index
 from torch import Tensor
 
-from refseg.encoders import ResNetConfig, SwinConfig
+from refseg.encoders.configs import ResNetConfig, SwinConfig
 from refseg.errors import InvalidInput
 from refseg.networks.dmmi import DMMI, PRESETS, DMMIConfig
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from refseg.conversion.official import Report, check_file, misfits, sides
+from refseg.conversion.fit_report import Report, misfits, sides
+from refseg.conversion.official_file import check_file
 from refseg.encoders.i3d import I3D
 from refseg.errors import InvalidInput
 from refseg.files.tensor_files import read_tensors

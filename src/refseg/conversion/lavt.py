@@ -9,7 +9,7 @@ import torch
 from timm.models.swin_transformer import get_relative_position_index
 from torch import Tensor
 
-from refseg.encoders import SwinConfig
+from refseg.encoders.configs import SwinConfig
 from refseg.errors import InvalidInput
 from refseg.networks.lavt import LAVT, PRESETS
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_origin, get_type_hints
 from refseg.errors import InvalidInput
 
 DATASETS = {
-    "drawn_scenes": "refseg.datasets.drawn_scenes:DrawnScenes",
+    "drawn_scenes": "refseg.datasets.drawn_scenes.dataset:DrawnScenes",
     "refcoco": "refseg.datasets.refcoco:RefCOCO",
     "refcoco+": "refseg.datasets.refcoco:RefCOCOPlus",
     "refcocog": "refseg.datasets.refcoco:RefCOCOg",
@@ -23,7 +23,7 @@ DATASETS = {
     "refer": "refseg.datasets.refer:Refer",
     "jsonl": "refseg.datasets.jsonl:JsonLines",
     "shards": "refseg.datasets.shards:Shards",
-    "drawn_clips": "refseg.datasets.drawn_clips:DrawnClips",
+    "drawn_clips": "refseg.datasets.drawn_clips.dataset:DrawnClips",
     "a2d_sentences": "refseg.datasets.a2d_sentences:A2DSentences",
     "jhmdb_sentences": "refseg.datasets.jhmdb_sentences:JHMDBSentences",
     "refer_youtube_vos": "refseg.datasets.refer_youtube_vos:ReferYouTubeVOS",
@@ -57,7 +57,7 @@ def _checked(name: str, setting: str, value: Any, dataset: type[Any]) -> Any:
     """The value, if it is of the type that the data set's class says; which words it takes, it says itself."""
     from pydantic import TypeAdapter, ValidationError
 
-    from refseg.validation import one_line
+    from refseg.config import one_line
 
     inits = [vars(kind)["__init__"] for kind in dataset.__mro__ if "__init__" in vars(kind)]
     annotation = next(hints[setting] for hints in map(get_type_hints, inits) if setting in hints)

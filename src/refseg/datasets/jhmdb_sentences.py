@@ -17,10 +17,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from refseg.datasets.clips import ClipOfFiles, ClipsOfFiles, Video
-from refseg.datasets.frames import StoredFrames, in_folder
-from refseg.datasets.masks import Mask, read_matlab
-from refseg.datasets.sources import at, read_plain
+from refseg.datasets.storage.annotation_masks import Mask, read_matlab
+from refseg.datasets.storage.clip_dataset import ClipOfFiles, ClipsOfFiles, Video
+from refseg.datasets.storage.frame_files import StoredFrames, in_folder
+from refseg.datasets.storage.reading import at, read_plain
 from refseg.errors import InvalidInput, MissingFile
 from refseg.files.names import file_name, path_inside
 from refseg.files.text import read_table

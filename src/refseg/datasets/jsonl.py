@@ -17,11 +17,12 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from refseg.datasets.index import BOX_ONLY, NONE, IndexBuilder
-from refseg.datasets.indexed import IndexedDataset
-from refseg.datasets.masks import MaskFile, Piece, Rle, pieces_of
-from refseg.datasets.sources import Complaints, at, coco_id_of, one_file
+from refseg.datasets.storage.annotation_masks import MaskFile, Piece, pieces_of
+from refseg.datasets.storage.index import BOX_ONLY, NONE, IndexBuilder
+from refseg.datasets.storage.indexed_dataset import IndexedDataset
+from refseg.datasets.storage.reading import Complaints, at, coco_id_of, one_file
 from refseg.errors import InvalidInput
+from refseg.masks.rle import Rle
 
 KEYS = ("image", "expression", "mask", "boxes", "split", "id", "type")
 

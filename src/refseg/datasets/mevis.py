@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from refseg.datasets.clips import ClipOfFiles, Video, read_meta_expressions, told
-from refseg.datasets.frames import FrameFiles, StoredFrames, find_frame
-from refseg.datasets.index import Index, IndexBuilder, open_index
-from refseg.datasets.masks import Mask, draw, rle_of
-from refseg.datasets.sources import at, read_plain
-from refseg.datasets.submission import SubmittedClips
+from refseg.datasets.storage.annotation_masks import Mask, draw
+from refseg.datasets.storage.challenge_submission import SubmittedClips
+from refseg.datasets.storage.clip_dataset import ClipOfFiles, Video, read_meta_expressions, told
+from refseg.datasets.storage.frame_files import FrameFiles, StoredFrames, find_frame
+from refseg.datasets.storage.index import Index, IndexBuilder, open_index
+from refseg.datasets.storage.reading import at, read_plain
 from refseg.errors import InvalidInput
+from refseg.masks.rle import rle_of
 
 SPLITS = ("train", "valid_u", "valid")
 FEWEST_FRAMES = 2  # of a video of split train

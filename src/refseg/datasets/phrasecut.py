@@ -9,10 +9,10 @@ Splits     images / phrases: train 71,746 / 310,816, val 2,971 / 20,316, test 2,
 from pathlib import Path
 from typing import Any
 
-from refseg.datasets.index import IndexBuilder
-from refseg.datasets.indexed import IndexedDataset
-from refseg.datasets.masks import Piece, polygon_of
-from refseg.datasets.sources import at, entries, read_plain
+from refseg.datasets.storage.annotation_masks import Piece, polygon_of
+from refseg.datasets.storage.index import IndexBuilder
+from refseg.datasets.storage.indexed_dataset import IndexedDataset
+from refseg.datasets.storage.reading import at, entries, read_plain
 from refseg.errors import InvalidInput
 
 SPLITS = ("train", "val", "miniv", "test")

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from refseg.datasets.grefcoco import GRefCOCO
-from refseg.datasets.index import BOX_ONLY, IndexBuilder
-from refseg.datasets.indexed import Folders, IndexedDataset, IndexedSample
 from refseg.datasets.phrasecut import PhraseCut
 from refseg.datasets.refcoco import TRAIN2014, RefCOCO, RefCOCOg, RefCOCOPlus
 from refseg.datasets.refer import ReferLayout
 from refseg.datasets.refzom import RefZOM
-from refseg.datasets.sources import at, coco_id_of, one_file
+from refseg.datasets.storage.index import BOX_ONLY, IndexBuilder
+from refseg.datasets.storage.indexed_dataset import Folders, IndexedDataset, IndexedSample
+from refseg.datasets.storage.reading import at, coco_id_of, one_file
 from refseg.datasets.visual_genome import VisualGenome
 from refseg.errors import InvalidInput
 

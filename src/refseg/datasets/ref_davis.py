@@ -17,10 +17,10 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from refseg.datasets.clips import ClipsOfFiles, LabelledClip, Video, label_number, read_meta_expressions
-from refseg.datasets.frames import in_folder
 from refseg.datasets.refer_youtube_vos import labelled_clip
-from refseg.datasets.sources import Complaints, first_file
+from refseg.datasets.storage.clip_dataset import ClipsOfFiles, LabelledClip, Video, label_number, read_meta_expressions
+from refseg.datasets.storage.frame_files import in_folder
+from refseg.datasets.storage.reading import Complaints, first_file
 from refseg.errors import InvalidInput
 from refseg.files.names import file_name
 from refseg.files.text import read_text

@@ -14,11 +14,11 @@ import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
-from refseg.datasets.ids import id_of
-from refseg.datasets.index import CROWD, MISSING, NONE, IndexBuilder
-from refseg.datasets.indexed import IndexedDataset
-from refseg.datasets.masks import Piece, pieces_of
-from refseg.datasets.sources import at, coco_id_of, entries, first_file, read_plain
+from refseg.datasets.storage.annotation_masks import Piece, pieces_of
+from refseg.datasets.storage.ids import id_of
+from refseg.datasets.storage.index import CROWD, MISSING, NONE, IndexBuilder
+from refseg.datasets.storage.indexed_dataset import IndexedDataset
+from refseg.datasets.storage.reading import at, coco_id_of, entries, first_file, read_plain
 from refseg.errors import InvalidInput
 
 NO_TARGET = ["-1"]

@@ -13,9 +13,9 @@ Splits     train 3,471 videos and 12,913 expressions (not counted by us), valid 
 
 from pathlib import Path
 
-from refseg.datasets.clips import LabelledClip, Video, read_meta_expressions
-from refseg.datasets.frames import FrameFiles, find_frame
-from refseg.datasets.submission import SubmittedClips
+from refseg.datasets.storage.challenge_submission import SubmittedClips
+from refseg.datasets.storage.clip_dataset import LabelledClip, Video, read_meta_expressions
+from refseg.datasets.storage.frame_files import FrameFiles, find_frame
 from refseg.errors import InvalidInput
 
 VALID_AND_TEST = 507

@@ -18,11 +18,11 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
-from refseg.datasets.index import IndexBuilder
-from refseg.datasets.indexed import IndexedDataset
-from refseg.datasets.masks import MaskFile
 from refseg.datasets.refer import ReferLayout
-from refseg.datasets.sources import at, read_plain
+from refseg.datasets.storage.annotation_masks import MaskFile
+from refseg.datasets.storage.index import IndexBuilder
+from refseg.datasets.storage.indexed_dataset import IndexedDataset
+from refseg.datasets.storage.reading import at, read_plain
 from refseg.errors import InvalidInput, MissingFile
 from refseg.files.names import file_name, path_inside
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from refseg.datasets.refcoco import TRAIN2014
 from refseg.datasets.refer import ReferLayout
-from refseg.datasets.sources import first_file
+from refseg.datasets.storage.reading import first_file
 
 
 class RefZOM(ReferLayout):

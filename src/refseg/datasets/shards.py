@@ -24,13 +24,14 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco
 
-from refseg.datasets.index import BOX_ONLY, CROWD, MISSING, NONE, IndexBuilder
-from refseg.datasets.indexed import IndexedDataset, IndexedSample
-from refseg.datasets.masks import draw, rle_of
-from refseg.datasets.sources import at, files_in
+from refseg.datasets.storage.annotation_masks import draw
+from refseg.datasets.storage.index import BOX_ONLY, CROWD, MISSING, NONE, IndexBuilder
+from refseg.datasets.storage.indexed_dataset import IndexedDataset, IndexedSample
+from refseg.datasets.storage.reading import at, files_in
 from refseg.errors import InvalidInput, MissingFile, RefsegError, first_line
 from refseg.files.names import file_name
-from refseg.images import open_image
+from refseg.masks.rle import rle_of
+from refseg.preprocessing.images import open_image
 
 STATES = {"": NONE, "crowd": CROWD, "box": BOX_ONLY, "missing": MISSING}
 

@@ -9,9 +9,9 @@ Splits     train only: 108,077 images, about 5.4 million regions; about half of 
 from pathlib import Path
 from typing import Any
 
-from refseg.datasets.index import BOX_ONLY, IndexBuilder
-from refseg.datasets.indexed import IndexedDataset
-from refseg.datasets.sources import at, entries, read_plain
+from refseg.datasets.storage.index import BOX_ONLY, IndexBuilder
+from refseg.datasets.storage.indexed_dataset import IndexedDataset
+from refseg.datasets.storage.reading import at, entries, read_plain
 from refseg.errors import InvalidInput
 
 

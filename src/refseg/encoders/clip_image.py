@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
 from torch import Tensor, nn
 
-from refseg.encoders import ClipImageConfig
+from refseg.encoders.configs import ClipImageConfig
 from refseg.encoders.image_encoder import ImageEncoder
 
 GRID = 7  # side of the positions that CLIP learned

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from refseg.encoders import DarkNetConfig
+from refseg.encoders.configs import DarkNetConfig
 from refseg.encoders.image_encoder import ImageEncoder
 
 EPS = 1e-3  # of batch norms

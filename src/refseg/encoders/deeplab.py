@@ -14,7 +14,7 @@ from timm.models.resnet import ResNet as TimmResNet
 from torch import Tensor, nn
 
 from refseg.blocks.same_padding import pad_same
-from refseg.encoders import DeepLabConfig
+from refseg.encoders.configs import DeepLabConfig
 from refseg.encoders.image_encoder import ImageEncoder
 
 EPS = 1e-3  # of batch norms

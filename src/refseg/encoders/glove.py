@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from refseg.cache import cache_folder
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
+from refseg.files.atomic import all_or_nothing, remove_leftovers
+from refseg.files.cache import cache_folder
 from refseg.files.tensor_files import read_safetensors, safetensors_metadata
-from refseg.outputs import all_or_nothing, remove_leftovers
 
 LONGEST = 2**16  # bytes of a line; a longer one is no line of word vectors
 

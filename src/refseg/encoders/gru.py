@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from refseg.encoders import GruConfig
-from refseg.encoders.vocabulary import PADDING
+from refseg.encoders.configs import GruConfig
 from refseg.encoders.word_encoder import WordEncoder
+from refseg.text.vocabulary import PADDING
 
 
 class GruWords(WordEncoder):

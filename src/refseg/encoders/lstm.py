@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from refseg.encoders import LstmConfig
+from refseg.encoders.configs import LstmConfig
 from refseg.encoders.word_encoder import WordEncoder
 
 FORGET = 1.0  # what the forget gate has beside its weights and bias

@@ -9,7 +9,7 @@ from timm.models.resnet import Bottleneck
 from timm.models.resnet import ResNet as TimmResNet
 from torch import Tensor, nn
 
-from refseg.encoders import ResNetConfig
+from refseg.encoders.configs import ResNetConfig
 from refseg.encoders.image_encoder import ImageEncoder
 
 

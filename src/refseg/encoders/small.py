@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refseg.blocks.convolution import conv_norm
-from refseg.encoders import SmallConfig
+from refseg.encoders.configs import SmallConfig
 from refseg.encoders.image_encoder import ImageEncoder
 
 

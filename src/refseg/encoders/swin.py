@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from timm.models.swin_transformer import SwinTransformer, SwinTransformerBlock, window_partition, window_reverse
 from torch import Tensor, nn
 
-from refseg.encoders import SwinConfig
+from refseg.encoders.configs import SwinConfig
 from refseg.encoders.image_encoder import ImageEncoder
 
 

@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from refseg.calibration import fit_calibration
-from refseg.checkpoints import WEIGHTS, Checkpoint, to_device, use_threshold
+from refseg.checkpoints.calibration import fit_calibration
+from refseg.checkpoints.checkpoint import WEIGHTS, Checkpoint, to_device, use_threshold
+from refseg.checkpoints.familiarity import FEWEST, describe, fit_familiarity, unpadded
 from refseg.errors import MissingFile
-from refseg.evaluation.answers import answering, ask, is_unfamiliar
-from refseg.familiarity import FEWEST, describe, fit_familiarity, unpadded
 from refseg.files.tensor_files import safetensors_shapes
-from refseg.images import read_image
+from refseg.inference.predict import answering, ask, is_unfamiliar
+from refseg.preprocessing.images import read_image
 from refseg.samples import Sample
 
 

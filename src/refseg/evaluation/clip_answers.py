@@ -7,15 +7,16 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from refseg.checkpoints import Checkpoint
-from refseg.crf import DenseCRF
-from refseg.datasets.annotated_frames import frames_of
-from refseg.evaluation.ahead import ahead
-from refseg.evaluation.answers import Asked, ask_numbered, of_masks
+from refseg.checkpoints.checkpoint import Checkpoint
+from refseg.datasets.storage.annotated_frames import frames_of
+from refseg.evaluation.answers import of_masks
 from refseg.evaluation.clip_scoring import Save, ScoredFrame, join, score_frame, surest
 from refseg.evaluation.rows import ImageAnswers
-from refseg.preprocessing import restore
-from refseg.protocols.videos import Scoring
+from refseg.inference.crf import DenseCRF
+from refseg.inference.predict import Asked, ask_numbered
+from refseg.inference.prefetch import ahead
+from refseg.preprocessing.restore import restore
+from refseg.protocols.video_protocol import Scoring
 from refseg.samples import Clip
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from refseg.datasets.annotated_frames import AnnotatedFrame
 from refseg.datasets.ref_davis import by_annotator
+from refseg.datasets.storage.annotated_frames import AnnotatedFrame
 from refseg.errors import InvalidInput
 from refseg.evaluation.rows import ImageAnswers, Row, Score
 from refseg.evaluation.scoring import STANDARD, Predict, score_image
-from refseg.protocols.contract import Protocol
 from refseg.protocols.davis import DAVIS
-from refseg.protocols.videos import Fit, FrameAnswers, Labels, Scoring, VideoProtocol
+from refseg.protocols.protocol import Protocol
+from refseg.protocols.video_protocol import Fit, FrameAnswers, Labels, Scoring, VideoProtocol
 from refseg.samples import Clip
 
 Save = Callable[[FrameAnswers], None]

@@ -18,11 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from refseg import metrics
 from refseg.errors import InvalidInput
-from refseg.evaluation.breakdown import COLUMNS, grouped
+from refseg.evaluation.report.breakdown import COLUMNS, grouped
 from refseg.evaluation.rows import Row, counts_of
 from refseg.evaluation.scoring import STANDARD
-from refseg.evaluation.summaries import summarize, tracks_of
-from refseg.protocols.videos import Scoring, VideoProtocol, averaged
+from refseg.evaluation.summarize import summarize, tracks_of
+from refseg.protocols.video_protocol import Scoring, VideoProtocol, averaged
 
 RESAMPLES = 1000
 NAMED = 5  # expressions that an error names

@@ -7,16 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from refseg.datasets.drawn_scenes import SIZES, Scene
+from refseg.datasets.drawn_scenes.dataset import SIZES, Scene
 from refseg.datasets.drawn_scenes.objects import SIZE
-from refseg.evaluation.expression_types import main_type
-from refseg.evaluation.kinds_of_error import kind_of_mask
+from refseg.evaluation.error_types import kind_of_mask
 from refseg.evaluation.rows import ImageAnswers, Row, Score, scores_of
-from refseg.protocols.contract import Protocol
+from refseg.masks.rle import run_lengths
+from refseg.protocols.protocol import Protocol
 from refseg.protocols.standard import Standard
-from refseg.protocols.videos import Scoring
-from refseg.results import run_lengths
+from refseg.protocols.video_protocol import Scoring
 from refseg.samples import Expression, Sample
+from refseg.text.expression_types import main_type
 
 AT_ONCE = 2  # expressions whose masks are in memory together: those of few fit into the cache
 STANDARD = Standard()

@@ -11,13 +11,14 @@ import PIL.Image
 import torch
 from numpy.typing import NDArray
 
-from refseg.datasets.masks import draw, extract_mask, rle_of
+from refseg.datasets.storage.annotation_masks import draw, extract_mask
 from refseg.errors import InvalidInput, MissingFile, first_line
-from refseg.evaluation.ahead import ahead
 from refseg.evaluation.rows import ImageAnswers
 from refseg.evaluation.scoring import expression_id, score_image
-from refseg.images import open_image
-from refseg.protocols.contract import Protocol
+from refseg.inference.prefetch import ahead
+from refseg.masks.rle import rle_of
+from refseg.preprocessing.images import open_image
+from refseg.protocols.protocol import Protocol
 from refseg.samples import Sample
 
 Mask = NDArray[np.bool_]

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic import ValidationError
 
-from refseg.config import Config
+from refseg.config import Config, one_line
 from refseg.errors import InvalidInput, first_line
-from refseg.validation import one_line
 
 if TYPE_CHECKING:
-    from refseg.networks.contract import Network
+    from refseg.networks.network import Network
 
 NETWORKS = {
-    "selector": "refseg.networks.selector:Selector",
+    "selector": "refseg.networks.selector.selector:Selector",
     "dmmi": "refseg.networks.dmmi:DMMI",
-    "cmirnet": "refseg.networks.cmirnet:CMIRNet",
+    "cmirnet": "refseg.networks.cmirnet.cmirnet:CMIRNet",
     "eavl": "refseg.networks.eavl:EAVL",
     "lavt": "refseg.networks.lavt:LAVT",
     "cris": "refseg.networks.cris:CRIS",
@@ -25,7 +24,7 @@ NETWORKS = {
     "cmpc": "refseg.networks.cmpc:CMPC",
     "cmpc_video": "refseg.networks.cmpc_video:CMPCVideo",
 }
-PRESETS = {  # a preset's settings stand in the PRESETS of its network's file
+PRESETS = {  # by its name, whose `presets` hold the settings
     "dmmi_swin_base": "dmmi",
     "dmmi_resnet101": "dmmi",
     "dmmi_resnet50": "dmmi",
@@ -98,7 +97,7 @@ def preset(name: str) -> Config:
     """
     found = network_class(name)
     if name in PRESETS:
-        config: Config = import_module(found.__module__).PRESETS[name]
+        config: Config = found.presets[name]
         return config
     settings: type[Config] = get_type_hints(found)["config"]
     return settings()

@@ -26,18 +26,28 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from refseg.batch import Batch
 from refseg.blocks.conv_lstm import ConvLSTM, Peephole
-from refseg.blocks.joint_norm import JointNorm
+from refseg.blocks.view import View
+from refseg.blocks.whole_map_norm import JointNorm
 from refseg.config import Channels, Config, Repeats
-from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
+from refseg.encoders import build_image_encoder, build_word_encoder
+from refseg.encoders.configs import ImageEncoderConfig, WordEncoderConfig
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
-from refseg.networks.contract import Network, Output, View
-from refseg.samples import Batch
+from refseg.networks.network import Network, Output
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+
 LEVELS = {"c3": 1, "c4": 2, "c5": 3}  # name -> stage of the image encoder; all have the grid of the first
+
+
 TYPES = ("entity", "attribute", "relation", "unnecessary")
+
+
 COORDINATES = 8
+
+
 RELEASE_PIXELS = 320 * 320  # of the images whose loss the authors sum
 
 
@@ -101,47 +111,6 @@ class CMPCConfig(Config):
         return self
 
 
-def table_5(config: CMPCConfig) -> dict[int, CMPCConfig]:
-    """The rows of Table 5; those with GloVe (5, 6 and 12 to 15) want a recipe with `initial.glove`, the others none.
-
-    Row 2, without reasoning, has nothing that its skip could go round: it is the same with CMF.
-    """
-    off = {"entity_perception": False, "graph_layers": 0, "skip": "multimodal", "exchange_rounds": 0}
-    one = config.replace(levels="c5", level_fusion="sum", **off)
-    three = config.replace(levels="c3-c5", level_fusion="convlstm", **off)
-    entities, graph = {"entity_perception": True}, {"graph_layers": 1, "skip": "visual"}
-    everything = three.replace(entity_perception=True, graph_layers=1)
-    return {
-        1: one,
-        2: one.replace(**entities),
-        3: one.replace(**graph),
-        4: one.replace(**entities, **graph),
-        5: one.replace(**entities, **graph),
-        6: one.replace(**entities, graph_layers=1),
-        7: three,
-        8: three.replace(exchange_rounds=1),
-        9: three.replace(**entities, exchange_rounds=1),
-        10: three.replace(**graph, exchange_rounds=1),
-        11: three.replace(**entities, **graph, exchange_rounds=1),
-        12: three.replace(**entities, **graph, exchange_rounds=1),
-        13: everything,
-        14: everything.replace(exchange_rounds=1, level_fusion="sum"),
-        15: everything.replace(exchange_rounds=1),
-    }
-
-
-def table_8(config: CMPCConfig) -> dict[int, CMPCConfig]:
-    """The rows of Table 8 by rounds of TGFE; without GloVe."""
-    without = table_5(config)[11]
-    return {rounds: without.replace(exchange_rounds=rounds) for rounds in range(4)}
-
-
-def table_10(config: CMPCConfig) -> dict[int, CMPCConfig]:
-    """The rows of Table 10 by graph layers; without GloVe."""
-    rows = table_5(config)
-    return {0: rows[2]} | {layers: rows[4].replace(graph_layers=layers) for layers in (1, 2, 3)}
-
-
 SMALL: dict[str, Any] = {  # for drawn scenes
     "image_encoder": "small",
     "freeze_image_encoder": False,
@@ -157,11 +126,13 @@ SMALL: dict[str, Any] = {  # for drawn scenes
     "threshold": SMALL_THRESHOLD,
     "l2": 0,
 }
+
+
 PRESETS = {
     "cmpc": CMPCConfig(),
     "cmpc_gref": CMPCConfig(graph_layers=2),
     "cmpc_release": CMPCConfig(exchange_rounds=2, resize="corner", reduction="sum", l2=5e-4),
-    "cmpc_multilevel": table_5(CMPCConfig())[7],
+    "cmpc_multilevel": CMPCConfig(entity_perception=False, graph_layers=0, skip="multimodal", exchange_rounds=0),
     "cmpc_small": CMPCConfig(**SMALL),
 }
 
@@ -234,6 +205,7 @@ class CMPC(Network):
 
     types: ClassVar[tuple[str, ...]] = TYPES
     idea = "Finds what the expression names, then relates it through a graph that its relation words span"
+    presets: ClassVar[Mapping[str, CMPCConfig]] = PRESETS
     config: CMPCConfig
     training_only: tuple[str, ...] = ("level_scores.",)
 

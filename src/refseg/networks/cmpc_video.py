@@ -23,7 +23,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from refseg.encoders import ClipEncoderConfig
+from refseg.blocks.view import View
+from refseg.encoders.configs import ClipEncoderConfig
 from refseg.errors import InvalidInput
 from refseg.networks.cmpc import (
     CMPC,
@@ -40,7 +41,6 @@ from refseg.networks.cmpc import (
     unit,
     weighted,
 )
-from refseg.networks.contract import View
 
 TYPES = ("entity", "attribute", "relation", "action", "unnecessary")
 
@@ -59,26 +59,6 @@ class CMPCVideoConfig(CMPCConfig):
         return super().reasons or self.temporal_graph != "none"
 
 
-def table_6(config: CMPCVideoConfig) -> dict[int, CMPCVideoConfig]:
-    """The rows of Table 6; all want a recipe with `initial.glove`."""
-    off = {"entity_perception": False, "graph_layers": 0, "temporal_graph": "none", "skip": "multimodal"}
-    three = config.replace(levels="c3-c5", level_fusion="convlstm", **off)
-    entities = three.replace(entity_perception=True)
-    related = entities.replace(graph_layers=1)
-    return {
-        1: config.replace(levels="c5", level_fusion="sum", exchange_rounds=0, **off),
-        2: three,
-        3: entities,
-        4: related,
-        5: related.replace(temporal_graph="direct"),
-    }
-
-
-def table_7(config: CMPCVideoConfig) -> dict[str, CMPCVideoConfig]:
-    """The rows of Table 7: edges between frames through action words (AR), and direct ones (DR)."""
-    return {"AR": config.replace(temporal_graph="words"), "DR": config.replace(temporal_graph="direct")}
-
-
 PRESETS = {
     "cmpc_video": CMPCVideoConfig(),
     "cmpc_video_i3d": CMPCVideoConfig(image_encoder="i3d", frames=8),
@@ -91,6 +71,7 @@ class CMPCVideo(CMPC):
     """`CMPC` on clips: (B, K, 3, H, W) in, masks of their middle frame out."""
 
     idea = "Finds what the expression names in some frames, then relates it over space and over time"
+    presets = PRESETS
     types = TYPES
     config: CMPCVideoConfig
 

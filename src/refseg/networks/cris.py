@@ -20,16 +20,18 @@ import torch.nn.functional as F
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
+from refseg.batch import Batch
 from refseg.blocks.aligner import Aligner, AlignerConfig, Sight, convolve_each
+from refseg.blocks.autocast import full_precision
 from refseg.blocks.fusion_neck import FusionNeck
 from refseg.blocks.pixel_decoder import DecoderLayer, PixelDecoder, UpProjection
-from refseg.blocks.precision import full_precision
+from refseg.blocks.view import View
 from refseg.config import Channels, Config, Repeats
-from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
+from refseg.encoders import build_image_encoder, build_word_encoder
 from refseg.encoders.clip_image import AttentionPool
+from refseg.encoders.configs import ImageEncoderConfig, WordEncoderConfig
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
-from refseg.networks.contract import Network, Output, View
-from refseg.samples import Batch
+from refseg.networks.network import Network, Output
 
 KERNEL = 3  # side of the kernel that a sentence becomes
 SURE = 1e-6  # probabilities of a mask end this far from 0 and 1
@@ -104,6 +106,7 @@ class CRIS(Network):
     """CLIP's two encoders, a neck, a decoder, and a convolution whose kernel is the sentence."""
 
     idea = "CLIP's pixels look at CLIP's words; then the sentence is the kernel that finds its pixels"
+    presets = PRESETS
     config: CRISConfig
 
     def __init__(self, config: CRISConfig, vocabulary_size: int):

@@ -21,23 +21,19 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
+from refseg.batch import Batch
 from refseg.blocks.aspp import ASPP
 from refseg.blocks.convolution import conv_norm
+from refseg.blocks.view import View
 from refseg.config import Channels, Config, Repeats
-from refseg.encoders import (
-    DarkNetConfig,
-    ImageEncoderConfig,
-    SwinConfig,
-    WordEncoderConfig,
-    build_image_encoder,
-    build_word_encoder,
-)
+from refseg.encoders import build_image_encoder, build_word_encoder
+from refseg.encoders.configs import DarkNetConfig, ImageEncoderConfig, SwinConfig, WordEncoderConfig
 from refseg.errors import InvalidInput
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
-from refseg.networks.contract import Network, Output, View
-from refseg.samples import Batch
+from refseg.networks.network import Network, Output
 
 PLACES = ("V2", "V3", "V4", "M")  # where the sentence may guide, in the order of the forward pass
+
 
 Stage = Literal["V2", "V3", "V4"]
 
@@ -112,32 +108,6 @@ PRESETS = {  # Table 3, and a small one
 }
 
 
-def tables(config: DCMFNetConfig) -> dict[str, dict[str, DCMFNetConfig]]:
-    """The rows of the paper's ablations (Tables 2, 4, 5, 6), top to bottom, for the encoders of a config."""
-    stages: dict[str, tuple[Stage, ...]] = {
-        "2: M": (),
-        "3: V4, M": ("V4",),
-        "4: V3, V4, M": ("V3", "V4"),
-        "5: V2, V3, V4, M": ("V2", "V3", "V4"),
-    }
-    outputs = {"G_5": "G_last", "F_5": "F_last", "F_1 to F_4, G_5": "F_and_G_last", "F_1 to F_5": "F"}
-    return {
-        "2": {
-            "1: no IGF": config.replace(guided_stages=(), guide_fused=False, detail_fusion="none"),
-            **{row: config.replace(guided_stages=guided) for row, guided in stages.items()},
-            "6: V3, V4": config.replace(guide_fused=False),
-            "7, 8: no detail": config.replace(detail_fusion="none"),
-            "9: concatenation": config.replace(detail_fusion="concat"),
-            "10: gated": config.replace(detail_fusion="gated"),
-            "11: gated, bidirectional": config.replace(detail_fusion="gated_bidirectional"),
-            "12: IGF": config.replace(detail_fusion="igf"),
-        },
-        "4": {str(layers): config.replace(layers=layers) for layers in range(1, 8)},
-        "5": {row: config.replace(igf_output=output) for row, output in outputs.items()},
-        "6": {gate: config.replace(gate=gate) for gate in ("conv_lstm", "conv_gru", "asgate")},
-    }
-
-
 @dataclass
 class ImageFeatures:
     """What of B images does not depend on words.
@@ -159,6 +129,7 @@ class DCMFNet(Network):
     """An image encoder that goes on with what the sentence made of its maps, ASPP, and a decoder that looks at V1."""
 
     idea = "The sentence guides the image encoder from inside, by gated fusions that are repeated"
+    presets = PRESETS
     config: DCMFNetConfig
 
     def __init__(self, config: DCMFNetConfig, vocabulary_size: int):

@@ -22,20 +22,25 @@ import torch.nn.functional as F
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
+from refseg.batch import Batch
 from refseg.blocks.attention import Attention
+from refseg.blocks.autocast import full_precision
 from refseg.blocks.convolution import conv_norm
-from refseg.blocks.gate import Gate
-from refseg.blocks.join_scales import JoinScales
-from refseg.blocks.pixels import EPS, as_map, as_pixels, instance_norm, to_image
-from refseg.blocks.precision import full_precision
+from refseg.blocks.language_gate import Gate
+from refseg.blocks.pixel_sequence import EPS, as_map, as_pixels, instance_norm, to_image
+from refseg.blocks.upsample_concat import JoinScales
+from refseg.blocks.view import View
 from refseg.config import Channels, Config, Repeats
-from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
+from refseg.distributed import from_all_processes, mean
+from refseg.encoders import build_image_encoder, build_word_encoder
+from refseg.encoders.configs import ImageEncoderConfig, WordEncoderConfig
 from refseg.errors import InvalidInput
-from refseg.losses import SMALL_REFERENTS, from_all_processes, mean, weighted_cross_entropy
-from refseg.networks.contract import Network, Output, View, pad_mask, pad_words
-from refseg.samples import Batch
+from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
+from refseg.networks.network import Network, Output, pad_mask, pad_words
 
 MASKED = -1e4  # attention logit of a padding word
+
+
 MANY = 4  # pixels per channel from which on the covariance of pixels is shorter than the pixels
 
 
@@ -103,20 +108,6 @@ class DMMIConfig(Config):
         return self.replace(skip=self.skip or skip, gate=self.gate or gate)
 
 
-def table_3(config: DMMIConfig) -> dict[str, DMMIConfig]:
-    """The rows of Table 3, top to bottom, for the encoders of a config."""
-    one_way, one_scale = {"windows": ()}, {"regions": (1,), "windows": (1,)}
-    return {
-        "one decoder": config.replace(similarity=0, contrastive=None),
-        "without contrastive loss": config.replace(contrastive=None),
-        "without similarity loss": config.replace(similarity=0),
-        "one direction, one scale": config.replace(**one_scale | one_way),
-        "one scale": config.replace(**one_scale),
-        "one direction": config.replace(**one_way),
-        "full": config,
-    }
-
-
 PRESETS = {
     "dmmi_swin_base": DMMIConfig(),
     "dmmi_resnet101": DMMIConfig(image_encoder="resnet101"),
@@ -158,6 +149,7 @@ class DMMI(Network):
     """
 
     idea = "Words look at pixels and pixels at words after every stage; a mask is decoded from both"
+    presets = PRESETS
     reads_erased = True
     config: DMMIConfig
     training_only = ("recovery.", "summary.", "contrast.")

@@ -20,24 +20,18 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from refseg.batch import Batch
 from refseg.blocks.aligner import AlignerConfig, MaskGenerator, NeckKind, QueryGenerator, Sight, neck, start
 from refseg.blocks.attention import Attention
 from refseg.blocks.pixel_decoder import PixelDecoder, UpProjection
+from refseg.blocks.view import View
 from refseg.config import Channels, Config, Layers, Repeats
-from refseg.encoders import (
-    ClipImageConfig,
-    ClipTextConfig,
-    ImageEncoderConfig,
-    SwinConfig,
-    WordEncoderConfig,
-    build_image_encoder,
-    build_word_encoder,
-)
+from refseg.encoders import build_image_encoder, build_word_encoder
 from refseg.encoders.clip_image import AttentionPool as ClipPool
+from refseg.encoders.configs import ClipImageConfig, ClipTextConfig, ImageEncoderConfig, SwinConfig, WordEncoderConfig
 from refseg.errors import InvalidInput
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
-from refseg.networks.contract import Network, Output, View
-from refseg.samples import Batch
+from refseg.networks.network import Network, Output
 
 
 class EAVLConfig(Config):
@@ -74,10 +68,39 @@ class ImageFeatures:
     size_hw: tuple[int, int]
 
 
+_CLIP = EAVLConfig(
+    image_encoder="clip_resnet101",
+    word_encoder="clip_text_rn101",
+    pool_heads=32,
+    neck="cris",
+    aligner=AlignerConfig(image_size=416),
+    loss_at="quarter",
+    threshold=0.35,
+)
+
+
+PRESETS = {
+    "eavl_swin_base": EAVLConfig(),
+    "eavl_clip_resnet101": _CLIP,
+    "eavl_clip_resnet50": _CLIP.replace(image_encoder="clip_resnet50", word_encoder="clip_text_rn50"),
+    "eavl_small": EAVLConfig(
+        image_encoder="small",
+        word_encoder="bert_small",
+        max_words=24,
+        aligner=AlignerConfig(width=64, image_size=128),
+        feed_forward=256,
+        dropout=0,
+        class_weights=SMALL_REFERENTS,
+        threshold=SMALL_THRESHOLD,
+    ),
+}
+
+
 class EAVL(Network):
     """Neck, query generator, decoder of pixels, and a mask for every query."""
 
     idea = "Queries made of words and image become kernels; each gives a mask, and the best ones count most"
+    presets = PRESETS
     config: EAVLConfig
 
     def __init__(self, config: EAVLConfig, vocabulary_size: int):
@@ -186,53 +209,3 @@ class Pool(nn.Module):
         tokens = torch.cat([pixels.mean(1, keepdim=True), pixels], dim=1)
         vector, pixels = self.among(tokens, tokens, tokens).split([1, pixels.shape[1]], dim=1)
         return pixels.mT.unflatten(-1, x.shape[-2:]), vector[:, 0]
-
-
-_CLIP = EAVLConfig(
-    image_encoder="clip_resnet101",
-    word_encoder="clip_text_rn101",
-    pool_heads=32,
-    neck="cris",
-    aligner=AlignerConfig(image_size=416),
-    loss_at="quarter",
-    threshold=0.35,
-)
-PRESETS = {
-    "eavl_swin_base": EAVLConfig(),
-    "eavl_clip_resnet101": _CLIP,
-    "eavl_clip_resnet50": _CLIP.replace(image_encoder="clip_resnet50", word_encoder="clip_text_rn50"),
-    "eavl_small": EAVLConfig(
-        image_encoder="small",
-        word_encoder="bert_small",
-        max_words=24,
-        aligner=AlignerConfig(width=64, image_size=128),
-        feed_forward=256,
-        dropout=0,
-        class_weights=SMALL_REFERENTS,
-        threshold=SMALL_THRESHOLD,
-    ),
-}
-
-
-def tables(config: EAVLConfig) -> dict[str, dict[str, EAVLConfig]]:
-    """The rows of the paper's Tables II to IV, by table, for the encoders of a config."""
-    aligner = config.aligner
-
-    def queries(count: int) -> EAVLConfig:
-        return config.replace(aligner=aligner.replace(queries=count))
-
-    blind = aligner.replace(estimator=False, global_vision=False)
-    return {
-        "II": {f"{count} queries": queries(count) for count in (32, 24, 16, 8, 4, 2, 1)},
-        "III": {
-            f"{count} queries, {head}": queries(count).replace(mask_head=head)
-            for count in (24, 16, 8)
-            for head in ("aligner", "fixed")
-        },
-        "IV": {
-            "full": config,
-            "without estimator": config.replace(aligner=aligner.replace(estimator=False)),
-            "nor global vision": config.replace(aligner=blind),
-            "nor global language": config.replace(aligner=blind, global_language=False),
-        },
-    }

@@ -19,17 +19,20 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
+from refseg.batch import Batch
 from refseg.blocks.aligner import Aligner, AlignerConfig
 from refseg.blocks.convolution import conv_norm
-from refseg.blocks.gate import Gate
-from refseg.blocks.join_scales import JoinScales
-from refseg.blocks.pixels import as_map, as_pixels, instance_norm, to_image
+from refseg.blocks.language_gate import Gate
+from refseg.blocks.pixel_sequence import as_map, as_pixels, instance_norm, to_image
+from refseg.blocks.upsample_concat import JoinScales
+from refseg.blocks.view import View
 from refseg.config import Channels, Config, Repeats
-from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
+from refseg.distributed import mean
+from refseg.encoders import build_image_encoder, build_word_encoder
+from refseg.encoders.configs import ImageEncoderConfig, WordEncoderConfig
 from refseg.errors import InvalidInput
-from refseg.losses import SMALL_REFERENTS, mean, weighted_cross_entropy
-from refseg.networks.contract import Network, Output, View
-from refseg.samples import Batch
+from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
+from refseg.networks.network import Network, Output
 
 MASKED = -1e4  # attention logit of a padding word
 
@@ -86,6 +89,7 @@ class LAVT(Network):
     """Two encoders, words that enter after every stage of the image's, and a decoder of convolutions."""
 
     idea = "Pixels look at words after every stage of the image encoder, and take of them what a gate lets through"
+    presets = PRESETS
     config: LAVTConfig
 
     def __init__(self, config: LAVTConfig, vocabulary_size: int):

@@ -25,13 +25,15 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from refseg.batch import Batch
 from refseg.blocks.aligner import AlignerConfig, MaskGenerator, Queries
+from refseg.blocks.view import View
 from refseg.config import Channels, Config, Layers, Repeats
-from refseg.encoders import ImageEncoderConfig, WordEncoderConfig, build_image_encoder, build_word_encoder
+from refseg.encoders import build_image_encoder, build_word_encoder
+from refseg.encoders.configs import ImageEncoderConfig, WordEncoderConfig
 from refseg.encoders.darknet import EPS, batch_norm, dbl, leaky_relu
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
-from refseg.networks.contract import Network, Output, View, pad_mask, pad_words
-from refseg.samples import Batch
+from refseg.networks.network import Network, Output, pad_mask, pad_words
 
 STRIDE = 16  # of the pixels that the Transformer reads
 
@@ -146,6 +148,7 @@ class VLT(Network):
     """Two encoders, the fused maps, queries made of both, the Transformer that answers them, and the mask."""
 
     idea = "The image makes several queries of an expression, a Transformer answers them, the surest count most"
+    presets = PRESETS
     config: VLTConfig
 
     def __init__(self, config: VLTConfig, vocabulary_size: int):

@@ -1,7 +1,8 @@
 """Protocols: named ways of scoring masks. The same logits get different figures from different ones, so a number
 never travels without its protocol's name. docs/protocols.md compares them.
 
-Those of PROTOCOLS score images, or frames one by one (`contract.py`), those of OF_VIDEOS whole videos (`videos.py`).
+Those of PROTOCOLS score images, or frames one by one (`protocol.py`), those of OF_VIDEOS whole videos
+(`video_protocol.py`).
 """
 
 from collections.abc import Sequence
@@ -12,8 +13,8 @@ from refseg.datasets import OF_CLIPS
 from refseg.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from refseg.protocols.contract import Protocol
-    from refseg.protocols.videos import VideoProtocol
+    from refseg.protocols.protocol import Protocol
+    from refseg.protocols.video_protocol import VideoProtocol
 
 PROTOCOLS = {
     "a2d": "refseg.protocols.a2d:A2D",

@@ -28,8 +28,9 @@ from torch.nn import functional as F
 
 from refseg import metrics
 from refseg.metrics import Counts
-from refseg.preprocessing import Geometry, Size, enlarge
-from refseg.protocols.contract import Protocol, own_logits
+from refseg.preprocessing.geometry import Geometry, Size
+from refseg.preprocessing.restore import enlarge
+from refseg.protocols.protocol import Protocol, own_logits
 
 EPSILON = 1e-6
 COCO_NAMES = ("mAP", "AP@0.5", "AP@0.75", "AP small", "AP medium", "AP large")

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from refseg import metrics
 from refseg.metrics import PRECISION_THRESHOLDS, Counts
-from refseg.preprocessing import Geometry
-from refseg.protocols.contract import Protocol, own_logits
-from refseg.resampling import Taps, linear, resample
+from refseg.preprocessing.geometry import Geometry
+from refseg.preprocessing.resampling import Taps, linear, resample
+from refseg.protocols.protocol import Protocol, own_logits
 
 FOREGROUND = 1e-9
 

@@ -18,9 +18,9 @@ from torch.nn import functional as F
 
 from refseg import metrics
 from refseg.metrics import PRECISION_THRESHOLDS, Counts
-from refseg.preprocessing import Geometry
-from refseg.protocols.contract import Protocol, own_logits
-from refseg.resampling import Taps, cubic, resample
+from refseg.preprocessing.geometry import Geometry
+from refseg.preprocessing.resampling import Taps, cubic, resample
+from refseg.protocols.protocol import Protocol, own_logits
 
 FOREGROUND = 0.35
 EPSILON = 1e-6

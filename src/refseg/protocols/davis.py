@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refseg.datasets.clips import LabelledClip
 from refseg.datasets.ref_davis import by_annotator
+from refseg.datasets.storage.clip_dataset import LabelledClip
 from refseg.errors import InvalidInput
-from refseg.protocols.assignment import assign
-from refseg.protocols.videos import Fit, FrameAnswers, Labels, Masks, Values, VideoProtocol, averaged
+from refseg.protocols.hungarian import assign
+from refseg.protocols.video_protocol import Fit, FrameAnswers, Labels, Masks, Values, VideoProtocol, averaged
 from refseg.samples import Clip
 
 Counted = NDArray[np.int64]

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from refseg import metrics
 from refseg.metrics import Counts
-from refseg.preprocessing import Geometry
-from refseg.protocols.contract import Protocol, own_logits
-from refseg.protocols.squash import squashed_logits, squashed_mask, squashed_masks
+from refseg.preprocessing.geometry import Geometry
+from refseg.protocols.protocol import Protocol, own_logits
+from refseg.protocols.squashed import squashed_logits, squashed_mask, squashed_masks
 from refseg.samples import Sample
 
 

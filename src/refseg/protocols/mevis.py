@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refseg.protocols.davis import VOID, check_sizes, fits_of, region_and_contour
-from refseg.protocols.videos import Fit, FrameAnswers, Values, VideoProtocol, averaged
+from refseg.protocols.video_protocol import Fit, FrameAnswers, Values, VideoProtocol, averaged
 from refseg.samples import Clip
 
 Labels = NDArray[np.uint8]  # (T, H, W)

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from refseg import metrics
 from refseg.metrics import Counts
-from refseg.preprocessing import Geometry
-from refseg.protocols.contract import Protocol, own_logits
-from refseg.protocols.squash import SIDE, squashed_logits, squashed_masks
+from refseg.preprocessing.geometry import Geometry
+from refseg.protocols.protocol import Protocol, own_logits
+from refseg.protocols.squashed import SIDE, squashed_logits, squashed_masks
 from refseg.samples import Sample
 
 THRESHOLDS = (0.7, 0.8, 0.9)

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from refseg import metrics
 from refseg.metrics import Counts
-from refseg.preprocessing import Geometry, foreground
-from refseg.protocols.contract import Protocol
+from refseg.preprocessing.geometry import Geometry
+from refseg.preprocessing.restore import foreground
+from refseg.protocols.protocol import Protocol
 
 
 class Standard(Protocol):

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from refseg import metrics
 from refseg.metrics import Counts
-from refseg.preprocessing import Geometry, enlarge, without_padding
-from refseg.protocols.contract import Protocol, own_logits
+from refseg.preprocessing.geometry import Geometry
+from refseg.preprocessing.restore import enlarge, without_padding
+from refseg.protocols.protocol import Protocol, own_logits
 
 FOREGROUND = 0.35
 SOFT = 1e-9  # that keeps their sigmoid from 0/0

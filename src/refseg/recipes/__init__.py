@@ -9,15 +9,15 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from refseg.errors import InvalidInput
-from refseg.recipe import Recipe
-from refseg.recipes import by_heart, cmirnet, cmpc, cmpc_video, cris, dcmfnet, dmmi, eavl, lavt, selector, small, vlt
+from refseg.recipes import cmirnet, cmpc, cmpc_video, cris, dcmfnet, dmmi, eavl, lavt, overfit, selector, small, vlt
+from refseg.recipes.recipe import Recipe
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "selector": selector.selector,
     "selector_quick": selector.selector_quick,
     "small_image_encoder": selector.small_image_encoder,
     "selector_first_version": selector.selector_first_version,
-    "photographs_by_heart": by_heart.photographs_by_heart,
+    "photographs_by_heart": overfit.photographs_by_heart,
     "dmmi_small": small.dmmi_small,
     "cmirnet_small": small.cmirnet_small,
     "lavt_small": small.lavt_small,

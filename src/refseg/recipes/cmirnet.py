@@ -7,9 +7,8 @@ Measured  not run yet
 from functools import partial
 from typing import Any
 
-from refseg.preprocessing import photographs
-from refseg.recipe import About, Files, Group, Recipe, Stage
-from refseg.recipes.photographs import (
+from refseg.preprocessing.transform import photographs
+from refseg.recipes.photograph_sets import (
     BERT,
     BERT_LAYERS,
     REFCOCO_SETS,
@@ -19,7 +18,8 @@ from refseg.recipes.photographs import (
     SWIN_LARGE,
     photographs_of,
 )
-from refseg.schedules import LineThenPolynomial
+from refseg.recipes.recipe import About, Files, Group, Recipe, Stage
+from refseg.recipes.schedules import LineThenPolynomial
 
 SETS = *REFCOCO_SETS, "refclef"
 INITIAL = {"swin_base": SWIN_BASE, "swin_large": SWIN_LARGE, "resnet50": RESNET_50, "resnet101": RESNET_101}

@@ -9,10 +9,10 @@ UNC is refcoco, UNC+ refcoco+, G-Ref refcocog by google.
 from functools import partial
 from typing import Any
 
-from refseg.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from refseg.recipe import About, Group, Recipe, Stage
-from refseg.recipes.photographs import GLOVE, RESNET_101, photographs_of
-from refseg.schedules import Polynomial
+from refseg.preprocessing.transform import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from refseg.recipes.photograph_sets import GLOVE, RESNET_101, photographs_of
+from refseg.recipes.recipe import About, Group, Recipe, Stage
+from refseg.recipes.schedules import Polynomial
 
 SETS = {"refcoco": "UNC", "refcoco+": "UNC+", "refcocog_google": "G-Ref", "referit": "ReferIt"}
 RELEASED_MEAN = 122.67891434, 116.66876762, 104.00698793

@@ -9,11 +9,11 @@ JHMDB Sentences has no recipe: it is what weights of A2D Sentences are scored on
 from collections.abc import Callable
 from functools import partial
 
-from refseg.preprocessing import IMAGENET_MEAN, IMAGENET_STD, ClipSampling, Preprocessing
-from refseg.recipe import About, Files, Recipe
+from refseg.preprocessing.transform import IMAGENET_MEAN, IMAGENET_STD, ClipSampling, Preprocessing
 from refseg.recipes.cmpc import RELEASED_MEAN, fitted, learn
-from refseg.recipes.photographs import GLOVE, RESNET_101
-from refseg.schedules import Milestones
+from refseg.recipes.photograph_sets import GLOVE, RESNET_101
+from refseg.recipes.recipe import About, Files, Recipe
+from refseg.recipes.schedules import Milestones
 
 I3D_FILE = "rgb_imagenet.pt"
 OFFSETS = {"": (-8, -4, 0, 4, 7), "_i3d": (-8, -6, -4, -2, 0, 2, 4, 6)}

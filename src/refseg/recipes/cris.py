@@ -6,11 +6,11 @@ Measured  not run yet
 
 from functools import partial
 
-from refseg.preprocessing import clip_photographs
-from refseg.recipe import About, Group, Recipe, Stage
+from refseg.preprocessing.transform import clip_photographs
 from refseg.recipes.eavl import longest
-from refseg.recipes.photographs import REFCOCO_SETS, photographs_of
-from refseg.schedules import Milestones
+from refseg.recipes.photograph_sets import REFCOCO_SETS, photographs_of
+from refseg.recipes.recipe import About, Group, Recipe, Stage
+from refseg.recipes.schedules import Milestones
 
 LR = 1e-4
 CLIP = {"resnet101": "RN101.pt", "resnet50": "RN50.pt"}

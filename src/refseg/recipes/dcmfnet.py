@@ -6,10 +6,10 @@ Measured  not run yet
 
 from functools import partial
 
-from refseg.preprocessing import photographs
-from refseg.recipe import About, Group, Recipe, Stage
-from refseg.recipes.photographs import BERT, RESNET_101, SWIN_BASE, YOLO, photographs_of
-from refseg.schedules import Polynomial
+from refseg.preprocessing.transform import photographs
+from refseg.recipes.photograph_sets import BERT, RESNET_101, SWIN_BASE, YOLO, photographs_of
+from refseg.recipes.recipe import About, Group, Recipe, Stage
+from refseg.recipes.schedules import Polynomial
 
 SETS = {"refcoco": 15, "refcoco+": 15, "refcocog_google": 20, "refclef_berkeley": 15}  # words that are read
 INITIAL = {"swin_base": SWIN_BASE, "darknet53": YOLO, "resnet101": RESNET_101}

@@ -6,10 +6,10 @@ Measured  not run yet
 
 from functools import partial
 
-from refseg.preprocessing import photographs
-from refseg.recipe import About, Group, Recipe, Stage
-from refseg.recipes.photographs import BERT, BERT_LAYERS, RESNET_101, SWIN_BASE, SWIN_UNDECAYED, photographs_of
-from refseg.schedules import Polynomial
+from refseg.preprocessing.transform import photographs
+from refseg.recipes.photograph_sets import BERT, BERT_LAYERS, RESNET_101, SWIN_BASE, SWIN_UNDECAYED, photographs_of
+from refseg.recipes.recipe import About, Group, Recipe, Stage
+from refseg.recipes.schedules import Polynomial
 
 SETS = "refcoco", "refcoco+", "refcocog_umd", "refcocog_google", "refzom"
 INITIAL = {"swin_base": SWIN_BASE, "resnet101": RESNET_101}

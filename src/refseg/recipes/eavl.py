@@ -7,10 +7,10 @@ Measured  not run yet
 from functools import partial
 from typing import Any
 
-from refseg.preprocessing import clip_photographs, photographs
-from refseg.recipe import About, Group, Recipe, Stage
-from refseg.recipes.photographs import BERT, REFCOCO_SETS, SWIN_BASE, photographs_of
-from refseg.schedules import Polynomial
+from refseg.preprocessing.transform import clip_photographs, photographs
+from refseg.recipes.photograph_sets import BERT, REFCOCO_SETS, SWIN_BASE, photographs_of
+from refseg.recipes.recipe import About, Group, Recipe, Stage
+from refseg.recipes.schedules import Polynomial
 
 ALL = Group(lr=5e-5)
 LEARN = Stage(

@@ -6,10 +6,10 @@ Measured  not run yet
 
 from functools import partial
 
-from refseg.preprocessing import photographs
-from refseg.recipe import About, Group, Recipe, Stage
-from refseg.recipes.photographs import BERT, BERT_LAYERS, SWIN_BASE, SWIN_UNDECAYED, photographs_of
-from refseg.schedules import Polynomial
+from refseg.preprocessing.transform import photographs
+from refseg.recipes.photograph_sets import BERT, BERT_LAYERS, SWIN_BASE, SWIN_UNDECAYED, photographs_of
+from refseg.recipes.recipe import About, Group, Recipe, Stage
+from refseg.recipes.schedules import Polynomial
 
 SPLITS = {"refcoco": ("val", "testA", "testB"), "refcoco+": ("val", "testA", "testB"), "refcocog_umd": ("val", "test")}
 REPORTED = {  # oIoU and mIoU of the splits

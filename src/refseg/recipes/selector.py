@@ -1,7 +1,7 @@
 """Selector's recipes: find objects, choose among cached ones, both together."""
 
-from refseg.recipe import Group, Recipe, Scenes, Stage
-from refseg.schedules import Cosine
+from refseg.recipes.recipe import Group, Recipe, Scenes, Stage
+from refseg.recipes.schedules import Cosine
 
 FIND = Stage(
     name="find",

@@ -6,9 +6,9 @@ Measured  docs/results.md
 
 from functools import partial
 
-from refseg.preprocessing import ClipSampling, Preprocessing
-from refseg.recipe import Files, Group, Recipe, Scenes, Stage
-from refseg.schedules import Cosine
+from refseg.preprocessing.transform import ClipSampling, Preprocessing
+from refseg.recipes.recipe import Files, Group, Recipe, Scenes, Stage
+from refseg.recipes.schedules import Cosine
 
 SCENES = Scenes(scenes=40960, validation_scenes=40, calibration_scenes=100)
 CLIPS = Files(

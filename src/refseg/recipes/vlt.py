@@ -6,11 +6,11 @@ Measured  not run yet
 
 from functools import partial
 
-from refseg.preprocessing import Preprocessing
-from refseg.recipe import About, Group, Recipe, Stage
+from refseg.preprocessing.transform import Preprocessing
 from refseg.recipes.eavl import LEARN, LIKE_LAVT, SWIN_AND_BERT
-from refseg.recipes.photographs import GLOVE, REFCOCO_SETS, YOLO, photographs_of
-from refseg.schedules import Milestones
+from refseg.recipes.photograph_sets import GLOVE, REFCOCO_SETS, YOLO, photographs_of
+from refseg.recipes.recipe import About, Group, Recipe, Stage
+from refseg.recipes.schedules import Milestones
 
 DECAYED = r"fusion\.(convolved|of_|join_|back|pixels).*\.0|query_generation\.maps\.(\d\.0|3)|decoder\.(.*\.0|classify)"
 """The convolutions' kernels among the names of fusion."""

@@ -27,27 +27,36 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
 from refseg import networks
-from refseg.calibration import Calibration
-from refseg.checkpoints import Checkpoint, save_checkpoint
+from refseg.checkpoints.calibration import Calibration
+from refseg.checkpoints.checkpoint import Checkpoint
+from refseg.checkpoints.io import save_checkpoint
 from refseg.datasets import OF_CLIPS
 from refseg.errors import InvalidInput, RefsegError, UnwritableOutput, first_line, system_errno
+from refseg.files.atomic import check_writable, remove_leftovers, write_atomically
 from refseg.files.lock import only_writer
 from refseg.files.tensor_files import read_safetensors
 from refseg.hardware import cpu_has_bfloat16
-from refseg.networks.contract import Network
-from refseg.outputs import check_writable, remove_leftovers, write_atomically
-from refseg.recipe import Files, Recipe, Scenes, Stage
-from refseg.training.batches import FoundBatches, FoundScenes
-from refseg.training.initial import initialise
-from refseg.training.machines import Machines
+from refseg.networks.network import Network
+from refseg.recipes.recipe import Files, Recipe, Scenes, Stage
+from refseg.training.data.cached_objects import FoundBatches, FoundScenes
+from refseg.training.data.sources import SceneSource, Source, source_of
+from refseg.training.devices import Machines
+from refseg.training.export import release, release_image_encoder
+from refseg.training.initial_weights import initialise
+from refseg.training.object_pretraining import CLASSES, SEE, SeenObjects
 from refseg.training.progress import EVERY, StageProgress, be_quiet, say
-from refseg.training.release import release, release_image_encoder
-from refseg.training.seen_objects import CLASSES, SEE, SeenObjects
+from refseg.training.repeated_blocks import compute_again
+from refseg.training.resume_states import (
+    WAY_OUT,
+    KeepStates,
+    WholeFiles,
+    newest_sound,
+    states,
+    unwritable,
+    write_together,
+)
 from refseg.training.signals import OwnSignals
-from refseg.training.sources import SceneSource, Source, source_of
 from refseg.training.stage import Length, TrainingStage, fixed_in, learning, step_seed
-from refseg.training.states import WAY_OUT, KeepStates, WholeFiles, newest_sound, states, unwritable, write_together
-from refseg.training.units import compute_again
 
 
 def train(recipe: Recipe, out: Path, resume: bool, machines: Machines, state_every: int = 250) -> None:

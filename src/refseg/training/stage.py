@@ -17,16 +17,15 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from refseg.batch import Batch, FoundBatch
 from refseg.errors import InvalidInput, RefsegError
 from refseg.metrics import count_pixels
-from refseg.networks.contract import Network, Output
-from refseg.recipe import Group, Stage
-from refseg.running_metrics import RunningMetrics
-from refseg.samples import Batch
-from refseg.training.batches import FoundBatch
+from refseg.networks.network import Network, Output
+from refseg.recipes.recipe import Group, Stage
+from refseg.training.object_pretraining import SEE, SeenObjects
 from refseg.training.progress import EVERY
-from refseg.training.seen_objects import SEE, SeenObjects
-from refseg.training.units import units
+from refseg.training.repeated_blocks import units
+from refseg.training.running_metrics import RunningMetrics
 
 
 class Length(NamedTuple):

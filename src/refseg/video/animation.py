@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import ImageSequence
 
 from refseg.errors import first_line
-from refseg.images import Rgb, open_image, read_image
+from refseg.preprocessing.images import Rgb, open_image, read_image
 from refseg.video.frames import Frames
 
 MILLISECOND = Fraction(1, 1000)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from refseg.errors import InvalidInput
-from refseg.images import open_image, read_image, upright_size
+from refseg.preprocessing.images import open_image, read_image, upright_size
 from refseg.video.frames import Frames, size_text
 
 ENDINGS = ".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"

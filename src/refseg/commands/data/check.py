@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from refseg.commands.dataset_options import Grefs, Images, Name, Root, SplitBy, given, open_images
+from refseg.commands.options import Grefs, Images, Name, Root, SplitBy, given, open_images
 
 if TYPE_CHECKING:
     from refseg.datasets.tools.findings import Finding, Track
@@ -72,7 +72,7 @@ def check(
 
 
 def _check_images(dataset: Any, others: Sequence[Any], tokens: Sequence[int], fast: bool) -> "list[Finding]":
-    from refseg.datasets.doctor import examine
+    from refseg.datasets.tools.check import examine
 
     with _tracking() as track:
         return examine(dataset, others, tokens, fast, track)

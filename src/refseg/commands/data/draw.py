@@ -22,20 +22,21 @@ def draw(
 
     from rich.progress import Progress
 
-    from refseg.datasets import drawn_clips, drawn_scenes
+    from refseg.datasets.drawn_clips.dataset import DrawnClips
     from refseg.datasets.drawn_clips.export import export as export_clips
+    from refseg.datasets.drawn_scenes.dataset import DrawnScenes
     from refseg.datasets.drawn_scenes.export import export as export_scenes
     from refseg.errors import InvalidInput, UnwritableOutput
+    from refseg.files.atomic import all_or_nothing, check_writable, remove_leftovers
     from refseg.files.lock import LOCK, only_writer
-    from refseg.outputs import all_or_nothing, check_writable, remove_leftovers
 
     if clips and tier:
         raise InvalidInput(f"--tier {tier} is of scenes; drawn clips have one tier")
     if clips:
-        write = partial(export_clips, drawn_clips.DrawnClips(split, count, side=side, seed=seed))
+        write = partial(export_clips, DrawnClips(split, count, side=side, seed=seed))
         written = "clips, meta_expressions.json"
     else:
-        write = partial(export_scenes, drawn_scenes.DrawnScenes(split, count, tier=tier, side=side, seed=seed))
+        write = partial(export_scenes, DrawnScenes(split, count, tier=tier, side=side, seed=seed))
         written = "scenes, instances.json, grefs(drawn).json"
     check_writable(out)
     with only_writer(out):

@@ -21,9 +21,9 @@ def import_(
     between them); `image`, the id or file name of the image, needed only where there is no annotation, since then the
     expression refers to nothing; and, if you like, `split`, `id` and `type`. docs/datasets.md#jsonl shows all.
     """
-    from refseg.datasets.import_coco import lines_of
+    from refseg.datasets.tools.import_coco import lines_of
     from refseg.errors import InvalidInput
-    from refseg.outputs import all_or_nothing, check_writable
+    from refseg.files.atomic import all_or_nothing, check_writable
 
     if out.suffix != ".jsonl" or out.is_dir():
         raise InvalidInput(f"--out {out} is not the name of a .jsonl file; give for example --out mine.jsonl")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from refseg.commands.dataset_options import Count, Grefs, Images, Name, Root, Split, SplitBy, open_dataset
+from refseg.commands.options import Count, Grefs, Images, Name, Root, Split, SplitBy, open_dataset
 
 
 def shard(
@@ -23,11 +23,11 @@ def shard(
     from rich.console import Console
     from rich.progress import Progress
 
-    from refseg.datasets.indexed import IndexedDataset
     from refseg.datasets.shards import write_shards
+    from refseg.datasets.storage.indexed_dataset import IndexedDataset
     from refseg.errors import InvalidInput
+    from refseg.files.atomic import all_or_nothing, check_writable, remove_leftovers
     from refseg.files.lock import only_writer
-    from refseg.outputs import all_or_nothing, check_writable, remove_leftovers
 
     check_writable(out)
     stem = f"{name}-{split}"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from refseg.commands.dataset_options import Count, Grefs, Images, Name, Root, Split, SplitBy, open_images
+from refseg.commands.options import Count, Grefs, Images, Name, Root, Split, SplitBy, open_images
 
 
 def stats(
@@ -26,8 +26,8 @@ def stats(
     from rich.markdown import Markdown
     from rich.progress import Progress
 
-    from refseg.datasets.stats import describe, figure_class
-    from refseg.outputs import all_or_nothing, check_writable
+    from refseg.datasets.tools.stats import describe, figure_class
+    from refseg.files.atomic import all_or_nothing, check_writable
 
     if out:
         check_writable(out)

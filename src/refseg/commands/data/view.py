@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from refseg.commands.dataset_options import Grefs, Images, Name, Root, Split, SplitBy, open_images
+from refseg.commands.options import Grefs, Images, Name, Root, Split, SplitBy, open_images
 
 
 def view(
@@ -20,9 +20,9 @@ def view(
     seed: Annotated[int, typer.Option(help="Another seed, other images.")] = 0,
 ) -> None:
     """Draw random images of a data set, each with an expression and its mask, as one PNG."""
-    from refseg.datasets.contact_sheet import contact_sheet
+    from refseg.datasets.tools.contact_sheet import contact_sheet
     from refseg.errors import InvalidInput, UnwritableOutput
-    from refseg.outputs import all_or_nothing, check_writable
+    from refseg.files.atomic import all_or_nothing, check_writable
 
     if out.is_dir():
         raise UnwritableOutput(f"{out} is a folder; give the file to write, for example --out sheet.png")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from refseg.commands.dataset_options import Root, SplitBy, open_dataset
+from refseg.commands.options import Root, SplitBy, open_dataset
 
 DRAWN = "drawn_scenes", "drawn_clips"
 
@@ -24,9 +24,9 @@ def vocabulary(
     """List the words of a data set's training expressions, the special ones first."""
     from rich.progress import track
 
-    from refseg.encoders.word_list import SPECIAL, WordList
     from refseg.errors import UnwritableOutput
-    from refseg.outputs import all_or_nothing, check_writable
+    from refseg.files.atomic import all_or_nothing, check_writable
+    from refseg.text.word_list import SPECIAL, WordList
 
     if out.is_dir():
         raise UnwritableOutput(f"{out} is a folder; give the file to write, for example --out words.txt")

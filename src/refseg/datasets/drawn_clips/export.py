@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from refseg.datasets.drawn_clips import DrawnClip, DrawnClips
-from refseg.datasets.drawn_scenes import SHAPES
+from refseg.datasets.drawn_clips.dataset import DrawnClip, DrawnClips
+from refseg.datasets.drawn_scenes.dataset import SHAPES
 from refseg.datasets.drawn_scenes.objects import RGB, SHAPE
 
 QUALITY = 95

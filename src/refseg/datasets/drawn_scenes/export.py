@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco
 
-from refseg.datasets.drawn_scenes import COLOURS, MATERIALS, SHAPES, SIZES, VERSION, DrawnScenes, Scene
-from refseg.encoders.vocabulary import split_words
+from refseg.datasets.drawn_scenes.dataset import COLOURS, MATERIALS, SHAPES, SIZES, VERSION, DrawnScenes, Scene
+from refseg.text.vocabulary import split_words
 
 
 def export(scenes: DrawnScenes, folder: Path, progress: Callable[[], None] = lambda: None) -> None:

@@ -10,10 +10,10 @@ from itertools import combinations
 from pathlib import Path
 
 from refseg.datasets import class_of
-from refseg.datasets.clips import ClipOfFiles, ClipsOfFiles, LabelledClip
-from refseg.datasets.frames import FrameFiles
-from refseg.datasets.ids import repeated
-from refseg.datasets.sources import folder_of
+from refseg.datasets.storage.clip_dataset import ClipOfFiles, ClipsOfFiles, LabelledClip
+from refseg.datasets.storage.frame_files import FrameFiles
+from refseg.datasets.storage.ids import repeated
+from refseg.datasets.storage.reading import folder_of
 from refseg.datasets.tools.findings import (
     Finding,
     Track,

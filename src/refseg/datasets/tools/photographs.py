@@ -12,7 +12,7 @@ from PIL import Image
 
 from refseg.datasets.tools.findings import Finding, as_size, finding_of
 from refseg.errors import RefsegError, first_line
-from refseg.images import open_image, orientation_of, to_rgb, upright_size
+from refseg.preprocessing.images import open_image, orientation_of, to_rgb, upright_size
 
 
 @dataclass(frozen=True)

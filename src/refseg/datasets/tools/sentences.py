@@ -6,11 +6,11 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from refseg.datasets.tools.findings import Finding, Track, finding_of, short
-from refseg.encoders.bert import WordPieces
-from refseg.encoders.clip_text import BytePairs
-from refseg.encoders.tokenizer import Tokenizer
-from refseg.encoders.vocabulary import split_words
-from refseg.mirroring import mirrored
+from refseg.text.byte_pairs import BytePairs
+from refseg.text.left_right import mirrored
+from refseg.text.tokenizer import Tokenizer
+from refseg.text.vocabulary import split_words
+from refseg.text.word_pieces import WordPieces
 
 TOKENS = (("BERT word pieces", 20), ("CLIP byte pairs", 17), ("CLIP byte pairs", 22))
 """What the papers' networks read, the special tokens included: most of them, CRIS, CRIS on RefCOCOg."""

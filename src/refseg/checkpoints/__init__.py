@@ -1,0 +1,1 @@
+"""A folder of weights and all that belongs to them."""

@@ -1,0 +1,260 @@
+"""Loads and saves checkpoint folders."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from refseg import networks
+from refseg.checkpoints.checkpoint import CARD, CONFIG, RECIPE, WEIGHTS, Checkpoint, to_device, use_threshold
+from refseg.checkpoints.familiarity import Familiarity
+from refseg.checkpoints.locate import bundled_names, find
+from refseg.checkpoints.schema import (
+    FORMAT,
+    BytePairsEntry,
+    CheckpointConfig,
+    FamiliarityEntry,
+    NetworkEntry,
+    TokenizerEntry,
+    VocabularyEntry,
+    WordListEntry,
+    WordPiecesEntry,
+)
+from refseg.config import one_line
+from refseg.errors import InvalidInput, MissingFile, UnwritableOutput, first_line, shortened, shown
+from refseg.files.atomic import all_or_nothing
+from refseg.files.tensor_files import check_finite, read_safetensors, safetensors_shapes
+from refseg.networks.network import Network
+from refseg.text.tokenizer import Tokenizer
+from refseg.text.vocabulary import Vocabulary
+from refseg.text.word_list import WordList
+
+_COMPLETE = f"a checkpoint folder holds {WEIGHTS} and {CONFIG}"
+
+
+_LONGEST_TEXT = 2**26
+
+
+def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
+    """A checkpoint with its network in evaluation mode, ready to answer.
+
+    Args:
+        where: a folder, the name of bundled weights ("selector") or of published ones that were fetched
+            ("dmmi_swin_base/refzom"), or a hub id ("owner/name").
+        device: where the network runs: "cpu", "cuda", ...
+
+    Raises:
+        MissingFile: if there are no such weights, or a file of the folder is missing.
+        InvalidInput: if the files do not fit each other or are damaged, or the device is unknown.
+    """
+    folder = find(where)
+    config = _read_config(folder / CONFIG)
+    tokenizer = _tokenizer(config.tokenizer)
+    name, words, clip = config.network.name, len(tokenizer), config.preprocessing.clip
+    try:
+        settings = networks.configured(name, config.network.config)
+        with torch.device("meta"):  # sizes may be anything: the weights confirm them before memory is taken
+            plan = networks.build(name, settings, words)
+    except InvalidInput as error:
+        raise InvalidInput(f"{folder / CONFIG}: {error}") from error
+    if not plan.answers_in(clip.offsets):
+        raise InvalidInput(f"{folder / CONFIG}: its network does not take clips of frames {list(clip.offsets)}")
+    _check_shapes(plan, safetensors_shapes(folder / WEIGHTS, _COMPLETE), folder)
+    network = networks.build(name, settings, words)
+    tensors = read_safetensors(folder / WEIGHTS, _COMPLETE)
+    check_finite(tensors, folder / WEIGHTS)
+    familiarity = _familiarity(config.familiarity, tensors, folder) if config.familiarity else None
+    own = network.state_dict()
+    given = {name: value.to(own[name].dtype) for name, value in tensors.items() if name in own}
+    network.load_state_dict(given, strict=False)
+    checkpoint = Checkpoint(
+        name=config.network.name,
+        network=network.eval(),
+        tokenizer=tokenizer,
+        preprocessing=config.preprocessing,
+        calibration=config.calibration,
+        familiarity=familiarity,
+        knows=config.knows,
+        recipe=_text(folder / RECIPE),
+        card=_text(folder / CARD),
+        trained_on=config.trained_on,
+    )
+    use_threshold(checkpoint, config.calibration.exists_threshold)
+    return to_device(checkpoint, device)
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: str | Path, half: bool = False) -> None:
+    """Writes a checkpoint: the folder is there completely or not at all; a checkpoint that was there is replaced.
+
+    Args:
+        checkpoint: what to write.
+        folder: where to.
+        half: for release: parameters in float16, and without those that only training needs.
+
+    Raises:
+        UnwritableOutput: if the folder cannot be written, or holds something else than a checkpoint.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder / CONFIG).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UnwritableOutput(f"{folder} exists and is no checkpoint; choose another folder or remove it")
+    folder = folder.absolute()
+    with all_or_nothing(folder.parent, replaces=True) as staging:
+        new = staging / folder.name
+        new.mkdir()
+        save_file(_tensors(checkpoint, half), new / WEIGHTS, metadata={"format": "pt"})
+        config = _config(checkpoint).model_dump(mode="json")
+        (new / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        (new / RECIPE).write_text(checkpoint.recipe, encoding="utf-8")
+        (new / CARD).write_text(checkpoint.card, encoding="utf-8")
+        (new / WEIGHTS).chmod(0o644)  # safetensors keeps it from other users
+
+
+def _read_config(path: Path) -> CheckpointConfig:
+    if not os.path.isfile(path):
+        names = ", ".join(bundled_names()) or "(none)"
+        raise MissingFile(f"{path} is missing, so this is no checkpoint folder; bundled weights: {names}")
+    text = _text(path)
+    try:
+        content = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{path} is not valid JSON ({first_line(error)}); copy or download it again") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else None
+        raise InvalidInput(
+            f"{path} has format {shown(found, 40)}, this version of refseg reads {FORMAT}; update refseg"
+        )
+    try:
+        return CheckpointConfig.model_validate(content)
+    except ValidationError as error:
+        raise InvalidInput(f"{path}: {one_line(error)}") from error
+
+
+def _config(checkpoint: Checkpoint) -> CheckpointConfig:
+    familiarity = checkpoint.familiarity
+    return CheckpointConfig(
+        format=FORMAT,
+        network=NetworkEntry(name=checkpoint.name, config=checkpoint.network.config.model_dump(mode="json")),
+        tokenizer=_tokenizer_entry(checkpoint.tokenizer),
+        preprocessing=checkpoint.preprocessing,
+        calibration=checkpoint.calibration,
+        familiarity=familiarity
+        and FamiliarityEntry(threshold=float(familiarity.threshold), fitted_on=familiarity.fitted_on),
+        knows=checkpoint.knows,
+        trained_on=checkpoint.trained_on,
+    )
+
+
+def _tokenizer(entry: TokenizerEntry) -> Tokenizer:
+    match entry:
+        case VocabularyEntry():
+            return Vocabulary(entry.words, entry.max_words)
+        case WordListEntry():
+            return WordList(entry.words, entry.max_words)
+        case WordPiecesEntry():
+            from refseg.text.word_pieces import WordPieces
+
+            return WordPieces(entry.max_words)
+        case BytePairsEntry():
+            from refseg.text.byte_pairs import BytePairs
+
+            return BytePairs(entry.max_words)
+
+
+def _tokenizer_entry(tokenizer: Tokenizer) -> TokenizerEntry:
+    from refseg.text.byte_pairs import BytePairs
+
+    match tokenizer:
+        case WordList():  # before `Vocabulary`, of which it is a kind
+            return WordListEntry(words=tokenizer.words, max_words=tokenizer.max_words)
+        case Vocabulary():
+            return VocabularyEntry(words=tokenizer.words, max_words=tokenizer.max_words)
+        case BytePairs():
+            return BytePairsEntry(max_words=tokenizer.max_words)
+    return WordPiecesEntry(max_words=tokenizer.max_words)
+
+
+def _tensors(checkpoint: Checkpoint, half: bool) -> dict[str, Tensor]:
+    """All tensors by name; `half` halves parameters only, the statistics of normalisation are few and may be tiny."""
+    network = checkpoint.network
+    parameters = {name for name, _ in network.named_parameters()}
+    tensors = {}
+    for name, value in network.state_dict().items():
+        if half and name.startswith(_training_only(network)):
+            continue
+        value = value.half() if half and name in parameters else value
+        tensors[name] = value.detach().cpu().clone().contiguous()
+    if checkpoint.familiarity is not None:
+        tensors["familiarity.mean"] = checkpoint.familiarity.mean.float().cpu().clone()
+        tensors["familiarity.precision"] = checkpoint.familiarity.precision.float().cpu().clone()
+    return tensors
+
+
+def _check_shapes(network: Network, stored: Mapping[str, tuple[tuple[int, ...], str]], folder: Path) -> None:
+    """Refuses weights of another network; what only training needs may be missing, and nothing else may be there.
+
+    Args:
+        network: may be on the meta device.
+        stored: shape and type of the tensors in the file, by name.
+        folder: of the checkpoint, for errors.
+    """
+    state = network.state_dict()
+    own = {name: tuple(value.shape) for name, value in state.items()}
+    given = {name: shape for name, (shape, _) in stored.items() if not name.startswith("familiarity.")}
+    missing = [name for name in own if name not in given and not name.startswith(_training_only(network))]
+    unexpected = [name for name in given if name not in own]
+    misshapen = [name for name, shape in given.items() if own.get(name, shape) != shape]
+    mistyped = [
+        name
+        for name, (_, kind) in stored.items()
+        if name in own and kind.startswith(("F", "BF")) != state[name].is_floating_point()
+    ]
+    for names, fault in (
+        (missing, "lacks"),
+        (unexpected, "has unknown"),
+        (misshapen, "has other shapes of"),
+        (mistyped, "has numbers of another type in"),
+    ):
+        if names:
+            first = shortened(names[0]) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+            raise InvalidInput(f"{folder / WEIGHTS} {fault} {first}; it does not belong to the network of {CONFIG}")
+
+
+def _familiarity(entry: FamiliarityEntry, tensors: Mapping[str, Tensor], folder: Path) -> Familiarity:
+    try:
+        mean, precision = tensors["familiarity.mean"], tensors["familiarity.precision"]
+    except KeyError as error:
+        raise InvalidInput(f"{folder / WEIGHTS} lacks {error}, which {CONFIG} asks for; copy both again") from error
+    if mean.ndim != 1 or precision.shape != (len(mean), len(mean)):
+        raise InvalidInput(f"{folder / WEIGHTS} has other shapes of familiarity.precision; copy it again")
+    return Familiarity(mean=mean, precision=precision, threshold=entry.threshold, fitted_on=entry.fitted_on)
+
+
+def _training_only(network: Network) -> tuple[str, ...]:
+    return tuple(getattr(network, "training_only", ()))
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def _text(path: Path) -> str:
+    """The text of a file of a checkpoint; "" where there is none."""
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe, which may not end
+            raise InvalidInput(f"{path} is no file; put a copy of the file there, or remove it")
+        if path.stat().st_size > _LONGEST_TEXT:
+            raise InvalidInput(
+                f"{path} has more than {_LONGEST_TEXT >> 20} MiB; no file of a checkpoint but {WEIGHTS} does"
+            )
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is not UTF-8 ({first_line(error)}); save it as UTF-8") from error
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error

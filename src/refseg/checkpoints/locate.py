@@ -1,0 +1,82 @@
+"""A path, a bundled name or a hub id to a checkpoint folder."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from refseg.checkpoints import bundled, catalogue
+from refseg.checkpoints.checkpoint import CARD, CONFIG, RECIPE, WEIGHTS
+from refseg.errors import InvalidInput, MissingFile, first_line
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+_HUB_SECONDS = 5.0  # to wait for the hub before saying that it cannot be reached
+
+
+def bundled_names() -> list[str]:
+    """Names of the weights that come with the package."""
+    return sorted(path.parent.name for path in bundled.FOLDER.glob(f"*/{CONFIG}"))
+
+
+def find(where: str | Path) -> Path:
+    """The folder of a checkpoint; hub ids are downloaded, published weights only by `refseg weights get`.
+
+    Raises:
+        MissingFile: if it is neither a folder, nor bundled, nor on the hub.
+    """
+    path, name = Path(where), str(where)
+    try:
+        path.stat()
+        exists = True
+    except (FileNotFoundError, NotADirectoryError):
+        exists = False
+    except (OSError, ValueError) as error:  # may not be entered, a name that is too long
+        raise InvalidInput(
+            f"{name!r} cannot be opened ({first_line(error)}); give another checkpoint folder"
+        ) from error
+    if exists and path.is_dir():
+        return path
+    if name in bundled_names():
+        return bundled.FOLDER / name
+    if folder := catalogue.installed(name):
+        return folder
+    choices = f"give a checkpoint folder, a hub id 'owner/name', or one of: {', '.join(bundled_names()) or '(none)'}"
+    if exists:
+        raise InvalidInput(f"{name} is a file; {choices}")
+    if isinstance(where, str) and _HUB_ID.fullmatch(name) and not path.parent.is_dir():
+        return _download(name, choices)
+    raise MissingFile(f"there are no weights {name!r}; {choices}")
+
+
+def _download(hub_id: str, choices: str) -> Path:
+    from huggingface_hub import constants, get_session, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    online = not constants.HF_HUB_OFFLINE and _reachable(get_session(), constants.ENDPOINT)
+    try:
+        return Path(
+            snapshot_download(
+                hub_id,
+                allow_patterns=[WEIGHTS, CONFIG, RECIPE, CARD],
+                local_files_only=not online,
+                etag_timeout=_HUB_SECONDS,
+            )
+        )
+    except RepositoryNotFoundError as error:
+        raise MissingFile(f"the hub has no (public) {hub_id!r}; {choices}") from error
+    except LocalEntryNotFoundError as error:
+        raise MissingFile(
+            f"{hub_id!r} is neither a folder nor in the local hub cache, and the hub cannot be reached; {choices}"
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        raise MissingFile(f"{hub_id!r} cannot be downloaded ({str(error).splitlines()[0]}); {choices}") from error
+
+
+def _reachable(session: Any, endpoint: str) -> bool:
+    """Asks once, since the hub's own client retries for half a minute before it gives up."""
+    try:
+        session.head(endpoint, timeout=_HUB_SECONDS)
+    except Exception:  # whichever HTTP library the hub's client uses, it failed
+        return False
+    return True

@@ -1,0 +1,71 @@
+"""config.json of a checkpoint folder as pydantic models."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from refseg.checkpoints.calibration import Calibration
+from refseg.config import Config, Repeats
+from refseg.preprocessing.transform import Preprocessing
+
+FORMAT = 1
+
+
+class NetworkEntry(Config):
+    """A network's name in `NETWORKS` and its config."""
+
+    name: str = Field(max_length=100)
+    config: dict[str, Any]
+
+
+class VocabularyEntry(Config):
+    """A closed vocabulary, in order of ids."""
+
+    name: Literal["vocabulary"] = "vocabulary"
+    words: tuple[str, ...]
+    max_words: Repeats
+
+
+class WordListEntry(Config):
+    """The words of a file, the special ones included, in order of ids."""
+
+    name: Literal["word_list"] = "word_list"
+    words: tuple[str, ...]
+    max_words: Repeats
+
+
+class WordPiecesEntry(Config):
+    """BERT's word pieces, which come with the package."""
+
+    name: Literal["bert_base_uncased"] = "bert_base_uncased"
+    max_words: Repeats
+
+
+class BytePairsEntry(Config):
+    """CLIP's byte pairs, which come with the package."""
+
+    name: Literal["clip_byte_pairs"] = "clip_byte_pairs"
+    max_words: Repeats
+
+
+TokenizerEntry = VocabularyEntry | WordListEntry | WordPiecesEntry | BytePairsEntry
+
+
+class FamiliarityEntry(Config):
+    """What of the familiarity statistic is not a tensor."""
+
+    threshold: float
+    fitted_on: str
+
+
+class CheckpointConfig(Config):
+    """What `config.json` holds."""
+
+    format: int
+    network: NetworkEntry
+    tokenizer: TokenizerEntry = Field(discriminator="name")
+    preprocessing: Preprocessing
+    calibration: Calibration
+    familiarity: FamiliarityEntry | None = None
+    knows: str = ""
+    trained_on: dict[str, Any] = {}

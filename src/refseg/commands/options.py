@@ -1,0 +1,112 @@
+"""Options that several commands take, and what they stand for."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from refseg.checkpoints.bundled import FOR_IMAGES, FOR_VIDEOS
+
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help=f"A bundled name, a checkpoint folder, or a hub id [default: {FOR_IMAGES}; of a video {FOR_VIDEOS}]."
+    ),
+]
+"""None: `bundled.default_weights`."""
+
+
+Name = Annotated[str, typer.Argument(help="Name of a data set.")]
+Split = Annotated[str, typer.Option(help="Which part of it; `all` takes everything.")]
+Count = Annotated[int | None, typer.Option(min=1, help="Only the first so many images.", show_default="all")]
+Root = Annotated[Path | None, typer.Option(help="Its folder.", show_default="$REFSEG_DATA/<its usual name>")]
+Images = Annotated[
+    list[Path] | None, typer.Option(help="Folder of photographs apart from the annotations; repeatable.")
+]
+SplitBy = Annotated[str | None, typer.Option(help="Whose division into splits: unc, umd, google, ...")]
+Grefs = Annotated[
+    bool | None, typer.Option("--grefs/--refs", help="Of data set `refer`: with several targets and none, or one each.")
+]
+
+
+def open_dataset(name: str, **settings: Any) -> Any:
+    """The data set with those settings that were given."""
+    from refseg import datasets
+
+    return datasets.build(name, **given(**settings))
+
+
+def open_images(name: str, **settings: Any) -> Any:
+    """The same, of images.
+
+    Raises:
+        InvalidInput: if it is a data set of videos.
+    """
+    from refseg import datasets
+
+    return datasets.build_images(name, **given(**settings))
+
+
+def given(**settings: Any) -> dict[str, Any]:
+    """Those settings that were given: not None, not an empty list."""
+    return {key: value for key, value in settings.items() if value not in (None, [])}
+
+
+MOST_THREADS = 8
+
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Another setting of the data set; may be given several times."),
+]
+
+
+def settings_of(
+    split: str,
+    root: Path | None = None,
+    split_by: str | None = None,
+    images: list[Path] | None = None,
+    count: int | None = None,
+    others: list[str] | None = None,
+) -> dict[str, Any]:
+    """What `datasets.build` takes, of what was given.
+
+    Raises:
+        InvalidInput: if a setting has no name or no value.
+    """
+    return given(split=split, root=root, split_by=split_by, images=images, count=count) | _parsed(others or [])
+
+
+def protocols_of(names: list[str] | None, dataset: str) -> list[Any]:
+    """The protocols of these names, or the data set's own, and `standard`.
+
+    Raises:
+        InvalidInput: if one of them is unknown, or does not fit the data set.
+    """
+    from refseg import protocols
+    from refseg.evaluation.scoring import with_standard
+
+    return with_standard(protocols.build_for(dataset, names or []))
+
+
+def threads(workers: int | None) -> int:
+    """How many threads help, where it was not said."""
+    import os
+
+    return min(os.cpu_count() or 1, MOST_THREADS) if workers is None else workers
+
+
+def _parsed(others: list[str]) -> dict[str, Any]:
+    from refseg.errors import InvalidInput, shown
+    from refseg.files.yaml_values import parse_yaml
+
+    settings = {}
+    for text in others:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise InvalidInput(f"--set {shown(text)} is not NAME=VALUE, for example --set grefs=true")
+        try:
+            settings[name] = parse_yaml(value)
+        except InvalidInput as error:
+            raise InvalidInput(f"the value of --set {shown(text)} cannot be read; put it into quotes") from error
+    return settings

@@ -1,0 +1,243 @@
+"""Downloads published weights and converts them."""
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from refseg.errors import InvalidInput, MissingFile, UnwritableOutput, first_line
+from refseg.files.cache import cache_folder
+from refseg.files.lock import only_writer
+
+if TYPE_CHECKING:
+    from refseg.conversion.fit_report import Report
+from refseg.checkpoints.catalogue import Published, store
+
+_SECONDS = 10.0  # to wait for a server
+
+
+_PATIENCE, _SLOWEST = 60.0, 2**20  # s in which so many bytes must arrive
+
+
+_TRIES = 4  # one after another in which fewer arrive
+
+
+_LARGEST = 20 * 10**9  # bytes of a file, whatever its server says
+
+
+def get(
+    entry: Published, folder: Path | None = None, file: Path | None = None, report_file: Path | None = None
+) -> tuple[Path, "Report"]:
+    """Makes a checkpoint folder of published weights; returns it, and what became of each tensor.
+
+    Args:
+        entry: which weights.
+        folder: where the checkpoint goes; None is the local store, where `refseg.load(entry.name)` finds it.
+        file: the authors' file, if it is here already; None downloads it, and removes it when all is well.
+        report_file: JSON file for what became of each tensor.
+
+    Raises:
+        InvalidInput: if this version does not read such weights, or the file is not what it should be.
+        MissingFile: if the file cannot be fetched; the message says how to do it by hand.
+        UnwritableOutput: if there is no place for it.
+    """
+    if not entry.conversion:
+        raise InvalidInput(f"{entry.name} is listed for the record: this version of refseg does not read its weights")
+    folder = folder or store(entry.name)
+    source = file or download(entry)
+
+    from refseg.conversion.to_checkpoint import convert
+
+    try:
+        report = convert(
+            entry.conversion,
+            source,
+            folder,
+            knows=entry.knows,
+            about=entry.about(),
+            expected=entry.preset,
+            report_file=report_file,
+        )
+    except InvalidInput as error:
+        if file:
+            raise
+        raise InvalidInput(f"{error}; delete {source} to download it again") from error
+    if not file:
+        source.unlink()
+    return folder, report
+
+
+def download(entry: Published) -> Path:
+    """The authors' file, in the cache folder; goes on where a broken download of the same file stopped.
+
+    What arrives is as long as the server said, and a ZIP archive, which most are, agrees with its own checksums.
+
+    Raises:
+        MissingFile: if it cannot be fetched; the message says how to do it by hand.
+        UnwritableOutput: if the cache folder cannot be written, or has no room for it.
+    """
+    by_hand = f"download it by hand from {entry.by_hand} and run: refseg weights get {entry.name} --file FILE"
+    if entry.link is None:
+        raise MissingFile(f"{entry.name} has no direct link; {by_hand}")
+    name = entry.name.replace("/", "-")
+    folder = cache_folder() / "downloads"
+    done = folder / f"{name}.pth"
+    if done.is_file():
+        return done
+    from huggingface_hub import get_session
+
+    partial = done
+    try:
+        session = get_session()
+        remote = _ask(session, entry.link)
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f"{name}-{remote.key}.part"
+        with only_writer(done, beside=True):
+            for other in folder.glob("*.part"):
+                if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]+\.part", other.name) and other != partial:
+                    other.unlink(missing_ok=True)  # of what the link led to before
+            _fetch(session, remote, partial)
+            if damage := _damage(partial):
+                partial.unlink()
+                raise _Unreachable(f"what its server sends is damaged ({damage})")
+            os.replace(partial, done)
+    except _Unreachable as error:
+        raise MissingFile(f"{entry.name} cannot be downloaded ({error}); {by_hand}") from error
+    except OSError as error:
+        raise UnwritableOutput(
+            f"{partial} cannot be written ({error.strerror or error}); set REFSEG_CACHE to a folder with room for it"
+        ) from error
+    return done
+
+
+class _Unreachable(Exception):
+    """What stands between us and a file."""
+
+
+class _Stalled(Exception):
+    """What another try may change."""
+
+
+@dataclass(frozen=True)
+class _Remote:
+    """A file behind a link, as its server announces it; `size` in bytes, None if it does not say."""
+
+    link: str
+    size: int | None
+    version: str
+
+    @property
+    def key(self) -> str:
+        """Another one for another link, size or version of the file."""
+        return hashlib.sha256(repr((self.link, self.size, self.version)).encode()).hexdigest()[:12]
+
+
+def _ask(session: Any, link: str) -> _Remote:
+    """Asks for one byte, to fail early."""
+    with _answer(session, link, "bytes=0-0") as answer:
+        headers = answer.headers
+        if headers.get("Content-Type", "").startswith("text/html"):
+            raise _Unreachable("its server sends a web page, perhaps since its quota is used up")
+        if answer.status_code == 206:
+            told = re.fullmatch(r"bytes 0-0/([0-9]{1,15})", headers.get("Content-Range", ""))
+        else:
+            told = re.fullmatch(r"([0-9]{1,15})", headers.get("Content-Length", ""))
+        size = int(told[1]) if told else None
+        version = headers.get("ETag", "") or headers.get("Last-Modified", "")
+    if size is not None and size > _LARGEST:
+        raise _Unreachable(f"its server announces {size / 1e9:,.0f} GB, no file of weights has that many")
+    return _Remote(link, size, version)
+
+
+def _fetch(session: Any, remote: _Remote, partial: Path) -> None:
+    """Appends to the file what it lacks; tries again as long as enough arrives.
+
+    Raises:
+        OSError: if the disk is too small.
+    """
+    with partial.open("ab") as file:
+        if remote.size is None or file.tell() > remote.size:  # which part of which file it is cannot be told
+            file.seek(file.truncate(0))
+        if remote.size is not None and shutil.disk_usage(partial.parent).free < remote.size - file.tell():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        whole, fruitless = file.tell() == remote.size, 0
+        while not whole:
+            before = file.tell()
+            reason = "its server breaks off"
+            try:
+                ended = _append(session, remote, file)
+                whole = ended if remote.size is None else file.tell() == remote.size
+            except _Stalled as error:
+                reason = str(error)
+            fruitless = 0 if file.tell() - before >= _SLOWEST else fruitless + 1
+            if fruitless == _TRIES and not whole:
+                here = f"{file.tell() / 1e6:.0f} MB are here, the same command goes on from there"
+                raise _Unreachable(f"{reason}; {here}")
+
+
+def _append(session: Any, remote: _Remote, file: BinaryIO) -> bool:
+    """Asks for the rest of the file, or for all of it where that is not known; whether it came to its end."""
+    start, end = (0, _LARGEST) if remote.size is None else (file.tell(), remote.size)
+    with _answer(session, remote.link, f"bytes={start}-" if start else None) as answer:
+        if answer.status_code != 206:
+            start = 0
+        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            raise _Unreachable("its server sends another part than it was asked for")
+        file.seek(file.truncate(start))
+        begun, arrived = time.monotonic(), 0
+        chunks = answer.iter_raw()
+        while True:
+            try:
+                chunk = next(chunks, b"")
+            except Exception as error:  # of whichever HTTP library the hub's client uses
+                if "timeout" in type(error).__name__.lower():
+                    raise _Stalled(f"its server sent nothing for {_SECONDS:.0f} s") from error
+                return False
+            if not chunk:
+                return True
+            if file.tell() + len(chunk) > end:
+                file.truncate(0)
+                raise _Unreachable("its server sends more than it announced")
+            file.write(chunk)
+            arrived += len(chunk)
+            if arrived >= _SLOWEST:
+                begun, arrived = time.monotonic(), 0
+            elif time.monotonic() - begun > _PATIENCE:
+                raise _Stalled(f"its server sent {arrived:,} bytes in {_PATIENCE:.0f} s")
+
+
+@contextmanager
+def _answer(session: Any, link: str, part: str | None) -> Iterator[Any]:
+    """What a server answers, without its content; `part` is a range of bytes."""
+    headers = {"Accept-Encoding": "identity"} | ({"Range": part} if part else {})
+    with ExitStack() as stack:
+        try:
+            answer = stack.enter_context(session.stream("GET", link, headers=headers, timeout=_SECONDS))
+        except Exception as error:  # of whichever HTTP library the hub's client uses
+            raise _Unreachable(first_line(error)) from error
+        if answer.status_code >= 400:
+            raise _Unreachable(f"its server answers {answer.status_code}")
+        if answer.headers.get("Content-Encoding", "identity") != "identity":
+            raise _Unreachable("its server compresses it, against what it was asked for")
+        yield answer
+
+
+def _damage(file: Path) -> str:
+    """What is wrong with a ZIP archive; "" for other files."""
+    with file.open("rb") as start:
+        if start.read(4) != b"PK\x03\x04":
+            return ""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            wrong = archive.testzip()
+            return f"{wrong} has another checksum" if wrong else ""
+    except Exception as error:  # damage makes it raise whatever it likes
+        return first_line(error)

@@ -1,0 +1,158 @@
+"""Drawn clips: moving drawn scenes with expressions about what their objects do.
+
+Source     drawn by this package, any amount, no files; the objects, looks and noun phrases are those of the drawn
+           scenes, an expression's program is evaluated on the clip, so its referents are certain.
+Licence    Apache-2.0, as the package.
+Splits     train (unlimited), val 1,000 clips, test 2,000; 5 to 16 frames and about 7 expressions a clip.
+Read with  motions.py (what objects do), twins.py (who does it, where), sentences.py (words and meaning).
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refseg.datasets.drawn_clips.motions import MOTIONS
+from refseg.datasets.drawn_clips.sentences import KINDS, Doing
+from refseg.datasets.drawn_clips.twins import Twins, draw_twins
+from refseg.datasets.drawn_scenes.balanced_sentences import referent_ids
+from refseg.datasets.drawn_scenes.layout import Layout, rasterise
+from refseg.datasets.drawn_scenes.objects import Dice
+from refseg.datasets.drawn_scenes.rendering import Look, noise_of
+from refseg.errors import InvalidInput
+from refseg.samples import Clip, Expression
+
+__all__ = ["KINDS", "MOTIONS", "SPLITS", "VERSION", "DrawnClip", "DrawnClips"]
+
+VERSION = 1
+"""Raised with every change of a drawn byte or sentence, those of drawn scenes included; checkpoints carry it."""
+
+SPLITS = {"train": 2**31, "val": 1000, "test": 2000}
+"""Clips of each split."""
+
+Annotated = Literal["middle", "all"]
+
+
+class DrawnClip(Clip):
+    """One drawn clip; frames are drawn when they are asked for, masks of all of them are known.
+
+    Attributes:
+        clip_id: split and number, for example "val-17".
+        expressions: sentences; their targets are object numbers as in `labels`.
+        attributes: (n, 4) int64, indices into SHAPES, COLOURS, SIZES, MATERIALS.
+        motions: (n,) int64, indices into MOTIONS.
+        programs: what each sentence means, in the order of `expressions`.
+        side: of the square canvas in pixels.
+    """
+
+    frame_rate = 8.0
+
+    def __init__(self, clips: "DrawnClips", index: int, twins: Twins):
+        number, which = divmod(index, 2)
+        self.clip_id, self.side, self._annotated = f"{clips.split}-{index}", clips.side, clips.annotated
+        self._twins, self._which = twins, which
+        self._pixels = "clip", clips.seed, clips.split, clips.side, number  # those of its twin, too
+        self.attributes = np.array([mover.middle.attributes for mover in twins.movers], np.int64)
+        self.motions = np.array(twins.motions[which], np.int64)
+        self.expressions = tuple(
+            Expression(sentence.text, referent_ids(answers[which]), sentence.type, sentence.kind)
+            for sentence, answers in twins.sentences
+        )
+        self.programs: tuple[Doing, ...] = tuple(sentence.program for sentence, _ in twins.sentences)
+        self._layouts: dict[int, Layout] = {}
+
+    def __len__(self) -> int:
+        return self._twins.frames
+
+    @property
+    def middle(self) -> int:
+        """The frame that tells nothing by itself: the clip's twin has the same."""
+        return len(self) // 2
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.side, self.side
+
+    def frame(self, t: int) -> NDArray[np.uint8]:
+        """Frame t, counted from 0: (H, W, 3) uint8, RGB."""
+        return self._look.draw(self.layout(t), noise_of(Dice("noise", *self._pixels, t)))
+
+    def layout(self, t: int) -> Layout:
+        """Where everything is in frame t."""
+        if not 0 <= t < len(self):
+            raise IndexError(f"frame {t} of {len(self)}")
+        if t not in self._layouts:
+            moved = zip(self._twins.movers, self._twins.motions[self._which], strict=True)
+            self._layouts[t] = rasterise([mover.at(motion, t - self.middle) for mover, motion in moved], self.side)
+        return self._layouts[t]
+
+    def labels(self, t: int) -> NDArray[np.uint8]:
+        """The visible pixels (H, W) of frame t: 0 = background, k = object k."""
+        return self.layout(t).id_map
+
+    def annotated_frames(self, index: int) -> tuple[int, ...]:
+        """The middle frame, or all of them, as the data set was asked for."""
+        return (self.middle,) if self._annotated == "middle" else tuple(range(len(self)))
+
+    def mask(self, index: int, t: int) -> NDArray[np.bool_]:
+        """Visible pixels (H, W) of all referents of expression `index` in frame t, whichever it is."""
+        return np.isin(self.labels(t), self.expressions[index].targets)
+
+    @cached_property
+    def _look(self) -> Look:
+        return Look(self.layout(self.middle), Dice("look", *self._pixels))
+
+
+class DrawnClips:
+    """A split of the drawn clips; clip i is the same on every machine.
+
+    Clips 2 * i and 2 * i + 1 are twins: their middle frames are the same, their sentences, too, and no sentence has the
+    same answer in both.
+
+    Args:
+        split: one of SPLITS.
+        count: number of clips; the whole split by default. For train it must be given.
+        side: side of the square canvas in pixels, 128 or 256.
+        seed: another seed gives another benchmark; published figures use 0.
+        annotated: which frames are scored and trained on, the middle one or all. In the first and the last one, place,
+            size and rotation tell half of the motions.
+
+    Raises:
+        InvalidInput: if one of them is not allowed.
+    """
+
+    def __init__(
+        self, split: str, count: int | None = None, side: int = 128, seed: int = 0, annotated: Annotated = "middle"
+    ):
+        if split not in SPLITS:
+            raise InvalidInput(f"unknown split {split!r} of drawn_clips; choose one of: {', '.join(SPLITS)}")
+        if side not in (128, 256):
+            raise InvalidInput(f"the side of a drawn clip is 128 or 256 pixels, not {side}")
+        if annotated not in ("middle", "all"):
+            raise InvalidInput(f"unknown annotated {annotated!r} of drawn_clips; choose middle or all")
+        if count is None and split == "train":
+            raise InvalidInput("split train of drawn_clips has no end; say how many clips, for example count=1000")
+        self.count = SPLITS[split] if count is None else count
+        if not 1 <= self.count <= SPLITS[split]:
+            raise InvalidInput(f"split {split} of drawn_clips has 1 to {SPLITS[split]:,} clips, not {count}")
+        self.split, self.side, self.seed, self.annotated = split, side, seed, annotated
+        self._twins: tuple[int, Twins] | None = None
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> DrawnClip:
+        """Clip `index`."""
+        if not -self.count <= index < self.count:
+            raise IndexError(f"clip {index} of {self.count}")
+        index %= self.count
+        number = index // 2
+        if self._twins is None or self._twins[0] != number:
+            self._twins = number, draw_twins(self.seed, self.split, self.side, number)
+        return DrawnClip(self, index, self._twins[1])
+
+    def __iter__(self) -> Iterator[DrawnClip]:
+        return (self[i] for i in range(self.count))

@@ -1,0 +1,144 @@
+"""Drawn scenes: the procedural benchmark that travels with the package.
+
+Source     drawn by this package, any amount, no files; an expression's program is evaluated on the scene, so its
+           referents are certain.
+Licence    Apache-2.0, as the package.
+Splits     train (unlimited), val 1,000 scenes, test 2,000, hard 1,000, held_out 1,000; about 23 expressions a scene,
+           14 % of which refer to nothing and 12 % to several objects.
+Read with  objects.py (what), layout.py (where), programs.py (meaning), grammar.py (words), blocks.py (shares, sentences
+           that refer to nothing), rendering.py (pixels).
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refseg.datasets.drawn_scenes.balanced_sentences import BLOCK, Block, draw_block, referent_ids
+from refseg.datasets.drawn_scenes.grammar import KIND_SHARES, TYPE_SHARES
+from refseg.datasets.drawn_scenes.layout import TIERS, Layout
+from refseg.datasets.drawn_scenes.objects import ATTRIBUTES, COLOURS, MATERIALS, SHAPES, SIZES, VALUES, Dice
+from refseg.datasets.drawn_scenes.programs import Program
+from refseg.datasets.drawn_scenes.rendering import render
+from refseg.errors import InvalidInput
+from refseg.samples import Expression, Sample
+
+__all__ = [
+    "ATTRIBUTES",
+    "COLOURS",
+    "KIND_SHARES",
+    "MATERIALS",
+    "SHAPES",
+    "SIZES",
+    "SPLITS",
+    "TIERS",
+    "TYPE_SHARES",
+    "VALUES",
+    "VERSION",
+    "DrawnScenes",
+    "Scene",
+]
+
+VERSION = 1
+"""Raised with every change of a drawn byte or sentence; checkpoints and tables carry it."""
+
+SPLITS = {"train": 2**31, "val": 1000, "test": 2000, "hard": 1000, "held_out": 1000}
+"""Scenes of each split."""
+
+
+class Scene(Sample):
+    """One drawn scene with its expressions; the pixels are drawn when first asked for.
+
+    Attributes:
+        image_id: split, tier and number, for example "val-base-17".
+        id_map: (H, W) uint8, the visible pixels: 0 = background, k = object k.
+        centres: (n, 2) float32, true centres x, y in pixels.
+        radii: (n,) float32, true radii in pixels.
+        attributes: (n, 4) int64, indices into SHAPES, COLOURS, SIZES, MATERIALS.
+        expressions: sentences; their targets are object numbers as in `id_map`.
+        programs: what each sentence means, in the order of `expressions`.
+        part: "pairs", "triples" or "roles" in split held_out, otherwise "".
+    """
+
+    def __init__(self, image_id: str, block: Block, index: int, pixels: Dice):
+        self.image_id = image_id
+        self.layout: Layout = block.layouts[index]
+        self.part = block.parts[index]
+        self.id_map = self.layout.id_map
+        things = self.layout.objects
+        self.centres = np.array([(thing.x, thing.y) for thing in things], np.float32)
+        self.radii = np.array([thing.radius for thing in things], np.float32)
+        self.attributes = np.array([thing.attributes for thing in things], np.int64)
+        self.expressions = tuple(
+            Expression(sentence.text, referent_ids(referents), sentence.type, sentence.kind)
+            for sentence, referents in block.sentences[index]
+        )
+        self.programs: tuple[Program, ...] = tuple(sentence.program for sentence, _ in block.sentences[index])
+        self._pixels = pixels
+
+    @cached_property
+    def image(self) -> NDArray[np.uint8]:  # type: ignore[override]
+        """(H, W, 3) uint8."""
+        return render(self.layout, self._pixels)
+
+    def mask(self, index: int) -> NDArray[np.bool_]:
+        """Visible pixels (H, W) of all referents of expression `index`."""
+        return np.isin(self.id_map, self.expressions[index].targets)
+
+    def referents(self, index: int) -> NDArray[np.bool_]:
+        """Visible pixels (K, H, W) of each referent of expression `index`."""
+        return self.id_map == np.array(self.expressions[index].targets, np.uint8)[:, None, None]
+
+    def others(self, index: int) -> Iterator[NDArray[np.bool_]]:
+        """Visible pixels (H, W) of each object that expression `index` does not refer to."""
+        targets = self.expressions[index].targets
+        return (self.id_map == k for k in range(1, len(self.centres) + 1) if k not in targets)
+
+
+class DrawnScenes:
+    """A split of the drawn scenes; scene i is the same on every machine.
+
+    Args:
+        split: one of SPLITS.
+        count: number of scenes; the whole split by default. For train it must be given.
+        tier: one of TIERS; "hard" for split hard and "base" otherwise by default.
+        side: side of the square canvas in pixels, 128 or 256.
+        seed: another seed gives another benchmark; published figures use 0.
+
+    Raises:
+        InvalidInput: if one of them is not allowed.
+    """
+
+    def __init__(self, split: str, count: int | None = None, tier: str | None = None, side: int = 128, seed: int = 0):
+        if split not in SPLITS:
+            raise InvalidInput(f"unknown split {split!r} of drawn_scenes; choose one of: {', '.join(SPLITS)}")
+        self.tier = tier or ("hard" if split == "hard" else "base")
+        if self.tier not in TIERS:
+            raise InvalidInput(f"unknown tier {tier!r} of drawn_scenes; choose one of: {', '.join(TIERS)}")
+        if side not in (128, 256):
+            raise InvalidInput(f"the side of a drawn scene is 128 or 256 pixels, not {side}")
+        if count is None and split == "train":
+            raise InvalidInput("split train of drawn_scenes has no end; say how many scenes, for example count=1000")
+        self.count = SPLITS[split] if count is None else count
+        if not 1 <= self.count <= SPLITS[split]:
+            raise InvalidInput(f"split {split} of drawn_scenes has 1 to {SPLITS[split]:,} scenes, not {count}")
+        self.split, self.side, self.seed = split, side, seed
+        self._block: tuple[int, Block] | None = None
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Scene:
+        """Scene `index`; neighbours share the work of their block of 64."""
+        if not -self.count <= index < self.count:
+            raise IndexError(f"scene {index} of {self.count}")
+        index %= self.count
+        number = index // BLOCK
+        if self._block is None or self._block[0] != number:
+            self._block = number, draw_block(self.seed, self.split, self.tier, self.side, number)
+        pixels = Dice("pixels", self.seed, self.split, self.tier, self.side, index)
+        return Scene(f"{self.split}-{self.tier}-{index}", self._block[1], index % BLOCK, pixels)
+
+    def __iter__(self) -> Iterator[Scene]:
+        return (self[i] for i in range(self.count))

@@ -1,0 +1,185 @@
+"""Drawn scenes kept on disk, so that training need not draw them again: memory-mapped arrays shared by all processes.
+
+A scene takes 64 KB: its image and id map; masks are look-ups. The folder is a function of the scenes' settings alone
+and is written once, under another name first, so that an interrupted drawing leaves nothing that looks complete.
+"""
+
+import errno
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refseg.datasets.drawn_scenes.balanced_sentences import BLOCK
+from refseg.datasets.drawn_scenes.dataset import ATTRIBUTES, KIND_SHARES, TYPE_SHARES, VERSION, DrawnScenes
+from refseg.datasets.drawn_scenes.layout import TIERS
+from refseg.errors import UnwritableOutput
+from refseg.files.atomic import all_or_nothing, remove_leftovers
+from refseg.files.cache import cache_folder
+from refseg.samples import Expression
+
+SLOTS = max(tier.objects[1] for tier in TIERS.values())  # objects that a scene can have
+TYPES, KINDS = tuple(TYPE_SHARES), ("", *KIND_SHARES)
+
+
+@dataclass(frozen=True)
+class StoredScenes:
+    """Scenes 0 ... N - 1 of a split, E expressions in all.
+
+    Attributes:
+        images: (N, H, W, 3) uint8.
+        id_maps: (N, H, W) uint8, 0 = background, k = object k.
+        centres, radii: (N, SLOTS, 2) and (N, SLOTS) float32 in pixels; 0 in empty slots.
+        attributes: (N, SLOTS, 4) int64.
+        counts: (N,) number of objects.
+        first: (N + 1,) scene i has expressions first[i] ... first[i + 1] - 1.
+        referents: (E,) uint16, bit k = object k + 1.
+        types, kinds: (E,) uint8, indices into TYPES and KINDS.
+        texts: the sentences.
+    """
+
+    images: NDArray[np.uint8]
+    id_maps: NDArray[np.uint8]
+    centres: NDArray[np.float32]
+    radii: NDArray[np.float32]
+    attributes: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    first: NDArray[np.int64]
+    referents: NDArray[np.uint16]
+    types: NDArray[np.uint8]
+    kinds: NDArray[np.uint8]
+    texts: list[str]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def stored_scenes(
+    scenes: DrawnScenes, workers: int, progress: Callable[[int], None] = lambda drawn: None
+) -> StoredScenes:
+    """The scenes from the store, drawn now with `workers` processes if they are not there yet.
+
+    Args:
+        scenes: which scenes.
+        workers: processes that draw, one block of 64 at a time.
+        progress: called with the number of scenes drawn since the last call.
+
+    Raises:
+        UnwritableOutput: if the cache folder cannot be written or has no room.
+    """
+    name = f"v{VERSION}-{scenes.split}-{scenes.tier}-{scenes.side}-seed{scenes.seed}-{len(scenes)}"
+    folder = cache_folder() / "drawn_scenes" / name
+    remove_leftovers(folder.parent)
+    if not folder.exists():
+        try:
+            with all_or_nothing(folder.parent) as staging:
+                _draw(scenes, staging / name, workers, progress)
+                if folder.exists():  # another process was faster, and others may read already
+                    shutil.rmtree(staging / name)
+        except UnwritableOutput as error:
+            reason = getattr(error.__cause__, "strerror", None) or error
+            raise UnwritableOutput(
+                f"cannot keep drawn scenes in {folder.parent} ({reason}); set REFSEG_CACHE to a folder with "
+                f"{len(scenes) * scenes.side**2 * 4 / 1e9:.1f} GB of room"
+            ) from error
+    return _open(folder)
+
+
+def _open(folder: Path) -> StoredScenes:
+    def array(name: str) -> NDArray:
+        return np.load(
+            folder / f"{name}.npy", mmap_mode="r" if name in ("images", "id_maps") else None, allow_pickle=False
+        )
+
+    arrays = {field.name: array(field.name) for field in fields(StoredScenes) if field.name != "texts"}
+    return StoredScenes(**arrays, texts=(folder / "texts.txt").read_text(encoding="utf-8").splitlines())
+
+
+def _draw(scenes: DrawnScenes, folder: Path, workers: int, progress: Callable[[int], None]) -> None:
+    folder.mkdir(parents=True)
+    count, side = len(scenes), scenes.side
+    shapes = {"images": (count, side, side, 3), "id_maps": (count, side, side)}
+    for name, shape in shapes.items():
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, shape)
+        _allocate(folder / f"{name}.npy")
+    settings = (scenes.split, count, scenes.tier, side, scenes.seed)
+    blocks = range((count + BLOCK - 1) // BLOCK)
+    parts = []
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_follow_parent) as pool:
+        for part in pool.map(_draw_one, [folder] * len(blocks), [settings] * len(blocks), blocks):
+            parts.append(part)
+            progress(len(part["counts"]))
+    texts = "\n".join(text for part in parts for text in part.pop("texts")) + "\n"
+    (folder / "texts.txt").write_text(texts, encoding="utf-8")
+    sentences = np.concatenate([part.pop("sentences") for part in parts])
+    np.save(folder / "first.npy", np.concatenate([[0], np.cumsum(sentences)]))
+    for name in parts[0]:
+        np.save(folder / f"{name}.npy", np.concatenate([part[name] for part in parts]))
+
+
+def _follow_parent() -> None:
+    """Lets a worker end with its parent, however that ends, and leaves signals for all of a group to it."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=follow, daemon=True).start()
+
+
+def _allocate(file: Path) -> None:
+    """Takes room on the disk for all of a file: where a mapped one finds none, the process is killed."""
+    with file.open("rb+") as content:
+        try:
+            os.posix_fallocate(content.fileno(), 0, file.stat().st_size)
+        except AttributeError:  # not on this system
+            return
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise  # others: not on this disk
+
+
+def _draw_one(folder: Path, settings: tuple[str, int, str, int, int], block: int) -> dict:
+    """Draws a block into the memory-mapped images; returns all that is small."""
+    scenes = DrawnScenes(*settings)
+    images = np.load(folder / "images.npy", mmap_mode="r+", allow_pickle=False)
+    id_maps = np.load(folder / "id_maps.npy", mmap_mode="r+", allow_pickle=False)
+    numbers = range(block * BLOCK, min((block + 1) * BLOCK, len(scenes)))
+    count = len(numbers)
+    part: dict[str, NDArray] = {
+        "centres": np.zeros((count, SLOTS, 2), np.float32),
+        "radii": np.zeros((count, SLOTS), np.float32),
+        "attributes": np.zeros((count, SLOTS, len(ATTRIBUTES)), np.int64),
+        "counts": np.zeros(count, np.int64),
+        "sentences": np.zeros(count, np.int64),
+    }
+    expressions: list[Expression] = []
+    for row, number in enumerate(numbers):
+        scene = scenes[number]
+        images[number], id_maps[number] = scene.image, scene.id_map
+        things = len(scene.radii)
+        part["counts"][row], part["sentences"][row] = things, len(scene.expressions)
+        part["centres"][row, :things] = scene.centres
+        part["radii"][row, :things] = scene.radii
+        part["attributes"][row, :things] = scene.attributes
+        expressions.extend(scene.expressions)
+    referents = [sum(1 << (k - 1) for k in expression.targets) for expression in expressions]
+    return part | {
+        "referents": np.array(referents, np.uint16),
+        "types": np.array([TYPES.index(expression.type) for expression in expressions], np.uint8),
+        "kinds": np.array([KINDS.index(expression.kind) for expression in expressions], np.uint8),
+        "texts": [expression.text for expression in expressions],
+    }

@@ -1,0 +1,1 @@
+"""How data sets of files are kept and read."""

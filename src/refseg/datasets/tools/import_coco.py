@@ -1,0 +1,190 @@
+"""COCO annotations and expressions for them, in a table or as refs, to the lines of `jsonl`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from refseg.datasets.jsonl import LineReader
+from refseg.datasets.refer import targets_of
+from refseg.datasets.storage.annotation_masks import pieces_of
+from refseg.datasets.storage.ids import id_of, repeated
+from refseg.datasets.storage.index import IndexBuilder
+from refseg.datasets.storage.reading import Complaints, at, entries, read_plain
+from refseg.errors import InvalidInput, MissingFile
+from refseg.files.names import path_inside
+from refseg.files.text import read_table
+
+COLUMNS = ("expression", "annotation", "image", "split", "id", "type")
+
+
+def lines_of(expressions: Path, instances: Path, images: str = "") -> list[str]:
+    """One JSON line an expression, each of which `jsonl` reads.
+
+    Args:
+        expressions: .csv or .jsonl with COLUMNS, or refs(...).p or .json.
+        instances: COCO's annotations.
+        images: what is put before the names of image files.
+
+    Raises:
+        MissingFile, InvalidInput: if a file is missing or damaged; the first bad rows are named, the others counted.
+    """
+    for path in (expressions, instances):
+        if not path.is_file():
+            raise MissingFile(f"{path} is missing; give EXPRESSIONS and INSTANCES, see refseg data import --help")
+    complaints = Complaints()
+    rows = []
+    for place, row in _rows(expressions):
+        with complaints.at(place):
+            rows.append((place, row | {"annotation": _ids(row.get("annotation"))}))
+    annotations = _Annotations(instances, {id for _, row in rows for id in row["annotation"]})
+    reader, lines = LineReader(IndexBuilder()), list[str]()
+    for number, (place, row) in enumerate(rows, start=1):
+        with complaints.at(place):
+            line = json.dumps(annotations.line(row, images), ensure_ascii=False).encode(errors="replace")
+            reader.read(number, line)
+            lines.append(line.decode())
+    complaints.tell(expressions)
+    if not lines:
+        raise InvalidInput(f"{expressions} holds no expression; give a table with a row for each")
+    return lines
+
+
+class _Annotations:
+    """Images and the wanted annotations of a COCO file; ids are texts, as a table has them."""
+
+    def __init__(self, instances: Path, wanted: set[str]):
+        def compact(entry: dict[str, Any]) -> Any:
+            is_annotation = "image_id" in entry and "id" in entry
+            return None if is_annotation and id_of(entry["id"]) not in wanted else entry
+
+        content = read_plain(instances, each=compact)
+        with at(str(instances)):
+            images = content["images"]
+            annotations = [found for found in content["annotations"] if found is not None]
+            self._files = {id_of(image["id"]): file_of(image) for image in images}
+            self._ids = {file: id for id, file in self._files.items()}
+            self._annotations = {id_of(found["id"]): found for found in annotations}
+            self._twice = {
+                "image": repeated(id_of(image["id"]) for image in images),
+                "annotation": repeated(id_of(found["id"]) for found in annotations),
+            }
+
+    def line(self, row: dict[str, Any], images: str) -> dict[str, Any]:
+        if not isinstance(row.get("expression"), str) or not row["expression"].strip():
+            raise InvalidInput("expression is empty")
+        ids = row["annotation"]
+        if lost := [id for id in ids if id not in self._annotations]:
+            raise InvalidInput(f"annotation {lost[0]} is not in the COCO file")
+        found = [self._annotations[id] for id in ids]
+        about = {id_of(annotation["image_id"]) for annotation in found}
+        if (image := row.get("image")) not in (None, ""):
+            id = id_of(image)
+            about.add(self._ids.get(id, id))
+        if len(about) != 1:
+            raise InvalidInput(
+                f"its annotations and image are of several images ({', '.join(sorted(about))})"
+                if about
+                else "it has neither annotation nor image"
+            )
+        if (number := about.pop()) not in self._files:
+            raise InvalidInput(f"image {number} is not in the COCO file")
+        self._check_once("annotation", ids)
+        self._check_once("image", [number])
+        line: dict[str, Any] = {"image": images + self._files[number], "expression": row["expression"]}
+        if found:
+            line |= _mask_and_boxes(ids, found)
+        return line | {key: row[key] for key in ("split", "id", "type") if row.get(key) not in (None, "")}
+
+    def _check_once(self, what: str, ids: list[str]) -> None:
+        """The COCO file must say what an id means."""
+        if twice := [id for id in ids if id in self._twice[what]]:
+            raise InvalidInput(f"{what} {twice[0]} is more than once in the COCO file; make its ids unique")
+
+
+def _mask_and_boxes(ids: list[str], annotations: list[dict[str, Any]]) -> dict[str, Any]:
+    """The mask of all annotations that an expression names, and a box of each, as far as they have them."""
+    masks, boxes = {}, []
+    for id, annotation in zip(ids, annotations, strict=True):
+        with at(f"annotation {id}"):
+            if segmentation := annotation.get("segmentation"):
+                if not pieces_of(segmentation):
+                    raise InvalidInput("no polygon of its segmentation has 3 points")
+                masks[id] = segmentation if isinstance(segmentation, list) else [segmentation]
+            if annotation.get("bbox"):
+                left, top, width, height = map(float, annotation["bbox"])
+                boxes.append([left, top, round(left + width, 2), round(top + height, 2)])
+            elif not segmentation:
+                raise InvalidInput("it has neither segmentation nor bbox")
+    if masks and (without := [id for id in ids if id not in masks]):
+        raise InvalidInput(
+            f"annotation {without[0]} has a bbox but no segmentation, and others of this expression have one; "
+            "there would be no mask of all"
+        )
+    found: dict[str, Any] = {"mask": [part for parts in masks.values() for part in parts]} if masks else {}
+    return found | ({"boxes": boxes} if len(boxes) == len(ids) else {})
+
+
+def file_of(image: dict[str, Any]) -> str:
+    """The name of an image's file.
+
+    Raises:
+        InvalidInput: if it leaves the folder of images.
+    """
+    path_inside(Path("images"), image["file_name"], f"file_name of image {image['id']}")
+    return str(image["file_name"])
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    if path.suffix == ".csv":
+        rows = read_table(path)
+        _, names = next(rows, (1, []))
+        _check_columns(path, names)
+        for number, cells in rows:
+            with at(f"{path}: line {number}"):
+                if len(cells) > len(names):
+                    raise InvalidInput(f"{len(cells)} cells, {len(names)} columns; texts with commas need quotes")
+                yield f"line {number}", dict(zip(names, cells, strict=False))
+    elif path.suffix == ".jsonl":
+        with path.open("rb") as binary:
+            for number, line in enumerate(binary, start=1):
+                if line.strip():
+                    yield f"line {number}", _json_row(path, number, line)
+    elif path.suffix in (".p", ".json"):
+        for place, ref in entries(path, read_plain(path), "ref"):
+            with at(place):
+                rest = {"image": ref["image_id"], "annotation": targets_of(ref), "split": ref["split"]}
+                for sentence in ref["sentences"]:
+                    text, id = sentence.get("raw", sentence["sent"]), f"{ref['ref_id']}-{sentence['sent_id']}"
+                    yield f"sentence {id}", rest | {"expression": text, "id": id, "type": ref.get("type", "")}
+    else:
+        raise InvalidInput(f"{path} is neither .csv nor .jsonl, nor refs as .p or .json; see refseg data import --help")
+
+
+def _json_row(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    with at(f"{path}: line {number}"):
+        try:
+            row = json.loads(line.decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise InvalidInput("not UTF-8; save the file as UTF-8") from error
+        except RecursionError as error:
+            raise InvalidInput(f"not JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise InvalidInput(f"a row is an object with {', '.join(COLUMNS)}, not a {type(row).__name__}")
+        _check_columns(path, list(row))
+        return row
+
+
+def _check_columns(path: Path, names: Any) -> None:
+    unknown = [name for name in names if name not in COLUMNS]
+    if unknown or "expression" not in names:
+        what = f"an unknown column {unknown[0]!r}" if unknown else "no column 'expression'"
+        raise InvalidInput(f"{path} has {what}; the columns are {', '.join(COLUMNS)}")
+
+
+def _ids(value: Any) -> list[str]:
+    """Ids of annotations: a list, a number, or a text with spaces between them; nothing for nothing."""
+    if value is None:
+        return []
+    values = value.split() if isinstance(value, str) else value if isinstance(value, list) else [value]
+    return [id_of(id) for id in values]

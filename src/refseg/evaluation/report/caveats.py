@@ -1,0 +1,120 @@
+"""What a reader must know before the figures: in plain words, why they may mean little."""
+
+from collections.abc import Sequence
+
+from refseg.checkpoints.checkpoint import Checkpoint
+from refseg.evaluation.rows import ImageAnswers, rows_of
+from refseg.inference.predict import readable
+from refseg.preprocessing.transform import Preprocessing
+from refseg.protocols.video_protocol import Scoring
+
+FEW_EXPRESSIONS, FEW_IMAGES = 200, 50
+MANY = 0.05  # share of images or expressions from which on it is worth a sentence
+INPUTS = {
+    "cmpc": ("letterbox_rounded", 320),
+    "lavt": ("square", 480),
+    "dmmi": ("square", 480),
+    "cmirnet": ("square", 480),
+    "cris": ("letterbox", 416),
+    "vlt": ("letterbox_truncated", 416),
+    "rela": ("square", 480),
+    "cmpc_video": ("letterbox_rounded", 320),
+}
+"""What the releases' networks see: how the image is resized, and to which side; `Preprocessing` says what it means."""
+WITHOUT_NONE = ("cmpc", "lavt", "cmirnet", "cris", "vlt")
+_SAID = {"keep": "the image in its own shape", "square": "a squashed square", "letterbox": "a letterbox"}
+
+
+def cautions(
+    answers: Sequence[ImageAnswers], protocols: Sequence[Scoring], checkpoint: Checkpoint | None = None
+) -> list[str]:
+    """One sentence or two for each reason; most important first.
+
+    Args:
+        answers: of the whole data set.
+        protocols: how they were scored.
+        checkpoint: what answered; None if that was another program.
+    """
+    said = []
+    rows = rows_of(answers)
+    shown = "videos" if any(row.frame for row in rows) else "images"
+    known = [image.unfamiliar for image in answers if image.unfamiliar is not None]
+    unfamiliar = sum(known) / len(known) if known else 0.0
+    if checkpoint and unfamiliar >= MANY:
+        said.append(
+            f"The weights call {_percent(unfamiliar)} of these {shown} unlike all that they were trained on (they know "
+            f"{checkpoint.knows or 'what their card says'}). On such {shown} an answer means next to nothing, and so "
+            "do the figures below: they say how these weights fail here, not how well the network could do. Use "
+            f"weights that were trained on such {shown}."
+        )
+    if checkpoint:
+        texts = list(dict.fromkeys(row.expression for row in rows))
+        unknown = sum(bool(checkpoint.tokenizer.unknown_words(text)) for text in texts) / max(len(texts), 1)
+        if unknown >= MANY:
+            said.append(
+                f"{_percent(unknown)} of the different expressions hold words that the weights have never seen, which "
+                "all look alike to them."
+            )
+        cut = sum(_is_cut(checkpoint, text) for text in texts)
+        if cut:
+            said.append(
+                f"{cut:,} of {len(texts):,} different expressions are longer than the network reads (at most "
+                f"{checkpoint.tokenizer.max_words} words or pieces) and lost their end."
+            )
+        said += _of_inputs(checkpoint.preprocessing, protocols)
+        if shown == "videos" and checkpoint.network.frames == 1:
+            said.append("The network takes images and answers each frame by itself: it cannot know what moves.")
+    unready = [protocol.name for protocol in protocols if protocol.name.partition("@")[0] in WITHOUT_NONE]
+    if unready and (none := sum(not row.has_target for row in rows)):
+        said.append(
+            f"{none:,} of {len(rows):,} expressions refer to nothing. The releases behind {', '.join(unready)} were "
+            "made for data where every expression refers to something, and count the others as their arithmetic falls: "
+            "an empty answer is IoU 1 in vlt, not a number in cmpc, and 0 in the rest."
+        )
+    if nowhere := sum(image.nowhere for image in answers):
+        said.append(
+            f"{nowhere:,} expressions name objects that no annotated frame of their video shows, so they count as if "
+            "they refer to nothing. Do the labels of the frames have the numbers that the expressions name? `refseg "
+            "data check` lists them."
+        )
+    images = len({row.image_id for row in rows})
+    expressions = len({(row.image_id, row.id) for row in rows}) if shown == "videos" else len(rows)
+    if expressions < FEW_EXPRESSIONS or images < FEW_IMAGES:
+        said.append(
+            f"These are {expressions:,} expressions about {images:,} {shown}: too few for decimals to matter. Look at "
+            "the intervals."
+        )
+    return said
+
+
+def _of_inputs(preprocessing: Preprocessing, protocols: Sequence[Scoring]) -> list[str]:
+    """Protocols whose release shows its network another picture than this network sees."""
+    sees, side = preprocessing.resize, preprocessing.side
+    other: dict[tuple[str, int], list[str]] = {}
+    for protocol in protocols:
+        name = protocol.name.partition("@")[0]
+        if name in INPUTS and INPUTS[name] != (sees, side):
+            other.setdefault(INPUTS[name], []).append(protocol.name)
+    if not other:
+        return []
+    theirs = "; ".join(
+        f"{', '.join(names)}: {_SAID[resize.split('_')[0]]} of {size} x {size}"
+        for (resize, size), names in other.items()
+    )
+    return [
+        f"The network sees {_SAID[sees.split('_')[0]]} (side {side}), which is not what these protocols' releases show "
+        f"theirs ({theirs}). Masks are counted exactly as the releases count them, but the figures compare networks "
+        "and pictures at once: set them beside published ones with care."
+    ]
+
+
+def _is_cut(checkpoint: Checkpoint, text: str) -> bool:
+    """Is the end of an expression lost? Tokenizers of pieces cut by themselves and say so."""
+    tokenizer = checkpoint.tokenizer
+    if readable(tokenizer, text) != text:
+        return True
+    return bool(tokenizer.remarks(text)) and not tokenizer.unknown_words(text)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -1,0 +1,1 @@
+"""Image or video and expressions to results."""

@@ -1,0 +1,44 @@
+"""Many expressions, a few at a time: what a network needs at once is bounded, whatever is asked."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from refseg.networks.network import Network, Output
+
+PIXELS_AT_ONCE = 2**20  # of the images of all expressions that are fused together: 64 of 128 x 128, 4 of 480 x 480
+
+
+def expressions_at_once(size_hw: Sequence[int]) -> int:
+    """How many expressions about images of this size are fused together.
+
+    >>> expressions_at_once((480, 480))
+    4
+    """
+    height, width = size_hw
+    return max(1, PIXELS_AT_ONCE // (height * width))
+
+
+def fuse_in_parts(
+    network: Network,
+    features: Any,
+    words: Tensor,
+    word_mask: Tensor,
+    image_of_expression: Tensor,
+    size_hw: Sequence[int],
+) -> Output:
+    """What `Network.fuse` gives for all M expressions; `size_hw` is that of the images."""
+    count = expressions_at_once(size_hw)
+    parts = zip(words.split(count), word_mask.split(count), image_of_expression.split(count), strict=True)
+    outputs = [network.fuse(features, *part) for part in parts]
+    first = outputs[0]
+    return Output(
+        logits=torch.cat([output.logits for output in outputs]),
+        exists=torch.cat([output.exists for output in outputs]),
+        scores=None if first.scores is None else torch.cat([o.scores for o in outputs if o.scores is not None]),
+        masks=first.masks,  # of images
+        valid=first.valid,
+        centres=first.centres,
+    )

@@ -1,0 +1,56 @@
+"""Images and frames of clips as a network sees them, and their features."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from refseg.errors import InvalidInput
+from refseg.networks.network import Network
+from refseg.preprocessing.geometry import Geometry
+from refseg.preprocessing.transform import ClipSampling, Preprocessing
+
+
+@dataclass
+class Seen:
+    """An image or frame as the network sees it, (3, h, w); of a frame its features too, once they are known."""
+
+    pixels: Tensor
+    geometry: Geometry
+    features: Any = None
+
+
+def sampling_of(network: Network, preprocessing: Preprocessing) -> ClipSampling:
+    """Which frames make the clips of a network.
+
+    Raises:
+        InvalidInput: if they are not as many as it takes.
+    """
+    sampling = preprocessing.clip
+    if not network.answers_in(sampling.offsets):
+        raise InvalidInput(
+            f"these weights take clips of {network.frames} frames and answer number {network.annotated}, but the "
+            f"offsets of preprocessing.clip in their config.json are {list(sampling.offsets)}; mend those"
+        )
+    return sampling
+
+
+@torch.inference_mode()
+def encode(network: Network, clips: Sequence[Sequence[Seen]]) -> Any:
+    """What `Network.encode_image` gives for clips of K frames, or for images (K is 1).
+
+    Where the network encodes frames one by one, a frame that many clips have is encoded once.
+    """
+    device, images = next(network.parameters()).device, len(clips[0]) == 1
+    if images or not network.encodes_frames:
+        batch = torch.stack([torch.stack([frame.pixels for frame in clip]) for clip in clips]).to(device)
+        return network.encode_image(batch[:, 0] if images else batch)
+    frames = {id(frame): frame for clip in clips for frame in clip}
+    new = [frame for frame in frames.values() if frame.features is None]
+    if new:
+        batch = torch.stack([frame.pixels for frame in new]).to(device)
+        for frame, features in zip(new, network.encode_frames(batch), strict=True):
+            frame.features = features
+    return network.join_frames([[frame.features for frame in clip] for clip in clips])

@@ -1,0 +1,221 @@
+"""What a network attends to while it answers, as arrays and as a figure: words, maps over the image, learnt weights."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from refseg import optional
+from refseg.blocks.view import View
+from refseg.errors import InvalidInput
+from refseg.inference.network_input import sampling_of
+from refseg.inference.results import Result
+from refseg.inference.segmenter import Segmenter
+from refseg.preprocessing.geometry import Geometry
+from refseg.preprocessing.images import Rgb
+from refseg.preprocessing.restore import restore
+from refseg.preprocessing.transform import ClipSampling
+from refseg.video.frames import Frames
+from refseg.video.reading import read_frames
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLUMNS = 4
+PANEL = 3.0  # inches
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One view of a network with what came out of it.
+
+    Attributes:
+        view: what it is.
+        values: (L,) weights of the words, (h, w) a map over the padded input of the network, or (K,) numbers.
+    """
+
+    view: View
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a network attended to for one expression on one image.
+
+    Attributes:
+        result: the answer.
+        pieces: the L words or word pieces that the network read.
+        seen: in the order of the forward pass.
+        geometry: how the image was resized; `map_at_own_size` follows it back.
+        frames: of a video, the K frames (H, W, 3) that the network saw; those at its ends may be repeated.
+    """
+
+    result: Result
+    pieces: list[str]
+    seen: list[Seen]
+    geometry: Geometry
+    frames: Sequence[Rgb] = ()
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything as arrays, by name: image, mask, pieces, and each view's values."""
+        arrays: dict[str, NDArray[Any]] = {
+            "image": self.result.image,
+            "mask": self.result.mask,
+            "pieces": np.array(self.pieces),
+        }
+        if len(self.frames):
+            arrays["frames"] = np.stack(self.frames)
+        return arrays | {seen.view.name: seen.values for seen in self.seen}
+
+    def map_at_own_size(self, seen: Seen) -> NDArray[np.float32]:
+        """A map (h, w) as (H, W) of the image, without the network's padding."""
+        return restore(torch.from_numpy(seen.values)[None, None], self.geometry)[0].numpy()
+
+
+def explain(segmenter: Segmenter, image: Any, expression: str) -> Explanation:
+    """Answers an expression and keeps what the network's views show.
+
+    Args:
+        segmenter: with a network that has views.
+        image: anything that `read_image` reads.
+        expression: a sentence about it.
+
+    Raises:
+        InvalidInput: if the network shows nothing, or the image or the expression cannot be read.
+    """
+    return _explained(segmenter, lambda: segmenter(image, expression))
+
+
+def explain_frame(segmenter: Segmenter, video: Any, expression: str, t: int | None = None) -> Explanation:
+    """The same of one frame of a video.
+
+    Args:
+        segmenter: with a network that has views.
+        video: anything that `read_frames` reads, more than once.
+        expression: a sentence about it.
+        t: the frame, from 0; by default the middle one, or the first where the video does not say how long it is.
+
+    Raises:
+        InvalidInput: besides, if there is no such frame.
+    """
+    frames = read_frames(video)
+    t = (frames.count or 0) // 2 if t is None else t
+    sampling = sampling_of(segmenter.network, segmenter.checkpoint.preprocessing)
+
+    def answer() -> Result:
+        read = (frame.pixels for frame in islice(frames, t + sampling.offsets[-1] + 1))  # as far as the clip goes
+        result = next(segmenter.video(read, expression, start=t, every=sys.maxsize), None)
+        if result is None:
+            raise InvalidInput(f"{frames.name} has no frame {t}; they are counted from 0")
+        return result
+
+    explanation = _explained(segmenter, answer)
+    return replace(explanation, frames=_clip(frames, sampling, t))
+
+
+def _clip(frames: Frames, sampling: ClipSampling, t: int) -> list[Rgb]:
+    """The frames of the clip around frame t."""
+    wanted, kept = {max(t + offset, 0) for offset in sampling.offsets}, dict[int, Rgb]()
+    for frame in frames:
+        if frame.index in wanted:
+            kept[frame.index] = frame.pixels
+        if frame.index >= max(wanted):
+            break
+    last = frame  # which frames after the end are
+    return [kept.get(k, last.pixels) for k in sampling.around(t, last.index + 1)]
+
+
+def _explained(segmenter: Segmenter, answer: Callable[[], Result]) -> Explanation:
+    network = segmenter.network
+    views = network.views()
+    if not views:
+        raise InvalidInput(f"{segmenter.checkpoint.name} has nothing to show; explain another network")
+    outputs: dict[int, Any] = {}
+    hooks = [
+        view.module.register_forward_hook(lambda module, inputs, output: outputs.update({id(module): output}))
+        for view in views
+    ]
+    try:
+        result = answer()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    pieces = segmenter.checkpoint.tokenizer.pieces(result.expression)
+    seen = []
+    for view in views:
+        values = view.read(outputs[id(view.module)]).detach().float().cpu()
+        if view.kind == "words":
+            values = values[0, : len(pieces)]
+        elif view.kind == "map":
+            values = values[0]
+        seen.append(Seen(view, values.numpy()))
+    height, width = result.image.shape[:2]
+    return Explanation(result, pieces, seen, segmenter.checkpoint.preprocessing.geometry((height, width)))
+
+
+def figure(explanation: Explanation) -> "Figure":
+    """Everything as one figure: the answer, the words' weights as a table, the maps over the image, the numbers.
+
+    Raises:
+        InvalidInput: if matplotlib is not installed.
+    """
+    figure_class = optional.library("matplotlib.figure", "figures need matplotlib", "plot").Figure
+    words = [seen for seen in explanation.seen if seen.view.kind == "words"]
+    panels = [seen for seen in explanation.seen if seen.view.kind != "words"]
+    rows = -(-(len(panels) + 1) // COLUMNS)
+    table_height = 0.3 * len(words) + 1.1 if words else 0.0
+    sheet = figure_class(figsize=(COLUMNS * PANEL, rows * PANEL + table_height), layout="constrained")
+    heights = [*([PANEL] * rows), *([table_height] if words else [])]
+    grid = sheet.add_gridspec(len(heights), COLUMNS, height_ratios=heights)
+    _draw_answer(sheet.add_subplot(grid[0, 0]), explanation)
+    for place, seen in enumerate(panels, start=1):
+        axes = sheet.add_subplot(grid[place // COLUMNS, place % COLUMNS])
+        if seen.view.kind == "map":
+            _draw_map(axes, explanation, seen)
+        else:
+            _draw_numbers(axes, seen)
+    if words:
+        _draw_words(sheet.add_subplot(grid[rows, :]), explanation.pieces, words)
+    return sheet
+
+
+def _draw_answer(axes: "Axes", explanation: Explanation) -> None:
+    result = explanation.result
+    axes.imshow(np.asarray(result.overlay()))
+    verdict = f"exists {result.exists:.1%}" if result.found else f"nothing matches, exists {result.exists:.1%}"
+    axes.set_title(f"“{result.expression}”\n{verdict}", fontsize=8, wrap=True)
+    axes.axis("off")
+
+
+def _draw_map(axes: "Axes", explanation: Explanation, seen: Seen) -> None:
+    image = explanation.result.image if seen.view.frame is None else explanation.frames[seen.view.frame]
+    axes.imshow(image.mean(-1), cmap="gray", vmin=0, vmax=255)
+    drawn = axes.imshow(explanation.map_at_own_size(seen), cmap="inferno", alpha=0.65)
+    axes.figure.colorbar(drawn, ax=axes, shrink=0.7).ax.tick_params(labelsize=6)
+    axes.set_title(f"{seen.view.name}\n{seen.view.source}", fontsize=8)
+    axes.axis("off")
+
+
+def _draw_numbers(axes: "Axes", seen: Seen) -> None:
+    labels = list(seen.view.labels) or [str(k) for k in range(len(seen.values))]
+    bars = axes.bar(labels, seen.values, color="#4477aa")
+    axes.bar_label(bars, fmt="%.3f", fontsize=7)
+    axes.set_title(f"{seen.view.name}\n{seen.view.source}", fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_words(axes: "Axes", pieces: list[str], words: list[Seen]) -> None:
+    table = np.stack([seen.values for seen in words])
+    scaled = table / np.maximum(table.max(1, keepdims=True), 1e-12)
+    axes.imshow(scaled, cmap="Blues", vmin=0, vmax=1.4, aspect="auto")
+    for row, column in np.ndindex(table.shape):
+        axes.text(column, row, f"{table[row, column]:.3f}", ha="center", va="center", fontsize=6)
+    axes.set_xticks(range(len(pieces)), pieces, fontsize=8)
+    axes.set_yticks(range(len(words)), [f"{seen.view.name} ({seen.view.source})" for seen in words], fontsize=7)

@@ -1,0 +1,53 @@
+"""Coloured regions over an image."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refseg.array_types import Mask
+from refseg.masks.boxes import mask_box
+from refseg.preprocessing.images import strips
+
+COLOURS = ((255, 64, 64), (64, 160, 255), (64, 208, 96), (255, 176, 32), (192, 96, 255), (0, 208, 208), (255, 96, 192))
+
+
+def coloured(image: NDArray[np.uint8], regions: Iterable[Mask]) -> NDArray[np.uint8]:
+    """The image (H, W, 3) with regions (H, W) coloured and outlined, each in the next colour; a copy."""
+    pixels = image.copy()
+    for k, region in enumerate(regions):
+        _tint(pixels, region, COLOURS[k % len(COLOURS)])
+    return pixels
+
+
+def tinted(image: NDArray[np.uint8], region: Mask, colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """The image (H, W, 3) with a region (H, W) coloured and outlined; a copy."""
+    pixels = image.copy()
+    _tint(pixels, region, colour)
+    return pixels
+
+
+def _tint(pixels: NDArray[np.uint8], region: Mask, colour: tuple[int, int, int]) -> None:
+    box = mask_box(region)
+    if box is None:
+        return
+    left, top, right, bottom = box
+    thickness = max(1, round(max(region.shape) / 400))
+    region = region[top:bottom, left:right]
+    inner = _eroded(region, thickness)
+    part = pixels[top:bottom, left:right]
+    for rows in strips(slice(0, bottom - top), right - left):
+        inside, outline = inner[rows], region[rows] & ~inner[rows]
+        part[rows][inside] = (part[rows][inside].astype(np.uint16) + np.array(colour, np.uint16)) // 2
+        part[rows][outline] = colour
+
+
+def _eroded(region: Mask, thickness: int) -> Mask:
+    """The pixels of a region (H, W) that are farther than so many rows and columns from all others."""
+    inner = np.pad(region, thickness)
+    for across in (False, True):
+        inner, seen = inner.T if across else inner, 1
+        while seen < 2 * thickness + 1:  # each pixel stands for those that it sees, twice as many each time
+            step = min(seen, 2 * thickness + 1 - seen)
+            inner, seen = inner[:-step] & inner[step:], seen + step
+    return inner.T

@@ -1,0 +1,1 @@
+"""CMIRNet, box by box of its figure."""

@@ -1,0 +1,256 @@
+"""CMIRNet: words and pixels refine each other at every stage, reason on a graph, and are decoded together.
+
+Paper      M. Xu et al. "CMIRNet: Cross-Modal Interactive Reasoning Network for Referring Image Segmentation".
+           IEEE TCSVT 2024. https://doi.org/10.1109/TCSVT.2024.3508752
+Read with  The overview figure, left to right: `CMIRNet` (image encoder with `TGMM`), `blocks.aspp`, `CGIP` (`CGI`,
+           `IGR`), `Decoder` with `CMAE` (`SpatialAttention`, `ChannelAttention`), `Head`; then losses, presets, tables.
+Stages     The paper's numbers: 1 is the encoder's stem (ResNet only), 2 to 5 are its stages, 6 is the ASPP.
+Departs    The authors' weights depend on where their release departs from the paper: a softmax over words in Eq. (1),
+           self-attention in Eq. (14), a cosine in Eq. (16), 3 x 3 heads, a weighted cross-entropy. Here is the release,
+           which is two networks, one with ResNet and one with Swin; fields of `CMIRNetConfig` say how they differ.
+Idle       Biases before an instance norm change nothing. The releases have them, so they are here.
+Shapes     B images, M expressions, T words, N = h * w pixels. Sizes follow from the image, which may have any that
+           leaves more than one pixel at the coarsest stage; the authors' networks take multiples of 32.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from refseg.batch import Batch
+from refseg.blocks.aspp import ASPP
+from refseg.blocks.view import View
+from refseg.distributed import mean_over_processes
+from refseg.encoders import build_image_encoder, build_word_encoder
+from refseg.errors import InvalidInput
+from refseg.losses import weighted_cross_entropy
+from refseg.networks.cmirnet.alternatives import SVLA, WPA
+from refseg.networks.cmirnet.config import (
+    ASPP_STAGE,
+    ATTENDED,
+    PRESETS,
+    CMIRNetConfig,
+    LossConfig,
+    SVLAConfig,
+    TGMMConfig,
+    WPAConfig,
+)
+from refseg.networks.cmirnet.decoder import Decoder, DecoderInputs, Head
+from refseg.networks.cmirnet.graph import CGIP, words_of_graph
+from refseg.networks.cmirnet.guidance import TGMM, of_expressions, resize, strength
+from refseg.networks.network import Network, Output, pad_mask, pad_words
+
+
+@dataclass
+class ImageFeatures:
+    """What needs no words of B images.
+
+    Attributes:
+        maps: by stage (B, C, h, w), from the finest to the first that words guide.
+        size_hw: height and width of the images.
+    """
+
+    maps: dict[int, Tensor]
+    size_hw: tuple[int, int]
+
+
+class CMIRNet(Network):
+    """The network. `fuse` answers with the finest stage, `decode` with each: training supervises all of them."""
+
+    idea = "Words and pixels change each other at every stage, a graph of both is reasoned on, and a mask is decoded"
+    presets = PRESETS
+    config: CMIRNetConfig
+
+    def __init__(self, config: CMIRNetConfig, vocabulary_size: int):
+        super().__init__()
+        self.config = config
+        self.image_encoder = build_image_encoder(config.image_encoder)
+        self.word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
+        text, width = self.word_encoder.channels, config.width
+        if self.word_encoder.sentence_channels != text:
+            raise InvalidInput(
+                f"the words of this word encoder have {text} channels, its sentences "
+                f"{self.word_encoder.sentence_channels}; CMIRNet needs as many, choose bert_base or clip_text_rn101"
+            )
+        top = self.image_encoder.channels[-1]
+        channels = dict(enumerate((self.image_encoder.stem_channels, *self.image_encoder.channels, top), start=1))
+        self.stages = range(1 if config.stem else 2, ASPP_STAGE + 1)
+        guided = [stage for stage in self.stages if config.tgmm and stage >= config.tgmm.first_stage]
+        looking = [stage for stage in self.stages if config.cmae and stage >= ATTENDED]
+        new_sentences = [s for s in looking if s in guided and config.cmae and config.cmae.sentence == "new"]
+        graph_words = words_of_graph(config)
+
+        self.aspp = ASPP(top, top // 4, top, config.aspp_rates)
+        self.tgmm = nn.ModuleDict()
+        for stage in guided:
+            assert config.tgmm is not None
+            gives = {"words": graph_words == "new", "sentence": stage in new_sentences}
+            self.tgmm[str(stage)] = guidance(config.tgmm, stage, channels[stage], text, width, **gives)
+        self.cgip = CGIP(config.cgip, top, text, width) if config.cgip else None
+        self.sentences = nn.ModuleDict({str(s): nn.Linear(text, width) for s in looking if s not in new_sentences})
+        # Table III, row 1: words have to enter somewhere, and the code base multiplies by them by default
+        self.multiply = None if guided or looking or graph_words else nn.Linear(text, top)
+        self.decoder = Decoder({stage: channels[stage] for stage in self.stages}, width, config)
+        self.heads = nn.ModuleDict({str(stage): Head(width) for stage in self.stages})
+
+    def encode_image(self, image: Tensor) -> ImageFeatures:
+        """The maps of images (B, 3, H, W) up to the first guided stage."""
+        first_guided = int(next(iter(self.tgmm), ASPP_STAGE))
+        x, maps = image, {}
+        for stage in range(1, first_guided + 1):
+            x = maps[stage] = self._stage(stage, x)
+        height, width = image.shape[-2:]
+        return ImageFeatures({stage: maps[stage] for stage in self.stages if stage in maps}, (height, width))
+
+    def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
+        """Words (M, max_words, D) of tokens (M, L)."""
+        return self.word_encoder(*pad_words(tokens, word_mask, self.config.max_words))
+
+    def fuse(
+        self, image_features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
+    ) -> Output:
+        """Logits (M, 1, H, W) of the finest stage; words (M, T, D) may be any number."""
+        inputs = self.read(image_features, words, word_mask, image_of_expression)
+        logits = self.decoder.finest(inputs, cast(Head, self.heads[str(self.stages[0])]))
+        return self.answer(resize(logits, image_features.size_hw))
+
+    def decode(
+        self, image_features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
+    ) -> list[Tensor]:
+        """Logits (M, 1, H, W) of every stage P_i, the finest first."""
+        decoded = self.decoder(self.read(image_features, words, word_mask, image_of_expression))
+        return [resize(self.heads[str(stage)](decoded[stage]), image_features.size_hw) for stage in self.stages]
+
+    def read(
+        self, image_features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
+    ) -> DecoderInputs:
+        """Everything before the decoder; the words of every stage are the word encoder's."""
+        word_mask = pad_mask(word_mask, words.shape[1])
+        sentence = self.word_encoder.sentence(words, word_mask)
+        new_words: list[Tensor] = []
+        maps, sentences = {}, {int(stage): project(sentence) for stage, project in self.sentences.items()}
+        for stage in self.stages:
+            if stage in image_features.maps:
+                x = of_expressions(image_features.maps[stage], image_of_expression)
+            else:
+                x = self._stage(stage, x)
+            maps[stage] = x
+            if str(stage) in self.tgmm:
+                maps[stage], more, spoken = self.tgmm[str(stage)](x, words, sentence, word_mask)
+                x = x + maps[stage]
+                new_words += [] if more is None else [more]
+                sentences |= {} if spoken is None else {stage: spoken}
+        if self.multiply is not None:
+            maps[stage] = x = x * self.multiply(sentence)[:, :, None, None]
+        graph = None if self.cgip is None else self.cgip(x, words, new_words, word_mask)
+        return DecoderInputs(maps, graph, sentences)
+
+    def _stage(self, stage: int, x: Tensor) -> Tensor:
+        """A stage's map of the one before; of the image for the first."""
+        if stage == 1:
+            return self.image_encoder.stem(x)
+        return self.aspp(x) if stage == ASPP_STAGE else self.image_encoder.stages[stage - 2](x)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Means over the stages' outputs."""
+        return self._losses(batch, self.config.loss)
+
+    def box_only_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """That of the pretraining on boxes, whatever the network learns from afterwards."""
+        return self._losses(batch, LossConfig(mask=0, box=1))
+
+    def _losses(self, batch: Batch, weights: LossConfig) -> dict[str, Tensor]:
+        words = self.encode_words(batch.tokens, batch.word_mask)
+        outputs = self.decode(self.encode_image(batch.image), words, batch.word_mask, batch.image_of_expression)
+        masks = batch.masks()
+        parts: dict[str, tuple[float, Callable[[Tensor, Tensor], Tensor]]] = {
+            "mask": (weights.mask, partial(weighted_cross_entropy, weights=weights.class_weights)),
+            "box": (weights.box, box_loss),
+        }
+        losses = {
+            name: weight * torch.stack([loss(logits, masks) for logits in outputs]).mean()
+            for name, (weight, loss) in parts.items()
+            if weight > 0
+        }
+        return {"loss": torch.stack(list(losses.values())).sum(), **{k: v.detach() for k, v in losses.items()}}
+
+    def views(self) -> list[View]:
+        """What each guided stage reads of the words, what the graph makes of pixels, where the decoder looks."""
+        views = [
+            View(f"words, stage {stage}", guide.importance, lambda a: a.mean(1), "words", "Eq. (2)")
+            for stage, guide in self.tgmm.items()
+            if isinstance(guide, TGMM)
+        ]
+        graph = {} if self.cgip is None else {"CGI": self.cgip.interact, "IGR": self.cgip.igr}
+        views += [View(name, step, strength, "map", "Fig. 6") for name, step in graph.items() if step is not None]
+        looks = {stage: self.decoder.stage(stage).attend for stage in reversed(self.stages)}
+        return views + [
+            View(f"pixels, stage {stage}", look.spatial, lambda a: a[:, 0], "map", "Fig. 10")
+            for stage, look in looks.items()
+            if look is not None
+        ]
+
+    def components(self) -> dict[str, list[nn.Module]]:
+        """The modules behind each row of the paper's table of costs (Table IX), which leaves the word encoder out."""
+        stages = [self.decoder.stage(number) for number in self.stages]
+        return {
+            "TGMM": [self.tgmm],
+            "CGIP": [self.cgip] if self.cgip else [],
+            "CMAE": [part for stage in stages for part in (stage.attend, stage.refine) if part is not None],
+            "baseline": [
+                self.image_encoder,
+                self.aspp,
+                *[part for stage in stages for part in (stage.project, stage.join)],
+                self.heads,
+                self.sentences,
+                *([self.multiply] if self.multiply else []),
+            ],
+        }
+
+
+def guidance(
+    config: TGMMConfig | WPAConfig | SVLAConfig,
+    stage: int,
+    channels: int,
+    text: int,
+    width: int,
+    words: bool,
+    sentence: bool,
+) -> nn.Module:
+    """TGMM or a rival for a stage with so many channels; it gives new words and a new sentence if they are read."""
+    match config:
+        case SVLAConfig():
+            return SVLA(config, channels, text, width, words, sentence)
+        case WPAConfig():
+            heads = config.aspp_heads if stage == ASPP_STAGE else config.heads
+            return WPA(config, heads, channels, text, width, words, sentence)
+        case TGMMConfig():
+            heads = config.aspp_heads if stage == ASPP_STAGE else config.heads
+            return TGMM(config, heads, channels, text, width, words, sentence)
+
+
+def box_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Mean of 1 - IoU of the boxes around logits (M, 1, H, W) and masks (M, H, W); 0 if all masks are empty."""
+    known = masks.flatten(1).any(1)
+    found, true = soft_box(logits[:, 0].float().sigmoid()), soft_box(masks.float())
+    shared = (torch.minimum(found[:, 2:], true[:, 2:]) - torch.maximum(found[:, :2], true[:, :2])).clamp(min=0).prod(1)
+    area_found, area_true = ((box[:, 2:] - box[:, :2]).clamp(min=0).prod(1) for box in (found, true))
+    union = area_found + area_true - shared
+    count = mean_over_processes(known.sum().float()).clamp(min=1e-6)
+    return torch.where(known, 1 - shared / union.clamp(min=1e-6), 0).sum() / count
+
+
+def soft_box(mask: Tensor) -> Tensor:
+    """The box (M, 4) x1, y1, x2, y2 in pixels around masks (M, H, W) of probabilities; exact where they are 0 or 1.
+
+    A column is empty as surely as its surest pixel is. The expected number of empty columns before the first that is
+    not, is where the box begins; the same from the right and in rows. A mask without pixels has x1 = W and x2 = 0.
+    """
+    columns, rows = 1 - mask.amax(1), 1 - mask.amax(2)  # (M, W), (M, H): how surely empty
+    x1, y1 = (empty.cumprod(1).sum(1) for empty in (columns, rows))
+    x2, y2 = (empty.shape[1] - empty.flip(1).cumprod(1).sum(1) for empty in (columns, rows))
+    return torch.stack([x1, y1, x2, y2], dim=1)

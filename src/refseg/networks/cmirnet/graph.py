@@ -1,0 +1,102 @@
+"""CMIRNet's cross-modal graph interaction (CGIP)."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from refseg.blocks.attention import attend
+from refseg.blocks.convolution import conv_norm
+from refseg.blocks.pixel_sequence import instance_norm
+from refseg.networks.cmirnet.config import CGIConfig, CGIPConfig, CMIRNetConfig, CrossAttentionConfig, IGRConfig
+from refseg.networks.cmirnet.guidance import map_of, nearest_words, pixels_of
+
+
+class CGIP(nn.Module):
+    """Cross-modal graph interaction and propagation, on the coarsest stage."""
+
+    def __init__(self, config: CGIPConfig | CrossAttentionConfig, channels: int, text: int, width: int):
+        super().__init__()
+        self.visual = conv_norm(channels, width, 3, bias=True)
+        self.text: nn.Linear | None = nn.Linear(text, width)
+        self.interact: nn.Module | None
+        self.igr: nn.Module | None = None
+        if isinstance(config, CrossAttentionConfig):
+            from refseg.networks.cmirnet.alternatives import CrossAttention
+
+            self.interact = CrossAttention(width, config.heads)
+        else:
+            self.interact = CGI(config.cgi, width) if config.cgi else None
+            self.igr = IGR(config.igr, width) if config.igr else None
+        if self.interact is None:
+            self.text = None
+
+    def forward(self, x: Tensor, text: Tensor, new_words: list[Tensor], word_mask: Tensor) -> Tensor:
+        """(M, width, h, w) of a map (M, C, h, w), words (M, T, D) and new ones (M, T, width); word_mask (M, T)."""
+        visual = result = self.visual(x.contiguous())
+        if self.interact is not None and self.text is not None:
+            words = sum(new_words, F.relu(instance_norm(self.text(text))))  # Eq. (7)
+            result = self.interact(visual, words, word_mask)
+        return visual + (result if self.igr is None else self.igr(result))
+
+
+class CGI(nn.Module):
+    """Cross-graph interaction: each pixel with the words nearest to it, separately in each head.
+
+    The heads' convolutions are one grouped convolution.
+    """
+
+    def __init__(self, config: CGIConfig, width: int):
+        super().__init__()
+        self.heads, self.neighbours, self.mask_padding = config.heads, config.neighbours, config.mask_padding_words
+        kernel = config.kernel
+        edge = nn.Conv2d(2 * width, width, kernel, padding=kernel // 2, groups=self.heads)
+        self.edge = nn.Sequential(edge, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.head_weights = nn.Linear(width // self.heads, 3 * width // self.heads) if config.head_weights else None
+
+    def forward(self, x: Tensor, words: Tensor, word_mask: Tensor) -> Tensor:
+        """(M, C, h, w) of maps (M, C, h, w) and words (M, T, C)."""
+        pixels, words = (each.unflatten(-1, (self.heads, -1)) for each in (pixels_of(x), words))
+        mask = word_mask if self.mask_padding else torch.ones_like(word_mask)
+        near = nearest_words(pixels, words, mask, self.neighbours)  # (M, N, K, heads)
+        index = near.flatten(1, 2)[..., None].expand(-1, -1, -1, words.shape[-1])
+        near_words = words.gather(1, index).unflatten(1, near.shape[1:3])  # (M, N, K, heads, c)
+        pixel = pixels[:, :, None].expand_as(near_words)
+        edges = torch.cat([pixel, near_words - pixel], -1).flatten(-2)  # Eq. (8)
+        result = self.edge(edges.permute(0, 3, 1, 2)).amax(-1)  # (M, C, N)  Eq. (9)
+        if self.head_weights is not None:
+            result = result * self.weights(result.amax(-1))[..., None]
+        return result.unflatten(-1, x.shape[-2:])
+
+    def weights(self, z: Tensor) -> Tensor:
+        """Eqs. (10) to (12): weights (M, C) of the channels, from what is largest (M, C) in each."""
+        assert self.head_weights is not None
+        key, query, value = self.head_weights(z.unflatten(-1, (self.heads, -1))).chunk(3, dim=-1)  # (M, heads, c)
+        attention = (query @ key.mT).float().softmax(-2)  # over the queries
+        return (attention.mT @ value.float()).flatten(1)
+
+
+class IGR(nn.Module):
+    """Intra-graph reasoning: self-attention among the pixels."""
+
+    def __init__(self, config: IGRConfig, width: int):
+        super().__init__()
+        self.heads = config.heads
+        self.conv = conv_norm(width, width, 3, bias=True)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.project = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, C, h, w) to the same."""
+        qkv = self.qkv(pixels_of(self.conv(x))).unflatten(-1, (self.heads, 3, -1))
+        query, key, value = (each.flatten(-2) for each in qkv.unbind(-2))
+        return map_of(self.project(attend(query, key, value, self.heads)), x)  # Eq. (14)
+
+
+def words_of_graph(config: CMIRNetConfig) -> Literal["new", "original", ""]:
+    """Which words the graph reads."""
+    match config.cgip:
+        case CrossAttentionConfig(words=words) | CGIPConfig(cgi=CGIConfig(words=words)):
+            return words
+    return ""

@@ -1,0 +1,169 @@
+"""CMIRNet's text-guided multi-modal modulation (TGMM)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from refseg.blocks.autocast import full_precision
+from refseg.blocks.pixel_sequence import instance_norm
+from refseg.networks.cmirnet.config import TGMMConfig
+
+
+class TGMM(nn.Module):
+    """Text-guided multi-modality modulation: words that the pixels weigh, pixels that the words change."""
+
+    def __init__(
+        self, config: TGMMConfig, heads: int, channels: int, text: int, width: int, words: bool, sentence: bool
+    ):
+        super().__init__()
+        inner = channels if config.keys == "stage" else width
+        self.heads = heads
+        self.scores = Scores(channels, text, inner, heads)
+        self.value = nn.Linear(text, inner)
+        self.importance = nn.Identity()
+        self.visual_words = config.visual_words
+        apart = config.visual_words == "original" and (words or sentence)
+        self.new_value = nn.Linear(text, inner) if apart else None
+        self.read = nn.Linear(inner, channels)
+        self.modulate = Modulate(channels, config.activation)
+        self.words = nn.Linear(inner, width) if words else None
+        self.sentence = {"sum": Sum, "gated": Gated}[config.sentence](inner, text, width) if sentence else None
+
+    def forward(
+        self, x: Tensor, text: Tensor, sentence: Tensor, word_mask: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """What is added to a map, new words (M, T, width), new sentence (M, width); the last two where they are read.
+
+        Args:
+            x: (M, C, h, w).
+            text: (M, T, D) words, the sentence's position and padding included.
+            sentence: (M, D).
+            word_mask: (M, T).
+        """
+        known = word_mask[..., None]
+        attention = self.scores(pixels_of(x), text, word_mask).softmax(-1)  # (M, heads, N, T)  Eq. (1)
+        importance = self.importance(attention.mean(2))  # (M, heads, T)  Eq. (2)
+        value = self.value(text) * known
+        new = value if self.new_value is None else self.new_value(text) * known
+        new = (new.unflatten(-1, (self.heads, -1)) * importance.mT[..., None]).flatten(-2)  # (M, T, V)  Eq. (3)
+        language = self.read(read_words(attention, value if self.visual_words == "original" else new))
+        return (
+            self.modulate(x, instance_norm(language)),  # Eqs. (5), (6)
+            None if self.words is None else self.words(new),
+            None if self.sentence is None else self.sentence(new, sentence),
+        )
+
+
+class Scores(nn.Module):
+    """How much each pixel looks for each word."""
+
+    def __init__(self, channels: int, text: int, inner: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(channels, inner)
+        self.key = nn.Linear(text, inner)
+
+    def forward(self, pixels: Tensor, text: Tensor, word_mask: Tensor) -> Tensor:
+        """(M, heads, N, T) float32 of pixels (M, N, C), words (M, T, D) and word_mask (M, T)."""
+        query = instance_norm(self.query(pixels))
+        query = query * query.shape[-1] ** -0.5  # of all channels, not of a head's
+        key = self.key(text) * word_mask[..., None]
+        query, key = (each.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in (query, key))
+        hidden = 1e4 * (word_mask.float() - 1)
+        return (query @ key.to(query.dtype).mT).float() + hidden[:, None, None]
+
+
+class Sum(nn.Module):
+    """Eq. (4): the sentence is the mean of the new words and the original sentence, each projected."""
+
+    def __init__(self, channels: int, text: int, width: int):
+        super().__init__()
+        self.words = nn.Linear(channels, width)
+        self.project = nn.Linear(text, width)
+
+    def forward(self, words: Tensor, sentence: Tensor) -> Tensor:
+        """(M, T, V) and (M, D) to (M, width); padding counts in the mean."""
+        return self.words(words.mean(1)) + self.project(sentence)
+
+
+class Gated(nn.Module):
+    """The ResNet release's sentence: the mean of the new words enters through a gate that starts closed."""
+
+    def __init__(self, channels: int, text: int, width: int):
+        super().__init__()
+        self.narrow = nn.Identity() if channels == width else nn.Linear(channels, width)
+        self.gate = nn.Parameter(torch.zeros(1))
+        self.words = nn.Linear(width, width)
+        self.project = nn.Linear(text, width)
+
+    def forward(self, words: Tensor, sentence: Tensor) -> Tensor:
+        """As `Sum`."""
+        original = self.project(sentence)
+        return self.words(self.gate * self.narrow(words.mean(1)) + original) + original
+
+
+class Modulate(nn.Module):
+    """Eq. (6): the map times what its pixels read of the words, between two projections."""
+
+    def __init__(self, channels: int, activation: str):
+        super().__init__()
+        self.visual = nn.Linear(channels, channels)
+        self.mix = nn.Linear(channels, channels)
+        self.activation = {"relu": nn.ReLU, "gelu": nn.GELU}[activation]()
+
+    def forward(self, x: Tensor, language: Tensor) -> Tensor:
+        """(M, C, h, w) and (M, N, C) to (M, C, h, w)."""
+        return map_of(self.activation(self.mix(self.activation(self.visual(pixels_of(x))) * language)), x)
+
+
+def read_words(attention: Tensor, value: Tensor) -> Tensor:
+    """What pixels read (M, N, V), of attention (M, heads, N, T) and words (M, T, V)."""
+    value = value.unflatten(-1, (attention.shape[1], -1)).transpose(1, 2)
+    return (attention.to(value.dtype) @ value).transpose(1, 2).flatten(2)
+
+
+def nearest_words(pixels: Tensor, words: Tensor, word_mask: Tensor, count: int) -> Tensor:
+    """The words nearest to each pixel (M, N, count, heads) int64, the nearest first.
+
+    Nearest is by the angle between them. Of words equally near the first of the sentence wins, on every device and in
+    every batch: angles are computed in float64 and compared in float32, so that equal words are equally near, and the
+    sort is stable. Where there are fewer words than `count`, the farthest is repeated.
+
+    Args:
+        pixels: (M, N, heads, c).
+        words: (M, T, heads, c).
+        word_mask: (M, T), words that may be chosen.
+        count: number of words.
+    """
+    with torch.no_grad(), full_precision(pixels):
+        pixels, words = (F.normalize(each.double(), dim=-1).transpose(1, 2) for each in (pixels, words))
+        cosine = (pixels @ words.mT).float().masked_fill(~word_mask[:, None, None], -torch.inf)  # (M, heads, N, T)
+        order = cosine.sort(dim=-1, descending=True, stable=True).indices
+        rank = torch.arange(count, device=order.device).minimum(word_mask.sum(1, keepdim=True) - 1)  # (M, count)
+        index = rank.clamp(min=0)[:, None, None].expand(*order.shape[:3], -1)
+        return order.gather(-1, index).permute(0, 2, 3, 1)
+
+
+def pixels_of(x: Tensor) -> Tensor:
+    """A map (M, C, h, w) as pixels (M, N, C)."""
+    return x.flatten(2).mT
+
+
+def map_of(pixels: Tensor, like: Tensor) -> Tensor:
+    """Pixels (M, N, C) as a map (M, C, h, w) of the size of another."""
+    return pixels.mT.unflatten(-1, like.shape[-2:])
+
+
+def of_expressions(x: Tensor, image_of_expression: Tensor) -> Tensor:
+    """The map of each expression's image (M, C, h, w), from maps (B, C, h, w); nothing is copied for one image."""
+    return x.expand(len(image_of_expression), -1, -1, -1) if len(x) == 1 else x[image_of_expression]
+
+
+def resize(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Logits (M, 1, h, w) at the size of the image."""
+    return F.interpolate(logits, size_hw, mode="bilinear", align_corners=False)
+
+
+def strength(x: Tensor) -> Tensor:
+    """Mean absolute value of the channels, (M, h, w) of maps (M, C, h, w)."""
+    return x.abs().mean(1)

@@ -1,0 +1,1 @@
+"""Selector, our own network."""

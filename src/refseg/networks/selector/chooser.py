@@ -1,0 +1,166 @@
+"""Selector's chooser: which objects the words mean."""
+
+import torch
+from torch import Tensor, nn
+
+from refseg.errors import InvalidInput
+from refseg.networks.selector.config import SelectorConfig
+from refseg.networks.selector.finder import pair_features
+
+MASKED = -1e4  # attention logit of a key that is not there
+
+
+class Chooser(nn.Module):
+    """Expression and objects to a score for each object and one for "refers to anything"."""
+
+    def __init__(self, config: SelectorConfig, vocabulary_size: int):
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.words = WordEncoder(config, vocabulary_size)
+        self.pair_hidden = nn.Sequential(
+            nn.Linear(pair_features(config), config.pair_width),
+            nn.ReLU(),
+            nn.Linear(config.pair_width, config.pair_width),
+            nn.ReLU(),
+        )
+        self.pair_bias = nn.Linear(config.pair_width, config.blocks * config.heads, bias=False)
+        self.pair_value = nn.Linear(config.pair_width, config.pair_value)
+        self.blocks = nn.ModuleList([Block(config) for _ in range(config.blocks)])
+        self.norm = nn.LayerNorm(width)
+        self.score = nn.Linear(width, 1)
+        self.exists = nn.Linear(width, 1)
+
+    def forward(
+        self,
+        objects: Tensor,
+        valid: Tensor,
+        pairs: Tensor,
+        words: Tensor,
+        word_mask: Tensor,
+        image_of_expression: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Scores (M, Q) and existence (M,), float32 logits.
+
+        Args:
+            objects: tokens (B, Q, D) of the objects, as in `FoundObjects`.
+            valid: (B, Q).
+            pairs: (B, Q, Q, P).
+            words: (M, L, D), from the word encoder.
+            word_mask: (M, L).
+            image_of_expression: (M,) which of the B images.
+        """
+        hidden = self.pair_hidden(pairs)
+        bias = self.pair_bias(hidden).permute(0, 3, 1, 2)  # (B, blocks * heads, Q, Q)
+        bias = bias.masked_fill(~valid[:, None, None], MASKED)[image_of_expression].chunk(len(self.blocks), dim=1)
+        place = self.pair_value(hidden)[image_of_expression]  # (M, Q, Q, pair_value)
+        word_bias = key_bias(word_mask, words)
+        x = objects[image_of_expression]
+        for block, block_bias in zip(self.blocks, bias, strict=True):
+            x = block(x, words, word_bias, block_bias, place)
+        x = self.norm(x)
+        most = x.masked_fill(~valid[image_of_expression].unsqueeze(-1), MASKED).amax(1)
+        return self.score(x).squeeze(-1).float(), self.exists(most).squeeze(-1).float()
+
+
+class WordEncoder(nn.Module):
+    """Tokens to words that know each other."""
+
+    def __init__(self, config: SelectorConfig, vocabulary_size: int):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, config.width)
+        nn.init.normal_(self.embedding.weight, std=0.3)
+        self.positions = nn.Parameter(torch.empty(config.max_words, config.width).normal_(std=0.02))
+        self.layers = nn.ModuleList([WordLayer(config) for _ in range(config.word_layers)])
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
+        """Words (M, L, D) of tokens (M, L)."""
+        length, most = tokens.shape[1], len(self.positions)
+        if not 1 <= length <= most:
+            raise InvalidInput(f"the expression has {length} words, Selector reads 1 to {most}")
+        words = self.embedding(tokens) + self.positions[:length]
+        bias = key_bias(word_mask, words)
+        for layer in self.layers:
+            words = layer(words, bias)
+        return self.norm(words)
+
+
+class WordLayer(nn.Module):
+    """Attention among words, feed-forward."""
+
+    def __init__(self, config: SelectorConfig):
+        super().__init__()
+        self.attend_norm, self.attend = nn.LayerNorm(config.width), Attention(config)
+        self.feed_norm, self.feed = nn.LayerNorm(config.width), feed_forward(config.width)
+
+    def forward(self, words: Tensor, bias: Tensor) -> Tensor:
+        """Words (M, L, D) to the same."""
+        normed = self.attend_norm(words)
+        words = words + self.attend(normed, normed, bias)
+        return words + self.feed(self.feed_norm(words))
+
+
+class Block(nn.Module):
+    """Objects look at the words, at each other, and think."""
+
+    def __init__(self, config: SelectorConfig):
+        super().__init__()
+        self.cross_norm, self.cross = nn.LayerNorm(config.width), Attention(config)
+        self.among_norm, self.among = nn.LayerNorm(config.width), AttentionAmong(config)
+        self.feed_norm, self.feed = nn.LayerNorm(config.width), feed_forward(config.width)
+
+    def forward(self, x: Tensor, words: Tensor, word_bias: Tensor, pair_bias: Tensor, place: Tensor) -> Tensor:
+        """Objects (M, Q, D) to the same."""
+        x = x + self.cross(self.cross_norm(x), words, word_bias)
+        x = x + self.among(self.among_norm(x), pair_bias, place)
+        return x + self.feed(self.feed_norm(x))
+
+
+class Attention(nn.Module):
+    """Multi-head attention, written out: on a CPU this is faster than the fused kernel in bfloat16."""
+
+    def __init__(self, config: SelectorConfig):
+        super().__init__()
+        self.heads = config.heads
+        self.scale = (config.width // config.heads) ** -0.5
+        self.q = nn.Linear(config.width, config.width)
+        self.kv = nn.Linear(config.width, 2 * config.width)
+        self.out = nn.Linear(config.width, config.width)
+        self.seen = nn.Identity()
+
+    def forward(self, x: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
+        """What x (M, n, D) finds among keys (M, k, D); bias is added to the attention logits (M, heads, n, k)."""
+        weights, values = self.look(x, keys, bias)
+        return self.out((weights @ values).transpose(1, 2).flatten(2))
+
+    def look(self, x: Tensor, keys: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention weights (M, heads, n, k) and values (M, heads, k, D / heads)."""
+        q = self.q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        k, v = self.kv(keys).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.seen((q @ k.mT * self.scale + bias).softmax(-1)), v
+
+
+class AttentionAmong(Attention):
+    """Attention among objects that sees, besides their tokens, where each stands as seen from the one that looks."""
+
+    def __init__(self, config: SelectorConfig):
+        super().__init__(config)
+        self.place = nn.Linear(config.heads * config.pair_value, config.width)
+
+    def forward(self, x: Tensor, bias: Tensor, place: Tensor) -> Tensor:  # type: ignore[override]
+        """Objects (M, Q, D) to the same; place (M, Q, Q, pair_value) is what q sees of k."""
+        weights, values = self.look(x, x, bias)
+        what = self.out((weights @ values).transpose(1, 2).flatten(2))
+        where = weights.transpose(1, 2) @ place  # (M, Q, heads, pair_value)
+        return what + self.place(where.flatten(2))
+
+
+def feed_forward(width: int) -> nn.Sequential:
+    """Two layers on each token."""
+    return nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
+
+
+def key_bias(mask: Tensor, like: Tensor) -> Tensor:
+    """Attention bias (M, 1, 1, L) that hides the keys where the mask (M, L) is False."""
+    return torch.zeros(mask.shape, device=like.device, dtype=like.dtype).masked_fill(~mask, MASKED)[:, None, None]

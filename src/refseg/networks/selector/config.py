@@ -1,0 +1,47 @@
+"""Every choice of Selector."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from refseg.config import Channels, Config, Layers, Repeats
+
+
+class SelectorConfig(Config):
+    """Every choice of the network; lengths are in u (see the header of this file)."""
+
+    # Finder: maps
+    stages: tuple[Channels, Channels, Channels, Channels] = (32, 48, 96, 192)  # channels at 1/2, 1/4, 1/8, 1/16
+    coarse: Channels = 128  # channels of the map at 1/8 that holds the centres
+    fine: Channels = 64  # channels of the map at 1/4 that holds appearance
+    kernel: Channels = 24  # channels of the pixel embedding
+    mask_stride: Literal[1, 2] = 1  # object masks at the image's own resolution, or at half of it
+
+    # Finder: objects
+    candidates: Repeats = 16  # cells that may become an object
+    score_threshold: float = Field(0.198, gt=0, lt=1)  # probability above which a cell holds an object
+    duplicate_distance: float = 7.0  # predicted centres nearer than this are one object
+    reference_radius: float = 18.0  # the radius that a size output of zero means
+    size_range: float = 1.5  # the radius stays within the reference times exp(+- this)
+    geometry_scale: float = 40.0  # one unit of position, distance and radius
+    area_scale: float = 8.0  # one unit of the side of an object's area at 1/4
+    # Classes of each attribute that is supervised; the first is the hardest.
+    attributes: tuple[Repeats, ...] = Field((8, 8, 3, 3), max_length=16)
+
+    # Pairs
+    contact_scale: float = 20.0  # one unit of overlap at 1/4, in u squared
+    disc_softness: float = 2.0  # width of the border of an object's disc
+    pair_range: float = 4.0  # geometric pair features are clipped to +- this
+    agreement: bool = True  # one more feature for each attribute: do the two objects agree in it?
+
+    # Chooser
+    width: Channels = 128
+    heads: Repeats = 4
+    word_layers: Layers = 2
+    blocks: Layers = 4
+    pair_width: Channels = 32
+    pair_value: Channels = 16
+    max_words: Repeats = 24
+
+    # Answer
+    fallback: Literal["none", "best"] = "none"  # something exists, but no object is chosen: nothing, or the best one

@@ -1,0 +1,235 @@
+"""Selector: objects first, words second. A small network of our own that answers on a CPU.
+
+Idea       A finder turns the image into at most a few dozen objects with masks, once and without language. A chooser
+           reads the expression and decides for each object whether it is meant: none, one and many are one question.
+Read with  `ObjectFinder` (maps, centres, objects), `Pairs` (what an object sees of another), `Chooser` (words, blocks,
+           scores), `Selector` (from scores to a mask, training), `FinderLoss`, and the names of first-version weights.
+Units      u = sqrt(H * W) / 128, a pixel of a 128 x 128 image: lengths in the config are in u and scale with the image.
+           Pixel centres are at integer coordinates; a map at 1/s has its cell i at s * i + (s - 1) / 2.
+"""
+
+import math
+from collections.abc import Callable
+from itertools import chain
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from refseg.batch import Batch, Objects
+from refseg.blocks.autocast import full_precision
+from refseg.blocks.view import View
+from refseg.distributed import divisor
+from refseg.networks.network import ABSENT, Network, Output
+from refseg.networks.selector.chooser import Block, Chooser
+from refseg.networks.selector.config import SelectorConfig
+from refseg.networks.selector.finder import FoundObjects, ObjectFinder, Picks
+from refseg.networks.selector.losses import FinderLoss
+from refseg.networks.selector.maps import true_cells, unit
+
+
+class Selector(Network):
+    """The network: finder, chooser, and the rule that turns their answers into a mask.
+
+    Attributes:
+        training_only: prefixes of the names of weights that only training needs.
+    """
+
+    idea = (
+        "It finds objects first, without words, then chooses among them: words can never change a mask, and what is "
+        "not found cannot be chosen"
+    )
+    supervision = (
+        "more than a referring data set gives: id maps of all objects, true centres and radii, and the class of every "
+        "object's shape, colour, size and material (the benchmark's stand-in for detection pretraining)"
+    )
+    config: SelectorConfig
+
+    def __init__(self, config: SelectorConfig, vocabulary_size: int):
+        super().__init__()
+        self.config = config
+        self.finder = ObjectFinder(config)
+        self.chooser = Chooser(config, vocabulary_size)
+        self.finder_criterion = FinderLoss(config)
+        self.training_only = ("finder_criterion.",) + (() if config.agreement else ("finder.attributes.",))
+
+    def encode_image(self, image: Tensor) -> FoundObjects:
+        """The objects of images (B, 3, H, W), normalised; H and W multiples of 16."""
+        return self.finder(image)
+
+    def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
+        """Words (M, L, D) of tokens (M, L)."""
+        return self.chooser.words(tokens, word_mask)
+
+    def fuse(
+        self, image_features: FoundObjects, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
+    ) -> Output:
+        """Answers M expressions; the sign of the logits says exactly: a pixel of a chosen object (see `chosen`)."""
+        found, image = image_features, image_of_expression
+        scores, exists = self.chooser(found.tokens, found.valid, found.pairs, words, word_mask, image)
+        exists = exists.masked_fill(~found.selectable.any(1)[image], ABSENT)
+        scores = self.fall_back(scores, exists, found.selectable[image])
+        value, owner = self._owners(found)
+        owner_score = scores.gather(1, owner[image].flatten(1)).unflatten(1, owner.shape[1:])
+        certain = (exists - self.exists_threshold_logit)[:, None, None]
+        logits = torch.minimum(torch.minimum(value[image], owner_score), certain).unsqueeze(1)
+        return Output(logits, exists, scores, found.masks, found.selectable, found.centres)
+
+    def fall_back(self, scores: Tensor, exists: Tensor, selectable: Tensor) -> Tensor:
+        """Scores (M, Q); with the fallback one of them is above 0 whenever the expression refers to something."""
+        if self.config.fallback == "best":
+            scores = scores.masked_fill(~selectable, -math.inf)
+            best = scores.amax(1, keepdim=True)
+            certain = (exists - self.exists_threshold_logit).unsqueeze(1)
+            scores = torch.where((scores == best) & (best <= 0), torch.maximum(scores, certain), scores)
+        return scores.masked_fill(~selectable, ABSENT)
+
+    def id_map(self, found: FoundObjects) -> Tensor:
+        """The objects as disjoint regions (B, H, W) int64: 0 = no object, q + 1 = object q."""
+        value, owner = self._owners(found)
+        return torch.where(value > 0, owner + 1, 0)
+
+    def chosen(self, output: Output) -> Tensor:
+        """Which objects (M, Q) the expressions mean; their regions of the id map are exactly the logits above 0."""
+        assert output.scores is not None
+        return (output.scores > 0) & (output.exists - self.exists_threshold_logit > 0).unsqueeze(1)
+
+    def _owners(self, found: FoundObjects) -> tuple[Tensor, Tensor]:
+        """Largest mask logit of each pixel of the image (B, H, W), and the object that has it."""
+        masks = found.masks.masked_fill(~found.selectable[..., None, None], ABSENT)
+        if self.config.mask_stride > 1:  # before the maximum: the other order moves borders
+            masks = F.interpolate(masks, scale_factor=self.config.mask_stride, mode="bilinear", align_corners=False)
+        value, owner = masks.max(dim=1)
+        return value.clamp(min=ABSENT), owner  # the same whether there are free slots or not
+
+    # Training ------------------------------------------------------------------------------------------------------
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Finder and chooser together, on the objects that the finder picks."""
+        maps = self.finder.maps(batch.image)
+        found = self.finder.describe(maps, self.finder.pick(maps))
+        assert batch.objects is not None
+        matched = self.match(found, batch.objects)
+        find = self.finder_criterion(maps, found, matched, self.finder.attributes, batch.objects, dense_weight=0.25)
+        choose = self.choose_loss(
+            found.tokens,
+            found.valid,
+            found.pairs,
+            matched,
+            batch.tokens,
+            batch.word_mask,
+            batch.image_of_expression,
+            batch.targets,
+        )
+        parts = {**find, **choose, "finder": find["loss"], "chooser": choose["loss"]}
+        return {**parts, "loss": choose["loss"] + 0.5 * find["loss"]}
+
+    def find_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The finder alone, on objects at the true centres, without picking; the expressions are not read."""
+        objects = batch.objects
+        assert objects is not None
+        maps = self.finder.maps(batch.image)
+        free = (0, 1 if objects.present.shape[1] == 0 else 0)  # at least one slot, even if all images are empty
+        cells = F.pad(true_cells(objects, *maps.centre.shape[-2:]), free)
+        present = F.pad(objects.present, free)
+        found = self.finder.describe(maps, Picks(cells, present, present))
+        matched = torch.where(present, torch.arange(cells.shape[1], device=cells.device), -1)
+        return self.finder_criterion(maps, found, matched, self.finder.attributes, objects, dense_weight=0.5)
+
+    def choose_loss(
+        self,
+        found_tokens: Tensor,
+        valid: Tensor,
+        pairs: Tensor,
+        matched: Tensor,
+        tokens: Tensor,
+        word_mask: Tensor,
+        image_of_expression: Tensor,
+        targets: Tensor,
+    ) -> dict[str, Tensor]:
+        """The chooser alone, on objects that were found before.
+
+        Args:
+            found_tokens: (S, Q, D) of S images, as in `FoundObjects`.
+            valid: (S, Q).
+            pairs: (S, Q, Q, P).
+            matched: (S, Q) int64, the true object that each found object is; -1 = none.
+            tokens: (M, L).
+            word_mask: (M, L).
+            image_of_expression: (M,) int64, which of the S images.
+            targets: (M, N) bool, the true objects that each expression means.
+        """
+        filled = int((valid.any(0) * torch.arange(1, valid.shape[1] + 1, device=valid.device)).max())
+        valid, matched, found_tokens = valid[:, :filled], matched[:, :filled], found_tokens[:, :filled]
+        pairs = pairs[:, :filled, :filled]
+
+        def answer(some: Tensor, length: int) -> tuple[Tensor, Tensor]:
+            mask = word_mask[some, :length]
+            words = self.encode_words(tokens[some, :length], mask)
+            return self.chooser(found_tokens, valid, pairs, words, mask, image_of_expression[some])
+
+        scores, exists = by_length(answer, word_mask)
+        there = valid[image_of_expression]
+        wanted = F.pad(targets, (1, 0)).gather(1, matched[image_of_expression] + 1)
+        with full_precision(scores):
+            choice = F.binary_cross_entropy_with_logits(scores, wanted.float(), reduction="none")
+            choice = (choice * there).sum() / divisor(there.sum(), choice)
+            refers = targets.any(1).float()
+            existence = F.binary_cross_entropy_with_logits(exists, refers, reduction="sum")
+            existence = existence / divisor(len(exists), exists)
+        return {"loss": 3 * choice + 0.3 * existence, "choice": choice.detach(), "exists": existence.detach()}
+
+    @torch.no_grad()
+    def match(self, found: FoundObjects, objects: Objects) -> Tensor:
+        """Which true object each found one is (B, Q) int64, -1 = none.
+
+        Each true object takes the found object nearest to its centre, unless that is too far; of two that want the
+        same, the nearer gets it.
+        """
+        size_hw = (objects.id_map.shape[-2], objects.id_map.shape[-1])
+        difference = found.centres[:, :, None, :2] - objects.centres[:, None].float()  # (B, Q, N, 2)
+        distance = difference.square().sum(-1).sqrt()
+        possible = found.selectable[:, :, None] & objects.present[:, None]
+        distance = distance.masked_fill(~possible, math.inf)
+        nearest = distance == distance.amin(1, keepdim=True)
+        wanted = nearest & (distance < self.config.duplicate_distance * unit(size_hw))
+        distance = F.pad(distance.masked_fill(~wanted, math.inf), (1, 0), value=1e9)  # column 0: no object
+        return distance.argmin(-1) - 1
+
+    def views(self) -> list[View]:
+        """Where the finder expects centres, and what the objects read of the words."""
+        views = [View("centres", self.finder.centre, lambda out: out[:, 0].sigmoid(), "map", "finder")]
+        for number, block in enumerate(self.chooser.blocks, start=1):
+            assert isinstance(block, Block)
+            views.append(View(f"words, block {number}", block.cross.seen, _of_objects, "words", "chooser"))
+        return views
+
+    def image_encoder_weights(self) -> dict[str, Tensor]:
+        """The finder's first stages as the weights of `encoders.small.SmallImageEncoder.net`."""
+        return self.finder.stages.state_dict()
+
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """What is learnt from images (with the heads that only training needs), and what from expressions."""
+        finder = chain(self.finder.parameters(), self.finder_criterion.parameters())
+        return {"finder": list(finder), "chooser": list(self.chooser.parameters())}
+
+
+def _of_objects(weights: Tensor) -> Tensor:
+    """Attention weights (M, heads, Q, L) as what the objects read on average (M, L)."""
+    return weights.mean((1, 2))
+
+
+def by_length(answer: Callable[[Tensor, int], tuple[Tensor, Tensor]], word_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Runs `answer(rows, words)` on expressions sorted by length, so that short ones are not padded to the longest.
+
+    Args:
+        answer: from rows (m,) of the batch, of at most so many words, to two tensors with m rows.
+        word_mask: (M, L).
+    """
+    if len(word_mask) < 48 or torch.compiler.is_compiling():
+        return answer(torch.arange(len(word_mask), device=word_mask.device), word_mask.shape[1])
+    lengths = word_mask.sum(1)
+    order = lengths.argsort(stable=True)
+    parts = [answer(rows, max(int(lengths[rows].max()), 1)) for rows in order.chunk(3)]
+    first, second = (torch.cat(column)[order.argsort()] for column in zip(*parts, strict=True))
+    return first, second

@@ -1,0 +1,1 @@
+"""The papers' ablation tables as configs."""

@@ -1,0 +1,41 @@
+"""What recipes of several papers share: the sets of photographs, and the weights that encoders start from."""
+
+from typing import Any
+
+from refseg.recipes.recipe import Files
+
+SWIN_BASE = "timm/swin_base_patch4_window12_384.ms_in22k"
+SWIN_LARGE = "timm/swin_large_patch4_window12_384.ms_in22k"
+RESNET_50 = "timm/resnet50.tv_in1k"
+RESNET_101 = "timm/resnet101.tv_in1k"
+BERT = "google-bert/bert-base-uncased"
+GLOVE = "glove.840B.300d.txt"  # a file to be downloaded; `refseg train` says from where
+YOLO = "yolov3.weights"
+
+BERT_LAYERS = (r"encoder\.layer\.\d\.",)  # 0 to 9: those above and the embeddings stay as they are
+SWIN_UNDECAYED = "norm", "relative_position_bias_table"
+
+SETS: dict[str, dict[str, Any]] = {  # by what a recipe's name says
+    "refcoco": {"dataset": "refcoco", "settings": {"split_by": "unc"}},
+    "refcoco+": {"dataset": "refcoco+", "settings": {"split_by": "unc"}},
+    "refcocog_umd": {"dataset": "refcocog", "settings": {"split_by": "umd"}},
+    "refcocog_google": {"dataset": "refcocog", "settings": {"split_by": "google"}},
+    "refclef": {"dataset": "refclef", "settings": {"split_by": "unc"}},
+    "refclef_berkeley": {"dataset": "refclef", "settings": {"split_by": "berkeley"}, "train": "trainval"},
+    "referit": {"dataset": "referit", "train": "trainval"},
+    "refzom": {
+        "dataset": "refzom",
+        "item": "expression",
+        "spread_no_target": True,
+        "validation": "train",  # it has no val
+        "validation_images": 500,
+    },
+}
+REFCOCO_SETS = "refcoco", "refcoco+", "refcocog_umd"
+
+
+def photographs_of(name: str, covered_twice: str = "kept", **fields: Any) -> Files:
+    """A set of `SETS`, with other fields as a recipe wants them."""
+    own = SETS[name]
+    settings = own.get("settings", {}) | ({"covered_twice": "lost"} if covered_twice == "lost" else {})
+    return Files.model_validate({**own, **fields, "settings": settings})

@@ -1,0 +1,250 @@
+"""Recipe: everything that turns nothing into weights, as one frozen model that is saved beside them.
+
+A recipe is written by a Python function in `recipes/`, or read from the YAML that a run left; `--set a.b=value` changes
+one thing of it.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+
+from refseg.config import Config, one_line
+from refseg.errors import InvalidInput, MissingFile, first_line, shown
+from refseg.files.yaml_values import parse_yaml
+from refseg.preprocessing.transform import Preprocessing, photographs
+from refseg.recipes.schedules import AnySchedule, Cosine
+
+_LONGEST = 2**20  # bytes of a file
+Amount = Annotated[int, Field(le=10**9)]
+"""Steps, images, scenes."""
+
+
+class About(Config):
+    """What a recipe repeats.
+
+    Attributes:
+        row: table and row of the paper.
+        reports: what the paper prints there, in its own units, by what it calls it ("val oIoU").
+        protocol: how the paper scored, as `refseg.protocols` calls it; "unknown" where its code is not public.
+        paper_says, release_does: about training, where that is more than the fields say, or where they differ.
+    """
+
+    row: str
+    reports: dict[str, float] = {}
+    protocol: str
+    paper_says: str = ""
+    release_does: str = ""
+
+
+class Group(Config):
+    """How one part of a network learns; names of parameters are matched anywhere by regular expressions."""
+
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float | None = Field(None, gt=0)  # largest norm of the part's gradient
+    only: tuple[str, ...] = ()  # names within the part that learn, the others stay as they are; (): all learn
+    undecayed: tuple[str, ...] | None = None  # names without decay; None: norms, biases, embeddings, position tables
+    first_epoch_lr: float | None = Field(None, gt=0)  # CRIS's release: its first epoch has one rate for all
+
+
+class Scenes(Config):
+    """Drawn scenes to learn from and to be validated on."""
+
+    dataset: Literal["drawn_scenes"] = "drawn_scenes"
+    scenes: Amount = Field(ge=1)
+    tier: Literal["easy", "base", "hard"] = "base"
+    side: Literal[128, 256] = 128
+    seed: int = Field(0, ge=0, lt=2**32)
+    validation_scenes: Amount = Field(200, ge=1)  # during training
+    calibration_scenes: Amount = Field(1000, ge=1)  # of split val, for thresholds after training
+
+
+class Files(Config):
+    """A data set of files, or of clips (docs/datasets.md); validation never reads a test split.
+
+    Of clips "images" are clips, and `preprocessing.clip` says which frames a network sees around the one it answers.
+    """
+
+    dataset: str
+    settings: dict[str, Any] = {}  # of the data set: root, images, split_by, text, covered_twice, ...
+    train: str = "train"  # splits
+    validation: str = "val"
+    validation_images: Amount | None = Field(None, ge=1)  # the first of them; None: all
+    calibration_images: Amount | None = Field(None, ge=1)  # for the thresholds at the end; None: the validation images
+    item: Literal["referent", "expression", "image"] = "referent"  # what an epoch goes through, as what `images` counts
+    spread_no_target: bool = False  # expressions without referent come evenly between the others (Ref-ZOM)
+    preprocessing: Preprocessing = photographs(480)
+    vocabulary: str | None = None  # file of `refseg data vocabulary`; None: all words of the training split
+    crop_from: int | None = Field(None, ge=1, le=4096)  # side of training images, of which a random square is cut
+    mask: Literal["nearest", "soft", "touched"] = "nearest"  # true mask at network size: bilinear, > 0 if "touched"
+    truth: Literal["mask", "box"] = "mask"  # box: all of the box around the referents
+    workers: int = Field(4, ge=0, le=1024)  # processes that read images, for each device
+
+    @field_validator("validation")
+    @classmethod
+    def _not_a_test_split(cls, value: str) -> str:
+        if value == "all" or "test" in value.lower():  # "all" holds the test splits as well
+            raise ValueError("a checkpoint must not be chosen by a test split; take val, or a part of train")
+        return value
+
+    @field_validator("settings")
+    @classmethod
+    def _names_no_split(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if "split" in value:
+            raise ValueError("a training has two splits; set data.train and data.validation")
+        return value
+
+
+def _kind_of_data(value: Any) -> str:
+    name = value.get("dataset", "drawn_scenes") if isinstance(value, dict) else getattr(value, "dataset", "")
+    return "drawn_scenes" if name == "drawn_scenes" else "files"
+
+
+Data = Annotated[Annotated[Scenes, Tag("drawn_scenes")] | Annotated[Files, Tag("files")], Discriminator(_kind_of_data)]
+
+
+class Stage(Config):
+    """One stretch of training; amounts are of one step over all devices together."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    data: Data | None = None  # other than the recipe's
+    objective: str = "loss"  # the network's method that gives the losses; see: `training.seen_objects`
+    groups: dict[str, Group]  # by the name of the network's part; other parts are frozen
+    steps: Amount | None = Field(None, ge=1)
+    epochs: float | None = Field(None, gt=0, le=10**6)  # instead of steps
+    images: Amount = Field(ge=1)
+    expressions_per_image: Amount = Field(ge=0)  # 0: images without language
+    accumulate: Amount = Field(1, ge=1)  # parts that the images of a step are computed in, one after another
+    optimiser: Literal["adamw", "adam"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.98)
+    schedule: AnySchedule = Cosine()
+    ema: float | None = Field(None, gt=0, lt=1)  # decay of a running mean of the weights, which is validated and kept
+    flip: float = Field(0.5, ge=0, le=1)  # share of images that are mirrored, left and right swapped in the words
+    unknown_words: float = Field(0.0, ge=0, lt=1)  # share of words replaced by "unknown"
+    erasure: Literal["per_iteration", "fixed"] = "per_iteration"  # the phrase that is erased: drawn anew, or once
+    frozen_batch_norm: bool = False  # keep their statistics in parts that learn, too
+    cached_scenes: Amount = Field(0, ge=0)  # above 0: the image side runs once over so many scenes and is kept
+    validate_every: Amount = Field(0, ge=0)  # steps; 0: after every epoch, or at the end where the length is in steps
+
+    @model_validator(mode="after")
+    def _has_one_length(self) -> "Stage":
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError(f"stage {self.name} wants either steps or epochs")
+        if self.images % self.accumulate:
+            raise ValueError(f"stage {self.name}: {self.images} images cannot be computed in {self.accumulate} parts")
+        return self
+
+
+class Recipe(Config):
+    """A network, its data and the stages of its training."""
+
+    name: str
+    about: About | None = None
+    network: str
+    config: dict[str, Any] = {}  # the network's own settings, where they differ from its defaults
+    data: Data
+    initial: dict[str, str] = {}  # by part, see `training.initial_weights`; null in `--set` removes one
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    releases: Literal["checkpoint", "image_encoder"] = "checkpoint"  # what is left at the end
+    precision: Literal["32", "bf16", "16"] = "bf16"
+    activation_checkpointing: bool = False  # less memory, more time
+    channels_last: bool = False
+    seed: int = Field(0, ge=0, lt=2**32)
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _precision_as_text(cls, value: Any) -> Any:
+        return str(value)
+
+    @model_validator(mode="after")
+    def _stage_names_differ(self) -> "Recipe":
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two stages have the same name: {', '.join(names)}")
+        return self
+
+    def to_yaml(self) -> str:
+        """The recipe as text that `Recipe.from_yaml` reads back."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> "Recipe":
+        """The recipe in a file.
+
+        Raises:
+            MissingFile, InvalidInput: if there is no such file, or no valid recipe in it.
+        """
+        try:
+            if path.stat().st_size > _LONGEST:
+                raise InvalidInput(f"{path} has more than {_LONGEST >> 20} MiB, no recipe does")
+            text = path.read_text(encoding="utf-8-sig")
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise MissingFile(f"there is no recipe {path}") from error
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"{path} is not UTF-8 ({first_line(error)}); save it as UTF-8") from error
+        except OSError as error:
+            raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error
+        try:
+            content = parse_yaml(text)
+        except InvalidInput as error:
+            raise InvalidInput(f"{path} is not YAML: {error}") from error
+        return checked(content, str(path))
+
+    def with_settings(self, settings: list[str]) -> "Recipe":
+        """The recipe with some fields set, each as "a.b=value"; stages by name or number ("stages.find.steps=10").
+
+        Raises:
+            InvalidInput: naming every setting that is not allowed.
+        """
+        plain = self.model_dump(mode="json")
+        for setting in settings:
+            path, equals, text = setting.partition("=")
+            if not equals:
+                raise InvalidInput(f"--set {shown(setting)} has no '='; write it as a.b=value")
+            try:
+                value = parse_yaml(text)
+            except InvalidInput as error:
+                raise InvalidInput(f"--set {shown(setting)}: {shown(text)} is not a value") from error
+            _set(plain, path.split("."), value, shown(setting))
+        return checked(plain, "--set") if settings else self
+
+
+def checked(plain: Any, source: str) -> Recipe:
+    """A recipe of plain values.
+
+    Raises:
+        InvalidInput: with every fault in one line.
+    """
+    try:
+        return Recipe.model_validate(plain)
+    except ValidationError as error:
+        raise InvalidInput(f"{source}: {one_line(error)}") from error
+
+
+FREE = "config", "settings", "initial"  # fields that take names which a recipe does not have yet
+
+
+def _set(node: Any, path: list[str], value: Any, setting: str) -> None:
+    for depth, key in enumerate(path):
+        if isinstance(node, list):
+            names = {item["name"]: number for number, item in enumerate(node)} | {str(n): n for n in range(len(node))}
+        else:
+            names = {name: name for name in node} if isinstance(node, dict) else {}
+        free = depth > 0 and path[depth - 1] in FREE
+        if key not in names and not free:
+            where = ".".join(path[:depth]) or "the recipe"
+            known = ", ".join(names) or "nothing"
+            raise InvalidInput(f"--set {setting}: {where} has no {key!r}; it has: {known}")
+        if depth == len(path) - 1:
+            if value is None and path[depth - 1] == "initial":
+                node.pop(key, None)
+            else:
+                node[names.get(key, key)] = value
+        elif key not in names:
+            raise InvalidInput(
+                f"--set {setting}: {'.'.join(path[: depth + 1])} is not set in this recipe; give its value"
+            )
+        else:
+            node = node[names[key]]

@@ -1,0 +1,66 @@
+"""Erasing a phrase from an expression, for networks that learn to recover it (DMMI).
+
+Source     Y. Hu et al. "Beyond One-to-One". ICCV 2023: one noun phrase at random. As in the authors' release, words are
+           counted as tokens, so that words of several tokens shift the erased place, and erased tokens stay attended.
+Departs    The release tags with NLTK's tagger, a download; this is the tagger whose lexicon comes with textblob.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+from torch import Tensor
+
+from refseg.errors import RefsegError
+from refseg.text.vocabulary import PADDING
+
+NOUNS = ("NN", "NNS")  # not names
+LAST = 18  # words after this are never erased: with [CLS] in front, the release reads 20 tokens
+
+
+def noun_positions(expression: str) -> list[int]:
+    """Which words are nouns, counted from 0 without punctuation.
+
+    Raises:
+        RefsegError: if textblob is not installed.
+    """
+    words = [tag for _, tag in _tagger()(expression.lower()) if tag[:1].isalpha()]
+    return [i for i, tag in enumerate(words) if tag in NOUNS and i <= LAST]
+
+
+def phrases(nouns: Sequence[int]) -> list[list[int]]:
+    """Neighbouring positions together, from ascending ones.
+
+    >>> phrases([0, 2, 3, 7])
+    [[0], [2, 3], [7]]
+    """
+    found: list[list[int]] = []
+    for position in nouns:
+        if found and found[-1][-1] == position - 1:
+            found[-1].append(position)
+        else:
+            found.append([position])
+    return found
+
+
+def erase(tokens: Tensor, words: Sequence[int], first: int = 1) -> Tensor:
+    """Tokens (L,) with padding in the place of these words.
+
+    Args:
+        tokens: of one expression.
+        words: positions of words; what is behind the last token is left out.
+        first: place of the first word's token; 1 behind [CLS], 0 without it.
+    """
+    places = [first + word for word in words if first + word < len(tokens)]
+    erased = tokens.clone()
+    erased[places] = PADDING
+    return erased
+
+
+@cache
+def _tagger() -> Callable[[str], list[tuple[str, str]]]:
+    try:
+        from textblob.en import tag
+    except ImportError as error:
+        raise RefsegError("erasing phrases needs textblob; pip install 'refseg[text]'") from error
+    found: Callable[[str], list[tuple[str, str]]] = tag
+    return found

@@ -1,0 +1,1 @@
+"""Training data: batches, resumable at any step."""

@@ -1,0 +1,124 @@
+"""What each training step sees of a data set of videos: which clips, which of their frames, which frames around it."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from refseg.batch import Objects
+from refseg.datasets.drawn_clips import dataset
+from refseg.datasets.drawn_clips.motions import LEFT, MOTIONS, RIGHT
+from refseg.datasets.storage.annotated_frames import AnnotatedFrame
+from refseg.errors import InvalidInput
+from refseg.preprocessing.geometry import Geometry
+from refseg.preprocessing.transform import Preprocessing
+from refseg.recipes.recipe import Files
+from refseg.samples import Clip, Sample
+from refseg.text.vocabulary import split_words
+
+MIRRORED = torch.arange(len(MOTIONS))
+MIRRORED[[LEFT, RIGHT]] = MIRRORED[[RIGHT, LEFT]]
+
+
+def kinds_of(data: Files) -> tuple[str, ...]:
+    """The kinds of expressions that validation reports by: what drawn clips have objects do."""
+    return dataset.KINDS if data.dataset == "drawn_clips" else ()
+
+
+def with_words(sample: Sample | Clip) -> NDArray[np.int64]:
+    """Places of the expressions of an image or a clip that have a word."""
+    return np.array([i for i, expression in enumerate(sample.expressions) if split_words(expression.text)], np.int64)
+
+
+def described(ids: list[str]) -> str:
+    """How many expressions these are, and the first of them; "" if there are none."""
+    first = ", ".join(ids[:3])
+    return f"{len(ids):,} expressions ({first}{', ...' if len(ids) > 3 else ''})" if ids else ""
+
+
+class ClipItems:
+    """What an epoch goes through: `items[i]` is a clip's number and the numbers of those of its expressions asked.
+
+    Expressions without a word are left out: `left_out` says which, "" if there are none.
+    """
+
+    def __init__(self, clips: Any, kind: str):
+        """`kind` as `recipe.Files.item`; a referent is what expressions of a clip have as their targets together."""
+        self.left_out = ""
+        self.clips, self._items = clips, None
+        if kind != "image" or not isinstance(clips, dataset.DrawnClips):  # which would all be drawn to be looked at
+            self._items, wordless = _groups(clips, kind)
+            self.left_out = described(wordless)
+
+    def __len__(self) -> int:
+        return len(self.clips) if self._items is None else len(self._items)
+
+    def __getitem__(self, number: int) -> tuple[int, NDArray[np.int64]]:
+        if self._items is None:
+            return number, np.arange(len(self.clips[number].expressions))
+        return self._items[number]
+
+
+def _groups(clips: Any, kind: str) -> tuple[list[tuple[int, NDArray[np.int64]]], list[str]]:
+    """Expressions that are asked together, and ids of those without a word."""
+    groups: dict[tuple[int, Any], list[int]] = {}
+    wordless = []
+    for number, clip in enumerate(clips):
+        for index, expression in enumerate(clip.expressions):
+            if not split_words(expression.text):
+                wordless.append(expression.id)
+                continue
+            key = {"image": None, "expression": index}.get(kind, expression.targets)
+            groups.setdefault((number, key), []).append(index)
+    return [(number, np.array(members)) for (number, _), members in groups.items()], wordless
+
+
+def one_frame(
+    clip: Clip, asked: NDArray[np.int64], dice: np.random.Generator, most: int | None = None
+) -> AnnotatedFrame:
+    """A frame with the truth of the first of the expressions that has any, and those that have it there, too.
+
+    Of these at most so many: the masks of others are not drawn.
+
+    Raises:
+        InvalidInput: if there is no such frame.
+    """
+    frames = [clip.annotated_frames(index) for index in asked]
+    annotated = next(filter(None, frames), None)
+    if annotated is None:
+        texts = ", ".join(repr(clip.expressions[index].text) for index in asked)
+        raise InvalidInput(f"clip {clip.clip_id} has no annotated frame for {texts}; train on a split that has masks")
+    t = annotated[int(dice.integers(len(annotated)))]
+    there = [int(index) for index, known in zip(asked, frames, strict=True) if t in known]
+    return AnnotatedFrame(clip, t, there[:most])
+
+
+def objects_of(frames: list[AnnotatedFrame], flip: list[bool]) -> Objects:
+    """What is known of the objects of frames of drawn clips, mirrored or not: the last attribute is what they do."""
+    clips = [frame.clip for frame in frames]
+    assert all(isinstance(clip, dataset.DrawnClip) for clip in clips)
+    labels = [frame.clip.labels(frame.t) for frame in frames]  # type: ignore[attr-defined]
+    known = [torch.from_numpy(np.column_stack([clip.attributes, clip.motions])) for clip in clips]  # type: ignore[attr-defined]
+    attributes = torch.nn.utils.rnn.pad_sequence(known, batch_first=True)
+    mirrors = torch.tensor(flip)
+    attributes[mirrors, :, -1] = MIRRORED[attributes[mirrors, :, -1]]
+    count = attributes.shape[1]
+    return Objects(
+        id_map=torch.from_numpy(np.stack([x[:, ::-1] if f else x for x, f in zip(labels, flip, strict=True)])).long(),
+        centres=torch.zeros(len(frames), count, 2),
+        radii=torch.zeros(len(frames), count),
+        attributes=attributes,
+        present=torch.arange(count) < torch.tensor([len(one) for one in known])[:, None],
+    )
+
+
+def seen(sample: Sample, preprocessing: Preprocessing) -> tuple[Tensor, Geometry]:
+    """What a network sees of an image, (3, h, w), or of a clip around one of its frames, (K, 3, h, w)."""
+    offsets = preprocessing.clip.offsets
+    if not isinstance(sample, AnnotatedFrame) or len(offsets) == 1:
+        return preprocessing(sample.image)
+    numbers = preprocessing.clip.around(sample.t, len(sample.clip))
+    frames = {t: preprocessing(sample.clip.frame(t)) for t in dict.fromkeys(numbers)}
+    return torch.stack([frames[t][0] for t in numbers]), frames[sample.t][1]

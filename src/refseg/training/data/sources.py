@@ -1,0 +1,247 @@
+"""Where a stage's batches come from: drawn scenes, or a data set of files; both the same to the run."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch.utils.data import Dataset
+
+from refseg import datasets
+from refseg.batch import Batch
+from refseg.datasets.drawn_clips import dataset
+from refseg.datasets.drawn_scenes.dataset import TYPE_SHARES, VERSION, DrawnScenes
+from refseg.datasets.drawn_scenes.stored_scenes import StoredScenes, stored_scenes
+from refseg.datasets.storage.annotated_frames import AnnotatedFrames
+from refseg.encoders import build_tokenizer
+from refseg.errors import InvalidInput
+from refseg.preprocessing.transform import Preprocessing
+from refseg.recipes.recipe import Files, Scenes, Stage
+from refseg.samples import Sample
+from refseg.text.tokenizer import Tokenizer
+from refseg.text.vocabulary import Vocabulary
+from refseg.text.word_list import WordList
+from refseg.training.data.clip_frames import kinds_of
+from refseg.training.data.file_batches import FileBatches, items_of
+from refseg.training.data.scene_batches import SceneBatches, WordTable
+
+VALIDATION_IMAGES, VALIDATION_PHOTOGRAPHS = 16, 4  # a batch
+WORDS_OF_CLIPS = 500  # drawn clips that have every word
+DRAWN_CLIPS = "drawn clips only: coloured, patterned shapes that move on a plain ground; no filmed videos"
+
+
+class Source(ABC):
+    """Training and validation data of a recipe or of a stage.
+
+    Attributes:
+        preprocessing: of its images.
+        knows: what images a network knows that learnt from it, for warnings and cards.
+        workers: processes that make batches, for each device.
+        types: of its expressions, by which validation reports.
+    """
+
+    preprocessing: Preprocessing
+    knows: str
+    workers: int
+    types: tuple[str, ...] = ()
+
+    @abstractmethod
+    def tokenizer(self, config: Any) -> Tokenizer:
+        """The tokenizer of a network with this config."""
+
+    @abstractmethod
+    def batches(self, stage: Stage, tokenizer: Tokenizer, key: tuple[int, int], rank: int, world: int) -> Any:
+        """The batches of a stage by part of a step; `key` is the run's seed and the stage's number."""
+
+    @abstractmethod
+    def steps_per_epoch(self, stage: Stage) -> float:
+        """Steps in which the stage sees everything once."""
+
+    @abstractmethod
+    def validation(self, tokenizer: Tokenizer, world: int) -> "ValidationBatches":
+        """All expressions of the validation images."""
+
+    @abstractmethod
+    def calibration(self) -> tuple[Sequence[Sample], str]:
+        """Samples for thresholds after the training, and what they are."""
+
+    @abstractmethod
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint says of its training data."""
+
+
+def source_of(data: Scenes | Files, erases: bool, validates: bool = True) -> Source:
+    """The source of these data; `erases` says whether the network learns from expressions with a phrase erased."""
+    return SceneSource(data, erases) if isinstance(data, Scenes) else FileSource(data, erases, validates)
+
+
+class SceneSource(Source):
+    """Drawn scenes, kept on disk."""
+
+    knows = "drawn scenes only: coloured, patterned shapes on a plain ground; no photographs"
+    workers = 0  # a batch is a look-up in memory-mapped arrays
+    types = tuple(TYPE_SHARES)
+
+    def __init__(self, data: Scenes, erases: bool):
+        self.data, self.erases = data, erases
+        self.preprocessing = Preprocessing(side=data.side)
+        self.scenes = self._stored("train", data.scenes)
+        self.validation_scenes = self._stored("val", data.validation_scenes)
+        self._words: WordTable | None = None
+
+    def tokenizer(self, config: Any) -> Vocabulary:
+        """The words of the scenes."""
+        return Vocabulary.of(self.scenes.texts)
+
+    def words(self, tokenizer: Tokenizer) -> WordTable:
+        """All expressions as tokens."""
+        if self._words is None:
+            self._words = WordTable(self.scenes.texts, tokenizer, with_phrases=self.erases)
+        return self._words
+
+    def batches(
+        self, stage: Stage, tokenizer: Tokenizer, key: tuple[int, int], rank: int = 0, world: int = 1
+    ) -> SceneBatches:
+        """As `Source` says."""
+        return SceneBatches(self.scenes, self.words(tokenizer), self.preprocessing, stage, key, rank, world)
+
+    def steps_per_epoch(self, stage: Stage) -> float:
+        """Scenes are drawn without end of an epoch; this is when all were seen once."""
+        return max(1, (stage.cached_scenes or len(self.scenes)) / stage.images)
+
+    def validation(self, tokenizer: Tokenizer, world: int) -> "ValidationBatches":
+        """As `Source` says."""
+        words = WordTable(self.validation_scenes.texts, tokenizer)
+        whole = SceneBatches(self.validation_scenes, words, self.preprocessing, whole_images(1), (0, 0))
+        return ValidationBatches(whole, len(self.validation_scenes), VALIDATION_IMAGES, world)
+
+    def calibration(self) -> tuple[list[Sample], str]:
+        """Scenes of split val."""
+        data = self.data
+        scenes = list(DrawnScenes("val", data.calibration_scenes, tier=data.tier, side=data.side, seed=data.seed))
+        return list(scenes), f"drawn_scenes version {VERSION}, tier {data.tier}, split val, {len(scenes)} scenes"
+
+    def about(self) -> dict[str, Any]:
+        """As `Source` says."""
+        return {
+            "dataset": "drawn_scenes",
+            "version": VERSION,
+            "tier": self.data.tier,
+            "scenes": len(self.scenes),
+            "expressions": len(self.scenes.texts),
+            "seed": self.data.seed,
+        }
+
+    def _stored(self, split: str, count: int) -> StoredScenes:
+        data = self.data
+        scenes = DrawnScenes(split, count, tier=data.tier, side=data.side, seed=data.seed)
+        drawn = 0
+
+        def progress(more: int) -> None:
+            nonlocal drawn
+            drawn += more
+            end = "" if drawn < count else "\n"
+            print(f"\rdrawing scenes of split {split}: {drawn:,} of {count:,}", end=end, flush=True)
+
+        return stored_scenes(scenes, workers=os.cpu_count() or 1, progress=rank_zero_only(progress))
+
+
+class FileSource(Source):
+    """A data set of files."""
+
+    def __init__(self, data: Files, erases: bool, validates: bool = True):
+        """`validates`: are checkpoints chosen by it? A stage with its own data is validated on the recipe's."""
+        self.data, self.erases = data, erases
+        self.preprocessing, self.workers = data.preprocessing, data.workers
+        self.of_clips = data.dataset in datasets.OF_CLIPS
+        self.samples = datasets.build(data.dataset, split=data.train, **data.settings)
+        self.validation_samples = self._validation_samples(data.validation_images) if validates else []
+        self.types = kinds_of(data)
+        self.images = "annotated frames" if self.of_clips else "images"
+        kind = "videos" if self.of_clips else "photographs"
+        self.knows = DRAWN_CLIPS if data.dataset == "drawn_clips" else f"{kind} as those of {data.dataset}"
+
+    def tokenizer(self, config: Any) -> Tokenizer:
+        """That of the network's word encoder; of drawn clips the words that they have, as of drawn scenes."""
+        if file := self.data.vocabulary:
+            if config.word_encoder.kind not in ("gru", "lstm"):
+                raise InvalidInput(f"the network brings its own words; leave out data.vocabulary {file}")
+            return WordList.read(Path(file), config.max_words)
+        if self.data.dataset == "drawn_clips":
+            clips = dataset.DrawnClips("train", WORDS_OF_CLIPS)
+            return Vocabulary.of(expression.text for clip in clips for expression in clip.expressions)
+        texts = (expression.text for sample in self.samples for expression in sample.expressions)
+        return build_tokenizer(config.word_encoder, config.max_words, lambda: texts)
+
+    def batches(
+        self, stage: Stage, tokenizer: Tokenizer, key: tuple[int, int], rank: int = 0, world: int = 1
+    ) -> FileBatches:
+        """As `Source` says."""
+        return FileBatches(self.samples, tokenizer, self.data, stage, key, rank, world, self.erases)
+
+    def steps_per_epoch(self, stage: Stage) -> float:
+        """As `Source` says; what does not fill a step is left out."""
+        return max(1, len(items_of(self.samples, self.data)) // stage.images)
+
+    def validation(self, tokenizer: Tokenizer, world: int) -> "ValidationBatches":
+        """As `Source` says."""
+        data = self.data.replace(train=self.data.validation, item="image", spread_no_target=False, crop_from=None)
+        whole = FileBatches(self.validation_samples, tokenizer, data, whole_images(1), (0, 0))
+        return ValidationBatches(whole, len(self.validation_samples), VALIDATION_PHOTOGRAPHS, world)
+
+    def calibration(self) -> tuple[Sequence[Sample], str]:
+        """The validation split, or as much of it as the data say."""
+        samples, data = self.validation_samples, self.data
+        if data.calibration_images is not None:
+            samples = self._validation_samples(data.calibration_images)
+        return samples, f"{data.dataset}, split {data.validation}, {len(samples)} {self.images}"
+
+    def about(self) -> dict[str, Any]:
+        """As `Source` says."""
+        data = self.data
+        return {
+            "dataset": data.dataset,
+            **{name: str(value) for name, value in data.settings.items() if name not in ("root", "images")},
+            "split": data.train,
+            **self._amount(),
+        }
+
+    def _amount(self) -> dict[str, Any]:
+        if self.data.dataset == "drawn_clips":  # whose expressions are drawn to be counted
+            return {"version": dataset.VERSION, "clips": len(self.samples)}
+        images = "clips" if self.of_clips else "images"
+        return {images: len(self.samples), "expressions": self.samples.expression_count}
+
+    def _validation_samples(self, count: int | None) -> Sequence[Sample]:
+        data = self.data
+        samples = datasets.build(data.dataset, split=data.validation, **{**data.settings, "count": count})
+        return AnnotatedFrames(samples) if self.of_clips else samples
+
+
+class ValidationBatches(Dataset):
+    """All expressions of the validation images, a few images a batch; of process r of R the batches r, r + R, ...
+
+    Every process has as many batches as the others, since all take part in each where weights are shared.
+
+    Raises:
+        InvalidInput: if there are fewer images than processes.
+    """
+
+    def __init__(self, batches: SceneBatches | FileBatches, count: int, images: int, world: int):
+        if count < world:
+            raise InvalidInput(f"{count} validation images cannot be shared by {world} devices; take fewer devices")
+        self.batches, self.count = batches, count
+        self.number = min(-(-count // (images * world)), count // world) * world
+
+    def __len__(self) -> int:
+        return self.number
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.batches.whole(range(index * self.count // self.number, (index + 1) * self.count // self.number))
+
+
+def whole_images(images: int) -> Stage:
+    """How images are shown as they are, with all expressions."""
+    return Stage(name="validation", groups={}, steps=1, images=images, expressions_per_image=10**6, flip=0)

@@ -1,0 +1,113 @@
+"""From a finished run to weights that can be shipped: calibrated, in half precision, with a card."""
+
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from refseg.checkpoints.checkpoint import Checkpoint
+from refseg.checkpoints.io import load_checkpoint, save_checkpoint
+from refseg.evaluation.calibrate import calibrate, familiarity_report
+from refseg.evaluation.report.report import Report, evaluate, percent
+from refseg.files.atomic import write_atomically
+from refseg.networks.network import Network
+from refseg.protocols.standard import Standard
+from refseg.recipes.recipe import Recipe
+from refseg.training.data.sources import Source
+from refseg.training.object_pretraining import CLASSES, SEE
+
+DRAWN, YOURS = "Apache-2.0, weights and data", "yours to state; the data's own terms hold as well"
+CARD = """# {name}
+
+{knows}. On another kind of image an answer means nothing{warns}.
+
+* **Network** {network}, {parameters:.2f} M parameters, float16. {idea}. It knows {words} words, and reads at most
+  {max_words} in a row.
+* **Data** {data}.
+* **Supervision** {supervision}.{initial}
+* **Trained with** `refseg train {recipe}`; `recipe.yaml` beside this file says everything.
+* **Calibrated** {calibrated}.
+* **Called unfamiliar** {unfamiliar}.
+* **Licence** {licence}.
+
+Validation ({images:,} {kind}, {count:,} expressions, protocol {protocol}, percent; they chose the thresholds
+above, so for a figure to quote see the test split in the project's docs/results.md):
+
+{table}
+"""
+
+
+def release(run: Path, recipe: Recipe, source: Source) -> Path:
+    """Calibrates the best weights of a run on validation data and writes them, with a card, to RUN/weights.
+
+    Data without a single no-target expression leave the network's own rule: a mask wherever it sees one.
+    """
+    samples, fitted_on = source.calibration()
+    checkpoint = load_checkpoint(run / "best")
+    if any(not expression.targets for sample in samples for expression in sample.expressions):
+        checkpoint = calibrate(checkpoint, samples, fitted_on)
+    report, _ = evaluate(checkpoint, samples, [Standard()], {"dataset": recipe.data.dataset, "split": "validation"})
+    checkpoint.card = card(checkpoint, recipe, report)
+    save_checkpoint(checkpoint, run / "weights", half=True)
+    return run / "weights"
+
+
+def release_image_encoder(run: Path, network: Network) -> Path:
+    """Writes what other networks start from (see `training.initial_weights`), in half precision."""
+    path = run / "image_encoder.safetensors"
+    weights = network.image_encoder_weights().items()
+    with write_atomically(path) as partial:
+        save_file({n: (t.half() if t.is_floating_point() else t).cpu().contiguous() for n, t in weights}, partial)
+        partial.chmod(0o644)  # safetensors keeps it from other users
+    return path
+
+
+def card(checkpoint: Checkpoint, recipe: Recipe, report: Report) -> str:
+    """The card of these weights, Markdown."""
+    names = [
+        name
+        for name in ("oIoU", "mIoU", "Prec@0.5", "Prec@0.7", "Prec@0.9", "N-acc", "T-acc")
+        if name in report.metrics[report.first]
+    ]
+    table = [
+        " | ".join(names),
+        " | ".join("---:" for _ in names),
+        " | ".join(percent(report.metrics[report.first][n]) for n in names),
+    ]
+    unfamiliar = familiarity_report(checkpoint) if checkpoint.familiarity else {}
+    trained_on, network, fitted = checkpoint.trained_on, checkpoint.network, checkpoint.calibration
+    training_only = tuple(getattr(network, "training_only", ()))
+    return CARD.format(
+        name=recipe.name,
+        network=recipe.network,
+        idea=network.idea,
+        supervision=network.supervision + told_beforehand(recipe),
+        initial="".join(f" The {part} started from {source}." for part, source in recipe.initial.items()),
+        warns=", and carries a warning" if checkpoint.familiarity else "",
+        knows=checkpoint.knows[:1].upper() + checkpoint.knows[1:],
+        parameters=sum(p.numel() for n, p in network.named_parameters() if not n.startswith(training_only)) / 1e6,
+        words=len(checkpoint.tokenizer),
+        max_words=checkpoint.tokenizer.max_words,
+        data=", ".join(f"{name} {value}" for name, value in trained_on.items() if name != "validation"),
+        licence=DRAWN if recipe.data.dataset.startswith("drawn_") else YOURS,
+        recipe=recipe.name,
+        calibrated=f"on {fitted.fitted_on}: temperature {fitted.temperature:.3f}, exists above "
+        f"{fitted.exists_threshold:.3f}"
+        if fitted.fitted_on
+        else "not: every validation expression has a referent",
+        unfamiliar=", ".join(f"{name} {100 * share:.0f} %" for name, share in unfamiliar.items())
+        or "nothing: these weights do not tell familiar images",
+        images=report.about["images"],
+        kind="clips" if network.frames > 1 else "images",
+        count=report.about["expressions"],
+        protocol=report.first,
+        table="\n".join(f"| {line} |" for line in table),
+    )
+
+
+def told_beforehand(recipe: Recipe) -> str:
+    """What stages without language were told."""
+    for stage in recipe.stages:
+        if stage.objective == SEE:
+            *others, last = CLASSES[(stage.data or recipe.data).dataset]
+            return f"; before it, of each place in an image the {', '.join(others)} and {last} of the object there"
+    return ""

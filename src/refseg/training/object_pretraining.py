@@ -1,0 +1,66 @@
+"""What the pixels of an image show, told without words: teaches an image encoder before a network learns to read.
+
+It stands in for the labels of ImageNet or Kinetics that the papers' image encoders were taught by.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from refseg.batch import Batch, Objects
+from refseg.datasets.drawn_clips.motions import MOTIONS
+from refseg.datasets.drawn_scenes.objects import ATTRIBUTES, VALUES
+from refseg.networks.network import Network
+
+SEE = "see"  # the objective of a stage that teaches this
+LOOKS = {attribute: len(values) for attribute, values in zip(ATTRIBUTES, VALUES, strict=True)}
+CLASSES: Mapping[str, Mapping[str, int]] = {"drawn_scenes": LOOKS, "drawn_clips": LOOKS | {"motion": len(MOTIONS)}}
+"""By the data sets that tell it, attributes of objects with their numbers of classes, as in `Objects.attributes`."""
+LAST = 3  # maps of the image encoder; the first is too early to say what it sees
+
+
+class SeenObjects(nn.Module):
+    """On the last maps of an image encoder, whether the middle of a cell shows an object, and what it is or does.
+
+    Args:
+        channels: of all maps of the image encoder.
+        classes: of `CLASSES`.
+    """
+
+    def __init__(self, channels: Sequence[int], classes: Mapping[str, int]):
+        super().__init__()
+        self.classes = dict(classes)
+        self.heads = nn.ModuleList([nn.Conv2d(width, 1 + sum(classes.values()), 1) for width in channels[-LAST:]])
+
+    def loss(self, network: Network, batch: Batch) -> dict[str, Tensor]:
+        """Of a network's image encoder; of clips, in the frame that is answered."""
+        encoder: Any = network.image_encoder
+        if network.frames == 1:
+            maps = encoder(batch.image)
+        elif encoder.frames_alone:
+            maps = encoder(batch.image[:, network.annotated])
+        else:
+            maps = [x[:, x.shape[1] // 2] for x in encoder.of_clips(batch.image)]
+        assert batch.objects is not None
+        return self.of_maps(maps[-LAST:], batch.objects)
+
+    def of_maps(self, maps: Sequence[Tensor], objects: Objects) -> dict[str, Tensor]:
+        """Cross-entropies over all maps (B, C, h, w), and by attribute in how many cells with objects it is right."""
+        total, right, count = maps[0].new_zeros(()), maps[0].new_zeros(len(self.classes)), 0
+        for x, head in zip(maps, self.heads, strict=True):
+            ids = F.interpolate(objects.id_map[:, None].float(), x.shape[-2:], mode="nearest-exact")[:, 0].long()
+            logits = head(x).float().permute(0, 2, 3, 1)
+            there = ids > 0
+            total = total + F.binary_cross_entropy_with_logits(logits[..., 0], there.float())
+            image, row, column = there.nonzero(as_tuple=True)
+            if not len(image):
+                continue
+            true = objects.attributes[image, ids[image, row, column] - 1].unbind(1)
+            told = logits[image, row, column, 1:].split(list(self.classes.values()), dim=-1)
+            total = total + torch.stack([F.cross_entropy(*pair) for pair in zip(told, true, strict=True)]).sum()
+            right += torch.stack([(one.argmax(-1) == truth).sum() for one, truth in zip(told, true, strict=True)])
+            count += len(image)
+        return {"loss": total / len(maps), **dict(zip(self.classes, right / max(count, 1), strict=True))}

@@ -1,0 +1,78 @@
+"""The weights for videos that ship are those that docs/results.md speaks of: they read what objects do."""
+
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from refseg.checkpoints import bundled
+from refseg.checkpoints.io import load_checkpoint
+from refseg.cli import main
+from refseg.datasets.drawn_clips.dataset import KINDS, VERSION, DrawnClip, DrawnClips
+from refseg.datasets.storage.annotated_frames import AnnotatedFrames
+from refseg.errors import InvalidInput
+from refseg.evaluation.report.report import evaluate
+from refseg.inference.segmenter import load
+from refseg.protocols.standard import Standard
+from refseg.recipes import find_recipe
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return load_checkpoint(bundled.FOR_VIDEOS)
+
+
+def report(checkpoint, clips):
+    about = {"dataset": "drawn_clips", "split": "test"}
+    return evaluate(checkpoint, AnnotatedFrames(DrawnClips("test", clips)), [Standard()], about)[0]
+
+
+def test_they_read_every_kind_of_action(weights):
+    found = report(weights, 24)
+    assert found.metrics["standard"]["oIoU"] > 0.6
+    kinds = found.by["standard"]["kind"]
+    assert set(kinds) == set(KINDS) and all(scores["mIoU"] > 0.5 for scores in kinds.values()), kinds
+
+
+def test_they_look_at_more_than_one_frame(weights, monkeypatch):
+    frame = DrawnClip.frame
+    monkeypatch.setattr(DrawnClip, "frame", lambda clip, t: frame(clip, len(clip) // 2))
+    still = report(weights, 8).metrics["standard"]  # most of what is asked for is not there
+    assert still["mIoU"] < 0.4
+
+
+def test_they_warn_of_videos_that_are_unlike_drawn_clips():
+    segmenter = load(bundled.FOR_VIDEOS)
+    noise = np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3)).astype(np.uint8)
+    warned = [bool(result.warnings) for result in segmenter.video(list(noise), "the red star that moves left")]
+    assert all(warned) and len(warned) == 3
+    clip = DrawnClips("test", 1)[0]
+    frames = [clip.frame(t) for t in range(4)]
+    assert not any(result.warnings for result in segmenter.video(frames, clip.expressions[0].text))
+
+
+def test_they_are_small_and_say_what_made_them(weights):
+    folder = bundled.FOLDER / bundled.FOR_VIDEOS
+    assert (folder / "model.safetensors").stat().st_size < 10e6
+    assert weights.trained_on["version"] == VERSION
+    assert "drawn clips only" in weights.knows and "Supervision" in weights.card
+    assert find_recipe(str(folder / "recipe.yaml")) == find_recipe("cmpc_video_small")
+
+
+@pytest.mark.parametrize("command", ["segment", "explain"])
+@pytest.mark.parametrize(("kind", "asked"), [("image", "selector"), ("video", "cmpc_video_small")])
+def test_images_and_videos_are_answered_with_their_own_weights(command, kind, asked, monkeypatch, tmp_path, capsys):
+    def load(name, *_):
+        raise InvalidInput(f"asked for {name}")
+
+    monkeypatch.setattr("refseg.inference.segmenter.load", load)
+    picture = Image.new("RGB", (32, 32))
+    path = tmp_path / ("clip.gif" if kind == "video" else "scene.png")
+    picture.save(
+        path, **({"save_all": True, "append_images": [picture.point(lambda value: 9)]} if kind == "video" else {})
+    )
+    monkeypatch.setattr(sys, "argv", ["refseg", command, str(path), "the star", "--out", str(tmp_path / "out.png")])
+    with pytest.raises(SystemExit):
+        main()
+    assert f"asked for {asked}" in capsys.readouterr().err

@@ -1,0 +1,43 @@
+"""The weights that ship are those that docs/results.md speaks of: they answer fixed scenes as well as it says."""
+
+import pytest
+
+from refseg.checkpoints import bundled
+from refseg.checkpoints.io import load_checkpoint
+from refseg.datasets.drawn_scenes.dataset import VERSION, DrawnScenes
+from refseg.evaluation.calibrate import unfamiliar_share
+from refseg.evaluation.report.report import evaluate
+from refseg.protocols.standard import Standard
+from refseg.recipes import find_recipe
+
+
+@pytest.fixture(scope="module")
+def report():
+    scenes = list(DrawnScenes("test", 100))
+    return evaluate(load_checkpoint("selector"), scenes, [Standard()], {"dataset": "drawn_scenes", "split": "test"})[0]
+
+
+def test_they_score_on_a_hundred_test_scenes_what_they_should(report):
+    assert report.metrics["standard"]["oIoU"] > 0.90
+    assert report.metrics["standard"]["N-acc"] > 0.96 and report.metrics["standard"]["T-acc"] > 0.97
+
+
+def test_no_type_of_expression_is_left_behind(report):
+    types = report.by["standard"]["type"]
+    assert all(scores["mIoU"] > 0.85 for scores in types.values()), types
+
+
+def test_they_are_small_and_say_what_made_them():
+    assert (bundled.FOLDER / "selector" / "model.safetensors").stat().st_size < 10e6
+    checkpoint = load_checkpoint("selector")
+    assert checkpoint.trained_on["version"] == VERSION
+    assert "drawn scenes only" in checkpoint.knows and "Supervision" in checkpoint.card
+
+
+def test_the_recipe_beside_them_is_the_one_that_the_package_would_train():
+    assert find_recipe(str(bundled.FOLDER / "selector" / "recipe.yaml")) == find_recipe("selector")
+
+
+def test_fewer_than_one_in_a_hundred_test_scenes_is_called_unfamiliar():
+    scenes = DrawnScenes("test", 150)
+    assert unfamiliar_share(load_checkpoint("selector"), (scene.image for scene in scenes)) < 0.01

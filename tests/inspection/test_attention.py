@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from refseg import datasets
+from refseg.blocks.view import View
+from refseg.errors import InvalidInput
+from refseg.inference.segmenter import load
+from refseg.inspection import attention
+
+
+@pytest.fixture
+def segmenter(checkpoint_folder):
+    return load(checkpoint_folder)
+
+
+def test_every_view_is_read_from_the_answers_own_pass(segmenter, golden):
+    expression = golden.of(0)[0]
+    explanation = attention.explain(segmenter, golden.images[0], expression)
+    assert [seen.view.name for seen in explanation.seen] == [view.name for view in segmenter.network.views()]
+    for seen in explanation.seen:
+        assert np.isfinite(seen.values).all()
+        if seen.view.kind == "words":
+            assert seen.values.shape == (len(explanation.pieces),)
+    np.testing.assert_array_equal(explanation.result.mask, segmenter(golden.images[0], expression).mask)
+    assert not any(module._forward_hooks for module in segmenter.network.modules())
+
+
+def test_the_finders_map_is_high_where_an_object_is(segmenter, golden):
+    explanation = attention.explain(segmenter, golden.images[0], golden.of(0)[0])
+    centres = next(seen for seen in explanation.seen if seen.view.name == "centres")
+    high = explanation.map_at_own_size(centres) > 0.5
+    assert high.any() and (high & golden.masks[golden.about == 0].any(0)).any()
+
+
+def test_a_map_comes_back_without_the_padding(segmenter):
+    image = np.zeros((60, 100, 3), np.uint8)
+    explanation = attention.explain(segmenter, image, "the star")
+    assert explanation.map_at_own_size(explanation.seen[0]).shape == (60, 100)
+
+
+def test_the_figure_shows_answer_maps_numbers_and_words(segmenter, golden, monkeypatch):
+    network = segmenter.network
+    numbers = View("sizes", nn.Identity(), lambda out: torch.tensor([0.25, 0.75]), "weights", "Eq. 1", ("one", "two"))
+    views = list(network.views())
+    network.numbers = numbers.module
+    monkeypatch.setattr(network, "views", lambda: [*views, numbers])
+    network.finder.centre.register_forward_hook(lambda *_: network.numbers(torch.ones(1)) and None)
+    sheet = attention.figure(attention.explain(segmenter, golden.images[0], golden.of(0)[0]))
+    texts = " ".join(axes.get_title() for axes in sheet.axes)
+    assert golden.of(0)[0] in texts and "centres" in texts and "sizes" in texts
+    assert any("block 1" in label.get_text() for axes in sheet.axes for label in axes.get_yticklabels())
+
+
+def test_a_network_without_views_is_refused(segmenter, monkeypatch):
+    monkeypatch.setattr(segmenter.network, "views", lambda: ())
+    with pytest.raises(InvalidInput, match="nothing to show"):
+        attention.explain(segmenter, np.zeros((64, 64, 3), np.uint8), "the star")
+
+
+# Videos ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clip(videos):
+    return datasets.build("ref_davis", split="val", root=videos.root / "ref_davis")[0]
+
+
+@pytest.mark.parametrize(("t", "around"), [(0, [0, 0, 1]), (2, [1, 2, 3]), (3, [2, 3, 3]), (None, [1, 2, 3])])
+def test_maps_lie_over_the_frames_that_the_network_saw(t, around, clip, colours):
+    explanation = attention.explain_frame(load(colours(frames=3, looks_at=1)), clip, "red", t)
+    assert explanation.result.index == around[1]
+    for seen, frame, number in zip(explanation.seen, explanation.frames, around, strict=True):
+        np.testing.assert_array_equal(frame, clip.frame(number))
+        np.testing.assert_array_equal(explanation.map_at_own_size(seen) > 0.5, clip.mask(0, number))
+    np.testing.assert_array_equal(explanation.arrays()["frames"], np.stack(explanation.frames))
+    titles = [axes.get_title() for axes in attention.figure(explanation).axes]
+    assert sum(title.startswith("frame ") for title in titles) == 3
+
+
+def test_a_network_of_images_is_explained_on_a_frame(segmenter, golden):
+    explanation = attention.explain_frame(segmenter, list(golden.images[:3]), golden.of(1)[0], 1)
+    np.testing.assert_array_equal(explanation.frames[0], golden.images[1])
+    np.testing.assert_array_equal(explanation.result.mask, segmenter(golden.images[1], golden.of(1)[0]).mask)
+
+
+def test_a_frame_after_the_end_is_refused(clip, colours):
+    with pytest.raises(InvalidInput, match="a has no frame 4; they are counted from 0"):
+        attention.explain_frame(load(colours()), clip, "red", 4)

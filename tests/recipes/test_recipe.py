@@ -1,0 +1,144 @@
+import pytest
+import yaml
+
+from refseg.errors import InvalidInput, MissingFile
+from refseg.networks import build
+from refseg.recipes import RECIPES, find_recipe
+from refseg.recipes.recipe import Recipe
+from refseg.training.object_pretraining import SEE
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if find_recipe(name).data.dataset.startswith("drawn_")])
+def test_every_recipe_of_drawn_data_builds_its_network_and_trains_parts_and_objectives_that_exist(name):
+    recipe = find_recipe(name)
+    network = build(recipe.network, recipe.config, vocabulary_size=10)
+    for stage in recipe.stages:
+        assert set(stage.groups) <= set(network.parts())
+        assert stage.objective == SEE or hasattr(network, stage.objective)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_survives_its_own_yaml(name, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(find_recipe(name).to_yaml())
+    assert find_recipe(str(path)) == find_recipe(name)
+
+
+def test_settings_reach_stages_by_name_and_by_number():
+    recipe = find_recipe("selector").with_settings(
+        ["stages.find.steps=7", "stages.1.groups.chooser.lr=1e-2", "data.scenes=64", "config.blocks=2"]
+    )
+    assert recipe.stages[0].steps == 7 and recipe.stages[1].groups["chooser"].lr == 0.01
+    assert recipe.data.scenes == 64 and recipe.config == {"blocks": 2}
+
+
+@pytest.mark.parametrize("setting", ["data.validation=all", "data.validation=testA", "data.settings.split=testA"])
+def test_no_test_split_chooses_a_checkpoint(setting):
+    with pytest.raises(InvalidInput, match=r"test split|data\.validation"):
+        find_recipe("lavt_refcoco").with_settings([setting])
+
+
+def test_initial_weights_may_be_left_out():
+    assert "glove" not in find_recipe("cmpc_refcoco").with_settings(["initial.glove=null"]).initial
+
+
+def test_settings_of_data_and_initial_weights_may_be_new():
+    recipe = find_recipe("lavt_refcoco").with_settings(["data.settings.root=/data", "initial.clip=RN50.pt"])
+    assert recipe.data.settings["root"] == "/data" and recipe.initial["clip"] == "RN50.pt"
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("stages.find.steps", "has no '='"),
+        ("stages.found.steps=3", "stages has no 'found'; it has: find, choose, together"),
+        ("data.scene=3", "data has no 'scene'; it has: dataset, scenes"),
+        ("stages.find.steps=0", r"^--set: stages\.0\.steps: input should be greater than or equal to 1 \(got 0\)$"),
+        ("stages.find.steps=many", "stages.0.steps"),
+        ("precision=8", "precision"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_what_is_allowed(setting, message):
+    with pytest.raises(InvalidInput, match=message):
+        find_recipe("selector").with_settings([setting])
+
+
+def test_all_faults_of_a_recipe_are_named_at_once():
+    with pytest.raises(InvalidInput, match=r"(?=.*data\.drawn_scenes\.side)(?=.*stages\.0\.steps)"):
+        find_recipe("selector").with_settings(["data.side=100", "stages.find.steps=-1"])
+
+
+def test_a_file_that_is_no_recipe_is_refused(tmp_path):
+    with pytest.raises(MissingFile, match="no recipe"):
+        find_recipe(str(tmp_path / "none.yaml"))
+    (tmp_path / "bad.yaml").write_text("a: [1")
+    with pytest.raises(InvalidInput, match="not YAML"):
+        find_recipe(str(tmp_path / "bad.yaml"))
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump({"name": "x", "colour": "red"}))
+    with pytest.raises(InvalidInput, match="colour"):
+        find_recipe(str(tmp_path / "other.yaml"))
+    with pytest.raises(InvalidInput, match="such as selector, .*or give a .yaml file"):
+        find_recipe("selectr")
+
+
+def test_two_stages_cannot_share_a_name():
+    recipe = find_recipe("selector")
+    with pytest.raises(ValueError, match="same name"):
+        Recipe.model_validate({**recipe.model_dump(), "stages": [recipe.stages[0].model_dump()] * 2})
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("seed=2001-99-99", r"--set: seed: .*valid integer"),
+        ("seed=" + "9" * 5000, r"--set 'seed=9+\.\.\.: '9+\.\.\. is not a value"),
+        ("seed=-1", "seed: .*greater than or equal to 0"),
+        ("data.scenes=1" + "0" * 30, "scenes: .*less than or equal to"),
+        ("stages.find.epochs=.inf", "epochs"),
+        ("data=" + "[" * 5000, "is not a value"),
+        ("data={a: &x [*x]}", "is not a value"),
+        (
+            "data=[" + ", ".join(f"&a{n} [*a{n - 1}, *a{n - 1}]" if n else "&a0 []" for n in range(60)) + "]",
+            "not a value",
+        ),
+        (
+            "data={a0: &a0 {k0: 0, l0: 0}, "
+            + ", ".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}], k{n}: 0}}" for n in range(1, 60))
+            + "}",
+            "not a value",
+        ),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_in_one_short_line(setting, message):
+    with pytest.raises(InvalidInput, match=message) as caught:
+        find_recipe("selector").with_settings([setting])
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(find_recipe("selector").to_yaml(), encoding="utf-8-sig")
+    assert find_recipe(str(path)) == find_recipe("selector")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name: caf\xe9".encode("latin1"), "is not UTF-8 .*; save it as UTF-8"),
+        (b"[" * 10_000, "is not YAML"),
+        (b"#" * (2**20 + 1), "has more than 1 MiB"),
+        (b"seed: !!timestamp 2001-99-99", "is not YAML"),
+    ],
+)
+def test_a_file_that_cannot_be_a_recipe_is_refused_in_one_line(tmp_path, content, message):
+    (tmp_path / "recipe.yaml").write_bytes(content)
+    with pytest.raises(InvalidInput, match=message):
+        find_recipe(str(tmp_path / "recipe.yaml"))
+
+
+def test_a_recipe_that_cannot_be_opened_is_told(tmp_path):
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(InvalidInput, match="folder.yaml cannot be read"):
+        find_recipe(str(tmp_path / "folder.yaml"))
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        find_recipe(f"{'x' * 300}.yaml")
