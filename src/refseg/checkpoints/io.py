@@ -184,7 +184,7 @@ def _tensors(checkpoint: Checkpoint, half: bool) -> dict[str, Tensor]:
     parameters = {name for name, _ in network.named_parameters()}
     tensors = {}
     for name, value in network.state_dict().items():
-        if half and name.startswith(_training_only(network)):
+        if half and name.startswith(network.training_only):
             continue
         value = value.half() if half and name in parameters else value
         tensors[name] = value.detach().cpu().clone().contiguous()
@@ -205,7 +205,7 @@ def _check_shapes(network: Network, stored: Mapping[str, tuple[tuple[int, ...], 
     state = network.state_dict()
     own = {name: tuple(value.shape) for name, value in state.items()}
     given = {name: shape for name, (shape, _) in stored.items() if not name.startswith("familiarity.")}
-    missing = [name for name in own if name not in given and not name.startswith(_training_only(network))]
+    missing = [name for name in own if name not in given and not name.startswith(network.training_only)]
     unexpected = [name for name in given if name not in own]
     misshapen = [name for name, shape in given.items() if own.get(name, shape) != shape]
     mistyped = [
@@ -232,10 +232,6 @@ def _familiarity(entry: FamiliarityEntry, tensors: Mapping[str, Tensor], folder:
     if mean.ndim != 1 or precision.shape != (len(mean), len(mean)):
         raise InvalidInput(f"{folder / WEIGHTS} has other shapes of familiarity.precision; copy it again")
     return Familiarity(mean=mean, precision=precision, threshold=entry.threshold, fitted_on=entry.fitted_on)
-
-
-def _training_only(network: Network) -> tuple[str, ...]:
-    return tuple(getattr(network, "training_only", ()))
 
 
 def _no_number(name: str) -> float:

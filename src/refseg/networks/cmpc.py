@@ -200,14 +200,13 @@ class CMPC(Network):
 
     Attributes:
         types: of words; the last is the one that says nothing.
-        training_only: prefixes of the names of weights that only training needs.
     """
 
     types: ClassVar[tuple[str, ...]] = TYPES
     idea = "Finds what the expression names, then relates it through a graph that its relation words span"
     presets: ClassVar[Mapping[str, CMPCConfig]] = PRESETS
     config: CMPCConfig
-    training_only: tuple[str, ...] = ("level_scores.",)
+    training_only = ("level_scores.",)
 
     def __init__(self, config: CMPCConfig, vocabulary_size: int):
         super().__init__()
@@ -298,6 +297,10 @@ class CMPC(Network):
         if self.config.resize == "corner":
             return corner_resize(logits, size_hw)
         return F.interpolate(logits, size_hw, mode="bilinear", align_corners=False)
+
+    def familiarity_features(self, image_features: ImageFeatures) -> Tensor:
+        """The image encoder's map for C3."""
+        return image_features.coarse
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of the mask and of what each level alone says before TGFE, and the L2 term, for the log."""

@@ -142,11 +142,7 @@ class ImageFeatures:
 
 
 class DMMI(Network):
-    """Two encoders that fuse after every stage, the decoder of the mask, and what only training needs.
-
-    Attributes:
-        training_only: prefixes of the names of weights that only training needs.
-    """
+    """Two encoders that fuse after every stage, the decoder of the mask, and what only training needs."""
 
     idea = "Words look at pixels and pixels at words after every stage; a mask is decoded from both"
     presets = PRESETS

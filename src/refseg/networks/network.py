@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from refseg.batch import Batch
 from refseg.blocks.view import View
 from refseg.config import Config
 
@@ -49,7 +50,10 @@ class Network(nn.Module, ABC):
         exists_threshold_logit: existence above which an expression refers to something; a checkpoint sets it.
         presets: its settings by the names that they are known by.
         idea, supervision: how it answers and what it learns from, a sentence each, for cards.
-        reads_erased: does training need `Batch.erased`?
+        reads_erased: whether training needs `Batch.erased`.
+        training_only: prefixes of the names of weights that only training needs.
+        knows_objects: whether it finds objects without words: its `Output` has scores and masks of objects, its
+            features have an id map (`id_map`), and `chosen` says which objects an expression means.
         threshold: probability of a pixel above which it is the referent's; the logits of an answer are 0 there.
         frames: K of the clips (B, K, 3, H, W) that it takes in the place of images; 1: it takes images.
     """
@@ -58,6 +62,8 @@ class Network(nn.Module, ABC):
     idea: ClassVar[str]
     supervision: ClassVar[str] = "the mask of each expression and nothing else"
     reads_erased: ClassVar[bool] = False
+    knows_objects: ClassVar[bool] = False
+    training_only: tuple[str, ...] = ()
     config: Config
     exists_threshold_logit: float = 0.0
     threshold: float = 0.5
@@ -112,8 +118,16 @@ class Network(nn.Module, ABC):
     def fuse(self, image_features: Any, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
         """Answers M expressions; `image_of_expression` (M,) int64 says on which of the B images each is asked."""
 
+    def familiarity_features(self, image_features: Any) -> Tensor | None:
+        """The map (B, C, h, w) of what `encode_image` gives that tells familiar images; None if there is none."""
+        return None
+
+    def chosen(self, output: Output) -> Tensor | None:
+        """Which objects (M, Q) the expressions mean, of a network that knows objects; None of another."""
+        return None
+
     @abstractmethod
-    def loss(self, batch: Any) -> Mapping[str, Tensor]:
+    def loss(self, batch: Batch) -> Mapping[str, Tensor]:
         """Named losses of a training batch; "loss" is the one to minimise, the others are for the log."""
 
     def forward(self, image: Tensor, tokens: Tensor, word_mask: Tensor) -> Output:

@@ -29,12 +29,9 @@ from refseg.networks.selector.maps import true_cells, unit
 
 
 class Selector(Network):
-    """The network: finder, chooser, and the rule that turns their answers into a mask.
+    """The network: finder, chooser, and the rule that turns their answers into a mask."""
 
-    Attributes:
-        training_only: prefixes of the names of weights that only training needs.
-    """
-
+    knows_objects = True
     idea = (
         "It finds objects first, without words, then chooses among them: words can never change a mask, and what is "
         "not found cannot be chosen"
@@ -83,6 +80,10 @@ class Selector(Network):
             certain = (exists - self.exists_threshold_logit).unsqueeze(1)
             scores = torch.where((scores == best) & (best <= 0), torch.maximum(scores, certain), scores)
         return scores.masked_fill(~selectable, ABSENT)
+
+    def familiarity_features(self, image_features: FoundObjects) -> Tensor:
+        """The coarse map (B, C, H/8, W/8)."""
+        return image_features.coarse
 
     def id_map(self, found: FoundObjects) -> Tensor:
         """The objects as disjoint regions (B, H, W) int64: 0 = no object, q + 1 = object q."""
