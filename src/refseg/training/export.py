@@ -74,8 +74,8 @@ def card(checkpoint: Checkpoint, recipe: Recipe, report: Report) -> str:
         " | ".join(percent(report.metrics[report.first][n]) for n in names),
     ]
     unfamiliar = familiarity_report(checkpoint) if checkpoint.familiarity else {}
-    named = checkpoint.network.named_parameters()
     trained_on, network, fitted = checkpoint.trained_on, checkpoint.network, checkpoint.calibration
+    count = sum(p.numel() for n, p in network.named_parameters() if not n.startswith(network.training_only))
     return CARD.format(
         name=recipe.name,
         network=recipe.network,
@@ -84,8 +84,7 @@ def card(checkpoint: Checkpoint, recipe: Recipe, report: Report) -> str:
         initial="".join(f" The {part} started from {source}." for part, source in recipe.initial.items()),
         warns=", and carries a warning" if checkpoint.familiarity else "",
         knows=checkpoint.knows[:1].upper() + checkpoint.knows[1:],
-        parameters=sum(p.numel() for n, p in network.named_parameters() if not n.startswith(network.training_only))
-        / 1e6,
+        parameters=count / 1e6,
         words=len(checkpoint.tokenizer),
         max_words=checkpoint.tokenizer.max_words,
         data=", ".join(f"{name} {value}" for name, value in trained_on.items() if name != "validation"),
