@@ -15,7 +15,7 @@ from pathlib import Path
 from refseg.recipes import find_recipe
 from refseg.recipes.recipe import Recipe
 from refseg.training import run
-from refseg.training.devices import Machines
+from refseg.training.devices import Devices
 from timing import print_table
 
 RECIPES = {  # with what is not as in `shortened`
@@ -52,9 +52,9 @@ def train(recipe: Recipe, results: Connection) -> None:
 
     run.TrainingStage.on_train_batch_end = sends  # type: ignore[method-assign]
     run.StageData.val_dataloader = lambda data: []  # type: ignore[method-assign]
-    run.release = lambda out, *_: out  # type: ignore[assignment]
+    run.export_weights = lambda out, *_: out  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as out:
-        run.train(recipe, Path(out) / "run", False, Machines(accelerator="cpu"))
+        run.train(recipe, Path(out) / "run", False, Devices(accelerator="cpu"))
     results.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 
 

@@ -28,8 +28,8 @@ from refseg.datasets.drawn_scenes.export import export
 from refseg.preprocessing.transform import Preprocessing
 from refseg.recipes.recipe import Data, Files, Group, Recipe, Scenes, Stage
 from refseg.text.noun_phrases import noun_positions
-from refseg.training import run
-from refseg.training.devices import Machines, Sharing
+from refseg.training import progress, run
+from refseg.training.devices import Devices, Sharing
 
 STEPS, STATE_EVERY, IMAGES = 14, 3, 4
 BEGAN = "began"  # a file in the run's folder, from when it is about to train
@@ -87,11 +87,17 @@ def read_beforehand() -> None:
 
 def train(trained: Recipe, out: Path, resume: bool, processes: int, strategy: Sharing = "ddp") -> None:
     """What a process does; its words go to a file, and nothing is calibrated."""
-    run.release = lambda out, *_: out  # type: ignore[assignment]
-    run.EVERY = 1  # logs every loss
-    run.TrainingStage.on_fit_start = lambda module: (out / BEGAN).touch()  # type: ignore[method-assign]
+    run.export_weights = lambda out, *_: out  # type: ignore[assignment]
+    progress.EVERY = 1  # logs every loss
+    plain = run.StageLoop.run
+
+    def begin(*arguments: Any, **keywords: Any) -> None:
+        (out / BEGAN).touch()
+        plain(*arguments, **keywords)
+
+    run.StageLoop.run = begin  # type: ignore[method-assign]
     with (out.parent / f"{out.name}.log").open("a") as log, redirect_stdout(log), redirect_stderr(log):
-        run.train(trained, out, resume, Machines(processes, accelerator="cpu", strategy=strategy), STATE_EVERY)
+        run.train(trained, out, resume, Devices(processes, accelerator="cpu", strategy=strategy), STATE_EVERY)
 
 
 def traces(out: Path) -> Iterator[tuple[str, bytes]]:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from refseg.errors import InvalidInput
-from refseg.hardware import check_device, cpu_has_bfloat16
+from refseg.hardware import check_device, supports_bfloat16
 
 
 @pytest.mark.parametrize("device", ["meta", "", "0", "cuda:99", "xla", "hpu", "opengl", "privateuseone", "\0"])
@@ -24,4 +24,4 @@ def test_a_processor_has_bfloat16_if_any_of_its_capabilities_says_so(monkeypatch
         ({}, True),  # nothing is known: believe the recipe
     ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found, raising=False)
-        assert cpu_has_bfloat16() is has
+        assert supports_bfloat16() is has

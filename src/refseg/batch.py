@@ -68,7 +68,7 @@ class Batch:
 
 
 @dataclass
-class FoundBatch:
+class CachedObjectBatch:
     """A batch for the chooser alone: objects that the finder found before, S images and M expressions.
 
     Attributes:

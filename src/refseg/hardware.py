@@ -40,7 +40,7 @@ def versions() -> str:
     return f"refseg {__version__}, torch {version('torch')}, Python {platform.python_version()}"
 
 
-def cpu_has_bfloat16() -> bool:
+def supports_bfloat16() -> bool:
     """Has this processor instructions for bfloat16? Without them it is several times slower than float32."""
     import torch
 

@@ -5,7 +5,7 @@ from refseg.errors import InvalidInput, MissingFile
 from refseg.networks import build
 from refseg.recipes import RECIPES, find_recipe
 from refseg.recipes.recipe import Recipe
-from refseg.training.object_pretraining import SEE
+from refseg.training.object_pretraining import OBJECT_PRETRAINING
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if find_recipe(name).data.dataset.startswith("drawn_")])
@@ -14,7 +14,7 @@ def test_every_recipe_of_drawn_data_builds_its_network_and_trains_parts_and_obje
     network = build(recipe.network, recipe.config, vocabulary_size=10)
     for stage in recipe.stages:
         assert set(stage.groups) <= set(network.parts())
-        assert stage.objective == SEE or hasattr(network, stage.objective)
+        assert stage.objective == OBJECT_PRETRAINING or hasattr(network, stage.objective)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -20,7 +20,7 @@ from refseg.protocols import PROTOCOLS
 from refseg.recipes import RECIPES, find_recipe
 from refseg.recipes.recipe import Files, Recipe
 from refseg.training.data.sources import FileSource
-from refseg.training.devices import Machines
+from refseg.training.devices import Devices
 from refseg.training.run import train
 from refseg.training.stage import Length, TrainingStage, undecayed
 
@@ -274,7 +274,7 @@ def test_a_stage_with_data_of_its_own_is_validated_on_that_of_the_recipe(folder,
     boxes, learn = recipe.stages
     own = boxes.data.replace(workers=0, validation="nowhere")
     recipe = recipe.replace(data=recipe.data.replace(workers=0), stages=(boxes.replace(data=own), learn))
-    train(recipe, tmp_path / "run", resume=False, machines=Machines(accelerator="cpu"))
+    train(recipe, tmp_path / "run", resume=False, devices=Devices(accelerator="cpu"))
     for stage in ("boxes", "learn"):
         log = (tmp_path / "run" / "logs" / stage / "version_0" / "metrics.csv").read_text()
         assert "val/oIoU" in log.splitlines()[0]

@@ -17,7 +17,7 @@ from refseg.text.vocabulary import Vocabulary
 from refseg.training.data.clip_frames import ClipItems, one_frame, seen
 from refseg.training.data.file_batches import FileBatches
 from refseg.training.data.sources import FileSource, whole_images
-from refseg.training.devices import Machines
+from refseg.training.devices import Devices
 from refseg.training.run import train
 
 STAGE = whole_images(4).replace(flip=0.5, expressions_per_image=3)
@@ -174,7 +174,7 @@ def test_what_objects_are_and_do_is_known_of_drawn_clips_and_mirrored_with_them(
 
 
 def test_a_run_on_clips_is_validated_by_kind_calibrated_and_says_which_frames_it_takes(tiny_of_clips, tmp_path):
-    train(tiny_of_clips, tmp_path / "run", resume=False, machines=Machines(accelerator="cpu"))
+    train(tiny_of_clips, tmp_path / "run", resume=False, devices=Devices(accelerator="cpu"))
     released = load_checkpoint(tmp_path / "run" / "weights")
     assert released.preprocessing == tiny_of_clips.data.preprocessing and released.network.frames == 3
     assert released.trained_on["clips"] == 8 and "drawn clips only" in released.knows
@@ -201,6 +201,6 @@ def test_a_run_on_clips_is_validated_by_kind_calibrated_and_says_which_frames_it
 def test_data_that_do_not_fit_a_network_for_clips_are_refused(tiny_of_clips, tmp_path, setting, message):
     with pytest.raises(InvalidInput, match=message):
         train(
-            tiny_of_clips.with_settings([setting]), tmp_path / "run", resume=False, machines=Machines(accelerator="cpu")
+            tiny_of_clips.with_settings([setting]), tmp_path / "run", resume=False, devices=Devices(accelerator="cpu")
         )
     assert not (tmp_path / "run").exists()

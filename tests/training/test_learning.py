@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from refseg.batch import FoundBatch
+from refseg.batch import CachedObjectBatch
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.datasets.drawn_scenes.stored_scenes import stored_scenes
 from refseg.networks import build
 from refseg.preprocessing.transform import Preprocessing
 from refseg.recipes import find_recipe
 from refseg.text.vocabulary import Vocabulary
-from refseg.training.data.scene_batches import SceneBatches, WordTable
+from refseg.training.data.scene_batches import SceneBatches, TokenTable
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def batch(tmp_path_factory):
         stored = stored_scenes(DrawnScenes("train", 64), workers=1)
     vocabulary = Vocabulary.of(stored.texts)
     stage = find_recipe("selector").stages[-1].replace(images=4, expressions_per_image=6, unknown_words=0, flip=0)
-    batch = SceneBatches(stored, WordTable(stored.texts, vocabulary), Preprocessing(), stage, (0, 0))[0]
+    batch = SceneBatches(stored, TokenTable(stored.texts, vocabulary), Preprocessing(), stage, (0, 0))[0]
     return batch, len(vocabulary)
 
 
@@ -41,7 +41,7 @@ def test_the_chooser_fits_a_cached_handful(batch):
     batch, vocabulary_size = batch
     network = build("selector", {"width": 64}, vocabulary_size).eval()
     slots = batch.objects.present.shape[1]
-    cached = FoundBatch(
+    cached = CachedObjectBatch(
         found_tokens=torch.randn(4, slots, 64),
         valid=batch.objects.present,
         pairs=torch.randn(4, slots, slots, 12),

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from refseg.training.stage import Length, TrainingStage
 from safetensors.torch import load_file
 
 from refseg.batch import Objects
@@ -12,11 +13,10 @@ from refseg.networks import build
 from refseg.recipes import find_recipe
 from refseg.text.vocabulary import Vocabulary
 from refseg.training.data.sources import source_of
-from refseg.training.devices import Machines
+from refseg.training.devices import Devices
 from refseg.training.initial_weights import initialise
-from refseg.training.object_pretraining import CLASSES, SeenObjects
+from refseg.training.object_pretraining import CLASSES, ObjectHeads
 from refseg.training.run import train
-from refseg.training.stage import Length, TrainingStage
 
 
 def scene():
@@ -29,7 +29,7 @@ def scene():
 
 
 def test_what_is_known_costs_nothing_and_is_right():
-    seen = SeenObjects([6], {"shape": 2, "motion": 3})
+    seen = ObjectHeads([6], {"shape": 2, "motion": 3})
     torch.nn.init.eye_(seen.heads[0].weight.data[:, :, 0, 0])
     torch.nn.init.zeros_(seen.heads[0].bias)
     x = torch.full((2, 6, 2, 2), -50.0)
@@ -43,7 +43,7 @@ def test_what_is_known_costs_nothing_and_is_right():
 def test_a_grid_that_misses_all_objects_is_no_fault():
     objects = scene()
     objects.id_map.zero_()
-    losses = SeenObjects([4, 4], {"shape": 2}).of_maps([torch.randn(2, 4, 4, 4), torch.randn(2, 4, 1, 1)], objects)
+    losses = ObjectHeads([4, 4], {"shape": 2}).of_maps([torch.randn(2, 4, 4, 4), torch.randn(2, 4, 1, 1)], objects)
     assert torch.isfinite(losses["loss"]) and losses["shape"] == 0
 
 
@@ -64,7 +64,7 @@ def test_what_it_sees_of_clips_is_told_in_the_frame_that_is_answered(batch):
     assert batch.image.shape[:2] == (2, 3) and len(batch.tokens) == 0  # nothing is said
     network = build("cmpc_video_small", {}, vocabulary_size=3)
     encoder = network.image_encoder
-    seen = SeenObjects(encoder.channels, CLASSES["drawn_clips"])
+    seen = ObjectHeads(encoder.channels, CLASSES["drawn_clips"])
     seen.loss(network, batch)["loss"].backward()
     assert all(parameter.grad is not None for parameter in [*seen.parameters(), *encoder.parameters()])
     middle = [x[:, 1] for x in encoder.of_clips(batch.image)]
@@ -73,7 +73,7 @@ def test_what_it_sees_of_clips_is_told_in_the_frame_that_is_answered(batch):
 
 def test_an_encoder_that_sees_frames_one_by_one_looks_at_the_answered_one_alone(batch):
     network = build("cmpc_video_small", {"image_encoder": "small"}, vocabulary_size=3).eval()
-    seen = SeenObjects(network.image_encoder.channels, CLASSES["drawn_clips"])
+    seen = ObjectHeads(network.image_encoder.channels, CLASSES["drawn_clips"])
     maps = [x[:, 1] for x in network.image_encoder.of_clips(batch.image)]
     torch.testing.assert_close(seen.loss(network, batch), seen.of_maps(maps[1:], batch.objects))
 
@@ -81,7 +81,7 @@ def test_an_encoder_that_sees_frames_one_by_one_looks_at_the_answered_one_alone(
 def test_a_stage_that_sees_teaches_the_image_encoder_alone_and_leaves_no_heads():
     network = build("cmpc_video_small", {}, vocabulary_size=3)
     (stage, _) = drawn().stages
-    seen = SeenObjects(network.image_encoder.channels, CLASSES["drawn_clips"])
+    seen = ObjectHeads(network.image_encoder.channels, CLASSES["drawn_clips"])
     module = TrainingStage(network, stage, Length(2, 1), seen=seen)
     module.trainer = SimpleNamespace(precision="32-true")
     optimiser = module.configure_optimizers()["optimizer"]
@@ -93,7 +93,7 @@ def test_a_stage_that_sees_teaches_the_image_encoder_alone_and_leaves_no_heads()
 def test_what_was_taught_once_is_where_another_network_starts(tiny_of_clips, tmp_path):
     see, _ = tiny_of_clips.stages
     taught = tiny_of_clips.replace(stages=(see,), releases="image_encoder")
-    train(taught, tmp_path / "run", resume=False, machines=Machines(accelerator="cpu"))
+    train(taught, tmp_path / "run", resume=False, devices=Devices(accelerator="cpu"))
     other = build("cmpc_video_small", tiny_of_clips.config, vocabulary_size=3)
     initialise(other, {"image_encoder": str(tmp_path / "run" / "image_encoder.safetensors")})
     learnt = load_file(tmp_path / "run" / "state" / "see")
@@ -113,5 +113,5 @@ def test_what_was_taught_once_is_where_another_network_starts(tiny_of_clips, tmp
 )
 def test_data_that_say_nothing_of_objects_and_other_parts_are_refused(settings, message, tmp_path):
     with pytest.raises(InvalidInput, match=message):
-        train(drawn(*settings), tmp_path / "run", resume=False, machines=Machines(accelerator="cpu"))
+        train(drawn(*settings), tmp_path / "run", resume=False, devices=Devices(accelerator="cpu"))
     assert not (tmp_path / "run").exists()

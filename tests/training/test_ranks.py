@@ -18,9 +18,9 @@ from refseg.preprocessing.transform import Preprocessing
 from refseg.recipes import find_recipe
 from refseg.recipes.recipe import Scenes
 from refseg.text.vocabulary import Vocabulary
-from refseg.training import repeated_blocks, run
-from refseg.training.data.scene_batches import SceneBatches, WordTable
-from refseg.training.devices import Machines
+from refseg.training import progress, repeated_blocks, run
+from refseg.training.data.scene_batches import SceneBatches, TokenTable
+from refseg.training.devices import Devices
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,19 +38,19 @@ def on(world, function, *arguments):
 
 def trains(recipe, out, world, strategy="ddp", resume=False, stops_at=None):
     """In a process: trains, and logs every loss; or is killed (`kill -9`) when a step begins."""
-    run.EVERY = 1
-    run.release = lambda out, *_: out
-    plain = run.TrainingStage.training_step
+    progress.EVERY = 1
+    run.export_weights = lambda out, *_: out
+    plain = run.StageLoop.train_step
 
-    def step(module, batch, part):
-        if module.global_step == stops_at:
+    def step(loop, parts):
+        if loop.step == stops_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        return plain(module, batch, part)
+        return plain(loop, parts)
 
-    run.TrainingStage.training_step = step
+    run.StageLoop.train_step = step
     with out.with_suffix(".log").open("a") as log, redirect_stdout(log), redirect_stderr(log):
-        machines = Machines(world, accelerator="cpu", strategy=strategy)
-        run.train(recipe, out, resume, machines, state_every=2)
+        devices = Devices(world, accelerator="cpu", strategy=strategy)
+        run.train(recipe, out, resume, devices, save_every=2)
 
 
 def trained(recipe, out, world, *more):
@@ -156,7 +156,7 @@ def test_expressions_of_all_processes_are_told_apart_as_one_process_does():
 
 def selects(stored):
     torch.manual_seed(0)
-    words = WordTable(stored.texts, vocabulary := Vocabulary.of(stored.texts))
+    words = TokenTable(stored.texts, vocabulary := Vocabulary.of(stored.texts))
     network = networks.build("selector", TINY, len(vocabulary)).eval()
     stage = find_recipe("selector").stages[-1].replace(images=4, expressions_per_image=3)
 
@@ -181,17 +181,17 @@ def test_selector_in_two_processes_learns_what_it_learns_in_one():
 
 
 def diverges(recipe, out):
-    plain = run.TrainingStage.training_step
+    plain = run.StageLoop.compute_losses
 
-    def step(module, batch, part):
-        if module.global_step == 1 and module.global_rank == 1:
+    def losses(loop, batch):
+        if loop.step == 1 and loop.fabric.global_rank == 1:
             batch.image[0, 0, 0, 0] = float("nan")
-        return plain(module, batch, part)
+        return plain(loop, batch)
 
-    run.TrainingStage.training_step = step
+    run.StageLoop.compute_losses = losses
     with out.with_suffix(".log").open("a") as log, redirect_stdout(log), redirect_stderr(log):
         try:
-            run.train(recipe, out, False, Machines(2, accelerator="cpu"))
+            run.train(recipe, out, False, Devices(2, accelerator="cpu"))
         except run.RefsegError as error:
             print(error)
             raise SystemExit(2) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from refseg.training import repeated_blocks as module
-from refseg.training.repeated_blocks import compute_again, units
+from refseg.training.repeated_blocks import checkpoint_activations, repeated_blocks
 
 
 def contract():
@@ -29,10 +29,10 @@ def _small_ones_too(monkeypatch):
 def test_training_calls_every_unit_and_reads_no_weight_of_it_from_outside(name):
     network = CONTRACT.tiny(name).train()
     inside, called, outside = [], set(), []
-    for unit in units(network):
+    for unit in repeated_blocks(network):
         unit.register_forward_pre_hook(lambda unit, _: inside.append(unit))
         unit.register_forward_hook(lambda unit, *_: (called.add(unit), inside.pop())[0])
-    chosen = list(units(network))
+    chosen = list(repeated_blocks(network))
     owner = {id(part): unit for unit in chosen for part in unit.modules()}
     for part_id, unit in owner.items():
         for part in unit.modules():
@@ -49,7 +49,7 @@ def test_training_calls_every_unit_and_reads_no_weight_of_it_from_outside(name):
 @pytest.mark.parametrize("name", CONTRACT.TINY)
 def test_what_is_computed_again_gives_the_same_gradients(name):
     plain, again = CONTRACT.tiny(name), CONTRACT.tiny(name)
-    compute_again(again)
+    checkpoint_activations(again)
     for network in (plain, again):
         network.loss(CONTRACT.batch(name))["loss"].backward()
     for (parameter, one), other in zip(plain.named_parameters(), again.parameters(), strict=True):

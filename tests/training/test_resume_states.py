@@ -10,39 +10,68 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 
 from refseg.errors import InvalidInput, UnwritableOutput
-from refseg.training.resume_states import WholeFiles, is_sound, newest_sound, states, unwritable, write_together
+from refseg.training.resume_states import FORMAT, States, read_valid, unwritable, write_on_first
 
 CONTENT = {"weights": torch.arange(50.0), "step": 3}
 
 
-def written(folder, step):
-    path = folder / f"learn-step={step}.ckpt"
-    WholeFiles().save_checkpoint(CONTENT, path)
-    return path
+FABRIC = SimpleNamespace(is_global_zero=True, broadcast=lambda problem: problem)
+
+
+def states(run, stage="learn"):
+    return States(FABRIC, run, stage)
+
+
+def written(run, step, content=CONTENT):
+    states(run).write(step, content)
+    return run / "state" / f"learn-step={step}.ckpt"
+
+
+def newest(run, stage="learn"):
+    found = states(run, stage).newest()
+    return found and found[0]
 
 
 def test_a_state_is_read_back_and_leaves_nothing_beside_it(tmp_path):
-    path = written(tmp_path / "state", 3)
-    assert torch.equal(WholeFiles().load_checkpoint(path, weights_only=True)["weights"], CONTENT["weights"])
+    path = written(tmp_path, 3)
+    found, state = states(tmp_path).newest()
+    assert found == path and torch.equal(state["weights"], CONTENT["weights"])
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_last_two_states_are_kept_until_the_stage_is_finished(tmp_path):
+    for step in (8, 9, 10):
+        written(tmp_path, step)
+    assert [path.name for path in states(tmp_path).paths()] == ["learn-step=10.ckpt", "learn-step=9.ckpt"]
+    states(tmp_path).finish({"x": torch.arange(3)})
+    assert states(tmp_path).paths() == []
+    assert torch.equal(states(tmp_path).finished_weights()["x"], torch.arange(3))
+
+
+def test_a_state_of_another_version_is_refused_in_one_line(tmp_path):
+    path = written(tmp_path, 3)
+    torch.save(CONTENT | {"format": FORMAT - 1}, path)
+    with pytest.raises(InvalidInput, match="does not belong to this run .*another program or version wrote it"):
+        newest(tmp_path)
+    assert path.exists()
 
 
 def test_the_newest_by_number_is_taken(tmp_path):
     for step in (9, 10):
         written(tmp_path, step)
-    assert newest_sound(tmp_path, "learn") == tmp_path / "learn-step=10.ckpt"
-    assert newest_sound(tmp_path, "other") is None
+    assert newest(tmp_path).name == "learn-step=10.ckpt"
+    assert newest(tmp_path, "other") is None
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
 def test_a_damaged_state_is_told_and_the_one_before_it_taken(tmp_path, capsys, damage):
-    before, newest = written(tmp_path, 9), written(tmp_path, 10)
-    content = bytearray(newest.read_bytes())
+    before, after = written(tmp_path, 9), written(tmp_path, 10)
+    content = bytearray(after.read_bytes())
     if damage == "flipped":
         content[content.index(CONTENT["weights"].numpy().tobytes()) + 40] ^= 4
-    newest.write_bytes(content if damage == "flipped" else content[: len(content) // 2 if damage == "cut" else 0])
-    assert newest_sound(tmp_path, "learn") == before
-    assert f"{newest} is damaged; looking for the state before it" in capsys.readouterr().out
+    after.write_bytes(content if damage == "flipped" else content[: len(content) // 2 if damage == "cut" else 0])
+    assert newest(tmp_path) == before
+    assert f"{after} is damaged; looking for the state before it" in capsys.readouterr().out
 
 
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
@@ -51,8 +80,7 @@ def test_a_state_with_any_bit_flipped_is_damaged_or_says_the_same(tmp_path_facto
     content = bytearray(path.read_bytes())
     content[int(place * len(content))] ^= 1 << bit
     path.write_bytes(content)
-    if is_sound(path):
-        found = WholeFiles().load_checkpoint(path)
+    if found := read_valid(path):
         assert found["step"] == CONTENT["step"] and torch.equal(found["weights"], CONTENT["weights"])
 
 
@@ -62,7 +90,7 @@ def test_where_all_are_damaged_nothing_is_thrown_away_unasked(tmp_path):
     with pytest.raises(
         InvalidInput, match="all states of stage learn .*step=5.*put back a copy of one, or delete them"
     ):
-        newest_sound(tmp_path, "learn")
+        newest(tmp_path)
     assert path.exists()
 
 
@@ -73,9 +101,9 @@ def test_a_full_disk_leaves_the_states_that_were_there(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(UnwritableOutput, match="No space left"):
         written(tmp_path, 6)
-    assert states(tmp_path, "learn") == list(tmp_path.iterdir()) == [before] and is_sound(before)
+    assert states(tmp_path).paths() == list(before.parent.iterdir()) == [before] and read_valid(before)
 
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -86,9 +114,8 @@ def test_a_full_disk_is_told_in_one_line_with_the_way_out(tmp_path, error):
     def write():
         raise error
 
-    trainer = SimpleNamespace(strategy=SimpleNamespace(broadcast=lambda told: told))
     with pytest.raises(UnwritableOutput, match="No space left on device.; make room and go on with --resume"):
-        write_together(trainer, tmp_path, write)
+        write_on_first(FABRIC, tmp_path, write)
 
 
 def test_other_errors_stay_what_they_are(tmp_path):
@@ -105,18 +132,14 @@ class Runs:
 
 def test_a_state_with_code_in_it_is_refused_by_name_and_the_code_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / "learn-step=3.ckpt"
-    WholeFiles().save_checkpoint(CONTENT | {"callbacks": [Runs()]}, path)
+    path = written(tmp_path, 3, CONTENT | {"callbacks": [Runs()]})
     message = r"step=3.ckpt holds code \((posix|nt).system\), which is never run; .*put back a copy .*delete it"
     with pytest.raises(InvalidInput, match=message):
-        newest_sound(tmp_path, "learn")
-    with pytest.raises(InvalidInput, match=message):
-        WholeFiles().load_checkpoint(path)
-    assert list(tmp_path.iterdir()) == [path]
+        newest(tmp_path)
+    assert list(path.parent.iterdir()) == [path] and not (tmp_path / "it_ran").exists()
 
 
 def test_a_state_with_objects_of_a_program_is_refused_by_name(tmp_path):
-    path = tmp_path / "learn-step=3.ckpt"
-    WholeFiles().save_checkpoint(CONTENT | {"best": np.float64(1)}, path)
+    written(tmp_path, 3, CONTENT | {"best": np.float64(1)})
     with pytest.raises(InvalidInput, match=r"step=3.ckpt holds objects of a program \(numpy.*\), which are never made"):
-        newest_sound(tmp_path, "learn")
+        newest(tmp_path)

@@ -13,12 +13,13 @@ from refseg.checkpoints.io import load_checkpoint
 from refseg.errors import InvalidInput
 from refseg.recipes import RECIPES, find_recipe
 from refseg.recipes.recipe import Recipe
-from refseg.training import repeated_blocks, run, stage
-from refseg.training.devices import Machines
-from refseg.training.stage import undecayed
+from refseg.training import repeated_blocks, run
+from refseg.training.devices import Devices
+from refseg.training.loop import StageLoop
+from refseg.training.parameter_groups import without_decay
 
-CPU = Machines(accelerator="cpu")
-train = partial(run.train, state_every=2)
+CPU = Devices(accelerator="cpu")
+train = partial(run.train, save_every=2)
 TINY = [
     "config={stages: [4, 8, 8, 8], coarse: 8, fine: 8, kernel: 4, width: 16, heads: 2, blocks: 1, word_layers: 1, "
     "candidates: 8, pair_width: 4, pair_value: 4}",
@@ -53,7 +54,7 @@ def tiny() -> Recipe:
 @pytest.fixture(scope="module")
 def finished(tiny, tmp_path_factory, cache) -> Path:
     out = tmp_path_factory.mktemp("runs") / "whole"
-    train(tiny, out, resume=False, machines=CPU)
+    train(tiny, out, resume=False, devices=CPU)
     return out
 
 
@@ -74,20 +75,20 @@ def test_a_run_leaves_its_recipe_logs_and_checkpoints_that_load(finished, tiny):
 def test_a_run_stopped_anywhere_and_resumed_ends_with_the_same_weights(
     finished, tiny, tmp_path, monkeypatch, stage_name, step
 ):
-    plain_step = stage.TrainingStage.training_step
+    plain_step = StageLoop.train_step
 
-    def stops(self, batch, number):
-        if self.stage.objective == stage_name and self.trainer.global_step == step:
+    def stops(self, parts):
+        if self.stage.objective == stage_name and self.step == step:
             raise RuntimeError("killed")
-        return plain_step(self, batch, number)
+        return plain_step(self, parts)
 
-    monkeypatch.setattr(stage.TrainingStage, "training_step", stops)
+    monkeypatch.setattr(StageLoop, "train_step", stops)
     out = tmp_path / "run"
     with pytest.raises(RuntimeError, match="killed"):
-        train(tiny, out, resume=False, machines=CPU)
-    monkeypatch.setattr(stage.TrainingStage, "training_step", plain_step)
+        train(tiny, out, resume=False, devices=CPU)
+    monkeypatch.setattr(StageLoop, "train_step", plain_step)
     torch.manual_seed(1)  # whatever happened in between
-    train(tiny, out, resume=True, machines=CPU)
+    train(tiny, out, resume=True, devices=CPU)
     weights, expected = (load_file(folder / "last" / "model.safetensors") for folder in (out, finished))
     for name, value in expected.items():
         assert torch.equal(weights[name], value), name
@@ -95,7 +96,7 @@ def test_a_run_stopped_anywhere_and_resumed_ends_with_the_same_weights(
 
 def test_a_finished_run_can_be_resumed_and_changes_nothing(finished, tiny):
     before = (finished / "weights" / "model.safetensors").read_bytes()
-    train(tiny, finished, resume=True, machines=CPU)
+    train(tiny, finished, resume=True, devices=CPU)
     assert (finished / "weights" / "model.safetensors").read_bytes() == before
 
 
@@ -107,10 +108,10 @@ def test_states_of_another_program_are_told_and_kept(tiny, tmp_path):
     for content in ({"epoch": 1}, [1], {"state_dict": {"x": torch.zeros(1).expand(2**20)}, "loops": 3}):
         torch.save(content, state)
         with pytest.raises(InvalidInput, match=f"{state} does not belong to this run .*; put back a copy"):
-            train(find, out, resume=True, machines=CPU)
+            train(find, out, resume=True, devices=CPU)
     save_file({"x": torch.zeros(2)}, finished)
     with pytest.raises(InvalidInput, match=f"{finished} does not belong to this run .*; put back a copy"):
-        train(find, out, resume=True, machines=CPU)
+        train(find, out, resume=True, devices=CPU)
     assert state.exists() and finished.exists()
 
 
@@ -123,9 +124,9 @@ def test_a_best_checkpoint_that_does_not_say_how_good_it_is_is_as_good_as_none(t
 
 def test_bad_combinations_are_refused_before_anything_is_written(finished, tiny, tmp_path):
     with pytest.raises(InvalidInput, match="holds a run already; add --resume"):
-        train(tiny, finished, resume=False, machines=CPU)
+        train(tiny, finished, resume=False, devices=CPU)
     with pytest.raises(InvalidInput, match="differs from this recipe"):
-        train(tiny.with_settings(["seed=1"]), finished, resume=True, machines=CPU)
+        train(tiny.with_settings(["seed=1"]), finished, resume=True, devices=CPU)
     for recipe, devices, resume, message in (
         (tiny, 1, True, "holds no run to resume"),
         (tiny, 3, False, "3 devices cannot share evenly"),
@@ -135,15 +136,15 @@ def test_bad_combinations_are_refused_before_anything_is_written(finished, tiny,
         (tiny.with_settings(["config={colour: 1}"]), 1, False, "colour"),
     ):
         with pytest.raises(InvalidInput, match=message):
-            train(recipe, tmp_path / "new", resume=resume, machines=Machines(devices, accelerator="cpu"))
+            train(recipe, tmp_path / "new", resume=resume, devices=Devices(devices, accelerator="cpu"))
         assert not (tmp_path / "new").exists()
-    for machines, message in (
-        (Machines(99, accelerator="gpu"), "99 GPUs are wanted"),
-        (Machines(accelerator="cpu", strategy="fsdp"), "channels_last is not for --strategy fsdp"),
+    for devices, message in (
+        (Devices(99, accelerator="gpu"), "99 GPUs are wanted"),
+        (Devices(accelerator="cpu", strategy="fsdp"), "channels_last is not for --strategy fsdp"),
     ):
         images = [f"stages.{stage.name}.images=99" for stage in tiny.stages]
         with pytest.raises(InvalidInput, match=message):
-            train(tiny.with_settings(["channels_last=true", *images]), tmp_path / "new", False, machines)
+            train(tiny.with_settings(["channels_last=true", *images]), tmp_path / "new", False, devices)
 
 
 def test_a_batch_norm_that_wants_more_than_one_expression_says_so(tmp_path):
@@ -151,12 +152,12 @@ def test_a_batch_norm_that_wants_more_than_one_expression_says_so(tmp_path):
     scenes = ["data.scenes=64", "data.validation_scenes=2"]
     recipe = find_recipe("dcmfnet_small").replace(stages=(stage,), initial={}).with_settings(scenes)
     with pytest.raises(InvalidInput, match="stage learn: a batch norm of the network wants two expressions"):
-        train(recipe, tmp_path / "run", resume=False, machines=CPU)
+        train(recipe, tmp_path / "run", resume=False, devices=CPU)
 
 
 def test_the_last_steps_are_validated_and_kept_though_they_fill_no_interval(tiny, tmp_path):
     stage = tiny.stages[-1].replace(steps=5, validate_every=3)
-    train(tiny.replace(stages=(stage,)), tmp_path / "run", resume=False, machines=CPU)
+    train(tiny.replace(stages=(stage,)), tmp_path / "run", resume=False, devices=CPU)
     end = load_file(tmp_path / "run" / "state" / stage.name)
     last = load_checkpoint(tmp_path / "run" / "last").network.state_dict()
     assert all(torch.equal(end[name], value) for name, value in last.items())
@@ -184,7 +185,7 @@ def test_every_small_preset_trains_is_validated_and_leaves_weights(name, tmp_pat
     settings = ["data.scenes=64", "data.validation_scenes=2", "data.calibration_scenes=2"]
     settings += ["stages.see.steps=2", "stages.see.images=1", "stages.learn.steps=2", "stages.learn.images=1"]
     settings += ["stages.learn.expressions_per_image=2", "stages.learn.validate_every=1"]
-    train(find_recipe(name).with_settings(settings), tmp_path / "run", resume=False, machines=CPU)
+    train(find_recipe(name).with_settings(settings), tmp_path / "run", resume=False, devices=CPU)
     assert load_checkpoint(tmp_path / "run" / "weights").trained_on["scenes"] == 64
 
 
@@ -193,27 +194,29 @@ def test_norms_biases_and_embeddings_do_not_decay(tiny):
 
     network = build("selector", tiny.config, vocabulary_size=10)
     named = dict(network.named_parameters())
-    still = undecayed(network, named, None)
+    still = without_decay(network, named, None)
     assert {"chooser.words.embedding.weight", "chooser.words.positions", "chooser.norm.weight"} <= still
     assert all(name.endswith("weight") and named[name].ndim > 1 for name in set(named) - still)
-    assert undecayed(network, named, ()) == set()
-    assert undecayed(network, named, ("norm",)) == {name for name in named if "norm" in name}
+    assert without_decay(network, named, ()) == set()
+    assert without_decay(network, named, ("norm",)) == {name for name in named if "norm" in name}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_every_stage_computes_activations_again(strategy, tmp_path, monkeypatch):
     monkeypatch.setattr(repeated_blocks, "SMALLEST", 1000)  # parameters of a unit
-    again, of_stage = [], run._Run.stage
+    again, of_stage = [], run.Run.train_stage
 
     def stage(self, number):
-        again.append(sum(isinstance(vars(m).get("forward"), repeated_blocks._Again) for m in self.network.modules()))
+        again.append(
+            sum(isinstance(vars(m).get("forward"), repeated_blocks.Checkpointed) for m in self.network.modules())
+        )
         of_stage(self, number)
 
-    monkeypatch.setattr(run._Run, "stage", stage)
-    monkeypatch.setattr(run, "release", lambda *_: None)
+    monkeypatch.setattr(run.Run, "train_stage", stage)
+    monkeypatch.setattr(run, "export_weights", lambda *_: None)
     few = ["data.scenes=64", "data.validation_scenes=2", "activation_checkpointing=true", "stages.see.images=1"]
     few += ["stages.see.steps=2", "stages.learn.steps=2", "stages.learn.images=1"]
     recipe = find_recipe("eavl_small").with_settings(few)
-    train(recipe, tmp_path / "run", resume=False, machines=Machines(accelerator="cpu", strategy=strategy))
+    train(recipe, tmp_path / "run", resume=False, devices=Devices(accelerator="cpu", strategy=strategy))
     assert again[0] == again[1] > 0

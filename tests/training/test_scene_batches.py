@@ -8,7 +8,7 @@ from refseg.datasets.drawn_scenes.stored_scenes import stored_scenes
 from refseg.preprocessing.transform import Preprocessing
 from refseg.recipes import find_recipe
 from refseg.text.vocabulary import UNKNOWN, Vocabulary
-from refseg.training.data.scene_batches import SceneBatches, WordTable, phrase_numbers
+from refseg.training.data.scene_batches import SceneBatches, TokenTable, phrase_numbers
 
 STAGE = find_recipe("selector").stages[-1].replace(steps=30, images=4, expressions_per_image=3)
 
@@ -22,7 +22,7 @@ def stored(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def words(stored):
-    return WordTable(stored.texts, Vocabulary.of(stored.texts))
+    return TokenTable(stored.texts, Vocabulary.of(stored.texts))
 
 
 def batches(stored, words, stage=STAGE, **keywords) -> SceneBatches:
@@ -69,7 +69,7 @@ def test_an_epoch_shows_every_scene_once(stored, words):
 
 def test_a_mirrored_scene_swaps_left_and_right_as_whole_words(stored):
     vocabulary = Vocabulary.of(["the leftmost bright star left of the right rightmost leftover"])
-    table = WordTable(["leftmost bright left right rightmost leftover"], vocabulary)
+    table = TokenTable(["leftmost bright left right rightmost leftover"], vocabulary)
     swapped = [vocabulary.words[i - 2] for i in table.mirrored[table.tokens[0]]]
     assert swapped == ["rightmost", "bright", "right", "left", "leftmost", "leftover"]
 
@@ -98,7 +98,7 @@ def test_some_words_are_hidden_and_padding_never(stored, words):
 
 
 def test_one_noun_phrase_of_each_expression_is_erased_and_the_mask_stays(stored):
-    words = WordTable(stored.texts, Vocabulary.of(stored.texts), with_phrases=True)
+    words = TokenTable(stored.texts, Vocabulary.of(stored.texts), with_phrases=True)
     batch = batches(stored, words)[0]
     assert batch.erased is not None
     changed = batch.erased != batch.tokens
@@ -110,7 +110,7 @@ def test_one_noun_phrase_of_each_expression_is_erased_and_the_mask_stays(stored)
 
 @pytest.mark.parametrize(("erasure", "same"), [("per_iteration", False), ("fixed", True)])
 def test_the_erased_phrase_is_drawn_anew_in_each_epoch_or_once(stored, erasure, same):
-    words = WordTable(stored.texts, Vocabulary.of(stored.texts), with_phrases=True)
+    words = TokenTable(stored.texts, Vocabulary.of(stored.texts), with_phrases=True)
     stage = STAGE.replace(images=64, expressions_per_image=40, flip=0, unknown_words=0, erasure=erasure)
     erased = [
         {

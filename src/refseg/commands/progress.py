@@ -1,4 +1,4 @@
-"""How far a long command is, and how long it will still take, on stderr."""
+"""Progress of a long command, on stderr: a bar on a terminal, lines in a log."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,13 +8,16 @@ EVERY = 30.0  # seconds between lines, where nobody watches a bar
 
 
 @contextmanager
-def progress(total: int | None, rank: int = 0, of: str = "images") -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, lines in a log; call what it yields with each step. Rank 0 alone speaks.
+def progress(total: int | None, rank: int = 0, of: str = "images", done: int = 0) -> Iterator[Callable[..., None]]:
+    """Shows progress with speed and time left; rank 0 alone does.
+
+    Yields a function of the further steps, and of a note that stands beside them.
 
     Args:
         total: how many steps there are; None if nobody knows.
         rank: of this process.
         of: what the steps are.
+        done: how many were done before.
     """
     from rich.console import Console
     from rich.progress import (
@@ -27,38 +30,38 @@ def progress(total: int | None, rank: int = 0, of: str = "images") -> Iterator[C
     )
 
     if rank:
-        yield lambda steps: None
+        yield lambda steps, note="": None
     elif sys.stderr.isatty():
         columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"), TimeElapsedColumn()
         left = TextColumn("left"), TimeRemainingColumn()
         with Progress(TextColumn(of), *columns, *left, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(of, total=total, speed="")
+            task = bar.add_task(of, total=total, completed=done, speed="")
 
-            def advance(steps: int) -> None:
+            def advance(steps: int, note: str = "") -> None:
                 bar.advance(task, steps)
-                bar.update(task, speed=f"{bar.tasks[0].speed or 0:,.1f}/s")
+                bar.update(task, speed=note or f"{bar.tasks[0].speed or 0:,.1f}/s")
 
             yield advance
     else:
-        yield _Lines(total, of)
+        yield _Lines(total, of, done)
 
 
 class _Lines:
-    def __init__(self, total: int | None, of: str):
+    def __init__(self, total: int | None, of: str, done: int):
         import time
 
-        self._total, self._of, self._done = total, of, 0
+        self._total, self._of, self._first, self._done = total, of, done, done
         self._clock = time.monotonic
-        self._begin = self._said = self._clock()
+        self._begin = self._printed = self._clock()
 
-    def __call__(self, steps: int) -> None:
+    def __call__(self, steps: int, note: str = "") -> None:
         self._done += steps
         now = self._clock()
-        if now - self._said >= EVERY:
-            self._said = now
-            speed = self._done / (now - self._begin)
+        if now - self._printed >= EVERY:
+            self._printed = now
+            speed = (self._done - self._first) / (now - self._begin)
             line = f"{self._done:,} {self._of}, {speed:,.1f}/s"
             if self._total is not None:
                 left = max(self._total - self._done, 0) / speed
                 line = f"{self._done:,} of {self._total:,} {self._of}, {speed:,.1f}/s, {left:,.0f} s left"
-            print(line, file=sys.stderr, flush=True)
+            print(f"{line}, {note}" if note else line, file=sys.stderr, flush=True)

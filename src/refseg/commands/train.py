@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from refseg.commands.progress import progress
+
 
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe (see refseg recipes), or the path of a recipe.yaml.")],
@@ -31,9 +33,9 @@ def train(
     settings = [*(set_ or []), *([f"precision={precision}"] if precision else [])]
     chosen = find_recipe(recipe).with_settings(settings)
     try:
-        from refseg.training.devices import Machines
+        from refseg.training.devices import Devices
         from refseg.training.run import train as run
     except ModuleNotFoundError as error:
         raise InvalidInput(f"training needs {error.name}; install it with: pip install 'refseg[train]'") from error
-    machines = Machines(devices, nodes, accelerator, strategy)  # type: ignore[arg-type]  # one of the two
-    run(chosen, out or Path("runs") / chosen.name, resume, machines, save_every)
+    on = Devices(devices, nodes, accelerator, strategy)  # type: ignore[arg-type]  # one of the two
+    run(chosen, out or Path("runs") / chosen.name, resume, on, save_every, progress)

@@ -110,7 +110,7 @@ class Stage(Config):
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
     data: Data | None = None  # other than the recipe's
-    objective: str = "loss"  # the network's method that gives the losses; see: `training.seen_objects`
+    objective: str = "loss"  # the network's method that gives the losses, or "object_pretraining"
     groups: dict[str, Group]  # by the name of the network's part; other parts are frozen
     steps: Amount | None = Field(None, ge=1)
     epochs: float | None = Field(None, gt=0, le=10**6)  # instead of steps

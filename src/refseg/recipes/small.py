@@ -36,7 +36,7 @@ def small(preset: str, steps: int = 1000, expressions: int = 8, words: float = 4
     """
     see = Stage(
         name="see",
-        objective="see",
+        objective="object_pretraining",
         groups={"image_encoder": Group(lr=2e-3, weight_decay=0.05, clip=1)},
         steps=1500,
         images=8,

@@ -13,7 +13,7 @@ from refseg.networks.network import Network
 from refseg.protocols.standard import Standard
 from refseg.recipes.recipe import Recipe
 from refseg.training.data.sources import Source
-from refseg.training.object_pretraining import CLASSES, SEE
+from refseg.training.object_pretraining import CLASSES, OBJECT_PRETRAINING
 
 DRAWN, YOURS = "Apache-2.0, weights and data", "yours to state; the data's own terms hold as well"
 CARD = """# {name}
@@ -36,13 +36,13 @@ above, so for a figure to quote see the test split in the project's docs/results
 """
 
 
-def release(run: Path, recipe: Recipe, source: Source) -> Path:
+def export_weights(run: Path, recipe: Recipe, source: Source, device: str = "cpu") -> Path:
     """Calibrates the best weights of a run on validation data and writes them, with a card, to RUN/weights.
 
     Data without a single no-target expression leave the network's own rule: a mask wherever it sees one.
     """
     samples, fitted_on = source.calibration()
-    checkpoint = load_checkpoint(run / "best")
+    checkpoint = load_checkpoint(run / "best", device)
     if any(not expression.targets for sample in samples for expression in sample.expressions):
         checkpoint = calibrate(checkpoint, samples, fitted_on)
     report, _ = evaluate(checkpoint, samples, [Standard()], {"dataset": recipe.data.dataset, "split": "validation"})
@@ -51,7 +51,7 @@ def release(run: Path, recipe: Recipe, source: Source) -> Path:
     return run / "weights"
 
 
-def release_image_encoder(run: Path, network: Network) -> Path:
+def export_image_encoder(run: Path, network: Network) -> Path:
     """Writes what other networks start from (see `training.initial_weights`), in half precision."""
     path = run / "image_encoder.safetensors"
     weights = network.image_encoder_weights().items()
@@ -107,7 +107,7 @@ def card(checkpoint: Checkpoint, recipe: Recipe, report: Report) -> str:
 def told_beforehand(recipe: Recipe) -> str:
     """What stages without language were told."""
     for stage in recipe.stages:
-        if stage.objective == SEE:
+        if stage.objective == OBJECT_PRETRAINING:
             *others, last = CLASSES[(stage.data or recipe.data).dataset]
             return f"; before it, of each place in an image the {', '.join(others)} and {last} of the object there"
     return ""

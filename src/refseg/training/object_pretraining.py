@@ -15,14 +15,14 @@ from refseg.datasets.drawn_clips.motions import MOTIONS
 from refseg.datasets.drawn_scenes.objects import ATTRIBUTES, VALUES
 from refseg.networks.network import Network
 
-SEE = "see"  # the objective of a stage that teaches this
+OBJECT_PRETRAINING = "object_pretraining"  # the objective of a stage that teaches this
 LOOKS = {attribute: len(values) for attribute, values in zip(ATTRIBUTES, VALUES, strict=True)}
 CLASSES: Mapping[str, Mapping[str, int]] = {"drawn_scenes": LOOKS, "drawn_clips": LOOKS | {"motion": len(MOTIONS)}}
 """By the data sets that tell it, attributes of objects with their numbers of classes, as in `Objects.attributes`."""
 LAST = 3  # maps of the image encoder; the first is too early to say what it sees
 
 
-class SeenObjects(nn.Module):
+class ObjectHeads(nn.Module):
     """On the last maps of an image encoder, whether the middle of a cell shows an object, and what it is or does.
 
     Args:

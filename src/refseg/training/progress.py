@@ -1,57 +1,93 @@
-"""What a run says while it goes: a bar with loss, speed and time left; Lightning's remarks only where they matter."""
+"""Progress of a run, its log, and which warnings of libraries are silenced."""
 
 import logging
-import sys
+import time
 import warnings
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
-import lightning
-from lightning.pytorch.callbacks import TQDMProgressBar
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.fabric.loggers import CSVLogger, TensorBoardLogger
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from torch import Tensor
 
-EVERY = 20  # steps between two updates of the bar
+if TYPE_CHECKING:
+    from refseg.training.loop import StageLoop
+
+EVERY = 20  # steps between two lines of the log
 ANSWERED_BY_DESIGN = (
-    ".*your dataloader is not resumable.*",  # batches are a function of the step: see batches.py
-    ".*does not have many workers.*",  # a batch is a look-up in memory-mapped arrays
-    ".*module\\(s\\) in eval mode at the start of training.*",  # frozen parts
-    ".*Total length of `list` across ranks is zero.*",  # a stage without language has nothing to validate
+    ".*``compute`` method of metric RunningMetrics was called before.*",  # a type without an expression
     ".*exists and is not empty.*",  # a resumed run
     ".*`broadcast_buffers` is deprecated.*",  # its new name is unknown to older versions of torch
-    ".*overrides the configure_model callback.*",  # it shards nothing where there is a running mean
-    ".*``compute`` method of metric RunningMetrics was called before.*",  # a type without an expression
-    ".*sync_dist=True.*",  # metrics are those of all processes already
-    ".*isinstance\\(treespec, LeafSpec\\).*",
 )
 
-say = rank_zero_only(print)  # from the first process alone
+Advance = Callable[[int, str], None]
+Progress = Callable[..., AbstractContextManager[Advance]]
+"""Called with a number of steps, `of` (their name) and `done`; yields a function of further steps and a note."""
+
+print_once = rank_zero_only(print)  # from the first process alone
 
 
-def be_quiet() -> None:
+def silence_known_warnings() -> None:
     """Silences remarks of the libraries that this project's design has answered."""
-    for library in ("lightning.pytorch", "lightning.fabric"):
+    for library in ("lightning.fabric", "lightning.pytorch"):  # Fabric speaks through both
         logging.getLogger(library).setLevel(logging.WARNING)
     for message in ANSWERED_BY_DESIGN:
         warnings.filterwarnings("ignore", message)
 
 
-class StageProgress(TQDMProgressBar):
-    """The bar of one stage, in steps; after resuming it starts where the stage stood."""
+@contextmanager
+def no_progress(total: int, of: str, done: int) -> Iterator[Advance]:
+    """Shows nothing."""
+    yield lambda steps, note: None
 
-    def __init__(self, name: str, steps: int):
-        super().__init__(refresh_rate=EVERY)
-        self.name, self.steps = name, steps
 
-    def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
-        """Shows the whole length of the stage and how far it is."""
-        super().on_train_start(trainer, *_)
-        self.train_progress_bar.reset(self.steps)
-        self.train_progress_bar.initial = self.train_progress_bar.n = trainer.global_step
-        self.train_progress_bar.set_description(self.name)
+class StageLog:
+    """Writes the log of a stage, RUN/logs/NAME/version_N, and shows how far it is.
 
-    def on_train_epoch_start(self, *_: Any) -> None:
-        """A stage is one epoch."""
+    Args:
+        folder: RUN/logs.
+        loop: of the stage.
+        progress: shows how far it is.
+    """
 
-    def on_exception(self, *_: Any) -> None:
-        """What is told now gets a line of its own."""
-        if self.is_enabled:
-            print(file=sys.stderr)
+    def __init__(self, folder: Path, loop: "StageLoop", progress: Progress):
+        self.loop, name = loop, loop.stage.name
+        self._loggers = [CSVLogger(folder, name), TensorBoardLogger(folder, name)]
+        shown = progress if loop.fabric.is_global_zero else no_progress
+        self._progress = shown(loop.length.steps, of=f"steps of {name}", done=loop.step)
+        self._note, self._amount, self._since = "", 0, time.perf_counter()
+
+    def __enter__(self) -> Self:
+        self._advance = self._progress.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._progress.__exit__(*error)
+        for logger in self._loggers:
+            logger.finalize("failed" if error[0] else "success")
+
+    def write_step(self, losses: Mapping[str, Tensor], amount: int) -> None:
+        """Takes note of a step of the loop.
+
+        Args:
+            losses: of the step, means over processes.
+            amount: expressions (in a stage without language: images) of this process in it.
+        """
+        loop = self.loop
+        self._amount += amount
+        if loop.step % EVERY == 0 or loop.step == loop.length.steps:
+            now = time.perf_counter()
+            speed = self._amount * loop.fabric.world_size / (now - self._since)
+            self._amount, self._since = 0, now
+            of = "expressions/s" if loop.stage.expressions_per_image else "images/s"
+            self.write({f"train/{name}": float(value) for name, value in losses.items()} | {of: speed})
+            self._note = f"loss {float(losses['loss']):.4g}, {speed:,.1f} {of}"
+        self._advance(1, self._note)
+
+    def write(self, values: Mapping[str, float]) -> None:
+        """Writes values that belong to the loop's latest step."""
+        for logger in self._loggers:
+            logger.log_metrics(values, self.loop.step - 1)
+            logger.save()

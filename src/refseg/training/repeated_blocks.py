@@ -10,7 +10,7 @@ SMALLEST, LARGEST = 500_000, 30_000_000  # parameters of a block
 CONTAINERS = nn.ModuleList | nn.ModuleDict | nn.Sequential
 
 
-def units(module: nn.Module) -> Iterator[nn.Module]:
+def repeated_blocks(module: nn.Module) -> Iterator[nn.Module]:
     """Elements of lists and sequences that have so many parameters, none inside of another.
 
     Not those that say of themselves `called_in_parts`: only who calls the whole finds its weights there.
@@ -21,28 +21,29 @@ def units(module: nn.Module) -> Iterator[nn.Module]:
             if SMALLEST <= sum(parameter.numel() for parameter in child.parameters()) <= LARGEST:
                 yield child
                 continue
-        yield from units(child)
+        yield from repeated_blocks(child)
 
 
-def compute_again(network: nn.Module) -> int:
+def checkpoint_activations(network: nn.Module) -> int:
     """From now on the blocks forget what they computed and compute it again in the backward pass; how many they are.
 
     Not blocks with batch norms that learn their statistics: they would see every batch twice.
     """
     count = 0
-    for unit in units(network):
+    for unit in repeated_blocks(network):
         if any(isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training for part in unit.modules()):
             continue
-        unit.forward = _Again(unit.forward)
+        unit.forward = Checkpointed(unit.forward)
         count += 1
     return count
 
 
-class _Again:
+class Checkpointed:
     """A forward pass whose intermediate results are not kept."""
 
     def __init__(self, forward: Callable[..., Any]):
         self.forward = forward
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Computes the forward pass."""
         return checkpoint(self.forward, *arguments, use_reentrant=False, **keywords)

@@ -31,7 +31,7 @@ from refseg.text.noun_phrases import erase, noun_positions, phrases
 from refseg.text.tokenizer import Tokenizer
 from refseg.text.vocabulary import PADDING, split_words
 from refseg.training.data.clip_frames import ClipItems, described, kinds_of, objects_of, one_frame, seen, with_words
-from refseg.training.progress import say
+from refseg.training.progress import print_once
 
 KEPT_TEXTS = 2**15  # whose tokens a worker remembers, about 10 MB
 Item = tuple[int, NDArray[np.int64]]  # number of an image, and of those of its expressions that may be asked
@@ -69,7 +69,7 @@ class FileBatches(Dataset):
         self.enlarged, self.kinds = enlarged(data), kinds_of(data)
         self.items = items_of(samples, data)
         if self.items.left_out:
-            say(f"split {data.train} of {data.dataset}: {self.items.left_out} have no word and are left out")
+            print_once(f"split {data.train} of {data.dataset}: {self.items.left_out} have no word and are left out")
         if len(self.items) < stage.images:
             what = f"{stage.images} {data.item}s, split {data.train} of {data.dataset} has {len(self.items)}"
             raise InvalidInput(f"a step of stage {stage.name} takes {what}; --set stages.{stage.name}.images=N")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from refseg.batch import Batch, FoundBatch, Objects
+from refseg.batch import Batch, CachedObjectBatch, Objects
 from refseg.datasets.drawn_scenes.stored_scenes import StoredScenes
 from refseg.preprocessing.transform import Preprocessing
 from refseg.recipes.recipe import Stage
@@ -19,7 +19,7 @@ from refseg.text.tokenizer import Tokenizer
 from refseg.text.vocabulary import PADDING, UNKNOWN
 
 
-class WordTable:
+class TokenTable:
     """All expressions of stored scenes as tokens (E, L) int16.
 
     Attributes:
@@ -66,7 +66,7 @@ class SceneBatches(Dataset):
     def __init__(
         self,
         scenes: StoredScenes,
-        words: WordTable,
+        words: TokenTable,
         preprocessing: Preprocessing,
         stage: Stage,
         key: tuple[int, int],
@@ -86,7 +86,7 @@ class SceneBatches(Dataset):
         """Scenes to choose from."""
         return self.stage.cached_scenes or len(self.scenes)
 
-    def __getitem__(self, part: int) -> Batch | FoundBatch:
+    def __getitem__(self, part: int) -> Batch | CachedObjectBatch:
         """The batch of one part of a step."""
         start = part * self.at_once + self.rank * self.images
         places = range(start, start + self.images)

@@ -25,7 +25,7 @@ from refseg.text.vocabulary import Vocabulary
 from refseg.text.word_list import WordList
 from refseg.training.data.clip_frames import kinds_of
 from refseg.training.data.file_batches import FileBatches, items_of
-from refseg.training.data.scene_batches import SceneBatches, WordTable
+from refseg.training.data.scene_batches import SceneBatches, TokenTable
 
 VALIDATION_IMAGES, VALIDATION_PHOTOGRAPHS = 16, 4  # a batch
 WORDS_OF_CLIPS = 500  # drawn clips that have every word
@@ -89,16 +89,16 @@ class SceneSource(Source):
         self.preprocessing = Preprocessing(side=data.side)
         self.scenes = self._stored("train", data.scenes)
         self.validation_scenes = self._stored("val", data.validation_scenes)
-        self._words: WordTable | None = None
+        self._words: TokenTable | None = None
 
     def tokenizer(self, config: Any) -> Vocabulary:
         """The words of the scenes."""
         return Vocabulary.of(self.scenes.texts)
 
-    def words(self, tokenizer: Tokenizer) -> WordTable:
+    def words(self, tokenizer: Tokenizer) -> TokenTable:
         """All expressions as tokens."""
         if self._words is None:
-            self._words = WordTable(self.scenes.texts, tokenizer, with_phrases=self.erases)
+            self._words = TokenTable(self.scenes.texts, tokenizer, with_phrases=self.erases)
         return self._words
 
     def batches(
@@ -113,7 +113,7 @@ class SceneSource(Source):
 
     def validation(self, tokenizer: Tokenizer, world: int) -> "ValidationBatches":
         """As `Source` says."""
-        words = WordTable(self.validation_scenes.texts, tokenizer)
+        words = TokenTable(self.validation_scenes.texts, tokenizer)
         whole = SceneBatches(self.validation_scenes, words, self.preprocessing, whole_images(1), (0, 0))
         return ValidationBatches(whole, len(self.validation_scenes), VALIDATION_IMAGES, world)
 

@@ -1,13 +1,17 @@
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.plugins import MixedPrecision
 from torch import nn
 
 from refseg.errors import InvalidInput
 from refseg.networks import build
 from refseg.recipes.recipe import Group
 from refseg.training.data.sources import whole_images
-from refseg.training.stage import Length, TrainingStage, fixed_in
+from refseg.training.loop import StageLoop
+from refseg.training.parameter_groups import Length, frozen_parameters
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +24,15 @@ def network():
 
 @pytest.fixture(scope="module")
 def fixed(network):
-    return fixed_in(network)
+    return frozen_parameters(network)
 
 
-def of(network, fixed, **groups):
+def of(network, fixed, precision="32-true", **groups):
     stage = whole_images(1).replace(groups=groups)
-    return TrainingStage(network, stage, Length(1, 1), fixed=fixed)
+    scaler = torch.amp.GradScaler("cpu") if precision == "16-mixed" else None
+    plugins = [MixedPrecision(precision, "cpu", scaler)] if scaler else []  # of a CPU only so
+    fabric = Fabric(accelerator="cpu", plugins=plugins)
+    return StageLoop(fabric, network, stage, Length(1, 1), Path(), frozen=fixed)
 
 
 def test_what_a_network_keeps_as_it_is_never_learns_whatever_earlier_stages_froze(network, fixed):
@@ -51,10 +58,8 @@ def test_a_group_of_which_nothing_would_learn_is_refused(network, fixed, part, g
 
 @pytest.mark.parametrize(("precision", "scaled"), [("16-mixed", False), ("32-true", True)])
 def test_float16_s_gradients_are_unscaled_before_they_are_cut(network, fixed, precision, scaled):
-    stage = of(network, fixed, fusion=Group(lr=1, clip=1))
-    stage.trainer = SimpleNamespace(precision=precision)
-    optimiser = stage.configure_optimizers()["optimizer"]
-    assert getattr(optimiser, "_step_supports_amp_scaling", False) == scaled  # if it does, it unscales them itself
+    optimizer = of(network, fixed, precision, fusion=Group(lr=1, clip=1)).optimizer.optimizer
+    assert getattr(optimizer, "_step_supports_amp_scaling", False) == scaled  # if it does, it unscales them itself
 
 
 def test_what_does_not_learn_keeps_its_statistics_in_training():

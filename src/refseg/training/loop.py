@@ -1,0 +1,280 @@
+"""The training loop of one stage, on one process or on many (Lightning Fabric).
+
+A step      For each of its parts (`accumulate`) forward and backward; then clipping, optimiser, schedule, running mean.
+Between     Validation with its checkpoints, then a state from which the stage goes on as if it had never been stopped.
+Random      Dropout and the like are functions of the run's seed, the stage's number, step and process.
+"""
+
+import json
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_state_dict,
+    set_state_dict,
+)
+from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
+
+from refseg.batch import Batch, CachedObjectBatch
+from refseg.errors import InvalidInput, RefsegError
+from refseg.metrics import count_pixels
+from refseg.networks.network import Network, Output
+from refseg.recipes.recipe import Stage
+from refseg.training.object_pretraining import OBJECT_PRETRAINING, ObjectHeads
+from refseg.training.parameter_groups import Length, build_optimizer, trainable_parameters
+from refseg.training.running_metrics import RunningMetrics
+
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)  # unsharded, on the first process
+Losses = Mapping[str, Tensor]
+
+
+class Learner(nn.Module):
+    """A network whose methods are reached by calling it, so that DDP and FSDP2 gather its weights in time.
+
+    Args:
+        network: what learns.
+        heads: what learns beside its image encoder and is dropped afterwards, for the objective "object_pretraining".
+    """
+
+    def __init__(self, network: Network, heads: ObjectHeads | None = None):
+        super().__init__()
+        self.network, self.heads = network, heads
+
+    def forward(self, method: str, arguments: Mapping[str, Any]) -> Any:
+        """Returns what a method of the network gives; of "predict", its `Output` for a `Batch`."""
+        if self.heads is not None and method == OBJECT_PRETRAINING:
+            return self.heads.loss(self.network, **arguments)
+        if method != "predict":
+            return getattr(self.network, method)(**arguments)
+        batch: Batch = arguments["batch"]
+        network, word_mask = self.network, batch.word_mask
+        words = network.encode_words(batch.tokens, word_mask)
+        return network.fuse(network.encode_image(batch.image), words, word_mask, batch.image_of_expression)
+
+
+class StageLoop:
+    """Trains the parts of a network that a stage names; the others are frozen.
+
+    Args:
+        fabric: devices, processes and precision; launched.
+        network: what learns.
+        stage: how.
+        length: how long.
+        out: folder of the run.
+        key: the run's seed and the stage's number.
+        frozen: names of parameters that the network itself keeps as they are.
+        heads: as for `Learner`; they learn as the image encoder does.
+
+    Attributes:
+        step: steps that are done.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        network: Network,
+        stage: Stage,
+        length: Length,
+        out: Path,
+        key: tuple[int, int] = (0, 0),
+        frozen: Collection[str] = (),
+        heads: ObjectHeads | None = None,
+    ):
+        self.fabric, self.network, self.stage, self.length, self.key = fabric, network, stage, length, key
+        self.out, self.step = out, 0
+        trainable = trainable_parameters(network, stage, frozen)
+        network.requires_grad_(False)
+        for parameter in (each for named in trainable.values() for each in named.values()):
+            parameter.requires_grad_()
+        self.learner = Learner(network, heads)
+        if fabric.device.type == "cuda" and fabric.world_size > 1:
+            self.learner = nn.SyncBatchNorm.convert_sync_batchnorm(self.learner)
+        self.model = fabric.setup(self.learner)
+        if stage.frozen_batch_norm:
+            network.freeze_batch_norm()
+        self.model.train()  # what does not learn stays in evaluation mode
+
+        now = dict(network.named_parameters())  # sharding has replaced them
+        self.trainable = {part: {name: now[name] for name in named} for part, named in trainable.items()}
+        if heads is not None:
+            self.trainable["image_encoder"] |= heads.named_parameters(prefix="heads")
+        # A fused one divides scaled gradients of float16 itself, after the clipping, which would cut them to nothing.
+        fused = fabric.strategy.precision.precision != "16-mixed"
+        optimizer, self.schedule = build_optimizer(network, self.trainable, stage, length, fused)
+        self.optimizer = fabric.setup_optimizers(optimizer)
+        self.average = AveragedModel(network, avg_fn=get_ema_avg_fn(stage.ema), use_buffers=True) if stage.ema else None
+
+    def run(
+        self,
+        batches: Iterable[Batch | CachedObjectBatch],
+        validate_every: int,
+        validate: Callable[[], None],
+        save_every: int,
+        save: Callable[[], None],
+        log: Callable[[Losses, int], None],
+    ) -> None:
+        """Runs the steps that are still to do.
+
+        Args:
+            batches: from the first part of the next step on, each on its way to the device.
+            validate_every: steps between two calls of `validate`, which is also called after the last step.
+            validate: after a step.
+            save_every: steps between two calls of `save`.
+            save: before the next step, when all that belongs to the one before is over.
+            log: takes the losses of each step, means over processes, and how many expressions it had on this one.
+        """
+        parts, resumed_at = iter(batches), self.step
+        while self.step < self.length.steps:
+            if self.step % save_every == 0 and self.step > resumed_at:
+                save()
+            log(*self.train_step(parts))
+            if self.step % validate_every == 0 or self.step == self.length.steps:
+                validate()
+
+    def train_step(self, parts: Iterator[Batch | CachedObjectBatch]) -> tuple[Losses, int]:
+        """Takes one step of the optimiser.
+
+        Returns:
+            the losses of its last part, means over processes, and how many expressions (in a stage without language:
+            images) this process had.
+        """
+        accumulate, amount = self.stage.accumulate, 0
+        for part in range(accumulate):
+            batch = self.fabric.to_device(next(parts))
+            torch.manual_seed(step_seed(self.key, self.step, part, self.fabric.global_rank))
+            with self.fabric.no_backward_sync(self.model, enabled=part + 1 < accumulate):
+                losses = self.compute_losses(batch)
+                means = self._means(losses, batch)
+                self.fabric.backward(losses["loss"] / accumulate)
+            amount += len(batch.tokens if self.stage.expressions_per_image else batch.image)
+        self._clip_gradients()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        self.step += 1
+        return means, amount
+
+    def compute_losses(self, batch: Batch | CachedObjectBatch) -> Losses:
+        """Computes the losses that the stage's objective names; "loss" is the one to minimise."""
+        arguments = vars(batch) if isinstance(batch, CachedObjectBatch) else {"batch": batch}
+        try:
+            return self.model(self.stage.objective, arguments)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise InvalidInput(
+                f"stage {self.stage.name}: a batch norm of the network wants two expressions at once or more on each "
+                f"device; set images, expressions_per_image or accumulate={self.stage.accumulate} otherwise"
+            ) from error
+
+    def _means(self, losses: Losses, batch: Batch | CachedObjectBatch) -> Losses:
+        """Means over processes, which all stop where one is not finite."""
+        own = torch.stack([value.detach().float() for value in losses.values()])
+        means = dict(zip(losses, self.fabric.all_reduce(own.clone(), reduce_op="mean"), strict=True))
+        if not bool(torch.isfinite(means["loss"])):
+            self._stop(batch, dict(zip(losses, own.tolist(), strict=True)))
+        return means
+
+    def _stop(self, batch: Batch | CachedObjectBatch, losses: Mapping[str, float]) -> NoReturn:
+        """All processes stop, and those whose own loss is not finite name their batch in a file."""
+        name = f"not-finite-{self.stage.name}-step={self.step}"
+        if not math.isfinite(losses["loss"]):
+            about = {"step": self.step, "process": self.fabric.global_rank, "losses": losses}
+            about["expressions"] = list(getattr(batch, "ids", ()))
+            file = self.out / f"{name}-process={self.fabric.global_rank}.json"
+            file.write_text(json.dumps(about, indent=1) + "\n")
+        raise RefsegError(
+            f"the loss of stage {self.stage.name} is not finite at step {self.step}; its batch is named in "
+            f"{self.out / name}-process=*.json. Look at these samples, or start in another folder with a lower "
+            "learning rate or with precision 32"
+        )
+
+    def _clip_gradients(self) -> None:
+        """Clips the gradient of each part to its own norm."""
+        clips = {part: clip for part in self.trainable if (clip := self.stage.groups[part].clip)}
+        if clips:
+            self.fabric.strategy.precision.unscale_gradients(self.optimizer.optimizer)
+        for part, clip in clips.items():
+            nn.utils.clip_grad_norm_(self.trainable[part].values(), clip)
+
+    @torch.no_grad()
+    def validate(self, batches: Iterable[Batch], types: Sequence[str] = ()) -> dict[str, float]:
+        """Returns every metric over all expressions of all processes, and "TYPE/mIoU" for each type.
+
+        The running mean of the weights is validated where the stage keeps one.
+
+        Args:
+            batches: of this process; `Batch.types` has numbers of `types`.
+            types: of expressions.
+        """
+        device = self.fabric.device
+        everything, by_type = RunningMetrics().to(device), [RunningMetrics().to(device) for _ in types]
+        model = self.model if self.average is None else Learner(cast(Network, self.average.module))
+        model.eval()
+        for batch in map(self.fabric.to_device, batches):
+            with self.fabric.autocast():
+                output: Output = model("predict", {"batch": batch})
+            truths = batch.masks()
+            logits = F.interpolate(output.logits, truths.shape[-2:], mode="bilinear")  # some networks' are coarser
+            counts = count_pixels(logits[:, 0] > 0, truths, batch.targets.any(1))
+            everything.update(*counts)
+            if batch.types is not None:
+                for number, metrics in enumerate(by_type):
+                    metrics.update(*counts.where(batch.types == number))
+        self.model.train()
+        values = {name: float(value) for name, value in everything.compute().items()}
+        for name, metrics in zip(types, by_type, strict=True):
+            if "mIoU" in (of_type := metrics.compute()):
+                values[f"{name}/mIoU"] = float(of_type["mIoU"])
+        return values
+
+    def network_weights(self) -> dict[str, Tensor]:
+        """Returns the network's weights, of the running mean if there is one; complete on the first process."""
+        if self.average is not None:
+            return dict(self.average.module.state_dict())
+        return cast(dict[str, Tensor], get_model_state_dict(self.network, options=WHOLE))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the state of the loop, tensors and plain data; all processes call it, it is complete on the first."""
+        weights, optimizer = get_state_dict(self.learner, self.optimizer.optimizer, options=WHOLE)
+        return {
+            "step": self.step,
+            "weights": weights,
+            "optimizer": optimizer,
+            "schedule": self.schedule.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "average": {} if self.average is None else self.average.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a state, which may come from another number of processes."""
+        self.step = state["step"]
+        options = StateDictOptions(full_state_dict=True)
+        optimizer = self.optimizer.optimizer
+        set_state_dict(
+            self.learner,
+            optimizer,
+            model_state_dict=state["weights"],
+            optim_state_dict=state["optimizer"],
+            options=options,
+        )
+        self.schedule.load_state_dict(state["schedule"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+
+
+def step_seed(key: tuple[int, int], step: int, part: int, rank: int) -> int:
+    """Returns what everything random in a part of a step starts from in a process."""
+    return int(np.random.SeedSequence((*key, step, part, rank)).generate_state(1)[0])
