@@ -9,8 +9,10 @@ import resource
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from refseg.recipes import find_recipe
 from refseg.recipes.recipe import Recipe
@@ -44,14 +46,18 @@ def train(recipe: Recipe, results: Connection) -> None:
     """What a process does; sends the loss and the seconds of each step, then its peak memory in GiB."""
     since = time.process_time()
 
-    def sends(module: object, outputs: dict, *_: object) -> None:
-        nonlocal since
-        now = time.process_time()
-        results.send((float(outputs["loss"]), now - since))
-        since = now
+    plain = run.StageLoop.train_step
 
-    run.TrainingStage.on_train_batch_end = sends  # type: ignore[method-assign]
-    run.StageData.val_dataloader = lambda data: []  # type: ignore[method-assign]
+    def step(loop: run.StageLoop, parts: Iterator[Any]) -> Any:
+        nonlocal since
+        losses, amount = plain(loop, parts)
+        now = time.process_time()
+        results.send((float(losses["loss"]), now - since))
+        since = now
+        return losses, amount
+
+    run.StageLoop.train_step = step  # type: ignore[method-assign]
+    run.Run.validate = lambda *_: None  # type: ignore[method-assign]
     run.export_weights = lambda out, *_: out  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as out:
         run.train(recipe, Path(out) / "run", False, Devices(accelerator="cpu"))

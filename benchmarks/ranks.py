@@ -41,7 +41,7 @@ def kill(processes: list[BaseProcess]) -> None:
 
 def _call(rank: int, world: int, port: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     import torch
-    from lightning.pytorch.utilities.rank_zero import rank_zero_only
+    from lightning.fabric.utilities.rank_zero import rank_zero_only
 
     os.setpgid(0, 0)  # so that its workers can be killed with it
     torch.set_num_threads(1)  # OpenMP hangs with more in a fork

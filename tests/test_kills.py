@@ -28,9 +28,10 @@ from refseg.datasets.drawn_clips.dataset import DrawnClips
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 BEFOREHAND = (  # what commands import
-    *("cli", "segmenter", "commands.segment_video", "video.folder", "datasets.shards", "datasets.refer"),
-    *("datasets.drawn_scenes.export", "evaluation.write", "evaluation.calibrate", "conversion.checkpoint"),
-    *("encoders.bert", "networks.selector", "evaluation.page", "evaluation.plots", "crf"),
+    *("cli", "inference.segmenter", "commands.segment_video", "video.folder", "datasets.shards", "datasets.refer"),
+    *("datasets.drawn_scenes.export", "evaluation.report.write", "evaluation.calibrate", "conversion.to_checkpoint"),
+    *("encoders.bert", "networks.selector.selector", "evaluation.report.html_page", "evaluation.report.plots"),
+    "inference.crf",
 )
 KILL, TERM = signal.SIGKILL, signal.SIGTERM
 OURS = re.compile(r"^\.refseg-|\.lock$|\.partial|\.unfinished$")

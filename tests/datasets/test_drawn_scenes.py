@@ -334,8 +334,8 @@ def test_plurals_and_regions_are_english():
 
 
 DRAW_FOR_EVER = """
-from refseg.datasets.drawn_scenes import DrawnScenes
-from refseg.datasets.drawn_scenes.store import stored_scenes
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.datasets.drawn_scenes.stored_scenes import stored_scenes
 
 if __name__ == "__main__":
     stored_scenes(DrawnScenes("train", 100_000), workers=1, progress=lambda drawn: print("drawn", flush=True))

@@ -20,7 +20,7 @@ from refseg.files.atomic import (
 KILLED = """
 import os, sys
 from pathlib import Path
-from refseg import outputs
+from refseg.files import atomic
 
 moves = iter(range(int(sys.argv[2])))  # so many, then the process is killed
 
@@ -29,13 +29,13 @@ def replace(source, target, replace=os.replace):
         os.kill(os.getpid(), 9)
     replace(source, target)
 
-outputs.os.replace = replace
-with outputs.all_or_nothing(Path(sys.argv[1])) as folder:
+atomic.os.replace = replace
+with atomic.all_or_nothing(Path(sys.argv[1])) as folder:
     (folder / "masks").mkdir()
     (folder / "masks" / "new.png").touch()
     (folder / "report.json").write_text("new")
     (folder / "rows.jsonl").write_text("new")
-    outputs.shutil.rmtree = lambda *_, **__: os.kill(os.getpid(), 9)
+    atomic.shutil.rmtree = lambda *_, **__: os.kill(os.getpid(), 9)
 """
 
 

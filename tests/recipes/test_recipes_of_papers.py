@@ -3,14 +3,14 @@
 import json
 import re
 from functools import cache
+from pathlib import Path
 
-import lightning
 import numpy as np
 import pytest
 import torch
+from lightning.fabric import Fabric
 from PIL import Image
 from tests.networks.test_network import TINY
-from torch.utils.data import DataLoader
 
 from refseg.datasets import OF_CLIPS
 from refseg.datasets.drawn_clips.dataset import DrawnClips
@@ -21,8 +21,9 @@ from refseg.recipes import RECIPES, find_recipe
 from refseg.recipes.recipe import Files, Recipe
 from refseg.training.data.sources import FileSource
 from refseg.training.devices import Devices
+from refseg.training.loop import StageLoop
+from refseg.training.parameter_groups import Length, without_decay
 from refseg.training.run import train
-from refseg.training.stage import Length, TrainingStage, undecayed
 
 OF_PAPERS = [name for name in RECIPES if find_recipe(name).about]
 SETS = "refcoco", "refcoco+", "refcocog_umd"
@@ -139,7 +140,7 @@ def test_of_vlt_the_kernels_of_convolutions_decay_and_nothing_else():
     recipe = find_recipe("vlt_refcoco")
     network, fusion = network_of(recipe), recipe.stages[0].groups["fusion"]
     named = {name: p for name, p in network.named_parameters() if name in names_of(network, "fusion")}
-    decaying = named.keys() - undecayed(network, named, fusion.undecayed)
+    decaying = named.keys() - without_decay(network, named, fusion.undecayed)
     assert decaying == {name for name, parameter in named.items() if parameter.ndim == 4}
 
 
@@ -147,7 +148,7 @@ def test_of_vlt_the_kernels_of_convolutions_decay_and_nothing_else():
 def test_of_the_fusion_the_norms_inside_of_the_encoder_do_not_decay(name, count):
     recipe = find_recipe(name)
     names = dict.fromkeys(names_of(network_of(recipe), "fusion"))
-    assert len(undecayed(network_of(recipe), names, recipe.stages[0].groups["fusion"].undecayed)) == count
+    assert len(without_decay(network_of(recipe), names, recipe.stages[0].groups["fusion"].undecayed)) == count
 
 
 @pytest.fixture(scope="module")
@@ -256,16 +257,16 @@ def two_steps(recipe: Recipe) -> None:
     network = build(recipe.network, config, len(tokenizer))
     for number, stage in enumerate(recipe.stages):
         source = FileSource(stage.data or recipe.data, erases)
-        module = TrainingStage(network, stage, Length(2, source.steps_per_epoch(stage)), (0, number))
+        length = Length(2, source.steps_per_epoch(stage))
+        loop = StageLoop(Fabric(accelerator="cpu"), network, stage, length, Path(), (0, number))
         before = {name: p.detach().clone() for name, p in network.named_parameters() if p.requires_grad}
-        quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
-        trainer = lightning.Trainer(accelerator="cpu", max_steps=2, enable_progress_bar=False, **quiet)
-        trainer.fit(
-            module, DataLoader(source.batches(stage, tokenizer, (0, number)), batch_size=None, sampler=range(2))
-        )
+        batches = source.batches(stage, tokenizer, (0, number))
+        steps = map(batches.__getitem__, range(2 * stage.accumulate))
+        for _ in range(2):
+            loop.train_step(steps)
         after = dict(network.named_parameters())
         moved = [name for name, value in before.items() if not torch.equal(value, after[name])]
-        assert trainer.global_step == 2 and len(moved) > len(before) / 2, (recipe.network, stage.name)
+        assert loop.step == 2 and len(moved) > len(before) / 2, (recipe.network, stage.name)
 
 
 def test_a_stage_with_data_of_its_own_is_validated_on_that_of_the_recipe(folder, tmp_path, monkeypatch):

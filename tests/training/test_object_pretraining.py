@@ -1,10 +1,10 @@
 """An image encoder is taught what objects are and do, without words."""
 
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
 import torch
-from refseg.training.stage import Length, TrainingStage
+from lightning.fabric import Fabric
 from safetensors.torch import load_file
 
 from refseg.batch import Objects
@@ -15,7 +15,9 @@ from refseg.text.vocabulary import Vocabulary
 from refseg.training.data.sources import source_of
 from refseg.training.devices import Devices
 from refseg.training.initial_weights import initialise
+from refseg.training.loop import StageLoop
 from refseg.training.object_pretraining import CLASSES, ObjectHeads
+from refseg.training.parameter_groups import Length
 from refseg.training.run import train
 
 
@@ -82,10 +84,8 @@ def test_a_stage_that_sees_teaches_the_image_encoder_alone_and_leaves_no_heads()
     network = build("cmpc_video_small", {}, vocabulary_size=3)
     (stage, _) = drawn().stages
     seen = ObjectHeads(network.image_encoder.channels, CLASSES["drawn_clips"])
-    module = TrainingStage(network, stage, Length(2, 1), seen=seen)
-    module.trainer = SimpleNamespace(precision="32-true")
-    optimiser = module.configure_optimizers()["optimizer"]
-    learning = {id(each) for group in optimiser.param_groups for each in group["params"]}
+    loop = StageLoop(Fabric(accelerator="cpu"), network, stage, Length(2, 1), Path(), heads=seen)
+    learning = {id(each) for group in loop.optimizer.param_groups for each in group["params"]}
     assert learning == {id(each) for each in [*network.image_encoder.parameters(), *seen.parameters()]}
     assert not any("seen" in name for name in network.state_dict())
 

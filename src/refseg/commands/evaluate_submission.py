@@ -13,7 +13,6 @@ from refseg.commands.progress import progress
 
 if TYPE_CHECKING:
     from refseg.array_types import Mask
-    from refseg.evaluation.report.provenance import facts, weights_facts
 
 
 def write_submission(
@@ -39,6 +38,7 @@ def write_submission(
     from refseg.distributed import ranks
     from refseg.errors import InvalidInput
     from refseg.evaluation.partial_rows import Unfinished
+    from refseg.evaluation.report.provenance import facts, weights_facts
     from refseg.evaluation.rows import ImageAnswers
     from refseg.evaluation.stored_video_masks import mask_file, mask_id, write_mask
     from refseg.files.atomic import check_file_writable

@@ -172,7 +172,7 @@ class Run:
                 self._loader(batches, todo),
                 log=log.write_step,
                 validate_every=min(every, length.steps),
-                validate=lambda: self._validate(loop, source, log),
+                validate=lambda: self.validate(loop, source, log),
                 save_every=self.save_every,
                 save=lambda: states.write(loop.step, loop.state_dict()),
             )
@@ -199,7 +199,7 @@ class Run:
             prefetch_factor=4 if workers else None,
         )
 
-    def _validate(self, loop: StageLoop, source: Source, log: StageLog) -> None:
+    def validate(self, loop: StageLoop, source: Source, log: StageLog) -> None:
         """Writes RUN/last, and RUN/best if the oIoU is the best so far."""
         if not loop.stage.expressions_per_image:  # there is nothing to ask in a stage without language
             return
