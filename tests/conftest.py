@@ -89,6 +89,7 @@ def tiny_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNames
 
     from refseg import conversion, networks
     from refseg.config import Config
+    from refseg.conversion.official_layout import OfficialLayout
     from refseg.encoders.bert import BertWords
     from refseg.encoders.configs import BertConfig
     from refseg.errors import InvalidInput
@@ -125,27 +126,36 @@ def tiny_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNames
         def loss(self, batch: object) -> dict[str, Tensor]:
             return {}
 
-    def preset_of(shapes: dict[str, tuple[int, ...]]) -> str:
-        if "backbone.conv.weight" not in shapes:
-            raise InvalidInput("no tiny network has these tensors")
-        return "tiny_narrow" if shapes["backbone.conv.weight"][0] == 4 else "tiny_wide"
+    class TinyLayout(OfficialLayout[Tiny]):
+        networks = ("tiny",)
 
-    def official_names(_: Network) -> dict[str, str | tuple[str, ...]]:
-        norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-        return {
-            **{f"image_encoder.0.{leaf}": f"backbone.conv.{leaf}" for leaf in ("weight", "bias")},
-            **{f"image_encoder.1.{leaf}": f"backbone.bn.{leaf}" for leaf in norm},
-            **{f"heads.{leaf}": (f"gcn.0.{leaf}", f"gcn.1.{leaf}") for leaf in ("weight", "bias")},
-            **{f"project.{leaf}": f"project.{leaf}" for leaf in ("weight", "bias")},
-        }
+        def preset_of(self, shapes: dict[str, tuple[int, ...]]) -> str:
+            if "backbone.conv.weight" not in shapes:
+                raise InvalidInput("no tiny network has these tensors")
+            return "tiny_narrow" if shapes["backbone.conv.weight"][0] == 4 else "tiny_wide"
+
+        def official_names(self, network: Tiny) -> dict[str, str | tuple[str, ...]]:
+            norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+            return {
+                **{f"image_encoder.0.{leaf}": f"backbone.conv.{leaf}" for leaf in ("weight", "bias")},
+                **{f"image_encoder.1.{leaf}": f"backbone.bn.{leaf}" for leaf in norm},
+                **{f"heads.{leaf}": (f"gcn.0.{leaf}", f"gcn.1.{leaf}") for leaf in ("weight", "bias")},
+                **{f"project.{leaf}": f"project.{leaf}" for leaf in ("weight", "bias")},
+            }
+
+        def official_shapes(self, network: Tiny) -> dict[str, tuple[int, ...]]:
+            return {"project.weight": (network.config.width, 8, 1)}
+
+        def aliases(self, network: Tiny) -> dict[str, str]:
+            return {"layer1.0.weight": "backbone.conv.weight"}
+
+        def unused(self, network: Tiny) -> dict[str, Tensor]:
+            return {"copy.weight": torch.zeros(3), "copy.bias": torch.ones(3)}
 
     tiny = ModuleType("tiny_release")
-    tiny.Tiny, tiny.preset_of, tiny.official_names = Tiny, preset_of, official_names
-    tiny.aliases = lambda _: {"layer1.0.weight": "backbone.conv.weight"}
-    tiny.unused = lambda _: {"copy.weight": torch.zeros(3), "copy.bias": torch.ones(3)}
-    tiny.release_shapes = lambda network: {"project.weight": (network.config.width, 8, 1)}
+    tiny.Tiny, tiny.TinyLayout = Tiny, TinyLayout
     monkeypatch.setitem(sys.modules, "tiny_release", tiny)
-    monkeypatch.setitem(conversion.CONVERSIONS, "tiny", "tiny_release")
+    monkeypatch.setitem(conversion.CONVERSIONS, "tiny", "tiny_release:TinyLayout")
     monkeypatch.setitem(networks.NETWORKS, "tiny", "tiny_release:Tiny")
     for preset in Tiny.presets:
         monkeypatch.setitem(networks.PRESETS, preset, "tiny")
@@ -153,7 +163,7 @@ def tiny_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNames
     network = networks.build("tiny_narrow", {}, 30522)
     own = network.state_dict()
     model = {}
-    for key, names in official_names(network).items():
+    for key, names in TinyLayout().official_names(network).items():
         names = (names,) if isinstance(names, str) else names
         for name, part in zip(names, (own[key],) if len(names) == 1 else own[key].chunk(2), strict=True):
             model[f"module.{name}"] = part.clone()

@@ -3,8 +3,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from refseg.conversion import Piece
-from refseg.conversion.clip import clip_name, read_clip, take_clip
+from refseg.conversion.clip import clip_name, from_clip, read_clip
+from refseg.conversion.official_layout import TensorSlice
 from refseg.encoders.configs import BertConfig, ClipImageConfig, ClipTextConfig, SmallConfig
 from refseg.errors import InvalidInput, MissingFile
 from refseg.networks.cris import CRIS, CRISConfig
@@ -31,7 +31,7 @@ def clip_of(network):
     for key, value in network.state_dict().items():
         if key.startswith(("image_encoder.", "pool.", "word_encoder.")):
             name = clip_name(key)
-            piece = name if isinstance(name, Piece) else Piece(name)
+            piece = name if isinstance(name, TensorSlice) else TensorSlice(name)
             shape = (value.shape[0] * piece.of, *value.shape[1:]) if value.ndim else ()
             shapes[piece.name] = shape[::-1] if piece.transposed else shape
     generator = torch.Generator().manual_seed(1)
@@ -74,7 +74,7 @@ def test_files_of_every_kind_hold_the_same(network, kind, tmp_path):
 
 def test_a_network_starts_from_clip_in_all_that_clip_has(network):
     clip, fresh = clip_of(network), {key: value.clone() for key, value in network.state_dict().items()}
-    state = take_clip(network, clip)
+    state = from_clip(network, clip)
     missing, unknown = network.load_state_dict(state, strict=False)
     assert unknown == []
     for key in missing:
@@ -93,10 +93,10 @@ def test_a_network_starts_from_clip_in_all_that_clip_has(network):
 def test_another_clip_is_refused(network):
     clip = clip_of(network)
     with pytest.raises(InvalidInput, match="does not fit: text_projection is 13x16 in place of 12x16"):
-        take_clip(network, clip | {"text_projection": torch.zeros(16, 13)})
+        from_clip(network, clip | {"text_projection": torch.zeros(16, 13)})
     del clip["visual.conv1.weight"]
     with pytest.raises(InvalidInput, match="it lacks visual.conv1.weight"):
-        take_clip(network, clip)
+        from_clip(network, clip)
 
 
 def test_a_network_without_a_clip_is_refused(network):
@@ -105,7 +105,7 @@ def test_a_network_without_a_clip_is_refused(network):
         word_encoder=BertConfig(width=16, layers=1, heads=2, feed_forward=16),
     )
     with pytest.raises(InvalidInput, match="no part of a CLIP"):
-        take_clip(CRIS(other, 30), clip_of(network))
+        from_clip(CRIS(other, 30), clip_of(network))
 
 
 def test_files_that_are_no_clip_are_refused(tmp_path):

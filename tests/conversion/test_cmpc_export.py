@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from refseg.checkpoints.io import load_checkpoint
 from refseg.cli import app
-from refseg.conversion import cmpc, fit_report, mapping, official_layout
+from refseg.conversion import cmpc, fit_report, mapping
 from refseg.errors import InvalidInput, MissingFile, RefsegError
 from refseg.networks.cmpc import CMPC, PRESETS
 from refseg.text.word_list import SPECIAL, WordList
@@ -60,9 +60,9 @@ def short(full):
 def test_every_variable_has_a_place_of_its_shape(shapes):
     with torch.device("meta"):
         tensors = {
-            f"{cmpc.MODEL}.{short(name)}": torch.empty(torch_shape(name, shape)) for name, shape in shapes.items()
+            f"{cmpc.ENTRY}.{short(name)}": torch.empty(torch_shape(name, shape)) for name, shape in shapes.items()
         }
-    network, _, report = mapping.compare("cmpc", tensors)
+    network, _, report = mapping.compare(cmpc.CMPCLayout(), tensors)
     assert report.preset == "cmpc_release" and report.fits, fit_report.misfits(report)
     assert network.word_encoder.vectors.num_embeddings == 30
     assert report.tensors_taken == len(shapes)
@@ -77,7 +77,9 @@ def torch_shape(name, shape):
 def test_every_name_is_that_of_one_tensor():
     with torch.device("meta"):
         network = CMPC(PRESETS["cmpc_release"], 30)
-    places = [place if isinstance(place, tuple) else (place,) for place in cmpc.official_names(network).values()]
+    places = [
+        place if isinstance(place, tuple) else (place,) for place in cmpc.CMPCLayout().official_names(network).values()
+    ]
     names = [name for place in places for name in place]
     assert len(set(names)) == len(names)
 
@@ -109,9 +111,9 @@ def tiny_release_of_cmpc(shapes, monkeypatch):
     for buffer in network.buffers():
         if buffer.is_floating_point():
             buffer.uniform_(0.5, 1.5)
-    layout = official_layout.layout_of("cmpc", network)
-    tensors = mapping.give(layout, network.state_dict())
-    named = {name.removeprefix(f"{cmpc.MODEL}."): value for name, value in tensors.items()}
+    places = mapping.map_tensors(cmpc.CMPCLayout(), network)
+    tensors = mapping.to_official(places, network.state_dict())
+    named = {name.removeprefix(f"{cmpc.ENTRY}."): value for name, value in tensors.items()}
     return {
         (name if cmpc.TRUNK.search(name) else SCOPE + name): cmpc.to_tensorflow(name, value)
         for name, value in named.items()
@@ -152,7 +154,7 @@ def test_values_arrive_where_their_layer_is(export, tiny_release_of_cmpc, tmp_pa
 
 @pytest.mark.parametrize("resize", ["letterbox", "keep"])
 def test_an_image_is_put_on_black(resize):
-    prepare = cmpc.preprocessing(32).replace(resize=resize, multiple_of=32)
+    prepare = cmpc.CMPCLayout().preprocessing(32).replace(resize=resize, multiple_of=32)
     pixels, _ = prepare(np.full((32, 40, 3), 200, np.uint8))
     colours = pixels + torch.tensor(cmpc.TRUNK_MEAN).view(3, 1, 1)
     padded = colours[:, [0, -1]] if resize == "letterbox" else colours[:, -1]
@@ -191,7 +193,7 @@ def integers(arrays):
         (rename, r"1 missing \(variables.fusion_c5/DW\), 1 unexpected \(variables.fusion_c5/kernel\)"),
         (cut, r"1 of another shape \(variables.score/DW: 1x5x2x3 in place of 1x5x3x3\)"),
         (without_trunk, r"missing \(variables.conv1/DW"),
-        (more_types, "tells 6 types of words"),
+        (more_types, "has 6 types of words"),
         (without_words, "text_objseg/Variable are missing"),
         (integers, "score/DW holds int32"),
         (lambda arrays: arrays.clear(), "no weights of CMPC"),

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from refseg.conversion.i3d import COUNTER, i3d_name, read_i3d, take_i3d
+from refseg.conversion.i3d import COUNTER, from_i3d, i3d_name, read_i3d
 from refseg.encoders.configs import LstmConfig
 from refseg.encoders.i3d import I3D
 from refseg.errors import InvalidInput, MissingFile
@@ -45,10 +45,10 @@ def test_a_network_starts_from_the_file(port, tmp_path, wrapped):
 def test_a_scale_of_the_file_goes_into_the_convolution(port):
     scales = {name: torch.rand(x.shape) + 0.5 for name, x in port.items() if name.endswith("bn.weight")}
     encoder, x = I3D().eval(), torch.randn(1, 3, 8, 16, 16)
-    encoder.load_state_dict(take_i3d(encoder, port | scales), strict=False)
+    encoder.load_state_dict(from_i3d(encoder, port | scales), strict=False)
     layer = "Conv3d_1a_7x7"
     unscaled = I3D().eval()
-    unscaled.load_state_dict(take_i3d(unscaled, port), strict=False)
+    unscaled.load_state_dict(from_i3d(unscaled, port), strict=False)
     convolved = unscaled.net[layer].conv(torch.nn.functional.pad(x, (2, 3) * 3))
     normed = torch.nn.functional.batch_norm(
         convolved,
@@ -66,9 +66,9 @@ def test_what_does_not_fit_is_listed(port):
     del other["Mixed_4b.b0.bn.running_mean"]
     flow = port | {"Conv3d_1a_7x7.conv3d.weight": torch.zeros(64, 2, 7, 7, 7)}
     with pytest.raises(InvalidInput, match=r"no I3D for RGB: 1 missing \(Mixed_4b.b0.bn.running_mean\), 1 unexpected"):
-        take_i3d(I3D(), other)
+        from_i3d(I3D(), other)
     with pytest.raises(InvalidInput, match=r"1 of another shape \(Conv3d_1a_7x7.*: 64x2x7x7x7 in place of 64x3x7x7x7"):
-        take_i3d(I3D(), flow)
+        from_i3d(I3D(), flow)
 
 
 class Evil:

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from refseg.checkpoints.io import load_checkpoint
-from refseg.conversion import Piece, mapping, official_file, official_layout
+from refseg.conversion import mapping, official_file
+from refseg.conversion.official_layout import TensorSlice, find_layout
 from refseg.conversion.to_checkpoint import convert
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 from refseg.preprocessing.transform import Preprocessing, photographs
@@ -31,6 +32,10 @@ def changed(tiny_release, tmp_path):
 
     run.folder = tmp_path / "ours"
     return run
+
+
+def write_tiny(network, file):
+    return mapping.write_official(find_layout("tiny"), network, file)
 
 
 def test_every_tensor_arrives_under_our_name(tiny_release, tmp_path):
@@ -74,7 +79,9 @@ def test_the_image_size_is_the_asked_one_or_that_of_the_file(changed, args, aske
 
 def test_the_way_back_gives_every_tensor_bit_for_bit(tiny_release, tmp_path):
     convert("tiny", tiny_release.file, tmp_path / "ours")
-    report = mapping.write_release("tiny", load_checkpoint(tmp_path / "ours").network, tmp_path / "back.pth")
+    report = mapping.write_official(
+        find_layout("tiny"), load_checkpoint(tmp_path / "ours").network, tmp_path / "back.pth"
+    )
     back = torch.load(tmp_path / "back.pth", weights_only=True)
     assert list(back) == ["model", "bert_model"]
     for key, value in tiny_release.content["model"].items():
@@ -91,10 +98,12 @@ def test_the_way_back_gives_every_tensor_bit_for_bit(tiny_release, tmp_path):
     assert all(torch.equal(ours[name], again[name]) for name in ours)
 
 
-def test_a_pooler_is_written_for_scripts_that_want_one(tiny_release, tmp_path, monkeypatch):
-    monkeypatch.setattr(official_layout, "POOLED", ("tiny",))
+def test_a_pooler_is_written_for_scripts_that_want_one(tiny_release, tmp_path):
+    sys.modules["tiny_release"].TinyLayout.has_pooler = True
     convert("tiny", tiny_release.file, tmp_path / "ours")
-    report = mapping.write_release("tiny", load_checkpoint(tmp_path / "ours").network, tmp_path / "back.pth")
+    report = mapping.write_official(
+        find_layout("tiny"), load_checkpoint(tmp_path / "ours").network, tmp_path / "back.pth"
+    )
     assert report.groups["unused"]["bert_model.pooler.*"] == 2
 
 
@@ -103,7 +112,7 @@ def test_a_network_that_the_authors_do_not_have_is_not_written(tiny_release, tmp
 
     network = networks.build("tiny", {"width": 5}, 30522)
     with pytest.raises(InvalidInput, match="no such network: beside tiny_wide .* of another shape"):
-        mapping.write_release("tiny", network, tmp_path / "back.pth")
+        write_tiny(network, tmp_path / "back.pth")
     assert not (tmp_path / "back.pth").exists()
 
 
@@ -267,15 +276,15 @@ def test_ctrl_c_leaves_nothing(tiny_release, tmp_path, monkeypatch):
 
 
 class TestOtherForms:
-    """What a layout's file may say beside its functions."""
+    """Layouts that differ from the defaults."""
 
     @pytest.fixture
     def tiny(self, tiny_release):
-        """The layout's file of the tiny release."""
-        return sys.modules["tiny_release"]
+        """The layout of the tiny release."""
+        return sys.modules["tiny_release"].TinyLayout
 
     def test_words_are_found_in_either_place_and_go_back_to_the_first(self, tiny, tiny_release, changed, tmp_path):
-        tiny.WORDS = ("bert_model.", "model.text_encoder.")
+        tiny.bert_prefixes = ("bert_model.", "model.text_encoder.")
 
         def move(content):
             words = content.pop("bert_model")
@@ -287,13 +296,13 @@ class TestOtherForms:
         table = "embeddings.word_embeddings.weight"
         assert report.taken[f"word_encoder.bert.{table}"] == (f"model.text_encoder.{table}",)
         assert report.groups["unused"]["model.text_encoder.embeddings.position_ids"] == 1
-        mapping.write_release("tiny", load_checkpoint(changed.folder).network, tmp_path / "back.pth")
+        write_tiny(load_checkpoint(changed.folder).network, tmp_path / "back.pth")
         back = torch.load(tmp_path / "back.pth", weights_only=True)
         assert torch.equal(back["bert_model"][table], tiny_release.weights[f"word_encoder.bert.{table}"])
         assert convert("tiny", tmp_path / "back.pth", tmp_path / "again").fits
 
     def test_words_in_neither_place_are_missing(self, tiny, changed):
-        tiny.WORDS = ("bert_model.", "model.text_encoder.")
+        tiny.bert_prefixes = ("bert_model.", "model.text_encoder.")
         with pytest.raises(InvalidInput, match="has no 'bert_model'"):
             changed(lambda content: content.pop("bert_model"))
 
@@ -303,13 +312,13 @@ class TestOtherForms:
         names, model = tiny.official_names, tiny_release.content["model"]
         start, parts = "word_encoder.bert.", ("query", "key", "value")
 
-        def official_names(network):
+        def official_names(self, network):
             found = {key: f"words.{key.removeprefix(start)}" for key in network.state_dict() if key.startswith(start)}
             for key in found:
                 for part, name in enumerate(parts):
                     if f".self.{name}." in key:
-                        found[key] = Piece(found[key].replace(f".{name}.", ".all."), part, of=3)
-            return names(network) | found | {"project.weight": Piece("project", transposed=True)}
+                        found[key] = TensorSlice(found[key].replace(f".{name}.", ".all."), part, of=3)
+            return names(self, network) | found | {"project.weight": TensorSlice("project", transposed=True)}
 
         for key, value in tiny_release.content.pop("bert_model").items():
             if not key.startswith(("pooler.", "embeddings.position_ids")) and ".self." not in key:
@@ -321,8 +330,8 @@ class TestOtherForms:
         del model["module.project.weight"]
         model["module.project"] = own["project.weight"].mT.contiguous()
         tiny_release.content["state_dict"] = tiny_release.content.pop("model")
-        tiny.MODEL, tiny.WORDS, tiny.official_names = "state_dict", (), official_names
-        del tiny.release_shapes
+        tiny.entry, tiny.bert_prefixes, tiny.official_names = "state_dict", (), official_names
+        del tiny.official_shapes
         return tiny_release
 
     def test_parts_and_transposed_tensors_arrive_and_go_back(self, pieces, changed, tmp_path):
@@ -331,7 +340,7 @@ class TestOtherForms:
         assert all(torch.equal(weights[name], value) for name, value in pieces.weights.items())
         assert report.tensors_taken == len(pieces.content["state_dict"]) - 3  # an alias, and two that never act
         assert "epoch" in report.others and "state_dict" not in report.others
-        mapping.write_release("tiny", load_checkpoint(changed.folder).network, tmp_path / "back.pth")
+        write_tiny(load_checkpoint(changed.folder).network, tmp_path / "back.pth")
         back = torch.load(tmp_path / "back.pth", weights_only=True)
         assert list(back) == ["state_dict"]
         for key, value in pieces.content["state_dict"].items():
@@ -356,9 +365,9 @@ class TestOtherForms:
             changed(lambda content: content.update(model=content.pop("state_dict")))
 
     def test_the_layout_has_its_own_tokenizer_and_images(self, tiny, tiny_release, changed):
-        tiny.tokenizer = lambda config: WordPieces(config.max_words + 1)
-        tiny.preprocessing = lambda side: Preprocessing(side=side)
-        tiny.IMAGE_SIZE, tiny.IMAGES = 416, "as they are, at {side}"
+        tiny.tokenizer = lambda self, max_words: WordPieces(max_words + 1)
+        tiny.preprocessing = lambda self, side: Preprocessing(side=side)
+        tiny.image_size, tiny.image_note = 416, "as they are, at {side}"
         changed(lambda content: content.pop("args"))
         checkpoint = load_checkpoint(changed.folder)
         assert checkpoint.tokenizer.max_words == 21

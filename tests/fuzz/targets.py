@@ -353,10 +353,10 @@ def _release(folder: Path) -> None:
 
 
 def _read_release(folder: Path, out: Path) -> None:
-    from refseg.conversion.official_file import read_release
+    from refseg.conversion.official_layout import find_layout
 
     for name, conversion in (("new.pth", "lavt"), ("old.pth", "dmmi"), ("export.npz", "cmpc")):
-        read_release(conversion, folder / name)
+        find_layout(conversion).read(folder / name)
 
 
 def _clip(folder: Path) -> None:

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from refseg import networks
 from refseg.blocks.aspp import ASPP
-from refseg.conversion.cmirnet import SWIN, official_names, release_name
+from refseg.conversion.cmirnet import SWIN, CMIRNetLayout, official_name
 from refseg.encoders.configs import BertConfig
 from refseg.losses import weighted_cross_entropy
 from refseg.networks.cmirnet.config import PRESETS, CGIConfig, CGIPConfig, CMAEConfig, IGRConfig
@@ -26,7 +26,7 @@ def filled(module, weights, ours, theirs, config):
     """The module with the release's weights; `ours` and `theirs` stand before its keys in the whole networks."""
     state = {}
     for key, own in module.state_dict().items():
-        names = release_name(f"{ours}{key}", config)
+        names = official_name(f"{ours}{key}", config)
         names = (names,) if isinstance(names, str) else names
         tensors = [weights[name.removeprefix(theirs)] for name in names]
         state[key] = (torch.cat(tensors) if tensors[0].ndim else tensors[0]).reshape(own.shape)
@@ -154,7 +154,7 @@ def test_the_whole_network(golden, name):
     flavour = "resnet" if "resnet" in name else "swin"
     network = networks.build(name, {"word_encoder": BertConfig(layers=0)}, 2).eval()
     weights, state = g.weights(), {}
-    for key, names in official_names(network).items():
+    for key, names in CMIRNetLayout().official_names(network).items():
         tensors = [weights[each] for each in ((names,) if isinstance(names, str) else names)]
         state[key] = (torch.cat(tensors) if tensors[0].ndim else tensors[0]).reshape(network.state_dict()[key].shape)
     network.load_state_dict(state | {k: v for k, v in network.state_dict().items() if k.startswith("word_encoder.")})

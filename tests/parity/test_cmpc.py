@@ -6,14 +6,15 @@ from typer.testing import CliRunner
 
 from refseg.checkpoints.io import load_checkpoint
 from refseg.cli import app
-from refseg.conversion import mapping, official_layout
-from refseg.conversion.cmpc import MODEL, official_names, release_shapes, write
+from refseg.conversion import mapping
+from refseg.conversion.cmpc import ENTRY, CMPCLayout
 from refseg.encoders.configs import DeepLabConfig, LstmConfig
 from refseg.networks.cmpc import CMPC, LEVELS, PRESETS, ImageFeatures, corner_resize, unit, weighted
 from refseg.networks.cmpc_video import PRESETS as VIDEO_PRESETS
 from refseg.networks.cmpc_video import CMPCVideo
 from refseg.text.word_list import SPECIAL, WordList
 
+LAYOUT = CMPCLayout()
 TOLERANCE = 2e-5
 GRID, IMAGE = (7, 9), (56, 72)
 CASES = ("padded", "full", "one")
@@ -42,8 +43,8 @@ def built(g):
     network = kind(config, g.about["settings"]["vocab_size"]).eval()
     weights = g.weights()
     by_release = {entry["tf_name"].removeprefix("text_objseg/"): entry["name"] for entry in g.about["state_dict"]}
-    own, shapes, state, unused = network.state_dict(), release_shapes(network), {}, set(weights)
-    for key, names in official_names(network).items():
+    own, shapes, state, unused = network.state_dict(), LAYOUT.official_shapes(network), {}, set(weights)
+    for key, names in LAYOUT.official_names(network).items():
         if key.startswith("image_encoder."):
             continue
         names = [names] if isinstance(names, str) else names
@@ -209,9 +210,9 @@ def test_an_exported_file_answers_as_the_authors(golden, name, tmp_path, monkeyp
     export = {entry["tf_name"]: weights[entry["name"]].numpy().transpose(entry["tf_axes"]) for entry in entries}
     assert all(list(export[entry["tf_name"]].shape) == entry["tf_shape"] for entry in entries)
     own = kind(config, g.about["settings"]["vocab_size"])
-    heads = {f"{MODEL}.{entry['tf_name'].removeprefix('text_objseg/')}" for entry in entries}
+    heads = {f"{ENTRY}.{entry['tf_name'].removeprefix('text_objseg/')}" for entry in entries}
     trunk = {name: value for name, value in official_release(own).items() if name not in heads}
-    write(tmp_path / "trunk.npz", trunk)
+    LAYOUT.write(tmp_path / "trunk.npz", trunk)
     with np.load(tmp_path / "trunk.npz") as file:
         np.savez(tmp_path / "cmpc.npz", **export, **file)
     network, out = converted(tmp_path / "cmpc.npz", 60, tmp_path)
@@ -227,7 +228,7 @@ def test_an_exported_file_answers_as_the_authors(golden, name, tmp_path, monkeyp
 
 def official_release(network):
     """The tensors of a network by the authors' names."""
-    return mapping.give(official_layout.layout_of("cmpc", network), network.state_dict())
+    return mapping.to_official(mapping.map_tensors(LAYOUT, network), network.state_dict())
 
 
 @pytest.mark.full_size
@@ -241,7 +242,7 @@ def test_a_file_of_the_release_s_size_arrives_bit_for_bit(tmp_path, preset, kind
     for value in network.state_dict().values():
         if value.is_floating_point():
             value.uniform_(-1, 1)
-    write(tmp_path / "cmpc.npz", official_release(network))
+    LAYOUT.write(tmp_path / "cmpc.npz", official_release(network))
     ours, out = converted(tmp_path / "cmpc.npz", 12112, tmp_path)
     assert out.startswith(f"{preset}: ")
     for key, value in ours.state_dict().items():

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from refseg.checkpoints.io import load_checkpoint
 from refseg.cli import app
 from refseg.conversion import fit_report, mapping
+from refseg.conversion.official_layout import find_layout
 
 ONE = "lavt_one_swin_base"  # LAVT with its BERT in the network's state dict
 NAMES = ["dmmi_swin_base", "dmmi_resnet101", "cmirnet_swin_base", "cmirnet_resnet50", "lavt_swin_base", ONE]
@@ -31,7 +32,7 @@ def test_names_and_shapes_are_those_of_the_authors(golden, name):
         entries += [("bert_model", entry) for entry in golden("bert_base").about["state_dict"]]
     with torch.device("meta"):
         tensors = {f"{part}.{entry['name']}": torch.empty(entry["shape"]) for part, entry in entries}
-    _, _, report = mapping.compare(name.split("_")[0], tensors)
+    _, _, report = mapping.compare(find_layout(name.split("_")[0]), tensors)
     assert report.preset == name.replace("_one", "") and report.fits, fit_report.misfits(report)
     aliases = {f"model.{e['name']}": f"model.{e['alias_of']}" for _, e in entries if e.get("alias_of")}
     assert report.aliases == aliases

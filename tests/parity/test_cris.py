@@ -4,8 +4,8 @@ import torch.nn.functional as F
 
 from refseg.blocks.fusion_neck import FusionNeck
 from refseg.blocks.pixel_decoder import PixelDecoder, positions_1d, positions_2d
-from refseg.conversion import Piece
-from refseg.conversion.cris import release_name
+from refseg.conversion.cris import official_name
+from refseg.conversion.official_layout import TensorSlice
 from refseg.encoders.clip_image import AttentionPool
 from refseg.encoders.clip_text import ClipWords
 from refseg.encoders.configs import ClipTextConfig
@@ -25,8 +25,8 @@ def filled(module, weights, ours="", theirs=""):
     """The module with the release's weights; `ours` and `theirs` stand before its keys in the whole networks."""
     state = {}
     for key, own in module.state_dict().items():
-        name = release_name(f"{ours}{key}")
-        piece = name if isinstance(name, Piece) else Piece(name)
+        name = official_name(f"{ours}{key}")
+        piece = name if isinstance(name, TensorSlice) else TensorSlice(name)
         value = weights[piece.name.removeprefix(theirs)]
         value = value.chunk(piece.of)[piece.part] if piece.of > 1 else value.mT if piece.transposed else value
         state[key] = value.reshape(own.shape)

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from refseg import networks
-from refseg.conversion.dmmi import official_names, release_name
+from refseg.conversion.dmmi import DMMILayout, official_name
 from refseg.encoders import build_word_encoder
 from refseg.encoders.configs import BertConfig
 from refseg.networks.dmmi import (
@@ -35,7 +35,7 @@ def filled(module, weights, ours, theirs, config=SWIN):
     """The module with the release's weights; `ours` and `theirs` stand before its keys in the whole networks."""
     state = {}
     for key, own in module.state_dict().items():
-        state[key] = weights[release_name(f"{ours}{key}", config).removeprefix(theirs)].reshape(own.shape)
+        state[key] = weights[official_name(f"{ours}{key}", config).removeprefix(theirs)].reshape(own.shape)
     module.load_state_dict(state)
     return module.eval()
 
@@ -145,7 +145,7 @@ def whole(g, config):
     """The network with the release's weights, and its inputs: image, words, word_mask, erased words."""
     network = networks.build("dmmi", config.replace(word_encoder=BertConfig(layers=1, feed_forward=16)), 30)
     weights, own = g.weights(), network.state_dict()
-    state = {key: weights[name].reshape(own[key].shape) for key, name in official_names(network).items()}
+    state = {key: weights[name].reshape(own[key].shape) for key, name in DMMILayout().official_names(network).items()}
     rest = network.load_state_dict(state, strict=False)
     assert not rest.unexpected_keys and all(key.startswith("word_encoder.") for key in rest.missing_keys)
     size = g.about["image_size"]

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from refseg.blocks.language_gate import Gate
-from refseg.conversion.lavt import official_names, release_name
+from refseg.conversion.lavt import LAVTLayout, official_name
 from refseg.encoders.configs import BertConfig
 from refseg.networks.lavt import LAVT, PRESETS, PWAM, Decoder
 
@@ -21,7 +21,7 @@ def filled(module, weights, ours, theirs):
     """The module with the release's weights; `ours` and `theirs` stand before its keys in the whole networks."""
     state = {}
     for key, own in module.state_dict().items():
-        state[key] = weights[release_name(f"{ours}{key}").removeprefix(theirs)].reshape(own.shape)
+        state[key] = weights[official_name(f"{ours}{key}").removeprefix(theirs)].reshape(own.shape)
     module.load_state_dict(state)
     return module.eval()
 
@@ -64,7 +64,7 @@ def whole(g, config):
     """The network with the release's weights, those of its words apart, and these."""
     network, weights = LAVT(config, 30522), g.weights()
     own = network.state_dict()
-    state = {key: weights[name].reshape(own[key].shape) for key, name in official_names(network).items()}
+    state = {key: weights[name].reshape(own[key].shape) for key, name in LAVTLayout().official_names(network).items()}
     rest = network.load_state_dict(state, strict=False)
     assert not rest.unexpected_keys and all(key.startswith("word_encoder.") for key in rest.missing_keys)
     return network.eval(), weights

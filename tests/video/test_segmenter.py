@@ -163,10 +163,10 @@ def test_what_cannot_be_asked_is_refused_before_a_frame_is_read(segmenter, expre
 
 
 def test_clips_of_the_release_fit_the_network_of_the_release():
-    from refseg.conversion.cmpc import CLIPS
+    from refseg.conversion.cmpc import CMPCLayout
     from refseg.networks import preset
 
-    for name, clip in CLIPS.items():
+    for name, clip in CMPCLayout.clips.items():
         frames = preset(name).frames
         assert len(clip.offsets) == frames and clip.offsets[frames // 2] == 0
 

@@ -86,14 +86,15 @@ def _forth(
 
 def _back(network: str, source: Path, out: Path, report: Path | None) -> "Report":
     from refseg.checkpoints.io import load_checkpoint
-    from refseg.conversion.mapping import write_release
-    from refseg.conversion.official_layout import option
+    from refseg.conversion.mapping import write_official
+    from refseg.conversion.official_layout import find_layout
     from refseg.errors import InvalidInput
 
     checkpoint = load_checkpoint(source)
-    if checkpoint.name not in (option(network, "NETWORKS") or (network,)):
+    layout = find_layout(network)
+    if checkpoint.name not in layout.networks:
         raise InvalidInput(f"{source} holds a {checkpoint.name}; --to-official writes {network} here")
-    done = write_release(network, checkpoint.network, out)
+    done = write_official(layout, checkpoint.network, out)
     if report:
         done.write(report)
     return done

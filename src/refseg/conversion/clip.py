@@ -1,4 +1,4 @@
-"""CLIP's own weights, which CRIS and others start from, and whose names their releases keep."""
+"""Names of CLIP's weights, with which CRIS and others are initialised and which their releases keep."""
 
 import re
 from collections.abc import Mapping
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from torch import Tensor
 
-from refseg.conversion import Piece
+from refseg.conversion.official_layout import TensorSlice
 from refseg.errors import InvalidInput, MissingFile
 from refseg.files.tensor_files import read_tensors
 from refseg.networks.network import Network
 
-ADDED = "pool.shortcut."  # what CRIS leads round CLIP's pooling
+ADDED = "pool.shortcut."  # CRIS's shortcut around CLIP's pooling
 BLOCKS = "word_encoder.clip.text_model.encoder.layers"
-# What our keys start with -> theirs; the first that fits
+# Prefix of our key -> CLIP's prefix; the first match counts
 PLACES = (
     (r"image_encoder\.net\.stem\.conv(\d)\.conv", r"visual.conv\1"),
     (r"image_encoder\.net\.stem\.conv(\d)\.bn", r"visual.bn\1"),
@@ -35,21 +35,21 @@ ATTENTION = re.compile(rf"{BLOCKS}\.(\d+)\.self_attn\.([qkv])_proj\.(weight|bias
 PROJECTION = "word_encoder.clip.text_projection.weight"
 
 
-def clip_name(key: str) -> str | Piece:
-    """What CLIP calls a tensor of our encoders and our pooling; `connect` is what CRIS adds.
+def clip_name(key: str) -> str | TensorSlice:
+    """Returns CLIP's name of a tensor of our encoders and our pooling; `connect` is CRIS's addition.
 
     >>> clip_name("image_encoder.net.stages.2.0.conv2_kxk.bn.weight")
     'visual.layer3.0.bn2.weight'
     >>> clip_name("word_encoder.clip.text_model.encoder.layers.7.self_attn.k_proj.bias")
-    Piece(name='transformer.resblocks.7.attn.in_proj_bias', part=1, of=3, transposed=False)
+    TensorSlice(name='transformer.resblocks.7.attn.in_proj_bias', part=1, of=3, transposed=False)
 
     Raises:
         InvalidInput: if CLIP has no such tensor.
     """
     if key == PROJECTION:
-        return Piece("text_projection", transposed=True)
+        return TensorSlice("text_projection", transposed=True)
     if m := ATTENTION.fullmatch(key):
-        return Piece(f"transformer.resblocks.{m[1]}.attn.in_proj_{m[3]}", "qkv".index(m[2]), 3)
+        return TensorSlice(f"transformer.resblocks.{m[1]}.attn.in_proj_{m[3]}", "qkv".index(m[2]), 3)
     if m := BOTTLENECK.match(key):
         return f"visual.layer{int(m[1]) + 1}.{m[2]}.{m[4]}{m[3]}{key[m.end() :]}"
     if m := SHORTCUT.match(key):
@@ -61,9 +61,9 @@ def clip_name(key: str) -> str | Piece:
 
 
 def read_clip(path: Path) -> dict[str, Tensor]:
-    """The tensors of a CLIP: OpenAI's own file (RN50.pt), a state dict that torch.save wrote, or a `.safetensors` file.
+    """Reads the tensors of a CLIP: OpenAI's file (RN50.pt), a state dict of torch.save, or a `.safetensors` file.
 
-    Of OpenAI's archive the numbers are read and the names of modules; its code is not looked at.
+    Code in OpenAI's archive is not run.
 
     Raises:
         MissingFile, InvalidInput: if there is no such file, or it is none of these.
@@ -76,15 +76,15 @@ def read_clip(path: Path) -> dict[str, Tensor]:
     return read_tensors(path, "give the file of a CLIP, for example OpenAI's RN50.pt")
 
 
-def take_clip(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our state dict of the parts that CLIP has, float32; what CRIS adds to its pooling stays as it is.
+def from_clip(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Converts CLIP's tensors to our state dict, float32, without CRIS's addition to the pooling.
 
     Args:
-        network: with a `ClipResNet`, an `AttentionPool` named "pool", or `ClipWords`.
+        network: one with a `ClipResNet`, an `AttentionPool` named "pool", or `ClipWords`.
         tensors: from `read_clip`.
 
     Raises:
-        InvalidInput: if there are no such parts, or the CLIP is another one.
+        InvalidInput: if the network has no such parts, or the CLIP does not fit.
     """
     state, own = {}, network.state_dict()
     parts = _parts(own)
@@ -92,7 +92,7 @@ def take_clip(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tens
         if not key.startswith(parts) or key.startswith(ADDED) or key.endswith("num_batches_tracked"):
             continue
         name = clip_name(key)
-        piece = name if isinstance(name, Piece) else Piece(name)
+        piece = name if isinstance(name, TensorSlice) else TensorSlice(name)
         if piece.name not in tensors:
             raise InvalidInput(f"this CLIP does not fit: it lacks {piece.name}")
         theirs = tensors[piece.name].mT if piece.transposed else tensors[piece.name]
@@ -109,7 +109,7 @@ def take_clip(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tens
 
 
 def _parts(own: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """The prefixes of the parts of a network that CLIP has."""
+    """Returns the prefixes of the network's parts that CLIP has."""
     parts = {
         "image_encoder.net.stem.": "image_encoder.",
         "pool.positions": "pool.",

@@ -1,9 +1,9 @@
-"""The names of CMIRNet's releases, of which there is one with ResNet and one with Swin.
+"""Names of CMIRNet's official weights, which exist with ResNet and with Swin.
 
-Theirs     Stages are numbered as ours with ResNet; with Swin block 1 is our stage 2; the last is called aspp. Words and
-           sentence have their projections under swapped names in the two. The heads of CGI are apart.
-Twice      With ResNet the encoder is there as `backbone.*` and as `layer1.*` to `layer5.*`.
-Idle       With Swin there are a norm for each stage that nothing calls, and tables of indices.
+Names      Stages have our numbers with ResNet; with Swin block 1 is our stage 2; the last is called aspp. The
+           projections of words and of the sentence have swapped names in the two. The heads of CGI are separate.
+Aliases    With ResNet the encoder is stored as `backbone.*` and as `layer1.*` to `layer5.*`.
+Unused     With Swin, a norm for each stage that is never called, and index tables.
 """
 
 import re
@@ -12,18 +12,19 @@ from typing import cast
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
+from refseg.conversion.official_layout import OfficialLayout
 from refseg.encoders.configs import ResNetConfig, SwinConfig
 from refseg.errors import InvalidInput
 from refseg.networks import PRESETS
 from refseg.networks.cmirnet.cmirnet import CMIRNet
 from refseg.networks.cmirnet.config import ASPP_STAGE, CGIConfig, CGIPConfig, CMIRNetConfig
 from refseg.networks.cmirnet.config import PRESETS as CONFIGS
-from refseg.networks.network import Network
 
 SWIN = "Vis_backbone_TGMM."
 BLOCK = {"0.0": "0", "0.1": "1", "1.0": "3", "1.1": "4"}  # of `layers.i.j`
-INSIDE = {  # our name of a layer -> theirs, where it does not depend on the flavour
+LAYERS = {  # our name of a layer -> the official one, where it does not depend on the image encoder
     "scores.query": "image_lang_att.f_query.0",
     "scores.key": "image_lang_att.f_key.0",
     "value": "image_lang_att.f_value.0",
@@ -46,22 +47,67 @@ INSIDE = {  # our name of a layer -> theirs, where it does not depend on the fla
 }
 
 
-def preset_of(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    """Which preset a release is, by the shapes of its tensors.
+class CMIRNetLayout(OfficialLayout[CMIRNet]):
+    """Names of CMIRNet's tensors in the authors' checkpoints."""
 
-    Raises:
-        InvalidInput: if it is no CMIRNet that we know.
-    """
-    if "cmae.linear_x_aspp.0.weight" not in shapes:
-        raise InvalidInput("this is no CMIRNet: its decoder (cmae.linear_x_aspp) is missing")
-    for name, family in PRESETS.items():
-        if family == "cmirnet" and _has_encoder(shapes, CONFIGS[name]):
-            return name
-    raise InvalidInput("this CMIRNet has an image encoder of which there is no preset")
+    networks = ("cmirnet",)
+    has_pooler = True
+
+    @override
+    def preset_of(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        if "cmae.linear_x_aspp.0.weight" not in shapes:
+            raise InvalidInput("this is no CMIRNet: its decoder (cmae.linear_x_aspp) is missing")
+        for name, family in PRESETS.items():
+            if family == "cmirnet" and _has_encoder(shapes, CONFIGS[name]):
+                return name
+        raise InvalidInput("this CMIRNet has an image encoder of which there is no preset")
+
+    @override
+    def official_names(self, network: CMIRNet) -> dict[str, str | tuple[str, ...]]:
+        config = network.config
+        return {key: official_name(key, config) for key in network.state_dict() if not key.startswith("word_encoder.")}
+
+    @override
+    def official_shapes(self, network: CMIRNet) -> dict[str, tuple[int, ...]]:
+        """Covers linear layers that are convolutions in the release."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for key, name in self.official_names(network).items():
+            if key.startswith(("tgmm.", "cgip.", "decoder.")) and key.endswith(".weight") and isinstance(name, str):
+                weight = network.state_dict()[key]
+                if weight.ndim == 2 and "CGI.linear" not in name:
+                    shapes[key] = (*weight.shape, 1, 1) if "IGR" in name else (*weight.shape, 1)
+        return shapes
+
+    @override
+    def aliases(self, network: CMIRNet) -> dict[str, str]:
+        if not isinstance(network.config.image_encoder, ResNetConfig):
+            return {}
+        again = {"conv1.": "layer1.0.", "bn1.": "layer1.1.", "layer1.": "layer2.1."}
+        again |= {f"layer{stage}.": f"layer{stage + 1}." for stage in (2, 3, 4)}
+        found = {}
+        for key in network.image_encoder.state_dict():
+            name = str(key).removeprefix("net.")
+            ours = next(prefix for prefix in again if name.startswith(prefix))
+            found[again[ours] + name.removeprefix(ours)] = f"backbone.{name}"
+        return found
+
+    @override
+    def unused(self, network: CMIRNet) -> dict[str, Tensor]:
+        if not isinstance(network.config.image_encoder, SwinConfig):
+            return {}
+        fillings: dict[str, Tensor] = {}
+        for stage, channels in enumerate(network.image_encoder.channels):
+            fillings[f"{SWIN}norm{stage}.weight"] = torch.ones(channels)
+            fillings[f"{SWIN}norm{stage}.bias"] = torch.zeros(channels)
+        for name, module in network.image_encoder.net.named_modules():  # type: ignore[union-attr]
+            index = getattr(module, "relative_position_index", None)
+            if index is not None:
+                fillings[f"{SWIN}{name}.relative_position_index"] = index
+        return fillings
 
 
 def _has_encoder(shapes: Mapping[str, tuple[int, ...]], config: CMIRNetConfig) -> bool:
-    """Whether the encoder is as wide, and its third stage as deep, as the config says."""
+    """Whether the width of the encoder and the depth of its third stage are those of the config."""
     match config.image_encoder:
         case ResNetConfig(depths=depths):
             key, deepest = "backbone.layer3.{}.conv1.weight", "backbone.layer3.0.conv2.weight"
@@ -78,14 +124,12 @@ def _has_encoder(shapes: Mapping[str, tuple[int, ...]], config: CMIRNetConfig) -
     )
 
 
-def official_names(network: Network) -> dict[str, str | tuple[str, ...]]:
-    """Our key -> the release's, or the keys of the heads that are one tensor of ours."""
-    config = cast(CMIRNet, network).config
-    return {key: release_name(key, config) for key in network.state_dict() if not key.startswith("word_encoder.")}
+def official_name(key: str, config: CMIRNetConfig) -> str | tuple[str, ...]:
+    """Returns the official key, or keys, of one of ours.
 
-
-def release_name(key: str, config: CMIRNetConfig) -> str | tuple[str, ...]:
-    """The release's key, or keys, of one of ours."""
+    Raises:
+        InvalidInput: if the authors' code has no such layer.
+    """
     swin = isinstance(config.image_encoder, SwinConfig)
     part, _, inside = key.partition(".")
     stage, _, layer = inside.partition(".")
@@ -102,7 +146,7 @@ def release_name(key: str, config: CMIRNetConfig) -> str | tuple[str, ...]:
         case "cgip":
             edge = inside.removeprefix("interact.edge.")
             if edge == inside:
-                return f"gcn.{_inside(inside)}"
+                return f"gcn.{_layer_name(inside)}"
             graph = cast(CGIConfig, cast(CGIPConfig, config.cgip).cgi)
             return tuple(f"gcn.CGI.graphconv.{head}.homoGR_feat.gconv.nn.{edge}" for head in range(graph.heads))
         case "decoder":
@@ -117,10 +161,10 @@ def _label(stage: str, swin: bool) -> str:
     return "aspp" if int(stage) == ASPP_STAGE else str(int(stage) - swin)
 
 
-def _inside(name: str) -> str:
-    """A name inside a part, by the longest of our layers' names that it begins with."""
-    layer = max((ours for ours in INSIDE if name.startswith(ours + ".")), key=len)
-    return INSIDE[layer] + name.removeprefix(layer)
+def _layer_name(name: str) -> str:
+    """Translates a name within a part by its longest prefix in `LAYERS`."""
+    layer = max((ours for ours in LAYERS if name.startswith(ours + ".")), key=len)
+    return LAYERS[layer] + name.removeprefix(layer)
 
 
 def _encoder(name: str, swin: bool) -> str:
@@ -134,7 +178,7 @@ def _tgmm(name: str, swin: bool) -> str:
     for ours, theirs in {"words.": words, "sentence.words.": sentence}.items():
         if name.startswith(ours):
             return f"image_lang_att.{theirs}.0.{name.removeprefix(ours)}"
-    return "image_lang_att.gamma" if name == "sentence.gate" else _inside(name)
+    return "image_lang_att.gamma" if name == "sentence.gate" else _layer_name(name)
 
 
 def _decoder(name: str, label: str, joined_alone: bool) -> str:
@@ -143,48 +187,7 @@ def _decoder(name: str, label: str, joined_alone: bool) -> str:
         case "project":
             return f"linear_x_{label}.{layer}"
         case "attend":
-            return f"fusion{label}.{_inside(layer)}"
+            return f"fusion{label}.{_layer_name(layer)}"
     _, first, second, leaf = layer.split(".")
     number = "" if joined_alone else {"join": "_1", "refine": "_2"}[part]
     return f"ConvBNRelu{'_aspp' if label == 'aspp' else label}{number}.{BLOCK[f'{first}.{second}']}.{leaf}"
-
-
-def release_shapes(network: Network) -> dict[str, tuple[int, ...]]:
-    """Our key -> the shape of its release tensors, where our layer is linear and theirs a convolution with kernel 1."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for key, name in official_names(network).items():
-        if key.startswith(("tgmm.", "cgip.", "decoder.")) and key.endswith(".weight") and isinstance(name, str):
-            weight = network.state_dict()[key]
-            if weight.ndim == 2 and "CGI.linear" not in name:
-                shapes[key] = (*weight.shape, 1, 1) if "IGR" in name else (*weight.shape, 1)
-    return shapes
-
-
-def aliases(network: Network) -> dict[str, str]:
-    """Release key -> the release key that holds the same tensor."""
-    if not isinstance(cast(CMIRNet, network).config.image_encoder, ResNetConfig):
-        return {}
-    again = {"conv1.": "layer1.0.", "bn1.": "layer1.1.", "layer1.": "layer2.1."}
-    again |= {f"layer{stage}.": f"layer{stage + 1}." for stage in (2, 3, 4)}
-    found = {}
-    for key in network.image_encoder.state_dict():  # type: ignore[union-attr]
-        name = str(key).removeprefix("net.")
-        ours = next(prefix for prefix in again if name.startswith(prefix))
-        found[again[ours] + name.removeprefix(ours)] = f"backbone.{name}"
-    return found
-
-
-def unused(network: Network) -> dict[str, Tensor]:
-    """Release keys that never act, with a filling for the way back."""
-    cmirnet = cast(CMIRNet, network)
-    if not isinstance(cmirnet.config.image_encoder, SwinConfig):
-        return {}
-    fillings: dict[str, Tensor] = {}
-    for stage, channels in enumerate(cmirnet.image_encoder.channels):
-        fillings[f"{SWIN}norm{stage}.weight"] = torch.ones(channels)
-        fillings[f"{SWIN}norm{stage}.bias"] = torch.zeros(channels)
-    for name, module in cmirnet.image_encoder.net.named_modules():  # type: ignore[union-attr]
-        index = getattr(module, "relative_position_index", None)
-        if index is not None:
-            fillings[f"{SWIN}{name}.relative_position_index"] = index
-    return fillings

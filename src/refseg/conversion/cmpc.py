@@ -1,10 +1,10 @@
-"""Names of CMPC's variables in the authors' TensorFlow checkpoints, exported as one .npz file: images and videos.
+"""Names of CMPC's variables in the official TensorFlow checkpoints, exported as one .npz file: images and videos.
 
-Theirs     Convolutions are (height, width, in, out), here (out, in, height, width); what is a linear layer here is a
-           1 x 1 convolution there. Five heads are five layers. Sources of TGFE are numbered in ascending order.
-Idle       What the optimiser remembers: it is not read.
-Trunk      Of its variables only the layers' names are known, which are Caffe's; a mean or a variance may be called so
-           or with "moving_" in front. Its first convolution takes blue, green, red there and red, green, blue here.
+Layout     Convolutions are (height, width, in, out), ours (out, in, height, width); our linear layers are 1 x 1
+           convolutions. Five heads are five layers. Sources of TGFE are numbered in ascending order.
+Unused     The optimiser's state: it is not read.
+Trunk      The image encoder. Only its layers' names, Caffe's, are known; statistics are called mean and variance, with
+           or without "moving_". Its first convolution takes blue, green, red, ours red, green, blue.
 """
 
 import re
@@ -15,31 +15,28 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from refseg.config import Config
-from refseg.conversion.official_file import Release, check_file
+from refseg.conversion.official_file import OfficialCheckpoint, check_file
+from refseg.conversion.official_layout import OfficialLayout
 from refseg.errors import InvalidInput
 from refseg.files.tensor_files import read_npz
 from refseg.networks.cmpc import CMPC, LEVELS
-from refseg.networks.network import Network
 from refseg.preprocessing.transform import ClipSampling, Preprocessing
 from refseg.text.tokenizer import Tokenizer
 
-RELEASED = {4: "cmpc_release", 5: "cmpc_video_release"}  # by types of words
+PRESET_OF_WORD_TYPES = {4: "cmpc_release", 5: "cmpc_video_release"}
 ROUNDS = 2
-NETWORKS = "cmpc", "cmpc_video"
-CLIPS = {"cmpc_video_release": ClipSampling(offsets=(-8, -4, 0, 4, 7))}  # 0, 4, 8, 12 and 15 of 16 frames
-MODEL = "variables"
-WORDS = ()
-IMAGE_SIZE = 320
-IMAGES = "put into {side} x {side} with their shape kept, less the mean of the authors' trunk"
+ENTRY = "variables"
 TRUNK_MEAN = 122.67891434, 116.66876762, 104.00698793  # red, green, blue
 
 SCOPE = "text_objseg/"
 EMBEDDING = "Variable"
 PARSED = "words_parse_2/DW"
 WHICH_FILE = "give the .npz of all variables that docs/published_weights.md exports"
-FORGOTTEN = re.compile(r"(^|/)(Adam|Momentum|RMSProp|ExponentialMovingAverage|beta[12]_power|global_step)(_\d+)?$")
+OPTIMISER = re.compile(
+    r"(^|/)(Adam|Momentum|RMSProp|ExponentialMovingAverage|beta[12]_power|global_step)(_\d+)?$"
+)
 TRUNK = re.compile(r"(?:^|/)((?:bn_)?conv1/\w+|(?:res|bn)[2-5][a-z]\d*_branch[12][a-c]?/\w+)$")
 
 LSTM, CONV_LSTM = "RNN/multi_rnn_cell/cell_0/basic_lstm_cell/", "rnn/conv_lstm_cell/"
@@ -48,7 +45,7 @@ NORMS = {part: f"LayerNorm_{number}" if number else "LayerNorm" for number, part
 LEAVES = {"weight": "DW", "bias": "biases"}
 NORM_LEAVES = {"weight": "gamma", "bias": "beta"}
 STATISTICS = {"running_mean": "mean", "running_var": "variance"}
-INSIDE = {  # our name of a level's layer -> theirs; the level's own comes after it
+LAYERS = {  # our name of a level's layer -> the official one, before the level's name
     "perceive.visual": "vis_trans",
     "perceive.language": "lang_trans",
     "reason.vertex": "spa_graph_trans2",
@@ -77,28 +74,96 @@ TGFE = {
 BOTTLENECK = re.compile(r"layer(\d)\.(\d+)\.(?:(conv|bn)(\d)|downsample\.(\d))\.(\w+)")
 
 
-def read(path: Path) -> Release:
-    """The variables of an exported file, with the axes that PyTorch has; nothing in it is ever unpickled.
+class CMPCLayout(OfficialLayout[CMPC]):
+    """Names of CMPC's variables in the authors' checkpoints, exported to .npz."""
 
-    Raises:
-        MissingFile, InvalidInput: if there is no such file, or it is no export of a CMPC.
-    """
-    check_file(path)
-    tensors: dict[str, Tensor] = {}
-    others: Counter[str] = Counter()
-    for full, array in read_npz(path, lambda name: short_name(name) is not None, WHICH_FILE):
-        name = short_name(full)
-        if name is None or array is None:
-            others[re.sub(r"_\d+$", "", full.rpartition("/")[2])] += 1
-            continue
-        if f"{MODEL}.{name}" in tensors:
-            raise InvalidInput(f"{path} holds {name} twice; export one checkpoint")
-        tensors[f"{MODEL}.{name}"] = from_tensorflow(name, array)
-    return Release(path, tensors, {}, tuple(f"{name} ({count})" for name, count in others.items()))
+    networks = "cmpc", "cmpc_video"
+    entry = ENTRY
+    bert_prefixes = ()
+    clips = {"cmpc_video_release": ClipSampling(offsets=(-8, -4, 0, 4, 7))}  # 0, 4, 8, 12 and 15 of 16 frames
+    image_size = 320
+    image_note = "put into {side} x {side} with their shape kept, less the mean of the authors' trunk"
+
+    @override
+    def read(self, path: Path) -> OfficialCheckpoint:
+        """Reads variables with PyTorch's order of axes; nothing is unpickled."""
+        check_file(path)
+        tensors: dict[str, Tensor] = {}
+        others: Counter[str] = Counter()
+        for full, array in read_npz(path, lambda name: short_name(name) is not None, WHICH_FILE):
+            name = short_name(full)
+            if name is None or array is None:
+                others[re.sub(r"_\d+$", "", full.rpartition("/")[2])] += 1
+                continue
+            if f"{ENTRY}.{name}" in tensors:
+                raise InvalidInput(f"{path} holds {name} twice; export one checkpoint")
+            tensors[f"{ENTRY}.{name}"] = from_tensorflow(name, array)
+        return OfficialCheckpoint(path, tensors, {}, tuple(f"{name} ({count})" for name, count in others.items()))
+
+    @override
+    def write(self, path: Path, tensors: Mapping[str, Tensor]) -> None:
+        named = {name.removeprefix(f"{ENTRY}."): tensor.detach().cpu() for name, tensor in tensors.items()}
+        arrays = {
+            (name if TRUNK.search(name) else SCOPE + name): to_tensorflow(name, tensor)
+            for name, tensor in named.items()
+        }
+        with path.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+
+    @override
+    def preset_of(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        if PARSED not in shapes:
+            raise InvalidInput(f"these are no weights of CMPC: {PARSED} is missing; {WHICH_FILE}")
+        types = shapes[PARSED][0]
+        if types not in PRESET_OF_WORD_TYPES:
+            raise InvalidInput(f"this CMPC has {types} types of words; the authors released one with 4 and one with 5")
+        rounds = len({name for name in shapes if re.fullmatch(r"gv_lang_c5(_\d)?gv_f1/DW", name)})
+        if rounds != ROUNDS:
+            raise InvalidInput(f"this CMPC has {rounds} rounds of TGFE; the authors released one with {ROUNDS}")
+        return PRESET_OF_WORD_TYPES[types]
+
+    @override
+    def vocabulary_size(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        shape = shapes.get(f"{ENTRY}.{EMBEDDING}")
+        if not shape:
+            raise InvalidInput(f"the word vectors {SCOPE}{EMBEDDING} are missing; {WHICH_FILE}")
+        return shape[0]
+
+    @override
+    def tokenizer(self, max_words: int) -> Tokenizer:
+        """Raises InvalidInput, since the release has no list of words."""
+        raise InvalidInput("an export holds no words; give the authors' list of them, one a line, as --vocabulary FILE")
+
+    @override
+    def preprocessing(self, side: int) -> Preprocessing:
+        return Preprocessing(
+            resize="letterbox_rounded",
+            side=side,
+            mean=TRUNK_MEAN,
+            std=1.0,
+            multiple_of=8,
+            longest_side=max(side, 512),
+            padding="black",
+        )
+
+    @override
+    def official_names(self, network: CMPC) -> dict[str, str | tuple[str, ...]]:
+        return {key: official_name(key, network.config.heads) for key in network.state_dict()}
+
+    @override
+    def official_shapes(self, network: CMPC) -> dict[str, tuple[int, ...]]:
+        """Covers linear layers that are convolutions in the release."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for key, value in network.state_dict().items():
+            linear = value.ndim == 2 and not key.startswith("word_encoder.")
+            if linear:
+                names = official_names_of(key, network)
+                shapes[key] = (value.shape[0] // len(names), value.shape[1], 1, 1)
+        return shapes
 
 
 def short_name(full: str) -> str | None:
-    """A variable's name without its scope; None for what is no weight of the network.
+    """Returns a variable's name without its scope; None if it is no weight of the network.
 
     >>> short_name("text_objseg/c5_lateral/DW:0")
     'c5_lateral/DW'
@@ -108,7 +173,7 @@ def short_name(full: str) -> str | None:
     True
     """
     name = full.removesuffix(":0")
-    if FORGOTTEN.search(name):
+    if OPTIMISER.search(name):
         return None
     if trunk := TRUNK.search(name):
         return trunk[1].replace("/moving_", "/")
@@ -116,7 +181,7 @@ def short_name(full: str) -> str | None:
 
 
 def from_tensorflow(name: str, value: np.ndarray) -> Tensor:
-    """A variable with PyTorch's axes; nothing is computed.
+    """Converts a variable to PyTorch's order of axes.
 
     Raises:
         InvalidInput: if it holds no floating-point numbers.
@@ -131,85 +196,22 @@ def from_tensorflow(name: str, value: np.ndarray) -> Tensor:
 
 
 def to_tensorflow(name: str, tensor: Tensor) -> np.ndarray:
-    """The inverse of `from_tensorflow`."""
+    """Inverts `from_tensorflow`."""
     if tensor.ndim == 4:
         tensor = (tensor.flip(1) if name == "conv1/DW" else tensor).permute(2, 3, 1, 0)
     return np.ascontiguousarray((tensor.mT if tensor.ndim == 2 and name.endswith("/kernel") else tensor).numpy())
 
 
-def write(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """An .npz file like the one that `read` reads."""
-    named = {name.removeprefix(f"{MODEL}."): tensor.detach().cpu() for name, tensor in tensors.items()}
-    arrays = {
-        (name if TRUNK.search(name) else SCOPE + name): to_tensorflow(name, tensor) for name, tensor in named.items()
-    }
-    with path.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+def official_name(key: str, heads: int = 5) -> str | tuple[str, ...]:
+    """Returns the official name of one of our keys, several that are stacked, or none for counters of batches.
 
-
-def preset_of(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    """Which preset a release is, by the shapes of its variables.
-
-    Raises:
-        InvalidInput: if it is no CMPC that we know.
-    """
-    if PARSED not in shapes:
-        raise InvalidInput(f"these are no weights of CMPC: {PARSED} is missing; {WHICH_FILE}")
-    types = shapes[PARSED][0]
-    if types not in RELEASED:
-        raise InvalidInput(f"this CMPC tells {types} types of words; the authors released one with 4 and one with 5")
-    rounds = len({name for name in shapes if re.fullmatch(r"gv_lang_c5(_\d)?gv_f1/DW", name)})
-    if rounds != ROUNDS:
-        raise InvalidInput(f"this CMPC has {rounds} rounds of TGFE; the authors released one with {ROUNDS}")
-    return RELEASED[types]
-
-
-def vocabulary_size(shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Of the word vectors; shapes have the entry's name in front.
-
-    Raises:
-        InvalidInput: if there are none.
-    """
-    shape = shapes.get(f"{MODEL}.{EMBEDDING}")
-    if not shape:
-        raise InvalidInput(f"the word vectors {SCOPE}{EMBEDDING} are missing; {WHICH_FILE}")
-    return shape[0]
-
-
-def tokenizer(config: Config) -> Tokenizer:
-    """None without the authors' list of words."""
-    raise InvalidInput("an export holds no words; give the authors' list of them, one a line, as --vocabulary FILE")
-
-
-def preprocessing(side: int) -> Preprocessing:
-    """What the authors do to a photograph."""
-    return Preprocessing(
-        resize="letterbox_rounded",
-        side=side,
-        mean=TRUNK_MEAN,
-        std=1.0,
-        multiple_of=8,
-        longest_side=max(side, 512),
-        padding="black",
-    )
-
-
-def official_names(network: Network) -> dict[str, str | tuple[str, ...]]:
-    """Our key -> the release's."""
-    assert isinstance(network, CMPC)
-    return {key: release_name(key, network.config.heads) for key in network.state_dict()}
-
-
-def release_name(key: str, heads: int = 5) -> str | tuple[str, ...]:
-    """The release's name of one of ours, or several, stacked here; none for what counts batches.
-
-    >>> release_name("exchange.1.levels.c4.gates.c5.weight")
+    >>> official_name("exchange.1.levels.c4.gates.c5.weight")
     'lang_feat_c4_2_f2/DW'
-    >>> release_name("image_encoder.net.layer3.1.bn2.running_var")
+    >>> official_name("image_encoder.net.layer3.1.bn2.running_var")
     'bn4b1_branch2b/variance'
 
     Raises:
-        InvalidInput: if the authors have no such layer.
+        InvalidInput: if the authors' code has no such layer.
     """
     first, _, rest = key.partition(".")
     layer, _, leaf = rest.rpartition(".")
@@ -224,8 +226,8 @@ def release_name(key: str, heads: int = 5) -> str | tuple[str, ...]:
             level, _, place = layer.partition(".")
             if place == "lateral":
                 return f"{level}_lateral/{LEAVES[leaf]}"
-            if place in INSIDE:
-                name = f"{INSIDE[place]}_{level}"
+            if place in LAYERS:
+                name = f"{LAYERS[place]}_{level}"
                 if place.startswith("perceive."):
                     return tuple(f"{name}_head{head}/{LEAVES[leaf]}" for head in range(1, heads + 1))
                 return f"{name}/{(NORM_LEAVES if place.endswith('norm') else LEAVES)[leaf]}"
@@ -265,7 +267,7 @@ def _trunk(key: str) -> str | tuple[str, ...]:
 
 
 def block_name(stage: int, block: int) -> str:
-    """Caffe's name of a block: a, b, c in the first and the last stage, a, b1, b2, ... in the long ones.
+    """Returns Caffe's name of a block: a, b, c in the first and last stage, a, b1, b2, ... in the others.
 
     >>> [block_name(1, 2), block_name(3, 22)]
     ['c', 'b22']
@@ -275,29 +277,7 @@ def block_name(stage: int, block: int) -> str:
     return f"b{block}"
 
 
-def release_shapes(network: Network) -> dict[str, tuple[int, ...]]:
-    """The shapes of convolutions that are linear layers here."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for key, value in network.state_dict().items():
-        linear = value.ndim == 2 and not key.startswith("word_encoder.")
-        if linear:
-            names = official_names_of(key, network)
-            shapes[key] = (value.shape[0] // len(names), value.shape[1], 1, 1)
-    return shapes
-
-
-def official_names_of(key: str, network: Network) -> tuple[str, ...]:
-    """The release's names of one of our keys, one or more."""
-    assert isinstance(network, CMPC)
-    names = release_name(key, network.config.heads)
+def official_names_of(key: str, network: CMPC) -> tuple[str, ...]:
+    """Returns the official names of one of our keys as a tuple."""
+    names = official_name(key, network.config.heads)
     return (names,) if isinstance(names, str) else names
-
-
-def aliases(network: Network) -> dict[str, str]:
-    """None."""
-    return {}
-
-
-def unused(network: Network) -> dict[str, Tensor]:
-    """None: what the optimiser remembers is not read."""
-    return {}

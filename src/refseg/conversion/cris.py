@@ -1,6 +1,6 @@
-"""Names of CRIS's weights in the authors' checkpoints (entry `state_dict`).
+"""Names of CRIS's official weights (entry `state_dict`).
 
-Idle       CLIP's temperature of its logits.
+Unused     CLIP's temperature of its logits.
 """
 
 import re
@@ -8,24 +8,18 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from refseg.conversion import Piece
 from refseg.conversion.clip import clip_name
+from refseg.conversion.official_layout import OfficialLayout, TensorSlice
 from refseg.encoders.configs import ClipImageConfig
 from refseg.errors import InvalidInput
-from refseg.networks.cris import PRESETS, CRISConfig
-from refseg.networks.network import Network
-from refseg.preprocessing.transform import clip_photographs
+from refseg.networks.cris import CRIS, PRESETS
+from refseg.preprocessing.transform import Preprocessing, clip_photographs
 from refseg.text.byte_pairs import BytePairs
 
-MODEL = "state_dict"
-WORDS = ()
-WRAPPED = True
-IMAGE_SIZE = 416
-IMAGES = "put into {side} x {side} with their shape kept, CLIP's mean and standard deviation"
-preprocessing = clip_photographs
 BACKBONE = "backbone."
-# What our keys start with -> theirs; the first that fits
+# Prefix of our key -> official prefix; the first match counts
 PLACES = (
     (r"neck\.fuse\.project\.", r"neck.txt_proj.0."),
     (r"neck\.fuse\.project_norm\.", r"neck.txt_proj.1."),
@@ -61,21 +55,46 @@ PLACES = (
 )
 
 
-def preset_of(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    """Which preset a release is, by the shapes of its tensors.
+class CRISLayout(OfficialLayout[CRIS]):
+    """Names of CRIS's tensors in the authors' checkpoints."""
 
-    Raises:
-        InvalidInput: if it is no CRIS that we know.
-    """
-    kernel = shapes.get("proj.txt.weight")
-    if kernel is None:
-        raise InvalidInput("these are no weights of CRIS: proj.txt.weight is missing")
-    depths = tuple(_blocks(shapes, stage) for stage in (1, 2, 3, 4))
-    for name, config in PRESETS.items():
-        encoder = config.image_encoder
-        if isinstance(encoder, ClipImageConfig) and (encoder.depths, encoder.joint) == (depths, kernel[1]):
-            return name
-    raise InvalidInput(f"this CRIS has an image encoder of which there is no preset: {depths} blocks, {kernel[1]} wide")
+    networks = ("cris",)
+    entry = "state_dict"
+    bert_prefixes = ()
+    wrapped = True
+    image_size = 416
+    image_note = "put into {side} x {side} with their shape kept, CLIP's mean and standard deviation"
+
+    @override
+    def preset_of(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        kernel = shapes.get("proj.txt.weight")
+        if kernel is None:
+            raise InvalidInput("these are no weights of CRIS: proj.txt.weight is missing")
+        depths = tuple(_blocks(shapes, stage) for stage in (1, 2, 3, 4))
+        for name, config in PRESETS.items():
+            encoder = config.image_encoder
+            if isinstance(encoder, ClipImageConfig) and (encoder.depths, encoder.joint) == (depths, kernel[1]):
+                return name
+        raise InvalidInput(
+            f"this CRIS has an image encoder of which there is no preset: {depths} blocks, {kernel[1]} wide"
+        )
+
+    @override
+    def tokenizer(self, max_words: int) -> BytePairs:
+        return BytePairs(max_words)
+
+    @override
+    def preprocessing(self, side: int) -> Preprocessing:
+        return clip_photographs(side)
+
+    @override
+    def official_names(self, network: CRIS) -> dict[str, str | TensorSlice]:
+        return {key: official_name(key) for key in network.state_dict()}
+
+    @override
+    def unused(self, network: CRIS) -> dict[str, Tensor]:
+        """Returns CLIP's temperature at the end of its training."""
+        return {f"{BACKBONE}logit_scale": torch.tensor(100.0).log()}
 
 
 def _blocks(shapes: Mapping[str, tuple[int, ...]], stage: int) -> int:
@@ -83,36 +102,16 @@ def _blocks(shapes: Mapping[str, tuple[int, ...]], stage: int) -> int:
     return len({name.removeprefix(start).partition(".")[0] for name in shapes if name.startswith(start)})
 
 
-def tokenizer(config: CRISConfig) -> BytePairs:
-    """CLIP's."""
-    return BytePairs(config.max_words)
-
-
-def official_names(network: Network) -> dict[str, str | Piece]:
-    """Our key -> the release's."""
-    return {key: release_name(key) for key in network.state_dict()}
-
-
-def release_name(key: str) -> str | Piece:
-    """The release's key of one of ours.
+def official_name(key: str) -> str | TensorSlice:
+    """Returns the official key of one of ours.
 
     Raises:
-        InvalidInput: if the authors have no such layer.
+        InvalidInput: if the authors' code has no such layer.
     """
     for ours, theirs in PLACES:
         if re.match(ours, key):
             return re.sub(ours, theirs, key, count=1)
     name = clip_name(key)
-    if isinstance(name, Piece):
-        return Piece(BACKBONE + name.name, name.part, name.of, name.transposed)
+    if isinstance(name, TensorSlice):
+        return TensorSlice(BACKBONE + name.name, name.part, name.of, name.transposed)
     return BACKBONE + name
-
-
-def aliases(network: Network) -> dict[str, str]:
-    """None."""
-    return {}
-
-
-def unused(network: Network) -> dict[str, Tensor]:
-    """CLIP's temperature, as it was at the end of CLIP's training."""
-    return {f"{BACKBONE}logit_scale": torch.tensor(100.0).log()}

@@ -1,4 +1,4 @@
-"""Names of DMMI's weights in the authors' checkpoints (state dict `model`)."""
+"""Names of DMMI's official weights (state dict `model`)."""
 
 import math
 import re
@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping
 import torch
 from timm.models.swin_transformer import get_relative_position_index
 from torch import Tensor
+from typing_extensions import override
 
+from refseg.conversion.official_layout import OfficialLayout
 from refseg.encoders.configs import ResNetConfig, SwinConfig
 from refseg.errors import InvalidInput
 from refseg.networks.dmmi import DMMI, PRESETS, DMMIConfig
 
 Place = Callable[[re.Match[str]], str]
 
-# Where what our keys start with is in theirs; the first that fits
+# Prefix of our key -> official prefix; the first match counts
 PLACES: dict[str, tuple[tuple[str, Place], ...]] = {
     "swin": (
         (r"image_encoder\.net\.layers\.(\d)\.downsample", lambda m: f"backbone.layers.{int(m[1]) - 1}.downsample"),
@@ -30,7 +32,7 @@ PLACES: dict[str, tuple[tuple[str, Place], ...]] = {
         (r"fusions\.(\d)", lambda m: f"backbone.all_fusion{int(m[1]) + 1}"),
     ),
 }
-STAGE = {"16": 4, "8": 3, "4": 2}  # stride of a joined map -> their number of it
+STAGE = {"16": 4, "8": 3, "4": 2}  # stride of a concatenated map -> its official number
 DECODER: tuple[tuple[str, Place], ...] = (
     (r"decoder\.join_(\d+)\.layers\.(\d)\.0", lambda m: f"classifier.conv{int(m[2]) + 1}_{STAGE[m[1]]}"),
     (r"decoder\.join_(\d+)\.layers\.(\d)\.1", lambda m: f"classifier.bn{int(m[2]) + 1}_{STAGE[m[1]]}"),
@@ -69,48 +71,73 @@ INSIDE_LAYER = {
     ".memory_norm.": ".norm2.",
     ".feed_norm.": ".norm3.",
 }
-# What an instance norm (or, for the keys of words, a softmax) takes away again
+# Biases that an instance norm (or, for the keys of words, a softmax) cancels
 BIASES_WITHOUT_EFFECT = (
     r"fusion\.image_lang_att\.(refineimg\d+\.(f_query|f_query2|f_key)|refinelan\d+\.f_key|f_value|f_value_v|W)\.0\.bias"
 )
 
 
-def preset_of(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    """The preset that a release's state dict belongs to.
+class DMMILayout(OfficialLayout[DMMI]):
+    """Names of DMMI's tensors in the authors' checkpoints."""
 
-    Args:
-        shapes: shape of each tensor of its `model`.
+    networks = ("dmmi",)
+
+    @override
+    def preset_of(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        for needed in "classifier.lan_func.conv1.weight", "contrastive.align_lan.0.weight":
+            if needed not in shapes:
+                raise InvalidInput(f"no weights of DMMI: {needed} is missing")
+        found = _swin(shapes) if "backbone.patch_embed.proj.weight" in shapes else _resnet(shapes)
+        for name, config in PRESETS.items():
+            encoder = config.image_encoder
+            if encoder.model_dump(exclude={"drop_path"}) == found.model_dump(exclude={"drop_path"}):
+                return name
+        settings = ", ".join(f"{name} {value}" for name, value in found.model_dump(exclude={"drop_path"}).items())
+        raise InvalidInput(f"weights of DMMI with an image encoder that no preset has: {settings}")
+
+    @override
+    def official_names(self, network: DMMI) -> dict[str, str]:
+        keys = [key for key in network.state_dict() if not key.startswith("word_encoder.")]
+        return {key: official_name(key, network.config) for key in keys}
+
+    @override
+    def official_shapes(self, network: DMMI) -> dict[str, tuple[int, ...]]:
+        """Covers linear layers that are convolutions in the release."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for key, value in network.state_dict().items():
+            if re.fullmatch(r"(fusions\.\d\.(mba\..*(?<!mix)|word_update)|contrast\.align)\.weight", key):
+                shapes[key] = len(value), value[0].numel(), 1  # a neighbourhood is flattened
+            elif key == "decoder.classify.weight":
+                shapes[key] = *value.shape, 1, 1
+        return shapes
+
+    @override
+    def unused(self, network: DMMI) -> dict[str, Tensor]:
+        """Returns zeros, and Swin's index tables as they are."""
+        own = network.state_dict()
+        found: dict[str, Tensor] = {}
+        for key, name in self.official_names(network).items():
+            value = own[key]
+            if name.endswith(".relative_position_bias_table"):
+                window = (math.isqrt(len(value)) + 1) // 2
+                found[name.replace("_bias_table", "_index")] = get_relative_position_index(window, window)
+            if ".transformer_model.layers.0." in name:
+                found[name.replace("transformer_model.layers.0", "decoder_layer")] = torch.zeros(value.shape)
+            bias = name.removesuffix("weight") + "bias"
+            if re.search(BIASES_WITHOUT_EFFECT, bias) and name.endswith("weight"):
+                found[bias] = torch.zeros(len(value))
+        if network.fusions[-1].gate is None:
+            width = network.image_encoder.channels[-1]
+            last = official_name("fusions.3.gate.layers.", network.config)
+            found |= {f"{last}{layer}.weight": torch.zeros(width, width) for layer in (0, 2)}
+        return found
+
+
+def official_name(key: str, config: DMMIConfig) -> str:
+    """Returns the official key of one of ours outside of the word encoder.
 
     Raises:
-        InvalidInput: if it is none of DMMI, or one with an image encoder that no preset has.
-    """
-    for needed in "classifier.lan_func.conv1.weight", "contrastive.align_lan.0.weight":
-        if needed not in shapes:
-            raise InvalidInput(f"no weights of DMMI: {needed} is missing")
-    found = _swin(shapes) if "backbone.patch_embed.proj.weight" in shapes else _resnet(shapes)
-    for name, config in PRESETS.items():
-        encoder = config.image_encoder
-        if encoder.model_dump(exclude={"drop_path"}) == found.model_dump(exclude={"drop_path"}):
-            return name
-    settings = ", ".join(f"{name} {value}" for name, value in found.model_dump(exclude={"drop_path"}).items())
-    raise InvalidInput(f"weights of DMMI with an image encoder that no preset has: {settings}")
-
-
-def official_names(network: DMMI) -> dict[str, str]:
-    """Our key -> theirs, of all but the words' encoder.
-
-    Raises:
-        InvalidInput: if their code has no such image encoder.
-    """
-    keys = [key for key in network.state_dict() if not key.startswith("word_encoder.")]
-    return {key: release_name(key, network.config) for key in keys}
-
-
-def release_name(key: str, config: DMMIConfig) -> str:
-    """Their name of our key, which is none of the words' encoder.
-
-    Raises:
-        InvalidInput: if their code has no such image encoder.
+        InvalidInput: if the authors' code has no such image encoder.
     """
     kind = config.image_encoder.kind
     if kind not in PLACES:
@@ -130,47 +157,10 @@ def release_name(key: str, config: DMMIConfig) -> str:
 
 
 def replaced(name: str, table: Mapping[str, str]) -> str:
-    """A name with the parts that a table has."""
+    """Replaces all parts of a name that a table has."""
     for ours, theirs in table.items():
         name = name.replace(ours, theirs)
     return name
-
-
-def release_shapes(network: DMMI) -> dict[str, tuple[int, ...]]:
-    """Our key -> the shape of their tensor, where it is another: they write linear layers as convolutions."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for key, value in network.state_dict().items():
-        if re.fullmatch(r"(fusions\.\d\.(mba\..*(?<!mix)|word_update)|contrast\.align)\.weight", key):
-            shapes[key] = len(value), value[0].numel(), 1  # a neighbourhood is flattened
-        elif key == "decoder.classify.weight":
-            shapes[key] = *value.shape, 1, 1
-    return shapes
-
-
-def aliases(network: DMMI) -> dict[str, str]:
-    """None: no tensor has two names."""
-    return {}
-
-
-def unused(network: DMMI) -> dict[str, Tensor]:
-    """Their keys that never act, with zeros (of the tables that Swin looks up, what is in them) for the way back."""
-    own = network.state_dict()
-    found: dict[str, Tensor] = {}
-    for key, name in official_names(network).items():
-        value = own[key]
-        if name.endswith(".relative_position_bias_table"):
-            window = (math.isqrt(len(value)) + 1) // 2
-            found[name.replace("_bias_table", "_index")] = get_relative_position_index(window, window)
-        if ".transformer_model.layers.0." in name:
-            found[name.replace("transformer_model.layers.0", "decoder_layer")] = torch.zeros(value.shape)
-        bias = name.removesuffix("weight") + "bias"
-        if re.search(BIASES_WITHOUT_EFFECT, bias) and name.endswith("weight"):
-            found[bias] = torch.zeros(len(value))
-    if network.fusions[-1].gate is None:
-        width = network.image_encoder.channels[-1]
-        last = release_name("fusions.3.gate.layers.", network.config)
-        found |= {f"{last}{layer}.weight": torch.zeros(width, width) for layer in (0, 2)}
-    return found
 
 
 def _swin(shapes: Mapping[str, tuple[int, ...]]) -> SwinConfig:

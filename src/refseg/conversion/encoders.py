@@ -1,6 +1,6 @@
-"""Weights of encoders as others give them out: timm's registry, BERT on the hub, YOLOv3's DarkNet-53.
+"""Weights of encoders from timm's registry, BERT on the hub and YOLOv3's DarkNet-53.
 
-Each reader returns a state dict of our module under our names, complete or not: `initial` looks at what is missing.
+Each reader returns a state dict under our names that may be incomplete; `training.initial_weights` checks it.
 """
 
 from collections.abc import Mapping
@@ -16,17 +16,17 @@ from refseg.errors import InvalidInput, MissingFile, first_line
 from refseg.files.tensor_files import read_tensors
 
 TIMM = "timm/"
-IDLE_IN_TIMM = "fc.", "head.", "norm."  # the classifier, and a norm that the published networks do not have
-HEADS_OF_BERT = "pooler.", "cls."
+UNUSED_IN_TIMM = "fc.", "head.", "norm."  # the classifier, and a norm that the published networks do not have
+BERT_HEADS = "pooler.", "cls."
 HUB = "https://huggingface.co/{}/resolve/main/model.safetensors"
 DARKNET = "https://github.com/pjreddie/darknet/wiki or https://pjreddie.com/media/files/yolov3.weights"
 
 
 def timm_weights(net: nn.Module, source: str) -> dict[str, Tensor]:
-    """What timm's registry has for one of its networks without its classifier.
+    """Loads weights of timm's registry, without the classifier.
 
     Args:
-        net: of timm.
+        net: a network of timm.
         source: "timm/NAME" loads it from the hub, "timm/NAME:FILE" reads a file that was downloaded from there, or in
             the layout of the weights' authors.
 
@@ -54,11 +54,11 @@ def timm_weights(net: nn.Module, source: str) -> dict[str, Tensor]:
             ) from error
     if isinstance(net, SwinTransformer):
         tensors = checkpoint_filter_fn(tensors, net)
-    return {key: value for key, value in tensors.items() if not key.startswith(IDLE_IN_TIMM)}
+    return {key: value for key, value in tensors.items() if not key.startswith(UNUSED_IN_TIMM)}
 
 
 def bert_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a BERT in Hugging Face's layout, of whichever model it is a part, under our names.
+    """Renames the tensors of a BERT in Hugging Face's layout, alone or in another model, to ours.
 
     >>> list(bert_names({"bert.embeddings.LayerNorm.gamma": torch.zeros(2), "cls.predictions.bias": torch.zeros(2)}))
     ['bert.embeddings.LayerNorm.weight']
@@ -66,7 +66,7 @@ def bert_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     names = {}
     for key, value in tensors.items():
         name = key.removeprefix("bert.")
-        if not name.startswith(HEADS_OF_BERT) and not name.endswith("position_ids"):
+        if not name.startswith(BERT_HEADS) and not name.endswith("position_ids"):
             for old, new in (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")):
                 name = name.replace(old, new)
             names[f"bert.{name}"] = value
@@ -74,9 +74,10 @@ def bert_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def darknet_weights(encoder: DarkNet, file: Path) -> dict[str, Tensor]:
-    """The first convolutions of a file in DarkNet's own layout, such as yolov3.weights.
+    """Reads the first convolutions of a file in DarkNet's layout, such as yolov3.weights.
 
-    It is a head, and of each convolution: offsets, scales, means and variances of its batch norm, then its kernels.
+    The file has a header and, for each convolution, biases, scales, means and variances of its batch norm, then its
+    kernels.
 
     Raises:
         MissingFile, InvalidInput: if there is no such file, or it is too short.

@@ -1,4 +1,4 @@
-"""What became of each tensor."""
+"""Report: which tensors of a release were taken, dropped, missing or unexpected."""
 
 import json
 import re
@@ -6,22 +6,22 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from refseg.files.atomic import all_or_nothing
+from refseg.files.atomic import write_atomically
 
 _SHOWN = 3  # names in a message
 
 
 @dataclass(frozen=True)
 class Report:
-    """Key by key, what became of a release.
+    """Use of each tensor of a release.
 
     Attributes:
-        preset: the network that it is.
-        taken: our key -> the release's keys.
-        aliases: release key -> the key of the same tensor; left out.
-        unused: release keys that never act; left out.
-        missing, unexpected, misshapen: what does not fit; the last with both shapes in words.
-        others: entries of the file, and settings, that were not read.
+        preset: the preset of the release.
+        taken: our key -> official keys.
+        aliases: official key -> the official key of the same tensor; dropped.
+        unused: official keys without effect; dropped.
+        missing, unexpected, misshapen: keys that do not fit; the last with both shapes in words.
+        others: entries of the file, and arguments, that were not read.
         groups: `aliases` and `unused` as patterns with counts.
     """
 
@@ -37,16 +37,16 @@ class Report:
 
     @property
     def fits(self) -> bool:
-        """Is there a tensor for everything, and nothing besides?"""
+        """Whether each of our tensors has its official ones, and no others are left."""
         return not (self.missing or self.unexpected or self.misshapen)
 
     @property
     def tensors_taken(self) -> int:
-        """Number of release tensors that became ours."""
+        """Number of official tensors that were taken."""
         return len({name for names in self.taken.values() for name in names})
 
     def write(self, path: Path) -> None:
-        """All names as JSON."""
+        """Writes all names as JSON."""
         content = {
             "preset": self.preset,
             "fits": self.fits,
@@ -58,12 +58,12 @@ class Report:
             "aliases": self.aliases,
             "taken": self.taken,
         }
-        with all_or_nothing(path.parent) as folder:
-            (folder / path.name).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        with write_atomically(path) as file:
+            file.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def misfits(report: Report) -> str:
-    """What does not fit, in words: numbers and the first names.
+    """Summarises the tensors that do not fit: counts and first names.
 
     >>> misfits(Report("dmmi_swin_base", {}, missing=("a", "b", "c", "d"), unexpected=("e",)))
     '4 missing (a, b, c, ...), 1 unexpected (e)'
@@ -77,14 +77,14 @@ def misfits(report: Report) -> str:
 
 
 def patterns(names: Iterable[str], everything: Collection[str]) -> dict[str, int]:
-    """Names by what they belong to, with counts: whole subtrees as "a.b.*", numbers of layers as "*".
+    """Groups names by pattern, with counts: whole subtrees as "a.b.*", numbers of layers as "*".
 
     >>> layers = [f"layers.{i}.{leaf}" for i in range(3) for leaf in ("weight", "index")]
     >>> patterns(["copy.weight", "copy.bias", *layers[1::2]], ["copy.weight", "copy.bias", *layers])
     {'copy.*': 2, 'layers.*.index': 3}
     """
     chosen = dict.fromkeys(names)
-    within: dict[str, bool] = {}  # subtree -> is every name below it chosen?
+    within: dict[str, bool] = {}  # subtree -> whether every name below it is chosen
     for name in everything:
         for end in _ends(name):
             within[name[:end]] = within.get(name[:end], True) and name in chosen
@@ -97,12 +97,12 @@ def patterns(names: Iterable[str], everything: Collection[str]) -> dict[str, int
 
 
 def _ends(name: str) -> list[int]:
-    """Where the proper prefixes of a dotted name end, shortest first."""
+    """Returns the ends of the proper prefixes of a dotted name, shortest first."""
     return [dot.start() for dot in re.finditer(r"\.", name)]
 
 
 def sides(shape: Iterable[int]) -> str:
-    """A shape in words.
+    """Formats a shape.
 
     >>> sides((64, 3, 7, 7))
     '64x3x7x7'

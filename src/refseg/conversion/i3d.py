@@ -1,11 +1,11 @@
-"""I3D's weights from Kinetics (RGB), which CMPC for videos starts from.
+"""I3D's weights of Kinetics (RGB), with which CMPC for videos is initialised.
 
-Theirs     The PyTorch port that most use (rgb_imagenet.pt of pytorch-i3d) is one state dict:
+Names      The common PyTorch port (rgb_imagenet.pt of pytorch-i3d) is one state dict:
            Conv3d_1a_7x7, Conv3d_2b_1x1, Conv3d_2c_3x3 and Mixed_{3b,3c,4b,...,4f,5b,5c}.{b0,b1a,b1b,b2a,b2b,b3b}, each
            with conv3d.weight and bn.{weight,bias,running_mean,running_var}; logits.conv3d.{weight,bias} is a
            classifier. Images have values from -1 to 1.
-Scale      DeepMind's own TensorFlow weights have no scale of norms, and ours none either. Theirs, bn.weight, is taken
-           into the convolution and the mean, which is the same function.
+Scale      DeepMind's TensorFlow weights have no scale of norms, and neither has our network. The port's, bn.weight,
+           is folded into the convolution and the mean, which is the same function.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ WHICH_FILE = "give the state dict of an I3D for RGB, for example rgb_imagenet.pt
 
 
 def i3d_name(key: str) -> str:
-    """What the port calls a tensor of our encoder.
+    """Returns the port's name of a tensor of our encoder.
 
     >>> i3d_name("net.Mixed_4f.b1a.conv.weight"), i3d_name("net.Conv3d_1a_7x7.shift")
     ('Mixed_4f.b1a.conv3d.weight', 'Conv3d_1a_7x7.bn.bias')
@@ -42,7 +42,7 @@ def i3d_name(key: str) -> str:
 
 
 def read_i3d(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file of the port; code in it is never run.
+    """Reads the tensors of a file of the port; code in it is never run.
 
     Raises:
         MissingFile, InvalidInput: if there is no such file, or it holds something else.
@@ -51,11 +51,11 @@ def read_i3d(path: Path) -> dict[str, Tensor]:
     return read_tensors(path, WHICH_FILE)
 
 
-def take_i3d(encoder: I3D, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The encoder's state dict, but for what counts batches.
+def from_i3d(encoder: I3D, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Converts the port's tensors to the encoder's state dict, without counters of batches.
 
     Args:
-        encoder: whose names and shapes.
+        encoder: gives names and shapes.
         tensors: from `read_i3d`.
 
     Raises:

@@ -1,8 +1,7 @@
-"""The authors' checkpoint files to ours and back, tensor by tensor.
+"""Reading and writing of the authors' checkpoint files; no code in them is run.
 
-A release is one file {model, bert_model, optimizer, lr_scheduler, epoch, args, ...} as the training scripts of most
-networks save it; a layout's file says where another one differs. Names here carry the entry in front:
-"model.backbone...", "bert_model.encoder...".
+Most training scripts save one file {model, bert_model, optimizer, lr_scheduler, epoch, args, ...}. Names here carry the
+entry in front: "model.backbone...", "bert_model.encoder...".
 """
 
 import hashlib
@@ -11,23 +10,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from refseg.conversion.official_layout import option
 from refseg.errors import InvalidInput, MissingFile
 from refseg.files.pickles import Foreign
 from refseg.files.tensor_files import kind_of, read_saved, unwrapped
 
+_WRAPPER = "module."  # prefix of DistributedDataParallel
+
 
 @dataclass(frozen=True)
-class Release:
-    """What an authors' file holds.
+class OfficialCheckpoint:
+    """Content of an authors' file.
 
     Attributes:
         path: the file.
-        tensors: the network's and the words' tensors, mapped from the file where that is possible.
-        args: settings of the training script.
-        others: names of what is not read, such as the optimizer's state or a path in the settings.
+        tensors: tensors of the network and of its word encoder, memory-mapped where possible.
+        args: arguments of the training script.
+        others: names of entries that are not read, such as the optimizer's state or a path in the arguments.
     """
 
     path: Path
@@ -37,57 +38,70 @@ class Release:
 
     @property
     def image_size(self) -> int | None:
-        """Side of the images that the script fed, where it says so."""
+        """Side of the training images; None if the arguments do not say it."""
         size = self.args.get("img_size")
         return size if isinstance(size, int) and size > 0 else None
 
 
-def read_release(conversion: str, path: Path) -> Release:
-    """The tensors of an authors' file; code in it is never run.
+def read_checkpoint(path: Path, entry: str, bert_prefixes: tuple[str, ...]) -> OfficialCheckpoint:
+    """Reads a file of torch.save; arguments as the attributes of `OfficialLayout`.
 
     Raises:
         MissingFile: if there is no such file.
-        InvalidInput: if it is no such file, is damaged, or holds something else than tensors and plain settings.
+        InvalidInput: if it is damaged, or holds something else than tensors and plain settings.
     """
-    if read := option(conversion, "read"):
-        own: Release = read(path)
-        return own
-    which_file, model, words = _which_file(conversion), option(conversion, "MODEL"), option(conversion, "WORDS")
+    which_file = _which_file(entry, bert_prefixes)
     content = load_saved(path, which_file)
     if not isinstance(content, dict):
-        raise InvalidInput(f"{path} holds a {kind_of(content)}, not {{{model}, ...}}; {which_file}")
-    entries = dict.fromkeys([model, *map(_entry, words)])
+        raise InvalidInput(f"{path} holds a {kind_of(content)}, not {{{entry}, ...}}; {which_file}")
+    entries = dict.fromkeys([entry, *map(_entry, bert_prefixes)])
     tensors: dict[str, Tensor] = {}
     others: list[str] = []
-    for entry in entries:
-        if entry in content:
-            found, counted = _tensors(path, entry, content[entry], which_file)
+    for name in entries:
+        if name in content:
+            found, counted = _tensors(path, name, content[name], which_file)
             tensors |= found
             others += counted
-    wordless = words and not any(name.startswith(words) for name in tensors)
-    if model not in content or wordless:
-        lacking = _entry(words[0]) if model in content else model
+    wordless = bert_prefixes and not any(name.startswith(bert_prefixes) for name in tensors)
+    if entry not in content or wordless:
+        lacking = _entry(bert_prefixes[0]) if entry in content else entry
         held = ", ".join(map(str, list(content)[:6])) or "nothing"
         raise InvalidInput(f"{path} has no {lacking!r} (it holds {held}); {which_file}")
     args = content.get("args")
     settings = args.state if isinstance(args, Foreign) and args.kind == "argparse.Namespace" else {}
     others += [f"args.{name}" for name, value in settings.items() if isinstance(value, Foreign)]
-    others += [str(entry) for entry in content if entry not in (*entries, "args")]
-    return Release(path=path, tensors=tensors, args=settings, others=tuple(others))
+    others += [str(name) for name in content if name not in (*entries, "args")]
+    return OfficialCheckpoint(path=path, tensors=tensors, args=settings, others=tuple(others))
+
+
+def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], entry: str, wrapped: bool) -> None:
+    """Writes a file that `read_checkpoint` reads.
+
+    Args:
+        path: the file.
+        tensors: with the entries in front of their names.
+        entry: entry that is there even without tensors.
+        wrapped: Whether keys start with "module.".
+    """
+    content: dict[str, dict[str, Tensor]] = {entry: {}}
+    for name, value in tensors.items():
+        place, _, key = name.partition(".")
+        content.setdefault(place, {})[(_WRAPPER if wrapped else "") + key] = value
+    torch.save(content, path)
 
 
 def sha256(path: Path) -> str:
-    """Of a file's content, in hexadecimal."""
+    """Returns the SHA-256 digest of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_saved(path: Path, which_file: str) -> Any:
-    """What torch.save wrote, tensors mapped from the file; code in it is never run.
+    """Loads a file of torch.save, tensors memory-mapped; code in it is never run.
 
     Args:
         path: the file.
-        which_file: the way out, for errors.
+        which_file: advice on the right file, for errors.
 
     Raises:
         MissingFile, InvalidInput: if there is no such file, or it is another one.
@@ -97,7 +111,7 @@ def load_saved(path: Path, which_file: str) -> Any:
 
 
 def check_file(path: Path) -> bytes:
-    """The first bytes of an authors' file.
+    """Returns the first bytes of an authors' file.
 
     Raises:
         MissingFile, InvalidInput: if there is none, it cannot be read, is empty, or a web page.
@@ -116,10 +130,10 @@ def check_file(path: Path) -> bytes:
 
 
 def check_start(start: bytes, path: Path) -> None:
-    """Looks at the first bytes of a file.
+    """Checks the first bytes of a file.
 
     Raises:
-        InvalidInput: if it is empty, or a web page in the place of a file.
+        InvalidInput: if it is empty, or a web page instead of a file.
     """
     if not start:
         raise InvalidInput(f"{path} is empty; download it again")
@@ -131,7 +145,7 @@ def check_start(start: bytes, path: Path) -> None:
 
 
 def _tensors(path: Path, entry: str, state: Any, which_file: str) -> tuple[dict[str, Tensor], list[str]]:
-    """The tensors of an entry, and the names of what a wrapper counted beside them."""
+    """Returns the tensors of an entry, and the names of a wrapper's counters beside them."""
     if not isinstance(state, Mapping) or not state:
         raise InvalidInput(f"{path}: {entry!r} is not a state dict; {which_file}")
     for key, value in state.items():
@@ -141,12 +155,11 @@ def _tensors(path: Path, entry: str, state: Any, which_file: str) -> tuple[dict[
     return {f"{entry}.{key}": value for key, value in tensors.items()}, [f"{entry}.{name}" for name in counted]
 
 
-def _which_file(conversion: str) -> str:
-    words: tuple[str, ...] = option(conversion, "WORDS")
-    theirs = f" and its BERT as {_entry(words[0])!r}" if words else ""
+def _which_file(entry: str, bert_prefixes: tuple[str, ...]) -> str:
+    bert = f" and its BERT as {_entry(bert_prefixes[0])!r}" if bert_prefixes else ""
     return (
         "give the file that the authors' training script saved: it holds the network as "
-        f"{option(conversion, 'MODEL')!r}{theirs} (initial weights of a backbone or of a word encoder alone are not it)"
+        f"{entry!r}{bert} (initial weights of a backbone or of a word encoder alone are not it)"
     )
 
 

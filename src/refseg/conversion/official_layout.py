@@ -1,135 +1,149 @@
-"""What an authors' layout says."""
+"""OfficialLayout: the names and shapes of tensors in an authors' release, and what goes with its weights."""
 
-from collections.abc import Collection, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from types import ModuleType
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
 
-import torch
 from torch import Tensor
 
-from refseg.config import Config
-from refseg.conversion import CONVERSIONS, Piece
+from refseg.conversion import CONVERSIONS
+from refseg.conversion.official_file import OfficialCheckpoint, read_checkpoint, write_checkpoint
 from refseg.errors import InvalidInput
 from refseg.networks.network import Network
-from refseg.preprocessing.transform import photographs
+from refseg.preprocessing.transform import ClipSampling, Preprocessing, photographs
 from refseg.text.tokenizer import Tokenizer
 
-OUR_WORDS = "word_encoder.bert."
-
-
-POOLER = ("pooler.dense.weight", "pooler.dense.bias")
-
-
-NEVER_READ = (*POOLER, "embeddings.position_ids")  # of the words' BERT; the positions are counted anew
-
-
-POOLED = ("cmirnet",)  # their scripts load a BERT with its pooler, the others one without
-
-
-def _word_pieces(config: Config) -> Tokenizer:
-    from refseg.text.word_pieces import WordPieces
-
-    return WordPieces(config.max_words)  # type: ignore[attr-defined]
-
-
-OPTIONS: Mapping[str, Any] = {  # what most releases do
-    "read": None,
-    "write": None,
-    "vocabulary_size": None,
-    "settings": lambda args: {},
-    "release_shapes": lambda network: {},
-    "NETWORKS": (),
-    "MODEL": "model",
-    "WORDS": ("bert_model.",),
-    "WRAPPED": False,
-    "tokenizer": _word_pieces,
-    "preprocessing": photographs,
-    "CLIPS": {},
-    "IMAGE_SIZE": 480,
-    "IMAGES": "stretched to {side} x {side}, ImageNet mean and standard deviation",
-}
+NetworkT = TypeVar("NetworkT", bound=Network)
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where the tensors of a network are in a release.
+class TensorSlice:
+    """A part of an official tensor, or a transposed one, that is one tensor of ours.
 
     Attributes:
-        names: our key -> the release's keys; several are stacked along axis 0; where there are none, ours is 0.
-        pieces: our key -> which part of its release tensor it is, where it is not all of it as it stands there.
-        shapes: our key -> the shape of each of its release tensors.
-        own_shapes: our key -> our shape.
-        aliases: release key -> the key of the same tensor.
-        droppable: release keys that never act.
-        filling: what the way back writes under those that the authors' scripts want to find.
+        name: the official key; each of its parts is the `TensorSlice` of another key of ours.
+        part: index of the part along axis 0; all parts have the same size.
+        of: number of parts.
+        transposed: Whether the two axes of the official tensor, or of all of its parts, are swapped.
     """
 
-    names: Mapping[str, tuple[str, ...]]
-    pieces: Mapping[str, Piece]
-    shapes: Mapping[str, tuple[int, ...]]
-    own_shapes: Mapping[str, tuple[int, ...]]
-    aliases: Mapping[str, str]
-    droppable: frozenset[str]
-    filling: Mapping[str, Tensor]
+    name: str
+    part: int = 0
+    of: int = 1
+    transposed: bool = False
 
 
-def layout_of(conversion: str, network: Network, names: Collection[str] = ()) -> Layout:
-    """Where the tensors of a network are in a release of this conversion.
+class OfficialLayout(ABC, Generic[NetworkT]):
+    """Names and shapes of the tensors in an authors' release; the defaults are those of LAVT and its descendants.
 
-    Args:
-        conversion: one of `CONVERSIONS`.
-        network: whose tensors.
-        names: the release's, where there are several forms of it.
+    Keys of `shapes`, `official_names`, `aliases` and `unused` are those within the entry that holds the network.
+
+    Attributes:
+        networks: names in `NETWORKS` that the release covers.
+        entry: entry of the file that holds the network.
+        bert_prefixes: prefixes, with the entry in front, of the keys of BERT's tensors; the first is the one that is
+            written. Empty if `official_names` covers the word encoder.
+        has_pooler: Whether the authors' scripts load a BERT with its pooler.
+        wrapped: Whether the authors' scripts expect "module." before every key.
+        clips: by preset, the `ClipSampling` of networks that take clips.
+        image_size: side of the images, where the file does not say it.
+        image_note: the preprocessing in words, for the model card, with {side}.
     """
-    module, start = _module(conversion), f"{option(conversion, 'MODEL')}."
-    own = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    official: dict[str, tuple[str, ...]] = {}
-    pieces: dict[str, Piece] = {}
-    for key, place in module.official_names(network).items():
-        if isinstance(place, Piece):
-            pieces[key], place = place, place.name
-        official[key] = tuple(start + name for name in ([place] if isinstance(place, str) else place))
-    forms: tuple[str, ...] = option(conversion, "WORDS")
-    words = next((form for form in forms if any(name.startswith(form) for name in names)), forms[0] if forms else None)
-    if words is not None:
-        official |= {key: (words + key.removeprefix(OUR_WORDS),) for key in own if key.startswith(OUR_WORDS)}
-    if lost := own.keys() - official.keys():
-        raise AssertionError(f"{CONVERSIONS[conversion]} has no names for {sorted(lost)}")
-    shapes = {key: _part(own[key], len(names)) for key, names in official.items() if names}
-    shapes |= {key: _whole(own[key], piece) for key, piece in pieces.items()}
-    unused = {start + key: value for key, value in module.unused(network).items()}
-    filling = dict(unused)
-    if conversion in POOLED:
-        width: int = network.word_encoder.channels  # type: ignore[assignment, union-attr]
-        filling |= {f"{words}{POOLER[0]}": torch.zeros(width, width), f"{words}{POOLER[1]}": torch.zeros(width)}
-    return Layout(
-        names=official,
-        pieces=pieces,
-        shapes=shapes | option(conversion, "release_shapes")(network),
-        own_shapes=own,
-        aliases={start + key: start + name for key, name in module.aliases(network).items()},
-        droppable=frozenset([*unused, *(f"{words}{name}" for name in NEVER_READ if words is not None)]),
-        filling=filling,
-    )
+
+    networks: ClassVar[tuple[str, ...]]
+    entry: ClassVar[str] = "model"
+    bert_prefixes: ClassVar[tuple[str, ...]] = ("bert_model.",)
+    has_pooler: ClassVar[bool] = False
+    wrapped: ClassVar[bool] = False
+    clips: ClassVar[Mapping[str, ClipSampling]] = {}
+    image_size: ClassVar[int] = 480
+    image_note: ClassVar[str] = "stretched to {side} x {side}, ImageNet mean and standard deviation"
+
+    @abstractmethod
+    def preset_of(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        """Returns the preset that a release belongs to.
+
+        Args:
+            shapes: shape of each tensor of the network's entry.
+
+        Raises:
+            InvalidInput: if no preset has these shapes.
+        """
+
+    @abstractmethod
+    def official_names(self, network: NetworkT) -> Mapping[str, str | tuple[str, ...] | TensorSlice]:
+        """Maps our keys to official ones.
+
+        Several official keys are stacked along axis 0 to ours; with no official key, ours is 0. Keys of a BERT are
+        left out where `bert_prefixes` says where they are.
+
+        Raises:
+            InvalidInput: if the authors' code has no such layer.
+        """
+
+    def official_shapes(self, network: NetworkT) -> dict[str, tuple[int, ...]]:
+        """Maps our keys to the shape of each of their official tensors, where it differs by axes of length 1."""
+        return {}
+
+    def aliases(self, network: NetworkT) -> dict[str, str]:
+        """Maps official keys to the official key that holds the same tensor."""
+        return {}
+
+    def unused(self, network: NetworkT) -> dict[str, Tensor]:
+        """Maps official keys that have no effect to the values that are written for them."""
+        return {}
+
+    def settings(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns fields of the network's config that only the training script's arguments tell."""
+        return {}
+
+    def read(self, path: Path) -> OfficialCheckpoint:
+        """Reads an authors' file; code in it is never run.
+
+        Raises:
+            MissingFile: if there is no such file.
+            InvalidInput: if it is damaged, or holds something else than tensors and plain settings.
+        """
+        return read_checkpoint(path, self.entry, self.bert_prefixes)
+
+    def write(self, path: Path, tensors: Mapping[str, Tensor]) -> None:
+        """Writes a file that `read` and the authors' scripts load."""
+        write_checkpoint(path, tensors, self.entry, self.wrapped)
+
+    def vocabulary_size(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        """Returns the number of token ids; `shapes` have the entry's name in front.
+
+        Raises:
+            InvalidInput: if the release lacks the word vectors that it should bring.
+        """
+        return len(self.tokenizer(max_words=20))  # does not depend on max_words
+
+    def tokenizer(self, max_words: int) -> Tokenizer:
+        """Returns the tokenizer of the release's word encoder.
+
+        Raises:
+            InvalidInput: if the user has to give its words.
+        """
+        from refseg.text.word_pieces import WordPieces
+
+        return WordPieces(max_words)
+
+    def preprocessing(self, side: int) -> Preprocessing:
+        """Returns the preprocessing of images of this side."""
+        return photographs(side)
 
 
-def option(conversion: str, name: str) -> Any:
-    """What a layout's file says under this name, or what most releases do."""
-    return getattr(_module(conversion), name, OPTIONS[name])
+def find_layout(conversion: str) -> OfficialLayout[Any]:
+    """Returns the layout of one of `CONVERSIONS`.
 
-
-def _module(conversion: str) -> ModuleType:
+    Raises:
+        InvalidInput: for another name.
+    """
     if conversion not in CONVERSIONS:
         raise InvalidInput(f"nothing converts {conversion!r}; choose one of: {', '.join(CONVERSIONS)}")
-    return import_module(CONVERSIONS[conversion])
-
-
-def _part(shape: tuple[int, ...], parts: int) -> tuple[int, ...]:
-    return (shape[0] // parts, *shape[1:]) if shape else shape
-
-
-def _whole(shape: tuple[int, ...], piece: Piece) -> tuple[int, ...]:
-    stacked = shape[0] * piece.of, *shape[1:]
-    return stacked[::-1] if piece.transposed else stacked
+    module, _, name = CONVERSIONS[conversion].partition(":")
+    layout: OfficialLayout[Any] = getattr(import_module(module), name)()
+    return layout

@@ -1,4 +1,4 @@
-"""Names of Selector's first weights."""
+"""Names of the weights of Selector's first version."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from refseg.networks.selector.config import SelectorConfig
 
 
 def first_version_config() -> SelectorConfig:
-    """The network that the first published weights of Selector belong to (see `rename_first_version`)."""
+    """Returns the config of Selector's first published weights (see `rename_first_version`)."""
     return SelectorConfig(mask_stride=2, agreement=False)
 
 
@@ -44,24 +44,16 @@ FIRST_VERSION = {
     "talk.o.": "chooser.score.",
     "talk.ex.": "chooser.exists.",
 }
-
-
 INSIDE_RESIDUAL = {".a.": ".first.", ".b.": ".second."}
-
-
 INSIDE_WORD_LAYER = {"0": "attend_norm", "1": "attend", "2": "feed_norm", "3": "feed"}
-
-
 INSIDE_BLOCK = {"0": "cross_norm", "1": "cross", "2": "among_norm", "3": "among", "4": "feed_norm", "5": "feed"}
-
-
 INSIDE_ATTENTION = {".o.": ".out.", ".rp.": ".place."}
 
 
 def rename_first_version(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of the first version under our names, for a network of `first_version_config`.
+    """Renames weights of the first version for a network of `first_version_config`.
 
-    The bias of the pair bias is left out: the same number for all keys, it has no effect.
+    The bias of the pair bias is dropped: it is the same for all keys and has no effect.
     """
     return {
         _rename(name): value.squeeze(0) if name == "talk.p" else value
@@ -71,7 +63,7 @@ def rename_first_version(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _rename(name: str) -> str:
-    """Our name of a weight of the first version."""
+    """Returns our name of a weight of the first version."""
     for old, new in FIRST_VERSION.items():
         if name.startswith(old):
             name = new + name.removeprefix(old)

@@ -1,4 +1,4 @@
-"""An authors' file to a checkpoint folder of ours."""
+"""Conversion of an authors' file to a checkpoint folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +8,9 @@ from refseg.checkpoints.calibration import Calibration
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.io import save_checkpoint
 from refseg.conversion.fit_report import Report, misfits
-from refseg.conversion.mapping import fit, take
-from refseg.conversion.official_file import read_release, sha256
-from refseg.conversion.official_layout import option
+from refseg.conversion.mapping import fit, from_official
+from refseg.conversion.official_file import sha256
+from refseg.conversion.official_layout import find_layout
 from refseg.errors import InvalidInput
 from refseg.files.tensor_files import check_finite
 from refseg.networks.network import Network
@@ -30,28 +30,29 @@ def convert(
     report_file: Path | None = None,
     vocabulary: Path | None = None,
 ) -> Report:
-    """Writes the checkpoint folder; it is there completely or not at all.
+    """Converts an authors' file to a checkpoint folder, which is there completely or not at all.
 
-    At most one copy of the weights is in memory, beside the pages of the file that are being read.
+    At most one copy of the weights is in memory, beside the mapped pages of the file.
 
     Args:
         conversion: one of `CONVERSIONS`.
         path: the authors' file.
-        folder: where to.
-        image_size: side of the images; None takes what the file says, or what its authors fed.
-        max_words: that an expression may have, special tokens included; None takes what the authors have in most files.
-        knows: one line on what the weights know.
-        about: what else the card says of them.
+        folder: of the checkpoint.
+        image_size: side of the images; by default that of the file, or else of the layout.
+        max_words: largest number of tokens of an expression, special ones included; by default the preset's.
+        knows: one line on the domain of the weights.
+        about: further rows of the model card.
         expected: the preset that the file must be; "" takes any.
-        report_file: JSON file for all names, written also when the file does not fit.
+        report_file: JSON file for all names, also written when the release does not fit.
         vocabulary: the authors' list of words, one a line, for networks whose files hold none.
 
     Raises:
         MissingFile, InvalidInput: if the file cannot be used.
         UnwritableOutput: if the folder cannot be written.
     """
-    release = read_release(conversion, path)
-    network, layout, report = fit(conversion, release)
+    layout = find_layout(conversion)
+    release = layout.read(path)
+    network, places, report = fit(layout, release)
     if expected and report.preset != expected:
         raise InvalidInput(f"{path} holds a {report.preset}, not a {expected}; take the other file of the release")
     if report_file:
@@ -61,23 +62,29 @@ def convert(
         raise InvalidInput(f"{path} does not fit {report.preset}: {misfits(report)}; {more}")
     if max_words:
         network.config = network.config.replace(max_words=max_words)
-    tokenizer = _word_list(vocabulary, network) if vocabulary else option(conversion, "tokenizer")(network.config)
+    tokenizer = (
+        _word_list(vocabulary, network)
+        if vocabulary
+        else layout.tokenizer(
+            network.config.max_words  # type: ignore[attr-defined]
+        )
+    )
     own = network.state_dict()
-    state = take(layout, release.tensors, {key: value.dtype for key, value in own.items()})
+    state = from_official(places, release.tensors, {key: value.dtype for key, value in own.items()})
     check_finite(state, path)
     network.load_state_dict(state, assign=True)
-    clip = option(conversion, "CLIPS").get(report.preset, ClipSampling())
-    side = image_size or release.image_size or option(conversion, "IMAGE_SIZE")
+    clip = layout.clips.get(report.preset, ClipSampling())
+    side = image_size or release.image_size or layout.image_size
     digest = sha256(path)
     save_checkpoint(
         Checkpoint(
             name=networks.PRESETS[report.preset],
             network=network,
             tokenizer=tokenizer,
-            preprocessing=option(conversion, "preprocessing")(side).replace(clip=clip),
+            preprocessing=layout.preprocessing(side).replace(clip=clip),
             calibration=Calibration(),
             knows=knows or f"photographs, as the authors of {path.name} trained it",
-            card=_card(report, path.name, digest, option(conversion, "IMAGES").format(side=side), about or {}),
+            card=_card(report, path.name, digest, layout.image_note.format(side=side), about or {}),
             trained_on={"converted_from": path.name, "sha256": digest},
         ),
         folder,
@@ -86,7 +93,7 @@ def convert(
 
 
 def _word_list(file: Path, network: Network) -> WordList:
-    """The words of a file, as many as the network has vectors of words."""
+    """Reads a word list of as many words as the network has word vectors."""
     vectors = getattr(network.word_encoder, "vectors", None)
     if vectors is None:
         raise InvalidInput(f"this network brings its own words; leave out --vocabulary {file}")

@@ -115,21 +115,21 @@ def _check_words(words: BertWords, weights: Mapping[str, Tensor], source: str) -
 
 
 def _from_clip(network: Network, file: Path) -> None:
-    from refseg.conversion.clip import read_clip, take_clip
+    from refseg.conversion.clip import from_clip, read_clip
 
-    weights = take_clip(network, read_clip(file))
+    weights = from_clip(network, read_clip(file))
     check_finite(weights, file)
     network.load_state_dict(weights, strict=False)
 
 
 def _from_i3d(network: Network, file: Path) -> None:
-    from refseg.conversion.i3d import read_i3d, take_i3d
+    from refseg.conversion.i3d import from_i3d, read_i3d
     from refseg.encoders import i3d
 
     encoder = getattr(network, "image_encoder", None)
     if not isinstance(encoder, i3d.I3D):
         raise InvalidInput("the network's image encoder is no I3D; set network.image_encoder=i3d")
-    weights = take_i3d(encoder, read_i3d(file))
+    weights = from_i3d(encoder, read_i3d(file))
     check_finite(weights, file)
     encoder.load_state_dict(weights, strict=False)
 
