@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from refseg.datasets import build
 from refseg.encoders import build_tokenizer
-from refseg.hardware import hardware, versions
+from refseg.hardware import describe_hardware, versions
 from refseg.networks import configured
 from refseg.preprocessing.transform import photographs
 from refseg.recipes.recipe import Files, Stage
@@ -42,7 +42,7 @@ def main() -> None:
     stage = Stage(name="bench", groups={}, epochs=1, images=IMAGES, expressions_per_image=EXPRESSIONS)
     chosen = [samples[number] for number in range(min(options.images, len(samples)))]
     count = len(chosen)
-    print(f"{hardware()}; {versions()}; {count} photographs at {SIDE} x {SIDE}\n")
+    print(f"{describe_hardware()}; {versions()}; {count} photographs at {SIDE} x {SIDE}\n")
     print("| part | images/s of one core |\n| --- | ---: |")
     results = {
         "decode": rate(count, lambda: [sample.image for sample in chosen]),

@@ -4,7 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-from refseg.hardware import hardware, versions
+from refseg.hardware import describe_hardware, versions
 
 
 def medians(cases: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
@@ -21,7 +21,7 @@ def medians(cases: Mapping[str, Callable[[], object]], repeats: int) -> dict[str
 
 def print_table(title: str, head: list[str], lines: list[list[str]]) -> None:
     """Prints a Markdown table with what it was measured on."""
-    print(f"## {title}\n\n{hardware()}; {versions()}\n")
+    print(f"## {title}\n\n{describe_hardware()}; {versions()}\n")
     for line in (head, ["---", *(["---:"] * (len(head) - 1))], *lines):
         print(f"| {' | '.join(line)} |")
     print()

@@ -1,4 +1,4 @@
-"""What a measurement ran on, in words: a time or a figure never travels without it."""
+"""Description of the hardware and versions that a measurement ran on, and checks of devices."""
 
 import os
 import platform
@@ -10,23 +10,23 @@ from refseg.errors import InvalidInput, first_line, shown
 
 
 def check_device(device: str) -> None:
-    """Computes something there, since a device may be known and not be had.
+    """Checks a device by a computation, since a known device may be absent.
 
     Raises:
-        InvalidInput: for a device on which nothing can be computed here.
+        InvalidInput: if the device cannot compute.
     """
     import torch
 
     try:
         torch.ones(1, device=device).add(1).item()
-    except Exception as error:  # each kind of device raises what it likes
+    except Exception as error:  # depends on the kind of device
         raise InvalidInput(
             f"device {shown(device)} cannot be used ({first_line(error)}); use 'cpu', or 'cuda' with a GPU"
         ) from error
 
 
-def hardware(device: str = "cpu") -> str:
-    """Processor or GPU, cores and threads, for example "AMD EPYC, 2 cores, torch on 1 thread"."""
+def describe_hardware(device: str = "cpu") -> str:
+    """Describes processor or GPU, cores and threads, for example "AMD EPYC, 2 cores, torch on 1 threads"."""
     import torch
 
     if device.startswith("cuda"):
@@ -36,15 +36,18 @@ def hardware(device: str = "cpu") -> str:
 
 
 def versions() -> str:
-    """Versions that results may depend on."""
+    """Describes the versions that results may depend on."""
     return f"refseg {__version__}, torch {version('torch')}, Python {platform.python_version()}"
 
 
 def supports_bfloat16() -> bool:
-    """Has this processor instructions for bfloat16? Without them it is several times slower than float32."""
+    """Whether this CPU has bfloat16 instructions, without which bfloat16 is several times slower than float32.
+
+    True if it is unknown, as with torch before 2.12.
+    """
     import torch
 
-    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # since torch 2.12
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return not capabilities or any(has for name, has in capabilities.items() if name.endswith("bf16"))
 
 

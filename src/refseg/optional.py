@@ -1,4 +1,4 @@
-"""Libraries of the extras: imported where they are needed, and said by name where they are missing."""
+"""Optional dependencies: imported where they are used; an error names the extra that installs them."""
 
 from importlib import import_module
 from typing import Any
@@ -6,19 +6,19 @@ from typing import Any
 from refseg.errors import InvalidInput
 
 
-def library(module: str, need: str, extra: str, remark: str = "") -> Any:
-    """A module of a library that need not be installed.
+def import_optional(module: str, need: str, extra: str, remark: str = "") -> Any:
+    """Imports a module of an optional dependency.
 
     Args:
         module: its name.
-        need: what wants it, as a sentence without its end.
-        extra: of this package, that brings it.
-        remark: on the installation.
+        need: the reason, as the first half of the error message.
+        extra: extra of this package that installs it.
+        remark: appended to the command that installs it.
 
     Raises:
-        InvalidInput: if it is not installed, with the way to install it.
+        InvalidInput: if it is not installed.
 
-    >>> library("no_such_module", "plots need it", "plot")
+    >>> import_optional("no_such_module", "plots need it", "plot")
     Traceback (most recent call last):
     refseg.errors.InvalidInput: plots need it; install it with: pip install 'refseg[plot]'
     """

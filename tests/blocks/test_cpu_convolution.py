@@ -44,7 +44,7 @@ def test_joined_scales_are_the_same_in_strips(coarse, native, dtype, monkeypatch
     torch.manual_seed(0)
     join = JoinScales(20, 16).eval()
     maps = torch.randn(2, 12, *coarse), torch.randn(2, 8, 41, 60)
-    monkeypatch.setattr(fast, "multiplies_bfloat16", lambda: native)
+    monkeypatch.setattr(fast, "supports_bfloat16", lambda: native)
     with torch.no_grad():
         with torch.autocast("cpu", enabled=False):
             monkeypatch.setattr(fast, "pays", lambda x: False)

@@ -11,12 +11,14 @@ Layout     Rows (r, W, C): channels last, one image. Nothing here has a gradient
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache, wraps
+from functools import wraps
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from refseg.hardware import supports_bfloat16
 
 SMALLEST = 40 * 40  # pixels of a map from which on this is faster
 STRIP = 16  # rows
@@ -36,7 +38,7 @@ def precision(x: Tensor) -> torch.dtype:
     """What a convolution of x is computed in; float32 where the processor would only imitate a shorter type."""
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-    return dtype if dtype in WHOLE or multiplies_bfloat16() else torch.float32
+    return dtype if dtype in WHOLE or supports_bfloat16() else torch.float32
 
 
 def in_chosen_precision(compute: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,12 +50,6 @@ def in_chosen_precision(compute: Callable[..., Any]) -> Callable[..., Any]:
             return compute(*arguments)
 
     return computed
-
-
-@lru_cache
-def multiplies_bfloat16() -> bool:
-    """Whether this processor has instructions for it."""
-    return any(has is True and name.endswith("bf16") for name, has in torch.cpu.get_capabilities().items())
 
 
 def folded(layer: nn.Module) -> tuple[Tensor, Tensor]:

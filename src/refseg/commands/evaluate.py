@@ -78,7 +78,7 @@ def evaluate(
     from refseg.evaluation.stored_video_masks import saver
     from refseg.files.atomic import check_writable
     from refseg.files.lock import only_writer
-    from refseg.hardware import hardware, versions
+    from refseg.hardware import describe_hardware, versions
     from refseg.inference.crf import DenseCRF, library
 
     given = options.settings_of(split, root, split_by, images, count, settings)
@@ -155,7 +155,7 @@ def evaluate(
             "precision": str(next(checkpoint.network.parameters()).dtype).removeprefix("torch."),
             "command": shlex.join(["refseg", *sys.argv[1:]]),
             "date": datetime.now(UTC).date().isoformat(),
-            "hardware": hardware(mine.device(device)),
+            "hardware": describe_hardware(mine.device(device)),
             "versions": versions(),
         }
         report = summed_up(answers, scoring, about, checkpoint)

@@ -34,9 +34,7 @@ SCOPE = "text_objseg/"
 EMBEDDING = "Variable"
 PARSED = "words_parse_2/DW"
 WHICH_FILE = "give the .npz of all variables that docs/published_weights.md exports"
-OPTIMISER = re.compile(
-    r"(^|/)(Adam|Momentum|RMSProp|ExponentialMovingAverage|beta[12]_power|global_step)(_\d+)?$"
-)
+OPTIMISER = re.compile(r"(^|/)(Adam|Momentum|RMSProp|ExponentialMovingAverage|beta[12]_power|global_step)(_\d+)?$")
 TRUNK = re.compile(r"(?:^|/)((?:bn_)?conv1/\w+|(?:res|bn)[2-5][a-z]\d*_branch[12][a-c]?/\w+)$")
 
 LSTM, CONV_LSTM = "RNN/multi_rnn_cell/cell_0/basic_lstm_cell/", "rnn/conv_lstm_cell/"

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from refseg import optional
 from refseg.datasets.storage.annotation_masks import Mask
 from refseg.datasets.storage.clip_dataset import ClipOfFiles, ClipsOfFiles, Video, told
 from refseg.datasets.storage.frame_files import StoredFrames, VideoFile, in_folder
@@ -26,6 +25,7 @@ from refseg.datasets.storage.reading import at, files_in
 from refseg.errors import InvalidInput, MissingFile, first_line
 from refseg.files.names import file_name, path_inside
 from refseg.files.text import read_table
+from refseg.optional import import_optional
 from refseg.samples import Expression
 
 SPLITS = {"train": "0", "test": "1"}
@@ -159,7 +159,7 @@ def _read_h5(path: Path, name: str) -> Any:
     Raises:
         InvalidInput: if h5py is not installed, or the array is not of numbers, too large, or in another file.
     """
-    h5py = optional.library("h5py", f"{path}: reading the masks of A2D needs h5py", "formats")
+    h5py = import_optional("h5py", f"{path}: reading the masks of A2D needs h5py", "formats")
     try:
         with h5py.File(path) as file:
             if not isinstance(file.get(name, getlink=True), h5py.HardLink):  # others lead anywhere, in circles, too

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from refseg import optional
 from refseg.config import Config
+from refseg.optional import import_optional
 from refseg.preprocessing.restore import enlarge
 
 LEAST = 1e-8  # probability of either class that enters
@@ -77,4 +77,4 @@ def library() -> Any:
         InvalidInput: if it is not installed.
     """
     need = "DenseCRF needs pydensecrf2"
-    return optional.library("pydensecrf.densecrf", need, "crf", remark=" (a C++ compiler is needed)")
+    return import_optional("pydensecrf.densecrf", need, "crf", remark=" (a C++ compiler is needed)")

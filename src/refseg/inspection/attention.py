@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from refseg import optional
 from refseg.blocks.view import View
 from refseg.errors import InvalidInput
 from refseg.inference.network_input import sampling_of
 from refseg.inference.results import Result
 from refseg.inference.segmenter import Segmenter
+from refseg.optional import import_optional
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.images import Rgb
 from refseg.preprocessing.restore import restore
@@ -165,7 +165,7 @@ def figure(explanation: Explanation) -> "Figure":
     Raises:
         InvalidInput: if matplotlib is not installed.
     """
-    figure_class = optional.library("matplotlib.figure", "figures need matplotlib", "plot").Figure
+    figure_class = import_optional("matplotlib.figure", "figures need matplotlib", "plot").Figure
     words = [seen for seen in explanation.seen if seen.view.kind == "words"]
     panels = [seen for seen in explanation.seen if seen.view.kind != "words"]
     rows = -(-(len(panels) + 1) // COLUMNS)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from refseg import optional
 from refseg.errors import InvalidInput, first_line, system_errno, unreadable
+from refseg.optional import import_optional
 from refseg.preprocessing.images import LARGEST_MEGAPIXELS, Rgb, read_image
 from refseg.video.formats import DEMUXERS
 from refseg.video.frames import FRAME_RATE, Frames
@@ -45,7 +45,7 @@ def library() -> Any:
     Raises:
         InvalidInput: if it is not installed.
     """
-    return optional.library("av", "what is no image needs PyAV to be read or written as a video", "video")
+    return import_optional("av", "what is no image needs PyAV to be read or written as a video", "video")
 
 
 def comment_of(path: Path) -> str | None:

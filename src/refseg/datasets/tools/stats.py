@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from refseg import optional
 from refseg.errors import InvalidInput, printable
+from refseg.optional import import_optional
 from refseg.samples import Sample
 from refseg.text.expression_types import LENGTHS, PRECEDENCE, length_class, main_type, types
 from refseg.text.vocabulary import split_words
@@ -121,7 +121,7 @@ def figure_class() -> "type[Figure]":
     Raises:
         InvalidInput: if it is not installed.
     """
-    found: type[Figure] = optional.library("matplotlib.figure", "plots need matplotlib", "plot").Figure
+    found: type[Figure] = import_optional("matplotlib.figure", "plots need matplotlib", "plot").Figure
     return found
 
 
