@@ -9,7 +9,9 @@ from refseg.commands.progress import progress
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe (see refseg recipes), or the path of a recipe.yaml.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe's name (see refseg recipes), a recipe.yaml, or FILE.py:NAME.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/RECIPE")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one setting: a.b=value. May be repeated.")
@@ -24,14 +26,15 @@ def train(
 ) -> None:
     """Train a network as a recipe says."""
     from refseg.errors import InvalidInput
-    from refseg.recipes import find_recipe
+    from refseg.extensions import add_extension
+    from refseg.recipes import RECIPES, find_recipe
 
     if accelerator not in ("cpu", "gpu", "auto"):
         raise InvalidInput(f"unknown accelerator {accelerator!r}; choose one of: cpu, gpu, auto")
     if strategy not in ("ddp", "fsdp"):
         raise InvalidInput(f"unknown strategy {strategy!r}; choose one of: ddp, fsdp")
     settings = [*(set_ or []), *([f"precision={precision}"] if precision else [])]
-    chosen = find_recipe(recipe).with_settings(settings)
+    chosen = find_recipe(add_extension(RECIPES, recipe)).with_settings(settings)
     try:
         from refseg.training.devices import Devices
         from refseg.training.run import train as run

@@ -1,12 +1,12 @@
 """Data sets: files on disk, or scenes drawn on the fly, to samples and clips. `DATASETS` is the table of names."""
 
-from importlib import import_module
 from inspect import Parameter, signature
 from typing import Any, Literal, get_origin, get_type_hints
 
 from refseg.errors import InvalidInput
+from refseg.extensions import look_up
 
-DATASETS = {
+DATASETS: dict[str, Any] = {
     "drawn_scenes": "refseg.datasets.drawn_scenes.dataset:DrawnScenes",
     "refcoco": "refseg.datasets.refcoco:RefCOCO",
     "refcoco+": "refseg.datasets.refcoco:RefCOCOPlus",
@@ -44,13 +44,22 @@ def build(name: str, **settings: Any) -> Any:
         InvalidInput: for an unknown name, or a setting that this data set refuses.
         MissingFile: if its files are not there.
     """
-    dataset = class_of(name)
-    allowed = settings_of(dataset)
-    if unknown := settings.keys() - allowed:
-        raise InvalidInput(f"{name} has no setting {', '.join(sorted(unknown))}; it takes {', '.join(allowed)}")
+    check_settings(name, settings)
     if "split" not in settings:
         raise InvalidInput(f"say which split of {name}, for example split='val'")
+    dataset = class_of(name)
     return dataset(**{setting: _checked(name, setting, value, dataset) for setting, value in settings.items()})
+
+
+def check_settings(name: str, settings: Iterable[str]) -> None:
+    """Checks the names of settings of a data set.
+
+    Raises:
+        InvalidInput: for an unknown data set, or a setting that it does not have.
+    """
+    allowed = settings_of(class_of(name))
+    if unknown := set(settings) - set(allowed):
+        raise InvalidInput(f"{name} has no setting {', '.join(sorted(unknown))}; it takes {', '.join(allowed)}")
 
 
 def _checked(name: str, setting: str, value: Any, dataset: type[Any]) -> Any:
@@ -76,10 +85,10 @@ def class_of(name: str) -> Any:
     Raises:
         InvalidInput: for an unknown name.
     """
-    if name not in DATASETS:
+    found = look_up(DATASETS, "refseg.datasets", name)
+    if found is None:
         raise InvalidInput(f"unknown data set {name!r}; choose one of: {', '.join(DATASETS)}")
-    module, _, attribute = DATASETS[name].partition(":")
-    return getattr(import_module(module), attribute)
+    return found
 
 
 def build_images(name: str, **settings: Any) -> Any:

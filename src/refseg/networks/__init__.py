@@ -1,18 +1,18 @@
 """The networks and their presets by name; a network is imported when it is built."""
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic import ValidationError
 
 from refseg.config import Config, one_line
 from refseg.errors import InvalidInput, first_line
+from refseg.extensions import look_up
 
 if TYPE_CHECKING:
     from refseg.networks.network import Network
 
-NETWORKS = {
+NETWORKS: dict[str, Any] = {  # of your own file: the class itself, see `extensions`
     "selector": "refseg.networks.selector.selector:Selector",
     "dmmi": "refseg.networks.dmmi:DMMI",
     "cmirnet": "refseg.networks.cmirnet.cmirnet:CMIRNet",
@@ -81,11 +81,10 @@ def network_class(name: str) -> "type[Network]":
         InvalidInput: if there is nothing of this name.
     """
     family = PRESETS.get(name, name)
-    if family not in NETWORKS:
+    found: type[Network] | None = look_up(NETWORKS, "refseg.networks", family)
+    if found is None:
         choices = ", ".join([*NETWORKS, *PRESETS])
-        raise InvalidInput(f"unknown network {name!r}; choose one of: {choices}")
-    module, _, attribute = NETWORKS[family].partition(":")
-    found: type[Network] = getattr(import_module(module), attribute)
+        raise InvalidInput(f"unknown network {name!r}; choose one of: {choices}, or add yours by FILE.py:NAME")
     return found
 
 

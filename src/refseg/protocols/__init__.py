@@ -6,17 +6,17 @@ Those of PROTOCOLS score images, or frames one by one (`protocol.py`), those of 
 """
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from refseg.datasets import OF_CLIPS
 from refseg.errors import InvalidInput
+from refseg.extensions import look_up
 
 if TYPE_CHECKING:
     from refseg.protocols.protocol import Protocol
     from refseg.protocols.video_protocol import VideoProtocol
 
-PROTOCOLS = {
+PROTOCOLS: dict[str, Any] = {
     "a2d": "refseg.protocols.a2d:A2D",
     "cmirnet": "refseg.protocols.cmirnet:CMIRNet",
     "cmpc": "refseg.protocols.cmpc:CMPC",
@@ -61,10 +61,10 @@ def build(name: str) -> Any:
     """
     base, at, threshold = name.partition("@")
     table = PROTOCOLS | OF_VIDEOS
-    if base not in table or (at and base != "vlt"):
+    found = look_up(table, "refseg.protocols", base)
+    if found is None or (at and base != "vlt"):
         raise InvalidInput(f"unknown protocol {name!r}; choose one of: {', '.join(sorted(table))}")
-    module, attribute = table[base].split(":")
-    return getattr(import_module(module), attribute)(*([_probability(name, threshold)] if at else []))
+    return found(*([_probability(name, threshold)] if at else []))
 
 
 def build_for(dataset: str, names: Sequence[str]) -> "list[Protocol | VideoProtocol]":

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from refseg.errors import InvalidInput
+from refseg.extensions import look_up
 from refseg.recipes import cmirnet, cmpc, cmpc_video, cris, dcmfnet, dmmi, eavl, lavt, overfit, selector, small, vlt
 from refseg.recipes.recipe import Recipe
 
@@ -43,9 +44,11 @@ def find_recipe(name: str) -> Recipe:
     """
     if name.endswith((".yaml", ".yml")):
         return Recipe.from_yaml(Path(name))
-    if name not in RECIPES:
+    found = look_up(RECIPES, "refseg.recipes", name)
+    if found is None:
         near = ", ".join(get_close_matches(name, RECIPES, n=4)) or "selector"
         raise InvalidInput(
             f"unknown recipe {name!r}; choose one that `refseg recipes` lists, such as {near}, or give a .yaml file"
         )
-    return RECIPES[name]()
+    recipe: Recipe = found() if callable(found) else found
+    return recipe

@@ -1,0 +1,150 @@
+"""Networks, data sets, protocols and recipes of one's own, from a folder outside of the package."""
+
+import subprocess
+import sys
+
+import pytest
+
+from refseg import datasets, networks, protocols, recipes
+from refseg.errors import InvalidInput, MissingFile
+from refseg.extensions import add_extension
+
+NETWORK = """
+import torch
+from torch import nn
+
+from refseg.config import Config
+from refseg.networks.network import Network
+
+
+class OwnConfig(Config):
+    width: int = 4
+
+
+class OwnNetwork(Network):
+    idea = "Pixels and words meet in a dot product"
+    config: OwnConfig
+
+    def __init__(self, config, vocabulary_size):
+        super().__init__()
+        self.config = config
+        self.image_encoder = nn.Conv2d(3, config.width, 3, padding=1)
+        self.word_encoder = nn.Embedding(vocabulary_size, config.width)
+
+    def encode_image(self, image):
+        return self.image_encoder(image)
+
+    def encode_words(self, tokens, word_mask):
+        return self.word_encoder(tokens)
+
+    def fuse(self, image_features, words, word_mask, image_of_expression):
+        sentence = (words * word_mask[..., None]).sum(1)
+        return self.answer(torch.einsum("mchw,mc->mhw", image_features[image_of_expression], sentence)[:, None])
+
+    def loss(self, batch):
+        words = self.encode_words(batch.tokens, batch.word_mask)
+        logits = self.fuse(self.encode_image(batch.image), words, batch.word_mask, batch.image_of_expression).logits
+        return {"loss": nn.functional.binary_cross_entropy_with_logits(logits[:, 0], batch.soft_masks())}
+"""
+RECIPE = """
+from own_network import OwnNetwork
+
+from refseg.networks import NETWORKS
+from refseg.recipes.recipe import Group, Recipe, {scenes}, Stage
+
+NETWORKS["OwnNetwork"] = OwnNetwork
+
+
+def own_recipe():
+    groups = {{"image_encoder": Group(lr=1e-2), "word_encoder": Group(lr=1e-2)}}
+    stage = Stage(name="learn", groups=groups, steps=2, images=2, expressions_per_image=2, validate_every=2)
+    data = {scenes}(scenes=64, validation_scenes=2, calibration_scenes=2)
+    return Recipe(name="own", network="OwnNetwork", data=data, stages=(stage,))
+"""
+DATASET = """
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+
+
+class OwnScenes(DrawnScenes):
+    pass
+"""
+PROTOCOL = """
+from refseg.protocols.standard import Standard
+
+
+class OwnProtocol(Standard):
+    name = "OwnProtocol"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    from refseg.recipes import recipe
+
+    scenes = "SceneData" if hasattr(recipe, "SceneData") else "Scenes"
+    files = {"network": NETWORK, "recipe": RECIPE.format(scenes=scenes), "dataset": DATASET, "protocol": PROTOCOL}
+    for name, text in files.items():
+        (tmp_path / f"own_{name}.py").write_text(text)
+    monkeypatch.setenv("REFSEG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refseg(*words):
+    done = subprocess.run([sys.executable, "-m", "refseg", *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_a_network_trains_and_is_evaluated_from_files_of_ones_own(folder):
+    refseg("train", "own_recipe.py:own_recipe", "--out", "run", "--accelerator", "cpu")
+    options = ["--network", "own_network.py:OwnNetwork", "--protocol", "own_protocol.py:OwnProtocol", "--count", "2"]
+    said = refseg("evaluate", "run/weights", "own_dataset.py:OwnScenes", "--split", "val", *options)
+    assert "OwnScenes" in said and "OwnProtocol" in said
+
+
+def test_weights_of_a_network_that_was_not_added_say_how_to_add_it(folder):
+    refseg("train", "own_recipe.py:own_recipe", "--out", "run", "--accelerator", "cpu")
+    done = subprocess.run([sys.executable, "-m", "refseg", "evaluate", "run/weights"], capture_output=True, text=True)
+    assert done.returncode == 2 and "OwnNetwork" in done.stderr and "FILE.py:NAME" in done.stderr
+
+
+def test_names_that_are_no_files_stay_as_they_are():
+    assert add_extension({}, "refcoco+") == "refcoco+"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "error", "message"),
+    [
+        (None, "absent.py:A", MissingFile, "absent.py is missing"),
+        ("B = 1", "wrong_name.py:A", InvalidInput, "defines no 'A'"),
+        ("def", "no_python.py:A", InvalidInput, "no_python.py, line 1"),
+        ("1 / 0", "that_fails.py:A", InvalidInput, "cannot be imported .ZeroDivisionError"),
+        ("A = 1", "json.py:A", InvalidInput, "rename the file"),
+    ],
+)
+def test_files_that_cannot_be_used_are_told_in_one_line(tmp_path, monkeypatch, text, name, error, message):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    if text is not None:
+        (tmp_path / name.partition(":")[0]).write_text(text)
+    with pytest.raises(error, match=message):
+        add_extension({}, f"{tmp_path}/{name}")
+
+
+def test_data_never_name_a_file_that_is_run(tmp_path):
+    (tmp_path / "runs.py").write_text(f"open({str(tmp_path / 'it_ran')!r}, 'w')")
+    for build in (networks.network_class, datasets.class_of, protocols.build, recipes.find_recipe):
+        with pytest.raises(InvalidInput, match="unknown"):
+            build(f"{tmp_path}/runs.py:A")
+    assert not (tmp_path / "it_ran").exists()
+
+
+class EntryPoint:
+    def load(self):
+        return "what the package offers"
+
+
+def test_an_installed_package_offers_by_entry_points(monkeypatch):
+    found = {("refseg.datasets", "theirs"): [EntryPoint()]}
+    monkeypatch.setattr("refseg.extensions.entry_points", lambda group, name: found.get((group, name), []))
+    assert datasets.class_of("theirs") == "what the package offers"
