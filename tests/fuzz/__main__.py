@@ -16,6 +16,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -51,26 +52,29 @@ def main() -> None:
             _prepare(home / "case", sound)
             TARGETS[name].use(home / "case/data", home / "case/out")  # here, so that children need not import again
         chosen = rng.choices(names, [TARGETS[name].weight for name in names], k=options.cases)
-        for number, name in enumerate(chosen):
-            target, sound = TARGETS[name], home / "sound" / name
-            files = sorted({file for pattern in target.files for file in sound.glob(pattern) if file.is_file()})
-            file = rng.choice(files)
-            damaged = _damage(file, rng)
-            relative = file.relative_to(sound)
-            outcome, what = _run(home / "case", target, sound, relative, damaged)
-            counts[name][outcome] += 1
-            if outcome in FINE or (key := f"{name}, {outcome}: {what}") in faults:
-                continue
+        with suppress(KeyboardInterrupt):  # Ctrl-C prints the counts so far
+            for number, name in enumerate(chosen):
+                target, sound = TARGETS[name], home / "sound" / name
+                files = sorted({file for pattern in target.files for file in sound.glob(pattern) if file.is_file()})
+                file = rng.choice(files)
+                damaged = _damage(file, rng)
+                relative = file.relative_to(sound)
+                outcome, what = _run(home / "case", target, sound, relative, damaged)
+                counts[name][outcome] += 1
+                if outcome in FINE or (key := f"{name}, {outcome}: {what}") in faults:
+                    continue
 
-            run = partial(_run, home / "case", target, sound, relative)
-            small = (
-                damaged if outcome in ("time", "crash") else shrink(damaged, partial(_ends_as, run, (outcome, what)))
-            )
-            options.keep.mkdir(parents=True, exist_ok=True)
-            kept = options.keep / f"{name.replace(' ', '-')}-{number}{file.suffix}"
-            kept.write_bytes(small)
-            faults[key] = f"{kept} ({len(small)} bytes, for {relative})"
-            print(f"FAULT {key}\n      {faults[key]}", flush=True)
+                run = partial(_run, home / "case", target, sound, relative)
+                small = (
+                    damaged
+                    if outcome in ("time", "crash")
+                    else shrink(damaged, partial(_ends_as, run, (outcome, what)))
+                )
+                options.keep.mkdir(parents=True, exist_ok=True)
+                kept = options.keep / f"{name.replace(' ', '-')}-{number}{file.suffix}"
+                kept.write_bytes(small)
+                faults[key] = f"{kept} ({len(small)} bytes, for {relative})"
+                print(f"FAULT {key}\n      {faults[key]}", flush=True)
     _print(counts, time.monotonic() - began)
     sys.exit(1 if faults else 0)
 
