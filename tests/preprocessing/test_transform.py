@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from refseg.preprocessing.restore import foreground, restore, without_padding
+from refseg.preprocessing.restore import crop_padding, mask_at_image_size, to_image_size
 from refseg.preprocessing.transform import CLIP_MEAN, CLIP_STD, Preprocessing, clip_photographs, photographs
 
 preprocessing = Preprocessing()
@@ -54,7 +54,7 @@ def test_a_shape_comes_back_where_it_was(height, width, stride):
     image[height // 4 : height * 3 // 4, width // 2 :] = 255
     tensor, geometry = preprocessing(image)
     logits = F.avg_pool2d(tensor[:1], stride)[None] if stride > 1 else tensor[None, :1]
-    mask = restore(logits, geometry)[0] > 0
+    mask = to_image_size(logits, geometry)[0] > 0
     true = torch.from_numpy(image[..., 0] > 0)
     assert mask.shape == true.shape
     assert (mask & true).sum() / (mask | true).sum() > 0.9
@@ -70,7 +70,7 @@ def test_a_square_does_not_keep_the_shape_and_comes_back_to_it():
     image = noise(300, 500)
     tensor, geometry = preprocessing(image)
     assert tensor.shape == (3, 480, 480) and geometry.resized_hw == geometry.padded_hw == (480, 480)
-    assert restore(torch.zeros(1, 1, 480, 480), geometry).shape == (1, 300, 500)
+    assert to_image_size(torch.zeros(1, 1, 480, 480), geometry).shape == (1, 300, 500)
 
 
 def test_photographs_are_normalised_channel_by_channel():
@@ -128,8 +128,8 @@ def test_a_letterbox_comes_back_where_it_was(height, width):
     logits = (rows[:, None] + columns * 2)[None, None]
     inner = tuple(slice(own // 4, own * 3 // 4) for own in (height, width))
     near = 0.15 / geometry.scale + 1e-2  # the cubic is no straight line
-    torch.testing.assert_close(restore(logits, geometry)[0][inner], ramp[inner].float(), atol=near, rtol=0)
-    assert without_padding(logits, geometry).shape[-2:] == geometry.resized_hw
+    torch.testing.assert_close(to_image_size(logits, geometry)[0][inner], ramp[inner].float(), atol=near, rtol=0)
+    assert crop_padding(logits, geometry).shape[-2:] == geometry.resized_hw
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_ramp_over_the_networks_grid_is_read_where_the_image_lies(height, widt
     """By the one affine map of each geometry; a network's cell is where its pixels are on average."""
     geometry = Preprocessing(resize=resize, side=64).geometry((height, width))
     rows, columns = (torch.arange(0.0, side, stride) + (stride - 1) / 2 for side in geometry.padded_hw)
-    read = restore((rows[:, None] * 100 + columns)[None, None], geometry)[0]
+    read = to_image_size((rows[:, None] * 100 + columns)[None, None], geometry)[0]
     (slope, start), (slope_x, start_x) = geometry.placed()
     expected = (slope * torch.arange(height) + start)[:, None] * 100 + slope_x * torch.arange(width) + start_x
     inner = tuple(slice(own // 2 - own // 8, own // 2 + own // 8) for own in (height, width))
@@ -186,7 +186,7 @@ def test_a_ramp_over_the_networks_grid_is_read_where_the_image_lies(height, widt
 def test_the_colours_of_a_normalised_image_are_those_it_had(how):
     image = noise(64, 64)
     normalised = how.normalise(torch.from_numpy(image).permute(2, 0, 1)[None])[0]
-    np.testing.assert_array_equal(how.colours(normalised), image)
+    np.testing.assert_array_equal(how.denormalise(normalised), image)
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.sampled_from(["keep", "square", "letterbox", "letterbox_rounded"]))
@@ -194,25 +194,25 @@ def test_the_foreground_is_where_the_restored_logits_are_above_zero(height, widt
     geometry = Preprocessing(resize=resize, side=48).geometry((height, width))
     logits = torch.full((2, 1, 12, 12), -1.0)
     logits[:, :, 3:7, 5:8] = torch.randn(2, 1, 4, 3, generator=torch.manual_seed(height))
-    assert torch.equal(foreground(logits, geometry), restore(logits, geometry) > 0)
-    assert not foreground(torch.full((1, 1, 12, 12), -1.0), geometry).any()
+    assert torch.equal(mask_at_image_size(logits, geometry), to_image_size(logits, geometry) > 0)
+    assert not mask_at_image_size(torch.full((1, 1, 12, 12), -1.0), geometry).any()
 
 
 def test_an_image_that_is_warped_to_the_very_edge_reads_no_pixel_beyond_it():
     geometry = clip_photographs(416).geometry((679, 166))
     assert -1e-9 < geometry.placed()[0][1] < 0  # by rounding
     ramp = torch.arange(104.0).view(1, 1, 104, 1).expand(1, 1, 104, 104)
-    restored = restore(ramp, geometry)[0, :, 0]
+    restored = to_image_size(ramp, geometry)[0, :, 0]
     assert restored[0] == 0 and restored[-1] > 102
-    assert foreground(ramp - 50, geometry)[0, :, 0].equal(restored > 50)
+    assert mask_at_image_size(ramp - 50, geometry)[0, :, 0].equal(restored > 50)
 
 
 def test_some_rows_and_columns_are_restored_as_in_the_whole():
     geometry = Preprocessing(resize="letterbox_rounded", side=96, multiple_of=32).geometry((300, 500))
     logits = torch.randn(2, 1, 24, 24)
-    whole = restore(logits, geometry)
+    whole = to_image_size(logits, geometry)
     for rows, columns in ((slice(17, 130), slice(0, 500)), (slice(299, 300), slice(40, 41))):
-        assert torch.equal(restore(logits, geometry, rows, columns), whole[:, rows, columns])
+        assert torch.equal(to_image_size(logits, geometry, rows, columns), whole[:, rows, columns])
 
 
 def test_rows_that_nobody_reads_are_not_normalised(monkeypatch):

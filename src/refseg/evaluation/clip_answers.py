@@ -15,7 +15,7 @@ from refseg.evaluation.rows import ImageAnswers
 from refseg.inference.crf import DenseCRF
 from refseg.inference.predict import Asked, ask_numbered
 from refseg.inference.prefetch import ahead
-from refseg.preprocessing.restore import restore
+from refseg.preprocessing.restore import to_image_size
 from refseg.protocols.video_protocol import Scoring
 from refseg.samples import Clip
 
@@ -48,7 +48,7 @@ def answer_clips(
         def own_logits() -> Tensor:
             where = some.expressions_of(image)
             logits, none = some.output.logits[where].cpu(), some.answers_none[where]
-            return torch.where(none[:, None, None], -1.0, restore(logits, some.geometries[image]))
+            return torch.where(none[:, None, None], -1.0, to_image_size(logits, some.geometries[image]))
 
         scored = score_frame(
             **of_masks(checkpoint, some, image),

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from refseg.config import Config
 from refseg.optional import import_optional
-from refseg.preprocessing.restore import enlarge
+from refseg.preprocessing.restore import resize_logits
 
 LEAST = 1e-8  # probability of either class that enters
 
@@ -63,7 +63,7 @@ class DenseCRF(Config):
             logits: above 0 on the referent.
             images: (H, W, 3) RGB for each of the M, as the network saw it.
         """
-        refined = enlarge(logits, images[0].shape[:2]).to(torch.float64, copy=True)
+        refined = resize_logits(logits, images[0].shape[:2]).to(torch.float64, copy=True)
         for one, image in zip(refined[:, 0], images, strict=True):
             if (one > 0).any():
                 one.copy_(torch.from_numpy(self(one.sigmoid().cpu().numpy(), image)).double().logit(LEAST))

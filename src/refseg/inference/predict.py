@@ -125,7 +125,7 @@ def ask_numbered(
             of_image = image_of_expression.to(device)
             output = fuse_in_parts(network, features, words, word_mask, of_image, batch[0].shown.pixels.shape[-2:])
         if crf is not None:
-            looks = [checkpoint.preprocessing.colours(one.shown.pixels) for one in batch]
+            looks = [checkpoint.preprocessing.denormalise(one.shown.pixels) for one in batch]
             output.logits = crf.refine(output.logits, [looks[image] for image in image_of_expression.tolist()])
         yield Asked(
             numbers=[one.number for one in batch],

@@ -15,7 +15,7 @@ from refseg.masks.boxes import Box, mask_box
 from refseg.masks.overlay import coloured
 from refseg.masks.polygons import Polygon, polygons
 from refseg.masks.rle import run_lengths
-from refseg.preprocessing.restore import enlarge
+from refseg.preprocessing.restore import resize_logits
 
 
 @dataclass(eq=False, repr=False)
@@ -68,7 +68,7 @@ class Result:
     def probability(self) -> NDArray[np.float32]:
         """(H, W) float32: probability of each pixel, above 0.5 in the mask; computed anew each time."""
         height, width = self.mask.shape
-        values: NDArray[np.float32] = enlarge(self.logits[None, None], (height, width))[0, 0].sigmoid().numpy()
+        values: NDArray[np.float32] = resize_logits(self.logits[None, None], (height, width))[0, 0].sigmoid().numpy()
         return values
 
     @property

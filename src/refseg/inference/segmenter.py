@@ -25,7 +25,7 @@ from refseg.masks.boxes import mask_box
 from refseg.networks.network import Network, Output
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.images import Rgb, read_image, strips
-from refseg.preprocessing.restore import foreground, restore, without_padding
+from refseg.preprocessing.restore import crop_padding, mask_at_image_size, to_image_size
 from refseg.video.frames import Frame, Frames
 from refseg.video.reading import read_frames
 
@@ -223,7 +223,7 @@ class Segmenter:
     ) -> Iterator[tuple[int, Result]]:
         """As `_answer`, of images of one shape whose features are known."""
         unfamiliar = [self._unfamiliar(features, k, seen.geometry) for k, (_, seen) in enumerate(shown)]
-        looks = [self.checkpoint.preprocessing.colours(seen.pixels) for _, seen in shown] if self.crf else []
+        looks = [self.checkpoint.preprocessing.denormalise(seen.pixels) for _, seen in shown] if self.crf else []
         questions = [(k, text) for k, texts in enumerate(expressions) for text in texts]
         count = self._at_once(shown[0][1])
         for start in range(0, len(questions), count):
@@ -273,7 +273,7 @@ class Segmenter:
     ) -> Result:
         """The answer to expression m of a chunk, about image k of the features."""
         logits = output.logits[m : m + 1]
-        mask = foreground(logits, geometry)[0].numpy()
+        mask = mask_at_image_size(logits, geometry)[0].numpy()
         instance_map = None
         if chosen is not None and output.masks is not None:
             instance_map = _instance_map(output.masks[k, chosen[m]], geometry, mask)
@@ -283,7 +283,7 @@ class Segmenter:
             image=image,
             mask=mask,
             exists=float((exists / self.checkpoint.calibration.temperature).sigmoid()),
-            logits=without_padding(logits, geometry)[0, 0].float().cpu().clone(),
+            logits=crop_padding(logits, geometry)[0, 0].float().cpu().clone(),
             instance_map=instance_map,
             warnings=(*filter(None, [unfamiliar]), *self.checkpoint.tokenizer.remarks(expression)),
             unknown_words=tuple(self.checkpoint.tokenizer.unknown_words(expression)),
@@ -328,10 +328,10 @@ def _instance_map(masks: Tensor, geometry: Geometry, mask: NDArray[np.bool_]) ->
     left, top, right, bottom = box
     columns, here = slice(left, right), set[int]()
     for rows in strips(slice(top, bottom), right - left):
-        largest = restore(masks[:1, None], geometry, rows, columns)[0]
+        largest = to_image_size(masks[:1, None], geometry, rows, columns)[0]
         numbers = torch.ones_like(largest, dtype=torch.uint8)
         for k in range(1, len(masks)):  # one by one: there may be many
-            value = restore(masks[k : k + 1, None], geometry, rows, columns)[0]
+            value = to_image_size(masks[k : k + 1, None], geometry, rows, columns)[0]
             numbers.masked_fill_(value > largest, k + 1)
             largest = torch.maximum(value, largest)
         part = instance_map[rows, columns] = numbers.cpu().numpy() * mask[rows, columns]

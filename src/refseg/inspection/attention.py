@@ -18,7 +18,7 @@ from refseg.inference.segmenter import Segmenter
 from refseg.optional import import_optional
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.images import Rgb
-from refseg.preprocessing.restore import restore
+from refseg.preprocessing.restore import to_image_size
 from refseg.preprocessing.transform import ClipSampling
 from refseg.video.frames import Frames
 from refseg.video.reading import read_frames
@@ -75,7 +75,7 @@ class Explanation:
 
     def map_at_own_size(self, seen: Seen) -> NDArray[np.float32]:
         """A map (h, w) as (H, W) of the image, without the network's padding."""
-        return restore(torch.from_numpy(seen.values)[None, None], self.geometry)[0].numpy()
+        return to_image_size(torch.from_numpy(seen.values)[None, None], self.geometry)[0].numpy()
 
 
 def explain(segmenter: Segmenter, image: Any, expression: str) -> Explanation:

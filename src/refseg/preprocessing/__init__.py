@@ -1,1 +1,1 @@
-"""An image to the network's input, and logits back to the image."""
+"""Preprocessing of images, and resizing of logits to the image."""

@@ -1,24 +1,26 @@
-"""Where an image lies in the network's input."""
+"""Geometry: size and place of an image in the network's input."""
 
 import math
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from refseg.preprocessing.resampling import NOISE, Taps, linear
+from refseg.preprocessing.resampling import MAX_ROUNDING, Taps, linear
 
 Size = tuple[int, int]  # height, width
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where an image went: its own size, its size for the network, and that with padding.
+    """Size of an image, after resizing and after padding, and its place in the padding.
 
     Attributes:
-        offset_hw: rows and columns of padding before an image that lies in the middle of it; None: the padding is at
-            the right and bottom.
-        scale: of an image that was warped there at one go, whose resized size and offset are rounded: pixel i of n is
-            at scale * i + (padded - scale * n) / 2. None: it was resized, half-pixel.
+        own_hw: height and width of the image.
+        resized_hw: height and width after resizing.
+        padded_hw: height and width with padding.
+        offset_hw: rows and columns of padding before a centred image; None if the padding is at the right and bottom.
+        scale: scale of an image that was placed by one warp, whose resized size and offset are rounded: pixel i of n
+            is at scale * i + (padded - scale * n) / 2. None if it was resized with half-pixel centres.
     """
 
     own_hw: Size
@@ -28,7 +30,7 @@ class Geometry:
     scale: float | None = None
 
     def placed(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """For rows and for columns (slope, start): pixel i of the image's own is at slope * i + start of the padded."""
+        """Returns (slope, start) of rows and of columns: pixel i of the image is at slope * i + start when padded."""
         if self.scale is not None:
             starts = [(padded - self.scale * own) / 2 for own, padded in zip(self.own_hw, self.padded_hw, strict=True)]
             return (self.scale, starts[0]), (self.scale, starts[1])
@@ -36,7 +38,7 @@ class Geometry:
         return (row, top + row / 2 - 0.5), (column, left + column / 2 - 0.5)
 
     def taps(self, places: tuple[Tensor, Tensor], grid_hw: Size) -> tuple[Taps, Taps]:
-        """What rows and columns of the image's own read, linearly, of a grid over the padded one; of no padding."""
+        """Returns linear taps of rows and columns of the image on a grid over the padded image, without its padding."""
         rows, columns = (
             self._taps(axis, place, grid) for axis, (place, grid) in enumerate(zip(places, grid_hw, strict=True))
         )
@@ -50,9 +52,9 @@ class Geometry:
         side = self.padded_hw[axis]
         cell, begin = side / grid, (self.offset_hw or (0, 0))[axis]
         end = begin + self.resized_hw[axis]
-        if self.scale is not None:  # the pixels that it lies between
+        if self.scale is not None:  # the pixels around it
             end = min(math.ceil(start + slope * (self.own_hw[axis] - 1)) + 1, side)
-            begin = max(math.floor(start), 0)  # a start of 0 may come out a little below
-        first, last = math.floor(begin / cell + NOISE), math.ceil(end / cell - NOISE) - 1
+            begin = max(math.floor(start), 0)  # rounding may put a start of 0 below 0
+        first, last = math.floor(begin / cell + MAX_ROUNDING), math.ceil(end / cell - MAX_ROUNDING) - 1
         taps = linear((slope * places.double() + start + 0.5) / cell - 0.5 - first, last - first + 1)
         return Taps(taps.pixels + first, taps.weight)

@@ -1,4 +1,4 @@
-"""Any image to (H, W, 3) uint8 RGB, upright; whatever cannot be an image is refused in one line."""
+"""Reading of images as (H, W, 3) uint8 RGB, upright; anything else is refused with one line."""
 
 import io
 import os
@@ -22,22 +22,20 @@ Rgb = NDArray[np.uint8]
 LARGEST_MEGAPIXELS = 100
 LONGEST_SIDE = 100_000
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
-"""Formats that are decoded; HEIF where pillow_heif is registered with Pillow. No others: EPS, for one, is a program,
-which Pillow hands to Ghostscript.
-"""
+"""Formats that are decoded; HEIF if pillow_heif is registered with Pillow. EPS, which Ghostscript would run, is not."""
 _ALLOWED = "give a path, bytes, a PIL image, a numpy array (H, W, 3) or a torch tensor (3, H, W)"
 _STRIP_PIXELS = 2**20
-_MOST_TEXTS = 256  # of a PNG, that are looked into
+_MAX_TEXTS = 256  # texts of a PNG that are measured
 _PNG, _TEXTS = b"\x89PNG\r\n\x1a\n", frozenset([b"tEXt", b"zTXt", b"iTXt", b"iCCP"])
-_STILLS = {
+_IMAGE_BRANDS = {
     "HEIC": frozenset(
         [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1", b"avci", b"avcs"]
     ),
     "AVIF": frozenset([b"avif", b"avis"]),
 }
-"""Brands of files in the boxes of MP4 that hold pictures."""
-_FILM = frozenset([b"moov", b"moof"])
-"""Boxes of files that hold videos."""
+"""Brands of image files in MP4's box format."""
+_VIDEO_BOXES = frozenset([b"moov", b"moof"])
+"""Boxes of video files."""
 _STORED: dict[int, Callable[[Rgb], Rgb]] = {
     1: lambda upright: upright,
     2: lambda upright: upright[:, ::-1],
@@ -48,14 +46,14 @@ _STORED: dict[int, Callable[[Rgb], Rgb]] = {
     7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),
     8: lambda upright: np.rot90(upright, -1),
 }
-"""How upright pixels (H, W, 3) are stored, by EXIF orientation; views."""
+"""Views of upright pixels (H, W, 3) in the order of storage, by EXIF orientation."""
 
 
 def read_image(image: Any) -> Rgb:
-    """The image as (H, W, 3) uint8 RGB, an own copy.
+    """Reads an image as a new array (H, W, 3) uint8 RGB.
 
-    Files are turned as their EXIF orientation says, of an animation the first frame is taken, transparent pixels are
-    laid on white, 16 bits are scaled to 8.
+    The EXIF orientation is applied, the first frame of an animation is taken, transparent pixels are put on white,
+    16 bits are scaled to 8.
 
     Args:
         image: a path, the bytes of an image file, a PIL image, a numpy array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
@@ -76,7 +74,7 @@ def read_image(image: Any) -> Rgb:
         return _from_pil(image, "the PIL image")
     if isinstance(image, np.ndarray):
         return _from_array(image, "the array")
-    torch = sys.modules.get("torch")  # whoever has a tensor has imported torch; nobody else waits for it
+    torch = sys.modules.get("torch")  # imported already if there is a tensor; otherwise not worth the time
     if torch is not None and isinstance(image, torch.Tensor):
         return _from_tensor(image)
     raise InvalidInput(f"{type(image).__name__} is not an image; {_ALLOWED}")
@@ -85,11 +83,11 @@ def read_image(image: Any) -> Rgb:
 def open_image(source: str | Path | IO[Any], what: str | None = None) -> Image.Image:
     """Opens an image file of one of `FORMATS`; only its header is read.
 
-    Texts and colour profiles within a PNG that are larger than Pillow reads are passed over.
+    Texts and colour profiles of a PNG above Pillow's limits are skipped.
 
     Args:
         source: a path, or an open file.
-        what: its name in errors; the path, if not given.
+        what: name in errors; by default the path.
 
     Raises:
         PIL.UnidentifiedImageError: if it is of another format.
@@ -97,7 +95,7 @@ def open_image(source: str | Path | IO[Any], what: str | None = None) -> Image.I
     """
     if isinstance(source, str | Path):
         what = what or str(source)
-        if not stat.S_ISREG(os.stat(source).st_mode):  # to open a pipe would wait for ever
+        if not stat.S_ISREG(os.stat(source).st_mode):  # opening a pipe would block
             raise InvalidInput(f"{what} is not a file; give an image file")
     what = what or "the image"
     Image.init()
@@ -124,13 +122,13 @@ def open_image(source: str | Path | IO[Any], what: str | None = None) -> Image.I
 
 
 def to_rgb(image: Image.Image, upright: bool = True) -> Rgb:
-    """The pixels (H, W, 3) uint8 RGB of an opened image, the same for whoever reads it.
+    """Decodes an opened image to pixels (H, W, 3) uint8 RGB.
 
-    Transparent pixels are laid on white, 16 bits are scaled to 8. Damaged files raise whatever their decoder raises.
+    Transparent pixels are put on white, 16 bits are scaled to 8. Errors of decoders are passed on.
 
     Args:
         image: from `open_image`.
-        upright: whether it is turned as its EXIF orientation says; masks of data sets are drawn on the stored pixels.
+        upright: Whether the EXIF orientation is applied; masks of data sets refer to the stored pixels.
     """
     with _quiet():
         image.load()
@@ -145,7 +143,7 @@ def to_rgb(image: Image.Image, upright: bool = True) -> Rgb:
 
 
 def strips(rows: slice, width: int) -> Iterator[slice]:
-    """The rows of a large image, some at a time, so that nothing is computed of all of its pixels at once.
+    """Splits rows of an image into slices of about a million pixels, which bounds memory.
 
     >>> list(strips(slice(0, 5000), 500))
     [slice(0, 2097, None), slice(2097, 4194, None), slice(4194, 5000, None)]
@@ -155,24 +153,24 @@ def strips(rows: slice, width: int) -> Iterator[slice]:
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Height and width of an opened image once it is turned as its EXIF orientation says."""
+    """Returns height and width of an opened image after its EXIF orientation is applied."""
     turned = orientation_of(image) >= 5
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation of an opened image, 1 to 8; 1 if it says none."""
+    """Returns the EXIF orientation of an opened image, 1 to 8, by default 1."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         return orientation if orientation in _STORED else 1
-    except Exception:  # damaged EXIF says nothing about the pixels
+    except Exception:  # damaged EXIF does not matter for the pixels
         return 1
 
 
 def still_kind(source: str | Path | IO[Any]) -> str | None:
-    """Which kind of picture in the boxes of MP4 a file is, HEIC, AVIF or HEIF; None if it is none.
+    """Returns the image format in MP4's box format, HEIC, AVIF or HEIF; None for other files.
 
-    A file that has such a brand beside its main one is a video if it holds one.
+    A file with such a brand among its minor ones is a video if it has a video box.
     """
     with _file(source) as file:
         head = file.read(256)
@@ -181,10 +179,10 @@ def still_kind(source: str | Path | IO[Any]) -> str | None:
         boxes = set(_boxes(file))
     end = min(struct.unpack(">I", head[:4])[0], len(head))
     brands = [head[8:12], *(head[k : k + 4] for k in range(16, end - 3, 4))]
-    for kind, known in _STILLS.items():
-        if brands[0] in known or (not boxes & _FILM and known.intersection(brands)):
+    for kind, known in _IMAGE_BRANDS.items():
+        if brands[0] in known or (not boxes & _VIDEO_BOXES and known.intersection(brands)):
             return kind
-    return "HEIF" if b"meta" in boxes and not boxes & _FILM else None
+    return "HEIF" if b"meta" in boxes and not boxes & _VIDEO_BOXES else None
 
 
 def _from_path(path: Path) -> Rgb:
@@ -200,7 +198,7 @@ def _from_path(path: Path) -> Rgb:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFile(f"{path} is missing; check the path of the image") from error
-    except (OSError, ValueError) as error:  # of letters that no path has
+    except (OSError, ValueError) as error:  # characters that no path can have
         reason = getattr(error, "strerror", None) or error
         raise InvalidInput(f"{path} cannot be opened ({reason}); give an image file") from error
 
@@ -215,7 +213,7 @@ def _from_file(file: IO[Any], what: str) -> Rgb:
         raise InvalidInput(f"{what} is not an image, or of an unknown format; give a PNG or JPEG") from error
     except InvalidInput:
         raise
-    except Exception as error:  # decoders of damaged files raise whatever they like
+    except Exception as error:  # decoders raise various errors on damaged files
         raise _damaged(what, error) from error
 
 
@@ -235,7 +233,7 @@ def _damaged(what: str, error: Exception) -> InvalidInput:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Pillow's warnings of sizes that are allowed and of odd metadata."""
+    """Suppresses Pillow's warnings of allowed sizes and odd metadata."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         yield
@@ -252,7 +250,7 @@ def _file(source: str | Path | IO[Any]) -> Iterator[IO[Any]]:
 
 
 def _boxes(file: IO[Any]) -> Iterator[bytes]:
-    """The kinds of the outermost boxes of MP4, up to a thousand."""
+    """Yields the kinds of the outermost boxes of an MP4, at most a thousand."""
     start, whole = 0, file.seek(0, io.SEEK_END)
     for _ in range(1000):
         if start >= whole:
@@ -271,7 +269,7 @@ def _boxes(file: IO[Any]) -> Iterator[bytes]:
 
 
 def _readable(source: str | Path | IO[Any]) -> str | Path | IO[Any]:
-    """The file, or a copy without texts and colour profiles so large that Pillow would refuse the file."""
+    """Returns the file, or a copy without texts and colour profiles for which Pillow would refuse the file."""
     with _file(source) as file:
         large = list(_large_texts(file))
         if not large:
@@ -286,12 +284,12 @@ def _readable(source: str | Path | IO[Any]) -> str | Path | IO[Any]:
 
 
 def _large_texts(file: IO[Any]) -> Iterator[tuple[int, int]]:
-    """Begin and end of the texts and colour profiles of a PNG that are more than Pillow allows, alone or altogether."""
+    """Yields begin and end of texts and colour profiles of a PNG that exceed Pillow's limits, alone or in total."""
     whole = file.seek(0, io.SEEK_END)
     file.seek(0)
     if file.read(len(_PNG)) != _PNG:
         return
-    start, total, looked = len(_PNG), 0, 0
+    start, total, count = len(_PNG), 0, 0
     while True:
         file.seek(start)
         head = file.read(8)
@@ -300,9 +298,9 @@ def _large_texts(file: IO[Any]) -> Iterator[tuple[int, int]]:
             return
         end = start + 12 + length
         if kind in _TEXTS and end <= whole:
-            looked += 1
-            if looked > _MOST_TEXTS or total >= PngImagePlugin.MAX_TEXT_MEMORY // 2:
-                size = None  # enough was decompressed
+            count += 1
+            if count > _MAX_TEXTS or total >= PngImagePlugin.MAX_TEXT_MEMORY // 2:
+                size = None  # the limit of decompression is reached
             else:
                 size = length if kind == b"tEXt" else _text_size(kind, file.read(length), length)
             if size is None or total + size > PngImagePlugin.MAX_TEXT_MEMORY:
@@ -313,17 +311,17 @@ def _large_texts(file: IO[Any]) -> Iterator[tuple[int, int]]:
 
 
 def _text_size(kind: bytes, content: bytes, length: int) -> int | None:
-    """Bytes of a text or profile of `length` bytes once it is decompressed; None if it has more than Pillow allows."""
+    """Returns the size in bytes of a decompressed text or profile; None if it exceeds Pillow's limit."""
     _, _, rest = content.partition(b"\0")
     if kind == b"iTXt":
         if rest[:1] == b"\0":
             return length
         rest = rest[1:2] + rest[2:].split(b"\0", 2)[-1]
-    most = PngImagePlugin.MAX_TEXT_CHUNK
+    limit = PngImagePlugin.MAX_TEXT_CHUNK
     try:
         unpacked = zlib.decompressobj()
-        text = unpacked.decompress(rest[1:], most)
-    except zlib.error:  # Pillow passes over it
+        text = unpacked.decompress(rest[1:], limit)
+    except zlib.error:  # Pillow skips it
         return 0
     return None if unpacked.unconsumed_tail else len(text)
 
@@ -348,7 +346,7 @@ def _from_tensor(tensor: Any) -> Rgb:
 
 
 def _from_array(array: NDArray[Any], what: str) -> Rgb:
-    """Grey, RGB or RGBA of any allowed type of number."""
+    """Converts grey, RGB or RGBA values of any allowed dtype."""
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4):

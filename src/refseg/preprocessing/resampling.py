@@ -1,7 +1,7 @@
-"""Maps read at places between their pixels, one axis after the other, each with its own list of places.
+"""Separable interpolation of maps at given places between their pixels.
 
-Every grid that a release has (corners aligned, half-pixel, quantised) is another list of places, so that a protocol
-says it in one formula. Places are pixel numbers: 0 is the middle of the first pixel.
+Each grid of the releases (aligned corners, half-pixel, quantised) is a list of places, which a protocol gives by one
+formula. Places are pixel numbers: 0 is the centre of the first pixel.
 """
 
 from typing import Literal, NamedTuple
@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 CUBIC = -0.75  # the slope of PyTorch's and OpenCV's cubic
-NOISE = 1e-9  # a place this near to a pixel is on it
+MAX_ROUNDING = 1e-9  # pixels; a place this close to a pixel is rounded to it
 Beyond = Literal["border", "zeros"]
 
 
 class Taps(NamedTuple):
-    """What each of n places reads along an axis.
+    """Pixels and weights of n interpolated places along an axis.
 
     Attributes:
         pixels: (n, k) int64.
-        weight: (n, k) float64, how much each counts.
+        weight: (n, k) float64, of each pixel.
     """
 
     pixels: Tensor
@@ -29,16 +29,16 @@ class Taps(NamedTuple):
 
 
 def linear(places: Tensor, size: int, beyond: Beyond = "border") -> Taps:
-    """Places (n,) on the straight line between two of `size` pixels."""
+    """Returns taps of linear interpolation between `size` pixels at places (n,)."""
     nearest = places.double().round()
-    places = torch.where((places - nearest).abs() < NOISE, nearest, places.double())
+    places = torch.where((places - nearest).abs() < MAX_ROUNDING, nearest, places.double())
     first = places.floor()
     rest = places - first
     return _within(torch.stack([first, first + 1], 1), torch.stack([1 - rest, rest], 1), size, beyond)
 
 
 def cubic(places: Tensor, size: int, beyond: Beyond = "border") -> Taps:
-    """Places (n,) on the cubic through four of `size` pixels."""
+    """Returns taps of cubic interpolation between `size` pixels at places (n,)."""
     pixels = places.double().floor()[:, None] + torch.arange(-1, 3)
     d = (places.double()[:, None] - pixels).abs()
     near = ((CUBIC + 2) * d - (CUBIC + 3)) * d * d + 1
@@ -47,8 +47,8 @@ def cubic(places: Tensor, size: int, beyond: Beyond = "border") -> Taps:
 
 
 def resample(maps: Tensor, rows: Taps, columns: Taps) -> Tensor:
-    """Maps (..., h, w), floating, read at m rows and n columns: (..., m, n)."""
-    return _along(_along(maps, columns, -1), rows, -2)  # rows last: whole ones are copied
+    """Interpolates floating-point maps (..., h, w) at m rows and n columns to (..., m, n)."""
+    return _along(_along(maps, columns, -1), rows, -2)  # rows last, since whole rows are copied
 
 
 class MapTaps(NamedTuple):
@@ -59,17 +59,17 @@ class MapTaps(NamedTuple):
 
     @classmethod
     def of(cls, taps: Taps) -> "MapTaps":
-        """The same taps."""
+        """Converts `Taps`."""
         pixels, weight = taps.pixels.T.contiguous().numpy(), taps.weight.T.float().contiguous().numpy()
         return cls(pixels, weight)
 
     def at(self, places: slice) -> "MapTaps":
-        """Those of some places."""
+        """Returns the taps of some places."""
         return MapTaps(self.pixels[:, places], self.weight[:, places])
 
 
 def resample_map(values: NDArray[np.float32], rows: MapTaps, columns: MapTaps) -> NDArray[np.float32]:
-    """`resample` of one map (h, w): the same numbers, and in a third of the time where the map is small."""
+    """Computes `resample` of one map (h, w): the same values, in a third of the time for small maps."""
     first, last = rows.pixels.min(), rows.pixels.max()
     read = _along_map(values[first : last + 1], columns.pixels, columns.weight, 1)
     return _along_map(read, rows.pixels - first, rows.weight[..., None], 0)
@@ -94,7 +94,7 @@ def _along(maps: Tensor, taps: Taps, axis: int) -> Tensor:
 def _along_map(
     values: NDArray[np.float32], pixels: NDArray[np.int64], weight: NDArray[np.float32], axis: int
 ) -> NDArray[np.float32]:
-    read = values.take(pixels[0], axis, mode="clip")  # the other modes take their time to look for wrong pixels
+    read = values.take(pixels[0], axis, mode="clip")  # the other modes check bounds, which costs time
     read *= weight[0]
     for tap in range(1, len(pixels)):
         more = values.take(pixels[tap], axis, mode="clip")

@@ -1,4 +1,4 @@
-"""Logits and masks back at the image's own size."""
+"""Resizing of logits and masks to the image's own size."""
 
 from functools import lru_cache
 
@@ -13,34 +13,36 @@ from refseg.preprocessing.images import strips
 from refseg.preprocessing.resampling import MapTaps, Taps, resample, resample_map
 
 
-def without_padding(logits: Tensor, geometry: Geometry) -> Tensor:
-    """Logits (M, N, h, w) of the padded image, at whatever resolution, cut to (M, N, *resized_hw)."""
+def crop_padding(logits: Tensor, geometry: Geometry) -> Tensor:
+    """Resizes logits (M, N, h, w) of the padded image, of any size, and crops them to (M, N, *resized_hw)."""
     (height, width), (top, left) = geometry.resized_hw, geometry.offset_hw or (0, 0)
-    return enlarge(logits, geometry.padded_hw)[..., top : top + height, left : left + width]
+    return resize_logits(logits, geometry.padded_hw)[..., top : top + height, left : left + width]
 
 
-def enlarge(logits: Tensor, size_hw: Size) -> Tensor:
-    """Logits (M, N, h, w) at another size, bilinear."""
+def resize_logits(logits: Tensor, size_hw: Size) -> Tensor:
+    """Resizes logits (M, N, h, w) bilinearly to (M, N, *size_hw)."""
     if logits.shape[-2:] == size_hw:
         return logits
     return F.interpolate(logits.float(), size_hw, mode="bilinear", align_corners=False)
 
 
-def restore(logits: Tensor, geometry: Geometry, rows: slice = slice(None), columns: slice = slice(None)) -> Tensor:
-    """Mask logits (M, 1, h, w) of the network at the image's own size (M, H, W), or some rows and columns of that.
+def to_image_size(
+    logits: Tensor, geometry: Geometry, rows: slice = slice(None), columns: slice = slice(None)
+) -> Tensor:
+    """Resizes mask logits (M, 1, h, w) to the image's own size (M, H, W), or to some of its rows and columns.
 
-    They go there at one go, bilinear, and know nothing of the padding.
+    They are interpolated once, bilinearly, without the padding.
     """
-    down, across = _way_back(geometry, (logits.shape[-2], logits.shape[-1]))
+    down, across = _taps(geometry, (logits.shape[-2], logits.shape[-1]))
     down, across = Taps(down.pixels[rows], down.weight[rows]), Taps(across.pixels[columns], across.weight[columns])
     first, last = int(down.pixels.min()), int(down.pixels.max())
     read = logits[..., first : last + 1, :].float()
     return resample(read, Taps(down.pixels - first, down.weight), across)[:, 0]
 
 
-def foreground(logits: Tensor, geometry: Geometry) -> Tensor:
-    """Where `restore` is above 0, (M, H, W) bool on the CPU; computed where a logit above 0 reaches, map by map."""
-    rows, columns = _way_back_of_maps(geometry, (logits.shape[-2], logits.shape[-1]))
+def mask_at_image_size(logits: Tensor, geometry: Geometry) -> Tensor:
+    """Thresholds `to_image_size` at 0 to masks (M, H, W) bool on the CPU, computed around positive logits only."""
+    rows, columns = _map_taps(geometry, (logits.shape[-2], logits.shape[-1]))
     masks = np.zeros((len(logits), *geometry.own_hw), np.bool_)
     for grid, mask in zip(logits[:, 0].detach().float().cpu().numpy(), masks, strict=True):
         above = grid > 0
@@ -52,23 +54,23 @@ def foreground(logits: Tensor, geometry: Geometry) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _way_back(geometry: Geometry, grid_hw: Size) -> tuple[Taps, Taps]:
-    """What each row and each column of the image's own reads of the network's logits."""
-    with torch.inference_mode(False):  # they outlive the mode that they are asked for in
+def _taps(geometry: Geometry, grid_hw: Size) -> tuple[Taps, Taps]:
+    """Returns the taps that each row and each column of the image reads of the logits."""
+    with torch.inference_mode(False):  # cached tensors outlive the caller's mode
         height, width = geometry.own_hw
         return geometry.taps((torch.arange(height), torch.arange(width)), grid_hw)
 
 
 @lru_cache(maxsize=64)
-def _way_back_of_maps(geometry: Geometry, grid_hw: Size) -> tuple[MapTaps, MapTaps]:
-    rows, columns = _way_back(geometry, grid_hw)
+def _map_taps(geometry: Geometry, grid_hw: Size) -> tuple[MapTaps, MapTaps]:
+    rows, columns = _taps(geometry, grid_hw)
     return MapTaps.of(rows), MapTaps.of(columns)
 
 
 def _reached(taps: MapTaps, above: NDArray[np.bool_]) -> slice:
-    """From the first to the last place that reads a pixel (n,) which is True."""
+    """Returns the slice from the first to the last place that reads a pixel (n,) which is True."""
     found = np.flatnonzero(above)
     if not len(found):
         return slice(0, 0)
-    first, last = taps.pixels[0], taps.pixels[-1]  # both grow with the places
+    first, last = taps.pixels[0], taps.pixels[-1]  # both are ascending
     return slice(int(last.searchsorted(found[0])), int(first.searchsorted(found[-1], side="right")))

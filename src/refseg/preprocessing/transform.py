@@ -1,4 +1,4 @@
-"""Image to network size, and what the network says back to the image's own size."""
+"""Preprocessing: resizes, normalises and pads images for a network."""
 
 from typing import Annotated, Any, Literal
 
@@ -15,24 +15,17 @@ from refseg.preprocessing.resampling import Taps, cubic, linear, resample
 
 Rgb = tuple[float, float, float]
 
-
 IMAGENET_MEAN: Rgb = (123.675, 116.28, 103.53)
-
-
 IMAGENET_STD: Rgb = (58.395, 57.12, 57.375)
-
-
 CLIP_MEAN: Rgb = (122.7709383, 116.7460125, 104.09373615)
-
-
 CLIP_STD: Rgb = (68.5005327, 66.6321579, 70.32316305)
 
 
 class ClipSampling(Config):
-    """Which frames of a video make the clip that answers one of them.
+    """Frames of a video that make the clip around each frame.
 
     Attributes:
-        offsets: of the frames from the one that is answered, in order; 0 is among them.
+        offsets: of the clip's frames from the segmented one, ascending; 0 is among them.
     """
 
     offsets: tuple[Annotated[int, Field(ge=-10_000, le=10_000)], ...] = Field((0,), max_length=256)
@@ -45,7 +38,7 @@ class ClipSampling(Config):
         return value
 
     def around(self, index: int, frames: int) -> list[int]:
-        """The clip of frame `index` in a video of so many; the first and last are repeated where it ends.
+        """Returns the frames of the clip around frame `index` in a video of `frames`; its ends are repeated.
 
         >>> ClipSampling(offsets=(-8, -4, 0, 4, 7)).around(2, 8)
         [0, 0, 2, 6, 7]
@@ -54,19 +47,18 @@ class ClipSampling(Config):
 
 
 class Preprocessing(Config):
-    """Resizes to the scale a network was trained at, normalises, pads with the mean.
+    """Resizes an image to the scale of the network's training, normalises and pads it.
 
     Attributes:
-        resize: "keep" keeps the image's shape; "square" does not, as most published networks were trained and scored;
-            a letterbox keeps it and puts the image into the middle of a square: "letterbox" by one cubic warp, as CRIS,
-            "letterbox_rounded" resized linearly to rounded sides, as CMPC; "letterbox_truncated" by cubics, as VLT.
-        side: of the square that the image becomes or is put into, or that has as many pixels as the image that keeps
-            its shape.
-        mean, std: of the pixels, 0 to 255, for red, green and blue, or one number for the three.
-        multiple_of: the padded height and width are multiples of this.
-        longest_side: pixels that neither side of the resized image exceeds.
-        padding: what colour the padding has.
-        clip: for networks that take clips.
+        resize: "keep" keeps the aspect ratio; "square" does not, as in most published networks; a letterbox keeps it
+            and centres the image in a square: "letterbox" by one cubic warp, as CRIS, "letterbox_rounded" resized
+            linearly to rounded sides, as CMPC, "letterbox_truncated" by cubic interpolation, as VLT.
+        side: side in pixels of the square, or of a square of the same area as the resized image with "keep".
+        mean, std: of the pixels, 0 to 255, for red, green and blue, or one number for all.
+        multiple_of: divisor of the padded height and width.
+        longest_side: largest side of the resized image in pixels.
+        padding: colour of the padding.
+        clip: frames of a clip, for networks that take clips.
     """
 
     resize: Literal["keep", "square", "letterbox", "letterbox_rounded", "letterbox_truncated"] = "keep"
@@ -91,7 +83,7 @@ class Preprocessing(Config):
         return value
 
     def __call__(self, image: NDArray[np.uint8]) -> tuple[Tensor, Geometry]:
-        """An image (H, W, 3) uint8 as (3, h, w) float32 for the network, and the way back."""
+        """Converts an image (H, W, 3) uint8 to the network's input (3, h, w) float32, and returns its geometry."""
         geometry = self.geometry((image.shape[0], image.shape[1]))
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
         darkest, grey, brightest = (self.normalise(torch.full((1, 3, 1, 1), value)) for value in (0, 127.5, 255))
@@ -100,13 +92,13 @@ class Preprocessing(Config):
             rows, columns = _warp(geometry)
             pixels, rows = _read_rows(pixels, rows)
             warped = resample(self.normalise(pixels) - ground, rows, columns) + ground
-            return warped.clamp(darkest, brightest)[0], geometry  # a cubic goes beyond what it joins
+            return warped.clamp(darkest, brightest)[0], geometry  # cubic interpolation overshoots
         if geometry.offset_hw is not None:
             pixels = self._resized(pixels, geometry)
         elif geometry.resized_hw != geometry.own_hw:
-            # The same as torchvision's v2 resize, without the seconds that importing torchvision takes.
+            # the same as torchvision's v2 resize, which takes seconds to import
             pixels = F.interpolate(pixels, geometry.resized_hw, mode="bilinear", antialias=True)
-        pixels = pixels.contiguous()  # normalising colour by colour takes half the time
+        pixels = pixels.contiguous()  # normalising channel by channel takes half the time
         if geometry.resized_hw == geometry.padded_hw:
             return self.normalise(pixels)[0], geometry
         (height, width), (padded_height, padded_width) = geometry.resized_hw, geometry.padded_hw
@@ -116,7 +108,7 @@ class Preprocessing(Config):
         return F.pad(normalised, around) + ground[0], geometry
 
     def geometry(self, own_hw: Size) -> Geometry:
-        """Sizes of an image on its way.
+        """Computes the geometry of an image of height and width `own_hw`.
 
         >>> Preprocessing().geometry((480, 640))
         Geometry(own_hw=(480, 640), resized_hw=(111, 148), padded_hw=(112, 160), offset_hw=None, scale=None)
@@ -138,14 +130,14 @@ class Preprocessing(Config):
         return Geometry(own_hw, resized, (self._padded(resized[0]), self._padded(resized[1])))
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Images of 0 to 255, (B, 3, H, W) or (B, H, W, 3), as (B, 3, H, W) float32 around 0."""
+        """Normalises images of 0 to 255, (B, 3, H, W) or (B, H, W, 3), to (B, 3, H, W) float32."""
         if images.shape[1] != 3:
             images = images.permute(0, 3, 1, 2)
         mean, std = (torch.tensor(value, device=images.device).view(3, 1, 1) for value in (self.mean, self.std))
         return images.to(torch.float32, copy=True).sub_(mean).div_(std)
 
-    def colours(self, normalised: Tensor) -> NDArray[np.uint8]:
-        """A normalised image (3, H, W) as it looked, (H, W, 3) uint8."""
+    def denormalise(self, normalised: Tensor) -> NDArray[np.uint8]:
+        """Converts a normalised image (3, H, W) to pixels (H, W, 3) uint8."""
         mean, std = (torch.tensor(value, device=normalised.device).view(3, 1, 1) for value in (self.mean, self.std))
         pixels: NDArray[np.uint8] = (
             (normalised * std + mean).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
@@ -153,7 +145,7 @@ class Preprocessing(Config):
         return pixels
 
     def _resized(self, pixels: Tensor, geometry: Geometry) -> Tensor:
-        """Pixels (1, 3, H, W) uint8 at the size in a letterbox: whole numbers, nothing smoothed, as in the releases."""
+        """Resizes pixels (1, 3, H, W) uint8 for a letterbox, rounded and without antialiasing, as in the releases."""
         cubics, sizes = self.resize == "letterbox_truncated", zip(geometry.own_hw, geometry.resized_hw, strict=True)
         axes = ((own, (torch.arange(n).double() + 0.5) * own / n - 0.5) for own, n in sizes)
         rows, columns = (cubic(at, own) if cubics else linear(at, own, "zeros") for own, at in axes)
@@ -165,27 +157,27 @@ class Preprocessing(Config):
 
 
 def _read_rows(pixels: Tensor, rows: Taps) -> tuple[Tensor, Taps]:
-    """Those rows of pixels (1, 3, H, W) that are read, and where they are then: a large image has many others."""
+    """Selects the rows of pixels (1, 3, H, W) that are read, and returns the taps on these; most may be unread."""
     read, places = rows.pixels.unique(return_inverse=True)
     return pixels.index_select(-2, read), Taps(places, rows.weight)
 
 
 def _warp(geometry: Geometry) -> tuple[Taps, Taps]:
-    """What each row and each column of the padded image reads of the image's own."""
+    """Returns the taps that each row and column of the padded image reads of the image."""
     axes = zip(geometry.placed(), geometry.own_hw, geometry.padded_hw, strict=True)
     rows, columns = (cubic((torch.arange(n) - start) / slope, own, "zeros") for (slope, start), own, n in axes)
     return rows, columns
 
 
 def photographs(side: int) -> Preprocessing:
-    """What the published networks do to a photograph: a square, normalised as ImageNet."""
+    """Returns the usual preprocessing of published networks: a square, normalised as for ImageNet."""
     return Preprocessing(
         resize="square", side=side, mean=IMAGENET_MEAN, std=IMAGENET_STD, multiple_of=32, longest_side=max(side, 512)
     )
 
 
 def clip_photographs(side: int) -> Preprocessing:
-    """What CRIS does to a photograph: in the middle of a square, normalised as CLIP."""
+    """Returns CRIS's preprocessing: a letterbox, normalised as for CLIP."""
     return Preprocessing(
         resize="letterbox", side=side, mean=CLIP_MEAN, std=CLIP_STD, multiple_of=32, longest_side=max(side, 512)
     )

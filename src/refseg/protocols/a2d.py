@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from refseg import metrics
 from refseg.metrics import Counts
 from refseg.preprocessing.geometry import Geometry, Size
-from refseg.preprocessing.restore import enlarge
+from refseg.preprocessing.restore import resize_logits
 from refseg.protocols.protocol import Protocol, own_logits
 
 EPSILON = 1e-6
@@ -48,7 +48,7 @@ class A2D(Protocol):
 
     def predict(self, logits: Tensor, geometry: Geometry, answers_none: Tensor, threshold: float = 0.5) -> Tensor:
         """Masks cut at the size of the network's input, then nearest at the frame's own."""
-        masks = enlarge(own_logits(logits, threshold), geometry.padded_hw)[:, 0].sigmoid() > 0.5
+        masks = resize_logits(own_logits(logits, threshold), geometry.padded_hw)[:, 0].sigmoid() > 0.5
         if geometry.scale is None:
             top, left = geometry.offset_hw or (0, 0)
             return _without_padding(masks[:, top:, left:], geometry.resized_hw, geometry.own_hw)
@@ -76,7 +76,7 @@ def query_masks(logits: Tensor, padded_hw: Size, resized_hw: Size, own_hw: Size)
         resized_hw: of the frame in its upper left corner.
         own_hw: of the frame itself.
     """
-    return _without_padding(enlarge(logits[:, None], padded_hw)[:, 0].sigmoid() > 0.5, resized_hw, own_hw)
+    return _without_padding(resize_logits(logits[:, None], padded_hw)[:, 0].sigmoid() > 0.5, resized_hw, own_hw)
 
 
 def ious(intersection: Tensor, union: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 from refseg import metrics
 from refseg.metrics import Counts
 from refseg.preprocessing.geometry import Geometry
-from refseg.preprocessing.restore import foreground
+from refseg.preprocessing.restore import mask_at_image_size
 from refseg.protocols.protocol import Protocol
 
 
@@ -34,7 +34,7 @@ class Standard(Protocol):
         """Logits at the image's own size, above 0."""
         if bool(answers_none.any()):
             logits = logits.masked_fill(answers_none.to(logits.device)[:, None, None, None], -1.0)
-        return foreground(logits, geometry)
+        return mask_at_image_size(logits, geometry)
 
     def of_masks(self, masks: Tensor, answers_none: Tensor) -> Tensor:
         """As they are, empty where the answer is none."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from refseg import metrics
 from refseg.metrics import Counts
 from refseg.preprocessing.geometry import Geometry
-from refseg.preprocessing.restore import enlarge, without_padding
+from refseg.preprocessing.restore import crop_padding, resize_logits
 from refseg.protocols.protocol import Protocol, own_logits
 
 FOREGROUND = 0.35
@@ -41,7 +41,7 @@ class VLT(Protocol):
     def predict(self, logits: Tensor, geometry: Geometry, answers_none: Tensor, threshold: float = 0.5) -> Tensor:
         """Probabilities at the image's own size, above the threshold."""
         probability = (1 + SOFT) / (1 + torch.exp(-own_logits(logits, threshold)) + SOFT)
-        return enlarge(without_padding(probability, geometry), geometry.own_hw)[:, 0] > self.foreground
+        return resize_logits(crop_padding(probability, geometry), geometry.own_hw)[:, 0] > self.foreground
 
     def ious(self, counts: Counts) -> Tensor:
         """Intersection over union, both a trifle larger."""
