@@ -16,7 +16,7 @@ from refseg.encoders import build_tokenizer
 from refseg.hardware import describe_hardware, versions
 from refseg.networks import configured
 from refseg.preprocessing.transform import photographs
-from refseg.recipes.recipe import Files, Stage
+from refseg.recipes.recipe import FileData, Stage
 from refseg.training.data.file_batches import FileBatches, Items, place_mask
 
 SIDE, IMAGES, EXPRESSIONS = 480, 8, 1
@@ -37,7 +37,7 @@ def main() -> None:
     options = options.parse_args()
     torch.set_num_threads(1)
     samples = build("refer", split="all", root=options.folder, grefs=False)
-    data = Files(dataset="refer", preprocessing=photographs(SIDE), item="image")
+    data = FileData(dataset="refer", preprocessing=photographs(SIDE), item="image")
     tokenizer = build_tokenizer(configured("dmmi", {}).word_encoder, 20, lambda: ())
     stage = Stage(name="bench", groups={}, epochs=1, images=IMAGES, expressions_per_image=EXPRESSIONS)
     chosen = [samples[number] for number in range(min(options.images, len(samples)))]

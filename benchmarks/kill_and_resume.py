@@ -26,7 +26,7 @@ from refseg import networks
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.datasets.drawn_scenes.export import export
 from refseg.preprocessing.transform import Preprocessing
-from refseg.recipes.recipe import Data, Files, Group, Recipe, Scenes, Stage
+from refseg.recipes.recipe import Data, FileData, Group, Recipe, SceneData, Stage
 from refseg.text.noun_phrases import noun_positions
 from refseg.training import progress, run
 from refseg.training.devices import Devices, Sharing
@@ -143,14 +143,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         os.environ["REFSEG_CACHE"] = str(folder / "cache")
-        files = Files(
+        files = FileData(
             dataset="refer",
             settings={"root": str(refer_folder(folder / "refer"))},
             item="image",
             preprocessing=Preprocessing(side=64),
             workers=2,
         )
-        recipes = {"files": recipe(files), "scenes": recipe(Scenes(scenes=64, validation_scenes=4))}
+        recipes = {"files": recipe(files), "scenes": recipe(SceneData(scenes=64, validation_scenes=4))}
         whole: dict[tuple[str, int], tuple[float, dict[str, bytes]]] = {}
         print(
             f"{'data':7} {'processes':>9} {'killed after':>12} {'of':>6} {'went on from step':>17}  the same in the end"

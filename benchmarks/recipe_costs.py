@@ -6,12 +6,12 @@ weights as 16 bytes a parameter that learns (weight, gradient, two moments) and 
 """
 
 import torch
+from refseg.training.stage import fixed_in, learning
 
 from refseg import networks
 from refseg.inspection.flops import complexity
 from refseg.recipes import RECIPES, find_recipe
-from refseg.recipes.recipe import Files, Recipe
-from refseg.training.stage import fixed_in, learning
+from refseg.recipes.recipe import FileData, Recipe
 from timing import print_table
 
 REFCOCO = {"referent": 42_404, "expression": 120_624, "image": 16_994}  # of split train, unc
@@ -24,7 +24,7 @@ def main() -> None:
     rows: dict[tuple[str, ...], list[str]] = {}
     for name in RECIPES:
         recipe = find_recipe(name)
-        if not recipe.about or not isinstance(recipe.data, Files) or len(recipe.stages) > 1 or "release" in name:
+        if not recipe.about or not isinstance(recipe.data, FileData) or len(recipe.stages) > 1 or "release" in name:
             continue
         if recipe.data.dataset == "refcoco" or recipe.data.preprocessing.clip.offsets != (0,):
             line = costs(recipe, recipe.data)
@@ -33,7 +33,7 @@ def main() -> None:
     print_table("Estimated costs of trainings, not measured", head, list(rows.values()))
 
 
-def costs(recipe: Recipe, data: Files) -> list[str]:
+def costs(recipe: Recipe, data: FileData) -> list[str]:
     """Cells of a row."""
     (stage,), side = recipe.stages, data.preprocessing.side
     each = complexity(recipe.network, (side, side), VOCABULARY).multiply_adds

@@ -19,7 +19,7 @@ from refseg.datasets import build
 from refseg.encoders import build_tokenizer
 from refseg.networks import configured
 from refseg.preprocessing.transform import Preprocessing
-from refseg.recipes.recipe import Files, Stage
+from refseg.recipes.recipe import FileData, Stage
 from refseg.training.data.file_batches import FileBatches
 from timing import print_table
 
@@ -64,7 +64,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         generate(Path(scratch))
         samples = build("refer", split="train", root=scratch)
-        data = Files(dataset="refer", item="expression", preprocessing=Preprocessing(side=SIDE))
+        data = FileData(dataset="refer", item="expression", preprocessing=Preprocessing(side=SIDE))
         stage = Stage(name="bench", groups={}, epochs=1, images=AT_ONCE, expressions_per_image=1)
         tokenizer = build_tokenizer(configured("dmmi", {}).word_encoder, 20, lambda: ())
         batches = FileBatches(samples, tokenizer, data, stage, (0, 0))

@@ -215,10 +215,10 @@ def training(refer):
     pytest.importorskip("lightning", reason="Lightning is not installed: pip install 'refseg[train]'")
     from kill_and_resume import read_beforehand, recipe
     from refseg.preprocessing.transform import Preprocessing
-    from refseg.recipes.recipe import Files
+    from refseg.recipes.recipe import FileData
 
     read_beforehand()
-    data = Files(
+    data = FileData(
         dataset="refer", settings={"root": "refer"}, item="image", preprocessing=Preprocessing(side=64), workers=1
     )
     text = recipe(data).with_settings(["stages.learn.steps=9"]).to_yaml()

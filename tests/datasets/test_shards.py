@@ -15,7 +15,7 @@ from refseg.datasets.drawn_scenes.export import export
 from refseg.datasets.shards import write_shards
 from refseg.errors import InvalidInput, MissingFile
 from refseg.preprocessing.transform import Preprocessing
-from refseg.recipes.recipe import Files
+from refseg.recipes.recipe import FileData
 from refseg.text.vocabulary import Vocabulary
 from refseg.training.data.file_batches import FileBatches
 from refseg.training.data.sources import whole_images
@@ -58,7 +58,7 @@ def test_a_training_sees_the_same_batches_from_shards_and_from_files(folder, sha
     for name, root in (("refer", folder), ("shards", shards)):
         samples = build(name, split="train", root=root)
         words = Vocabulary.of([e.text for sample in samples for e in sample.expressions])
-        data = Files(dataset=name, item=item, preprocessing=Preprocessing(side=64))
+        data = FileData(dataset=name, item=item, preprocessing=Preprocessing(side=64))
         batches.append(FileBatches(samples, words, data, stage, (0, 0)))
     for part in (0, 4, 1):
         one, other = (each[part] for each in batches)

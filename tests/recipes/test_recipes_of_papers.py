@@ -18,7 +18,7 @@ from refseg.datasets.drawn_clips.export import export
 from refseg.networks import PRESETS, build, configured, network_class
 from refseg.protocols import PROTOCOLS
 from refseg.recipes import RECIPES, find_recipe
-from refseg.recipes.recipe import Files, Recipe
+from refseg.recipes.recipe import FileData, Recipe
 from refseg.training.data.sources import FileSource
 from refseg.training.devices import Devices
 from refseg.training.loop import StageLoop
@@ -204,7 +204,7 @@ def small(recipe: Recipe, root, videos=None) -> Recipe:
         config["frames"] = settings.frames
         config |= {"image_encoder": "i3d"} if settings.image_encoder.kind == "i3d" else {}
 
-    def few(data: Files | None) -> Files | None:
+    def few(data: FileData | None) -> FileData | None:
         if data is None:
             return None
         if data.dataset in OF_CLIPS:

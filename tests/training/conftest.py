@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from refseg.recipes.recipe import Files, Recipe, Scenes
+from refseg.recipes.recipe import FileData, Recipe, SceneData
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -19,10 +19,10 @@ def refer(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def files(refer) -> Files:
+def files(refer) -> FileData:
     from refseg.preprocessing.transform import Preprocessing
 
-    return Files(
+    return FileData(
         dataset="refer",
         settings={"root": str(refer)},
         item="image",
@@ -38,7 +38,7 @@ def tiny_of():
 
     read_beforehand()
 
-    def made(data: Files | Scenes, *settings: str) -> Recipe:
+    def made(data: FileData | SceneData, *settings: str) -> Recipe:
         plain = ["config.dropout=0", "config.image_encoder.drop_path=0", "stages.learn.unknown_words=0"]
         plain += ["stages.learn.ema=null", "stages.learn.steps=4", "stages.learn.validate_every=4"]
         return recipe(data).with_settings([*plain, *settings])

@@ -10,7 +10,7 @@ from refseg.datasets.drawn_clips.dataset import KINDS, MOTIONS
 from refseg.datasets.storage.annotated_frames import AnnotatedFrame, AnnotatedFrames
 from refseg.errors import InvalidInput
 from refseg.preprocessing.transform import ClipSampling, Preprocessing
-from refseg.recipes.recipe import Files
+from refseg.recipes.recipe import FileData
 from refseg.samples import Clip, Expression
 from refseg.text.left_right import mirrored
 from refseg.text.vocabulary import Vocabulary
@@ -22,7 +22,7 @@ from refseg.training.run import train
 
 STAGE = whole_images(4).replace(flip=0.5, expressions_per_image=3)
 OFFSETS = (-2, 0, 1)
-CLIPS = Files(
+CLIPS = FileData(
     dataset="drawn_clips",
     settings={"count": 12},
     validation_images=2,
@@ -89,7 +89,7 @@ def test_processes_share_a_step_of_clips_without_changing_it(batches):
 def test_a_clip_is_the_frames_that_answers_look_at(batches, drawn):
     batch, sampling = batches(STAGE.replace(flip=0)), CLIPS.preprocessing.clip
     shown = batch[0]
-    for place, (number, _) in enumerate(batch.items[batch._item(place)] for place in range(4)):
+    for place, (number, _) in enumerate(batch.items[batch.order[place]] for place in range(4)):
         clip = drawn[number]
         frames = [clip.frame(t) for t in sampling.around(clip.middle, len(clip))]
         expected = torch.stack([CLIPS.preprocessing(frame)[0] for frame in frames])
@@ -162,7 +162,7 @@ def test_drawn_clips_tell_every_word_and_the_kind_of_each_expression():
 
 def test_what_objects_are_and_do_is_known_of_drawn_clips_and_mirrored_with_them(batches, drawn):
     plain, flipped = (batches(STAGE.replace(flip=share))[0].objects for share in (0, 1))
-    number, _ = batches().items[batches()._item(0)]
+    number, _ = batches().items[batches().order[0]]
     clip, count = drawn[number], len(drawn[number].motions)
     np.testing.assert_array_equal(plain.attributes[0, :count, :4], clip.attributes)
     assert [MOTIONS[k] for k in plain.attributes[0, :count, 4]] == [MOTIONS[k] for k in clip.motions]

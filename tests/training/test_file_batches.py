@@ -14,7 +14,7 @@ from refseg.datasets import build
 from refseg.errors import InvalidInput
 from refseg.networks.cmpc import CMPCConfig
 from refseg.networks.lavt import LAVTConfig
-from refseg.recipes.recipe import Files
+from refseg.recipes.recipe import FileData
 from refseg.text.vocabulary import Vocabulary
 from refseg.text.word_list import WordList
 from refseg.training.data.file_batches import FileBatches, Items, without_words
@@ -80,15 +80,15 @@ def test_an_epoch_shows_what_fills_its_steps_once(batches):
     for item in ("referent", "expression", "image"):
         shown = batches(item=item)
         places = range(shown.steps_per_epoch * STAGE.images)
-        first = [shown._item(place) for place in places]
-        second = [shown._item(place + len(places)) for place in places]
+        first = [shown.order[place] for place in places]
+        second = [shown.order[place + len(places)] for place in places]
         assert len(set(first)) == len(first) and first != second
 
 
 def test_expressions_about_nothing_come_evenly(batches):
     shown = batches(item="expression", spread_no_target=True)
     empty = shown.items.about_nothing(shown.samples)
-    order = [shown._item(place) for place in range(shown.steps_per_epoch * STAGE.images)]
+    order = [shown.order[place] for place in range(shown.steps_per_epoch * STAGE.images)]
     gaps = np.diff(np.flatnonzero(empty[order]))
     assert 0 < empty.sum() < len(empty) and gaps.max() - gaps.min() <= 1 + len(empty) % STAGE.images
 
@@ -120,7 +120,7 @@ def test_items_are_those_of_going_through_all_images(refs, kind):
 @pytest.mark.parametrize("split", ["test", "testA", "Test_unc"])
 def test_a_test_split_never_chooses_a_checkpoint(split):
     with pytest.raises(ValidationError, match="must not be chosen by a test split"):
-        Files(dataset="refcoco", validation=split)
+        FileData(dataset="refcoco", validation=split)
 
 
 @pytest.mark.parametrize(("count", "world"), [(3, 2), (5, 2), (16, 3), (17, 4), (1, 1)])

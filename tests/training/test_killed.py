@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from refseg.recipes.recipe import Files, Recipe, Scenes
+from refseg.recipes.recipe import FileData, Recipe, SceneData
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -16,7 +16,7 @@ def cache(tmp_path_factory):
         yield
 
 
-def steps(data: Files | Scenes) -> Recipe:
+def steps(data: FileData | SceneData) -> Recipe:
     """A few, with dropout, hidden words and a running mean."""
     from kill_and_resume import recipe
 
@@ -62,7 +62,7 @@ def test_a_run_on_clips_that_is_killed_in_either_stage_goes_on_as_if_it_had_neve
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["scenes", "files"])
 def test_a_killed_command_goes_on_as_if_it_had_never_been(kind, files, tmp_path):
-    scenes = Scenes(scenes=64, validation_scenes=4, calibration_scenes=4)
+    scenes = SceneData(scenes=64, validation_scenes=4, calibration_scenes=4)
     (tmp_path / "tiny.yaml").write_text(steps(scenes if kind == "scenes" else files.replace(workers=1)).to_yaml())
 
     def started(out, *more):

@@ -16,7 +16,7 @@ from refseg.distributed import from_all_processes, mean
 from refseg.networks.dmmi import ContrastiveLoss
 from refseg.preprocessing.transform import Preprocessing
 from refseg.recipes import find_recipe
-from refseg.recipes.recipe import Scenes
+from refseg.recipes.recipe import SceneData
 from refseg.text.vocabulary import Vocabulary
 from refseg.training import progress, repeated_blocks, run
 from refseg.training.data.scene_batches import SceneBatches, TokenTable
@@ -90,7 +90,7 @@ def test_two_processes_learn_what_one_learns(tiny_of, files, tmp_path, strategy)
 @pytest.mark.parametrize("kind", ["scenes", "files"])
 @pytest.mark.parametrize(("strategy", "worlds"), [("ddp", (2, 2)), ("fsdp", (2, 2)), ("fsdp", (2, 1)), ("ddp", (1, 2))])
 def test_a_killed_run_goes_on_on_as_many_processes_or_on_others(tiny_of, files, tmp_path, kind, strategy, worlds):
-    data = files.replace(workers=1) if kind == "files" else Scenes(scenes=64, validation_scenes=3)
+    data = files.replace(workers=1) if kind == "files" else SceneData(scenes=64, validation_scenes=3)
     recipe = tiny_of(data, FROZEN, GATHERED)
     out, (before, after) = tmp_path / "run", worlds
     assert on(before, trains, recipe, out, before, strategy, False, 3) == [-signal.SIGKILL] * before

@@ -18,7 +18,7 @@ from refseg.recipes.photograph_sets import (
     SWIN_LARGE,
     photographs_of,
 )
-from refseg.recipes.recipe import About, Files, Group, Recipe, Stage
+from refseg.recipes.recipe import FileData, Group, PaperReference, Recipe, Stage
 from refseg.recipes.schedules import LineThenPolynomial
 
 SETS = *REFCOCO_SETS, "refclef"
@@ -47,7 +47,7 @@ def cmirnet(data: str, image_encoder: str) -> Recipe:
     )
     return Recipe(
         name=named(data, image_encoder),
-        about=About(
+        about=PaperReference(
             row=f"Table I, {data}, {image_encoder}",
             protocol="cmirnet",
             paper_says="Learning rate 5e-5 on a polynomial schedule, batches of 32, 30 epochs, binary cross-entropy."
@@ -76,7 +76,7 @@ def released(data: str, image_encoder: str) -> Recipe:
 def pretrained(data: str, image_encoder: str, supervision: str) -> Recipe:
     """10 epochs of boxes on the merged data for comprehension, then as in Table I, or with boxes: Table II."""
     base = cmirnet(data, image_encoder)
-    assert base.about is not None and isinstance(base.data, Files)
+    assert base.about is not None and isinstance(base.data, FileData)
     (learn,) = base.stages
     boxes = learn.replace(
         name="boxes",

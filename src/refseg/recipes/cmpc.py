@@ -11,7 +11,7 @@ from typing import Any
 
 from refseg.preprocessing.transform import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from refseg.recipes.photograph_sets import GLOVE, RESNET_101, photographs_of
-from refseg.recipes.recipe import About, Group, Recipe, Stage
+from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
 from refseg.recipes.schedules import Polynomial
 
 SETS = {"refcoco": "UNC", "refcoco+": "UNC+", "refcocog_google": "G-Ref", "referit": "ReferIt"}
@@ -39,7 +39,7 @@ def cmpc(data: str) -> Recipe:
     """A row of Table 1: three rounds of TGFE, and two graph layers on G-Ref."""
     return Recipe(
         name=f"cmpc_{data}",
-        about=About(
+        about=PaperReference(
             row=f"Table 1, {SETS[data]}",
             reports={"val oIoU": 62.47} if data == "refcoco" else {},
             protocol="cmpc",

@@ -12,7 +12,7 @@ from functools import partial
 from refseg.preprocessing.transform import IMAGENET_MEAN, IMAGENET_STD, ClipSampling, Preprocessing
 from refseg.recipes.cmpc import RELEASED_MEAN, fitted, learn
 from refseg.recipes.photograph_sets import GLOVE, RESNET_101
-from refseg.recipes.recipe import About, Files, Recipe
+from refseg.recipes.recipe import FileData, PaperReference, Recipe
 from refseg.recipes.schedules import Milestones
 
 I3D_FILE = "rgb_imagenet.pt"
@@ -36,7 +36,7 @@ def a2d(encoder: str) -> Recipe:
     """The main result on A2D Sentences."""
     return Recipe(
         name=f"cmpc_video_a2d{encoder}",
-        about=About(
+        about=PaperReference(
             row=f"main results, A2D Sentences, {'I3D' if encoder else 'R2D'}",
             protocol="cmpc_video",
             paper_says=f"3 rounds of TGFE; the loss is averaged over pixels. {SAYS[encoder]}{NO_VAL}{JHMDB}",
@@ -54,7 +54,7 @@ def a2d(encoder: str) -> Recipe:
 def a2d_release() -> Recipe:
     """As the released code."""
     base = a2d("")
-    assert base.about is not None and isinstance(base.data, Files)
+    assert base.about is not None and isinstance(base.data, FileData)
     return base.replace(
         name=f"{base.name}_release",
         about=base.about.replace(
@@ -79,7 +79,7 @@ def refer_youtube_vos(encoder: str) -> Recipe:
     schedule = Milestones(at=(160_000,), unit="step", factor=0.1)
     return base.replace(
         name=f"cmpc_video_refer_youtube_vos{encoder}",
-        about=About(
+        about=PaperReference(
             row=f"main results, Refer-YouTube-VOS, {'I3D' if encoder else 'R2D'}",
             protocol="unknown",
             paper_says="200,000 steps, learning rate 5e-4, a tenth of it from step 160,000 on; the batch is not given. "
@@ -92,10 +92,10 @@ def refer_youtube_vos(encoder: str) -> Recipe:
     )
 
 
-def videos(dataset: str, encoder: str) -> Files:
+def videos(dataset: str, encoder: str) -> FileData:
     """The clips of a data set that an expression is asked about."""
     pixels = fitted((127.5,) * 3, 127.5) if encoder else fitted(IMAGENET_MEAN, IMAGENET_STD)
-    return Files(
+    return FileData(
         dataset=dataset,
         validation="train",
         validation_images=50,

@@ -9,7 +9,7 @@ from functools import partial
 from refseg.preprocessing.transform import clip_photographs
 from refseg.recipes.eavl import longest
 from refseg.recipes.photograph_sets import REFCOCO_SETS, photographs_of
-from refseg.recipes.recipe import About, Group, Recipe, Stage
+from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
 from refseg.recipes.schedules import Milestones
 
 LR = 1e-4
@@ -44,7 +44,7 @@ def cris(data: str, image_encoder: str) -> Recipe:
     )
     return Recipe(
         name=named(data, image_encoder),
-        about=About(
+        about=PaperReference(
             row=f"released results, {data}, {image_encoder}",
             reports={f"{split} mIoU": value for split, value in REPORTED[image_encoder][data].items()},
             protocol="cris",

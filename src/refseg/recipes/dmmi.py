@@ -8,7 +8,7 @@ from functools import partial
 
 from refseg.preprocessing.transform import photographs
 from refseg.recipes.photograph_sets import BERT, BERT_LAYERS, RESNET_101, SWIN_BASE, SWIN_UNDECAYED, photographs_of
-from refseg.recipes.recipe import About, Group, Recipe, Stage
+from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
 from refseg.recipes.schedules import Polynomial
 
 SETS = "refcoco", "refcoco+", "refcocog_umd", "refcocog_google", "refzom"
@@ -41,7 +41,7 @@ def dmmi(data: str, image_encoder: str) -> Recipe:
     )
     return Recipe(
         name=named(data, image_encoder),
-        about=About(
+        about=PaperReference(
             row=f"Tables 1 and 2, {data}, {image_encoder}",
             reports={"Acc": 87.02} if (data, image_encoder) == ("refzom", "swin_base") else {},
             protocol="dmmi",

@@ -9,7 +9,7 @@ from typing import Any
 
 from refseg.preprocessing.transform import clip_photographs, photographs
 from refseg.recipes.photograph_sets import BERT, REFCOCO_SETS, SWIN_BASE, photographs_of
-from refseg.recipes.recipe import About, Group, Recipe, Stage
+from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
 from refseg.recipes.schedules import Polynomial
 
 ALL = Group(lr=5e-5)
@@ -43,7 +43,7 @@ def eavl(data: str) -> Recipe:
     """A row of Table I: Swin-B and BERT."""
     return Recipe(
         name=f"eavl_{data}",
-        about=About(row=f"Table I, {data}, Swin-B and BERT", protocol="unknown", paper_says=SAYS),
+        about=PaperReference(row=f"Table I, {data}, Swin-B and BERT", protocol="unknown", paper_says=SAYS),
         network="eavl_swin_base",
         config={"max_words": longest(data)},
         data=photographs_of(data, **LIKE_LAVT),
@@ -56,7 +56,7 @@ def eavl_clip(data: str) -> Recipe:
     """A row of Table I: CLIP's ResNet-101; what the paper does not say is as in CRIS."""
     return Recipe(
         name=f"eavl_{data}_clip_resnet101",
-        about=About(
+        about=PaperReference(
             row=f"Table I, {data}, CLIP ResNet-101",
             protocol="unknown",
             paper_says=f"{SAYS} Images of 480 x 480, but its multiply-adds are those of CRIS's 416 x 416.",
@@ -74,7 +74,7 @@ def host(data: str, name: str) -> Recipe:
     network, photographs_in, initial = HOSTS[name]
     return Recipe(
         name=name.format(data),
-        about=About(row=f"EAVL's Table V, {data}, {network}", protocol="unknown", paper_says=SAYS),
+        about=PaperReference(row=f"EAVL's Table V, {data}, {network}", protocol="unknown", paper_says=SAYS),
         network=network,
         config={"max_words": longest(data)} if network.startswith("cris") else {},
         data=photographs_of(data, **photographs_in),

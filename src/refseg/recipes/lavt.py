@@ -8,7 +8,7 @@ from functools import partial
 
 from refseg.preprocessing.transform import photographs
 from refseg.recipes.photograph_sets import BERT, BERT_LAYERS, SWIN_BASE, SWIN_UNDECAYED, photographs_of
-from refseg.recipes.recipe import About, Group, Recipe, Stage
+from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
 from refseg.recipes.schedules import Polynomial
 
 SPLITS = {"refcoco": ("val", "testA", "testB"), "refcoco+": ("val", "testA", "testB"), "refcocog_umd": ("val", "test")}
@@ -45,7 +45,7 @@ def lavt(data: str) -> Recipe:
     )
     return Recipe(
         name=f"lavt_{data}",
-        about=About(
+        about=PaperReference(
             row=f"released results, lavt, {data}",
             reports=figures(data, *REPORTED[data]),
             protocol="lavt",
@@ -66,7 +66,7 @@ def lavt_one(data: str) -> Recipe:
     base = lavt(data)
     return base.replace(
         name=f"{base.name}_one",
-        about=About(
+        about=PaperReference(
             row=f"released results, lavt_one, {data}",
             reports=figures(data, *REPORTED_ONE[data]),
             protocol="lavt",

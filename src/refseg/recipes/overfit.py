@@ -5,14 +5,14 @@ Measured  docs/results.md
 """
 
 from refseg.preprocessing.transform import photographs
-from refseg.recipes.recipe import Files, Group, Recipe, Stage
+from refseg.recipes.recipe import FileData, Group, Recipe, Stage
 
 SIDE = 224
 
 
 def photographs_by_heart() -> Recipe:
     """The small EAVL, validated on what it learns: its oIoU there goes above 90, or something is wrong."""
-    data = Files(
+    data = FileData(
         dataset="refcoco",
         settings={"split_by": "unc", "count": 16},
         validation="train",

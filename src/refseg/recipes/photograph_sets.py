@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from refseg.recipes.recipe import Files
+from refseg.recipes.recipe import FileData
 
 SWIN_BASE = "timm/swin_base_patch4_window12_384.ms_in22k"
 SWIN_LARGE = "timm/swin_large_patch4_window12_384.ms_in22k"
@@ -34,8 +34,8 @@ SETS: dict[str, dict[str, Any]] = {  # by what a recipe's name says
 REFCOCO_SETS = "refcoco", "refcoco+", "refcocog_umd"
 
 
-def photographs_of(name: str, covered_twice: str = "kept", **fields: Any) -> Files:
+def photographs_of(name: str, covered_twice: str = "kept", **fields: Any) -> FileData:
     """A set of `SETS`, with other fields as a recipe wants them."""
     own = SETS[name]
     settings = own.get("settings", {}) | ({"covered_twice": "lost"} if covered_twice == "lost" else {})
-    return Files.model_validate({**own, **fields, "settings": settings})
+    return FileData.model_validate({**own, **fields, "settings": settings})

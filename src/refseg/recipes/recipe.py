@@ -21,7 +21,7 @@ Amount = Annotated[int, Field(le=10**9)]
 """Steps, images, scenes."""
 
 
-class About(Config):
+class PaperReference(Config):
     """What a recipe repeats.
 
     Attributes:
@@ -49,7 +49,7 @@ class Group(Config):
     first_epoch_lr: float | None = Field(None, gt=0)  # CRIS's release: its first epoch has one rate for all
 
 
-class Scenes(Config):
+class SceneData(Config):
     """Drawn scenes to learn from and to be validated on."""
 
     dataset: Literal["drawn_scenes"] = "drawn_scenes"
@@ -61,7 +61,7 @@ class Scenes(Config):
     calibration_scenes: Amount = Field(1000, ge=1)  # of split val, for thresholds after training
 
 
-class Files(Config):
+class FileData(Config):
     """A data set of files, or of clips (docs/datasets.md); validation never reads a test split.
 
     Of clips "images" are clips, and `preprocessing.clip` says which frames a network sees around the one it answers.
@@ -102,7 +102,9 @@ def _kind_of_data(value: Any) -> str:
     return "drawn_scenes" if name == "drawn_scenes" else "files"
 
 
-Data = Annotated[Annotated[Scenes, Tag("drawn_scenes")] | Annotated[Files, Tag("files")], Discriminator(_kind_of_data)]
+Data = Annotated[
+    Annotated[SceneData, Tag("drawn_scenes")] | Annotated[FileData, Tag("files")], Discriminator(_kind_of_data)
+]
 
 
 class Stage(Config):
@@ -141,7 +143,7 @@ class Recipe(Config):
     """A network, its data and the stages of its training."""
 
     name: str
-    about: About | None = None
+    about: PaperReference | None = None
     network: str
     config: dict[str, Any] = {}  # the network's own settings, where they differ from its defaults
     data: Data

@@ -1,6 +1,6 @@
 """Selector's recipes: find objects, choose among cached ones, both together."""
 
-from refseg.recipes.recipe import Group, Recipe, Scenes, Stage
+from refseg.recipes.recipe import Group, Recipe, SceneData, Stage
 from refseg.recipes.schedules import Cosine
 
 FIND = Stage(
@@ -51,7 +51,7 @@ def selector() -> Recipe:
     return Recipe(
         name="selector",
         network="selector",
-        data=Scenes(scenes=40960),
+        data=SceneData(scenes=40960),
         stages=(FIND, CHOOSE, TOGETHER),
     )
 
@@ -68,7 +68,7 @@ def selector_quick() -> Recipe:
     """The same in about 25 minutes on two cores: a check that training works, not a result."""
     return selector().replace(
         name="selector_quick",
-        data=Scenes(scenes=12800),
+        data=SceneData(scenes=12800),
         stages=(
             FIND.replace(steps=900),
             CHOOSE.replace(steps=700, cached_scenes=12800),

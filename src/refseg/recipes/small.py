@@ -7,11 +7,11 @@ Measured  docs/results.md
 from functools import partial
 
 from refseg.preprocessing.transform import ClipSampling, Preprocessing
-from refseg.recipes.recipe import Files, Group, Recipe, Scenes, Stage
+from refseg.recipes.recipe import FileData, Group, Recipe, SceneData, Stage
 from refseg.recipes.schedules import Cosine
 
-SCENES = Scenes(scenes=40960, validation_scenes=40, calibration_scenes=100)
-CLIPS = Files(
+SCENES = SceneData(scenes=40960, validation_scenes=40, calibration_scenes=100)
+CLIPS = FileData(
     dataset="drawn_clips",
     settings={"count": 200_000},  # more than are seen: drawing them costs less than keeping them
     validation_images=100,

@@ -9,7 +9,7 @@ from functools import partial
 from refseg.preprocessing.transform import Preprocessing
 from refseg.recipes.eavl import LEARN, LIKE_LAVT, SWIN_AND_BERT
 from refseg.recipes.photograph_sets import GLOVE, REFCOCO_SETS, YOLO, photographs_of
-from refseg.recipes.recipe import About, Group, Recipe, Stage
+from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
 from refseg.recipes.schedules import Milestones
 
 DECAYED = r"fusion\.(convolved|of_|join_|back|pixels).*\.0|query_generation\.maps\.(\d\.0|3)|decoder\.(.*\.0|classify)"
@@ -41,7 +41,7 @@ def vlt(data: str) -> Recipe:
     )
     return Recipe(
         name=f"vlt_{data}",
-        about=About(
+        about=PaperReference(
             row=f"tables of the ICCV paper, {data}",
             protocol="vlt",
             paper_says="The DarkNet-53 of a YOLOv3 that has not seen the val and test images of the three sets. "
@@ -68,7 +68,7 @@ def vlt_swin(data: str) -> Recipe:
     """Our form with Swin-B and BERT, trained as EAVL's hosts."""
     return Recipe(
         name=f"vlt_{data}_swin",
-        about=About(
+        about=PaperReference(
             row=f"VLT with Swin-B, {data}",
             reports={f"{split} mIoU": value for split, value in REPORTED[data].items()},
             protocol="unknown",

@@ -10,7 +10,7 @@ from refseg.datasets import OF_CLIPS
 from refseg.errors import InvalidInput
 from refseg.files.atomic import check_writable
 from refseg.networks.network import Network
-from refseg.recipes.recipe import Files, Recipe, Scenes, Stage
+from refseg.recipes.recipe import FileData, Recipe, SceneData, Stage
 from refseg.training.devices import Devices
 from refseg.training.object_pretraining import CLASSES, OBJECT_PRETRAINING
 from refseg.training.parameter_groups import frozen_parameters, trainable_parameters
@@ -35,7 +35,7 @@ def check_run(recipe: Recipe, out: Path, resume: bool, devices: Devices) -> None
                 f"--set stages.{stage.name}.ema=null"
             )
         data = stage.data or recipe.data
-        if isinstance(data, Scenes):
+        if isinstance(data, SceneData):
             if stage.cached_scenes > data.scenes:
                 raise InvalidInput(f"stage {stage.name} caches {stage.cached_scenes} scenes of {data.scenes}")
         elif stage.cached_scenes:
@@ -77,8 +77,8 @@ def check_run(recipe: Recipe, out: Path, resume: bool, devices: Devices) -> None
         check_writable(out)
 
 
-def _check_frames(network: Network, data: Scenes | Files) -> None:
-    offsets = (0,) if isinstance(data, Scenes) else data.preprocessing.clip.offsets
+def _check_frames(network: Network, data: SceneData | FileData) -> None:
+    offsets = (0,) if isinstance(data, SceneData) else data.preprocessing.clip.offsets
     if not network.answers_in(offsets):
         raise InvalidInput(
             f"the network takes clips of {network.frames} frames and answers number {network.annotated} of them, but "
@@ -87,11 +87,11 @@ def _check_frames(network: Network, data: Scenes | Files) -> None:
     if network.frames > 1 and data.dataset not in OF_CLIPS:
         videos = ", ".join(sorted(OF_CLIPS))
         raise InvalidInput(f"the network takes clips, and {data.dataset} holds images; choose one of: {videos}")
-    if data.dataset in OF_CLIPS and isinstance(data, Files) and data.spread_no_target:
+    if data.dataset in OF_CLIPS and isinstance(data, FileData) and data.spread_no_target:
         raise InvalidInput(f"data.spread_no_target is for images, and {data.dataset} holds videos; leave it out")
 
 
-def _check_object_pretraining(network: Network, stage: Stage, data: Scenes | Files) -> None:
+def _check_object_pretraining(network: Network, stage: Stage, data: SceneData | FileData) -> None:
     if "image_encoder" not in network.parts() or set(stage.groups) != {"image_encoder"}:
         raise InvalidInput(
             f"stage {stage.name} teaches an image encoder what objects are, and no more; it takes one group, "

@@ -14,7 +14,7 @@ from refseg.datasets.storage.annotated_frames import AnnotatedFrame
 from refseg.errors import InvalidInput
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.transform import Preprocessing
-from refseg.recipes.recipe import Files
+from refseg.recipes.recipe import FileData
 from refseg.samples import Clip, Sample
 from refseg.text.vocabulary import split_words
 
@@ -22,7 +22,7 @@ MIRRORED = torch.arange(len(MOTIONS))
 MIRRORED[[LEFT, RIGHT]] = MIRRORED[[RIGHT, LEFT]]
 
 
-def kinds_of(data: Files) -> tuple[str, ...]:
+def kinds_of(data: FileData) -> tuple[str, ...]:
     """The kinds of expressions that validation reports by: what drawn clips have objects do."""
     return dataset.KINDS if data.dataset == "drawn_clips" else ()
 

@@ -24,13 +24,14 @@ from refseg.errors import InvalidInput
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.resampling import linear, resample
 from refseg.preprocessing.transform import Preprocessing
-from refseg.recipes.recipe import Files, Stage
+from refseg.recipes.recipe import FileData, Stage
 from refseg.samples import Clip
 from refseg.text.left_right import mirrored
 from refseg.text.noun_phrases import erase, noun_positions, phrases
 from refseg.text.tokenizer import Tokenizer
 from refseg.text.vocabulary import PADDING, split_words
 from refseg.training.data.clip_frames import ClipItems, described, kinds_of, objects_of, one_frame, seen, with_words
+from refseg.training.data.epoch_order import EpochOrder
 from refseg.training.progress import print_once
 
 KEPT_TEXTS = 2**15  # whose tokens a worker remembers, about 10 MB
@@ -56,7 +57,7 @@ class FileBatches(Dataset):
         self,
         samples: Any,
         tokenizer: Tokenizer,
-        data: Files,
+        data: FileData,
         stage: Stage,
         key: tuple[int, int],
         rank: int = 0,
@@ -78,7 +79,8 @@ class FileBatches(Dataset):
             self._nothing = self.items.about_nothing(samples)
         self.steps_per_epoch = len(self.items) // stage.images
         self._tokens: dict[str, list[int]] = {}
-        self._order: tuple[int, NDArray[np.int64]] = -1, np.empty(0, np.int64)
+        arrange = self._spread if data.spread_no_target else None
+        self.order = EpochOrder(key, len(self.items), self.steps_per_epoch * stage.images, arrange)
 
     def __len__(self) -> int:
         """Parts of an epoch."""
@@ -88,20 +90,11 @@ class FileBatches(Dataset):
         """The batch of one part of a step."""
         start = part * self.at_once + self.rank * self.images
         places = range(start, start + self.images)
-        return self._batch([self.items[self._item(place)] for place in places], places)
+        return self._batch([self.items[self.order[place]] for place in places], places)
 
     def whole(self, images: range) -> Batch:
         """These images as they are, with all of their expressions that have words."""
         return self._batch([(number, with_words(self.samples[number])) for number in images], None)
-
-    def _item(self, place: int) -> int:
-        usable = self.steps_per_epoch * self.stage.images
-        epoch, position = divmod(place, usable)
-        if self._order[0] != epoch:
-            dice = np.random.default_rng((*self.key, 0, epoch))
-            order = dice.permutation(len(self.items))
-            self._order = epoch, self._spread(order) if self.data.spread_no_target else order
-        return int(self._order[1][position])
 
     def _spread(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
         """The same order, with items about nothing evenly between the others."""
@@ -184,7 +177,7 @@ class FileBatches(Dataset):
         return 0, width - mask.shape[2], 0, height - mask.shape[1]
 
 
-def items_of(samples: Any, data: Files) -> "Items | ClipItems":
+def items_of(samples: Any, data: FileData) -> "Items | ClipItems":
     """What an epoch of these data goes through."""
     return (ClipItems if data.dataset in OF_CLIPS else Items)(samples, data.item)
 
@@ -268,7 +261,7 @@ def place_mask(mask: NDArray[np.bool_], geometry: Geometry, how: str) -> Tensor:
     return (soft > 0).float() if how == "touched" else soft
 
 
-def enlarged(data: Files) -> Preprocessing:
+def enlarged(data: FileData) -> Preprocessing:
     """What training images go through: as others, or to the size that they are cropped from."""
     own, side = data.preprocessing, data.crop_from
     return own.replace(side=side, longest_side=max(side, own.longest_side), multiple_of=1) if side else own

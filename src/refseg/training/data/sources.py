@@ -18,7 +18,7 @@ from refseg.datasets.storage.annotated_frames import AnnotatedFrames
 from refseg.encoders import build_tokenizer
 from refseg.errors import InvalidInput
 from refseg.preprocessing.transform import Preprocessing
-from refseg.recipes.recipe import Files, Scenes, Stage
+from refseg.recipes.recipe import FileData, SceneData, Stage
 from refseg.samples import Sample
 from refseg.text.tokenizer import Tokenizer
 from refseg.text.vocabulary import Vocabulary
@@ -72,9 +72,9 @@ class Source(ABC):
         """What a checkpoint says of its training data."""
 
 
-def source_of(data: Scenes | Files, erases: bool, validates: bool = True) -> Source:
+def source_of(data: SceneData | FileData, erases: bool, validates: bool = True) -> Source:
     """The source of these data; `erases` says whether the network learns from expressions with a phrase erased."""
-    return SceneSource(data, erases) if isinstance(data, Scenes) else FileSource(data, erases, validates)
+    return SceneSource(data, erases) if isinstance(data, SceneData) else FileSource(data, erases, validates)
 
 
 class SceneSource(Source):
@@ -84,7 +84,7 @@ class SceneSource(Source):
     workers = 0  # a batch is a look-up in memory-mapped arrays
     types = tuple(TYPE_SHARES)
 
-    def __init__(self, data: Scenes, erases: bool):
+    def __init__(self, data: SceneData, erases: bool):
         self.data, self.erases = data, erases
         self.preprocessing = Preprocessing(side=data.side)
         self.scenes = self._stored("train", data.scenes)
@@ -151,7 +151,7 @@ class SceneSource(Source):
 class FileSource(Source):
     """A data set of files."""
 
-    def __init__(self, data: Files, erases: bool, validates: bool = True):
+    def __init__(self, data: FileData, erases: bool, validates: bool = True):
         """`validates`: are checkpoints chosen by it? A stage with its own data is validated on the recipe's."""
         self.data, self.erases = data, erases
         self.preprocessing, self.workers = data.preprocessing, data.workers
