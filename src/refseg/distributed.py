@@ -35,11 +35,11 @@ class Ranks:
 
 @contextmanager
 def ranks() -> Iterator[Ranks]:
-    """What torchrun says, and a connection to the other processes while inside."""
+    """Yields what torchrun says, with a connection to the other processes while inside; contexts may be nested."""
     found = Ranks(
         *(int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
     )
-    if found.world == 1:
+    if found.world == 1 or (distributed.is_available() and distributed.is_initialized()):
         yield found
         return
     import torch.distributed

@@ -12,9 +12,8 @@ from refseg.cli import main
 from refseg.datasets.drawn_clips.dataset import KINDS, VERSION, DrawnClip, DrawnClips
 from refseg.datasets.storage.annotated_frames import AnnotatedFrames
 from refseg.errors import InvalidInput
-from refseg.evaluation.report.report import evaluate
+from refseg.evaluation.evaluate import evaluate_samples
 from refseg.inference.segmenter import load
-from refseg.protocols.standard import Standard
 from refseg.recipes import find_recipe
 
 
@@ -25,7 +24,7 @@ def weights():
 
 def report(checkpoint, clips):
     about = {"dataset": "drawn_clips", "split": "test"}
-    return evaluate(checkpoint, AnnotatedFrames(DrawnClips("test", clips)), [Standard()], about)[0]
+    return evaluate_samples(checkpoint, AnnotatedFrames(DrawnClips("test", clips)), about=about)
 
 
 def test_they_read_every_kind_of_action(weights):

@@ -6,15 +6,14 @@ from refseg.checkpoints import bundled
 from refseg.checkpoints.io import load_checkpoint
 from refseg.datasets.drawn_scenes.dataset import VERSION, DrawnScenes
 from refseg.evaluation.calibrate import unfamiliar_share
-from refseg.evaluation.report.report import evaluate
-from refseg.protocols.standard import Standard
+from refseg.evaluation.evaluate import evaluate_samples
 from refseg.recipes import find_recipe
 
 
 @pytest.fixture(scope="module")
 def report():
     scenes = list(DrawnScenes("test", 100))
-    return evaluate(load_checkpoint("selector"), scenes, [Standard()], {"dataset": "drawn_scenes", "split": "test"})[0]
+    return evaluate_samples(load_checkpoint("selector"), scenes, about={"dataset": "drawn_scenes", "split": "test"})
 
 
 def test_they_score_on_a_hundred_test_scenes_what_they_should(report):

@@ -133,7 +133,7 @@ def test_a_stopped_evaluation_goes_on_with_the_next_video(run, of, colours, tmp_
         raise KeyboardInterrupt
 
     command = colours(shift=1), *of("ref_davis", "val"), *named("davis", "cmpc_video"), "--masks", "--batch-images", 1
-    monkeypatch.setattr("refseg.evaluation.clip_answers.answer_clips", stops)
+    monkeypatch.setattr("refseg.evaluation.evaluate.answer_clips", stops)
     run("evaluate", *command, "--out", tmp_path / "a")
     assert [path.name for path in (tmp_path / "a").iterdir()] == [".unfinished"]
 
@@ -142,7 +142,7 @@ def test_a_stopped_evaluation_goes_on_with_the_next_video(run, of, colours, tmp_
         asked.extend(number for number, _ in clips)
         return genuine(checkpoint, clips, *arguments, **settings)
 
-    monkeypatch.setattr("refseg.evaluation.clip_answers.answer_clips", counts)
+    monkeypatch.setattr("refseg.evaluation.evaluate.answer_clips", counts)
     assert "1 of 2 videos are answered" in run("evaluate", *command, "--out", tmp_path / "a")
     assert asked == [1]
     run("evaluate", *command, "--out", tmp_path / "b")

@@ -9,9 +9,10 @@ from rich.console import Console
 from refseg import protocols
 from refseg.checkpoints.io import load_checkpoint
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.evaluation.evaluate import evaluate, evaluate_samples
 from refseg.evaluation.report.caveats import cautions
-from refseg.evaluation.report.report import evaluate, summed_up
-from refseg.evaluation.rows import ImageAnswers
+from refseg.evaluation.report.report import summed_up
+from refseg.evaluation.rows import ImageAnswers, read_rows
 from refseg.evaluation.scoring import STANDARD
 
 ABOUT = {"dataset": "drawn_scenes", "split": "val", "answers": "first", "weights": {"sha256": "0" * 64}, "seed": 0}
@@ -24,13 +25,14 @@ def checkpoint(checkpoint_folder):
 
 
 @pytest.fixture(scope="module")
-def evaluated(checkpoint):
-    return evaluate(checkpoint, DrawnScenes("val", count=4), [STANDARD], ABOUT, shortcuts=True)
+def evaluated(checkpoint, tmp_path_factory):
+    out = tmp_path_factory.mktemp("evaluated")
+    return evaluate(checkpoint, DrawnScenes("val", count=4), out=out, shortcuts=True), read_rows(out)
 
 
 @pytest.fixture(scope="module")
 def by_three(checkpoint):
-    return evaluate(checkpoint, DrawnScenes("val", count=2), PROTOCOLS, ABOUT)[0]
+    return evaluate_samples(checkpoint, DrawnScenes("val", count=2), PROTOCOLS, ABOUT)
 
 
 def test_a_number_travels_with_its_protocols_and_counts(evaluated):
@@ -42,7 +44,7 @@ def test_a_number_travels_with_its_protocols_and_counts(evaluated):
 
 def test_the_protocol_that_was_asked_for_first_leads_and_standard_is_always_there(by_three, checkpoint):
     assert list(by_three.metrics) == ["lavt", "rela", "standard"] and by_three.first == "lavt"
-    report, _ = evaluate(checkpoint, DrawnScenes("val", count=1), [protocols.build("cris")], ABOUT)
+    report = evaluate_samples(checkpoint, DrawnScenes("val", count=1), [protocols.build("cris")], ABOUT)
     assert list(report.metrics) == ["cris", "standard"]
 
 

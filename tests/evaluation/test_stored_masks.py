@@ -9,7 +9,7 @@ from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.errors import InvalidInput, MissingFile
 from refseg.evaluation.rows import rows_of
 from refseg.evaluation.scoring import STANDARD, expression_id
-from refseg.evaluation.stored_masks import compare_samples, open_masks, score_masks
+from refseg.evaluation.stored_masks import compare_samples, open_masks, score_samples
 from refseg.masks.rle import run_lengths
 
 
@@ -39,14 +39,14 @@ def write_lines(file, masks, **more):
 def test_the_true_masks_score_everything(scenes, tmp_path, write):
     stored = open_masks(write(tmp_path, truths(scenes)))
     assert compare_samples(stored, scenes) == []
-    scored = rows_of(score_masks(stored, scenes, [protocols.build("lavt"), STANDARD], workers=2))
+    scored = rows_of(score_samples(stored, scenes, [protocols.build("lavt"), STANDARD], workers=2))
     assert {row.error for row in scored} == {"correct"} and len(scored) == len(truths(scenes))
     assert all(row.scores["lavt"].iou == 1 for row in scored if row.has_target)
 
 
 def test_a_probability_of_existence_may_be_given(scenes, tmp_path):
     stored = open_masks(write_lines(tmp_path / "masks.jsonl", truths(scenes), exists=0.25))
-    assert {row.exists for row in rows_of(score_masks(stored, scenes, [STANDARD]))} == {0.25}
+    assert {row.exists for row in rows_of(score_samples(stored, scenes, [STANDARD]))} == {0.25}
 
 
 def test_missing_masks_are_named_and_refused(scenes, tmp_path):
@@ -65,7 +65,7 @@ def test_a_mask_of_another_size_is_refused(scenes, tmp_path):
     first = next(iter(truths(scenes)))
     stored = open_masks(write_png(tmp_path, {**truths(scenes), first: np.zeros((64, 128), bool)}))
     with pytest.raises(InvalidInput, match=f"{first} .* is 128 x 64 pixels, its image 128 x 128"):
-        list(score_masks(stored, scenes, [STANDARD]))
+        list(score_samples(stored, scenes, [STANDARD]))
 
 
 def test_a_picture_with_many_values_is_no_mask(tmp_path):

@@ -52,9 +52,6 @@ def given(**settings: Any) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if value not in (None, [])}
 
 
-MOST_THREADS = 8
-
-
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Another setting of the data set; may be given several times."),
@@ -62,6 +59,7 @@ Settings = Annotated[
 
 
 def settings_of(
+    dataset: str,
     split: str,
     root: Path | None = None,
     split_by: str | None = None,
@@ -69,31 +67,16 @@ def settings_of(
     count: int | None = None,
     others: list[str] | None = None,
 ) -> dict[str, Any]:
-    """What `datasets.build` takes, of what was given.
+    """Returns the settings of a data set that were given, with their names checked.
 
     Raises:
-        InvalidInput: if a setting has no name or no value.
+        InvalidInput: if a setting is unknown, or has no name or no value.
     """
-    return given(split=split, root=root, split_by=split_by, images=images, count=count) | _parsed(others or [])
+    from refseg import datasets
 
-
-def protocols_of(names: list[str] | None, dataset: str) -> list[Any]:
-    """The protocols of these names, or the data set's own, and `standard`.
-
-    Raises:
-        InvalidInput: if one of them is unknown, or does not fit the data set.
-    """
-    from refseg import protocols
-    from refseg.evaluation.scoring import with_standard
-
-    return with_standard(protocols.build_for(dataset, names or []))
-
-
-def threads(workers: int | None) -> int:
-    """How many threads help, where it was not said."""
-    import os
-
-    return min(os.cpu_count() or 1, MOST_THREADS) if workers is None else workers
+    settings = given(split=split, root=root, split_by=split_by, images=images, count=count) | _parsed(others or [])
+    datasets.check_settings(dataset, settings)
+    return settings
 
 
 def _parsed(others: list[str]) -> dict[str, Any]:

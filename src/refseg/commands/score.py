@@ -29,56 +29,22 @@ def score(
     """
     import shlex
     import sys
-    from contextlib import nullcontext
-    from datetime import UTC, datetime
-    from functools import partial
 
     from rich.console import Console
 
-    from refseg import datasets
-    from refseg.evaluation import stored_masks, stored_video_masks
-    from refseg.evaluation.clip_scoring import check_clips
-    from refseg.evaluation.report.provenance import facts
-    from refseg.evaluation.report.report import summed_up
-    from refseg.evaluation.report.write import write
-    from refseg.files.atomic import check_writable
-    from refseg.files.lock import only_writer
-    from refseg.hardware import versions
+    from refseg.evaluation.evaluate import score_masks
 
-    scoring = options.protocols_of(protocol, dataset)
-    given = options.settings_of(split, root, split_by, images, count, settings)
-    samples = datasets.build(dataset, **given)
-    of_clips = dataset in datasets.OF_CLIPS
-    if out:
-        check_writable(out)
-    with only_writer(out) if out else nullcontext():
-        if of_clips:
-            check_clips(samples, scoring)
-        stored = stored_video_masks.open_folders(masks, samples) if of_clips else stored_masks.open_masks(masks)
-        compare = stored_video_masks.compare_frames if of_clips else stored_masks.compare_samples
-        for line in (cautions := compare(stored, samples)):
-            typer.echo(f"warning: {line}", err=True)
-        answers = []
-        score_all = stored_video_masks.score_videos if of_clips else stored_masks.score_masks
-        with progress(len(samples), of="videos" if of_clips else "images") as advance:
-            for image in score_all(stored, samples, scoring, options.threads(workers)):
-                answers.append(image)
-                advance(1)
-        for line in (cut := stored.cautions()):
-            typer.echo(f"warning: {line}", err=True)
-        cautions += cut
-        about = {
-            "answers": str(masks),
-            **facts(samples, dataset, given),
-            "command": shlex.join(["refseg", *sys.argv[1:]]),
-            "date": datetime.now(UTC).date().isoformat(),
-            "versions": versions(),
-        }
-        report = summed_up(answers, scoring, about)
-        report.cautions += [f"{line[0].upper()}{line[1:]}." for line in cautions]
-        if out:
-            masks_of = stored_video_masks.masks_of_frame if of_clips else stored_masks.masks_of
-            write(out, report, answers, samples, partial(masks_of, stored))
+    report = score_masks(
+        masks,
+        dataset,
+        protocols=protocol or (),
+        out=out,
+        workers=workers,
+        progress=progress,
+        on_message=lambda line: typer.echo(f"warning: {line}", err=True),
+        command=shlex.join(["refseg", *sys.argv[1:]]),
+        **options.settings_of(dataset, split, root, split_by, images, count, settings),
+    )
     report.print(Console(markup=False, emoji=False))
     if out:
         print(f"\nwritten: {out}")

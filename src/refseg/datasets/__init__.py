@@ -1,5 +1,6 @@
 """Data sets: files on disk, or scenes drawn on the fly, to samples and clips. `DATASETS` is the table of names."""
 
+from collections.abc import Iterable
 from inspect import Parameter, signature
 from typing import Any, Literal, get_origin, get_type_hints
 

@@ -177,7 +177,7 @@ def compare_ids(masks: StoredMasks, wanted: Sequence[str], others: Iterable[str]
     return [f"{masks.place} holds {len(surplus):,} masks of no expression of this split, left out: {_some(surplus)}"]
 
 
-def score_masks(
+def score_samples(
     masks: StoredMasks, samples: Iterable[Sample], protocols: Sequence[Protocol], workers: int = 0
 ) -> Iterator[ImageAnswers]:
     """The rows of these samples, image after image; an empty mask says that the expression refers to nothing.

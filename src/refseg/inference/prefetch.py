@@ -2,6 +2,7 @@
 happen outside of Python's lock.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+MAX_THREADS = 8  # more do not help beside one network
 WAITING = 3  # items for each thread that may be begun or done and not yet read
 
 
@@ -34,3 +36,8 @@ def ahead(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def count_threads(workers: int | None) -> int:
+    """Returns the number of threads: `workers`, or as many as there are processors, at most 8, if that is None."""
+    return min(os.cpu_count() or 1, MAX_THREADS) if workers is None else workers

@@ -7,10 +7,10 @@ from safetensors.torch import save_file
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.io import load_checkpoint, save_checkpoint
 from refseg.evaluation.calibrate import calibrate, familiarity_report
-from refseg.evaluation.report.report import Report, evaluate, percent
+from refseg.evaluation.evaluate import evaluate_samples
+from refseg.evaluation.report.report import Report, percent
 from refseg.files.atomic import write_atomically
 from refseg.networks.network import Network
-from refseg.protocols.standard import Standard
 from refseg.recipes.recipe import Recipe
 from refseg.training.data.sources import Source
 from refseg.training.object_pretraining import CLASSES, OBJECT_PRETRAINING
@@ -45,7 +45,8 @@ def export_weights(run: Path, recipe: Recipe, source: Source, device: str = "cpu
     checkpoint = load_checkpoint(run / "best", device)
     if any(not expression.targets for sample in samples for expression in sample.expressions):
         checkpoint = calibrate(checkpoint, samples, fitted_on)
-    report, _ = evaluate(checkpoint, samples, [Standard()], {"dataset": recipe.data.dataset, "split": "validation"})
+    about = {"dataset": recipe.data.dataset, "split": "validation"}
+    report = evaluate_samples(checkpoint, samples, about=about)
     checkpoint.card = card(checkpoint, recipe, report)
     save_checkpoint(checkpoint, run / "weights", half=True)
     return run / "weights"

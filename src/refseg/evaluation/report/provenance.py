@@ -1,14 +1,19 @@
 """What a number travels with: data set, weights, versions."""
 
+import hashlib
+import sys
 from pathlib import Path
 from typing import Any
+
+import torch
+
+from refseg.checkpoints.checkpoint import WEIGHTS, Checkpoint
+from refseg.checkpoints.locate import find
+from refseg.datasets import DATASETS
 
 
 def facts(dataset: Any, name: str, settings: dict[str, Any]) -> dict[str, Any]:
     """What makes figures on a data set comparable: its name and settings, and its version or its files' sha256."""
-    import hashlib
-    import sys
-
     found: dict[str, Any] = {
         "dataset": name,
         **{key: _plain(value) for key, value in settings.items() if key != "root"},
@@ -20,14 +25,21 @@ def facts(dataset: Any, name: str, settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None} | ({"sha256": digests} if digests else {})
 
 
-def weights_facts(weights: str) -> dict[str, str]:
-    """What tells weights from all others."""
-    import hashlib
+def dataset_name(dataset: Any) -> str:
+    """Returns the name of an open data set in `DATASETS`, else that of its class."""
+    home = f"{type(dataset).__module__}:{type(dataset).__qualname__}"
+    return next((name for name, place in DATASETS.items() if place in (home, type(dataset))), type(dataset).__name__)
 
-    from refseg.checkpoints.checkpoint import WEIGHTS
-    from refseg.checkpoints.locate import find
 
-    return {"name": weights, "sha256": hashlib.sha256((find(weights) / WEIGHTS).read_bytes()).hexdigest()}
+def weights_facts(weights: str | Path | Checkpoint) -> dict[str, str]:
+    """Returns name and sha256: of the file of weights, or of the tensors of a checkpoint."""
+    if isinstance(weights, Checkpoint):
+        digest = hashlib.sha256()
+        for name, tensor in sorted(weights.network.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return {"name": weights.name, "sha256": digest.hexdigest()}
+    return {"name": str(weights), "sha256": hashlib.sha256((find(weights) / WEIGHTS).read_bytes()).hexdigest()}
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from refseg.checkpoints.checkpoint import Checkpoint
-from refseg.evaluation.answers import answer
 from refseg.evaluation.report.breakdown import (
     Table,
     breakdowns,
@@ -25,13 +24,9 @@ from refseg.evaluation.report.breakdown import (
 from refseg.evaluation.report.caveats import cautions
 from refseg.evaluation.report.confidence import Reliability, RiskCoverage, curves
 from refseg.evaluation.rows import ImageAnswers, Row, counts_of, rows_of
-from refseg.evaluation.scoring import STANDARD, with_standard
-from refseg.evaluation.shortcut_baselines import score_shortcuts
 from refseg.evaluation.summarize import summarize
-from refseg.inference.crf import DenseCRF
 from refseg.protocols.protocol import Protocol
 from refseg.protocols.video_protocol import Scoring
-from refseg.samples import Sample
 
 REPORT, TEXT, PAGE = "report.json", "report.md", "report.html"
 
@@ -230,37 +225,6 @@ class Report:
         content = json.dumps(_without_nan(asdict(self)), indent=1)
         (folder / REPORT).write_text(content + "\n", encoding="utf-8")
         (folder / TEXT).write_text(self.markdown(), encoding="utf-8")
-
-
-def evaluate(
-    checkpoint: Checkpoint,
-    samples: Sequence[Sample],
-    protocols: Iterable[Protocol],
-    about: Mapping[str, Any],
-    shortcuts: bool = False,
-    on_images: Callable[[int], None] = lambda images: None,
-    crf: DenseCRF | None = None,
-) -> tuple[Report, list[Row]]:
-    """Answers every expression of the samples and sums it up.
-
-    Args:
-        checkpoint: what is evaluated.
-        samples: the data set.
-        protocols: how masks are scored; `standard` is always among them.
-        about: what the report says of data, weights and circumstances; the counts are added here.
-        shortcuts: also score the answers without understanding, in a second pass.
-        on_images: hears how many more images were done; with shortcuts every image counts twice.
-        crf: what draws masks to the edges of the image after the network; shortcuts are without it.
-    """
-    protocols = with_standard(protocols)
-    answers = []
-    for image in answer(checkpoint, samples, protocols, crf):
-        answers.append(image)
-        on_images(1)
-    report = summed_up(answers, protocols, about, checkpoint)
-    if shortcuts:
-        report.shortcuts = score_shortcuts(checkpoint, samples, STANDARD, on_images)
-    return report, rows_of(answers)
 
 
 def summed_up(

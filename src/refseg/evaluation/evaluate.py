@@ -1,0 +1,334 @@
+"""Evaluation in one call: weights, or masks of any program, and a data set to a report."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from refseg import __version__, datasets
+from refseg.checkpoints.checkpoint import Checkpoint
+from refseg.checkpoints.io import load_checkpoint
+from refseg.distributed import Ranks, ranks
+from refseg.errors import InvalidInput
+from refseg.evaluation import stored_masks, stored_video_masks
+from refseg.evaluation.answers import answer
+from refseg.evaluation.clip_answers import answer_clips
+from refseg.evaluation.clip_scoring import check_clips
+from refseg.evaluation.partial_rows import Unfinished
+from refseg.evaluation.report.provenance import dataset_name, facts, weights_facts
+from refseg.evaluation.report.report import Report, summed_up
+from refseg.evaluation.report.write import masks_again, write
+from refseg.evaluation.rows import ImageAnswers
+from refseg.evaluation.scoring import STANDARD, with_standard
+from refseg.evaluation.shortcut_baselines import score_shortcuts
+from refseg.files.atomic import check_writable
+from refseg.files.lock import only_writer
+from refseg.hardware import describe_hardware, versions
+from refseg.inference.crf import DenseCRF, library
+from refseg.inference.prefetch import count_threads
+from refseg.protocols import build_for
+from refseg.protocols.video_protocol import Scoring
+from refseg.samples import Clip, Sample
+
+MASKS = "masks"  # folder of the masks of videos
+NOT_REPORTED = ("protocol", "images", "masks", "version")  # of a run: elsewhere in the report
+
+Progress = Callable[[int, int, str], AbstractContextManager[Callable[[int], None]]]
+"""Total steps, rank of the process and what the steps are, to a context that gives a function of further steps."""
+
+
+def evaluate(
+    weights: str | Path | Checkpoint,
+    dataset: str | Sequence[Any],
+    *,
+    split: str | None = None,
+    protocols: Iterable[str | Scoring] = (),
+    out: str | Path | None = None,
+    device: str = "cpu",
+    batch_images: int = 8,
+    workers: int | None = None,
+    masks: bool = False,
+    crf: DenseCRF | None = None,
+    shortcuts: bool = False,
+    progress: Progress | None = None,
+    on_message: Callable[[str], None] = lambda line: None,
+    command: str | None = None,
+    **settings: Any,
+) -> Report:
+    """Evaluates weights on a data set of images or videos.
+
+    With `out` each answer is on disk at once, and the same call resumes where it was stopped. Under torchrun the images
+    are divided among the processes; the first one writes, and its report alone has shortcuts.
+
+    Args:
+        weights: checkpoint folder, name of bundled weights, hub id, or a checkpoint, which stays on its device.
+        dataset: name of a data set, or an opened one, of samples or of clips.
+        split: split of the data set of this name, "test" if not given; of an opened one a name for the report.
+        protocols: names or protocols, the first one leads; those of the data set if empty. `standard` is always added.
+        out: folder for rows and reports.
+        device: device of the network: "cpu", "cuda".
+        batch_images: number of images that the network gets at once.
+        workers: threads that decode and count; processors, at most 8, if not given.
+        masks: whether to write the masks into `out`: run-length coded, of videos a folder of PNG.
+        crf: refines the masks after the network.
+        shortcuts: whether to score answers that need no language as well; of images only.
+        progress: shows progress, as `refseg.commands.progress.progress`.
+        on_message: receives lines for the user.
+        command: command line to note in the report.
+        settings: other settings of the data set: root, split_by, count, ...
+
+    Raises:
+        MissingFile: if weights or files of the data set are missing.
+        InvalidInput: for unknown names and settings, or what does not fit each other.
+        UnwritableOutput: if `out` cannot be written.
+    """
+    if crf is not None:
+        library()  # or an error before the weights are read
+    out = Path(out) if out is not None else None
+    if masks and out is None:
+        raise InvalidInput("--masks needs a place for them; give --out FOLDER")
+    data = _open(dataset, split, protocols, settings)
+    if shortcuts and data.of_clips:
+        raise InvalidInput(f"--shortcuts are of images, and {data.name} holds videos; leave it out")
+    if out:
+        check_writable(out)
+    if data.of_clips:
+        check_clips(data.samples, data.protocols)
+    with ExitStack() as stack:
+        mine = stack.enter_context(ranks())
+        if mine.world > 1 and out is None:
+            raise InvalidInput("many processes need a place to put their rows together; give --out FOLDER")
+        if out and mine.rank == 0:
+            stack.enter_context(only_writer(out))
+        mine.wait_for_all()  # none writes if the first may not
+        checkpoint = weights if isinstance(weights, Checkpoint) else load_checkpoint(weights, mine.device(device))
+        run = {
+            **data.facts,
+            "weights": weights_facts(weights),
+            "protocol": [one.name for one in data.protocols],
+            "crf": crf.model_dump() if crf else None,
+            "images": len(data.samples),
+            "masks": masks,
+            "version": __version__,
+        }
+        unfinished = Unfinished(out, run, mine.rank, mine.world) if out else None
+        folder = unfinished.folder / MASKS if unfinished and masks and data.of_clips else None
+        if folder and unfinished and not folder.exists():
+            unfinished.done.clear()  # their masks went with results that could not be written
+        left = unfinished.mine(len(data.samples)) if unfinished else list(range(len(data.samples)))
+        begin = time.perf_counter()
+        if unfinished and unfinished.done and mine.rank == 0:
+            count = len(unfinished.done)
+            on_message(f"goes on: {count:,} of {len(data.samples):,} {data.kind} are answered")
+        steps = len(left) * (2 if shortcuts else 1)
+        advance = stack.enter_context((progress or _no_progress)(steps, mine.rank, data.kind))
+        answers = []
+        for image in _answers(checkpoint, data, left, crf, masks, folder, batch_images, count_threads(workers)):
+            if unfinished:
+                unfinished.write(image)
+            else:
+                answers.append(image)
+            advance(1)
+        mine.wait_for_all()
+        if unfinished:
+            answers = unfinished.answers()
+        mine.wait_for_all()  # all have read before the first removes
+        about = {
+            "answers": run["weights"]["name"],
+            **{name: value for name, value in run.items() if name not in NOT_REPORTED and value is not None},
+            **_circumstances(checkpoint, mine, batch_images, device, command),
+        }
+        report = summed_up(answers, data.protocols, about, checkpoint)
+        if mine.rank:
+            return report
+        if shortcuts:
+            report.shortcuts = score_shortcuts(checkpoint, data.samples, STANDARD, advance)
+        report.about["seconds"] = round(time.perf_counter() - begin, 1)
+        if out and unfinished:
+            write(out, report, answers, data.samples, masks_again(checkpoint, crf), folder)
+            unfinished.remove()
+    return report
+
+
+def score_masks(
+    masks: str | Path,
+    dataset: str | Sequence[Any],
+    *,
+    split: str | None = None,
+    protocols: Iterable[str | Scoring] = (),
+    out: str | Path | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    on_message: Callable[[str], None] = lambda line: None,
+    command: str | None = None,
+    **settings: Any,
+) -> Report:
+    """Scores masks that any program wrote, named by the ids of their expressions.
+
+    Args:
+        masks: folder of ID.png, or JSON Lines of run lengths with id; of videos EXPRESSION/FRAME.png, or
+            anno_K/VIDEO/FRAME.png with labels.
+        dataset: name of a data set, or an opened one, of samples or of clips.
+        split: split of the data set of this name, "test" if not given; of an opened one a name for the report.
+        protocols: names or protocols, the first one leads; those of the data set if empty. `standard` is always added.
+        out: folder for rows and reports.
+        workers: threads that decode and count; processors, at most 8, if not given.
+        progress: shows progress, as `refseg.commands.progress.progress`.
+        on_message: receives warnings for the user.
+        command: command line to note in the report.
+        settings: other settings of the data set: root, split_by, count, ...
+
+    Raises:
+        MissingFile: if masks or files of the data set are missing.
+        InvalidInput: for unknown names and settings, and masks that are missing, damaged or of another size.
+        UnwritableOutput: if `out` cannot be written.
+    """
+    out, masks = Path(out) if out is not None else None, Path(masks)
+    data = _open(dataset, split, protocols, settings)
+    if out:
+        check_writable(out)
+    with only_writer(out) if out else nullcontext():
+        if data.of_clips:
+            check_clips(data.samples, data.protocols)
+            stored = stored_video_masks.open_folders(masks, data.samples)
+            cautions = stored_video_masks.compare_frames(stored, data.samples)
+        else:
+            stored = stored_masks.open_masks(masks)
+            cautions = stored_masks.compare_samples(stored, data.samples)
+        for line in cautions:
+            on_message(line)
+        answers = []
+        score = stored_video_masks.score_videos if data.of_clips else stored_masks.score_samples
+        with (progress or _no_progress)(len(data.samples), 0, data.kind) as advance:
+            for image in score(stored, data.samples, data.protocols, count_threads(workers)):
+                answers.append(image)
+                advance(1)
+        for line in (cut := stored.cautions()):
+            on_message(line)
+        about = {
+            "answers": str(masks),
+            **data.facts,
+            **({"command": command} if command else {}),
+            "date": _today(),
+            "versions": versions(),
+        }
+        report = summed_up(answers, data.protocols, about)
+        report.cautions += [f"{line[0].upper()}{line[1:]}." for line in cautions + cut]
+        if out:
+            masks_of = stored_video_masks.masks_of_frame if data.of_clips else stored_masks.masks_of
+            write(out, report, answers, data.samples, partial(masks_of, stored))
+    return report
+
+
+def evaluate_samples(
+    checkpoint: Checkpoint,
+    samples: Iterable[Sample],
+    protocols: Iterable[Scoring] = (STANDARD,),
+    about: Mapping[str, Any] | None = None,
+) -> Report:
+    """Evaluates a checkpoint on samples in this process alone, whatever torchrun says; nothing is written.
+
+    Args:
+        checkpoint: network with its tokenizer and preprocessing.
+        samples: images or annotated frames.
+        protocols: protocols of images; `standard` is always added.
+        about: facts for the report, such as "dataset" and "split"; the counts are added.
+    """
+    protocols = with_standard(protocols)
+    return summed_up(list(answer(checkpoint, samples, protocols)), protocols, about or {}, checkpoint)
+
+
+@dataclass(frozen=True)
+class _Data:
+    """A data set that is evaluated on.
+
+    Attributes:
+        name: name of the data set.
+        samples: samples, or clips.
+        of_clips: whether it holds clips.
+        protocols: protocols, `standard` among them.
+        facts: name, settings and what else makes figures comparable.
+    """
+
+    name: str
+    samples: Sequence[Any]
+    of_clips: bool
+    protocols: list[Any]
+    facts: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """Name of its items."""
+        return "videos" if self.of_clips else "images"
+
+
+def _open(
+    dataset: str | Sequence[Any], split: str | None, protocols: Iterable[str | Scoring], settings: dict[str, Any]
+) -> _Data:
+    if isinstance(dataset, str):
+        name, of_clips = dataset, dataset in datasets.OF_CLIPS
+        settings = {"split": split or "test", **settings}
+        scoring = _protocols(protocols, name)
+        samples = datasets.build(dataset, **settings)
+    else:
+        if settings:
+            raise InvalidInput(f"{', '.join(settings)}: settings of a data set that is open; give its name with them")
+        name, samples = dataset_name(dataset), dataset
+        of_clips = len(dataset) > 0 and isinstance(dataset[0], Clip)
+        settings = {"split": split or getattr(dataset, "split", "all")}
+        scoring = _protocols(protocols, name)
+    return _Data(name, samples, of_clips, scoring, facts(samples, name, settings))
+
+
+def _protocols(protocols: Iterable[str | Scoring], dataset: str) -> list[Any]:
+    """The protocols, or the data set's own ones, and `standard`."""
+    chosen = [protocols] if isinstance(protocols, str) else list(dict.fromkeys(protocols))
+    built: list[Scoring] = []
+    for one in chosen:
+        built += build_for(dataset, [one]) if isinstance(one, str) else [one]
+    return with_standard(built or build_for(dataset, []))
+
+
+def _answers(
+    checkpoint: Checkpoint,
+    data: _Data,
+    numbers: Sequence[int],
+    crf: DenseCRF | None,
+    masks: bool,
+    folder: Path | None,
+    batch_images: int,
+    threads: int,
+) -> Iterator[ImageAnswers]:
+    """The answers to these samples; masks of clips are written into the folder."""
+    samples = (data.samples[k] for k in numbers)
+    if not data.of_clips:
+        return answer(checkpoint, samples, data.protocols, crf, masks, numbers, batch_images, threads)
+    save = stored_video_masks.saver(data.name, folder) if folder else None
+    numbered = zip(numbers, samples, strict=True)
+    return answer_clips(checkpoint, numbered, data.protocols, crf, save, batch_images, threads)
+
+
+def _circumstances(
+    checkpoint: Checkpoint, mine: Ranks, batch_images: int, device: str, command: str | None
+) -> dict[str, Any]:
+    return {
+        "processes": mine.world,
+        "batch_images": batch_images,
+        "precision": str(next(checkpoint.network.parameters()).dtype).removeprefix("torch."),
+        **({"command": command} if command else {}),
+        "date": _today(),
+        "hardware": describe_hardware(mine.device(device)),
+        "versions": versions(),
+    }
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def _no_progress(total: int, rank: int, kind: str) -> AbstractContextManager[Callable[[int], None]]:
+    return nullcontext(lambda steps: None)
