@@ -61,8 +61,8 @@ def test_processes_share_a_step_without_changing_it(stored, words):
 
 def test_an_epoch_shows_every_scene_once(stored, words):
     shown = batches(stored, words)
-    first_epoch = [shown._scene(place) for place in range(64)]
-    second_epoch = [shown._scene(place) for place in range(64, 128)]
+    first_epoch = [shown.order[place] for place in range(64)]
+    second_epoch = [shown.order[place] for place in range(64, 128)]
     assert sorted(first_epoch) == sorted(second_epoch) == list(range(64))
     assert first_epoch != second_epoch
 

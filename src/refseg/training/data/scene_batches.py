@@ -17,6 +17,7 @@ from refseg.recipes.recipe import Stage
 from refseg.text.left_right import SIDES
 from refseg.text.tokenizer import Tokenizer
 from refseg.text.vocabulary import PADDING, UNKNOWN
+from refseg.training.data.epoch_order import EpochOrder
 
 
 class TokenTable:
@@ -77,20 +78,16 @@ class SceneBatches(Dataset):
         self.scenes, self.words, self.preprocessing, self.stage = scenes, words, preprocessing, stage
         self.key, self.rank, self.images = key, rank, stage.images // (world * stage.accumulate)
         self.at_once = stage.images // stage.accumulate  # of all processes
-        self._order: tuple[int, NDArray[np.int64]] = -1, np.empty(0, np.int64)
+        self.order = EpochOrder(key, stage.cached_scenes or len(scenes))
         if words.phrases is not None:
             self._phrase_counts = words.phrases.max(1, initial=0)
             self._fixed_phrase = _one_of(self._phrase_counts, np.random.default_rng(key[0]))
-
-    def count(self) -> int:
-        """Scenes to choose from."""
-        return self.stage.cached_scenes or len(self.scenes)
 
     def __getitem__(self, part: int) -> Batch | CachedObjectBatch:
         """The batch of one part of a step."""
         start = part * self.at_once + self.rank * self.images
         places = range(start, start + self.images)
-        chosen = np.array([self._scene(place) for place in places])
+        chosen = np.array([self.order[place] for place in places])
         dice = [np.random.default_rng((*self.key, 1, place)) for place in places]
         flip = np.array([one.random() < self.stage.flip for one in dice])
         return self._batch(chosen, flip, dice)
@@ -99,12 +96,6 @@ class SceneBatches(Dataset):
         """These scenes as they are, with as many of their expressions as the stage asks."""
         chosen = np.array(scenes)
         return self._batch(chosen, np.zeros(len(chosen), bool), [np.random.default_rng(0) for _ in scenes])
-
-    def _scene(self, place: int) -> int:
-        epoch, position = divmod(place, self.count())
-        if self._order[0] != epoch:
-            self._order = epoch, np.random.default_rng((*self.key, 0, epoch)).permutation(self.count())
-        return int(self._order[1][position])
 
     def _batch(self, chosen: NDArray[np.int64], flip: NDArray[np.bool_], dice: list[np.random.Generator]) -> Batch:
         most = int(self.scenes.counts[chosen].max())
