@@ -138,7 +138,7 @@ def main() -> None:
     options.add_argument("--data", choices=["files", "scenes"], nargs="+", default=["files", "scenes"])
     options = options.parse_args()
     read_beforehand()
-    dice, wrong = random.Random(options.seed), 0
+    rng, wrong = random.Random(options.seed), 0
     cases = [(data, processes) for processes in options.processes for data in options.data]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -164,7 +164,7 @@ def main() -> None:
                 assert not any(finish(running)), _end(out)
                 whole[case] = time.perf_counter() - began, dict(traces(out))
             seconds, expected = whole[case]
-            out, after = folder / f"killed-{number}", dice.uniform(0, seconds)
+            out, after = folder / f"killed-{number}", rng.uniform(0, seconds)
             running = start(processes, train, recipes[data], out, False, processes)
             wait_for(out / BEGAN)
             time.sleep(after)

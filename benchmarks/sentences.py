@@ -62,10 +62,10 @@ class Scenes:
         self.vocabulary = Vocabulary.of(each.text for asked in self.asked for each in asked)
 
     def batch(
-        self, numbers: np.ndarray, dice: np.random.Generator, cls: bool
+        self, numbers: np.ndarray, rng: np.random.Generator, cls: bool
     ) -> tuple[list[Tensor], Tensor, list[str]]:
         """The arguments of a `Chooser`, which objects are meant, and the types of expressions."""
-        pairs = [(n, k) for n in numbers for k in dice.choice(len(self.asked[n]), EXPRESSIONS, replace=False)]
+        pairs = [(n, k) for n in numbers for k in rng.choice(len(self.asked[n]), EXPRESSIONS, replace=False)]
         most = max(len(self.objects[n]) for n in numbers)
         objects = torch.zeros(len(pairs), most, self.objects[0].shape[1])
         there, meant = torch.zeros(len(pairs), most, dtype=torch.bool), torch.zeros(len(pairs), most)
@@ -82,19 +82,19 @@ class Scenes:
 def learn(scenes: Scenes, read: str, rate: float, steps: int) -> dict[str, float]:
     """Mean IoU of sets of objects by type of expression, on scenes held back, for expressions with a referent."""
     torch.manual_seed(0)
-    dice, cls = np.random.default_rng(0), read == "[CLS]"
+    rng, cls = np.random.default_rng(0), read == "[CLS]"
     network = Chooser(read, len(scenes.vocabulary), scenes.objects[0].shape[1])
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.02, betas=(0.9, 0.98))
     warm = torch.optim.lr_scheduler.LinearLR(optimiser, 1e-3, total_iters=max(1, steps // 25))
     for _ in range(steps):
-        given, meant, _ = scenes.batch(dice.choice(SCENES - HELD_BACK, AT_ONCE), dice, cls)
+        given, meant, _ = scenes.batch(rng.choice(SCENES - HELD_BACK, AT_ONCE), rng, cls)
         loss = F.binary_cross_entropy_with_logits(network(*given)[given[1]], meant[given[1]])
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         warm.step()
-    given, meant, types = scenes.batch(np.arange(SCENES - HELD_BACK, SCENES), dice, cls)
+    given, meant, types = scenes.batch(np.arange(SCENES - HELD_BACK, SCENES), rng, cls)
     with torch.no_grad():
         found = (network.eval()(*given) > 0) & given[1]
     values = defaultdict(list)

@@ -41,15 +41,21 @@ class Sample(ABC):
         image_id: name that is unique within the data set.
         image: (H, W, 3) uint8, RGB.
         expressions: the sentences about this image.
+        part: part of the split, where that has parts, as "held_out" of drawn scenes.
     """
 
     image_id: str
     image: NDArray[np.uint8]
     expressions: tuple[Expression, ...]
+    part: str = ""
 
     @abstractmethod
     def mask(self, index: int) -> NDArray[np.bool_]:
         """The true mask (H, W) of expression `index`: all its referents together, empty if there is none."""
+
+    def expression_id(self, index: int) -> str:
+        """Returns the id of expression `index`, unique within the data set: its own, else the image's and `index`."""
+        return self.expressions[index].id or f"{self.image_id}/{index}"
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -107,6 +113,10 @@ class Clip(ABC):
     def frame_name(self, t: int) -> str:
         """What files about frame t are called, without their ending."""
         return f"{t:05d}"
+
+    def expression_id(self, index: int) -> str:
+        """Returns the id of expression `index`, unique within the data set: its own, else the clip's and `index`."""
+        return self.expressions[index].id or f"{self.clip_id}/{index}"
 
     @property
     def size_hw(self) -> tuple[int, int]:

@@ -8,9 +8,17 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 from pycocotools import mask as coco
 
-from refseg.datasets.storage.annotation_masks import LONGEST, MaskFile, draw, draw_at, pieces_of, polygon_of, read_mask
+from refseg.datasets.storage.annotation_masks import (
+    MAX_OUTLINE_LENGTH,
+    MaskFile,
+    draw,
+    draw_at,
+    pieces_of,
+    polygon_of,
+    read_mask,
+)
 from refseg.errors import InvalidInput, MissingFile
-from refseg.masks.rle import Rle, rle_of
+from refseg.masks.rle import Rle, parse_rle
 
 SIZE = (20, 30)
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -113,7 +121,7 @@ def test_a_segmentation_that_is_none_is_refused(segmentation):
 
 
 def test_run_lengths_of_another_size_than_the_image_are_refused():
-    piece = rle_of({"counts": [600], "size": [30, 20]})
+    piece = parse_rle({"counts": [600], "size": [30, 20]})
     with pytest.raises(InvalidInput, match="20 x 30 pixels, and its image is 30 x 20"):
         draw([piece], SIZE)
 
@@ -126,7 +134,7 @@ def test_at_another_size_polygons_are_scaled_and_drawn_there():
 
 
 def test_at_another_size_run_lengths_go_to_the_nearest():
-    piece = rle_of(coco.encode(np.asfortranarray(filled((2, 2, 4)), np.uint8)))
+    piece = parse_rle(coco.encode(np.asfortranarray(filled((2, 2, 4)), np.uint8)))
     assert (draw_at([piece], SIZE, (40, 60)) == filled((2, 2, 4)).repeat(2, 0).repeat(2, 1)).all()
 
 
@@ -192,7 +200,7 @@ def test_of_a_polygon_with_far_corners_only_what_is_near_the_image_is_drawn(monk
     monkeypatch.setattr(coco, "frPyObjects", lambda given, *size: drawn.extend(given) or original(given, *size))
     draw(pieces_of([far(400)]), (480, 640))
     (polygon,) = drawn
-    assert np.abs(np.diff(polygon.reshape(-1, 2), axis=0)).max(1).sum() < LONGEST
+    assert np.abs(np.diff(polygon.reshape(-1, 2), axis=0)).max(1).sum() < MAX_OUTLINE_LENGTH
     assert polygon.min() > -2 and polygon.max() < 642
 
 

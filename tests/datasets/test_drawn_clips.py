@@ -13,7 +13,7 @@ from refseg.datasets.drawn_clips.dataset import KINDS, MOTIONS, DrawnClip, Drawn
 from refseg.datasets.drawn_clips.motions import GROWTH, ROUND, SPINNING, STILL, TURN_DEGREES
 from refseg.datasets.drawn_clips.sentences import Doing, World
 from refseg.datasets.drawn_clips.twins import alike
-from refseg.datasets.drawn_scenes.balanced_sentences import referent_ids
+from refseg.datasets.drawn_scenes.balanced_sentences import object_ids
 from refseg.datasets.drawn_scenes.grammar import plural
 from refseg.datasets.drawn_scenes.objects import HELD_OUT_PAIRS, SHAPE, SHAPES
 from refseg.datasets.drawn_scenes.programs import Noun
@@ -72,7 +72,7 @@ def test_every_program_evaluated_on_its_clip_gives_exactly_the_stored_targets(cl
         world = World(clip.layout(clip.middle), clip.motions.tolist())
         for program, expression in zip(clip.programs, clip.expressions, strict=True):
             found = program.evaluate(world)
-            assert found is not None and referent_ids(found) == expression.targets
+            assert found is not None and object_ids(found) == expression.targets
             assert all(KINDS[clip.motions[k - 1]] == expression.kind for k in expression.targets)
             assert expression.type == "plural action" or len(expression.targets) <= 1
 

@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from refseg.datasets.drawn_scenes.balanced_sentences import referent_ids
+from refseg.datasets.drawn_scenes.balanced_sentences import object_ids
 from refseg.datasets.drawn_scenes.dataset import KIND_SHARES, TYPE_SHARES, DrawnScenes, Scene
 from refseg.datasets.drawn_scenes.grammar import REGIONS, plural
 from refseg.datasets.drawn_scenes.layout import REACH, TIERS, draw_layout
@@ -27,8 +27,8 @@ from refseg.datasets.drawn_scenes.objects import (
     SHAPE,
     SHAPES,
     SIZE,
-    Dice,
     DrawnObject,
+    SeededRandom,
     signed_distance,
 )
 from refseg.datasets.drawn_scenes.programs import (
@@ -67,7 +67,7 @@ def test_every_program_evaluated_on_its_scene_gives_exactly_the_stored_targets(s
     for scene in scenes:
         world = World(scene.layout)
         for expression, program in zip(scene.expressions, scene.programs, strict=True):
-            assert referent_ids(program.evaluate(world)) == expression.targets, expression
+            assert object_ids(program.evaluate(world)) == expression.targets, expression
 
 
 def test_every_singular_expression_has_at_most_one_referent(scenes):
@@ -308,7 +308,7 @@ def test_hard_scenes_have_up_to_twelve_objects_at_any_angle_and_second_qualifier
 
 
 def test_a_larger_canvas_scales_every_length():
-    layout = draw_layout(Dice("test"), TIERS["base"], 256)
+    layout = draw_layout(SeededRandom("test"), TIERS["base"], 256)
     low, high = (2 * bound for bound in RADII[layout.objects[0].attributes[SIZE]])
     assert layout.id_map.shape == (256, 256) and low <= layout.objects[0].radius <= high
 

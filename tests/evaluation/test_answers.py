@@ -13,8 +13,8 @@ from refseg.evaluation.object_answers import answer_by_objects
 from refseg.evaluation.rows import rows_of
 from refseg.evaluation.scoring import STANDARD
 from refseg.inference.crf import DenseCRF
-from refseg.inference.predict import ask
-from refseg.masks.rle import rle_of
+from refseg.inference.predict import predict_samples
+from refseg.masks.rle import parse_rle
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def counted(rows):
 
 
 def test_counting_by_objects_equals_counting_masks(checkpoint, scenes):
-    asked = list(ask(checkpoint, scenes))
+    asked = list(predict_samples(checkpoint, enumerate(scenes)))
     by_objects = rows_of(image for some in asked for image in answer_by_objects(checkpoint, some))
     assert counted(by_objects) == counted(rows_of(answer_by_masks(checkpoint, asked, [STANDARD])))
 
@@ -105,7 +105,7 @@ def test_each_image_is_encoded_once_for_all_protocols(checkpoint_folder, scenes)
 def test_answers_are_kept_as_run_lengths_where_that_is_asked_for(checkpoint, scenes, rows):
     (first, *_) = answer(checkpoint, scenes[:1], keep_masks=True)
     for row, code in zip(first.rows, first.masks, strict=True):
-        mask, truth = draw([rle_of(code)], (128, 128)), scenes[0].mask(first.rows.index(row))
+        mask, truth = draw([parse_rle(code)], (128, 128)), scenes[0].mask(first.rows.index(row))
         assert code["id"] == row.id and (mask & truth).sum() == row.scores["standard"].intersection
 
 
@@ -130,7 +130,7 @@ def test_a_network_in_training_is_evaluated_in_evaluation_mode_and_returned_as_i
 
 
 def test_no_gradients_are_kept(checkpoint, scenes):
-    (asked,) = ask(checkpoint, scenes[:2])
+    (asked,) = predict_samples(checkpoint, enumerate(scenes[:2]))
     assert not asked.output.logits.requires_grad
 
 

@@ -8,9 +8,9 @@ from refseg import protocols
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.errors import InvalidInput, MissingFile
 from refseg.evaluation.rows import rows_of
-from refseg.evaluation.scoring import STANDARD, expression_id
+from refseg.evaluation.scoring import STANDARD
 from refseg.evaluation.stored_masks import compare_samples, open_masks, score_samples
-from refseg.masks.rle import run_lengths
+from refseg.masks.rle import encode_rle
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def scenes():
 
 
 def truths(scenes):
-    return {expression_id(scene, i): scene.mask(i) for scene in scenes for i in range(len(scene.expressions))}
+    return {scene.expression_id(i): scene.mask(i) for scene in scenes for i in range(len(scene.expressions))}
 
 
 def write_png(folder, masks):
@@ -31,7 +31,7 @@ def write_png(folder, masks):
 
 
 def write_lines(file, masks, **more):
-    file.write_text("".join(json.dumps({"id": id, **more, **run_lengths(mask)}) + "\n" for id, mask in masks.items()))
+    file.write_text("".join(json.dumps({"id": id, **more, **encode_rle(mask)}) + "\n" for id, mask in masks.items()))
     return file
 
 

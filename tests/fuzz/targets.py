@@ -274,11 +274,11 @@ def _import(folder: Path, out: Path) -> None:
 
 
 def _stored(folder: Path) -> None:
-    from refseg.masks.rle import run_lengths
+    from refseg.masks.rle import encode_rle
 
     square = np.zeros((SIDE, SIDE), bool)
     square[3:9, 4:12] = True
-    lines = [json.dumps({"id": str(k), "exists": 0.5, **run_lengths(square)}) + "\n" for k in range(3)]
+    lines = [json.dumps({"id": str(k), "exists": 0.5, **encode_rle(square)}) + "\n" for k in range(3)]
     (folder / "masks.jsonl").write_text("".join(lines))
 
 

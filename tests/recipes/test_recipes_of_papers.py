@@ -157,10 +157,10 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("refer")
     (root / "images").mkdir()
     images, annotations, refs = [], [], []
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for image in range(4):
         name = f"{image}.png"
-        Image.fromarray(dice.integers(0, 255, (48, 64, 3), np.uint8)).save(root / "images" / name)
+        Image.fromarray(rng.integers(0, 255, (48, 64, 3), np.uint8)).save(root / "images" / name)
         images.append({"id": image, "file_name": name, "height": 48, "width": 64})
         for number, left in enumerate((4, 36)):
             box, corner = [left, 8, 20, 24], len(annotations) + 1

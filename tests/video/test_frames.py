@@ -242,8 +242,8 @@ def test_an_animation_has_whole_frames_and_the_times_that_browsers_show(tmp_path
 
 def test_a_cut_off_animation_is_read_as_far_as_it_goes(tmp_path):
     path = tmp_path / "clip.gif"
-    dice = np.random.default_rng(0)
-    images = [Image.fromarray(dice.integers(0, 255, (64, 64, 3), np.uint8)) for _ in range(6)]
+    rng = np.random.default_rng(0)
+    images = [Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)) for _ in range(6)]
     images[0].save(path, save_all=True, append_images=images[1:])
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     frames = read_frames(path)

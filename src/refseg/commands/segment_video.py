@@ -191,9 +191,9 @@ def _content(answer: dict[str, Any], kind: Format) -> dict[str, Any]:
 
 
 def _mask(answer: dict[str, Any]) -> "Mask":
-    from refseg.masks.rle import mask_of
+    from refseg.masks.rle import decode_rle, parse_rle
 
-    return mask_of(answer["rle"])
+    return decode_rle(parse_rle(answer["rle"]))
 
 
 def _write_overlays(
@@ -205,7 +205,7 @@ def _write_overlays(
 ) -> None:
     """Writes the whole video once for each expression; frames without an answer show the last mask before them."""
     from refseg.masks.overlay import coloured
-    from refseg.masks.rle import mask_of
+    from refseg.masks.rle import decode_rle, parse_rle
     from refseg.video.writer import video_writer
 
     regions: list[list[Mask]] = []
@@ -217,7 +217,7 @@ def _write_overlays(
                 size_hw = frame.pixels.shape[0], frame.pixels.shape[1]
                 writers = [stack.enter_context(video_writer(file, size_hw, frames.time_base, source)) for file in files]
             if coming and coming[0]["frame"] == frame.index:
-                regions = [[mask_of(part["rle"]) for part in one["instances"] or [one]] for one in coming]
+                regions = [[decode_rle(parse_rle(part["rle"])) for part in one["instances"] or [one]] for one in coming]
                 coming = next(answers, None)
             for write, masks in zip(writers, regions, strict=True):
                 write(frame.time, coloured(frame.pixels, masks))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from refseg.datasets.storage.annotation_masks import Mask
-from refseg.datasets.storage.clip_dataset import ClipOfFiles, ClipsOfFiles, Video, told
+from refseg.datasets.storage.clip_dataset import ClipOfFiles, ClipsOfFiles, Video, referent_ids
 from refseg.datasets.storage.frame_files import StoredFrames, VideoFile, in_folder
 from refseg.datasets.storage.reading import at, files_in
 from refseg.errors import InvalidInput, MissingFile, first_line
@@ -45,7 +45,7 @@ class A2DClip(ClipOfFiles):
 
     def annotated_frames(self, index: int) -> tuple[int, ...]:
         """The annotated frames in which the expression's actor is."""
-        (actor,) = told(self.video, index)
+        (actor,) = referent_ids(self.video, index)
         return tuple(t for t, actors in self._actors.items() if int(actor) in actors)
 
     def mask(self, index: int, t: int) -> Mask:
@@ -57,7 +57,7 @@ class A2DClip(ClipOfFiles):
         path = self._files.get(t, self._folder / f"{t + 1:05d}.h5")
         if t not in self._actors:
             raise InvalidInput(f"frame {t} of {self.clip_id} is not annotated ({path} is missing)")
-        (actor,) = told(self.video, index)
+        (actor,) = referent_ids(self.video, index)
         chosen = np.isin(self._actors[t], int(actor))
         masks = _read_h5(path, "reMask")
         if masks.ndim not in (2, 3) or not masks.size:

@@ -20,7 +20,7 @@ from typing import Any
 from refseg.datasets.storage.annotation_masks import MaskFile, Piece, pieces_of
 from refseg.datasets.storage.index import BOX_ONLY, NONE, IndexBuilder
 from refseg.datasets.storage.indexed_dataset import IndexedDataset
-from refseg.datasets.storage.reading import Complaints, at, coco_id_of, one_file
+from refseg.datasets.storage.reading import ErrorCollector, at, coco_id_of, one_file
 from refseg.errors import InvalidInput
 from refseg.masks.rle import Rle
 
@@ -54,13 +54,13 @@ class JsonLines(IndexedDataset):
 
     def read(self, builder: IndexBuilder) -> None:
         """Fills an index line by line."""
-        reader, complaints = LineReader(builder), Complaints()
+        reader, errors = LineReader(builder), ErrorCollector()
         with self.file.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
-                    with complaints.at(f"line {number}"):
+                    with errors.at(f"line {number}"):
                         reader.read(number, line)
-        complaints.tell(self.file)
+        errors.raise_if_any(self.file)
 
     def _root(self, root: str | Path | None) -> Path:
         self.file = one_file(super()._root(root), "*.jsonl")

@@ -21,12 +21,12 @@ import numpy as np
 
 from refseg.datasets.storage.annotation_masks import Mask, draw
 from refseg.datasets.storage.challenge_submission import SubmittedClips
-from refseg.datasets.storage.clip_dataset import ClipOfFiles, Video, read_meta_expressions, told
+from refseg.datasets.storage.clip_dataset import ClipOfFiles, Video, read_meta_expressions, referent_ids
 from refseg.datasets.storage.frame_files import FrameFiles, StoredFrames, find_frame
 from refseg.datasets.storage.index import Index, IndexBuilder, open_index
 from refseg.datasets.storage.reading import at, read_plain
 from refseg.errors import InvalidInput
-from refseg.masks.rle import rle_of
+from refseg.masks.rle import parse_rle
 
 SPLITS = ("train", "valid_u", "valid")
 FEWEST_FRAMES = 2  # of a video of split train
@@ -50,13 +50,13 @@ class MeViSClip(ClipOfFiles):
             InvalidInput: if the truth is not given out, or a mask is missing or of another size.
         """
         union = np.zeros(self.size_hw, np.bool_)
-        for object_id in told(self.video, index):
+        for object_id in referent_ids(self.video, index):
             union |= self._draw(object_id, t)
         return union
 
     def visible(self, t: int, asked: Sequence[int]) -> list[bool]:
         """Whether each expression has a referent in frame t; a mask is drawn once for all expressions."""
-        objects = [told(self.video, index) for index in asked]
+        objects = [referent_ids(self.video, index) for index in asked]
         there = {object_id: bool(self._draw(object_id, t).any()) for object_id in set(chain(*objects))}
         return [any(there[object_id] for object_id in ids) for ids in objects]
 
@@ -133,7 +133,7 @@ class Masks:
         """Run lengths as objects of one image; an id as an expression that names its object of every frame."""
 
         def compact(entry: dict[str, Any]) -> Any:
-            return rle_of(entry) if "counts" in entry else entry
+            return parse_rle(entry) if "counts" in entry else entry
 
         image = builder.image("", "")
         masks = read_plain(self._path, each=compact)

@@ -20,7 +20,7 @@ from pathlib import Path
 from refseg.datasets.refer_youtube_vos import labelled_clip
 from refseg.datasets.storage.clip_dataset import ClipsOfFiles, LabelledClip, Video, label_number, read_meta_expressions
 from refseg.datasets.storage.frame_files import in_folder
-from refseg.datasets.storage.reading import Complaints, first_file
+from refseg.datasets.storage.reading import ErrorCollector, first_file
 from refseg.errors import InvalidInput
 from refseg.files.names import file_name
 from refseg.files.text import read_text
@@ -99,9 +99,9 @@ class RefDAVIS17(ClipsOfFiles):
         found: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
         for number, name in enumerate(TEXTS, start=1):
             path = self._file_of(name)
-            complaints = Complaints()
+            errors = ErrorCollector()
             for line_number, line in enumerate(self._lines(path), start=1):
-                with complaints.at(f"line {line_number}"):
+                with errors.at(f"line {line_number}"):
                     parts = _LINE.fullmatch(line)
                     if parts is None:
                         raise InvalidInput(f'it is VIDEO OBJECT "TEXT", not {line!r}')
@@ -110,7 +110,7 @@ class RefDAVIS17(ClipsOfFiles):
                     texts.append(parts[3])
                     if len(texts) != number:
                         raise InvalidInput(f"object {parts[2]} of {video} has {len(texts)} texts in {number} files")
-            complaints.tell(path)
+            errors.raise_if_any(path)
         return found
 
     def _lines(self, path: Path) -> list[str]:

@@ -30,7 +30,7 @@ from refseg.datasets.storage.indexed_dataset import IndexedDataset, IndexedSampl
 from refseg.datasets.storage.reading import at, files_in
 from refseg.errors import InvalidInput, MissingFile, RefsegError, first_line
 from refseg.files.names import file_name
-from refseg.masks.rle import rle_of
+from refseg.masks.rle import parse_rle
 from refseg.preprocessing.images import open_image
 
 STATES = {"": NONE, "crowd": CROWD, "box": BOX_ONLY, "missing": MISSING}
@@ -193,7 +193,7 @@ def _add(builder: IndexBuilder, about: dict[str, Any], place: str, refs: dict[st
         builder.object(
             image,
             each["id"],
-            [rle_of(each["mask"])] if "mask" in each else [],
+            [parse_rle(each["mask"])] if "mask" in each else [],
             tuple(each["box"]) if "box" in each else None,
             STATES[each["state"]],
         )

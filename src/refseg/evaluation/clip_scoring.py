@@ -103,7 +103,7 @@ def join(index: int, frames: Sequence[ScoredFrame], protocols: Sequence[Scoring]
             rows.append(
                 replace(
                     row,
-                    id=expression_id(clip, number),
+                    id=clip.expression_id(number),
                     image_id=clip.clip_id,
                     scores={**whole, **counted},
                     frame=clip.frame_name(frame.t),
@@ -112,13 +112,8 @@ def join(index: int, frames: Sequence[ScoredFrame], protocols: Sequence[Scoring]
             )
     unfamiliar = Counter(frame.answers.unfamiliar for frame in frames).most_common(1)[0][0]
     found = {row.id for row in rows if row.has_target}
-    named = [expression_id(clip, number) for number, one in enumerate(clip.expressions) if one.targets]
+    named = [clip.expression_id(number) for number, one in enumerate(clip.expressions) if one.targets]
     return ImageAnswers(index, rows, unfamiliar, nowhere=sum(id not in found for id in named))
-
-
-def expression_id(clip: Clip, number: int) -> str:
-    """The id of an expression, unique within the data set; where that gives none, its clip's and its number."""
-    return clip.expressions[number].id or f"{clip.clip_id}/{number}"
 
 
 def first_come(masks: Sequence[Any]) -> Callable[[Sequence[int]], Labels]:

@@ -11,7 +11,7 @@ from refseg.datasets.drawn_scenes.dataset import SIZES, Scene
 from refseg.datasets.drawn_scenes.objects import SIZE
 from refseg.evaluation.error_types import kind_of_mask
 from refseg.evaluation.rows import ImageAnswers, Row, Score, scores_of
-from refseg.masks.rle import run_lengths
+from refseg.masks.rle import encode_rle
 from refseg.protocols.protocol import Protocol
 from refseg.protocols.standard import Standard
 from refseg.protocols.video_protocol import Scoring
@@ -82,7 +82,7 @@ def score_image(
             each = {name: of_all[m] for name, of_all in scores.items()}
             rows.append(row(sample, i, true, exists[i], seconds, error, each))
             if keep_masks:
-                masks.append({"id": rows[-1].id, "exists": exists[i], **run_lengths(answer)})
+                masks.append({"id": rows[-1].id, "exists": exists[i], **encode_rle(answer)})
     return ImageAnswers(index, rows, unfamiliar, masks=masks)
 
 
@@ -100,12 +100,12 @@ def row(
     """The row of expression i of a sample, whose truth has `true` pixels."""
     expression = sample.expressions[i]
     return Row(
-        id=expression_id(sample, i),
+        id=sample.expression_id(i),
         image_id=sample.image_id,
         expression=expression.text,
         type=expression.type or main_type(expression.text),
         kind=expression.kind,
-        part=getattr(sample, "part", ""),
+        part=sample.part,
         size=_size(sample, expression, true),
         referents=len(expression.targets),
         exists=exists,
@@ -116,11 +116,6 @@ def row(
         perfect=perfect,
         area=true,
     )
-
-
-def expression_id(sample: Sample, i: int) -> str:
-    """The id of expression i, unique within the data set; where that gives none, its image's and its number."""
-    return sample.expressions[i].id or f"{sample.image_id}/{i}"
 
 
 def _size(sample: Sample, expression: Expression, true: int) -> str:

@@ -11,12 +11,12 @@ import PIL.Image
 import torch
 from numpy.typing import NDArray
 
-from refseg.datasets.storage.annotation_masks import draw, extract_mask
+from refseg.datasets.storage.annotation_masks import extract_mask
 from refseg.errors import InvalidInput, MissingFile, first_line
 from refseg.evaluation.rows import ImageAnswers
-from refseg.evaluation.scoring import expression_id, score_image
-from refseg.inference.prefetch import ahead
-from refseg.masks.rle import rle_of
+from refseg.evaluation.scoring import score_image
+from refseg.inference.prefetch import prefetch_map
+from refseg.masks.rle import decode_rle, parse_rle
 from refseg.preprocessing.images import open_image
 from refseg.protocols.protocol import Protocol
 from refseg.samples import Sample
@@ -105,8 +105,7 @@ class RunLengths(StoredMasks):
             lines.seek(self._start[id])
             line = lines.readline()
         try:
-            run_lengths = rle_of(json.loads(line))
-            return draw([run_lengths], run_lengths.size_hw)
+            return decode_rle(parse_rle(json.loads(line)))
         except InvalidInput as error:
             raise InvalidInput(f"{self.place}, expression {id}: {error}") from error
 
@@ -196,7 +195,7 @@ def score_samples(
 
         return score_image(index, sample, predict, none, [masks.exists(id) for id in ids_of(sample)], 0.0, protocols)
 
-    return ahead(score, ((k, sample) for k, sample in enumerate(samples) if sample.expressions), workers)
+    return prefetch_map(score, ((k, sample) for k, sample in enumerate(samples) if sample.expressions), workers)
 
 
 def masks_of(masks: StoredMasks, sample: Sample) -> list[Mask]:
@@ -206,7 +205,7 @@ def masks_of(masks: StoredMasks, sample: Sample) -> list[Mask]:
 
 def ids_of(sample: Sample) -> list[str]:
     """The ids of a sample's expressions."""
-    return [expression_id(sample, i) for i in range(len(sample.expressions))]
+    return [sample.expression_id(i) for i in range(len(sample.expressions))]
 
 
 def read_masks(masks: StoredMasks, ids: Sequence[str], size_hw: tuple[int, int]) -> list[Mask]:

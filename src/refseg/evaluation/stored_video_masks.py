@@ -16,11 +16,11 @@ from refseg.datasets.ref_davis import by_annotator
 from refseg.datasets.storage.annotated_frames import AnnotatedFrame, frames_of
 from refseg.errors import InvalidInput, UnwritableOutput, first_line
 from refseg.evaluation.clip_answers import joined
-from refseg.evaluation.clip_scoring import Save, ScoredFrame, expression_id, first_come, score_frame
+from refseg.evaluation.clip_scoring import Save, ScoredFrame, first_come, score_frame
 from refseg.evaluation.rows import ImageAnswers
 from refseg.evaluation.stored_masks import Mask, StoredMasks, compare_ids, open_masks, read_masks
 from refseg.files.names import file_name
-from refseg.inference.prefetch import ahead
+from refseg.inference.prefetch import prefetch_map
 from refseg.masks.overlay import COLOURS
 from refseg.preprocessing.images import open_image
 from refseg.protocols.video_protocol import FrameAnswers, Scoring
@@ -128,7 +128,7 @@ def score_videos(
         return number, scored
 
     frames = ((number, frame) for number, clip in enumerate(clips) for frame in frames_of(clip))
-    return joined(ahead(score, frames, workers), protocols)
+    return joined(prefetch_map(score, frames, workers), protocols)
 
 
 def masks_of_frame(masks: StoredMasks, frame: AnnotatedFrame) -> list[Mask]:
@@ -142,7 +142,7 @@ def masks_of_frame(masks: StoredMasks, frame: AnnotatedFrame) -> list[Mask]:
 
 def mask_id(clip: Clip, number: int, t: int) -> str:
     """What the mask of expression `number` in frame t is called."""
-    return f"{expression_id(clip, number)}/{clip.frame_name(t)}"
+    return f"{clip.expression_id(number)}/{clip.frame_name(t)}"
 
 
 def mask_file(folder: Path, id: str) -> Path:

@@ -14,7 +14,7 @@ from refseg.array_types import Mask
 from refseg.masks.boxes import Box, mask_box
 from refseg.masks.overlay import coloured
 from refseg.masks.polygons import Polygon, polygons
-from refseg.masks.rle import run_lengths
+from refseg.masks.rle import encode_rle
 from refseg.preprocessing.restore import resize_logits
 
 
@@ -95,7 +95,7 @@ class Result:
 
     def rle(self) -> dict[str, Any]:
         """The mask in COCO's compressed run-length code: {"size": [H, W], "counts": str}."""
-        return run_lengths(self.mask)
+        return encode_rle(self.mask)
 
     def polygons(self) -> list[Polygon]:
         """The outlines [x, y, x, y, ...] of the mask's connected parts in pixels; holes as `outlines.polygons` says."""
@@ -112,7 +112,7 @@ class Result:
             "box": list(self.box) if self.box else None,
             "rle": self.rle(),
             "instances": [
-                {"box": list(box), "area": int(np.count_nonzero(mask)), "rle": run_lengths(mask)}
+                {"box": list(box), "area": int(np.count_nonzero(mask)), "rle": encode_rle(mask)}
                 for box, mask in zip(self.boxes, self._instances(), strict=False)
             ],
             "warnings": list(self.warnings),

@@ -1,4 +1,4 @@
-"""COCO's run lengths: encoded, decoded, checked."""
+"""COCO's run-length code: encoding, decoding, checks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,22 +13,6 @@ from refseg.errors import InvalidInput
 from refseg.preprocessing.images import LARGEST_MEGAPIXELS
 
 
-def mask_of(run_lengths: Mapping[str, Any]) -> Mask:
-    """The mask (H, W) of COCO's compressed run-length code."""
-    from pycocotools import mask as coco
-
-    mask: Mask = coco.decode({**run_lengths, "counts": run_lengths["counts"].encode()}).astype(bool)
-    return mask
-
-
-def run_lengths(mask: Mask) -> dict[str, Any]:
-    """A mask (H, W) in COCO's compressed run-length code: {"size": [H, W], "counts": str}."""
-    from pycocotools import mask as coco
-
-    code = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": [int(size) for size in code["size"]], "counts": code["counts"].decode()}
-
-
 @dataclass(frozen=True, slots=True)
 class Rle:
     """Run lengths: COCO's compressed string, and the size of the mask."""
@@ -37,8 +21,14 @@ class Rle:
     size_hw: tuple[int, int]
 
 
-def rle_of(rle: Mapping[str, Any]) -> Rle:
-    """Run lengths from {"counts": list, str or bytes, "size": [height, width]}, checked.
+def encode_rle(mask: Mask) -> dict[str, Any]:
+    """Encodes a mask (H, W) in COCO's compressed run-length code: {"size": [H, W], "counts": str}."""
+    code = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(size) for size in code["size"]], "counts": code["counts"].decode()}
+
+
+def parse_rle(rle: Mapping[str, Any]) -> Rle:
+    """Parses and checks run lengths {"counts": list, str or bytes, "size": [height, width]}.
 
     Raises:
         InvalidInput: if they are not that, or do not add up to the size.
@@ -47,7 +37,7 @@ def rle_of(rle: Mapping[str, Any]) -> Rle:
         counts, (height, width) = rle["counts"], map(int, rle["size"])
         if isinstance(counts, str | bytes):
             compressed = counts.encode("ascii") if isinstance(counts, str) else counts
-            runs = _runs(compressed)
+            runs = decompress_runs(compressed)
         else:
             runs, compressed = np.array(counts, np.int64).reshape(-1), None
     except InvalidInput:
@@ -55,7 +45,7 @@ def rle_of(rle: Mapping[str, Any]) -> Rle:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InvalidInput('run lengths are {"counts": ..., "size": [height, width]}, in COCO\'s two ways') from error
     check_size((height, width))
-    _check_sum(runs, (height, width))
+    check_total(runs, (height, width))
     if compressed is None:
         compressed = coco.frPyObjects({"counts": runs.tolist(), "size": [height, width]}, height, width)["counts"]
     return Rle(compressed, (height, width))
@@ -73,12 +63,18 @@ def check_size(size_hw: tuple[int, int]) -> None:
         raise InvalidInput(f"a size of {shown} is not allowed; at most {LARGEST_MEGAPIXELS} megapixels are read")
 
 
-def _decode(rle: dict[str, Any]) -> Mask:
-    """A mask (H, W), row by row in memory; several times faster than pycocotools, which walks over every pixel."""
-    height, width = rle["size"]
+def decode_rle(rle: Rle) -> Mask:
+    """Decodes run lengths to a mask (H, W), contiguous by rows.
+
+    Several times faster than pycocotools, which visits every pixel.
+
+    Raises:
+        InvalidInput: if the run lengths do not add up to the size.
+    """
+    height, width = rle.size_hw
     mask = np.zeros((height, width), np.bool_)
-    runs = _runs(rle["counts"])
-    _check_sum(runs, (height, width))
+    runs = decompress_runs(rle.counts)
+    check_total(runs, (height, width))
     ends = runs.cumsum()
     starts, stops = ends[:-1:2], ends[1::2]
     if not len(stops) or not mask.size:
@@ -95,21 +91,25 @@ def _decode(rle: dict[str, Any]) -> Mask:
     return mask
 
 
-def _check_equal(what: str, size_hw: tuple[int, ...], image_hw: tuple[int, int]) -> None:
-    if size_hw != image_hw:
-        raise InvalidInput(
-            f"{what}: {size_hw[1]} x {size_hw[0]} pixels, and its image is {image_hw[1]} x {image_hw[0]}"
-        )
+def check_total(runs: NDArray[np.int64], size_hw: tuple[int, int]) -> None:
+    """Checks that run lengths add up to the number of pixels; pycocotools leaves its memory where they do not.
 
-
-def _check_sum(runs: NDArray[np.int64], size_hw: tuple[int, int]) -> None:
-    height, width = size_hw  # pycocotools reads and writes beyond its memory where they do not add up
+    Raises:
+        InvalidInput: if they do not.
+    """
+    height, width = size_hw
     if (len(runs) and (runs.min() < 0 or runs.max() > height * width)) or int(runs.sum()) != height * width:
         raise InvalidInput(f"run lengths do not add up to {height} x {width} pixels")
 
 
-def _runs(compressed: bytes) -> NDArray[np.int64]:
-    """Run lengths of COCO's string: 5 bits a letter, low ones first, from the third on as differences to two before."""
+def decompress_runs(compressed: bytes) -> NDArray[np.int64]:
+    """Decompresses COCO's string to run lengths.
+
+    Each letter has 5 bits of a number, low ones first; from the third on, numbers are differences to the last but one.
+
+    Raises:
+        InvalidInput: if it is not such a string.
+    """
     letters = np.frombuffer(compressed, np.uint8).astype(np.int64) - 48
     if not len(letters):
         return letters

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from refseg.datasets.drawn_clips.motions import MOTIONS
 from refseg.datasets.drawn_clips.sentences import KINDS, Doing
 from refseg.datasets.drawn_clips.twins import Twins, draw_twins
-from refseg.datasets.drawn_scenes.balanced_sentences import referent_ids
+from refseg.datasets.drawn_scenes.balanced_sentences import object_ids
 from refseg.datasets.drawn_scenes.layout import Layout, rasterise
-from refseg.datasets.drawn_scenes.objects import Dice
+from refseg.datasets.drawn_scenes.objects import SeededRandom
 from refseg.datasets.drawn_scenes.rendering import Look, noise_of
 from refseg.errors import InvalidInput
 from refseg.samples import Clip, Expression
@@ -57,7 +57,7 @@ class DrawnClip(Clip):
         self.attributes = np.array([mover.middle.attributes for mover in twins.movers], np.int64)
         self.motions = np.array(twins.motions[which], np.int64)
         self.expressions = tuple(
-            Expression(sentence.text, referent_ids(answers[which]), sentence.type, sentence.kind)
+            Expression(sentence.text, object_ids(answers[which]), sentence.type, sentence.kind)
             for sentence, answers in twins.sentences
         )
         self.programs: tuple[Doing, ...] = tuple(sentence.program for sentence, _ in twins.sentences)
@@ -78,7 +78,7 @@ class DrawnClip(Clip):
 
     def frame(self, t: int) -> NDArray[np.uint8]:
         """Frame t, counted from 0: (H, W, 3) uint8, RGB."""
-        return self._look.draw(self.layout(t), noise_of(Dice("noise", *self._pixels, t)))
+        return self._look.draw(self.layout(t), noise_of(SeededRandom("noise", *self._pixels, t)))
 
     def layout(self, t: int) -> Layout:
         """Where everything is in frame t."""
@@ -103,7 +103,7 @@ class DrawnClip(Clip):
 
     @cached_property
     def _look(self) -> Look:
-        return Look(self.layout(self.middle), Dice("look", *self._pixels))
+        return Look(self.layout(self.middle), SeededRandom("look", *self._pixels))
 
 
 class DrawnClips:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refseg.datasets.drawn_scenes.layout import UNIT
-from refseg.datasets.drawn_scenes.objects import SHAPE, SHAPES, Dice, DrawnObject
+from refseg.datasets.drawn_scenes.objects import SHAPE, SHAPES, DrawnObject, SeededRandom
 
 MOTIONS = ("still", "left", "right", "up", "down", "spinning", "growing", "shrinking")
 STILL, LEFT, RIGHT, UP, DOWN, SPINNING, GROWING, SHRINKING = range(len(MOTIONS))
@@ -23,14 +23,14 @@ _CAN_SPIN = 1 - len(ROUND) / len(SHAPES)
 _SHARE = 1 / len(MOTIONS)
 
 
-def draw_motions(dice: Dice, attributes: Sequence[int], count: int) -> list[int]:
+def draw_motions(rng: SeededRandom, attributes: Sequence[int], count: int) -> list[int]:
     """So many different motions that an object of these attributes can make; over all shapes each is as frequent."""
     spins = attributes[SHAPE] not in ROUND
     spin = _SHARE / _CAN_SPIN if spins else 0.0
     weights = [spin if motion == SPINNING else (1 - spin) / (len(MOTIONS) - 1) for motion in range(len(MOTIONS))]
     found: list[int] = []
     while len(found) < count:
-        motion = dice.weighted(weights)
+        motion = rng.weighted(weights)
         if motion not in found:
             found.append(motion)
     return found
@@ -53,11 +53,11 @@ class Mover:
     growth: float
 
     @staticmethod
-    def draw(dice: Dice, middle: DrawnObject, frames: int, side: int) -> "Mover":
+    def draw(rng: SeededRandom, middle: DrawnObject, frames: int, side: int) -> "Mover":
         """A mover for a clip of so many frames and a canvas of this side."""
         low, high = TURN_DEGREES
-        turn = (low + dice.below(high - low + 1)) * (1 if dice.chance(0.5) else -1)
-        return Mover(middle, dice.between(*WAY) * side / UNIT / (frames - 1), turn, dice.between(*GROWTH))
+        turn = (low + rng.below(high - low + 1)) * (1 if rng.chance(0.5) else -1)
+        return Mover(middle, rng.between(*WAY) * side / UNIT / (frames - 1), turn, rng.between(*GROWTH))
 
     def at(self, motion: int, frames: int) -> DrawnObject:
         """The object so many frames after the middle one (before it, if negative) if it does this.

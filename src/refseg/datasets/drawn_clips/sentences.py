@@ -8,7 +8,7 @@ from refseg.datasets.drawn_clips.motions import GROWING, MOTIONS, SHRINKING
 from refseg.datasets.drawn_scenes import programs
 from refseg.datasets.drawn_scenes.grammar import ATTRIBUTE_USE, NUMBERS, say_all, say_noun, say_the
 from refseg.datasets.drawn_scenes.layout import Layout
-from refseg.datasets.drawn_scenes.objects import COLOUR, MATERIAL, SHAPE, SIZE, Attributes, Dice
+from refseg.datasets.drawn_scenes.objects import COLOUR, MATERIAL, SHAPE, SIZE, Attributes, SeededRandom
 from refseg.datasets.drawn_scenes.programs import Noun, Objects, single
 
 KINDS = ("stays still", "moves left", "moves right", "moves up", "moves down", "spins", "grows", "shrinks")
@@ -86,7 +86,7 @@ class Sentence:
         return KINDS[self.program.motion]
 
 
-def sentences_about(here: World, there: World, dice: Dice) -> list[tuple[Sentence, tuple[int, int]]]:
+def sentences_about(here: World, there: World, rng: SeededRandom) -> list[tuple[Sentence, tuple[int, int]]]:
     """Different sentences about two clips of one middle frame, with the set (bits) of referents in either."""
     groups: dict[Attributes, int] = defaultdict(int)
     for k, thing in enumerate(here.layout.objects):
@@ -99,28 +99,28 @@ def sentences_about(here: World, there: World, dice: Dice) -> list[tuple[Sentenc
                 continue
             for _ in range(PHRASINGS):
                 for _ in range(ATTEMPTS):
-                    program = _program(attributes, motion, max(several), dice)
+                    program = _program(attributes, motion, max(several), rng)
                     first, second = program.evaluate(here), program.evaluate(there)
                     if first is not None and second is not None and first != second:
-                        sentence = Sentence(say(program, dice), program)
+                        sentence = Sentence(say(program, rng), program)
                         found.setdefault(sentence.text, (sentence, (first, second)))
                         break
-    return dice.shuffled(list(found.values()))
+    return rng.shuffled(list(found.values()))
 
 
-def _program(attributes: Attributes, motion: int, several: int, dice: Dice) -> Doing:
-    said = [value if dice.chance(use) else None for value, use in zip(attributes, ATTRIBUTE_USE, strict=True)]
+def _program(attributes: Attributes, motion: int, several: int, rng: SeededRandom) -> Doing:
+    said = [value if rng.chance(use) else None for value, use in zip(attributes, ATTRIBUTE_USE, strict=True)]
     noun = Noun(said[SHAPE], said[COLOUR], said[SIZE], said[MATERIAL])
     many = several > 1
-    return Doing(noun, motion, many, several if many and several in NUMBERS and dice.chance(0.5) else None)
+    return Doing(noun, motion, many, several if many and several in NUMBERS and rng.chance(0.5) else None)
 
 
-def say(program: Doing, dice: Dice) -> str:
+def say(program: Doing, rng: SeededRandom) -> str:
     """The program as an English expression."""
-    phrase, name = say_noun(program.noun, dice, program.many), MOTIONS[program.motion]
-    if name in BEFORE and dice.chance(0.4):
-        phrase = f"{dice.pick(BEFORE[name])} {phrase}"
+    phrase, name = say_noun(program.noun, rng, program.many), MOTIONS[program.motion]
+    if name in BEFORE and rng.chance(0.4):
+        phrase = f"{rng.pick(BEFORE[name])} {phrase}"
     else:
         clause, participle = AFTER[name][program.many]
-        phrase = f"{phrase} {participle if ' that ' in phrase or dice.chance(0.5) else clause}"
-    return say_all(phrase, program.count, dice) if program.many else say_the(phrase, dice)
+        phrase = f"{phrase} {participle if ' that ' in phrase or rng.chance(0.5) else clause}"
+    return say_all(phrase, program.count, rng) if program.many else say_the(phrase, rng)

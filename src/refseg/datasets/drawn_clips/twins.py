@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from refseg.datasets.drawn_clips.motions import Mover, draw_motions
 from refseg.datasets.drawn_clips.sentences import Sentence, World, sentences_about
 from refseg.datasets.drawn_scenes.layout import TIERS, UNIT, draw_attributes, rasterise
-from refseg.datasets.drawn_scenes.objects import RADII, SIZE, Attributes, Dice, DrawnObject
+from refseg.datasets.drawn_scenes.objects import RADII, SIZE, Attributes, DrawnObject, SeededRandom
 
 FRAMES = 5, 16
 OBJECTS = 3, 6
@@ -49,16 +49,16 @@ class Twins:
 
 def draw_twins(seed: int, split: str, side: int, number: int) -> Twins:
     """Clips 2 * number and 2 * number + 1 of a split, always the same for the same arguments."""
-    dice = Dice("drawn clips", seed, split, side, number)
-    frames, objects = (low + dice.below(high - low + 1) for low, high in (FRAMES, OBJECTS))
+    rng = SeededRandom("drawn clips", seed, split, side, number)
+    frames, objects = (low + rng.below(high - low + 1) for low, high in (FRAMES, OBJECTS))
     while True:
-        kinds = _draw_kinds(dice, objects)
-        motions = _draw_motions(dice, kinds)
-        movers = next(filter(None, (_place(dice, kinds, motions, frames, side) for _ in range(PLACEMENTS))), None)
+        kinds = _draw_kinds(rng, objects)
+        motions = _draw_motions(rng, kinds)
+        movers = next(filter(None, (_place(rng, kinds, motions, frames, side) for _ in range(PLACEMENTS))), None)
         if movers is None:
             continue
         layout = rasterise([mover.middle for mover in movers], side)
-        found = sentences_about(World(layout, motions[0]), World(layout, motions[1]), dice)
+        found = sentences_about(World(layout, motions[0]), World(layout, motions[1]), rng)
         if found:
             return Twins(frames, movers, motions, found)
 
@@ -71,42 +71,42 @@ def alike(kinds: list[Attributes]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _draw_kinds(dice: Dice, count: int) -> list[Attributes]:
+def _draw_kinds(rng: SeededRandom, count: int) -> list[Attributes]:
     """The attributes of so many objects, in drawing order."""
     kinds: list[Attributes] = []
     while len(kinds) < count:
-        kind = draw_attributes(dice, TIER, kinds)
+        kind = draw_attributes(rng, TIER, kinds)
         if not kinds:
-            copies = 3 if dice.chance(THREE_ALIKE) else 2
+            copies = 3 if rng.chance(THREE_ALIKE) else 2
         else:
-            copies = 2 if len(alike(kinds)) == 1 and dice.chance(SECOND_GROUP) else 1
+            copies = 2 if len(alike(kinds)) == 1 and rng.chance(SECOND_GROUP) else 1
         kinds += [kind] * min(copies, count - len(kinds))
-    return dice.shuffled(kinds)
+    return rng.shuffled(kinds)
 
 
-def _draw_motions(dice: Dice, kinds: list[Attributes]) -> tuple[list[int], list[int]]:
+def _draw_motions(rng: SeededRandom, kinds: list[Attributes]) -> tuple[list[int], list[int]]:
     """What every object does in either clip: among look-alikes no sentence has the same answer in both."""
     here, there = [0] * len(kinds), [0] * len(kinds)
     for group in alike(kinds):
         size = len(group)
-        options = draw_motions(dice, kinds[group[0]], size + 1)
+        options = draw_motions(rng, kinds[group[0]], size + 1)
         if size == 1:
             here[group[0]] = there[group[0]] = options[0]
             continue
         *doing, new = options
-        if size > 2 and dice.chance(PAIR_ALIKE):
+        if size > 2 and rng.chance(PAIR_ALIKE):
             doing[2] = doing[1]
         swapped = [*doing[1:], doing[0]]
-        if dice.chance(REPLACED):
-            gone = dice.pick(sorted(set(doing)))
+        if rng.chance(REPLACED):
+            gone = rng.pick(sorted(set(doing)))
             swapped = [new if motion == gone else motion for motion in swapped]
-        for index, motion, other in zip(dice.shuffled(group), doing, swapped, strict=True):
+        for index, motion, other in zip(rng.shuffled(group), doing, swapped, strict=True):
             here[index], there[index] = motion, other
     return here, there
 
 
 def _place(
-    dice: Dice, kinds: list[Attributes], motions: tuple[list[int], list[int]], frames: int, side: int
+    rng: SeededRandom, kinds: list[Attributes], motions: tuple[list[int], list[int]], frames: int, side: int
 ) -> list[Mover] | None:
     """Places in which nobody leaves or meets anybody, whoever of the look-alikes does which of their motions."""
     options = {k: {motion[j] for motion in motions for j in group} for group in alike(kinds) for k in group}
@@ -114,7 +114,7 @@ def _place(
     movers: dict[int, Mover] = {}
     paths = np.empty((0, frames, 3))
     for index in sorted(options, key=lambda k: -kinds[k][SIZE]):  # large ones first, while there is room
-        mover = _mover(dice, kinds[index], frames, side)
+        mover = _mover(rng, kinds[index], frames, side)
         ways = np.array([mover.way(motion, steps) for motion in sorted(options[index])])
         edge = EDGE * ways[..., 2]
         low = [float((edge - ways[..., axis]).max()) for axis in (0, 1)]
@@ -122,7 +122,7 @@ def _place(
         if low[0] > high[0] or low[1] > high[1]:
             return None
         for _ in range(TRIES):
-            x, y = dice.between(low[0], high[0]), dice.between(low[1], high[1])
+            x, y = rng.between(low[0], high[0]), rng.between(low[1], high[1])
             moved = ways + (x, y, 0)
             if not _meet(moved, paths, gap):
                 movers[index] = replace(mover, middle=replace(mover.middle, x=x, y=y))
@@ -133,11 +133,11 @@ def _place(
     return [movers[index] for index in range(len(kinds))]
 
 
-def _mover(dice: Dice, kind: Attributes, frames: int, side: int) -> Mover:
+def _mover(rng: SeededRandom, kind: Attributes, frames: int, side: int) -> Mover:
     """One that stands in the upper left corner."""
-    radius = dice.between(*RADII[kind[SIZE]]) * side / UNIT
-    degrees = dice.below(2 * TIER.rotation_degrees + 1) - TIER.rotation_degrees
-    return Mover.draw(dice, DrawnObject(kind, 0, 0, radius, degrees), frames, side)
+    radius = rng.between(*RADII[kind[SIZE]]) * side / UNIT
+    degrees = rng.below(2 * TIER.rotation_degrees + 1) - TIER.rotation_degrees
+    return Mover.draw(rng, DrawnObject(kind, 0, 0, radius, degrees), frames, side)
 
 
 def _meet(ways: Ways, others: Ways, gap: float) -> bool:

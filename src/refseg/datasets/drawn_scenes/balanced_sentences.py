@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from refseg.datasets.drawn_scenes.grammar import KIND_SHARES, NEEDS_OVERLAP, TYPE_SHARES, Sentence, compose
 from refseg.datasets.drawn_scenes.layout import TIERS, Layout, Tier, draw_layout
-from refseg.datasets.drawn_scenes.objects import COLOUR, HELD_OUT_PAIRS, HELD_OUT_TRIPLES, MATERIAL, SHAPE, Dice
+from refseg.datasets.drawn_scenes.objects import COLOUR, HELD_OUT_PAIRS, HELD_OUT_TRIPLES, MATERIAL, SHAPE, SeededRandom
 from refseg.datasets.drawn_scenes.programs import World, members
 
 BLOCK = 64
@@ -41,18 +41,18 @@ class Block:
 
 def draw_block(seed: int, split: str, tier_name: str, side: int, number: int) -> Block:
     """Block `number` of a split, always the same for the same arguments."""
-    dice = Dice("drawn scenes", seed, split, tier_name, side, number)
+    rng = SeededRandom("drawn scenes", seed, split, tier_name, side, number)
     tier, block = TIERS[tier_name], Block()
     for scene in range(BLOCK):
         part = PARTS[(number * BLOCK + scene) % len(PARTS)] if split == "held_out" else ""
         block.parts.append(part)
-        block.layouts.append(draw_layout(dice, tier, side, part))
+        block.layouts.append(draw_layout(rng, tier, side, part))
     worlds = [World(layout) for layout in block.layouts]
     shares = _Shares(tier)
     for world, part in zip(worlds, block.parts, strict=True):
-        block.sentences.append(_true_sentences(world, worlds, tier, dice, shares, part))
-    for scene, additions in enumerate(_false_sentences(worlds, block, dice)):
-        block.sentences[scene] = dice.shuffled(block.sentences[scene] + additions)
+        block.sentences.append(_true_sentences(world, worlds, tier, rng, shares, part))
+    for scene, additions in enumerate(_false_sentences(worlds, block, rng)):
+        block.sentences[scene] = rng.shuffled(block.sentences[scene] + additions)
     return block
 
 
@@ -80,35 +80,35 @@ class _Shares:
 
 
 def _true_sentences(
-    world: World, worlds: list[World], tier: Tier, dice: Dice, shares: _Shares, part: str
+    world: World, worlds: list[World], tier: Tier, rng: SeededRandom, shares: _Shares, part: str
 ) -> list[tuple[Sentence, int]]:
     found: dict[str, tuple[Sentence, int]] = {}
     featured = _held_out_objects(world, part)
     for _ in range(POSITIVES):
-        for sentence in _attempts(world, tier, dice, shares, part == "roles"):
+        for sentence in _attempts(world, tier, rng, shares, part == "roles"):
             referents = sentence.program.evaluate(world)
             if sentence.text in found or not referents or not (part in ("", "roles") or referents & featured):
                 continue
-            if _can_fail(sentence, worlds, dice) or dice.chance(TRUISMS):
+            if _can_fail(sentence, worlds, rng) or rng.chance(TRUISMS):
                 found[sentence.text] = sentence, referents
                 shares.add(sentence)
                 break
     return list(found.values())
 
 
-def _attempts(world: World, tier: Tier, dice: Dice, shares: _Shares, held_out_roles: bool) -> Iterator[Sentence]:
+def _attempts(world: World, tier: Tier, rng: SeededRandom, shares: _Shares, held_out_roles: bool) -> Iterator[Sentence]:
     for type_ in shares.next_types():
         for kind in shares.next_kinds(type_):
-            second = tier.second_qualifier > 0 and dice.chance(tier.second_qualifier)
+            second = tier.second_qualifier > 0 and rng.chance(tier.second_qualifier)
             for qualified in [True] * ATTEMPTS * PATIENCE * second + [False] * ATTEMPTS:
-                sentence = compose(world, dice, type_, kind, held_out_roles, qualified)
+                sentence = compose(world, rng, type_, kind, held_out_roles, qualified)
                 if sentence is not None:
                     yield sentence
 
 
-def _can_fail(sentence: Sentence, worlds: list[World], dice: Dice) -> bool:
+def _can_fail(sentence: Sentence, worlds: list[World], rng: SeededRandom) -> bool:
     """Whether the sentence refers to nothing in one of some other scenes of the block."""
-    return any(sentence.program.evaluate(dice.pick(worlds)) == 0 for _ in range(TRIED_SCENES))
+    return any(sentence.program.evaluate(rng.pick(worlds)) == 0 for _ in range(TRIED_SCENES))
 
 
 def _held_out_objects(world: World, part: str) -> int:
@@ -121,15 +121,15 @@ def _held_out_objects(world: World, part: str) -> int:
     return found
 
 
-def _false_sentences(worlds: list[World], block: Block, dice: Dice) -> list[list[tuple[Sentence, int]]]:
+def _false_sentences(worlds: list[World], block: Block, rng: SeededRandom) -> list[list[tuple[Sentence, int]]]:
     """For each scene the sentences of other scenes that refer to nothing there."""
     additions: list[list[tuple[Sentence, int]]] = [[] for _ in worlds]
     for home, sentences in enumerate(block.sentences):
         for sentence, _ in sentences:
-            if not dice.chance(NO_TARGET):
+            if not rng.chance(NO_TARGET):
                 continue
             empty: list[int] = []
-            for scene in dice.shuffled(range(len(worlds))):
+            for scene in rng.shuffled(range(len(worlds))):
                 same_part = block.parts[scene] == block.parts[home]
                 if scene != home and same_part and sentence.program.evaluate(worlds[scene]) == 0:
                     empty.append(scene)
@@ -148,6 +148,6 @@ def _likeness(sentence: Sentence, world: World) -> int:
     return max(sum(thing.attributes[a] == v for a, v in wanted) for thing in world.layout.objects)
 
 
-def referent_ids(objects: int) -> tuple[int, ...]:
+def object_ids(objects: int) -> tuple[int, ...]:
     """Ids in the scene's id map of a set of objects."""
     return tuple(k + 1 for k in members(objects))

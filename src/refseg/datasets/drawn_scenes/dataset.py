@@ -15,10 +15,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from refseg.datasets.drawn_scenes.balanced_sentences import BLOCK, Block, draw_block, referent_ids
+from refseg.datasets.drawn_scenes.balanced_sentences import BLOCK, Block, draw_block, object_ids
 from refseg.datasets.drawn_scenes.grammar import KIND_SHARES, TYPE_SHARES
 from refseg.datasets.drawn_scenes.layout import TIERS, Layout
-from refseg.datasets.drawn_scenes.objects import ATTRIBUTES, COLOURS, MATERIALS, SHAPES, SIZES, VALUES, Dice
+from refseg.datasets.drawn_scenes.objects import ATTRIBUTES, COLOURS, MATERIALS, SHAPES, SIZES, VALUES, SeededRandom
 from refseg.datasets.drawn_scenes.programs import Program
 from refseg.datasets.drawn_scenes.rendering import render
 from refseg.errors import InvalidInput
@@ -61,7 +61,7 @@ class Scene(Sample):
         part: "pairs", "triples" or "roles" in split held_out, otherwise "".
     """
 
-    def __init__(self, image_id: str, block: Block, index: int, pixels: Dice):
+    def __init__(self, image_id: str, block: Block, index: int, pixels: SeededRandom):
         self.image_id = image_id
         self.layout: Layout = block.layouts[index]
         self.part = block.parts[index]
@@ -71,7 +71,7 @@ class Scene(Sample):
         self.radii = np.array([thing.radius for thing in things], np.float32)
         self.attributes = np.array([thing.attributes for thing in things], np.int64)
         self.expressions = tuple(
-            Expression(sentence.text, referent_ids(referents), sentence.type, sentence.kind)
+            Expression(sentence.text, object_ids(referents), sentence.type, sentence.kind)
             for sentence, referents in block.sentences[index]
         )
         self.programs: tuple[Program, ...] = tuple(sentence.program for sentence, _ in block.sentences[index])
@@ -137,7 +137,7 @@ class DrawnScenes:
         number = index // BLOCK
         if self._block is None or self._block[0] != number:
             self._block = number, draw_block(self.seed, self.split, self.tier, self.side, number)
-        pixels = Dice("pixels", self.seed, self.split, self.tier, self.side, index)
+        pixels = SeededRandom("pixels", self.seed, self.split, self.tier, self.side, index)
         return Scene(f"{self.split}-{self.tier}-{index}", self._block[1], index % BLOCK, pixels)
 
     def __iter__(self) -> Iterator[Scene]:

@@ -13,7 +13,7 @@ from refseg.datasets.drawn_scenes.objects import (
     SHAPES,
     SIZE,
     SIZES,
-    Dice,
+    SeededRandom,
 )
 from refseg.datasets.drawn_scenes.programs import (
     SAME,
@@ -130,35 +130,31 @@ class Sentence:
 
 
 def compose(
-    world: World, dice: Dice, type_: str, kind: str, held_out_roles: bool, qualified: bool = False
+    world: World, rng: SeededRandom, type_: str, kind: str, held_out_roles: bool, qualified: bool = False
 ) -> Sentence | None:
     """One attempt at a sentence of this type (and kind) about this scene; None if it is not certain and necessary.
 
     Args:
         world: the scene.
-        dice: where the choices come from.
+        rng: where the choices come from.
         type_: of TYPE_SHARES.
         kind: of KIND_SHARES for relations, otherwise "".
         held_out_roles: True keeps only words in roles that training never shows, False only the others.
         qualified: add a second qualifier.
     """
-    program = _BUILDERS[type_](world, dice, kind)
+    program = _BUILDERS[type_](world, rng, kind)
     if program is None:
         return None
     if qualified:
-        plain, program = program, _qualify(program, world, dice)
+        plain, program = program, _qualify(program, world, rng)
         if program == plain:
             return None
-    if (
-        uses_held_out_role(program) != held_out_roles
-        or not program.evaluate(world)
-        or not _needed(program, world, dice)
-    ):
+    if uses_held_out_role(program) != held_out_roles or not program.evaluate(world) or not _needed(program, world, rng):
         return None
-    return Sentence(say(program, dice), program, type_, kind)
+    return Sentence(say(program, rng), program, type_, kind)
 
 
-def _needed(program: Program, world: World, dice: Dice) -> bool:
+def _needed(program: Program, world: World, rng: SeededRandom) -> bool:
     """Whether the sentence says no more than it must: comparisons have candidates, negations exclude something."""
     noun = program.noun
     if noun.without is not None:
@@ -171,7 +167,7 @@ def _needed(program: Program, world: World, dice: Dice) -> bool:
     if isinstance(program, All) and noun == Noun():
         return False
     if isinstance(program, All) and candidates.bit_count() == 1:
-        return dice.chance(0.2)
+        return rng.chance(0.2)
     if isinstance(program, Nth | BySize):
         return candidates.bit_count() >= 2
     if isinstance(program, Related):
@@ -189,25 +185,25 @@ def _noun(values: dict[int, int]) -> Noun:
     return Noun(values.get(SHAPE), values.get(COLOUR), values.get(SIZE), values.get(MATERIAL))
 
 
-def _describe(world: World, dice: Dice, k: int, banned: int | None = None) -> dict[int, int]:
+def _describe(world: World, rng: SeededRandom, k: int, banned: int | None = None) -> dict[int, int]:
     """Some of the attributes of object k, never the banned one."""
     values = world.layout.objects[k].attributes
-    return {a: values[a] for a, use in enumerate(ATTRIBUTE_USE) if a != banned and dice.chance(use)}
+    return {a: values[a] for a, use in enumerate(ATTRIBUTE_USE) if a != banned and rng.chance(use)}
 
 
-def _loosen(world: World, dice: Dice, values: dict[int, int], count: int) -> Noun:
+def _loosen(world: World, rng: SeededRandom, values: dict[int, int], count: int) -> Noun:
     """Drops attributes until the noun phrase has at least `count` candidates."""
-    order = dice.shuffled(list(values))
+    order = rng.shuffled(list(values))
     while (found := _noun(values).evaluate(world)) is not None and found.bit_count() < count and order:
         values.pop(order.pop())
     return _noun(values)
 
 
-def _unique(world: World, dice: Dice, k: int) -> Noun | None:
+def _unique(world: World, rng: SeededRandom, k: int) -> Noun | None:
     """A noun phrase that describes object k alone, or None if nothing tells it apart."""
-    values = _describe(world, dice, k)
+    values = _describe(world, rng, k)
     all_values = world.layout.objects[k].attributes
-    for attribute in [None, *dice.shuffled(range(len(ATTRIBUTES)))]:
+    for attribute in [None, *rng.shuffled(range(len(ATTRIBUTES)))]:
         if attribute is not None:
             values[attribute] = all_values[attribute]
         if _noun(values).evaluate(world) == 1 << k:
@@ -218,14 +214,14 @@ def _unique(world: World, dice: Dice, k: int) -> Noun | None:
 # One builder a type ---------------------------------------------------------------------------------------------------
 
 
-def _attribute(world: World, dice: Dice, kind: str) -> Program | None:
-    k = dice.below(world.count)
-    noun = _unique(world, dice, k)
+def _attribute(world: World, rng: SeededRandom, kind: str) -> Program | None:
+    k = rng.below(world.count)
+    noun = _unique(world, rng, k)
     if noun is None:
         return None
-    if dice.chance(0.6):
+    if rng.chance(0.6):
         values = {a: v for a, v in enumerate(noun.attributes) if v is not None}
-        for attribute in dice.shuffled(list(values)):
+        for attribute in rng.shuffled(list(values)):
             fewer = {a: v for a, v in values.items() if a != attribute}
             if _noun(fewer).evaluate(world) == 1 << k:
                 values = fewer
@@ -233,62 +229,62 @@ def _attribute(world: World, dice: Dice, kind: str) -> Program | None:
     return The(noun)
 
 
-def _location(world: World, dice: Dice, kind: str) -> Program | None:
-    noun = _loosen(world, dice, _describe(world, dice, dice.below(world.count)), 2)
-    if dice.chance(0.5):
-        return Nth(noun, dice.pick(get_args(Direction)))
-    return The(replace(noun, region=dice.pick(tuple(get_args(Region)))))
+def _location(world: World, rng: SeededRandom, kind: str) -> Program | None:
+    noun = _loosen(world, rng, _describe(world, rng, rng.below(world.count)), 2)
+    if rng.chance(0.5):
+        return Nth(noun, rng.pick(get_args(Direction)))
+    return The(replace(noun, region=rng.pick(tuple(get_args(Region)))))
 
 
-def _ordinal(world: World, dice: Dice, kind: str) -> Program | None:
-    if dice.chance(0.25):
-        noun = _loosen(world, dice, _describe(world, dice, dice.below(world.count), banned=SIZE), 2)
-        return BySize(noun, dice.chance(0.5))
-    noun = _loosen(world, dice, _describe(world, dice, dice.below(world.count)), 2 + dice.below(2))
+def _ordinal(world: World, rng: SeededRandom, kind: str) -> Program | None:
+    if rng.chance(0.25):
+        noun = _loosen(world, rng, _describe(world, rng, rng.below(world.count), banned=SIZE), 2)
+        return BySize(noun, rng.chance(0.5))
+    noun = _loosen(world, rng, _describe(world, rng, rng.below(world.count)), 2 + rng.below(2))
     candidates = (noun.evaluate(world) or 0).bit_count()
-    return Nth(noun, dice.pick(get_args(Direction)), 1 + dice.below(min(candidates, len(ORDINALS))), True)
+    return Nth(noun, rng.pick(get_args(Direction)), 1 + rng.below(min(candidates, len(ORDINALS))), True)
 
 
-def _plural(world: World, dice: Dice, kind: str) -> Program | None:
-    noun = _loosen(world, dice, _describe(world, dice, dice.below(world.count)), 2 if dice.chance(0.8) else 1)
-    if dice.chance(0.2):
-        return All(replace(noun, region=dice.pick(("left", "right", "top", "bottom"))))
+def _plural(world: World, rng: SeededRandom, kind: str) -> Program | None:
+    noun = _loosen(world, rng, _describe(world, rng, rng.below(world.count)), 2 if rng.chance(0.8) else 1)
+    if rng.chance(0.2):
+        return All(replace(noun, region=rng.pick(("left", "right", "top", "bottom"))))
     count = (noun.evaluate(world) or 0).bit_count()
-    return All(noun, count if count in NUMBERS and dice.chance(0.5) else None)
+    return All(noun, count if count in NUMBERS and rng.chance(0.5) else None)
 
 
-def _negation(world: World, dice: Dice, kind: str) -> Program | None:
-    attribute, k = dice.weighted((0.15, 0.35, 0.2, 0.3)), dice.below(world.count)
+def _negation(world: World, rng: SeededRandom, kind: str) -> Program | None:
+    attribute, k = rng.weighted((0.15, 0.35, 0.2, 0.3)), rng.below(world.count)
     excluded = world.layout.objects[k].attributes[attribute]
-    noun = _loosen(world, dice, _describe(world, dice, k, banned=attribute), 2)
+    noun = _loosen(world, rng, _describe(world, rng, k, banned=attribute), 2)
     noun = replace(noun, without=(attribute, excluded))
     left = (noun.evaluate(world) or 0).bit_count()
     if left == 1:
         return The(noun)
-    return All(noun) if dice.chance(0.3) else None
+    return All(noun) if rng.chance(0.3) else None
 
 
-def _relation(world: World, dice: Dice, kind: str) -> Program | None:
-    pair = _pair(world, dice, kind)
+def _relation(world: World, rng: SeededRandom, kind: str) -> Program | None:
+    pair = _pair(world, rng, kind)
     if pair is None:
         return None
     target, anchor = pair
-    nouns = [_unique(world, dice, anchor)]
+    nouns = [_unique(world, rng, anchor)]
     if kind == "between":
         others = [k for k in range(world.count) if k not in pair]
-        nouns.append(_unique(world, dice, dice.pick(others)) if others else None)
+        nouns.append(_unique(world, rng, rng.pick(others)) if others else None)
     if None in nouns:
         return None
     anchors = [The(noun) for noun in nouns if noun is not None]
     anchor_set = sum(anchor.evaluate(world) or 0 for anchor in anchors)
-    values = _describe(world, dice, target, banned=SAME.get(kind))
-    order = dice.shuffled(list(values))
+    values = _describe(world, rng, target, banned=SAME.get(kind))
+    order = rng.shuffled(list(values))
     while ((_noun(values).evaluate(world) or 0) & ~anchor_set).bit_count() < 2 and order:
         values.pop(order.pop())
     return Related(_noun(values), kind, *anchors)
 
 
-def _pair(world: World, dice: Dice, kind: str) -> tuple[int, int] | None:
+def _pair(world: World, rng: SeededRandom, kind: str) -> tuple[int, int] | None:
     """A target and an anchor; for depth, contact and sameness one of the pairs that exist."""
     if kind in ("front", "behind", "overlapping"):
         pairs = [
@@ -301,13 +297,13 @@ def _pair(world: World, dice: Dice, kind: str) -> tuple[int, int] | None:
         values = [thing.attributes[SAME[kind]] for thing in world.layout.objects]
         pairs = [(j, k) for k in range(world.count) for j in range(world.count) if j != k and values[j] == values[k]]
     else:
-        target = dice.below(world.count)
-        anchor = dice.below(world.count - 1)
+        target = rng.below(world.count)
+        anchor = rng.below(world.count - 1)
         return target, anchor + (anchor >= target)
-    return dice.pick(pairs) if pairs else None
+    return rng.pick(pairs) if pairs else None
 
 
-_BUILDERS: dict[str, Callable[[World, Dice, str], Program | None]] = {
+_BUILDERS: dict[str, Callable[[World, SeededRandom, str], Program | None]] = {
     "attribute": _attribute,
     "location": _location,
     "relation": _relation,
@@ -317,23 +313,23 @@ _BUILDERS: dict[str, Callable[[World, Dice, str], Program | None]] = {
 }
 
 
-def _qualify(program: Program, world: World, dice: Dice) -> Program:
+def _qualify(program: Program, world: World, rng: SeededRandom) -> Program:
     """The same program with a second qualifier: a region or an exclusion on its noun, or a placed anchor."""
-    if isinstance(program, Related) and program.kind != "between" and dice.chance(0.5):
-        noun = _loosen(world, dice, _describe(world, dice, dice.below(world.count)), 2)
-        anchor: Anchor = Nth(noun, dice.pick(get_args(Direction)))
+    if isinstance(program, Related) and program.kind != "between" and rng.chance(0.5):
+        noun = _loosen(world, rng, _describe(world, rng, rng.below(world.count)), 2)
+        anchor: Anchor = Nth(noun, rng.pick(get_args(Direction)))
         return replace(program, anchor=anchor)
     noun = program.noun
-    if noun.region is None and dice.chance(0.5):
-        return replace(program, noun=replace(noun, region=dice.pick(("left", "right", "top", "bottom"))))
+    if noun.region is None and rng.chance(0.5):
+        return replace(program, noun=replace(noun, region=rng.pick(("left", "right", "top", "bottom"))))
     free = [a for a, value in enumerate(noun.attributes) if value is None]
     if noun.without is None and free:
-        attribute = dice.pick(free)
+        attribute = rng.pick(free)
         if (
             not (isinstance(program, BySize) and attribute == SIZE)
             and SAME.get(getattr(program, "kind", "")) != attribute
         ):
-            value = dice.pick(world.layout.objects).attributes[attribute]
+            value = rng.pick(world.layout.objects).attributes[attribute]
             return replace(program, noun=replace(noun, without=(attribute, value)))
     return program
 
@@ -346,95 +342,95 @@ def plural(noun: str) -> str:
     return noun + ("es" if noun.endswith(("s", "x")) else "s")
 
 
-def _one(dice: Dice, words: Mapping[str, tuple[str, ...]], name: str) -> str:
-    return dice.pick(words.get(name, (name,)))
+def _one(rng: SeededRandom, words: Mapping[str, tuple[str, ...]], name: str) -> str:
+    return rng.pick(words.get(name, (name,)))
 
 
-def say_noun(noun: Noun, dice: Dice, many: bool = False) -> str:
+def say_noun(noun: Noun, rng: SeededRandom, many: bool = False) -> str:
     """[size] [material] [colour] noun, material and colour sometimes after the noun; no article."""
-    head = dice.pick(ANYTHING) if noun.shape is None else _one(dice, SHAPE_WORDS, SHAPES[noun.shape])
+    head = rng.pick(ANYTHING) if noun.shape is None else _one(rng, SHAPE_WORDS, SHAPES[noun.shape])
     before: list[str] = []
     after: list[str] = []
     is_ = "are" if many else "is"
     if noun.size is not None:
-        before.append(_one(dice, SIZE_WORDS, SIZES[noun.size]))
+        before.append(_one(rng, SIZE_WORDS, SIZES[noun.size]))
     if noun.material is not None:
         name = tuple(MATERIAL_BEFORE)[noun.material]
-        late = dice.chance(0.35)
-        (after if late else before).append(_one(dice, MATERIAL_AFTER if late else MATERIAL_BEFORE, name))
+        late = rng.chance(0.35)
+        (after if late else before).append(_one(rng, MATERIAL_AFTER if late else MATERIAL_BEFORE, name))
     if noun.colour is not None:
-        word = _one(dice, COLOUR_WORDS, COLOURS[noun.colour])
-        if dice.chance(0.12):
+        word = _one(rng, COLOUR_WORDS, COLOURS[noun.colour])
+        if rng.chance(0.12):
             after.append(f"that {is_} {word}")
         else:
             before.append(word)
     if noun.without is not None:
-        _say_without(noun.without, dice, many, before, after)
+        _say_without(noun.without, rng, many, before, after)
     phrase = " ".join([*before, plural(head) if many else head, *after])
-    return dice.pick(REGIONS[noun.region]).format(phrase) if noun.region is not None else phrase
+    return rng.pick(REGIONS[noun.region]).format(phrase) if noun.region is not None else phrase
 
 
-def _say_without(without: tuple[int, int], dice: Dice, many: bool, before: list[str], after: list[str]) -> None:
+def _say_without(without: tuple[int, int], rng: SeededRandom, many: bool, before: list[str], after: list[str]) -> None:
     attribute, value = without
     is_ = "are" if many else "is"
     if attribute == SHAPE:
-        word = _one(dice, SHAPE_WORDS, SHAPES[value])
+        word = _one(rng, SHAPE_WORDS, SHAPES[value])
         after.append(f"that {is_} not {plural(word) if many else 'a ' + word}")
         return
     if attribute == COLOUR:
-        word = _one(dice, COLOUR_WORDS, COLOURS[value])
+        word = _one(rng, COLOUR_WORDS, COLOURS[value])
     elif attribute == SIZE:
-        word = _one(dice, SIZE_WORDS, SIZES[value])
+        word = _one(rng, SIZE_WORDS, SIZES[value])
     else:
         name = tuple(MATERIAL_BEFORE)[value]
-        if NO_MATERIAL[name] and dice.chance(0.4):
-            after.append(dice.pick(NO_MATERIAL[name]))
+        if NO_MATERIAL[name] and rng.chance(0.4):
+            after.append(rng.pick(NO_MATERIAL[name]))
             return
-        word = _one(dice, MATERIAL_BEFORE, name)
-    if attribute in (COLOUR, MATERIAL, SIZE) and dice.chance(0.35):
+        word = _one(rng, MATERIAL_BEFORE, name)
+    if attribute in (COLOUR, MATERIAL, SIZE) and rng.chance(0.35):
         before.insert(0, f"non {word}")
     else:
-        after.append(f"{dice.pick(('that', 'which'))} {is_} not {word}")
+        after.append(f"{rng.pick(('that', 'which'))} {is_} not {word}")
 
 
-def _say_anchor(anchor: Anchor, dice: Dice) -> str:
+def _say_anchor(anchor: Anchor, rng: SeededRandom) -> str:
     if isinstance(anchor, Nth):
-        return "the " + dice.pick(SUPERLATIVES[anchor.direction]).format(say_noun(anchor.noun, dice))
-    return "the " + say_noun(anchor.noun, dice)
+        return "the " + rng.pick(SUPERLATIVES[anchor.direction]).format(say_noun(anchor.noun, rng))
+    return "the " + say_noun(anchor.noun, rng)
 
 
-def say(program: Program, dice: Dice) -> str:
+def say(program: Program, rng: SeededRandom) -> str:
     """The program as an English expression."""
     if isinstance(program, All):
-        return say_all(say_noun(program.noun, dice, many=True), program.count, dice)
-    phrase = say_noun(program.noun, dice)
+        return say_all(say_noun(program.noun, rng, many=True), program.count, rng)
+    phrase = say_noun(program.noun, rng)
     if isinstance(program, BySize):
-        phrase = f"{dice.pick(LARGEST if program.largest else SMALLEST)} {phrase}"
+        phrase = f"{rng.pick(LARGEST if program.largest else SMALLEST)} {phrase}"
     elif isinstance(program, Nth):
         if program.counted:
             phrase = f"{ORDINALS[program.n - 1]} {phrase} from the {program.direction}"
         else:
-            phrase = dice.pick(SUPERLATIVES[program.direction]).format(phrase)
+            phrase = rng.pick(SUPERLATIVES[program.direction]).format(phrase)
     elif isinstance(program, Related):
-        anchor = _say_anchor(program.anchor, dice)
+        anchor = _say_anchor(program.anchor, rng)
         if program.second_anchor is not None:
-            phrase = f"{phrase} between {anchor} and {_say_anchor(program.second_anchor, dice)}"
+            phrase = f"{phrase} between {anchor} and {_say_anchor(program.second_anchor, rng)}"
         else:
-            phrase = f"{phrase} {dice.pick(RELATIONS[program.kind])} {anchor}"
-    return say_the(phrase, dice)
+            phrase = f"{phrase} {rng.pick(RELATIONS[program.kind])} {anchor}"
+    return say_the(phrase, rng)
 
 
-def say_all(phrase: str, count: int | None, dice: Dice) -> str:
+def say_all(phrase: str, count: int | None, rng: SeededRandom) -> str:
     """The whole expression about all that a plural phrase names; with `count` it says how many."""
-    phrase = dice.pick(ALL if count is None else NUMBERS[count]).format(phrase)
-    return phrase if dice.chance(0.7) else f"{dice.pick(REQUESTS)} {phrase}"
+    phrase = rng.pick(ALL if count is None else NUMBERS[count]).format(phrase)
+    return phrase if rng.chance(0.7) else f"{rng.pick(REQUESTS)} {phrase}"
 
 
-def say_the(phrase: str, dice: Dice) -> str:
+def say_the(phrase: str, rng: SeededRandom) -> str:
     """The whole expression about the one thing that a phrase names."""
-    carrier = dice.unit()
+    carrier = rng.unit()
     if carrier < 0.5:
         return f"the {phrase}"
     if carrier < 0.625:
         return phrase
-    return f"{dice.pick(REQUESTS)} the {phrase}"
+    return f"{rng.pick(REQUESTS)} the {phrase}"

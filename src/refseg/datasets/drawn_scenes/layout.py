@@ -18,9 +18,9 @@ from refseg.datasets.drawn_scenes.objects import (
     SIZE_SHARES,
     VALUES,
     Attributes,
-    Dice,
     DrawnObject,
     Plane,
+    SeededRandom,
     rotation,
     signed_distance,
 )
@@ -108,10 +108,10 @@ class Layout:
         return tuple(sets)
 
 
-def draw_layout(dice: Dice, tier: Tier, side: int, part: str = "") -> Layout:
+def draw_layout(rng: SeededRandom, tier: Tier, side: int, part: str = "") -> Layout:
     """A layout that keeps every rule of the tier; `part` "pairs" or "triples" puts such a held-out object into it."""
     while True:
-        objects = _draw_objects(dice, tier, side, part)
+        objects = _draw_objects(rng, tier, side, part)
         if objects is None:
             continue
         layout = rasterise(objects, side)
@@ -122,30 +122,30 @@ def draw_layout(dice: Dice, tier: Tier, side: int, part: str = "") -> Layout:
             return layout
 
 
-def _draw_objects(dice: Dice, tier: Tier, side: int, part: str) -> list[DrawnObject] | None:
-    count = tier.objects[0] + dice.below(tier.objects[1] - tier.objects[0] + 1)
-    held_out_index = dice.below(count) if part in ("pairs", "triples") else -1
+def _draw_objects(rng: SeededRandom, tier: Tier, side: int, part: str) -> list[DrawnObject] | None:
+    count = tier.objects[0] + rng.below(tier.objects[1] - tier.objects[0] + 1)
+    held_out_index = rng.below(count) if part in ("pairs", "triples") else -1
     unit = side / UNIT
     objects: list[DrawnObject] = []
     for index in range(count):
         earlier = [thing.attributes for thing in objects]
-        attributes = draw_attributes(dice, tier, earlier, part if index == held_out_index else "")
-        radius = dice.between(*RADII[attributes[2]]) * unit
-        place = _find_place(dice, tier, objects, radius, side)
+        attributes = draw_attributes(rng, tier, earlier, part if index == held_out_index else "")
+        radius = rng.between(*RADII[attributes[2]]) * unit
+        place = _find_place(rng, tier, objects, radius, side)
         if place is None:
             return None
-        degrees = dice.below(2 * tier.rotation_degrees + 1) - tier.rotation_degrees
+        degrees = rng.below(2 * tier.rotation_degrees + 1) - tier.rotation_degrees
         objects.append(DrawnObject(attributes, *place, radius, degrees))
     return objects
 
 
-def draw_attributes(dice: Dice, tier: Tier, earlier: Sequence[Attributes], part: str = "") -> Attributes:
+def draw_attributes(rng: SeededRandom, tier: Tier, earlier: Sequence[Attributes], part: str = "") -> Attributes:
     """Attributes of one more object: a held-out composition if that is what `part` says, otherwise never one."""
     while True:
-        values = [dice.weighted(SIZE_SHARES) if i == 2 else dice.below(len(names)) for i, names in enumerate(VALUES)]
-        if earlier and dice.chance(tier.copies):
-            model = dice.pick(earlier)
-            values = [theirs if dice.chance(0.6) else own for own, theirs in zip(values, model, strict=True)]
+        values = [rng.weighted(SIZE_SHARES) if i == 2 else rng.below(len(names)) for i, names in enumerate(VALUES)]
+        if earlier and rng.chance(tier.copies):
+            model = rng.pick(earlier)
+            values = [theirs if rng.chance(0.6) else own for own, theirs in zip(values, model, strict=True)]
         pair = (values[SHAPE], values[COLOUR]) in HELD_OUT_PAIRS
         triple = (values[SHAPE], values[COLOUR], values[MATERIAL]) in HELD_OUT_TRIPLES
         if (pair, triple) == (part == "pairs", part == "triples"):
@@ -153,11 +153,11 @@ def draw_attributes(dice: Dice, tier: Tier, earlier: Sequence[Attributes], part:
 
 
 def _find_place(
-    dice: Dice, tier: Tier, earlier: list[DrawnObject], radius: float, side: int
+    rng: SeededRandom, tier: Tier, earlier: list[DrawnObject], radius: float, side: int
 ) -> tuple[float, float] | None:
     edge, gap = 0.8 * radius, 4 * side / UNIT
     for _ in range(30):
-        x, y = dice.between(edge, side - 1 - edge), dice.between(edge, side - 1 - edge)
+        x, y = rng.between(edge, side - 1 - edge), rng.between(edge, side - 1 - edge)
         for other in earlier:
             if tier.overlap:
                 least = max(radius, other.radius) + 0.25 * min(radius, other.radius)

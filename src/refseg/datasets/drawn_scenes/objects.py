@@ -39,7 +39,7 @@ Attributes = tuple[int, int, int, int]
 T = TypeVar("T")
 
 
-class Dice:
+class SeededRandom:
     """Random draws that are a function of a key alone, the same on every platform and Python version.
 
     Only `Random.random` is used: its sequence is the one that Python promises to keep.

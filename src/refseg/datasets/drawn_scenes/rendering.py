@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refseg.datasets.drawn_scenes.layout import Layout
-from refseg.datasets.drawn_scenes.objects import COLOUR, MATERIAL, MATERIALS, RGB, Dice, DrawnObject, Plane
+from refseg.datasets.drawn_scenes.objects import COLOUR, MATERIAL, MATERIALS, RGB, DrawnObject, Plane, SeededRandom
 
 SHADING = 0.22
 COLOUR_SPREAD = 14
@@ -27,17 +27,17 @@ class Surface:
 class Look:
     """What a scene looks like wherever its objects stand: light, background, the objects' surfaces.
 
-    The same key of `dice` gives the same look; `noise` is where its pixel noise comes from.
+    The same key of `rng` gives the same look; `noise` is where its pixel noise comes from.
     """
 
-    def __init__(self, layout: Layout, dice: Dice):
-        self.noise = noise_of(dice)
-        angle = dice.between(0, 2 * pi)
+    def __init__(self, layout: Layout, rng: SeededRandom):
+        self.noise = noise_of(rng)
+        angle = rng.between(0, 2 * pi)
         self._light = cos(angle), sin(angle)
-        self._shadow = dice.chance(0.6)
-        self._background = _background(layout.side, dice, self.noise)
-        self._surfaces = [_surface(thing, dice) for thing in layout.objects]
-        self._noise_level = dice.between(2, 5)
+        self._shadow = rng.chance(0.6)
+        self._background = _background(layout.side, rng, self.noise)
+        self._surfaces = [_surface(thing, rng) for thing in layout.objects]
+        self._noise_level = rng.between(2, 5)
 
     def draw(self, layout: Layout, noise: np.random.Generator) -> NDArray[np.uint8]:
         """The image (side, side, 3) of the objects as they stand in this layout."""
@@ -59,20 +59,20 @@ class Look:
         return np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
 
 
-def noise_of(dice: Dice) -> np.random.Generator:
-    """Pixel noise; the same key of `dice` gives the same noise up to rounding."""
-    return np.random.Generator(np.random.PCG64(dice.below(2**31)))
+def noise_of(rng: SeededRandom) -> np.random.Generator:
+    """Pixel noise; the same key of `rng` gives the same noise up to rounding."""
+    return np.random.Generator(np.random.PCG64(rng.below(2**31)))
 
 
-def render(layout: Layout, dice: Dice) -> NDArray[np.uint8]:
-    """The scene's image (side, side, 3); the same key of `dice` gives the same image up to one grey level."""
-    look = Look(layout, dice)
+def render(layout: Layout, rng: SeededRandom) -> NDArray[np.uint8]:
+    """The scene's image (side, side, 3); the same key of `rng` gives the same image up to one grey level."""
+    look = Look(layout, rng)
     return look.draw(layout, look.noise)
 
 
-def _surface(thing: DrawnObject, dice: Dice) -> Surface:
-    spread = np.array([dice.between(-COLOUR_SPREAD, COLOUR_SPREAD) for _ in range(3)], np.float32)
-    return Surface(RGB[thing.attributes[COLOUR]] + spread, dice.between(0.4, 0.55), dice.unit(), dice.unit())
+def _surface(thing: DrawnObject, rng: SeededRandom) -> Surface:
+    spread = np.array([rng.between(-COLOUR_SPREAD, COLOUR_SPREAD) for _ in range(3)], np.float32)
+    return Surface(RGB[thing.attributes[COLOUR]] + spread, rng.between(0.4, 0.55), rng.unit(), rng.unit())
 
 
 def _material(name: str, x: Plane, y: Plane, radius: float, surface: Surface) -> Plane:
@@ -101,22 +101,22 @@ def _spread(side: int, knots: int) -> Plane:
     return np.clip(1 - np.abs(place - np.arange(knots, dtype=np.float32)), 0, 1)
 
 
-def _background(side: int, dice: Dice, noise: np.random.Generator) -> Plane:
+def _background(side: int, rng: SeededRandom, noise: np.random.Generator) -> Plane:
     """A gradient with slow changes of colour and, in two of three scenes, faint stripes or checks."""
-    grey = dice.between(60, 175)
-    base = np.array([grey + dice.between(-25, 25) for _ in range(3)], np.float32)
-    slope = np.array([dice.between(-22, 22) for _ in range(3)], np.float32)
-    angle = dice.between(0, 2 * pi)
+    grey = rng.between(60, 175)
+    base = np.array([grey + rng.between(-25, 25) for _ in range(3)], np.float32)
+    slope = np.array([rng.between(-22, 22) for _ in range(3)], np.float32)
+    angle = rng.between(0, 2 * pi)
     ramp = _ramp(side)
     x, y = ramp[None, :], ramp[:, None]
     canvas = base + slope * (x * cos(angle) + y * sin(angle))[..., None]
     spread = _spread(side, 6)
     slow = noise.standard_normal((3, 6, 6), np.float32) * 9
     canvas += (spread @ slow @ spread.T).transpose(1, 2, 0)
-    pattern = dice.below(3)
+    pattern = rng.below(3)
     if pattern:
-        period, depth = side / 128 * dice.between(8, 20), dice.between(4, 11)
-        turn = dice.between(0, pi)
+        period, depth = side / 128 * rng.between(8, 20), rng.between(4, 11)
+        turn = rng.between(0, pi)
         cells = np.floor((x * cos(turn) + y * sin(turn)) * side / 2 / period)
         if pattern == 2:
             cells = cells + np.floor((y * cos(turn) - x * sin(turn)) * side / 2 / period)

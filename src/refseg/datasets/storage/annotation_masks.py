@@ -18,21 +18,21 @@ from pycocotools import mask as coco
 from refseg.array_types import Mask
 from refseg.datasets.matlab import read_array
 from refseg.errors import InvalidInput, MissingFile, first_line, unreadable
-from refseg.masks.rle import Rle, _check_equal, _check_sum, _decode, _runs, rle_of
+from refseg.masks.rle import Rle, check_total, decode_rle, decompress_runs, parse_rle
 from refseg.preprocessing.images import open_image
 
 CoveredTwice = Literal["kept", "lost"]
 
 
-FARTHEST = 1e5
+MAX_COORDINATE = 1e5
 """Pixels; a polygon with a corner farther away is refused."""
 
 
-LONGEST = 2e6
+MAX_OUTLINE_LENGTH = 2e6
 """Pixels along all outlines of an object, since drawing takes memory and time by them."""
 
 
-MOST_LABELS, HIGHEST_LABEL = 12, 64
+MAX_LABELS, MAX_LABEL = 12, 64
 """Different values in an image of labels, black among them; where there are more, none of them is higher."""
 
 
@@ -67,12 +67,12 @@ def pieces_of(segmentation: Any) -> list[Piece]:
         InvalidInput: if it is none of these.
     """
     if isinstance(segmentation, Mapping):
-        return [rle_of(segmentation)]
+        return [parse_rle(segmentation)]
     if not isinstance(segmentation, Sequence) or isinstance(segmentation, str | bytes):
         raise InvalidInput(f"a segmentation is a list of polygons or run lengths, not {_shown(segmentation)}")
     pieces: list[Piece] = []
     for part in segmentation:
-        piece = rle_of(part) if isinstance(part, Mapping) else polygon_of(part)
+        piece = parse_rle(part) if isinstance(part, Mapping) else polygon_of(part)
         if piece is not None:
             pieces.append(piece)
     return pieces
@@ -82,7 +82,7 @@ def polygon_of(corners: Any) -> Polygon | None:
     """A polygon from [x, y, x, y, ...] or [[x, y], ...]; None if it has fewer than 3 points.
 
     Raises:
-        InvalidInput: if it is not that, or goes beyond `FARTHEST`.
+        InvalidInput: if it is not that, or goes beyond `MAX_COORDINATE`.
     """
     try:
         polygon = np.array(corners, np.float64)
@@ -90,8 +90,8 @@ def polygon_of(corners: Any) -> Polygon | None:
         raise InvalidInput(f"a polygon is [x, y, x, y, ...] or [[x, y], ...], not {_shown(corners)}") from error
     if polygon.size and (polygon.ndim > 2 or polygon.size % 2 or (polygon.ndim == 2 and polygon.shape[1] != 2)):
         raise InvalidInput(f"a polygon is [x, y, x, y, ...] or [[x, y], ...], not {_shown(corners)}")
-    if not (np.abs(polygon) <= FARTHEST).all():  # also NaN
-        raise InvalidInput(f"a polygon has a corner that is not a number or lies beyond {FARTHEST:g} pixels")
+    if not (np.abs(polygon) <= MAX_COORDINATE).all():  # also NaN
+        raise InvalidInput(f"a polygon has a corner that is not a number or lies beyond {MAX_COORDINATE:g} pixels")
     return polygon.reshape(-1) if polygon.size >= 6 else None
 
 
@@ -107,25 +107,29 @@ def draw(pieces: Sequence[Piece], size_hw: tuple[int, int], covered_twice: Cover
     Raises:
         MissingFile: if a mask's file is missing.
         InvalidInput: if it cannot be read, run lengths do not add up, a mask is of another size, or an outline is
-            longer than `LONGEST` within the image.
+            longer than `MAX_OUTLINE_LENGTH` within the image.
     """
     polygons = _drawable([piece for piece in pieces if isinstance(piece, np.ndarray)], size_hw)
     rles = list(coco.frPyObjects(polygons, *size_hw)) if polygons else []
     masks: list[Mask] = []
     for piece in pieces:
         if isinstance(piece, Rle):
-            _check_equal("run lengths", piece.size_hw, size_hw)
+            _check_same_size("run lengths", piece.size_hw, size_hw)
             if len(pieces) > 1:  # before they are merged, or else when they are decoded
-                _check_sum(_runs(piece.counts), size_hw)
+                check_total(decompress_runs(piece.counts), size_hw)
             rles.append({"counts": piece.counts, "size": list(size_hw)})
         elif isinstance(piece, MaskFile):
             mask = read_mask(Path(piece.path))
-            _check_equal(piece.path, mask.shape, size_hw)
+            _check_same_size(piece.path, mask.shape, size_hw)
             masks.append(~mask if piece.inverted else mask)
     if covered_twice == "lost":
-        masks += [_decode(rle) for rle in rles]
+        masks += [decode_rle(Rle(rle["counts"], size_hw)) for rle in rles]
         return np.sum(masks, axis=0, dtype=np.int64) == 1 if masks else np.zeros(size_hw, np.bool_)
-    union = _decode(rles[0] if len(rles) == 1 else coco.merge(rles)) if rles else np.zeros(size_hw, np.bool_)
+    if rles:
+        merged = rles[0] if len(rles) == 1 else coco.merge(rles)
+        union = decode_rle(Rle(merged["counts"], size_hw))
+    else:
+        union = np.zeros(size_hw, np.bool_)
     for mask in masks:
         union |= mask
     return union
@@ -239,7 +243,7 @@ def _cut(values: NDArray[Any], what: str, labels: bool) -> Mask:
 
 def _are_labels(values: NDArray[Any]) -> bool:
     """Whether these are few values in flat regions; soft edges are not flat, and JPEG makes many values."""
-    if values.min() > 0 or (values.max() > HIGHEST_LABEL and len(np.unique(values)) > MOST_LABELS):
+    if values.min() > 0 or (values.max() > MAX_LABEL and len(np.unique(values)) > MAX_LABELS):
         return False
     rows = values[1:] == values[:-1]
     squares = rows[:, 1:] & rows[:, :-1] & (values[1:, 1:] == values[1:, :-1])  # of 2 x 2 pixels alike
@@ -251,15 +255,24 @@ def _are_labels(values: NDArray[Any]) -> bool:
     return bool(np.count_nonzero(flat & others) >= np.count_nonzero(others) / 2)
 
 
+def _check_same_size(what: str, size_hw: tuple[int, ...], image_hw: tuple[int, int]) -> None:
+    if size_hw != image_hw:
+        raise InvalidInput(
+            f"{what}: {size_hw[1]} x {size_hw[0]} pixels, and its image is {image_hw[1]} x {image_hw[0]}"
+        )
+
+
 def _drawable(polygons: list[Polygon], size_hw: tuple[int, int]) -> list[Polygon]:
     """The polygons as they are; or if they are very long, what of them is in the image."""
-    if _length(polygons) <= LONGEST and all(np.abs(polygon).max() <= 10 * FARTHEST for polygon in polygons):
+    if _length(polygons) <= MAX_OUTLINE_LENGTH and all(
+        np.abs(polygon).max() <= 10 * MAX_COORDINATE for polygon in polygons
+    ):
         return polygons
     height, width = size_hw
     clipped = [_clip(polygon.reshape(-1, 2), (-1, width + 1), (-1, height + 1)) for polygon in polygons]
     polygons = [corners.reshape(-1) for corners in clipped if len(corners) >= 3]
-    if (length := _length(polygons)) > LONGEST:
-        raise InvalidInput(f"an outline is {length:,.0f} pixels long; at most {LONGEST:,.0f} are drawn")
+    if (length := _length(polygons)) > MAX_OUTLINE_LENGTH:
+        raise InvalidInput(f"an outline is {length:,.0f} pixels long; at most {MAX_OUTLINE_LENGTH:,.0f} are drawn")
     return polygons
 
 

@@ -134,7 +134,7 @@ class LabelledClip(ClipOfFiles):
         return [not seen.isdisjoint(self._labels_of(index)) for index in asked]
 
     def _labels_of(self, index: int) -> list[int]:
-        return [int(number) for number in told(self.video, index)]
+        return [int(number) for number in referent_ids(self.video, index)]
 
 
 class ClipsOfFiles(ABC):
@@ -209,7 +209,7 @@ class ClipsOfFiles(ABC):
         return InvalidInput(f"{self.name} has no split {self.split!r}; choose one of: {allowed}")
 
 
-def told(video: Video, index: int) -> tuple[str, ...]:
+def referent_ids(video: Video, index: int) -> tuple[str, ...]:
     """The ids of the masks of what expression `index` refers to.
 
     Raises:

@@ -78,7 +78,7 @@ def at(place: str) -> Iterator[None]:
         raise InvalidInput(f"{place} is not as the format says ({first_line(error)})") from error
 
 
-class Complaints:
+class ErrorCollector:
     """What is wrong in many places, said in one message."""
 
     SHOWN = 3
@@ -95,7 +95,7 @@ class Complaints:
         except InvalidInput as error:
             self._found.append(str(error))
 
-    def tell(self, path: Path) -> None:
+    def raise_if_any(self, path: Path) -> None:
         """Raises InvalidInput if anything was wrong; the first places are named, the others counted."""
         if self._found:
             others = len(self._found) - self.SHOWN

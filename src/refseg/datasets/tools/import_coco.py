@@ -10,7 +10,7 @@ from refseg.datasets.refer import targets_of
 from refseg.datasets.storage.annotation_masks import pieces_of
 from refseg.datasets.storage.ids import id_of, repeated
 from refseg.datasets.storage.index import IndexBuilder
-from refseg.datasets.storage.reading import Complaints, at, entries, read_plain
+from refseg.datasets.storage.reading import ErrorCollector, at, entries, read_plain
 from refseg.errors import InvalidInput, MissingFile
 from refseg.files.names import path_inside
 from refseg.files.text import read_table
@@ -32,19 +32,19 @@ def lines_of(expressions: Path, instances: Path, images: str = "") -> list[str]:
     for path in (expressions, instances):
         if not path.is_file():
             raise MissingFile(f"{path} is missing; give EXPRESSIONS and INSTANCES, see refseg data import --help")
-    complaints = Complaints()
+    errors = ErrorCollector()
     rows = []
     for place, row in _rows(expressions):
-        with complaints.at(place):
+        with errors.at(place):
             rows.append((place, row | {"annotation": _ids(row.get("annotation"))}))
     annotations = _Annotations(instances, {id for _, row in rows for id in row["annotation"]})
     reader, lines = LineReader(IndexBuilder()), list[str]()
     for number, (place, row) in enumerate(rows, start=1):
-        with complaints.at(place):
+        with errors.at(place):
             line = json.dumps(annotations.line(row, images), ensure_ascii=False).encode(errors="replace")
             reader.read(number, line)
             lines.append(line.decode())
-    complaints.tell(expressions)
+    errors.raise_if_any(expressions)
     if not lines:
         raise InvalidInput(f"{expressions} holds no expression; give a table with a row for each")
     return lines

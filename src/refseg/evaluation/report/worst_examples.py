@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from refseg.datasets.storage.annotated_frames import AnnotatedFrame
-from refseg.evaluation.clip_scoring import expression_id
 from refseg.evaluation.error_types import CORRECT, KINDS
 from refseg.evaluation.rows import ImageAnswers, Row
 from refseg.evaluation.scoring import STANDARD
@@ -75,7 +74,7 @@ def _example(row: Row, i: int, shown: Any, answers_of: AnswersOf) -> Example:
 def _frame(row: Row, clip: Clip) -> tuple[Sample, int]:
     """The frame that a row is about, and which of its expressions."""
     t = next(t for t in range(len(clip)) if clip.frame_name(t) == row.frame)
-    number = next(number for number in range(len(clip.expressions)) if expression_id(clip, number) == row.id)
+    number = next(number for number in range(len(clip.expressions)) if clip.expression_id(number) == row.id)
     return AnnotatedFrame(clip, t, [number]), 0
 
 

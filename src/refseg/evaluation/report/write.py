@@ -18,7 +18,7 @@ from refseg.evaluation.report.worst_examples import AnswersOf, examples, worst
 from refseg.evaluation.rows import MASKS, ROWS, ImageAnswers, rows_of
 from refseg.files.atomic import all_or_nothing
 from refseg.inference.crf import DenseCRF
-from refseg.masks.rle import rle_of
+from refseg.masks.rle import parse_rle
 from refseg.samples import Sample
 
 
@@ -59,6 +59,6 @@ def masks_again(checkpoint: Checkpoint, crf: DenseCRF | None) -> AnswersOf:
 
     def masks(sample: Sample) -> list[NDArray[np.bool_]]:
         (answers,) = answer(checkpoint, [sample], crf=crf, keep_masks=True)
-        return [draw([rle_of(code)], sample.size_hw) for code in answers.masks]
+        return [draw([parse_rle(code)], sample.size_hw) for code in answers.masks]
 
     return masks

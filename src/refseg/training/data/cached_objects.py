@@ -34,11 +34,11 @@ class CachedObjectBatches(SceneBatches):
         self.found = found
 
     def _batch(  # type: ignore[override]
-        self, chosen: NDArray[np.int64], flip: NDArray[np.bool_], dice: list[np.random.Generator]
+        self, chosen: NDArray[np.int64], flip: NDArray[np.bool_], rng: list[np.random.Generator]
     ) -> CachedObjectBatch:
         found, most = self.found, int(self.scenes.counts[chosen].max())
         slots = int(found.valid[chosen].sum(1).max())  # valid ones come first
-        expressions = self._expressions(chosen, flip, dice, most)
+        expressions = self._expressions(chosen, flip, rng, most)
         return CachedObjectBatch(
             torch.from_numpy(found.found_tokens[chosen, :slots]).float(),
             torch.from_numpy(found.valid[chosen, :slots]),

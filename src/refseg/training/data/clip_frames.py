@@ -76,7 +76,7 @@ def _groups(clips: Any, kind: str) -> tuple[list[tuple[int, NDArray[np.int64]]],
 
 
 def one_frame(
-    clip: Clip, asked: NDArray[np.int64], dice: np.random.Generator, most: int | None = None
+    clip: Clip, asked: NDArray[np.int64], rng: np.random.Generator, most: int | None = None
 ) -> AnnotatedFrame:
     """A frame with the truth of the first of the expressions that has any, and those that have it there, too.
 
@@ -90,7 +90,7 @@ def one_frame(
     if annotated is None:
         texts = ", ".join(repr(clip.expressions[index].text) for index in asked)
         raise InvalidInput(f"clip {clip.clip_id} has no annotated frame for {texts}; train on a split that has masks")
-    t = annotated[int(dice.integers(len(annotated)))]
+    t = annotated[int(rng.integers(len(annotated)))]
     there = [int(index) for index, known in zip(asked, frames, strict=True) if t in known]
     return AnnotatedFrame(clip, t, there[:most])
 

@@ -106,21 +106,21 @@ class FileBatches(Dataset):
         images, truths, targets, texts, erased, ids, counts, types = [], [], [], [], [], [], [], []
         frames, flips = [], []
         for number, (image, asked) in enumerate(items):
-            dice = np.random.default_rng((*self.key, 1, places[number] if places else 0))
+            rng = np.random.default_rng((*self.key, 1, places[number] if places else 0))
             sample = self.samples[image]
-            flip = places is not None and dice.random() < self.stage.flip
+            flip = places is not None and rng.random() < self.stage.flip
             most = None if places is None else self.stage.expressions_per_image
             if places is not None:
-                asked = dice.permutation(asked)
+                asked = rng.permutation(asked)
             if isinstance(sample, Clip):
-                sample = one_frame(sample, asked, dice, most)
+                sample = one_frame(sample, asked, rng, most)
                 asked = np.arange(len(sample.asked))
             asked = asked[:most]
             pixels, geometry = seen(sample, self.data.preprocessing if places is None else self.enlarged)
             asked_masks = [place_mask(self._truth(sample, index), geometry, self.data.mask) for index in asked]
             masks = torch.stack(asked_masks) if asked_masks else pixels.new_zeros(0, *pixels.shape[-2:])
             if places is not None and self.data.crop_from:
-                pixels, masks = random_crop([pixels, masks], self.data.preprocessing.side, dice)
+                pixels, masks = random_crop([pixels, masks], self.data.preprocessing.side, rng)
             frames.append(sample)
             flips.append(flip)
             if flip:
@@ -131,7 +131,7 @@ class FileBatches(Dataset):
                 expression = sample.expressions[index]
                 text = mirrored(expression.text) if flip else expression.text
                 texts.append(self._ids(text))
-                erased.append(self._erase(text, texts[-1], dice))
+                erased.append(self._erase(text, texts[-1], rng))
                 targets.append([bool(expression.targets)])
                 ids.append(expression.id)
                 if self.kinds:
@@ -161,14 +161,14 @@ class FileBatches(Dataset):
             self._tokens[text] = self.tokenizer.ids(text)
         return self._tokens[text]
 
-    def _erase(self, text: str, tokens: list[int], dice: np.random.Generator) -> list[int]:
+    def _erase(self, text: str, tokens: list[int], rng: np.random.Generator) -> list[int]:
         """The tokens with one noun phrase as padding, which one is drawn anew or once for the whole run."""
         if not self.erases:
             return tokens
         nouns = phrases(noun_positions(text))
         if not nouns:
             return tokens
-        drawn = np.random.default_rng((self.key[0], crc32(text.encode()))) if self.stage.erasure == "fixed" else dice
+        drawn = np.random.default_rng((self.key[0], crc32(text.encode()))) if self.stage.erasure == "fixed" else rng
         erased: list[int] = erase(torch.tensor(tokens), nouns[drawn.integers(len(nouns))]).tolist()
         return erased
 
@@ -267,9 +267,9 @@ def enlarged(data: FileData) -> Preprocessing:
     return own.replace(side=side, longest_side=max(side, own.longest_side), multiple_of=1) if side else own
 
 
-def random_crop(maps: list[Tensor], side: int, dice: np.random.Generator) -> list[Tensor]:
+def random_crop(maps: list[Tensor], side: int, rng: np.random.Generator) -> list[Tensor]:
     """The same square of maps (..., h, w), from a random place."""
-    top, left = (int(dice.integers(0, max(size - side, 0) + 1)) for size in maps[0].shape[-2:])
+    top, left = (int(rng.integers(0, max(size - side, 0) + 1)) for size in maps[0].shape[-2:])
     return [each[..., top : top + side, left : left + side] for each in maps]
 
 

@@ -88,16 +88,16 @@ class SceneBatches(Dataset):
         start = part * self.at_once + self.rank * self.images
         places = range(start, start + self.images)
         chosen = np.array([self.order[place] for place in places])
-        dice = [np.random.default_rng((*self.key, 1, place)) for place in places]
-        flip = np.array([one.random() < self.stage.flip for one in dice])
-        return self._batch(chosen, flip, dice)
+        rng = [np.random.default_rng((*self.key, 1, place)) for place in places]
+        flip = np.array([one.random() < self.stage.flip for one in rng])
+        return self._batch(chosen, flip, rng)
 
     def whole(self, scenes: range) -> Batch:
         """These scenes as they are, with as many of their expressions as the stage asks."""
         chosen = np.array(scenes)
         return self._batch(chosen, np.zeros(len(chosen), bool), [np.random.default_rng(0) for _ in scenes])
 
-    def _batch(self, chosen: NDArray[np.int64], flip: NDArray[np.bool_], dice: list[np.random.Generator]) -> Batch:
+    def _batch(self, chosen: NDArray[np.int64], flip: NDArray[np.bool_], rng: list[np.random.Generator]) -> Batch:
         most = int(self.scenes.counts[chosen].max())
         images, id_maps = self.scenes.images[chosen], self.scenes.id_maps[chosen]
         centres = self.scenes.centres[chosen, :most]
@@ -111,14 +111,14 @@ class SceneBatches(Dataset):
             present=torch.from_numpy(np.arange(most) < self.scenes.counts[chosen, None]),
         )
         image = self.preprocessing.normalise(torch.from_numpy(images))
-        return Batch(image, objects=objects, **self._expressions(chosen, flip, dice, most))  # type: ignore[arg-type]
+        return Batch(image, objects=objects, **self._expressions(chosen, flip, rng, most))  # type: ignore[arg-type]
 
     def _expressions(
-        self, chosen: NDArray[np.int64], flip: NDArray[np.bool_], dice: list[np.random.Generator], most: int
+        self, chosen: NDArray[np.int64], flip: NDArray[np.bool_], rng: list[np.random.Generator], most: int
     ) -> dict[str, Tensor]:
         """What a batch holds of the expressions asked about these scenes."""
         numbers, tokens, erased = [], [], []
-        for scene, mirror, one in zip(chosen, flip, dice, strict=True):
+        for scene, mirror, one in zip(chosen, flip, rng, strict=True):
             first, end = self.scenes.first[scene], self.scenes.first[scene + 1]
             asked = first + one.permutation(end - first)[: self.stage.expressions_per_image]
             ids = self.words.tokens[asked]
@@ -151,6 +151,6 @@ class SceneBatches(Dataset):
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def _one_of(counts: NDArray[np.int8], dice: np.random.Generator) -> NDArray[np.int64]:
+def _one_of(counts: NDArray[np.int8], rng: np.random.Generator) -> NDArray[np.int64]:
     """A number from 1 to each count; 1 where there is none."""
-    return 1 + dice.integers(0, np.maximum(counts, 1))
+    return 1 + rng.integers(0, np.maximum(counts, 1))
