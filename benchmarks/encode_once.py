@@ -11,7 +11,7 @@ import torch
 
 from refseg import networks
 from refseg.inference.chunks import fuse_in_parts
-from refseg.inference.predict import answering
+from refseg.inference.predict import evaluation_mode
 from refseg.networks.network import Network
 from refseg.text.byte_pairs import BytePairs
 from timing import print_table
@@ -33,7 +33,7 @@ def main() -> None:
         network = networks.build(preset, networks.preset(preset), len(BytePairs()))
         image = torch.randn(1, 3, given.size, given.size)
         lines = []
-        with answering(network):
+        with evaluation_mode(network):
             together(network, image, *questions(network, 1))  # not counted
             for count in given.expressions:
                 lines.append(measure(network, image, *questions(network, count)))

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from refseg import networks
-from refseg.inference.predict import answering
+from refseg.inference.predict import evaluation_mode
 from refseg.text.word_pieces import WordPieces
 from timing import print_table
 
@@ -80,7 +80,7 @@ def measure(preset: str, precision: str, threads: int, size: int, repeats: int) 
             features = network.encode_image(image)
             return network.fuse(features, words, word_mask, torch.zeros(1, dtype=torch.int64)).logits
 
-    with answering(network):
+    with evaluation_mode(network):
         run(PRECISIONS[precision])
         seconds = []
         for _ in range(repeats):

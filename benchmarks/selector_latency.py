@@ -8,7 +8,7 @@ import torch
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.io import load_checkpoint
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
-from refseg.inference.predict import answering
+from refseg.inference.predict import evaluation_mode
 from timing import medians, print_table
 
 MANY = 64
@@ -33,7 +33,7 @@ def main() -> None:
             f"image and {MANY} expressions, together": partial(asked, expressions),
             f"image and {MANY} expressions, one call each": lambda: [asked([text]) for text in expressions],
         }
-        with answering(checkpoint.network):
+        with evaluation_mode(checkpoint.network):
             seconds = medians(cases, given.repeats)
         alone, one, _, together, apart = seconds.values()
         lines = [[name, f"{1000 * value:.1f}", f"{value / alone:.2f}"] for name, value in seconds.items()]

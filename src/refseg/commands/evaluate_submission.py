@@ -43,7 +43,7 @@ def write_submission(
     from refseg.evaluation.stored_video_masks import mask_file, mask_id, write_mask
     from refseg.files.atomic import check_file_writable
     from refseg.inference.crf import DenseCRF
-    from refseg.inference.predict import readable
+    from refseg.inference.predict import truncate
     from refseg.inference.segmenter import load
     from refseg.preprocessing.images import open_image
 
@@ -68,7 +68,7 @@ def write_submission(
         with progress(len(left), mine.rank, "videos") as advance:
             for k in left:
                 clip = clips[k]
-                asked = [readable(segmenter.checkpoint.tokenizer, expression.text) for expression in clip.expressions]
+                asked = [truncate(segmenter.checkpoint.tokenizer, expression.text) for expression in clip.expressions]
                 for results in segmenter.video(clip, asked):
                     for number, result in enumerate(results):
                         write_mask(mask_file(masks, mask_id(clip, number, result.index)), result.mask)

@@ -4,6 +4,7 @@ A frame of a clip is an image; a network that takes clips sees the frames around
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from typing import Any
 
 from refseg.checkpoints.checkpoint import Checkpoint
@@ -12,9 +13,8 @@ from refseg.evaluation.object_answers import answer_by_objects
 from refseg.evaluation.rows import ImageAnswers
 from refseg.evaluation.scoring import STANDARD, score_image
 from refseg.inference.crf import DenseCRF
-from refseg.inference.predict import Asked, ask, is_unfamiliar, probabilities
-from refseg.inference.prefetch import ahead
-from refseg.networks.selector.selector import Selector
+from refseg.inference.predict import Prediction, SampleQuery, exists_probability, is_unfamiliar, predict_samples
+from refseg.inference.prefetch import prefetch_map
 from refseg.protocols.protocol import Protocol
 from refseg.samples import Sample
 
@@ -42,59 +42,64 @@ def answer(
         crf: what draws masks to the edges of the image after the network, if anything does.
         keep_masks: keep the answers as run-length codes.
         numbers: of the images in the data set; from 0 on if not given.
-        batch_images: how many images the network gets at once, IMAGES_AT_ONCE if not given.
+        batch_images: how many images the network gets at once, BATCH_IMAGES if not given.
         workers: threads that decode, resize and count beside the network.
     """
-    asked = ask(checkpoint, samples, False, crf, numbers, batch_images, workers)
+    numbered = zip(count() if numbers is None else numbers, samples, strict=False)
+    predictions = predict_samples(checkpoint, numbered, False, crf, batch_images, workers)
     only_standard = crf is None and not keep_masks and [protocol.name for protocol in protocols] == [STANDARD.name]
-    if only_standard and isinstance(checkpoint.network, Selector):
-        yield from _by_objects_where_known(checkpoint, asked, protocols, workers)
+    if only_standard and checkpoint.network.knows_objects:
+        yield from _by_objects_where_known(checkpoint, predictions, protocols, workers)
     else:
-        yield from answer_by_masks(checkpoint, asked, protocols, keep_masks, workers)
+        yield from answer_by_masks(checkpoint, predictions, protocols, keep_masks, workers)
 
 
 def _by_objects_where_known(
-    checkpoint: Checkpoint, asked: Iterable[Asked], protocols: Sequence[Protocol], workers: int
+    checkpoint: Checkpoint,
+    predictions: Iterable[Prediction[SampleQuery]],
+    protocols: Sequence[Protocol],
+    workers: int,
 ) -> Iterator[ImageAnswers]:
-    for some in asked:
-        if _knows_objects(some):
-            yield from answer_by_objects(checkpoint, some)
+    for prediction in predictions:
+        if _knows_objects(prediction):
+            yield from answer_by_objects(checkpoint, prediction)
         else:
-            yield from answer_by_masks(checkpoint, [some], protocols, workers=workers)
+            yield from answer_by_masks(checkpoint, [prediction], protocols, workers=workers)
 
 
 def answer_by_masks(
     checkpoint: Checkpoint,
-    asked: Iterable[Asked],
+    predictions: Iterable[Prediction[SampleQuery]],
     protocols: Sequence[Protocol],
     keep_masks: bool = False,
     workers: int = 0,
 ) -> Iterator[ImageAnswers]:
-    """The rows of these images, through masks; for every network and sample."""
+    """Yields the rows of these images, through masks; for every network and sample."""
 
-    def score(one: tuple[Asked, int]) -> ImageAnswers:
-        return score_image(**of_masks(checkpoint, *one), protocols=protocols, keep_masks=keep_masks)
+    def score(one: tuple[Prediction[SampleQuery], int]) -> ImageAnswers:
+        return score_image(**scoring_arguments(checkpoint, *one), protocols=protocols, keep_masks=keep_masks)
 
-    images = ((some, image) for some in asked for image in range(len(some.samples)))
-    return ahead(score, images, workers)
+    images = ((prediction, image) for prediction in predictions for image in range(len(prediction.queries)))
+    return prefetch_map(score, images, workers)
 
 
-def of_masks(checkpoint: Checkpoint, some: Asked, image: int) -> dict[str, Any]:
-    """What `score_image` takes of the answers about one of the images, or frames, that were asked about."""
-    where, geometry, threshold = some.expressions_of(image), some.geometries[image], checkpoint.network.threshold
-    logits, none = some.output.logits[where].cpu(), some.answers_none[where]
+def scoring_arguments(checkpoint: Checkpoint, prediction: Prediction[SampleQuery], image: int) -> dict[str, Any]:
+    """Returns the arguments of `score_image` for one of the images, or frames, of a prediction."""
+    query, where = prediction.queries[image], prediction.expressions_of(image)
+    geometry, threshold = query.image.geometry, checkpoint.network.threshold
+    logits, none = prediction.output.logits[where].cpu(), prediction.predicts_none[where]
     return {
-        "index": some.numbers[image],
-        "sample": some.samples[image],
+        "index": query.number,
+        "sample": query.sample,
         "predict": lambda protocol, part: protocol.predict(logits[part], geometry, none[part], threshold),
         "answers_none": none,
-        "exists": probabilities(checkpoint, some.output)[where],
-        "seconds": some.seconds / len(some.answers_none),
-        "unfamiliar": is_unfamiliar(checkpoint, some.features, image, geometry),
+        "exists": exists_probability(checkpoint, prediction.output.exists.double()).tolist()[where],
+        "seconds": prediction.seconds / len(prediction.expressions),
+        "unfamiliar": is_unfamiliar(checkpoint, prediction.features, image, geometry),
     }
 
 
-def _knows_objects(asked: Asked) -> bool:
-    own_size = all(geometry.own_hw == geometry.padded_hw for geometry in asked.geometries)
-    scenes = all(isinstance(sample, Scene) for sample in asked.samples)
-    return own_size and scenes
+def _knows_objects(prediction: Prediction[SampleQuery]) -> bool:
+    geometries = [query.image.geometry for query in prediction.queries]
+    own_size = all(geometry.own_hw == geometry.padded_hw for geometry in geometries)
+    return own_size and all(isinstance(query.sample, Scene) for query in prediction.queries)

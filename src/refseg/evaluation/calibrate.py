@@ -14,7 +14,7 @@ from refseg.checkpoints.checkpoint import WEIGHTS, Checkpoint, to_device, use_th
 from refseg.checkpoints.familiarity import FEWEST, describe, fit_familiarity, unpadded
 from refseg.errors import MissingFile
 from refseg.files.tensor_files import safetensors_shapes
-from refseg.inference.predict import answering, ask, is_unfamiliar
+from refseg.inference.predict import evaluation_mode, is_unfamiliar, predict_samples
 from refseg.preprocessing.images import read_image
 from refseg.samples import Sample
 
@@ -42,14 +42,15 @@ def calibrate(
     could_answer: list[bool] = []
     has_target: list[bool] = []
     described = []
-    for asked in ask(checkpoint, samples):
-        exists += asked.output.exists.tolist()
-        could_answer += (asked.output.logits > 0).flatten(1).any(1).tolist()
-        has_target += [bool(e.targets) for sample in asked.samples for e in sample.expressions]
-        if hasattr(asked.features, "coarse"):
-            for k, geometry in enumerate(asked.geometries):
-                described.append(describe(unpadded(asked.features.coarse[k : k + 1], geometry)).cpu())
-        on_images(len(asked.samples))
+    for prediction in predict_samples(checkpoint, enumerate(samples)):
+        exists += prediction.output.exists.tolist()
+        could_answer += (prediction.output.logits > 0).flatten(1).any(1).tolist()
+        has_target += [bool(e.targets) for query in prediction.queries for e in query.sample.expressions]
+        coarse = checkpoint.network.familiarity_features(prediction.features)
+        if coarse is not None:
+            for k, query in enumerate(prediction.queries):
+                described.append(describe(unpadded(coarse[k : k + 1], query.image.geometry)).cpu())
+        on_images(len(prediction.queries))
     tells = len(described) >= FEWEST or checkpoint.familiarity is not None
     calibrated = dataclasses.replace(
         checkpoint,
@@ -64,7 +65,7 @@ def unfamiliar_share(checkpoint: Checkpoint, images: Iterable[NDArray[np.uint8]]
     """Share of images (H, W, 3) that the checkpoint, which can tell, calls unfamiliar."""
     device = next(checkpoint.network.parameters()).device
     alarms = []
-    with answering(checkpoint.network) as network:
+    with evaluation_mode(checkpoint.network) as network:
         for image in images:
             pixels, geometry = checkpoint.preprocessing(image)
             one = 1, *checkpoint.network.image_shape(geometry.padded_hw)  # of a clip: a frame that stands still

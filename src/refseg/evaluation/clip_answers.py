@@ -9,12 +9,12 @@ from torch import Tensor
 
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.datasets.storage.annotated_frames import frames_of
-from refseg.evaluation.answers import of_masks
+from refseg.evaluation.answers import scoring_arguments
 from refseg.evaluation.clip_scoring import Save, ScoredFrame, join, score_frame, surest
 from refseg.evaluation.rows import ImageAnswers
 from refseg.inference.crf import DenseCRF
-from refseg.inference.predict import Asked, ask_numbered
-from refseg.inference.prefetch import ahead
+from refseg.inference.predict import Prediction, SampleQuery, predict_samples
+from refseg.inference.prefetch import prefetch_map
 from refseg.preprocessing.restore import to_image_size
 from refseg.protocols.video_protocol import Scoring
 from refseg.samples import Clip
@@ -41,28 +41,28 @@ def answer_clips(
         workers: threads that count beside the network.
     """
 
-    def score(one: tuple[Asked, int]) -> tuple[int, ScoredFrame]:
-        some, image = one
+    def score(one: tuple[Prediction[SampleQuery], int]) -> tuple[int, ScoredFrame]:
+        prediction, image = one
+        query = prediction.queries[image]
 
         @cache
         def own_logits() -> Tensor:
-            where = some.expressions_of(image)
-            logits, none = some.output.logits[where].cpu(), some.answers_none[where]
-            return torch.where(none[:, None, None], -1.0, to_image_size(logits, some.geometries[image]))
+            where = prediction.expressions_of(image)
+            logits, none = prediction.output.logits[where].cpu(), prediction.predicts_none[where]
+            return torch.where(none[:, None, None], -1.0, to_image_size(logits, query.image.geometry))
 
         scored = score_frame(
-            **of_masks(checkpoint, some, image),
+            **scoring_arguments(checkpoint, prediction, image),
             labels=lambda numbers: surest(own_logits())(numbers),
             protocols=protocols,
             save=save,
         )
-        return some.numbers[image], scored
+        return query.number, scored
 
     frames = ((number, frame) for number, clip in clips for frame in frames_of(clip))
-    asked = ask_numbered(checkpoint, frames, False, crf, batch_images, workers)
-    return joined(
-        ahead(score, ((some, image) for some in asked for image in range(len(some.samples))), workers), protocols
-    )
+    predictions = predict_samples(checkpoint, frames, False, crf, batch_images, workers)
+    images = ((prediction, image) for prediction in predictions for image in range(len(prediction.queries)))
+    return joined(prefetch_map(score, images, workers), protocols)
 
 
 def joined(scored: Iterable[tuple[int, ScoredFrame]], protocols: Sequence[Scoring]) -> Iterator[ImageAnswers]:

@@ -7,7 +7,7 @@ expressions.
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -20,9 +20,9 @@ from refseg.datasets.drawn_scenes.dataset import Scene
 from refseg.evaluation.error_types import is_at_edge, kind_of_error
 from refseg.evaluation.rows import FoundInImage, ImageAnswers, scores_of
 from refseg.evaluation.scoring import STANDARD, row
-from refseg.inference.predict import Asked, is_unfamiliar, probabilities
+from refseg.inference.predict import Prediction, SampleQuery, exists_probability, is_unfamiliar
 from refseg.metrics import Counts
-from refseg.networks.selector.selector import Selector
+from refseg.networks.network import Output
 
 
 def overlap(predicted: NDArray[np.integer], true: NDArray[np.integer], found: int, objects: int) -> NDArray[np.int64]:
@@ -47,18 +47,30 @@ def count_sets(table: NDArray[np.int64], chosen: NDArray[np.bool_], meant: NDArr
     return Counts(*map(torch.from_numpy, (intersection, union, meant.any(1), predicted > 0)))
 
 
-def answer_by_objects(checkpoint: Checkpoint, asked: Asked) -> Iterator[ImageAnswers]:
-    """The rows of these images, through pixels per pair of found and true objects; under `standard`."""
-    network = checkpoint.network
-    assert isinstance(network, Selector)
-    exists = probabilities(checkpoint, asked.output)
-    scenes = [sample for sample in asked.samples if isinstance(sample, Scene)]
-    id_maps = network.id_map(asked.features).cpu().numpy()
-    chosen = network.chosen(asked.output).cpu().numpy()
-    selectable = asked.features.selectable.cpu().numpy()
-    matched = network.match(asked.features, true_objects(scenes, asked.features.centres.device)).cpu().numpy()
+class ObjectNetwork(Protocol):
+    """A network that knows objects, as far as they are counted here."""
+
+    def id_map(self, found: Any) -> Tensor:
+        """Returns the objects as disjoint regions (B, H, W): 0 = no object, q + 1 = object q."""
+
+    def chosen(self, output: Output) -> Tensor:
+        """Returns which objects (M, Q) the expressions mean."""
+
+    def match(self, found: Any, objects: Objects) -> Tensor:
+        """Returns the true object of each of the objects found (B, Q), -1 where there is none."""
+
+
+def answer_by_objects(checkpoint: Checkpoint, prediction: Prediction[SampleQuery]) -> Iterator[ImageAnswers]:
+    """Yields the rows of these images, through pixels per pair of found and true objects; under `standard`."""
+    network, features = cast(ObjectNetwork, checkpoint.network), prediction.features
+    exists = exists_probability(checkpoint, prediction.output.exists.double()).tolist()
+    scenes = [query.sample for query in prediction.queries if isinstance(query.sample, Scene)]
+    id_maps = network.id_map(features).cpu().numpy()
+    chosen = network.chosen(prediction.output).cpu().numpy()
+    selectable = features.selectable.cpu().numpy()
+    matched = network.match(features, true_objects(scenes, features.centres.device)).cpu().numpy()
     for image, scene in enumerate(scenes):
-        where, objects = asked.expressions_of(image), len(scene.centres)
+        where, objects = prediction.expressions_of(image), len(scene.centres)
         table = overlap(id_maps[image], scene.id_map, chosen.shape[1], objects)
         meant = meant_objects(scene)
         right = np.zeros((len(meant), chosen.shape[1]), bool)  # the found objects that should be chosen
@@ -85,13 +97,13 @@ def answer_by_objects(checkpoint: Checkpoint, asked: Asked) -> Iterator[ImageAns
                 partial(_at_edge, id_maps[image], chosen[where][i], scene, i),
             )
             perfect = int(best.intersection[i]), int(best.union[i])
-            seconds, cause = asked.seconds / len(exists), str(causes[i])
+            seconds, cause = prediction.seconds / len(exists), str(causes[i])
             each = {STANDARD.name: score}
             rows.append(row(scene, i, true, exists[where][i], seconds, error, each, cause, perfect))
         yield ImageAnswers(
-            index=asked.numbers[image],
+            index=prediction.queries[image].number,
             rows=rows,
-            unfamiliar=is_unfamiliar(checkpoint, asked.features, image, asked.geometries[image]),
+            unfamiliar=is_unfamiliar(checkpoint, features, image, prediction.queries[image].image.geometry),
             found=FoundInImage(
                 objects=objects,
                 found=int(selectable[image].sum()),

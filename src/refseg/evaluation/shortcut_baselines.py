@@ -5,6 +5,7 @@ itself, every sentence replaced by one word that it does not know: as it answers
 """
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +16,8 @@ from refseg.datasets.drawn_scenes.dataset import Scene
 from refseg.evaluation.answers import answer_by_masks
 from refseg.evaluation.object_answers import count_sets, meant_objects, overlap
 from refseg.evaluation.rows import counts_of, rows_of
-from refseg.inference.predict import ask
+from refseg.inference.predict import predict_samples
 from refseg.metrics import Counts
-from refseg.networks.selector.selector import Selector
 from refseg.protocols.protocol import Protocol
 from refseg.samples import Sample
 
@@ -41,24 +41,25 @@ def score_shortcuts(
     """
     counts: dict[str, list[Counts]] = {}
     random = np.random.default_rng(0)
-    for asked in ask(checkpoint, samples, without_words=True):
-        blind = rows_of(answer_by_masks(checkpoint, [asked], [protocol]))
+    network: Any = checkpoint.network
+    for prediction in predict_samples(checkpoint, enumerate(samples), without_words=True):
+        blind = rows_of(answer_by_masks(checkpoint, [prediction], [protocol]))
         counts.setdefault(NO_LANGUAGE, []).append(counts_of(blind, protocol.name))
-        for image, sample in enumerate(asked.samples):
+        for image, query in enumerate(prediction.queries):
+            sample = query.sample
             if not isinstance(sample, Scene):
                 continue
             for name, answer in without_understanding(sample, random).items():
                 counts.setdefault(name, []).append(answer)
-            network = checkpoint.network
-            if isinstance(network, Selector) and sample.id_map.shape == asked.geometries[image].padded_hw:
-                found = network.id_map(asked.features)[image].cpu().numpy()
-                scores = asked.output.scores
+            if network.knows_objects and sample.id_map.shape == query.image.geometry.padded_hw:
+                found = network.id_map(prediction.features)[image].cpu().numpy()
+                scores = prediction.output.scores
                 assert scores is not None
-                best = scores[asked.expressions_of(image)].argmax(1).cpu().numpy()
+                best = scores[prediction.expressions_of(image)].argmax(1).cpu().numpy()
                 table = overlap(found, sample.id_map, scores.shape[1], len(sample.centres))
                 forced = count_sets(table, one_of(best, scores.shape[1]), meant_objects(sample))
                 counts.setdefault(FORCED, []).append(forced)
-        on_images(len(asked.samples))
+        on_images(len(prediction.queries))
     return {
         name: protocol.summarize(Counts(*map(torch.cat, zip(*parts, strict=True)))) for name, parts in counts.items()
     }

@@ -65,7 +65,7 @@ class DenseCRF(Config):
         """
         refined = resize_logits(logits, images[0].shape[:2]).to(torch.float64, copy=True)
         for one, image in zip(refined[:, 0], images, strict=True):
-            if (one > 0).any():
+            if (one > 0).any() and not one.isnan().any():
                 one.copy_(torch.from_numpy(self(one.sigmoid().cpu().numpy(), image)).double().logit(LEAST))
         return refined.float()
 

@@ -14,7 +14,7 @@ from refseg.preprocessing.transform import ClipSampling, Preprocessing
 
 
 @dataclass
-class Seen:
+class NetworkInput:
     """An image or frame as the network sees it, (3, h, w); of a frame its features too, once they are known."""
 
     pixels: Tensor
@@ -38,7 +38,7 @@ def sampling_of(network: Network, preprocessing: Preprocessing) -> ClipSampling:
 
 
 @torch.inference_mode()
-def encode(network: Network, clips: Sequence[Sequence[Seen]]) -> Any:
+def encode(network: Network, clips: Sequence[Sequence[NetworkInput]]) -> Any:
     """What `Network.encode_image` gives for clips of K frames, or for images (K is 1).
 
     Where the network encodes frames one by one, a frame that many clips have is encoded once.

@@ -2,11 +2,11 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, count
-from typing import Any
+from itertools import chain
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,135 +15,174 @@ from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.familiarity import unpadded
 from refseg.datasets.storage.annotated_frames import AnnotatedFrame
 from refseg.errors import InvalidInput
-from refseg.inference.chunks import fuse_in_parts
+from refseg.inference.chunks import expressions_at_once, fuse_in_parts
 from refseg.inference.crf import DenseCRF
-from refseg.inference.network_input import Seen, encode, sampling_of
-from refseg.inference.prefetch import ahead
+from refseg.inference.network_input import NetworkInput, encode, sampling_of
+from refseg.inference.prefetch import prefetch_map
 from refseg.networks.network import Network, Output
 from refseg.preprocessing.geometry import Geometry
 from refseg.samples import Sample
 from refseg.text.tokenizer import Tokenizer
 from refseg.text.vocabulary import UNKNOWN, split_words
 
-IMAGES_AT_ONCE = 8
-
-
-WORDLESS = "object"  # is asked where an expression has no word at all, as one of a hundred thousand real ones
+BATCH_IMAGES = 8  # images that are encoded at once where nothing else is asked for
+WORDLESS = "object"  # replaces an expression without any word; one of a hundred thousand real ones has none
 
 
 @dataclass
-class Asked:
-    """A few images with all their expressions, and what the network says; M expressions in all.
+class Query:
+    """An image, or a clip, with expressions about it.
 
     Attributes:
-        numbers: of the images in the data set.
-        samples: the images.
-        geometries: how each was resized for the network.
-        features: what `encode_image` gives.
-        output: for the expressions in order, image after image; its masks are not emptied.
-        answers_none: (M,) bool on the CPU, True where the network says that the expression refers to nothing.
-        image_of_expression: (M,) int64.
-        seconds: that the network took.
+        frames: K frames of the clip; one of an image.
+        expressions: expressions that the tokenizer accepts.
     """
 
-    numbers: list[int]
-    samples: list[Sample]
-    geometries: list[Geometry]
+    frames: Sequence[NetworkInput]
+    expressions: Sequence[str]
+
+    @property
+    def image(self) -> NetworkInput:
+        """The frame that is answered."""
+        return self.frames[len(self.frames) // 2]
+
+
+@dataclass
+class SampleQuery(Query):
+    """A sample with its number in the data set."""
+
+    number: int
+    sample: Sample
+
+
+Q = TypeVar("Q", bound=Query)
+
+
+@dataclass
+class Prediction(Generic[Q]):
+    """Output of a network for M expressions about B images of one size.
+
+    Attributes:
+        queries: the B images.
+        expressions: the M expressions, image after image.
+        features: output of `encode_image`.
+        output: output of `fuse`, after the CRF if there is one.
+        predicts_none: (M,) bool on the CPU, True where existence is not above the threshold of the checkpoint.
+        image_of_expression: (M,) int64 on the CPU.
+        seconds: time that the network took.
+    """
+
+    queries: Sequence[Q]
+    expressions: Sequence[str]
     features: Any
     output: Output
-    answers_none: Tensor
+    predicts_none: Tensor
     image_of_expression: Tensor
     seconds: float
 
     def expressions_of(self, image: int) -> slice:
-        """Where the expressions of an image stand among the M."""
-        start = sum(len(sample.expressions) for sample in self.samples[:image])
-        return slice(start, start + len(self.samples[image].expressions))
+        """Returns the places of an image's expressions among the M; all expressions of the queries must be there."""
+        start = sum(len(query.expressions) for query in self.queries[:image])
+        return slice(start, start + len(self.queries[image].expressions))
 
 
-@dataclass
-class _Prepared:
-    """A sample with its number, and what the network sees of it: an image, or the frames of a clip."""
-
-    number: int
-    sample: Sample
-    frames: list[Seen]
-    shown: Seen
-
-
-def ask(
+def predict(
     checkpoint: Checkpoint,
-    samples: Iterable[Sample],
+    queries: Iterable[Q],
+    *,
+    batch_images: int = BATCH_IMAGES,
+    split_expressions: bool = False,
     without_words: bool = False,
+    exists_threshold_logit: float | None = None,
     crf: DenseCRF | None = None,
-    numbers: Iterable[int] | None = None,
-    batch_images: int | None = None,
-    workers: int = 0,
-) -> Iterator[Asked]:
-    """The network's output for all samples that have expressions, a few images of one size at a time.
+) -> Iterator[Prediction[Q]]:
+    """Predicts masks; successive images of one size are encoded together, each once for all of its expressions.
 
     Args:
-        checkpoint: the network with its tokenizer and preprocessing.
-        samples: images with expressions.
-        without_words: every expression is replaced by a single word that the network does not know.
-        crf: what draws masks to the edges of the image after the network, if anything does.
-        numbers: of the images in the data set; from 0 on if not given.
-        batch_images: how many images the network gets at once, IMAGES_AT_ONCE if not given.
-        workers: threads that decode and resize images ahead of the network.
+        checkpoint: network with its tokenizer and preprocessing.
+        queries: images or clips with expressions; those without any are skipped.
+        batch_images: number of images that are encoded at once, at most.
+        split_expressions: whether a prediction holds no more expressions than are fused at once, so that memory is
+            bounded for any number of them, in the place of all expressions of its images.
+        without_words: whether each expression is replaced by one word that the network does not know.
+        exists_threshold_logit: threshold of existence below which the network empties masks; that of the checkpoint if
+            not given.
+        crf: refines the masks.
     """
-    return ask_numbered(
-        checkpoint, zip(numbers or count(), samples, strict=False), without_words, crf, batch_images, workers
-    )
+    network = checkpoint.network
+    if exists_threshold_logit is not None:
+        network = network.at_threshold(exists_threshold_logit)
+    device = next(network.parameters()).device
+    for batch in _batches((query for query in queries if query.expressions), batch_images):
+        begin = time.perf_counter()
+        with evaluation_mode(network):
+            features = encode(network, [query.frames for query in batch])
+        size_hw = batch[0].image.pixels.shape[-2:]
+        seen = [checkpoint.preprocessing.denormalise(query.image.pixels) for query in batch] if crf else []
+        pairs = [(k, text) for k, query in enumerate(batch) for text in query.expressions]
+        count = max(1, expressions_at_once(size_hw) // network.frames) if split_expressions else len(pairs)
+        for start in range(0, len(pairs), count):
+            images, expressions = zip(*pairs[start : start + count], strict=True)
+            image_of_expression = torch.tensor(images)
+            if without_words:
+                tokens = torch.full((len(expressions), 1), UNKNOWN)
+                word_mask = torch.ones_like(tokens, dtype=torch.bool)
+            else:
+                tokens, word_mask = checkpoint.tokenizer(expressions)
+            tokens, word_mask, of_image = tokens.to(device), word_mask.to(device), image_of_expression.to(device)
+            with evaluation_mode(network):
+                words = network.encode_words(tokens, word_mask)
+                output = fuse_in_parts(network, features, words, word_mask, of_image, size_hw)
+            if crf is not None:
+                output.logits = crf.refine(output.logits, [seen[k] for k in images])
+            yield Prediction(
+                queries=batch,
+                expressions=expressions,
+                features=features,
+                output=output,
+                predicts_none=(output.exists <= checkpoint.network.exists_threshold_logit).cpu(),
+                image_of_expression=image_of_expression,
+                seconds=time.perf_counter() - begin,
+            )
+            begin = time.perf_counter()
 
 
-def ask_numbered(
+def predict_samples(
     checkpoint: Checkpoint,
     samples: Iterable[tuple[int, Sample]],
     without_words: bool = False,
     crf: DenseCRF | None = None,
     batch_images: int | None = None,
     workers: int = 0,
-) -> Iterator[Asked]:
-    """As `ask`, of samples with their numbers."""
-    some = ((k, sample) for k, sample in samples if sample.expressions)
-    device = next(checkpoint.network.parameters()).device
-    for batch in _same_size(_prepared(checkpoint, some, workers), batch_images or IMAGES_AT_ONCE):
-        expressions = [expression.text for one in batch for expression in one.sample.expressions]
-        begin = time.perf_counter()
-        if without_words:
-            tokens = torch.full((len(expressions), 1), UNKNOWN)
-            word_mask = torch.ones_like(tokens, dtype=torch.bool)
-        else:
-            tokens, word_mask = checkpoint.tokenizer([readable(checkpoint.tokenizer, text) for text in expressions])
-        image_of_expression = torch.arange(len(batch)).repeat_interleave(
-            torch.tensor([len(one.sample.expressions) for one in batch])
-        )
-        with answering(checkpoint.network) as own:
-            network = own.at_threshold(-math.inf)  # as if every expression referred to something: a protocol empties
-            features, word_mask = encode(network, [one.frames for one in batch]), word_mask.to(device)
-            words = network.encode_words(tokens.to(device), word_mask)
-            of_image = image_of_expression.to(device)
-            output = fuse_in_parts(network, features, words, word_mask, of_image, batch[0].shown.pixels.shape[-2:])
-        if crf is not None:
-            looks = [checkpoint.preprocessing.denormalise(one.shown.pixels) for one in batch]
-            output.logits = crf.refine(output.logits, [looks[image] for image in image_of_expression.tolist()])
-        yield Asked(
-            numbers=[one.number for one in batch],
-            samples=[one.sample for one in batch],
-            geometries=[one.shown.geometry for one in batch],
-            features=features,
-            output=output,
-            answers_none=(output.exists <= checkpoint.network.exists_threshold_logit).cpu(),
-            image_of_expression=image_of_expression,
-            seconds=time.perf_counter() - begin,
-        )
+) -> Iterator[Prediction[SampleQuery]]:
+    """Predicts masks of all expressions of samples, in order, as if each of them referred to something.
+
+    Masks are not emptied: protocols do that, where `predicts_none` is True. Expressions are truncated to what the
+    network reads.
+
+    Args:
+        checkpoint: network with its tokenizer and preprocessing.
+        samples: images, or annotated frames, with their numbers in the data set.
+        without_words: whether each expression is replaced by one word that the network does not know.
+        crf: refines the masks.
+        batch_images: number of images that are encoded at once, BATCH_IMAGES if not given.
+        workers: threads that decode and resize images ahead of the network.
+    """
+    return predict(
+        checkpoint,
+        _sample_queries(checkpoint, ((k, sample) for k, sample in samples if sample.expressions), workers),
+        batch_images=batch_images or BATCH_IMAGES,
+        without_words=without_words,
+        exists_threshold_logit=-math.inf,
+        crf=crf,
+    )
 
 
-def readable(tokenizer: Tokenizer, expression: str) -> str:
-    """The expression, without the end that the network cannot read: scoring needs an answer to every expression.
+def truncate(tokenizer: Tokenizer, expression: str) -> str:
+    """Returns the expression without the end that the network cannot read: scoring needs an answer to each of them.
 
     >>> from refseg.text.vocabulary import Vocabulary
-    >>> readable(Vocabulary(["red", "star"], max_words=2), "red star on the left")
+    >>> truncate(Vocabulary(["red", "star"], max_words=2), "red star on the left")
     'red star'
     """
     words = split_words(expression)
@@ -157,67 +196,77 @@ def readable(tokenizer: Tokenizer, expression: str) -> str:
 
 
 @contextmanager
-def answering(network: Network) -> Iterator[Network]:
-    """The network in evaluation mode and without gradients; afterwards in the mode that it was in."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
+def evaluation_mode(network: Network) -> Iterator[Network]:
+    """Puts a network into evaluation mode without gradients; afterwards each module is in its former mode."""
+    training = [module for module in network.modules() if module.training]
+    if training:
+        network.eval()
     try:
         with torch.inference_mode():
             yield network
     finally:
-        for module, training in modes:
-            module.training = training
+        for module in training:
+            module.training = True
 
 
-def probabilities(checkpoint: Checkpoint, output: Output) -> list[float]:
-    """The calibrated probability of existence of each expression."""
-    return (output.exists.double() / checkpoint.calibration.temperature).sigmoid().tolist()
+def exists_probability(checkpoint: Checkpoint, exists: Tensor) -> Tensor:
+    """Returns the calibrated probability of existence (M,) for its logits (M,)."""
+    return (exists / checkpoint.calibration.temperature).sigmoid()
 
 
+@torch.inference_mode()
 def is_unfamiliar(checkpoint: Checkpoint, features: Any, image: int, geometry: Geometry) -> bool | None:
-    """Do the weights call this image of the features unlike what they know? None if they do not tell."""
-    familiarity = checkpoint.familiarity
-    if familiarity is None or not hasattr(features, "coarse"):
+    """Whether the weights do not know such images as this one of the features, padding left out; None if unknown."""
+    coarse = checkpoint.network.familiarity_features(features)
+    if checkpoint.familiarity is None or coarse is None:
         return None
-    return not familiarity.is_familiar(unpadded(features.coarse[image : image + 1], geometry)).item()
+    return not checkpoint.familiarity.is_familiar(unpadded(coarse[image : image + 1], geometry)).item()
 
 
-def _prepared(checkpoint: Checkpoint, some: Iterator[tuple[int, Sample]], workers: int) -> Iterator[_Prepared]:
-    """What the network sees, on threads; the frames of clips one after the other, since videos are decoded so."""
+def _sample_queries(
+    checkpoint: Checkpoint, numbered: Iterator[tuple[int, Sample]], workers: int
+) -> Iterator[SampleQuery]:
+    """Inputs of samples, on threads; the frames of clips one after the other, since videos are decoded so."""
     preprocessing = checkpoint.preprocessing
 
-    def of_image(numbered: tuple[int, Sample]) -> _Prepared:
-        seen = Seen(*preprocessing(numbered[1].image))
-        return _Prepared(*numbered, [seen], seen)
+    def query(number: int, sample: Sample, frames: list[NetworkInput]) -> SampleQuery:
+        expressions = [truncate(checkpoint.tokenizer, expression.text) for expression in sample.expressions]
+        return SampleQuery(frames, expressions, number, sample)
 
-    first = next(some, None)
+    def image_query(one: tuple[int, Sample]) -> SampleQuery:
+        return query(*one, [NetworkInput(*preprocessing(one[1].image))])
+
+    first = next(numbered, None)
     if first is None:
         return
-    every = chain([first], some)
+    numbered = chain([first], numbered)
     if not isinstance(first[1], AnnotatedFrame):
-        yield from ahead(of_image, every, workers)
+        yield from prefetch_map(image_query, numbered, workers)
         return
     sampling = sampling_of(checkpoint.network, preprocessing)
-    clip_id, known = "", dict[int, Seen]()
-    for number, sample in every:
+    clip_id, known = "", dict[int, NetworkInput]()
+    for number, sample in numbered:
         assert isinstance(sample, AnnotatedFrame)
         clip = sample.clip
         wanted = sampling.around(sample.t, len(clip))
-        known = {t: seen for t, seen in known.items() if t >= wanted[0] and clip.clip_id == clip_id}
+        known = {t: frame for t, frame in known.items() if t >= wanted[0] and clip.clip_id == clip_id}
         clip_id = clip.clip_id
         for t in wanted:
             if t not in known:
-                known[t] = Seen(*preprocessing(clip.frame(t)))
-        yield _Prepared(number, sample, [known[t] for t in wanted], known[sample.t])
+                known[t] = NetworkInput(*preprocessing(clip.frame(t)))
+        yield query(number, sample, [known[t] for t in wanted])
 
 
-def _same_size(prepared: Iterable[_Prepared], most: int) -> Iterator[list[_Prepared]]:
-    """Images in order, in groups that the network can take as one batch."""
-    together: list[_Prepared] = []
-    for one in prepared:
-        if together and (len(together) == most or together[0].shown.pixels.shape != one.shown.pixels.shape):
-            yield together
-            together = []
-        together.append(one)
-    if together:
-        yield together
+def _batches(queries: Iterable[Q], batch_images: int) -> Iterator[list[Q]]:
+    """Successive queries of one size, at most so many."""
+    batch: list[Q] = []
+    for query in queries:
+        if batch and batch[0].image.pixels.shape != query.image.pixels.shape:
+            yield batch
+            batch = []
+        batch.append(query)
+        if len(batch) == batch_images:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -15,10 +15,10 @@ MAX_THREADS = 8  # more do not help beside one network
 WAITING = 3  # items for each thread that may be begun or done and not yet read
 
 
-def ahead(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+def prefetch_map(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
     """`work` of each item, in order; the items themselves are read by the thread that reads the results.
 
-    >>> list(ahead(abs, [-3, 2, -1], workers=2))
+    >>> list(prefetch_map(abs, [-3, 2, -1], workers=2))
     [3, 2, 1]
     """
     if workers == 0:

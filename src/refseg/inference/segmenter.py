@@ -1,8 +1,9 @@
 """Image or video and expressions in, results out: the one way that library, command line and demo take."""
 
 import warnings
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, overload
 
@@ -13,23 +14,23 @@ from torch import Tensor
 
 from refseg.checkpoints import bundled
 from refseg.checkpoints.checkpoint import Checkpoint
-from refseg.checkpoints.familiarity import unpadded
 from refseg.checkpoints.io import load_checkpoint
 from refseg.errors import InvalidInput
 from refseg.inference.chunks import expressions_at_once
 from refseg.inference.crf import DenseCRF, library
-from refseg.inference.network_input import Seen, encode, sampling_of
+from refseg.inference.network_input import NetworkInput, sampling_of
+from refseg.inference.predict import Query, exists_probability, is_unfamiliar, predict
 from refseg.inference.results import FrameResult, Result
 from refseg.inference.windows import windows
 from refseg.masks.boxes import mask_box
-from refseg.networks.network import Network, Output
+from refseg.networks.network import Output
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.images import Rgb, read_image, strips
 from refseg.preprocessing.restore import crop_padding, mask_at_image_size, to_image_size
 from refseg.video.frames import Frame, Frames
 from refseg.video.reading import read_frames
 
-IMAGES_AT_ONCE = 16
+BATCH_IMAGES = 16
 CLIPS_AT_ONCE = 8  # at most: how far the answers to a video are behind what was read of it
 
 
@@ -106,7 +107,7 @@ class Segmenter:
         """As calling, but one result after the other, for images so large that not all masks fit into memory."""
         self._check(expressions, threshold)
         pixels = read_image(image)
-        return (result for _, result in self._answer([pixels], [expressions], threshold))
+        return (result for _, result in self._predict_images([pixels], [expressions], threshold))
 
     def batch(
         self, images: Sequence[Any], expressions: Sequence[Sequence[str]], threshold: float | None = None
@@ -119,10 +120,10 @@ class Segmenter:
         for some in expressions:
             self._check(some, threshold)
         results: list[list[Result]] = [[] for _ in images]
-        for start in range(0, len(images), IMAGES_AT_ONCE):
-            end = start + IMAGES_AT_ONCE
+        for start in range(0, len(images), BATCH_IMAGES):
+            end = start + BATCH_IMAGES
             pixels = [read_image(image) for image in images[start:end]]
-            for i, result in self._answer(pixels, expressions[start:end], threshold):
+            for i, result in self._predict_images(pixels, expressions[start:end], threshold):
                 results[start + i].append(result)
         return results
 
@@ -180,109 +181,98 @@ class Segmenter:
             raise InvalidInput(f"every {every} from frame {start} on cannot be answered; every must be 1 or more")
         sampling = sampling_of(self.network, self.checkpoint.preprocessing)
         read = read_frames(frames)
-        clips = windows(read, sampling, every, start, self._seen)
-        results = self._answer_clips(clips, asked, threshold)
+        clips = windows(read, sampling, every, start, self._network_input)
+        results = self._predict_frames(clips, asked, threshold)
         if read is not frames:
             results = _warned(results, read)
         return (result for (result,) in results) if isinstance(expressions, str) else results
 
-    def _answer(
+    def _predict_images(
         self, images: Sequence[Rgb], expressions: Sequence[Sequence[str]], threshold: float | None
     ) -> Iterator[tuple[int, Result]]:
-        """Pairs of image index and result; the results of an image come in the order of its expressions."""
-        seen = [self._seen(image) for image in images]
-        for shape in dict.fromkeys(one.pixels.shape for one in seen):
-            members = [i for i, one in enumerate(seen) if one.pixels.shape == shape and expressions[i]]
-            if not members:
-                continue
-            features = encode(self.network, [[seen[i]] for i in members])
-            some = [(images[i], seen[i]) for i in members]
-            for k, result in self._of_features(features, some, [expressions[i] for i in members], threshold):
-                yield members[k], result
+        """Yields image index and result; the results of an image come in the order of its expressions."""
+        queries = [
+            _ImageQuery([self._network_input(image)], some, image, index)
+            for index, (image, some) in enumerate(zip(images, expressions, strict=True))
+        ]
+        shapes = list(dict.fromkeys(query.image.pixels.shape for query in queries))
+        queries.sort(key=lambda query: shapes.index(query.image.pixels.shape))
+        return ((query.index, result) for query, result in self._predict(queries, threshold, BATCH_IMAGES))
 
-    def _answer_clips(
-        self, clips: Iterator[tuple[Frame, list[Seen]]], expressions: Sequence[str], threshold: float | None
+    def _predict_frames(
+        self, clips: Iterator[tuple[Frame, list[NetworkInput]]], expressions: Sequence[str], threshold: float | None
     ) -> Iterator[list[FrameResult]]:
-        """The results of each frame that is answered, in the order of the expressions."""
-        for first in clips:
-            some = [first, *islice(clips, min(CLIPS_AT_ONCE, self._at_once(first[1][0])) - 1)]
-            features = encode(self.network, [clip for _, clip in some])
-            shown = [(frame.pixels, clip[self.network.annotated]) for frame, clip in some]
-            results: list[list[FrameResult]] = [[] for _ in some]
-            for k, result in self._of_features(features, shown, [expressions] * len(some), threshold):
-                frame = some[k][0]
-                results[k].append(FrameResult(**vars(result), index=frame.index, seconds=float(frame.time)))
-            yield from results
+        """Yields the results of each frame that is answered, in the order of the expressions."""
+        if not expressions:
+            yield from ([] for _ in clips)
+            return
+        queries = (_ImageQuery(clip, expressions, frame.pixels, frame.index, frame.time) for frame, clip in clips)
+        first = next(queries, None)
+        if first is None:
+            return
+        count = max(1, expressions_at_once(first.image.pixels.shape[-2:]) // self.network.frames)
+        results: list[FrameResult] = []
+        for query, result in self._predict(chain([first], queries), threshold, min(CLIPS_AT_ONCE, count)):
+            results.append(FrameResult(**vars(result), index=query.index, seconds=float(query.time)))
+            if len(results) == len(expressions):
+                yield results
+                results = []
 
-    def _of_features(
-        self,
-        features: Any,
-        shown: Sequence[tuple[Rgb, Seen]],
-        expressions: Sequence[Sequence[str]],
-        threshold: float | None,
-    ) -> Iterator[tuple[int, Result]]:
-        """As `_answer`, of images of one shape whose features are known."""
-        unfamiliar = [self._unfamiliar(features, k, seen.geometry) for k, (_, seen) in enumerate(shown)]
-        looks = [self.checkpoint.preprocessing.denormalise(seen.pixels) for _, seen in shown] if self.crf else []
-        questions = [(k, text) for k, texts in enumerate(expressions) for text in texts]
-        count = self._at_once(shown[0][1])
-        for start in range(0, len(questions), count):
-            some = questions[start : start + count]
-            image_of_expression = torch.tensor([k for k, _ in some], device=self._device)
-            output, chosen = self._fuse(features, [text for _, text in some], image_of_expression, threshold)
-            if self.crf is not None:
-                output.logits = self.crf.refine(output.logits, [looks[k] for k, _ in some])
-            for m, (k, text) in enumerate(some):
-                image, seen = shown[k]
-                yield k, self._result(text, image, seen.geometry, output, chosen, m, k, unfamiliar[k])
+    def _predict(
+        self, queries: Iterable["_ImageQuery"], threshold: float | None, batch_images: int
+    ) -> Iterator[tuple["_ImageQuery", Result]]:
+        """Yields a result for each expression of each image, a few at a time."""
+        logit = None if threshold is None else self.checkpoint.calibration.existence_logit(threshold)
+        network = self.network if logit is None else self.network.at_threshold(logit)
+        features, warned = None, list[str | None]()
+        for prediction in predict(
+            self.checkpoint,
+            queries,
+            batch_images=batch_images,
+            split_expressions=True,
+            exists_threshold_logit=logit,
+            crf=self.crf,
+        ):
+            output = prediction.output
+            if not bool(output.exists.isfinite().all() & output.logits.isfinite().all()):
+                raise InvalidInput(
+                    f"the weights of {self.checkpoint.name} give values that are not finite; they are damaged, or "
+                    "their training failed: get them again, or use others"
+                )
+            if prediction.features is not features:
+                features = prediction.features
+                warned = [self._unfamiliar(features, k, one.image.geometry) for k, one in enumerate(prediction.queries)]
+            with torch.inference_mode():
+                chosen = network.chosen(output)
+            for m, k in enumerate(prediction.image_of_expression.tolist()):
+                query = prediction.queries[k]
+                yield query, self._result(prediction.expressions[m], query, output, chosen, m, k, warned[k])
 
-    def _at_once(self, seen: Seen) -> int:
-        return max(1, expressions_at_once(seen.pixels.shape[-2:]) // self.network.frames)
-
-    def _seen(self, image: Rgb) -> Seen:
-        return Seen(*self.checkpoint.preprocessing(image))
-
-    @torch.inference_mode()
-    def _fuse(
-        self, features: Any, expressions: Sequence[str], image_of_expression: Tensor, threshold: float | None
-    ) -> tuple[Output, Tensor | None]:
-        """The network's output, and which objects (M, Q) it chose where it knows objects."""
-        tokens, word_mask = (tensor.to(self._device) for tensor in self.checkpoint.tokenizer(expressions))
-        words = self.network.encode_words(tokens, word_mask)
-        network = self._at(threshold)
-        output = network.fuse(features, words, word_mask, image_of_expression)
-        if not bool(output.exists.isfinite().all() & output.logits.isfinite().all()):
-            raise InvalidInput(
-                f"the weights of {self.checkpoint.name} give values that are not finite; they are damaged, or their "
-                "training failed: get them again, or use others"
-            )
-        choose = getattr(network, "chosen", None)
-        return output, choose(output) if choose else None
+    def _network_input(self, image: Rgb) -> NetworkInput:
+        return NetworkInput(*self.checkpoint.preprocessing(image))
 
     @torch.inference_mode()
     def _result(
         self,
         expression: str,
-        image: Rgb,
-        geometry: Geometry,
+        query: "_ImageQuery",
         output: Output,
         chosen: Tensor | None,
         m: int,
         k: int,
         unfamiliar: str | None,
     ) -> Result:
-        """The answer to expression m of a chunk, about image k of the features."""
-        logits = output.logits[m : m + 1]
+        """The result of expression m of a prediction, about its image k."""
+        geometry, logits = query.image.geometry, output.logits[m : m + 1]
         mask = mask_at_image_size(logits, geometry)[0].numpy()
         instance_map = None
         if chosen is not None and output.masks is not None:
             instance_map = _instance_map(output.masks[k, chosen[m]], geometry, mask)
-        exists = output.exists[m]
         return Result(
             expression=expression,
-            image=image,
+            image=query.pixels,
             mask=mask,
-            exists=float((exists / self.checkpoint.calibration.temperature).sigmoid()),
+            exists=float(exists_probability(self.checkpoint, output.exists[m])),
             logits=crop_padding(logits, geometry)[0, 0].float().cpu().clone(),
             instance_map=instance_map,
             warnings=(*filter(None, [unfamiliar]), *self.checkpoint.tokenizer.remarks(expression)),
@@ -290,27 +280,22 @@ class Segmenter:
         )
 
     def _unfamiliar(self, features: Any, k: int, geometry: Geometry) -> str | None:
-        """A warning when image k is unlike those that the weights were trained on; the padding is not looked at."""
-        familiarity = self.checkpoint.familiarity
-        if familiarity is None or not hasattr(features, "coarse"):
+        """A warning if image k is unlike those that the weights were trained on."""
+        if not is_unfamiliar(self.checkpoint, features, k, geometry):
             return None
-        with torch.inference_mode():
-            if bool(familiarity.is_familiar(unpadded(features.coarse[k : k + 1], geometry))):
-                return None
         return (
             f"the image is unlike what these weights know ({self.checkpoint.knows or 'see their card'}), so the answer "
             'may mean nothing; use other weights: --weights FOLDER, or refseg.load("FOLDER")'
         )
 
-    def _at(self, threshold: float | None) -> Network:
-        """The network with the threshold of one call, a probability of existence; None is that of the checkpoint."""
-        if threshold is None:
-            return self.network
-        return self.network.at_threshold(self.checkpoint.calibration.existence_logit(threshold))
 
-    @property
-    def _device(self) -> torch.device:
-        return next(self.network.parameters()).device
+@dataclass
+class _ImageQuery(Query):
+    """An image (H, W, 3), or a frame, with its index and its time in seconds."""
+
+    pixels: Rgb
+    index: int
+    time: Any = 0.0
 
 
 def _warned(results: Iterator[list[FrameResult]], frames: Frames) -> Iterator[list[FrameResult]]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.evaluation.rows import ImageAnswers, rows_of
-from refseg.inference.predict import readable
+from refseg.inference.predict import truncate
 from refseg.preprocessing.transform import Preprocessing
 from refseg.protocols.video_protocol import Scoring
 
@@ -111,7 +111,7 @@ def _of_inputs(preprocessing: Preprocessing, protocols: Sequence[Scoring]) -> li
 def _is_cut(checkpoint: Checkpoint, text: str) -> bool:
     """Is the end of an expression lost? Tokenizers of pieces cut by themselves and say so."""
     tokenizer = checkpoint.tokenizer
-    if readable(tokenizer, text) != text:
+    if truncate(tokenizer, text) != text:
         return True
     return bool(tokenizer.remarks(text)) and not tokenizer.unknown_words(text)
 
