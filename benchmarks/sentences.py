@@ -61,9 +61,7 @@ class Scenes:
         ]
         self.vocabulary = Vocabulary.of(each.text for asked in self.asked for each in asked)
 
-    def batch(
-        self, numbers: np.ndarray, rng: np.random.Generator, cls: bool
-    ) -> tuple[list[Tensor], Tensor, list[str]]:
+    def batch(self, numbers: np.ndarray, rng: np.random.Generator, cls: bool) -> tuple[list[Tensor], Tensor, list[str]]:
         """The arguments of a `Chooser`, which objects are meant, and the types of expressions."""
         pairs = [(n, k) for n in numbers for k in rng.choice(len(self.asked[n]), EXPRESSIONS, replace=False)]
         most = max(len(self.objects[n]) for n in numbers)
