@@ -1,4 +1,4 @@
-"""What a training step gets."""
+"""Batches of a training step."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from torch.nn import functional as F
 
 @dataclass
 class Objects:
-    """What is known of the true objects of B images in training, N the largest count among them.
+    """True objects of B images in training, N being the largest count among them.
 
     Attributes:
         id_map: (B, H, W) int64, 0 = background, k = object k (column k - 1 of the others).
         centres: (B, N, 2) float, x and y in pixels of the image.
         radii: (B, N) float, pixels.
-        attributes: (B, N, A) int64, one class index per attribute.
+        attributes: (B, N, A) int64, class index of each attribute.
         present: (B, N) bool, False on padding.
     """
 
@@ -27,19 +27,19 @@ class Objects:
 
 @dataclass
 class Batch:
-    """A training batch: B images and M expressions about them.
+    """A training batch of B images and M expressions.
 
     Attributes:
         image: (B, 3, H, W) float, normalised; (B, K, 3, H, W) for a network that takes clips.
         tokens, word_mask: (M, L) int64 and bool.
-        image_of_expression: (M,) int64, the image that each expression is about.
-        targets: (M, N) bool, which true objects of its image each expression means; a row of False = nothing. N is 1
-            where no objects are known: all that an expression means is one.
-        objects: the true objects; None where the data set does not know them.
-        truth: (M, H, W) float, how much of each pixel is meant; None where `objects` says it.
-        types: (M,) int64, the form of each expression, where validation reports by form.
-        erased: (M, L) int64, the tokens with one phrase erased, for networks that learn to recover it.
-        ids: of the expressions in their data set.
+        image_of_expression: (M,) int64, index of each expression's image.
+        targets: (M, N) bool, true objects that each expression refers to; all False without referent. N is 1 if no
+            objects are known: all referents are one.
+        objects: the true objects; None if the data set does not have them.
+        truth: (M, H, W) float, share of each pixel in the referents; None if `objects` is given.
+        types: (M,) int64, form of each expression, for validation by form.
+        erased: (M, L) int64, tokens with one phrase erased, for networks that learn to recover it.
+        ids: ids of the expressions in their data set.
     """
 
     image: Tensor
@@ -54,26 +54,26 @@ class Batch:
     ids: tuple[str, ...] = ()
 
     def masks(self) -> Tensor:
-        """The true masks (M, H, W) bool: visible pixels of all that each expression means."""
+        """Returns the true masks (M, H, W) bool: visible pixels of each expression's referents."""
         if self.truth is not None:
             return self.truth > 0.5
         assert self.objects is not None
-        meant = F.pad(self.targets, (1, 0))  # column 0: background
+        is_referent = F.pad(self.targets, (1, 0))  # column 0: background
         id_map = self.objects.id_map[self.image_of_expression]
-        return meant.gather(1, id_map.flatten(1)).view_as(id_map)
+        return is_referent.gather(1, id_map.flatten(1)).view_as(id_map)
 
     def soft_masks(self) -> Tensor:
-        """The true masks (M, H, W) float; between 0 and 1 where a pixel is meant in part."""
+        """Returns the true masks (M, H, W) float, between 0 and 1 at partly covered pixels."""
         return self.masks().float() if self.truth is None else self.truth
 
 
 @dataclass
 class CachedObjectBatch:
-    """A batch for the chooser alone: objects that the finder found before, S images and M expressions.
+    """A batch for the chooser alone: cached objects of the finder, S images and M expressions.
 
     Attributes:
-        found_tokens: (S, Q, D), `valid`: (S, Q), `pairs`: (S, Q, Q, P), as the network's image side gives them.
-        matched: (S, Q) int64, the true object that each is, -1 = none.
+        found_tokens: (S, Q, D), `valid`: (S, Q), `pairs`: (S, Q, Q, P), outputs of the network's image side.
+        matched: (S, Q) int64, the true object of each found one; -1 for none.
         tokens, word_mask: (M, L).
         image_of_expression: (M,) int64.
         targets: (M, N) bool.

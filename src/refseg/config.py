@@ -1,4 +1,4 @@
-"""Config: the frozen pydantic model that every setting of the project is made of."""
+"""Config: the frozen pydantic model of all settings."""
 
 from typing import Annotated, Any, Self
 
@@ -8,28 +8,28 @@ from pydantic_core import ErrorDetails
 from refseg.errors import shortened, shown
 
 Channels = Annotated[int, Field(ge=1, le=16_384)]
-"""Channels, or another length of a tensor."""
+"""Channels, or another dimension of a tensor."""
 Repeats = Annotated[int, Field(ge=1, le=256)]
-"""Heads, words, frames: how many there are of something."""
+"""Number of heads, words or frames."""
 Layers = Annotated[int, Field(ge=0, le=256)]
-"""Layers or blocks one after another; none is allowed."""
+"""Number of layers or blocks; 0 is allowed."""
 
 
 class Config(BaseModel):
-    """Settings, checked once and for all: unknown fields and NaN are refused, all errors come at once."""
+    """Validated, frozen settings; unknown fields and NaN are refused, all errors are reported at once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with these fields changed, checked again."""
+        """Returns a validated copy with these fields changed."""
         return type(self).model_validate({**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
 
 
-_TOLD, _SEARCHED = 10, 200  # errors of a file that somebody may have filled with them
+_MAX_REPORTED, _MAX_SEARCHED = 10, 200  # errors, of which a file may have any number
 
 
 def one_line(error: ValidationError) -> str:
-    """All errors of a config as "field: what is wrong", joined by semicolons.
+    """Formats all errors of a config as "field: reason", joined by semicolons.
 
     >>> from refseg.config import Config
     >>> class Oven(Config):
@@ -41,14 +41,14 @@ def one_line(error: ValidationError) -> str:
     degrees: input should be a valid integer, unable to parse string as an integer (got 'hot'); door: unknown field
     """
     errors = error.errors(include_url=False)
-    places = [one["loc"] for one in errors[:_SEARCHED]]
-    told = [_one(one) for one in errors[:_SEARCHED] if not any(_holds(one["loc"], place) for place in places)]
-    more = len(told) - _TOLD + max(len(errors) - _SEARCHED, 0)
-    return "; ".join([*told[:_TOLD], f"and {more} more"] if more > 0 else told)
+    places = [one["loc"] for one in errors[:_MAX_SEARCHED]]
+    faults = [_one(one) for one in errors[:_MAX_SEARCHED] if not any(_holds(one["loc"], place) for place in places)]
+    more = len(faults) - _MAX_REPORTED + max(len(errors) - _MAX_SEARCHED, 0)
+    return "; ".join([*faults[:_MAX_REPORTED], f"and {more} more"] if more > 0 else faults)
 
 
 def _holds(outer: tuple[int | str, ...], place: tuple[int | str, ...]) -> bool:
-    """Does a place lie in another? What is wrong there is why the other is wrong."""
+    """Whether a place lies within another, whose error it then causes."""
     return len(outer) < len(place) and place[: len(outer)] == outer
 
 

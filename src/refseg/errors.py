@@ -1,4 +1,4 @@
-"""What users are told: one line that says what was given, what is allowed, and the way out.
+"""Error types with one-line messages: what was given, what is allowed, and the way out.
 
 The command line prints these without a traceback and exits with code 2.
 """
@@ -25,11 +25,11 @@ WAYS_OUT = {
     errno.EIO: "the disk is damaged or gone",
     errno.ESTALE: "the disk is damaged or gone",
 }
-"""What a user can do when the operating system refuses something."""
+"""Advice for errors of the operating system."""
 
 
 class RefsegError(Exception):
-    """Something that the user gave cannot be used; the message is the whole explanation."""
+    """An error of the user's input; the message is the whole explanation."""
 
 
 class InvalidInput(RefsegError, ValueError):
@@ -37,21 +37,21 @@ class InvalidInput(RefsegError, ValueError):
 
 
 class MissingFile(RefsegError, FileNotFoundError):
-    """A file or folder that should be there and is not."""
+    """A missing file or folder."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class UnwritableOutput(RefsegError, OSError):
-    """A place where results should go and cannot be written."""
+    """An output path that cannot be written."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 def first_line(error: BaseException, limit: int = 120) -> str:
-    r"""The first line of an error's message, cut to `limit` letters, or the name of its type if it has none.
+    r"""Returns the first line of an error's message, at most `limit` letters, or the name of its type.
 
     >>> first_line(ValueError("bad magic number\nat offset 0")), first_line(EOFError())
     ('bad magic number', 'EOFError')
@@ -60,7 +60,7 @@ def first_line(error: BaseException, limit: int = 120) -> str:
 
 
 def shortened(text: str, limit: int = 100) -> str:
-    """A text of at most `limit` letters.
+    """Shortens a text to at most `limit` letters.
 
     >>> shortened("a" * 50, 10)
     'aaaaaaa...'
@@ -69,20 +69,20 @@ def shortened(text: str, limit: int = 100) -> str:
 
 
 def shown(value: object, limit: int = 100) -> str:
-    """What was given, as it is shown in a message: cut to `limit` letters.
+    """Formats a value for a message, in at most `limit` letters.
 
     >>> shown("a.b=1"), shown("x" * 200, limit=12), shown(10**5000)
     ("'a.b=1'", "'xxxxxxxx...", 'of type int')
     """
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
+    except (ValueError, RecursionError):  # a number of thousands of digits, or deeply nested lists
         return f"of type {type(value).__name__}"
     return shortened(text, limit)
 
 
 def printable(text: str) -> str:
-    r"""A text as one line that a terminal only shows: letters that it would obey are written as escapes.
+    r"""Escapes control characters, so that a terminal shows a text as one line.
 
     >>> print(printable("a cup\x1b[2J\n"))
     a cup\x1b[2J\n
@@ -91,22 +91,22 @@ def printable(text: str) -> str:
 
 
 def system_errno(error: BaseException) -> int | None:
-    """The number of the operating system's reason for an error, ENOMEM where memory ran out; None for other errors.
+    """Returns the operating system's errno of an error, ENOMEM if memory ran out; None for other errors.
 
-    A file that is read at an impossible place (EINVAL) is damaged, so that is none.
+    EINVAL is excluded: a file that is read at an impossible position is damaged.
     """
     if is_out_of_memory(error):
         return errno.ENOMEM
     if isinstance(error, OSError) and error.errno is not None:
         return None if error.errno == errno.EINVAL else error.errno
-    if re.fullmatch(r"\d+ requested and \d+ written", str(error)):  # by NumPy, which does not pass the reason on
+    if re.fullmatch(r"\d+ requested and \d+ written", str(error)):  # NumPy does not pass the errno on
         return errno.ENOSPC
-    told = re.search(r"\(os error (\d+)\)", str(error))  # by safetensors, as text only
-    return int(told[1]) if told else None
+    found = re.search(r"\(os error (\d+)\)", str(error))  # safetensors has it in the text only
+    return int(found[1]) if found else None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether there was not enough memory; of the CPU's, torch tells by a text only."""
+    """Whether memory ran out; torch reports that of the CPU by the text of a RuntimeError."""
     if isinstance(error, MemoryError):
         return True
     if "torch" not in sys.modules:
@@ -119,7 +119,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def unreadable(path: Path, error: BaseException) -> InvalidInput | None:
-    """The error for a file that the operating system, or want of memory, kept from being read; None for other errors.
+    """Returns the error for a file that the system could not read; None for errors of other kinds.
 
     >>> print(unreadable(Path("x.pth"), OSError(errno.EMFILE, "Too many open files")))
     x.pth cannot be read (Too many open files); raise the limit of open files with ulimit -n

@@ -54,7 +54,7 @@ def test_the_sum_of_masks_is_that_of_equations_12_and_14(estimator):
 
 def test_queries_are_those_of_equations_8_to_10():
     make, (maps, pooled), (words, word_mask) = generator_of(), levels(), spoken()
-    sight = make.look(maps, pooled)
+    sight = make.encode_image(maps, pooled)
     queries = make(sight, words, word_mask, IMAGES)
     for m, image in enumerate(IMAGES):
         known = words[m, word_mask[m]]
@@ -67,20 +67,22 @@ def test_queries_are_those_of_equations_8_to_10():
 def test_the_scale_of_equation_9_is_an_option():
     (maps, pooled), (words, word_mask) = levels(), spoken()
     plain, scaled = (generator_of(CONFIG.replace(query_scale=scale)) for scale in ("none", "sqrt"))
-    flat, steep = (make(make.look(maps, pooled), 9 * words, word_mask, IMAGES).attention[0] for make in (scaled, plain))
+    flat, steep = (
+        make(make.encode_image(maps, pooled), 9 * words, word_mask, IMAGES).attention[0] for make in (scaled, plain)
+    )
     assert flat.std() < steep.std()
 
 
 def test_without_global_vision_the_image_is_not_in_the_words():
     make, (maps, pooled), (words, word_mask) = generator_of(CONFIG.replace(global_vision=False)), levels(), spoken()
-    one, other = (make(make.look(maps, v), words, word_mask, IMAGES).values for v in (pooled, 2 * pooled))
+    one, other = (make(make.encode_image(maps, v), words, word_mask, IMAGES).values for v in (pooled, 2 * pooled))
     assert torch.equal(one, other)
 
 
 def test_other_sizes_are_brought_to_the_grid_of_the_training():
     make, (words, word_mask) = generator_of(), spoken()
     for height, width in ((8, 8), (2, 10)):
-        queries = make(make.look(*levels(2, height, width)), words, word_mask, IMAGES)
+        queries = make(make.encode_image(*levels(2, height, width)), words, word_mask, IMAGES)
         assert queries.values.shape == (3, 6, 16)
 
 
@@ -90,7 +92,7 @@ def test_queries_differ_from_the_start():
     make = QueryGenerator(AlignerConfig(image_size=256), (32, 64, 128), pooled=128, words=512)
     maps = [torch.randn(2, c, 128 // s, 128 // s) for c, s in zip((32, 64, 128), (4, 8, 16), strict=True)]
     words, word_mask = torch.randn(2, 17, 512), torch.ones(2, 17, dtype=torch.bool)
-    values = make(make.look(maps, torch.randn(2, 128)), words, word_mask, torch.arange(2)).values
+    values = make(make.encode_image(maps, torch.randn(2, 128)), words, word_mask, torch.arange(2)).values
     assert values.std(1).mean() > 0.05 * values.mean()
 
 
@@ -99,7 +101,7 @@ def test_the_best_queries_are_shown_with_their_words():
     aligner, (maps, pooled), (words, word_mask) = Aligner(CONFIG, LEVELS, 5, 10, 4).eval(), levels(), spoken()
     seen = []
     aligner.masks.candidates.register_forward_hook(lambda module, inputs, output: seen.append(output))
-    aligner(torch.randn(3, 4, 16, 16), aligner.look(maps, pooled), words, word_mask, IMAGES)
+    aligner(torch.randn(3, 4, 16, 16), aligner.encode_image(maps, pooled), words, word_mask, IMAGES)
     (candidates,) = seen
     best = candidates.shares.max(1).indices
     assert torch.equal(candidates.words(0), candidates.attention[torch.arange(3), best])

@@ -29,8 +29,8 @@ def test_a_doubled_convolution_is_that_of_the_interpolated_map(before, after):
     wanted = F.conv2d(F.interpolate(x[None], after, mode="bilinear", align_corners=True), weight, padding=1)[0]
     doubled = fast.DoubledConvolution(x, fast.taps_by_row(weight, torch.float32), after)
     strips = []
-    for start in range(0, after[0], fast.STRIP):
-        strips.append(torch.zeros(min(fast.STRIP, after[0] - start), after[1], 9))
+    for start in range(0, after[0], fast.STRIP_ROWS):
+        strips.append(torch.zeros(min(fast.STRIP_ROWS, after[0] - start), after[1], 9))
         doubled.add_to(strips[-1], start)
     torch.testing.assert_close(
         torch.cat(strips).permute(2, 0, 1), wanted, rtol=0, atol=1e-5 * wanted.abs().max().item()
@@ -47,9 +47,9 @@ def test_joined_scales_are_the_same_in_strips(coarse, native, dtype, monkeypatch
     monkeypatch.setattr(fast, "supports_bfloat16", lambda: native)
     with torch.no_grad():
         with torch.autocast("cpu", enabled=False):
-            monkeypatch.setattr(fast, "pays", lambda x: False)
+            monkeypatch.setattr(fast, "is_faster", lambda x: False)
             wanted = join(*maps)
-        monkeypatch.setattr(fast, "pays", lambda x: True)
+        monkeypatch.setattr(fast, "is_faster", lambda x: True)
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
             got = join(*maps)
     tolerance = 1e-5 if dtype == torch.float32 or not native else 3e-2
@@ -58,8 +58,8 @@ def test_joined_scales_are_the_same_in_strips(coarse, native, dtype, monkeypatch
 
 def test_strips_are_for_inference_on_a_cpu_alone():
     x = torch.randn(1, 4, 64, 64)
-    assert not fast.pays(x)  # gradients may be wanted
+    assert not fast.is_faster(x)  # gradients may be wanted
     with torch.no_grad():
-        assert fast.pays(x)
-        assert not fast.pays(x[..., :8])
-        assert not fast.pays(x.to("meta"))
+        assert fast.is_faster(x)
+        assert not fast.is_faster(x[..., :8])
+        assert not fast.is_faster(x.to("meta"))

@@ -91,7 +91,7 @@ def host() -> Iterator[Host]:
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("REFSEG_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(fetch, "_SECONDS", 1.0)
+    monkeypatch.setattr(fetch, "_TIMEOUT", 1.0)
     return tmp_path / "cache"
 
 
@@ -242,7 +242,7 @@ def test_a_server_that_stalls_is_given_up_after_a_while_in_one_line(host, capfd,
 
 @pytest.mark.parametrize("patience", [-1.0, 60.0])
 def test_a_server_that_drips_is_given_up(host, monkeypatch, patience):
-    monkeypatch.setattr(fetch, "_PATIENCE", patience)
+    monkeypatch.setattr(fetch, "_STALL_SECONDS", patience)
     host.content, host.breaks = bytes(range(256)) * 40, [1] * 20
     with pytest.raises(MissingFile, match="its server (sent 1 bytes in -1 s|breaks off); 0 MB are here"):
         download(entry(host.link))

@@ -26,7 +26,7 @@ def test_it_has_the_parameters_of_inception_inflated():
 @pytest.mark.parametrize(("frames", "height", "width"), [(8, 64, 96), (16, 70, 33)])
 @torch.no_grad()
 def test_maps_have_the_strides_and_channels_that_are_promised(encoder, frames, height, width):
-    maps = encoder.of_clips(torch.randn(1, frames, 3, height, width))
+    maps = encoder.encode_clips(torch.randn(1, frames, 3, height, width))
     for x, channels, stride, steps in zip(maps, encoder.channels, encoder.strides, encoder.frame_strides, strict=True):
         assert x.shape == (1, frames // steps, channels, -(-height // stride), -(-width // stride))
     assert encoder.channels[1:] == (480, 832, 1024) and encoder.strides[1:] == (8, 16, 32)
@@ -35,9 +35,9 @@ def test_maps_have_the_strides_and_channels_that_are_promised(encoder, frames, h
 @torch.no_grad()
 def test_frames_are_seen_together_and_clips_are_not(encoder):
     clips = torch.randn(2, 8, 3, 32, 32)
-    together = encoder.of_clips(clips)[-1]
-    torch.testing.assert_close(together[:1], encoder.of_clips(clips[:1])[-1], rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(encoder.of_clips(clips.flip(1))[-1], together)
+    together = encoder.encode_clips(clips)[-1]
+    torch.testing.assert_close(together[:1], encoder.encode_clips(clips[:1])[-1], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(encoder.encode_clips(clips.flip(1))[-1], together)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@ from torch import nn
 
 from refseg.encoders import build_word_encoder
 from refseg.encoders.configs import LstmConfig
-from refseg.encoders.lstm import FORGET
+from refseg.encoders.lstm import FORGET_BIAS
 
 TINY = LstmConfig(vector=6, width=4)
 
@@ -21,7 +21,7 @@ def test_it_is_the_lstm_of_pytorch_with_a_constant_in_the_forget_gate():
     i, j, f, o = range(4)
     order = torch.cat([torch.arange(4) + 4 * gate for gate in (i, f, j, o)])
     weight, bias = words.weight[order], words.bias[order].clone()
-    bias[4:8] += FORGET
+    bias[4:8] += FORGET_BIAS
     theirs.load_state_dict(
         {
             "weight_ih_l0": weight[:, :6],

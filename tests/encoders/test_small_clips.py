@@ -31,10 +31,10 @@ def test_a_quarter_of_the_channels_comes_from_either_side():
 @torch.no_grad()
 def test_frames_see_those_before_and_after_and_their_order(encoder):
     clip = torch.randn(1, 3, 3, 64, 64)
-    maps = encoder.of_clips(clip)
+    maps = encoder.encode_clips(clip)
     assert [tuple(x.shape) for x in maps] == [(1, 3, 8, 16, 16), (1, 3, 8, 8, 8), (1, 3, 16, 4, 4), (1, 3, 8, 2, 2)]
     for other in (clip[:, [0, 1, 0]], clip[:, [2, 1, 0]]):
-        assert not torch.allclose(encoder.of_clips(other)[-1][:, 1], maps[-1][:, 1])
+        assert not torch.allclose(encoder.encode_clips(other)[-1][:, 1], maps[-1][:, 1])
 
 
 @torch.no_grad()

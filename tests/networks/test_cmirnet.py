@@ -282,7 +282,7 @@ def test_strips_equal_whole_maps_at_any_size(size, monkeypatch):
     network = built(TINY.replace(stem=True))
     with torch.no_grad():
         strips = network(*asked(*size)).logits
-        monkeypatch.setattr(fast, "pays", lambda x: False)
+        monkeypatch.setattr(fast, "is_faster", lambda x: False)
         whole = network(*asked(*size)).logits
     torch.testing.assert_close(strips, whole, rtol=1e-4, atol=1e-5 * whole.abs().max().item())
 

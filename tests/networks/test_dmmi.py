@@ -237,9 +237,9 @@ class TestShortcuts:
             layer[1].running_var.uniform_(0.5, 2)
         coarse, fine = torch.randn(2, 16, 22, 25), torch.randn(2, 8, 43, 50)
         with torch.no_grad():
-            assert cpu_convolution.pays(fine)
+            assert cpu_convolution.is_faster(fine)
             strips, read = join(coarse, fine), join.read(coarse, fine, head)
-            monkeypatch.setattr(cpu_convolution, "pays", lambda x: False)
+            monkeypatch.setattr(cpu_convolution, "is_faster", lambda x: False)
             torch.testing.assert_close(strips, join(coarse, fine), rtol=1e-4, atol=1e-4)
             torch.testing.assert_close(read, join.read(coarse, fine, head), rtol=1e-4, atol=1e-4)
 

@@ -69,14 +69,14 @@ def test_what_it_sees_of_clips_is_told_in_the_frame_that_is_answered(batch):
     seen = ObjectHeads(encoder.channels, CLASSES["drawn_clips"])
     seen.loss(network, batch)["loss"].backward()
     assert all(parameter.grad is not None for parameter in [*seen.parameters(), *encoder.parameters()])
-    middle = [x[:, 1] for x in encoder.of_clips(batch.image)]
+    middle = [x[:, 1] for x in encoder.encode_clips(batch.image)]
     torch.testing.assert_close(seen.loss(network, batch), seen.of_maps(middle[1:], batch.objects))
 
 
 def test_an_encoder_that_sees_frames_one_by_one_looks_at_the_answered_one_alone(batch):
     network = build("cmpc_video_small", {"image_encoder": "small"}, vocabulary_size=3).eval()
     seen = ObjectHeads(network.image_encoder.channels, CLASSES["drawn_clips"])
-    maps = [x[:, 1] for x in network.image_encoder.of_clips(batch.image)]
+    maps = [x[:, 1] for x in network.image_encoder.encode_clips(batch.image)]
     torch.testing.assert_close(seen.loss(network, batch), seen.of_maps(maps[1:], batch.objects))
 
 

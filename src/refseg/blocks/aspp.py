@@ -1,4 +1,4 @@
-"""Atrous spatial pyramid pooling: a map seen at several rates."""
+"""Atrous spatial pyramid pooling (ASPP)."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,15 @@ from refseg.blocks.convolution import conv_norm
 
 
 class ASPP(nn.Module):
-    """A 1 x 1 convolution beside 3 x 3 ones of several dilations, and what is common to the whole map.
+    """A 1 x 1 convolution, 3 x 3 convolutions of several dilations and, optionally, global pooling, in parallel.
 
     Args:
         channels: of the map.
         branch: channels of each convolution.
         outputs: channels of the result.
         rates: dilations.
-        bias: whether convolutions have one.
-        pooled: whether the mean of the map is looked at too; its batch norm needs two maps to train on.
+        bias: Whether convolutions have one.
+        pooled: Whether there is a branch of the map's mean; its batch norm needs at least two maps in training.
     """
 
     def __init__(
@@ -30,9 +30,9 @@ class ASPP(nn.Module):
         self.project = conv_norm(branch * (len(self.branches) + pooled), outputs, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(M, C, h, w) to (M, outputs, h, w)."""
-        x = x.contiguous()  # of so small a map, less is copied than of the weights if it has channels last
-        seen = [branch(x) for branch in self.branches]
+        """Maps (M, C, h, w) to (M, outputs, h, w)."""
+        x = x.contiguous()  # cheaper than the copy of weights that channels last would cause
+        results = [branch(x) for branch in self.branches]
         if self.pool is not None:
-            seen.append(self.pool(x.mean((-2, -1), keepdim=True)).expand(-1, -1, *x.shape[-2:]))
-        return self.project(torch.cat(seen, 1))
+            results.append(self.pool(x.mean((-2, -1), keepdim=True)).expand(-1, -1, *x.shape[-2:]))
+        return self.project(torch.cat(results, 1))

@@ -1,4 +1,4 @@
-"""Attention with several heads."""
+"""Multi-head attention."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,20 +7,20 @@ from torch import Tensor, nn
 def attend(
     query: Tensor, key: Tensor, value: Tensor, heads: int, dropout: float = 0.0, key_mask: Tensor | None = None
 ) -> Tensor:
-    """softmax(query key^T / sqrt(C / heads)) value, in groups of C / heads neighbouring channels.
+    """Computes softmax(query key^T / sqrt(C / heads)) value in groups of C / heads neighbouring channels.
 
-    Always the fused kernel, which never forms the N x L attentions. Measured on a CPU (AVX-512, one thread, torch 2.15,
+    The fused kernel never stores the N x L attentions. Measured on a CPU (AVX-512, one thread, torch 2.15,
     8 heads of 96 channels) against softmax between two products, in float32 and in bfloat16: 0.42 and 0.27 of the time
-    for 3600 pixels among themselves, 0.90 and 0.30 for 900 pixels, 0.67 and 0.40 for 20 words, 1.10 and 0.58 for 3600
-    pixels at 20 words. At 3600 pixels, queries in pieces of 64 to 256 were slower than the fused kernel too.
+    for self-attention of 3600 pixels, 0.90 and 0.30 for 900 pixels, 0.67 and 0.40 for 20 words, 1.10 and 0.58 for 3600
+    pixels on 20 words. At 3600 pixels, chunks of 64 to 256 queries were slower than the fused kernel too.
 
     Args:
         query: (B, N, C).
         key: (B, L, C).
         value: (B, L, C).
         heads: number of groups.
-        dropout: share of attentions that are dropped.
-        key_mask: (B, L), True where one may look; None if everywhere.
+        dropout: probability of dropping an attention weight.
+        key_mask: (B, L), True at keys that are attended; None for all.
 
     Returns:
         (B, N, C).
@@ -31,7 +31,7 @@ def attend(
 
 
 class Attention(nn.Module):
-    """Attention of several heads with its linear layers."""
+    """Multi-head attention with its linear layers."""
 
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
@@ -43,12 +43,12 @@ class Attention(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None = None) -> Tensor:
-        """(M, N, C) of queries (M, N, C), keys and values (M, T, C), and key_mask (M, T), True where one may look."""
+        """Attends from queries (M, N, C) to keys and values (M, T, C); key_mask (M, T) is True at attended keys."""
         weights, biases = self.into.weight.chunk(3), self.into.bias.chunk(3)
         given = zip((query, key, value), weights, biases, strict=True)
         query, key, value = (F.linear(x, weight, bias) for x, weight, bias in given)
-        return self.out(self.look(query, key, value, key_mask))
+        return self.out(self.attend(query, key, value, key_mask))
 
-    def look(self, query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None) -> Tensor:
-        """What `forward` gives and takes, between the linear layers."""
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None) -> Tensor:
+        """Computes the attention between the linear layers."""
         return attend(query, key, value, self.heads, self.dropout * self.training, key_mask)

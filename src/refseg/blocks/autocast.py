@@ -1,4 +1,4 @@
-"""Full precision inside of autocast."""
+"""Full precision within autocast."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def full_precision(like: Tensor) -> AbstractContextManager[None]:
-    """No autocast: what is computed inside keeps the precision of its inputs."""
+    """Returns a context without autocast, in which results keep the precision of their inputs."""
     device = like.device.type
     if torch.amp.is_autocast_available(device):
         return torch.autocast(device, enabled=False)

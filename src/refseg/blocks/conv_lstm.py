@@ -1,7 +1,7 @@
-"""A convolutional LSTM with norms and peepholes: several maps of one size, read one after another.
+"""Convolutional LSTM with norms and peepholes over a sequence of maps of one size.
 
 Source     X. Shi et al. "Convolutional LSTM Network". NeurIPS 2015. https://arxiv.org/abs/1506.04214
-Departs    Its convolution is 1 x 1, and gates and state are normed, as CMPC's authors have it.
+Departs    The convolution is 1 x 1, and gates and state are normalised, as in CMPC's release.
 """
 
 import math
@@ -15,18 +15,17 @@ from torch import Tensor, nn
 from refseg.blocks.whole_map_norm import JointNorm
 
 Peephole = Literal["position", "channel", "none"]
-FORGET = 1.0  # what the forget gate has beside its inputs
+FORGET_BIAS = 1.0
 
 
 class ConvLSTM(nn.Module):
-    """Reads maps in order; what it remembers of them is its last hidden state.
+    """Reads maps in order and returns the last hidden state.
 
     Args:
         inputs: channels of the maps.
         state: channels of the state.
-        peephole: does a gate see each position and channel of the cell with a weight of its own, each channel with one
-            for all positions, or nothing?
-        grid_hw: the size of the maps that the weights of positions are made for; for others they are resized.
+        peephole: whether gates have a weight for each position and channel of the cell, one for each channel, or none.
+        grid_hw: size of the maps for which weights of positions are stored; they are resized for other sizes.
     """
 
     def __init__(self, inputs: int, state: int, peephole: Peephole, grid_hw: tuple[int, int]):
@@ -40,7 +39,7 @@ class ConvLSTM(nn.Module):
         self.norms = nn.ModuleDict({part: JointNorm(state) for part in "jifoc"})
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps (M, h, w, C), one or more, to (M, h, w, D)."""
+        """Encodes a sequence of maps (M, h, w, C) to (M, h, w, D)."""
         of_input, of_hidden = self.gates.weight.split([self.inputs, self.state], dim=1)
         norm, peepholes = self.norms, self._peepholes(maps[0].shape[1:3])
         hidden: Tensor | None = None
@@ -53,7 +52,7 @@ class ConvLSTM(nn.Module):
             if cell is not None and peepholes:
                 i, f = i + peepholes["i"] * cell, f + peepholes["f"] * cell
             new = norm["i"](i).sigmoid() * norm["j"](j).tanh()
-            cell = new if cell is None else cell * (norm["f"](f) + FORGET).sigmoid() + new
+            cell = new if cell is None else cell * (norm["f"](f) + FORGET_BIAS).sigmoid() + new
             if peepholes:
                 o = o + peepholes["o"] * cell
             gate, cell = norm["o"](o).sigmoid(), norm["c"](cell)
@@ -62,12 +61,12 @@ class ConvLSTM(nn.Module):
         return hidden
 
     def _peepholes(self, size_hw: Sequence[int]) -> dict[str, Tensor]:
-        """The weights by gate, as maps of this size have them."""
+        """Returns the peephole weights of each gate for maps of this size."""
         return {gate: resized(weight, size_hw) for gate, weight in self.peepholes.items()}
 
 
 def resized(weight: Tensor, size_hw: Sequence[int]) -> Tensor:
-    """Weights of positions (h, w, D) for maps of another size; those of channels (D,) as they are."""
+    """Resizes weights of positions (h, w, D) to another size; those of channels (D,) are returned unchanged."""
     if weight.ndim == 1 or tuple(weight.shape[:2]) == tuple(size_hw):
         return weight
     first = weight.permute(2, 0, 1)[None]
@@ -75,7 +74,7 @@ def resized(weight: Tensor, size_hw: Sequence[int]) -> Tensor:
 
 
 def glorot(shape: tuple[int, ...]) -> nn.Parameter:
-    """A parameter with Glorot's uniform first weights; axes before the last two count as those of a kernel do."""
+    """Returns a parameter with Glorot uniform weights; axes before the last two count as a kernel."""
     inputs, outputs = (shape * 2)[-2:]
     fans = math.prod(shape[:-2]) * (inputs + outputs)
     return nn.Parameter(torch.empty(shape).uniform_(-1, 1) * math.sqrt(6 / fans))

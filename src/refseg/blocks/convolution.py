@@ -1,4 +1,4 @@
-"""The field's most common step: a convolution, a batch norm and a ReLU."""
+"""Convolution, batch norm and ReLU."""
 
 from torch import nn
 
@@ -6,7 +6,7 @@ from torch import nn
 def conv_norm(
     inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1, bias: bool = False
 ) -> nn.Sequential:
-    """Convolution that keeps the size or divides it by `stride`, batch norm, ReLU."""
+    """Returns a convolution that divides the size by `stride`, a batch norm and a ReLU."""
     padding = dilation * (kernel // 2)
     conv = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=padding, dilation=dilation, bias=bias)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))

@@ -1,4 +1,4 @@
-"""The neck of CRIS and EAVL: three levels of an image and a sentence, as one map at 1/16."""
+"""Neck of CRIS and EAVL: fuses three levels of an image and a sentence to one map at 1/16."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,17 @@ from refseg.blocks.convolution import conv_norm
 
 
 class FusionNeck(nn.Module):
-    """The sentence scales the coarsest level; finer levels are joined to it one by one, then all with one another.
+    """Scales the coarsest level by the sentence, concatenates finer levels one by one, then all of them.
 
-    What does not depend on the sentence is `project`, once for an image.
+    `project` does not depend on the sentence and runs once per image.
 
     Args:
         channels: of the levels at 1/8, 1/16 and 1/32.
-        sentence: channels of the sentence; None leaves its product out.
-        widths: of the levels inside.
-        kernel: side of the convolution that a level enters through.
+        sentence: channels of the sentence; None omits its product.
+        widths: inner channels of the levels.
+        kernel: side of the convolution that projects a level.
         out: channels of the result.
-        coordinate_convs: convolutions at the end, of which the first one sees where its pixels are.
+        coordinate_convs: convolutions at the end; the first one also takes coordinates.
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class FusionNeck(nn.Module):
         )
 
     def project(self, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Levels (B, C, h, w) at 1/8, 1/16, 1/32 as they enter: the finest one is pooled, to 1/16."""
+        """Projects levels (B, C, h, w) at 1/8, 1/16, 1/32; the finest one is pooled to 1/16."""
         x2, x3, x4 = levels
         return F.avg_pool2d(self.level_8(x2), 2), self.level_16(x3), self.level_32(x4)
 
     def forward(self, projected: Sequence[Tensor], sentence: Tensor | None = None) -> Tensor:
-        """(M, out, h, w) at 1/16, of what `project` gave and sentences (M, S)."""
+        """Fuses the result of `project` and sentences (M, S) to (M, out, h, w) at 1/16."""
         x2, x3, x4 = projected
         if self.fuse is not None and sentence is not None:
             x4 = self.fuse(x4, sentence)
@@ -62,22 +62,22 @@ class FusionNeck(nn.Module):
 
 
 class SentenceProduct(nn.Module):
-    """A map times a sentence, channel by channel."""
+    """Channel-wise product of a map and a sentence."""
 
     def __init__(self, sentence: int, width: int):
         super().__init__()
         self.project = nn.Linear(sentence, width, bias=False)
-        self.project_norm = nn.BatchNorm2d(width)  # of maps with one pixel
+        self.project_norm = nn.BatchNorm2d(width)  # on maps of one pixel
         self.norm = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor, sentence: Tensor) -> Tensor:
-        """(M, C, h, w) of the same and sentences (M, S); in training M is at least 2."""
+        """Scales a map (M, C, h, w) by sentences (M, S); in training M must be at least 2."""
         scale = F.relu(self.project_norm(self.project(sentence)[:, :, None, None]))
         return F.relu(self.norm(x * scale))
 
 
 def with_coordinates(x: Tensor) -> Tensor:
-    """A map (M, C, h, w) with two channels more: x and y, from -1 to 1 at its edges."""
+    """Appends coordinates x and y from -1 to 1 to a map (M, C, h, w) as two channels."""
     height, width = x.shape[-2:]
     column = torch.linspace(-1, 1, width, device=x.device, dtype=x.dtype).expand(len(x), 1, height, width)
     row = torch.linspace(-1, 1, height, device=x.device, dtype=x.dtype).unsqueeze(-1).expand(len(x), 1, height, width)
@@ -85,5 +85,5 @@ def with_coordinates(x: Tensor) -> Tensor:
 
 
 def double(x: Tensor) -> Tensor:
-    """A map (M, C, h, w) at twice the size."""
+    """Upsamples a map (M, C, h, w) by two, bilinearly."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

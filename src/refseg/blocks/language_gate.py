@@ -1,15 +1,15 @@
-"""A gate between what a stage saw of the words and what the next stage takes."""
+"""LAVT's language gate: a residual connection with a learned tanh gate."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Gate(nn.Module):
-    """Adds to each channel of a pixel as much of what it saw as that itself decides.
+    """Adds attended features to pixels, weighted by a gate computed from them.
 
     Args:
         channels: of the pixels.
-        start: first weights, normal with std 0.02 ("small") or PyTorch's.
+        start: initial weights, truncated normal with std 0.02 ("small") or PyTorch's.
     """
 
     def __init__(self, channels: int, start: str | None):
@@ -21,5 +21,5 @@ class Gate(nn.Module):
         self.layers = nn.Sequential(first, nn.ReLU(), second, nn.Tanh())
 
     def forward(self, pixels: Tensor, attended: Tensor) -> Tensor:
-        """Two of (M, N, D) to one."""
+        """Fuses pixels and attended features, both (M, N, D)."""
         return torch.addcmul(pixels, self.layers(attended), attended)

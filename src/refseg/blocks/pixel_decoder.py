@@ -1,4 +1,4 @@
-"""The decoder of CRIS and EAVL: pixels look at one another and at words, or at queries made of words."""
+"""Decoder of CRIS and EAVL: self-attention of pixels and cross-attention to words or queries."""
 
 import math
 
@@ -11,15 +11,15 @@ from refseg.blocks.fusion_neck import double
 
 
 class PixelDecoder(nn.Module):
-    """Layers of a Transformer, normed before each step and after it.
+    """Transformer layers with a norm before and after each step.
 
     Args:
         width: channels of pixels and words.
         layers: number of layers.
         heads: of each attention.
-        feed_forward: channels inside.
+        feed_forward: hidden channels.
         dropout: in training.
-        word_positions: do words have a place in a row? Not if they are queries, whose order says nothing.
+        word_positions: Whether words have position encodings; False for queries, which have no order.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class PixelDecoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, pixels: Tensor, words: Tensor, word_mask: Tensor | None = None) -> Tensor:
-        """Pixels that looked.
+        """Decodes pixels.
 
         Args:
             pixels: (M, C, h, w).
@@ -57,11 +57,11 @@ class PixelDecoder(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Pixels among themselves, pixels at words, each by itself."""
+    """Self-attention, cross-attention to words and a feed-forward network."""
 
     def __init__(self, width: int, heads: int, feed_forward: int, dropout: float):
         super().__init__()
-        self.among, self.at_words = Attention(width, heads, dropout), SeenAttention(width, heads, dropout)
+        self.among, self.at_words = Attention(width, heads, dropout), ViewableAttention(width, heads, dropout)
         self.before_among, self.after_among = nn.LayerNorm(width), nn.LayerNorm(width)
         self.before_words, self.after_words = nn.LayerNorm(width), nn.LayerNorm(width)
         self.feed_forward = nn.Sequential(
@@ -75,11 +75,11 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, places: Tensor, keys: Tensor, words: Tensor, word_mask: Tensor | None) -> Tensor:
-        """Pixels (M, N, C) that looked.
+        """Updates pixels (M, N, C).
 
         Args:
             x: (M, N, C).
-            places: (N, C), added to pixels that ask or are asked.
+            places: (N, C), position encodings of queries and keys.
             keys: (M, T, C), the words with their positions.
             words: (M, T, C).
             word_mask: (M, T) or None.
@@ -87,24 +87,24 @@ class DecoderLayer(nn.Module):
         normed = self.before_among(x)
         placed = normed + places
         x = x + self.dropout(self.after_among(self.among(placed, placed, normed)))
-        seen = self.at_words(self.before_words(x) + places, keys, words, word_mask)
-        x = x + self.dropout(self.after_words(seen))
+        context = self.at_words(self.before_words(x) + places, keys, words, word_mask)
+        x = x + self.dropout(self.after_words(context))
         return x + self.dropout(self.feed_forward(x))
 
 
-class SeenAttention(Attention):
-    """Attention at few keys, whose weights can be seen.
+class ViewableAttention(Attention):
+    """Attention to few keys, whose weights can be viewed.
 
     Attributes:
-        weights: gives them, (M, heads, N, T).
+        weights: module whose output are the weights (M, heads, N, T).
     """
 
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__(width, heads, dropout)
         self.weights = nn.Softmax(dim=-1)
 
-    def look(self, query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None) -> Tensor:
-        """As of `Attention`."""
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None) -> Tensor:
+        """Computes the attention without the fused kernel, so that its weights exist."""
         query, key, value = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (query, key, value))
         scores = query @ key.mT * query.shape[-1] ** -0.5
         if key_mask is not None:
@@ -114,7 +114,7 @@ class SeenAttention(Attention):
 
 
 class UpProjection(nn.Module):
-    """A map at four times the size, and what masks are read off."""
+    """Upsamples a map by four, for the features of the masks."""
 
     def __init__(self, width: int = 512, inner: int = 256):
         super().__init__()
@@ -122,25 +122,25 @@ class UpProjection(nn.Module):
         self.out = nn.Conv2d(inner, inner, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(M, inner, 4 h, 4 w) of (M, width, h, w)."""
+        """Maps (M, width, h, w) to (M, inner, 4 h, 4 w)."""
         return self.out(self.second(double(self.first(double(x)))))
 
 
 def positions_1d(count: int, like: Tensor) -> Tensor:
-    """Sines and cosines of the numbers 0, 1, 2, ..., (count, C), for words `like` (M, T, C)."""
+    """Returns sinusoidal position encodings (count, C) for words `like` (M, T, C)."""
     return _waves(torch.arange(count, device=like.device), like.shape[-1]).to(like.dtype)
 
 
 def positions_2d(height: int, width: int, like: Tensor) -> Tensor:
-    """The same of columns and, in the second half of the channels, of rows: (height * width, C) for pixels `like`."""
+    """Returns encodings (height * width, C) of columns and, in the second half of the channels, of rows."""
     channels = like.shape[-1] // 2
-    of_column = _waves(torch.arange(width, device=like.device), channels).expand(height, width, channels)
-    of_row = _waves(torch.arange(height, device=like.device), channels).unsqueeze(1).expand(height, width, channels)
-    return torch.cat([of_column, of_row], dim=-1).flatten(0, 1).to(like.dtype)
+    columns = _waves(torch.arange(width, device=like.device), channels).expand(height, width, channels)
+    rows = _waves(torch.arange(height, device=like.device), channels).unsqueeze(1).expand(height, width, channels)
+    return torch.cat([columns, rows], dim=-1).flatten(0, 1).to(like.dtype)
 
 
 def _waves(numbers: Tensor, channels: int) -> Tensor:
-    """Numbers (N,) as (N, channels): sine and cosine by turns, of slower and slower waves."""
+    """Encodes numbers (N,) as (N, channels): alternating sines and cosines of growing wavelength."""
     steps = torch.arange(0, channels, 2, device=numbers.device)
     angles = numbers.unsqueeze(-1) * torch.exp(steps * (-math.log(10000.0) / channels))
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)

@@ -1,4 +1,4 @@
-"""What of a network can be shown: an attention map or weights."""
+"""View: an attention map, or weights, of a network that can be drawn."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class View:
-    """Something that a network attends to and that `refseg explain` draws.
+    """Attention or weights of a network, drawn by `refseg explain`.
 
     Attributes:
-        name: what it shows, for the figure.
-        module: what `read` is given comes out of it, in one `fuse`.
-        read: its output as weights of the word positions (M, L), as maps (M, h, w), or as numbers (K,).
-        kind: which of the three.
+        name: title in the figure.
+        module: module whose output in `fuse` is passed to `read`.
+        read: converts that output to weights of words (M, L), maps (M, h, w) or numbers (K,).
+        kind: which of these.
         source: figure or equation of the paper.
-        labels: of the K numbers.
-        frame: of a clip, which a map lies over; None: the frame that is answered.
+        labels: labels of the K numbers.
+        frame: index in the clip of the frame under a map; None for the segmented frame.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Layer norm over everything of a sample, as TensorFlow's `contrib` library had it."""
+"""Layer norm over positions and channels, as in TensorFlow's `contrib` library."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ EPS = 1e-12
 
 
 class JointNorm(nn.Module):
-    """A sample's mean is 0 and its variance 1, over positions and channels together; then each channel has its gain."""
+    """Normalises each sample over positions and channels together, then scales and shifts each channel."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -15,7 +15,7 @@ class JointNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(M, ..., C) to the same, in float32 at least."""
+        """Normalises (M, ..., C), in float32 at least."""
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         everything = tuple(range(1, x.ndim))
         centred = x - x.mean(everything, keepdim=True)

@@ -1,1 +1,1 @@
-"""A folder of weights and all that belongs to them."""
+"""Checkpoints: folders of weights with config, recipe and card."""

@@ -1,4 +1,4 @@
-"""The weights that come with the package: what answers where nobody names other ones."""
+"""Names of the bundled weights, which are the default."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ FOR_IMAGES, FOR_VIDEOS = "selector", "cmpc_video_small"
 
 
 def default_weights(of_video: bool) -> str:
-    """The name of the weights for an image, or for a video."""
+    """Returns the name of the default weights for images, or for videos."""
     return FOR_VIDEOS if of_video else FOR_IMAGES

@@ -1,4 +1,4 @@
-"""Calibration: what a network's existence logit means as a probability, and above which one it answers with a mask."""
+"""Calibration of the existence logit: temperature, and the threshold for a mask."""
 
 import math
 
@@ -9,16 +9,16 @@ from pydantic import Field
 from refseg.config import Config
 from refseg.errors import InvalidInput
 
-_COLDEST, _HOTTEST = 0.05, 20.0  # temperatures tried
+_MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.05, 20.0
 
 
 class Calibration(Config):
-    """How a checkpoint reads the existence logit z: probability = sigmoid(z / temperature), a mask above the threshold.
+    """Interpretation of the existence logit z: probability = sigmoid(z / temperature), with a mask above the threshold.
 
     Attributes:
-        temperature: above 1 the network was too sure of itself.
-        exists_threshold: probability above which an expression is taken to refer to something.
-        fitted_on: data set, split and amount, for the record.
+        temperature: above 1 if the network is overconfident.
+        exists_threshold: probability above which an expression is predicted to have a referent.
+        fitted_on: data set, split and number of expressions.
     """
 
     temperature: float = Field(default=1.0, gt=0)
@@ -26,7 +26,7 @@ class Calibration(Config):
     fitted_on: str = ""
 
     def existence_logit(self, probability: float) -> float:
-        """The existence logit that stands for a probability in (0, 1).
+        """Returns the existence logit of a probability in (0, 1).
 
         >>> Calibration(temperature=2.0).existence_logit(0.5)
         0.0
@@ -35,13 +35,13 @@ class Calibration(Config):
 
 
 def fit_calibration(exists: ArrayLike, has_target: ArrayLike, could_answer: ArrayLike, fitted_on: str) -> Calibration:
-    """Temperature and threshold for N expressions that were not trained on.
+    """Fits temperature and threshold to N expressions outside of the training data.
 
     Args:
         exists: (N,) existence logits.
-        has_target: (N,) bool, does the expression refer to anything.
-        could_answer: (N,) bool, would the mask have a pixel if existence were certain.
-        fitted_on: what the expressions are, for the record.
+        has_target: (N,) bool, whether the expression has a referent.
+        could_answer: (N,) bool, whether the mask would have a pixel if existence were certain.
+        fitted_on: description of the expressions.
 
     Raises:
         InvalidInput: unless some expressions have a target and some have none.
@@ -61,7 +61,7 @@ def fit_calibration(exists: ArrayLike, has_target: ArrayLike, could_answer: Arra
 
 
 def fit_temperature(exists: ArrayLike, has_target: ArrayLike) -> float:
-    """Temperature at which sigmoid(exists / temperature) has the least negative log-likelihood, from 0.05 to 20.
+    """Fits the temperature, from 0.05 to 20, of the largest likelihood of sigmoid(exists / temperature).
 
     >>> round(fit_temperature([-4, -4, -4, 4, 4, 4, 4, -4], [0, 0, 0, 1, 1, 1, 0, 1]), 2)  # 6 of 8 are right
     3.64
@@ -72,23 +72,23 @@ def fit_temperature(exists: ArrayLike, has_target: ArrayLike) -> float:
     def nll(log_temperature: float) -> float:
         return float(np.logaddexp(0, -signed / math.exp(log_temperature)).mean())
 
-    low, high = math.log(_COLDEST), math.log(_HOTTEST)
+    low, high = math.log(_MIN_TEMPERATURE), math.log(_MAX_TEMPERATURE)
     golden = (math.sqrt(5) - 1) / 2
-    for _ in range(60):  # the likelihood has one peak (it is convex in 1 / temperature): keep the side that holds it
+    for _ in range(60):  # bisection: the loss is convex in 1 / temperature
         left, right = high - golden * (high - low), low + golden * (high - low)
         low, high = (low, right) if nll(left) < nll(right) else (left, high)
     return math.exp((low + high) / 2)
 
 
 def fit_threshold_logit(exists: ArrayLike, has_target: ArrayLike, could_answer: ArrayLike) -> float:
-    """Existence logit above which answering makes N-acc + T-acc of the answers largest.
+    """Fits the threshold of the existence logit that maximises N-acc + T-acc.
 
-    Of equally good thresholds it takes the one that is farthest from a wrong answer: the middle of the widest gap.
+    Among equally good thresholds it is the middle of the widest gap.
 
     Args:
         exists: (N,) existence logits.
         has_target: (N,) bool.
-        could_answer: (N,) bool; an expression whose mask is empty anyway counts as answered by nothing.
+        could_answer: (N,) bool; False if the mask is empty for any threshold.
     """
     exists, has_target = np.asarray(exists, np.float64), np.asarray(has_target, bool)
     answered = np.where(np.asarray(could_answer, bool), exists, -np.inf)

@@ -1,7 +1,7 @@
-"""Weights that the papers' authors published: where they are, what they reach, how they become a checkpoint of ours.
+"""Catalogue of the weights that the papers' authors published: links, reported figures and converters.
 
-The catalogue repeats what the authors' pages say (read in 2026). None of the files could be downloaded while this was
-written: links and sizes are unchecked, and no reported figure was run again.
+The entries are those of the authors' pages (2026). No file could be downloaded at the time of writing: links and sizes
+are unchecked, and no reported figure was reproduced.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     pass
 
 
-SQUASHED = "both masks at 480 x 480, empty union 0"  # how DMMI, CMIRNet and LAVT score
+SQUASHED = "both masks at 480 x 480, empty union 0"  # protocol of DMMI, CMIRNet and LAVT
 
 
 WEIGHTS_LICENCE = "not stated"
@@ -28,18 +28,18 @@ _PAGE = "https://drive.google.com/file/d/{}/view"
 
 
 class Published(Config):
-    """One file, or one share of files.
+    """One published file, or one shared folder.
 
     Attributes:
-        preset: our name of the network; also of networks that this version does not have.
-        data: what it was trained on.
-        images: whose photographs these are.
+        preset: our name of the network, which need not exist in this version.
+        data: training data.
+        images: source of the photographs.
         split: short form of `data`, the second half of the name.
-        where: "drive:ID" (Google Drive), a link, or in words a share that has no direct link.
-        reported: what the authors report.
-        protocol: how they score.
+        where: "drive:ID" (Google Drive), a link, or the description of a share without direct link.
+        reported: figures that the authors report.
+        protocol: of these figures.
         code_licence: of the code beside the weights.
-        conversion: who reads the file, one of `CONVERSIONS`; None: nobody in this version.
+        conversion: one of `CONVERSIONS`; None if this version does not read the file.
     """
 
     preset: str
@@ -54,30 +54,30 @@ class Published(Config):
 
     @property
     def name(self) -> str:
-        """As `refseg weights get` takes it."""
+        """Name for `refseg weights get`."""
         return f"{self.preset}/{self.split}"
 
     @property
     def link(self) -> str | None:
-        """A link to the file itself, where there is one."""
+        """Direct link to the file; None if there is none."""
         if self.where.startswith("drive:"):
             return _DRIVE.format(self.where.removeprefix("drive:"))
         return self.where if self.where.startswith(("http://", "https://")) else None
 
     @property
     def by_hand(self) -> str:
-        """Where a person finds the file with a browser."""
+        """Place of the file for a download with a browser."""
         if self.where.startswith("drive:"):
             return _PAGE.format(self.where.removeprefix("drive:"))
         return self.where
 
     @property
     def knows(self) -> str:
-        """One line for the checkpoint."""
+        """Line on the training data for the checkpoint."""
         return f"photographs of {self.images} ({self.data})"
 
     def about(self) -> dict[str, str]:
-        """What the card says of the weights."""
+        """Returns rows of the model card."""
         return {
             "Trained on": self.data,
             "Reported by the authors": f"{self.reported} ({self.protocol}); not run again by us",
@@ -181,7 +181,7 @@ CATALOGUE = (
 
 
 def find_published(name: str) -> Published:
-    """The entry of that name.
+    """Returns the entry of that name.
 
     Raises:
         InvalidInput: if there is none.
@@ -194,23 +194,23 @@ def find_published(name: str) -> Published:
 
 
 def store(name: str) -> Path:
-    """Where weights of the catalogue live once they are here."""
+    """Returns the folder of downloaded weights."""
     return cache_folder() / "weights" / name
 
 
 def is_installed(entry: Published) -> bool:
-    """Has `get` put these weights into the store?"""
+    """Whether these weights are in the store."""
     try:
         return (store(entry.name) / "config.json").is_file()
-    except OSError:  # there is no cache folder, or none that may be entered
+    except OSError:  # no cache folder, or no permission
         return False
 
 
 def installed(name: str) -> Path | None:
-    """The checkpoint folder of weights that `get` has fetched; None for a name that is not of the catalogue.
+    """Returns the checkpoint folder of downloaded weights; None for a name outside of the catalogue.
 
     Raises:
-        MissingFile: if it is of the catalogue and not here.
+        MissingFile: if it is in the catalogue and not downloaded.
     """
     entry = next((entry for entry in CATALOGUE if entry.name == name), None)
     if entry is None:

@@ -1,7 +1,7 @@
-"""Checkpoints: weights with everything that is needed to use them, to and from a folder.
+"""Checkpoint: weights with everything that is needed to use them.
 
 A checkpoint is a folder with `model.safetensors`, `config.json` (network, tokenizer, preprocessing, calibration),
-`recipe.yaml` (what trained it) and `card.md` (data, metrics, licence). Nothing is ever unpickled.
+`recipe.yaml` (its training) and `card.md` (data, metrics, licence). Nothing is unpickled.
 """
 
 from dataclasses import dataclass, field
@@ -21,15 +21,15 @@ WEIGHTS, CONFIG, RECIPE, CARD = "model.safetensors", "config.json", "recipe.yaml
 
 @dataclass
 class Checkpoint:
-    """A trained network with all that belongs to it.
+    """A trained network with tokenizer, preprocessing and calibration.
 
     Attributes:
         name: the network's name in `NETWORKS`.
-        knows: one line on what the weights know and what they do not.
-        recipe: what trained it, YAML.
+        knows: one line on the domain of the weights.
+        recipe: of the training, YAML.
         card: data, metrics and licence, Markdown.
-        trained_on: generator version, number of images and the like, for the record.
-        familiarity: tells images that are unlike those of the training; None for networks without such features.
+        trained_on: facts on the training, such as generator version and number of images.
+        familiarity: detects images unlike those of the training; None for networks without such features.
     """
 
     name: str
@@ -45,13 +45,13 @@ class Checkpoint:
 
 
 def use_threshold(checkpoint: Checkpoint, probability: float) -> None:
-    """From now on the network takes an expression to refer to something above this probability of existence."""
+    """Sets the probability of existence above which the network predicts a referent."""
     odds = torch.tensor(probability, dtype=torch.float64).logit().item()
     checkpoint.network.exists_threshold_logit = checkpoint.calibration.temperature * odds
 
 
 def to_device(checkpoint: Checkpoint, device: str) -> Checkpoint:
-    """Moves network and statistics; raises InvalidInput for a device that is not there."""
+    """Moves network and statistics to a device; raises InvalidInput if it cannot be used."""
     check_device(device)
     checkpoint.network.to(device)
     if checkpoint.familiarity is not None:

@@ -1,7 +1,7 @@
-"""Familiarity: is an image like those that the weights were trained on?
+"""Familiarity: detection of images unlike those of the training, by the Mahalanobis distance of features.
 
-A network that has only seen drawn scenes answers on a photograph too, and is sure of it. The channels of its features
-give that away: they are far, in Mahalanobis distance, from where familiar images put them.
+A network that was trained on drawn scenes alone is confident on photographs as well, but its features are far from
+those of familiar images.
 """
 
 import math
@@ -13,22 +13,22 @@ from torch import Tensor
 from refseg.errors import InvalidInput
 from refseg.preprocessing.geometry import Geometry
 
-FALSE_ALARMS = 0.005  # share of familiar images that may be called unfamiliar: fewer than this
-MARGIN = 1.2  # times the distance that leaves so few out: a few hundred images do not show the farthest
-FEWEST = 8  # images that it can be fitted on
+FALSE_ALARMS = 0.005  # bound on the share of familiar images that are taken for unfamiliar
+MARGIN = 1.2  # factor on that distance, since a few hundred images do not include the farthest
+MIN_IMAGES = 8  # for a fit
 _SHRINKAGE = 0.3  # of the covariance towards its diagonal
-_FLOOR = 1e-2  # added before the logarithm: a channel may be silent
+_FLOOR = 1e-2  # added before the logarithm, since a channel may be 0
 
 
 @dataclass
 class Familiarity:
-    """Where familiar images lie in feature space, and how far away an image may be.
+    """Gaussian of familiar images in feature space, with a threshold of the distance.
 
     Attributes:
-        mean: (D,) of their `describe` vectors.
+        mean: (D,), of their `describe` vectors.
         precision: (D, D) inverse covariance.
-        threshold: distance up to which an image is familiar.
-        fitted_on: data set, split and amount, for the record.
+        threshold: largest distance of a familiar image.
+        fitted_on: data set, split and number of images.
     """
 
     mean: Tensor
@@ -37,26 +37,26 @@ class Familiarity:
     fitted_on: str
 
     def distance(self, features: Tensor) -> Tensor:
-        """Mahalanobis distance (B,) of the images with these feature maps (B, C, h, w)."""
+        """Returns the Mahalanobis distances (B,) of images with feature maps (B, C, h, w)."""
         away = describe(features) - self.mean
         return (away @ self.precision * away).sum(1).clamp(min=0).sqrt()
 
     def is_familiar(self, features: Tensor) -> Tensor:
-        """Which of the images (B,) are like those it was fitted on; False for features that are not finite."""
+        """Returns whether images are familiar, (B,) bool; False for features that are not finite."""
         return self.distance(features) <= self.threshold
 
 
 def describe(features: Tensor) -> Tensor:
-    """Feature maps (B, C, h, w) as vectors (B, 2 C): logarithms of each channel's mean and deviation over the image.
+    """Summarises feature maps (B, C, h, w) by the logarithms of each channel's mean and deviation, (B, 2 C).
 
-    The channels are activations after a ReLU; on a logarithmic scale they are close to normally distributed.
+    Channels after a ReLU are close to normally distributed on a logarithmic scale.
     """
     pixels = features.float().flatten(2)
     return torch.cat([pixels.mean(2), pixels.std(2, correction=0)], dim=1).add(_FLOOR).log()
 
 
 def unpadded(features: Tensor, geometry: Geometry) -> Tensor:
-    """The part of feature maps (B, C, h, w) that shows the image and not its padding."""
+    """Crops the padding from feature maps (B, C, h, w)."""
     height, width = (
         max(1, round(cells * size / padded))
         for cells, size, padded in zip(features.shape[-2:], geometry.resized_hw, geometry.padded_hw, strict=True)
@@ -65,18 +65,20 @@ def unpadded(features: Tensor, geometry: Geometry) -> Tensor:
 
 
 def fit_familiarity(described: Tensor, fitted_on: str) -> Familiarity:
-    """Mean and covariance from every other familiar image, the threshold from those between.
+    """Fits mean and covariance to every other familiar image, and the threshold to the rest.
 
     Args:
         described: (N, D), from `describe`, of familiar images.
-        fitted_on: what the images are, for the record.
+        fitted_on: description of the images.
 
     Raises:
-        InvalidInput: with fewer than `FEWEST` images.
+        InvalidInput: with fewer than `MIN_IMAGES` images.
     """
     described = described.double()
-    if len(described) < FEWEST:
-        raise InvalidInput(f"familiarity needs at least {FEWEST} images, {len(described)} were given; fit it on more")
+    if len(described) < MIN_IMAGES:
+        raise InvalidInput(
+            f"familiarity needs at least {MIN_IMAGES} images, {len(described)} were given; fit it on more"
+        )
     seen, unseen = described[0::2], described[1::2]
     covariance = torch.cov(seen.T)
     variance = covariance.diagonal()

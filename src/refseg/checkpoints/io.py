@@ -35,16 +35,14 @@ from refseg.text.vocabulary import Vocabulary
 from refseg.text.word_list import WordList
 
 _COMPLETE = f"a checkpoint folder holds {WEIGHTS} and {CONFIG}"
-
-
-_LONGEST_TEXT = 2**26
+_MAX_TEXT_SIZE = 2**26  # bytes
 
 
 def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
-    """A checkpoint with its network in evaluation mode, ready to answer.
+    """Loads a checkpoint, with its network in evaluation mode.
 
     Args:
-        where: a folder, the name of bundled weights ("selector") or of published ones that were fetched
+        where: a folder, the name of bundled weights ("selector") or of downloaded ones
             ("dmmi_swin_base/refzom"), or a hub id ("owner/name").
         device: where the network runs: "cpu", "cuda", ...
 
@@ -58,7 +56,7 @@ def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
     name, words, clip = config.network.name, len(tokenizer), config.preprocessing.clip
     try:
         settings = networks.configured(name, config.network.config)
-        with torch.device("meta"):  # sizes may be anything: the weights confirm them before memory is taken
+        with torch.device("meta"):  # sizes are checked against the weights before memory is allocated
             plan = networks.build(name, settings, words)
     except InvalidInput as error:
         raise InvalidInput(f"{folder / CONFIG}: {error}") from error
@@ -89,12 +87,12 @@ def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: str | Path, half: bool = False) -> None:
-    """Writes a checkpoint: the folder is there completely or not at all; a checkpoint that was there is replaced.
+    """Saves a checkpoint; the folder is there completely or not at all, and replaces a checkpoint.
 
     Args:
-        checkpoint: what to write.
-        folder: where to.
-        half: for release: parameters in float16, and without those that only training needs.
+        checkpoint: the checkpoint.
+        folder: of the checkpoint.
+        half: Whether parameters are saved in float16, and those that only training needs are omitted.
 
     Raises:
         UnwritableOutput: if the folder cannot be written, or holds something else than a checkpoint.
@@ -169,7 +167,7 @@ def _tokenizer_entry(tokenizer: Tokenizer) -> TokenizerEntry:
     from refseg.text.byte_pairs import BytePairs
 
     match tokenizer:
-        case WordList():  # before `Vocabulary`, of which it is a kind
+        case WordList():  # before its base class
             return WordListEntry(words=tokenizer.words, max_words=tokenizer.max_words)
         case Vocabulary():
             return VocabularyEntry(words=tokenizer.words, max_words=tokenizer.max_words)
@@ -179,7 +177,7 @@ def _tokenizer_entry(tokenizer: Tokenizer) -> TokenizerEntry:
 
 
 def _tensors(checkpoint: Checkpoint, half: bool) -> dict[str, Tensor]:
-    """All tensors by name; `half` halves parameters only, the statistics of normalisation are few and may be tiny."""
+    """Returns all tensors by name; `half` applies to parameters only, since statistics of norms may be tiny."""
     network = checkpoint.network
     parameters = {name for name, _ in network.named_parameters()}
     tensors = {}
@@ -195,7 +193,7 @@ def _tensors(checkpoint: Checkpoint, half: bool) -> dict[str, Tensor]:
 
 
 def _check_shapes(network: Network, stored: Mapping[str, tuple[tuple[int, ...], str]], folder: Path) -> None:
-    """Refuses weights of another network; what only training needs may be missing, and nothing else may be there.
+    """Refuses weights of another network; only parameters for training may be missing.
 
     Args:
         network: may be on the meta device.
@@ -239,13 +237,13 @@ def _no_number(name: str) -> float:
 
 
 def _text(path: Path) -> str:
-    """The text of a file of a checkpoint; "" where there is none."""
+    """Reads the text of a file of a checkpoint; "" if it is missing."""
     try:
-        if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe, which may not end
+        if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe may not end
             raise InvalidInput(f"{path} is no file; put a copy of the file there, or remove it")
-        if path.stat().st_size > _LONGEST_TEXT:
+        if path.stat().st_size > _MAX_TEXT_SIZE:
             raise InvalidInput(
-                f"{path} has more than {_LONGEST_TEXT >> 20} MiB; no file of a checkpoint but {WEIGHTS} does"
+                f"{path} has more than {_MAX_TEXT_SIZE >> 20} MiB; no file of a checkpoint but {WEIGHTS} does"
             )
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

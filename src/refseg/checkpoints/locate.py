@@ -1,4 +1,4 @@
-"""A path, a bundled name or a hub id to a checkpoint folder."""
+"""Finds the checkpoint folder of a path, a bundled name or a hub id."""
 
 import re
 from pathlib import Path
@@ -9,18 +9,16 @@ from refseg.checkpoints.checkpoint import CARD, CONFIG, RECIPE, WEIGHTS
 from refseg.errors import InvalidInput, MissingFile, first_line
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-
-
-_HUB_SECONDS = 5.0  # to wait for the hub before saying that it cannot be reached
+_HUB_TIMEOUT = 5.0  # timeout of the hub
 
 
 def bundled_names() -> list[str]:
-    """Names of the weights that come with the package."""
+    """Returns the names of the bundled weights."""
     return sorted(path.parent.name for path in bundled.FOLDER.glob(f"*/{CONFIG}"))
 
 
 def find(where: str | Path) -> Path:
-    """The folder of a checkpoint; hub ids are downloaded, published weights only by `refseg weights get`.
+    """Finds the folder of a checkpoint; hub ids are downloaded, published weights only by `refseg weights get`.
 
     Raises:
         MissingFile: if it is neither a folder, nor bundled, nor on the hub.
@@ -31,7 +29,7 @@ def find(where: str | Path) -> Path:
         exists = True
     except (FileNotFoundError, NotADirectoryError):
         exists = False
-    except (OSError, ValueError) as error:  # may not be entered, a name that is too long
+    except (OSError, ValueError) as error:  # no permission, or too long a name
         raise InvalidInput(
             f"{name!r} cannot be opened ({first_line(error)}); give another checkpoint folder"
         ) from error
@@ -60,7 +58,7 @@ def _download(hub_id: str, choices: str) -> Path:
                 hub_id,
                 allow_patterns=[WEIGHTS, CONFIG, RECIPE, CARD],
                 local_files_only=not online,
-                etag_timeout=_HUB_SECONDS,
+                etag_timeout=_HUB_TIMEOUT,
             )
         )
     except RepositoryNotFoundError as error:
@@ -70,13 +68,13 @@ def _download(hub_id: str, choices: str) -> Path:
             f"{hub_id!r} is neither a folder nor in the local hub cache, and the hub cannot be reached; {choices}"
         ) from error
     except (HfHubHTTPError, OSError) as error:
-        raise MissingFile(f"{hub_id!r} cannot be downloaded ({str(error).splitlines()[0]}); {choices}") from error
+        raise MissingFile(f"{hub_id!r} cannot be downloaded ({first_line(error)}); {choices}") from error
 
 
 def _reachable(session: Any, endpoint: str) -> bool:
-    """Asks once, since the hub's own client retries for half a minute before it gives up."""
+    """Whether the hub answers one request; its own client would retry for half a minute."""
     try:
-        session.head(endpoint, timeout=_HUB_SECONDS)
+        session.head(endpoint, timeout=_HUB_TIMEOUT)
     except Exception:  # whichever HTTP library the hub's client uses, it failed
         return False
     return True

@@ -52,14 +52,14 @@ TokenizerEntry = VocabularyEntry | WordListEntry | WordPiecesEntry | BytePairsEn
 
 
 class FamiliarityEntry(Config):
-    """What of the familiarity statistic is not a tensor."""
+    """The part of the familiarity statistic that is not a tensor."""
 
     threshold: float
     fitted_on: str
 
 
 class CheckpointConfig(Config):
-    """What `config.json` holds."""
+    """Content of `config.json`."""
 
     format: int
     network: NetworkEntry

@@ -21,33 +21,27 @@ if TYPE_CHECKING:
     from refseg.conversion.fit_report import Report
 from refseg.checkpoints.catalogue import Published, store
 
-_SECONDS = 10.0  # to wait for a server
-
-
-_PATIENCE, _SLOWEST = 60.0, 2**20  # s in which so many bytes must arrive
-
-
-_TRIES = 4  # one after another in which fewer arrive
-
-
-_LARGEST = 20 * 10**9  # bytes of a file, whatever its server says
+_TIMEOUT = 10.0  # seconds to wait for a server
+_STALL_SECONDS, _MIN_BYTES = 60.0, 2**20  # so many bytes must arrive in this time
+_MAX_TRIES = 4  # in succession, in which fewer arrive
+_MAX_SIZE = 20 * 10**9  # bytes of a file, whatever its server announces
 
 
 def get(
     entry: Published, folder: Path | None = None, file: Path | None = None, report_file: Path | None = None
 ) -> tuple[Path, "Report"]:
-    """Makes a checkpoint folder of published weights; returns it, and what became of each tensor.
+    """Converts published weights to a checkpoint folder; returns it and the report of their tensors.
 
     Args:
         entry: which weights.
-        folder: where the checkpoint goes; None is the local store, where `refseg.load(entry.name)` finds it.
-        file: the authors' file, if it is here already; None downloads it, and removes it when all is well.
-        report_file: JSON file for what became of each tensor.
+        folder: of the checkpoint; by default in the local store, where `refseg.load(entry.name)` finds it.
+        file: the authors' file; by default it is downloaded, and removed after the conversion.
+        report_file: JSON file for the report.
 
     Raises:
-        InvalidInput: if this version does not read such weights, or the file is not what it should be.
-        MissingFile: if the file cannot be fetched; the message says how to do it by hand.
-        UnwritableOutput: if there is no place for it.
+        InvalidInput: if this version does not read such weights, or the file does not fit.
+        MissingFile: if the file cannot be downloaded; the message tells how to do it by hand.
+        UnwritableOutput: if the folder cannot be written.
     """
     if not entry.conversion:
         raise InvalidInput(f"{entry.name} is listed for the record: this version of refseg does not read its weights")
@@ -76,12 +70,12 @@ def get(
 
 
 def download(entry: Published) -> Path:
-    """The authors' file, in the cache folder; goes on where a broken download of the same file stopped.
+    """Downloads the authors' file to the cache folder; resumes an incomplete download of the same file.
 
-    What arrives is as long as the server said, and a ZIP archive, which most are, agrees with its own checksums.
+    The size is checked against the server's, and ZIP archives, which most files are, against their checksums.
 
     Raises:
-        MissingFile: if it cannot be fetched; the message says how to do it by hand.
+        MissingFile: if it cannot be downloaded; the message tells how to do it by hand.
         UnwritableOutput: if the cache folder cannot be written, or has no room for it.
     """
     by_hand = f"download it by hand from {entry.by_hand} and run: refseg weights get {entry.name} --file FILE"
@@ -103,7 +97,7 @@ def download(entry: Published) -> Path:
         with only_writer(done, beside=True):
             for other in folder.glob("*.part"):
                 if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]+\.part", other.name) and other != partial:
-                    other.unlink(missing_ok=True)  # of what the link led to before
+                    other.unlink(missing_ok=True)  # of an earlier file behind the link
             _fetch(session, remote, partial)
             if damage := _damage(partial):
                 partial.unlink()
@@ -119,16 +113,16 @@ def download(entry: Published) -> Path:
 
 
 class _Unreachable(Exception):
-    """What stands between us and a file."""
+    """A reason why a file cannot be downloaded."""
 
 
 class _Stalled(Exception):
-    """What another try may change."""
+    """A failure that may be temporary."""
 
 
 @dataclass(frozen=True)
 class _Remote:
-    """A file behind a link, as its server announces it; `size` in bytes, None if it does not say."""
+    """A file behind a link, as its server announces it; `size` in bytes, None if unknown."""
 
     link: str
     size: int | None
@@ -136,35 +130,35 @@ class _Remote:
 
     @property
     def key(self) -> str:
-        """Another one for another link, size or version of the file."""
+        """Digest of link, size and version of the file."""
         return hashlib.sha256(repr((self.link, self.size, self.version)).encode()).hexdigest()[:12]
 
 
 def _ask(session: Any, link: str) -> _Remote:
-    """Asks for one byte, to fail early."""
+    """Requests one byte, to fail early."""
     with _answer(session, link, "bytes=0-0") as answer:
         headers = answer.headers
         if headers.get("Content-Type", "").startswith("text/html"):
             raise _Unreachable("its server sends a web page, perhaps since its quota is used up")
         if answer.status_code == 206:
-            told = re.fullmatch(r"bytes 0-0/([0-9]{1,15})", headers.get("Content-Range", ""))
+            found = re.fullmatch(r"bytes 0-0/([0-9]{1,15})", headers.get("Content-Range", ""))
         else:
-            told = re.fullmatch(r"([0-9]{1,15})", headers.get("Content-Length", ""))
-        size = int(told[1]) if told else None
+            found = re.fullmatch(r"([0-9]{1,15})", headers.get("Content-Length", ""))
+        size = int(found[1]) if found else None
         version = headers.get("ETag", "") or headers.get("Last-Modified", "")
-    if size is not None and size > _LARGEST:
+    if size is not None and size > _MAX_SIZE:
         raise _Unreachable(f"its server announces {size / 1e9:,.0f} GB, no file of weights has that many")
     return _Remote(link, size, version)
 
 
 def _fetch(session: Any, remote: _Remote, partial: Path) -> None:
-    """Appends to the file what it lacks; tries again as long as enough arrives.
+    """Downloads the rest of the file; retries as long as enough arrives.
 
     Raises:
         OSError: if the disk is too small.
     """
     with partial.open("ab") as file:
-        if remote.size is None or file.tell() > remote.size:  # which part of which file it is cannot be told
+        if remote.size is None or file.tell() > remote.size:  # it cannot be resumed
             file.seek(file.truncate(0))
         if remote.size is not None and shutil.disk_usage(partial.parent).free < remote.size - file.tell():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -177,15 +171,15 @@ def _fetch(session: Any, remote: _Remote, partial: Path) -> None:
                 whole = ended if remote.size is None else file.tell() == remote.size
             except _Stalled as error:
                 reason = str(error)
-            fruitless = 0 if file.tell() - before >= _SLOWEST else fruitless + 1
-            if fruitless == _TRIES and not whole:
+            fruitless = 0 if file.tell() - before >= _MIN_BYTES else fruitless + 1
+            if fruitless == _MAX_TRIES and not whole:
                 here = f"{file.tell() / 1e6:.0f} MB are here, the same command goes on from there"
                 raise _Unreachable(f"{reason}; {here}")
 
 
 def _append(session: Any, remote: _Remote, file: BinaryIO) -> bool:
-    """Asks for the rest of the file, or for all of it where that is not known; whether it came to its end."""
-    start, end = (0, _LARGEST) if remote.size is None else (file.tell(), remote.size)
+    """Requests the rest of the file, or all of it if its size is unknown; returns whether it is complete."""
+    start, end = (0, _MAX_SIZE) if remote.size is None else (file.tell(), remote.size)
     with _answer(session, remote.link, f"bytes={start}-" if start else None) as answer:
         if answer.status_code != 206:
             start = 0
@@ -197,9 +191,9 @@ def _append(session: Any, remote: _Remote, file: BinaryIO) -> bool:
         while True:
             try:
                 chunk = next(chunks, b"")
-            except Exception as error:  # of whichever HTTP library the hub's client uses
+            except Exception as error:  # depends on the HTTP library of the hub's client
                 if "timeout" in type(error).__name__.lower():
-                    raise _Stalled(f"its server sent nothing for {_SECONDS:.0f} s") from error
+                    raise _Stalled(f"its server sent nothing for {_TIMEOUT:.0f} s") from error
                 return False
             if not chunk:
                 return True
@@ -208,20 +202,20 @@ def _append(session: Any, remote: _Remote, file: BinaryIO) -> bool:
                 raise _Unreachable("its server sends more than it announced")
             file.write(chunk)
             arrived += len(chunk)
-            if arrived >= _SLOWEST:
+            if arrived >= _MIN_BYTES:
                 begun, arrived = time.monotonic(), 0
-            elif time.monotonic() - begun > _PATIENCE:
-                raise _Stalled(f"its server sent {arrived:,} bytes in {_PATIENCE:.0f} s")
+            elif time.monotonic() - begun > _STALL_SECONDS:
+                raise _Stalled(f"its server sent {arrived:,} bytes in {_STALL_SECONDS:.0f} s")
 
 
 @contextmanager
 def _answer(session: Any, link: str, part: str | None) -> Iterator[Any]:
-    """What a server answers, without its content; `part` is a range of bytes."""
+    """Opens the response to a request; `part` is a range of bytes."""
     headers = {"Accept-Encoding": "identity"} | ({"Range": part} if part else {})
     with ExitStack() as stack:
         try:
-            answer = stack.enter_context(session.stream("GET", link, headers=headers, timeout=_SECONDS))
-        except Exception as error:  # of whichever HTTP library the hub's client uses
+            answer = stack.enter_context(session.stream("GET", link, headers=headers, timeout=_TIMEOUT))
+        except Exception as error:  # depends on the HTTP library of the hub's client
             raise _Unreachable(first_line(error)) from error
         if answer.status_code >= 400:
             raise _Unreachable(f"its server answers {answer.status_code}")
@@ -231,7 +225,7 @@ def _answer(session: Any, link: str, part: str | None) -> Iterator[Any]:
 
 
 def _damage(file: Path) -> str:
-    """What is wrong with a ZIP archive; "" for other files."""
+    """Returns the fault of a damaged ZIP archive; "" for other files."""
     with file.open("rb") as start:
         if start.read(4) != b"PK\x03\x04":
             return ""
@@ -239,5 +233,5 @@ def _damage(file: Path) -> str:
         with zipfile.ZipFile(file) as archive:
             wrong = archive.testzip()
             return f"{wrong} has another checksum" if wrong else ""
-    except Exception as error:  # damage makes it raise whatever it likes
+    except Exception as error:  # damage raises various errors
         return first_line(error)

@@ -1,4 +1,4 @@
-"""Image and word encoders by name; an encoder is imported when it is built."""
+"""Image and word encoders by name, imported when they are built."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ from refseg.encoders.configs import (
 
 
 def build_image_encoder(config: ClipConfig) -> "ImageEncoder":
-    """An image encoder with fresh weights."""
+    """Builds an image encoder with initial weights."""
     match config:
         case SwinConfig():
             from refseg.encoders.swin import Swin
@@ -66,7 +66,7 @@ def build_image_encoder(config: ClipConfig) -> "ImageEncoder":
 
 
 def build_word_encoder(config: WordConfig, vocabulary_size: int) -> "WordEncoder":
-    """A word encoder with fresh weights, for tokens below `vocabulary_size`."""
+    """Builds a word encoder with initial weights for tokens below `vocabulary_size`."""
     match config:
         case BertConfig():
             from refseg.encoders.bert import BertWords
@@ -87,12 +87,12 @@ def build_word_encoder(config: WordConfig, vocabulary_size: int) -> "WordEncoder
 
 
 def build_tokenizer(config: WordConfig, max_words: int, texts: Callable[[], Iterable[str]]) -> "Tokenizer":
-    """The tokenizer that goes with a published word encoder.
+    """Builds the tokenizer of a published word encoder.
 
     Args:
         config: of the word encoder.
-        max_words: most ids of an expression.
-        texts: gives the training expressions, for encoders that know only the words of those.
+        max_words: largest number of ids of an expression.
+        texts: returns the training expressions, for encoders with a closed vocabulary.
     """
     match config:
         case BertConfig():
@@ -110,7 +110,7 @@ def build_tokenizer(config: WordConfig, max_words: int, texts: Callable[[], Iter
 
 
 def encoder_name(config: Config) -> str:
-    """The name of an encoder in its table; of another one, what kind it is."""
+    """Returns the name of an encoder in its table, or its kind if it is in none."""
     for table in (CLIP_ENCODERS, WORD_ENCODERS):
         for name, known in table.items():
             if known == config:

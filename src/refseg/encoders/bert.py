@@ -1,7 +1,7 @@
 """BERT through transformers, and its word pieces through tokenizers.
 
 Source     J. Devlin et al. "BERT". NAACL 2019. https://arxiv.org/abs/1810.04805
-Vocabulary bert_base_uncased.txt beside this file: the 30,522 word pieces of BERT-base, uncased (Google, Apache-2.0).
+Vocabulary text/bert_base_uncased.txt: the 30,522 word pieces of BERT-base, uncased (Google, Apache-2.0).
 """
 
 from torch import Tensor
@@ -11,11 +11,11 @@ from refseg.encoders.word_encoder import WordEncoder
 
 
 class BertWords(WordEncoder):
-    """Tokens to words: the last hidden states."""
+    """BERT's last hidden states as words."""
 
     def __init__(self, config: BertConfig, vocabulary_size: int):
         super().__init__()
-        import transformers  # seconds to import
+        import transformers  # takes seconds to import
 
         self.channels = self.sentence_channels = config.width
         self.sentence_is = config.sentence
@@ -29,15 +29,15 @@ class BertWords(WordEncoder):
                 max_position_embeddings=config.positions,
                 hidden_dropout_prob=config.dropout,
                 attention_probs_dropout_prob=config.dropout,
-                attn_implementation="eager",  # type: ignore[call-arg]  # the fused one is slower for 20 words
+                attn_implementation="eager",  # type: ignore[call-arg]  # the fused kernel is slower for 20 words
             ),
             add_pooling_layer=False,
         )
 
     def forward(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Words (M, L, D) of tokens (M, L); where `word_mask` (M, L) is False nobody looks."""
+        """Encodes tokens (M, L) to words (M, L, D); `word_mask` (M, L) is False at masked keys."""
         return self.bert(input_ids=tokens, attention_mask=word_mask.long()).last_hidden_state
 
     def sentence(self, words: Tensor, word_mask: Tensor) -> Tensor:
-        """The sentence (M, D) of words (M, L, D) with word_mask (M, L): the state of [CLS], or their mean."""
+        """Returns the sentence (M, D) of words (M, L, D) with word_mask (M, L): the state of [CLS], or the mean."""
         return words[:, 0] if self.sentence_is == "first" else super().sentence(words, word_mask)

@@ -1,9 +1,9 @@
-"""The image side of CLIP: its ResNet through timm, and its attention pooling, dense and with a way round it.
+"""CLIP's image encoder: its ResNet through timm, and its attention pooling, dense and with a shortcut.
 
 Source     A. Radford et al. "Learning Transferable Visual Models From Natural Language Supervision". ICML 2021.
            https://arxiv.org/abs/2103.00020
-Departs    The pooling is the one of CRIS: every pixel is a query, positions are resized without antialiasing, and a
-           convolution leads round the attention. timm's gives either the map or the vector, of other positions.
+Departs    The pooling is CRIS's: every pixel is a query, positions are resized without antialiasing, and a convolution
+           is parallel to the attention. timm's returns either the map or the vector, with other positions.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from refseg.encoders.configs import ClipImageConfig
 from refseg.encoders.image_encoder import ImageEncoder
 
-GRID = 7  # side of the positions that CLIP learned
+GRID = 7  # side of CLIP's learned position table
 
 
 class ClipResNet(ImageEncoder):
-    """A ResNet with a stem of three convolutions, in which average pooling does what strides do elsewhere."""
+    """A ResNet with a stem of three convolutions and average pooling in the place of strides."""
 
     def __init__(self, config: ClipImageConfig):
         super().__init__()
@@ -46,7 +46,7 @@ class ClipResNet(ImageEncoder):
         )
 
     def stem(self, image: Tensor) -> Tensor:
-        """(B, C, H / 4, W / 4)."""
+        """Returns the stem's map (B, C, H / 4, W / 4)."""
         return self.net.stem(image)
 
     @property
@@ -59,23 +59,25 @@ class AttentionPool(nn.Module):
     """Self-attention of the pixels, and one vector of the whole image.
 
     Attributes:
-        mean_token: is the mean of the pixels a token among them, as in CLIP? Otherwise it only asks them.
+        mean_token: Whether the mean of the pixels is a key too, as in CLIP, or only a query.
     """
 
     def __init__(self, channels: int, width: int, heads: int, mean_token: bool = False):
         super().__init__()
         self.heads, self.mean_token = heads, mean_token
-        self.positions = nn.Parameter(torch.randn(1 + GRID**2, channels) * channels**-0.5)  # the first: of the mean
+        self.positions = nn.Parameter(
+            torch.randn(1 + GRID**2, channels) * channels**-0.5
+        )  # the first is that of the mean
         self.query, self.key, self.value = (nn.Linear(channels, channels) for _ in range(3))
         self.project = nn.Linear(channels, width)
         self.shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, x: Tensor, vector: bool = True) -> tuple[Tensor, Tensor | None]:
-        """The map and the vector.
+        """Returns the map and the vector.
 
         Args:
             x: (B, C, h, w).
-            vector: is the vector wanted? It may cost a query more.
+            vector: Whether to compute the vector, which may need another query.
 
         Returns:
             (B, width, h, w), at least 0, and (B, width) or None.
@@ -86,12 +88,12 @@ class AttentionPool(nn.Module):
         pixels = (x + grid).flatten(2).mT  # (B, N, C)
         mean = x.mean((-2, -1)).unsqueeze(1) + self.positions[0]  # (B, 1, C)
         memory = torch.cat([mean, pixels], dim=1) if self.mean_token else pixels
-        asking = torch.cat([mean, pixels], dim=1) if self.mean_token or vector else pixels
+        queries = torch.cat([mean, pixels], dim=1) if self.mean_token or vector else pixels
         query, key, value = (
             layer(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for layer, tokens in ((self.query, asking), (self.key, memory), (self.value, memory))
+            for layer, tokens in ((self.query, queries), (self.key, memory), (self.value, memory))
         )
-        seen = self.project(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+        pooled = self.project(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
         count = pixels.shape[1]
-        attended = seen[:, -count:].mT.unflatten(-1, size_hw)
-        return F.relu(attended + self.shortcut(x)), seen[:, 0] if vector else None
+        attended = pooled[:, -count:].mT.unflatten(-1, size_hw)
+        return F.relu(attended + self.shortcut(x)), pooled[:, 0] if vector else None

@@ -1,13 +1,11 @@
-"""The text side of CLIP: its Transformer through transformers, and its byte pairs through tokenizers.
+"""CLIP's text encoder: its Transformer through transformers, and its byte pairs through tokenizers.
 
 Source     A. Radford et al. "Learning Transferable Visual Models From Natural Language Supervision". ICML 2021.
            https://arxiv.org/abs/2103.00020
-Vocabulary clip_byte_pairs.txt.gz beside this file: the 48,894 merges that CLIP uses, in their order, out of the 262,144
+Vocabulary text/clip_byte_pairs.txt.gz: the 48,894 merges that CLIP uses, in their order, out of the 262,144
            of its bpe_simple_vocab_16e6.txt.gz (OpenAI, MIT: clip_byte_pairs.LICENSE).
-Departs    Text is not repaired by ftfy, except for what people type: curly quotes and composed letters.
+Departs    Text is not repaired by ftfy, except for curly quotes and composed letters.
 """
-
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,16 +13,13 @@ from torch import Tensor
 from refseg.encoders.configs import ClipTextConfig
 from refseg.encoders.word_encoder import WordEncoder
 
-if TYPE_CHECKING:
-    pass
-
 
 class ClipWords(WordEncoder):
-    """Tokens to words: the states after the last norm; a word sees those before it and never those behind."""
+    """States after the last norm as words; attention is causal."""
 
     def __init__(self, config: ClipTextConfig, vocabulary_size: int):
         super().__init__()
-        import transformers  # seconds to import
+        import transformers  # takes seconds to import
 
         self.channels, self.sentence_channels = config.width, config.joint
         self.clip = transformers.CLIPTextModelWithProjection(
@@ -44,11 +39,11 @@ class ClipWords(WordEncoder):
         )
 
     def forward(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Words (M, L, D) of tokens (M, L); `word_mask` is not needed, since padding lies behind the words."""
+        """Encodes tokens (M, L) to words (M, L, D); `word_mask` is unused, since padding follows the words."""
         return self.clip.text_model(input_ids=tokens).last_hidden_state
 
     def sentence(self, words: Tensor, word_mask: Tensor) -> Tensor:
-        """The sentence (M, S): the state of the last word, which is the end token and has seen all, projected.
+        """Returns the sentence (M, S): the projected state of the last word, the end token.
 
         Args:
             words: (M, L, D), from `forward`.

@@ -1,13 +1,10 @@
-"""The config of every encoder."""
+"""Configs of all encoders, and the tables of published ones."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from refseg.config import Channels, Config, Layers, Repeats
-
-if TYPE_CHECKING:
-    pass
 
 
 class SwinConfig(Config):
@@ -30,14 +27,14 @@ class ResNetConfig(Config):
 
 
 class DeepLabConfig(Config):
-    """A dilated ResNet at stride 8, as DeepLab's authors have it, for their weights; the defaults are ResNet-101."""
+    """DeepLab's dilated ResNet at stride 8; the defaults are ResNet-101."""
 
     kind: Literal["deeplab"] = "deeplab"
     depths: tuple[Layers, Layers, Layers, Layers] = (3, 4, 23, 3)
 
 
 class ClipImageConfig(Config):
-    """The ResNet of a CLIP; the defaults are those of its ResNet-50."""
+    """CLIP's ResNet; the defaults are ResNet-50."""
 
     kind: Literal["clip_resnet"] = "clip_resnet"
     depths: tuple[Layers, Layers, Layers, Layers] = (3, 4, 6, 3)
@@ -55,7 +52,7 @@ class DarkNetConfig(Config):
 
 
 class I3DConfig(Config):
-    """An Inception with filters inflated in time, which reads clips; of the one size that there are weights for."""
+    """I3D, an Inception with filters inflated in time, which takes clips; only the published size."""
 
     kind: Literal["i3d"] = "i3d"
 
@@ -69,7 +66,7 @@ class SmallConfig(Config):
 
 
 class SmallClipsConfig(SmallConfig):
-    """The small encoder for drawn clips, whose frames look at each other."""
+    """The small encoder for drawn clips, with temporal shifts."""
 
     kind: Literal["small_clips"] = "small_clips"  # type: ignore[assignment]
 
@@ -83,12 +80,12 @@ class BertConfig(Config):
     heads: Repeats = 12
     feed_forward: Channels = 3072
     positions: Channels = 512
-    dropout: float = Field(0.0, ge=0, lt=1)  # none, as in most published networks, which keep it in evaluation mode
-    sentence: Literal["first", "mean"] = "first"  # state of [CLS]; mean of the words, for one without pretraining
+    dropout: float = Field(0.0, ge=0, lt=1)  # most published networks keep BERT in evaluation mode
+    sentence: Literal["first", "mean"] = "first"  # state of [CLS], or mean of the words, for one without pretraining
 
 
 class ClipTextConfig(Config):
-    """The text Transformer of a CLIP; the defaults are those beside its ResNet-50."""
+    """CLIP's text Transformer; the defaults are those of its ResNet-50."""
 
     kind: Literal["clip_text"] = "clip_text"
     width: Channels = 512
@@ -99,17 +96,17 @@ class ClipTextConfig(Config):
 
 
 class GruConfig(Config):
-    """Fixed word vectors through a bidirectional GRU."""
+    """Fixed word vectors and a bidirectional GRU."""
 
     kind: Literal["gru"] = "gru"
     vector: Channels = 300  # channels of a word vector
     width: Channels = 1024
-    dropout: float = Field(0.1, ge=0, lt=1)  # of word vectors, the same channels for a whole sentence
+    dropout: float = Field(0.1, ge=0, lt=1)  # of word vectors, with the same channels for a whole sentence
     learn_vectors: bool = False
 
 
 class LstmConfig(Config):
-    """Word vectors through an LSTM."""
+    """Word vectors and an LSTM."""
 
     kind: Literal["lstm"] = "lstm"
     vector: Channels = 300  # channels of a word vector

@@ -1,8 +1,8 @@
-"""DarkNet-53, the image encoder of YOLOv3, with the three pairs of convolutions that follow it there.
+"""DarkNet-53, the image encoder of YOLOv3, with the three pairs of convolutions that follow it.
 
 Source     J. Redmon, A. Farhadi. "YOLOv3: An Incremental Improvement". 2018. https://arxiv.org/abs/1804.02767
-Departs    Its numbers are those of Keras, in which the published networks were trained: batch norms with an epsilon of
-           0.001, Glorot's first weights.
+Departs    As in Keras, with which the published networks were trained: batch norms have an epsilon of 0.001, initial
+           weights are Glorot's.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ SLOPE = 0.1  # of the leaky ReLU
 
 
 class DarkNet(ImageEncoder):
-    """The stem halves the image once, each stage once more; the last one ends with the pairs of YOLOv3."""
+    """DarkNet-53: the stem and each stage halve the size; the last stage ends with the pairs of YOLOv3."""
 
     def __init__(self, config: DarkNetConfig):
         super().__init__()
@@ -33,7 +33,7 @@ class DarkNet(ImageEncoder):
         self.net = nn.ModuleList([nn.Sequential(*stage) for stage in stages])
 
     def stem(self, image: Tensor) -> Tensor:
-        """(B, C, H / 2, W / 2)."""
+        """Returns the stem's map (B, C, H / 2, W / 2)."""
         return self.net[0](image)
 
     @property
@@ -43,36 +43,36 @@ class DarkNet(ImageEncoder):
 
 
 class Residual(nn.Module):
-    """x plus a narrow and a wide convolution."""
+    """Residual block of a narrow and a wide convolution."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.layers = nn.Sequential(dbl(channels, channels // 2, 1), dbl(channels // 2, channels, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) to the same."""
+        """Updates a map (B, C, h, w)."""
         return x + self.layers(x)
 
 
 def halving(inputs: int, blocks: int) -> list[nn.Module]:
-    """The layers of a stage, which halve the map and double its channels; the padding is above and on the left."""
+    """Returns layers that halve the map and double its channels; the padding is at the top and left."""
     outputs = 2 * inputs
     down = [nn.ZeroPad2d((1, 0, 1, 0)), dbl(inputs, outputs, 3, stride=2)]
     return [*down, *(Residual(outputs) for _ in range(blocks))]
 
 
 def dbl(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """Convolution, batch norm, leaky ReLU; with a stride of 1 it keeps the size, otherwise it does not pad."""
+    """Returns convolution, batch norm and leaky ReLU; padded only if the stride is 1."""
     conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2 if stride == 1 else 0, bias=False)
     nn.init.xavier_uniform_(conv.weight)
     return nn.Sequential(conv, batch_norm(outputs), leaky_relu())
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
-    """As Keras has it."""
+    """Returns a batch norm with Keras' epsilon."""
     return nn.BatchNorm2d(channels, eps=EPS, momentum=0.01)
 
 
 def leaky_relu() -> nn.LeakyReLU:
-    """As DarkNet has it."""
+    """Returns DarkNet's leaky ReLU."""
     return nn.LeakyReLU(SLOPE, inplace=True)

@@ -1,9 +1,9 @@
-"""DeepLab's ResNet at stride 8, in the layout of its authors' Caffe models, which CMPC starts from.
+"""DeepLab's ResNet at stride 8, in the layout of its authors' Caffe models, with which CMPC is initialised.
 
 Source     L.-C. Chen et al. "DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and
            Fully Connected CRFs". TPAMI 2018. https://arxiv.org/abs/1606.00915
-Departs    Its classifier is left out. Padding is TensorFlow's "SAME", which CMPC's release has: where a kernel does not
-           fit evenly, the right and the bottom have the larger share.
+Departs    The classifier is omitted. Padding is TensorFlow's "SAME", as in CMPC's release: the larger part of uneven
+           padding is at the right and bottom.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ EPS = 1e-3  # of batch norms
 
 
 class DeepLab(ImageEncoder):
-    """A stage's stride is on its first 1 x 1 convolution; all 3 x 3 of the last two stages are dilated by 2 and 4."""
+    """A ResNet with strides on the first 1 x 1 convolutions and 3 x 3 dilated by 2 and 4 in the last two stages."""
 
     def __init__(self, config: DeepLabConfig):
         super().__init__()
@@ -39,7 +39,7 @@ class DeepLab(ImageEncoder):
         self._stages = [nn.Sequential(Pool(), net.layer1), net.layer2, net.layer3, net.layer4]  # registered in net
 
     def stem(self, image: Tensor) -> Tensor:
-        """(B, 64, H / 2, W / 2)."""
+        """Returns the stem's map (B, 64, H / 2, W / 2)."""
         net = self.net
         return net.act1(net.bn1(net.conv1(pad_same(image, (7, 7), (2, 2)))))
 
@@ -50,8 +50,8 @@ class DeepLab(ImageEncoder):
 
 
 class Pool(nn.Module):
-    """The largest of 3 x 3, at stride 2."""
+    """Max pooling of 3 x 3 at stride 2."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w), nowhere below 0, to (B, C, h / 2, w / 2)."""
+        """Pools a non-negative map (B, C, h, w) to (B, C, h / 2, w / 2)."""
         return F.max_pool2d(pad_same(x, (3, 3), (2, 2)), 3, 2)

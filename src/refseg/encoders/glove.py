@@ -1,4 +1,4 @@
-"""GloVe's word vectors from its text files, one word a line; of a file of 5 GB only the words asked for are kept.
+"""GloVe's word vectors from its text files of one word a line; only the requested words are kept.
 
 Source     J. Pennington et al. "GloVe: Global Vectors for Word Representation". EMNLP 2014.
            https://nlp.stanford.edu/projects/glove/
@@ -21,11 +21,11 @@ from refseg.files.atomic import all_or_nothing, remove_leftovers
 from refseg.files.cache import cache_folder
 from refseg.files.tensor_files import read_safetensors, safetensors_metadata
 
-LONGEST = 2**16  # bytes of a line; a longer one is no line of word vectors
+MAX_LINE = 2**16  # bytes
 
 
 def check_glove(file: Path, width: int) -> None:
-    """Looks at the first line of a file.
+    """Checks the first line of a file.
 
     Raises:
         MissingFile, InvalidInput: if there is none, or it does not begin with a word and so many numbers.
@@ -37,7 +37,7 @@ def check_glove(file: Path, width: int) -> None:
         )
     try:
         with file.open("rb") as lines:
-            first = lines.readline(LONGEST)
+            first = lines.readline(MAX_LINE)
     except OSError as error:
         raise InvalidInput(f"{file} cannot be read ({error.strerror})") from error
     if first.startswith(b"PK"):
@@ -48,7 +48,7 @@ def check_glove(file: Path, width: int) -> None:
 
 
 def fill_vectors(vectors: nn.Embedding, file: Path, id_of_word: Mapping[str, int]) -> int:
-    """Gives the words that a file has their vectors; the others keep theirs. How many it has.
+    """Copies the vectors of a file to its words, and returns their number; other words keep theirs.
 
     Raises:
         MissingFile, InvalidInput: if the file cannot be used, or has none of the words.
@@ -63,7 +63,7 @@ def fill_vectors(vectors: nn.Embedding, file: Path, id_of_word: Mapping[str, int
 
 
 def read_glove(file: Path, words: Collection[str], width: int) -> dict[str, Tensor]:
-    """The vectors (width,) of those of the words that the file has; kept in the cache for the next time.
+    """Reads the vectors (width,) of the words that the file has, and caches them.
 
     Raises:
         MissingFile, InvalidInput: if there is no such file, or a line of it that is needed is malformed.
@@ -75,7 +75,7 @@ def read_glove(file: Path, words: Collection[str], width: int) -> dict[str, Tens
         names, rows = json.loads(safetensors_metadata(cached, "")["words"]), read_safetensors(cached, "")["vectors"]
         if rows.shape != (len(names), width):
             raise ValueError("as many vectors as words")
-    except (MissingFile, KeyError, TypeError, ValueError):  # not there, or damaged: read it again
+    except (MissingFile, KeyError, TypeError, ValueError):  # missing or damaged: read again
         found = _scan(file, words, width)
         names = list(found)
         rows = torch.from_numpy(np.stack(list(found.values())) if found else np.empty((0, width), np.float32))
@@ -83,7 +83,7 @@ def read_glove(file: Path, words: Collection[str], width: int) -> dict[str, Tens
             with all_or_nothing(cached.parent) as folder:
                 save_file({"vectors": rows}, folder / cached.name, metadata={"words": json.dumps(names)})
         except UnwritableOutput:
-            pass  # it is read again then
+            pass  # it will be read again
     return dict(zip(names, rows, strict=True))
 
 
@@ -91,17 +91,17 @@ def _scan(file: Path, words: Collection[str], width: int) -> dict[str, NDArray[n
     wanted = {word.encode(): word for word in words}
     found: dict[str, NDArray[np.float32]] = {}
     with file.open("rb") as lines:
-        for number, line in enumerate(iter(partial(lines.readline, LONGEST), b""), start=1):
+        for number, line in enumerate(iter(partial(lines.readline, MAX_LINE), b""), start=1):
             if line.partition(b" ")[0] not in wanted:
                 continue
             name, vector = _entry(line, width, file, number)
-            if name in wanted:  # a name may have spaces: ". . ." begins like "."
+            if name in wanted:  # a word may have spaces: ". . ." begins like "."
                 found.setdefault(wanted[name], vector)
     return found
 
 
 def _entry(line: bytes, width: int, file: Path, number: int) -> tuple[bytes, NDArray[np.float32]]:
-    """The word of a line and its vector.
+    """Parses a line to its word and vector.
 
     Raises:
         InvalidInput: if it is no word and so many numbers.
@@ -125,7 +125,7 @@ def _malformed(line: bytes, width: int, file: Path, number: int) -> str:
 
 
 def _digest(file: Path, words: Collection[str], width: int) -> str:
-    """Of what decides the result; the file by its place, size and time."""
+    """Returns a digest of all that decides the result, the file by its path, size and time."""
     stat = file.stat()
     key = [str(file.resolve()), stat.st_size, stat.st_mtime_ns, width, sorted(words)]
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]

@@ -1,8 +1,8 @@
-"""Word vectors through a bidirectional GRU, equal to that of Keras.
+"""Word vectors and a bidirectional GRU, equal to Keras'.
 
 Source     K. Cho et al. "Learning Phrase Representations using RNN Encoder-Decoder". EMNLP 2014.
            https://arxiv.org/abs/1406.1078
-Departs    PyTorch's own GRU is another function: it resets the state after its product, Keras before.
+Departs    Not PyTorch's GRU, which applies the reset gate after the product with the state, Keras before.
 """
 
 import torch
@@ -15,7 +15,7 @@ from refseg.text.vocabulary import PADDING
 
 
 class GruWords(WordEncoder):
-    """Tokens to words: what the two directions remember, added. Padding is read: its vector is zero."""
+    """The sum of the states of both directions as words; padding is read as zero vectors."""
 
     def __init__(self, config: GruConfig, vocabulary_size: int):
         super().__init__()
@@ -26,16 +26,16 @@ class GruWords(WordEncoder):
         self.back = Direction(config)
 
     def forward(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Words (M, L, D) of tokens (M, L), with word_mask (M, L)."""
+        """Encodes tokens (M, L) with word_mask (M, L) to words (M, L, D)."""
         return self.read(self.vectors(tokens.masked_fill(~word_mask, PADDING)))
 
     def read(self, vectors: Tensor) -> Tensor:
-        """Words (M, L, D) of word vectors (M, L, V)."""
+        """Encodes word vectors (M, L, V) to words (M, L, D)."""
         return self.ahead(vectors) + self.back(vectors.flip(1)).flip(1)
 
 
 class Direction(nn.Module):
-    """One direction; the rows of the weights are the gates z (keep) and r (reset), and the new state n."""
+    """One direction; rows of the weights are the gates z (update) and r (reset), and the candidate n."""
 
     def __init__(self, config: GruConfig):
         super().__init__()
@@ -47,9 +47,11 @@ class Direction(nn.Module):
         nn.init.orthogonal_(self.weight_hidden)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """The state (M, L, D) after each word vector of (M, L, V)."""
+        """Returns the states (M, L, D) after each word vector of (M, L, V)."""
         width = self.weight_hidden.shape[1]
-        vectors = vectors * F.dropout(torch.ones_like(vectors[:, :1]), self.dropout, self.training)  # alike for all
+        vectors = vectors * F.dropout(
+            torch.ones_like(vectors[:, :1]), self.dropout, self.training
+        )  # the same for all words
         said = F.linear(vectors, self.weight_input, self.bias)
         of_gates, of_new = self.weight_hidden.split([2 * width, width])
         state, states = torch.zeros_like(said[:, 0, :width]), []

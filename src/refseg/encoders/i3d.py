@@ -1,10 +1,10 @@
-"""I3D: an Inception whose filters reach into time, for clips.
+"""I3D: an Inception with filters inflated in time, for clips.
 
 Source     J. Carreira, A. Zisserman. "Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset". CVPR 2017.
            https://arxiv.org/abs/1705.07750. Widths are those of Inception-v1: C. Szegedy et al. "Going Deeper with
            Convolutions". CVPR 2015. https://arxiv.org/abs/1409.4842
-Departs    Its classifier is left out. Layers have their published names. Padding is TensorFlow's "SAME", in time as in
-           space. Norms shift, but do not scale, as in TensorFlow; what scale a PyTorch port has goes into its
+Departs    The classifier is omitted. Layers have their published names. Padding is TensorFlow's "SAME" in time and
+           space. Norms shift, but do not scale, as in TensorFlow; the scales of a PyTorch port are folded into its
            convolutions (`conversion.i3d`).
 """
 
@@ -18,8 +18,8 @@ from refseg.blocks.same_padding import pad_same
 from refseg.encoders.image_encoder import ImageEncoder
 
 EPS = 1e-3  # of batch norms
-FRAMES = 8  # to a step of the last map
-MIXED = {  # name -> widths: 1 x 1; to 3 x 3, its own; to the other 3 x 3, its own; after the pooling
+FRAMES_PER_STEP = 8  # of the last map
+MIXED = {  # name -> widths: 1 x 1; before 3 x 3, 3 x 3; before the second 3 x 3, the second 3 x 3; after pooling
     "Mixed_3b": (64, 96, 128, 16, 32, 32),
     "Mixed_3c": (128, 128, 192, 32, 96, 64),
     "Mixed_4b": (192, 96, 208, 16, 48, 64),
@@ -33,14 +33,14 @@ MIXED = {  # name -> widths: 1 x 1; to 3 x 3, its own; to the other 3 x 3, its o
 
 
 class I3D(ImageEncoder):
-    """A clip (B, 3, K, H, W) as four maps (B, C, k, h, w), the last with a step for 8 frames."""
+    """Encodes clips (B, 3, K, H, W) to four maps (B, C, k, h, w), the last with a step per 8 frames."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stem_channels = 64
         self.channels = 192, 480, 832, 1024
         self.strides = 4, 8, 16, 32
-        self.frame_strides = 2, 2, 4, FRAMES
+        self.frame_strides = 2, 2, 4, FRAMES_PER_STEP
         self.frames_alone = False
         self.net = net = nn.ModuleDict(
             {
@@ -62,7 +62,7 @@ class I3D(ImageEncoder):
         self._stages = [nn.Sequential(*layers) for layers in stages]  # registered in net
 
     def stem(self, image: Tensor) -> Tensor:
-        """(B, 64, K / 2, H / 2, W / 2) of clips (B, 3, K, H, W)."""
+        """Maps clips (B, 3, K, H, W) to (B, 64, K / 2, H / 2, W / 2)."""
         return self.net["Conv3d_1a_7x7"](image)
 
     @property
@@ -70,30 +70,30 @@ class I3D(ImageEncoder):
         """The four stages; each one pools."""
         return self._stages
 
-    def of_clips(self, clips: Tensor) -> list[Tensor]:
-        """The four maps (B, k, C, h, w) of clips (B, K, 3, H, W), K / k frames to a step."""
+    def encode_clips(self, clips: Tensor) -> list[Tensor]:
+        """Returns the four maps (B, k, C, h, w) of clips (B, K, 3, H, W), K / k frames per step."""
         return [x.transpose(1, 2) for x in self(clips.transpose(1, 2))]
 
 
 class Unit(nn.Module):
-    """Convolution, norm, ReLU."""
+    """Convolution, norm and ReLU."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1):
         super().__init__()
-        padding = kernel // 2 if stride == 1 else 0  # else where it falls depends on the size
+        padding = kernel // 2 if stride == 1 else 0  # otherwise it depends on the size
         self.conv = nn.Conv3d(inputs, outputs, kernel, stride, padding, bias=False)
         self.norm = nn.BatchNorm3d(outputs, EPS, affine=False)
         self.shift = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, k, h, w) to the same size, divided by the stride."""
+        """Maps (B, C, k, h, w) to its size divided by the stride."""
         if self.conv.stride != (1, 1, 1):
             x = pad_same(x, self.conv.kernel_size, self.conv.stride)
         return F.relu(self.norm(self.conv(x)) + self.shift.view(-1, 1, 1, 1))
 
 
 class Mixed(nn.Module):
-    """An Inception block: four branches side by side."""
+    """An Inception block of four parallel branches."""
 
     def __init__(self, inputs: int, widths: tuple[int, int, int, int, int, int]):
         super().__init__()
@@ -105,18 +105,18 @@ class Mixed(nn.Module):
         self.outputs = b0 + b1b + b2b + b3b
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, k, h, w) to (B, C', k, h, w)."""
+        """Maps (B, C, k, h, w) to (B, C', k, h, w)."""
         pooled = F.max_pool3d(x, 3, 1, padding=1)
         return torch.cat([self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3b(pooled)], dim=1)
 
 
 class Pool(nn.Module):
-    """The largest of a kernel's places."""
+    """Max pooling."""
 
     def __init__(self, kernel: tuple[int, int, int], stride: tuple[int, int, int]):
         super().__init__()
         self.kernel, self.stride = kernel, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, k, h, w), nowhere below 0, to its size divided by the stride."""
+        """Pools a non-negative map (B, C, k, h, w) to its size divided by the stride."""
         return F.max_pool3d(pad_same(x, self.kernel, self.stride), self.kernel, self.stride)

@@ -1,4 +1,4 @@
-"""What every image encoder offers: a stem and four stages, between which a network may weave words."""
+"""ImageEncoder: the interface of image encoders, a stem and four stages, between which a network may fuse words."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 
 class ImageEncoder(nn.Module, ABC):
-    """An image as four maps, each half the size of the one before.
+    """Encodes an image to four maps, each half the size of the previous one.
 
     Attributes:
-        stem_channels: channels of what `stem` gives.
+        stem_channels: channels of the stem's map.
         channels: of the four stages' maps.
         strides: of the four stages' maps, in pixels of the image.
         frame_strides: of the four stages' maps of a clip, in frames.
-        frames_alone: are a frame's maps the same in every clip?
+        frames_alone: Whether a frame's maps do not depend on the other frames of its clip.
     """
 
     stem_channels: int
@@ -25,21 +25,21 @@ class ImageEncoder(nn.Module, ABC):
 
     @abstractmethod
     def stem(self, image: Tensor) -> Tensor:
-        """Images (B, 3, H, W), normalised, as the first stage takes them."""
+        """Maps normalised images (B, 3, H, W) to the input of the first stage."""
 
     @property
     @abstractmethod
     def stages(self) -> Sequence[nn.Module]:
-        """Stage i takes the map of the one before and gives (B, channels[i], H / strides[i], W / strides[i])."""
+        """The four stages; stage i maps the previous map to (B, channels[i], H / strides[i], W / strides[i])."""
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """The four maps of images (B, 3, H, W), finest first."""
+        """Returns the four maps of images (B, 3, H, W), finest first."""
         maps, x = [], self.stem(image)
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
         return maps
 
-    def of_clips(self, clips: Tensor) -> list[Tensor]:
-        """The four maps (B, K, C, h, w) of clips (B, K, 3, H, W), here of each frame by itself."""
+    def encode_clips(self, clips: Tensor) -> list[Tensor]:
+        """Returns the four maps (B, K, C, h, w) of clips (B, K, 3, H, W), by default of each frame alone."""
         return [x.unflatten(0, clips.shape[:2]) for x in self(clips.flatten(0, 1))]

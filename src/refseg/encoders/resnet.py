@@ -14,7 +14,7 @@ from refseg.encoders.image_encoder import ImageEncoder
 
 
 class ResNet(ImageEncoder):
-    """The stem ends before the max-pooling, which belongs to the first stage here: CMIRNet reads the map between."""
+    """A ResNet whose max pooling belongs to the first stage, since CMIRNet uses the map before it."""
 
     def __init__(self, config: ResNetConfig):
         super().__init__()
@@ -27,7 +27,7 @@ class ResNet(ImageEncoder):
         self._stages = [first, self.net.layer2, self.net.layer3, self.net.layer4]  # a list: registered in net
 
     def stem(self, image: Tensor) -> Tensor:
-        """(B, 64, H / 2, W / 2)."""
+        """Returns the stem's map (B, 64, H / 2, W / 2)."""
         return self.net.act1(self.net.bn1(self.net.conv1(image)))
 
     @property

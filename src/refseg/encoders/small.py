@@ -1,4 +1,4 @@
-"""A small convolutional encoder of our own, for drawn scenes: the finder of Selector and the papers' small presets."""
+"""A small convolutional encoder for drawn scenes, of Selector's finder and of the papers' small presets."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from refseg.encoders.image_encoder import ImageEncoder
 
 
 class SmallImageEncoder(ImageEncoder):
-    """What the finder of Selector sees with, and one coarser stage, so that the strides are those of the papers.
+    """The stages of Selector's finder and one coarser stage, so that the strides are the papers'.
 
     Attributes:
-        net: maps at 1/2, 1/4, 1/8 and 1/16, which may start from `small_image_encoder`; the first is the stem.
-        top: the map at 1/32.
+        net: stages at 1/2 (the stem), 1/4, 1/8 and 1/16, which may be initialised from `small_image_encoder`.
+        top: stage at 1/32.
     """
 
     def __init__(self, config: SmallConfig):
@@ -27,7 +27,7 @@ class SmallImageEncoder(ImageEncoder):
         self.top = nn.Sequential(conv_norm(config.finder[-1], config.top, stride=2), Residual(config.top))
 
     def stem(self, image: Tensor) -> Tensor:
-        """(B, C, H / 2, W / 2)."""
+        """Returns the stem's map (B, C, H / 2, W / 2)."""
         return self.net[0](image)
 
     @property
@@ -37,7 +37,7 @@ class SmallImageEncoder(ImageEncoder):
 
 
 def small_stages(channels: tuple[int, int, int, int]) -> nn.ModuleList:
-    """Four stages, each halving the map."""
+    """Builds four stages that halve the map."""
     half, quarter, eighth, sixteenth = channels
     return nn.ModuleList(
         [
@@ -50,7 +50,7 @@ def small_stages(channels: tuple[int, int, int, int]) -> nn.ModuleList:
 
 
 class Residual(nn.Module):
-    """x plus two convolutions; starts as the identity."""
+    """Residual block of two convolutions, initialised as the identity."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -60,5 +60,5 @@ class Residual(nn.Module):
         self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) to the same."""
+        """Updates a map (B, C, h, w)."""
         return F.relu(x + self.second(self.first(x)))

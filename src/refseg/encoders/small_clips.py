@@ -1,4 +1,4 @@
-"""The small encoder for drawn clips: that for drawn scenes, whose residual blocks look at the frames beside.
+"""The small encoder for drawn clips: that for drawn scenes with temporal shifts in its residual blocks.
 
 Source     Frames are mixed by shifting channels: J. Lin et al. "TSM: Temporal Shift Module for Efficient Video
            Understanding". ICCV 2019. https://arxiv.org/abs/1811.08383
@@ -10,16 +10,16 @@ from torch import Tensor
 
 from refseg.encoders.small import Residual, SmallImageEncoder
 
-SHARE = 4  # one of so many channels comes from the frame before, another from the one after; there they are 8
+SHIFTED = 4  # one in so many channels is from the previous frame, one from the next; 8 in the paper
 
 
 class SmallClipEncoder(SmallImageEncoder):
-    """As `SmallImageEncoder`, with the same weights."""
+    """`SmallImageEncoder` for clips, with the same weights."""
 
     frames_alone = False
 
-    def of_clips(self, clips: Tensor) -> list[Tensor]:
-        """The four maps (B, K, C, h, w) of clips (B, K, 3, H, W)."""
+    def encode_clips(self, clips: Tensor) -> list[Tensor]:
+        """Returns the four maps (B, K, C, h, w) of clips (B, K, 3, H, W)."""
         maps, x = [], self.stem(clips.flatten(0, 1))
         for stage in self.stages:
             for layer in stage:  # type: ignore[attr-defined]  # a sequence
@@ -33,8 +33,8 @@ class SmallClipEncoder(SmallImageEncoder):
 
 
 def shifted(x: Tensor) -> Tensor:
-    """Maps (B, K, C, h, w) with some channels from the frame before and some from the one after; 0 at the ends."""
-    count = x.shape[2] // SHARE
+    """Shifts some channels of maps (B, K, C, h, w) from the previous and some from the next frame; 0 at the ends."""
+    count = x.shape[2] // SHIFTED
     before, after, own = x.split((count, count, x.shape[2] - 2 * count), dim=2)
     nothing = torch.zeros_like(before[:, :1])
     return torch.cat(

@@ -1,8 +1,8 @@
 """Swin Transformer through timm, equal to the one that the published networks use.
 
 Source     Z. Liu et al. "Swin Transformer". ICCV 2021. https://arxiv.org/abs/2103.14030
-Departs    timm shifts a map and then pads it to whole windows; here it is padded first, as in the authors' release from
-           which the published networks descend. It is another function wherever the padding differs from the shift.
+Departs    timm shifts a map and then pads it to whole windows; here it is padded first, as in the authors' release, on
+           which the published networks build. The results differ wherever the padding differs from the shift.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from refseg.encoders.image_encoder import ImageEncoder
 
 
 class Swin(ImageEncoder):
-    """Patch embedding and four stages; a stage merges patches at its start, so it takes the fused map of the last."""
+    """Patch embedding and four stages; a stage merges patches at its start, so that it takes the previous fused map."""
 
     def __init__(self, config: SwinConfig):
         super().__init__()
@@ -44,7 +44,7 @@ class Swin(ImageEncoder):
         self._stages = [ChannelsFirst(stage) for stage in self.net.layers]  # a list: the layers are registered in net
 
     def stem(self, image: Tensor) -> Tensor:
-        """Patches (B, E, H / 4, W / 4); the image is padded with zeros to whole patches."""
+        """Embeds patches to (B, E, H / 4, W / 4); the image is padded with zeros to whole patches."""
         return self.net.patch_embed(image).permute(0, 3, 1, 2)
 
     @property
@@ -54,19 +54,19 @@ class Swin(ImageEncoder):
 
 
 class ChannelsFirst(nn.Module):
-    """A stage of timm's, which has channels last, between maps (B, C, h, w); nothing is copied."""
+    """Wraps a channels-last stage of timm for maps (B, C, h, w), without copies."""
 
     def __init__(self, stage: nn.Module):
         super().__init__()
         self.stage = stage
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) to (B, C', h', w')."""
+        """Maps (B, C, h, w) to (B, C', h', w')."""
         return self.stage(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class PadFirstBlock(SwinTransformerBlock):
-    """A block that pads its map to whole windows before it shifts it."""
+    """A block that pads its map to whole windows before the shift."""
 
     def _attn(self, x: Tensor) -> Tensor:
         height, width = x.shape[1:3]
@@ -83,13 +83,13 @@ class PadFirstBlock(SwinTransformerBlock):
         return x[:, :height, :width]
 
     def _shift_mask(self, x: Tensor) -> Tensor | None:
-        """What the windows of a shifted map (B, H, W, C) must not mix; kept for the next image of this size."""
+        """Returns the attention mask of the windows of a shifted map (B, H, W, C), cached by size."""
         if torch.compiler.is_compiling():
             return self.get_attn_mask(x)
         key = *x.shape[1:3], x.device, x.dtype
         kept = self.__dict__.get("_kept_mask")
         if kept is None or kept[0] != key:
-            with torch.inference_mode(False):  # what is made in inference mode cannot be used in training
+            with torch.inference_mode(False):  # tensors of inference mode cannot be used in training
                 like = torch.empty(1, *x.shape[1:3], 1, device=x.device, dtype=x.dtype)
                 kept = self.__dict__["_kept_mask"] = key, self.get_attn_mask(like)
         return kept[1]

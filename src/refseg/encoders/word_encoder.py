@@ -1,4 +1,4 @@
-"""What every word encoder offers: words, and of these the sentence."""
+"""WordEncoder: the interface of word encoders, features of words and of the sentence."""
 
 from abc import ABC, abstractmethod
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class WordEncoder(nn.Module, ABC):
-    """Tokens to words.
+    """Encodes tokens to words.
 
     Attributes:
         channels: of the words.
@@ -18,9 +18,9 @@ class WordEncoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Words (M, L, D) of tokens (M, L), with word_mask (M, L)."""
+        """Encodes tokens (M, L) with word_mask (M, L) to words (M, L, D)."""
 
     def sentence(self, words: Tensor, word_mask: Tensor) -> Tensor:
-        """The sentence (M, S) of words (M, L, D) with word_mask (M, L): their mean, where an encoder has no other."""
+        """Returns the sentence (M, S) of words (M, L, D) with word_mask (M, L), by default their mean."""
         known = word_mask[..., None].to(words.dtype)
         return (words * known).sum(1) / known.sum(1)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from refseg.checkpoints.calibration import fit_calibration
 from refseg.checkpoints.checkpoint import WEIGHTS, Checkpoint, to_device, use_threshold
-from refseg.checkpoints.familiarity import FEWEST, describe, fit_familiarity, unpadded
+from refseg.checkpoints.familiarity import MIN_IMAGES, describe, fit_familiarity, unpadded
 from refseg.errors import MissingFile
 from refseg.files.tensor_files import safetensors_shapes
 from refseg.inference.predict import evaluation_mode, is_unfamiliar, predict_samples
@@ -27,7 +27,7 @@ def calibrate(
 ) -> Checkpoint:
     """The checkpoint with temperature, existence threshold and familiarity fitted; its network uses the threshold.
 
-    Of fewer than `familiarity.FEWEST` images a checkpoint without familiarity gets none.
+    Of fewer than `familiarity.MIN_IMAGES` images a checkpoint without familiarity gets none.
 
     Args:
         checkpoint: what to calibrate.
@@ -51,7 +51,7 @@ def calibrate(
             for k, query in enumerate(prediction.queries):
                 described.append(describe(unpadded(coarse[k : k + 1], query.image.geometry)).cpu())
         on_images(len(prediction.queries))
-    tells = len(described) >= FEWEST or checkpoint.familiarity is not None
+    tells = len(described) >= MIN_IMAGES or checkpoint.familiarity is not None
     calibrated = dataclasses.replace(
         checkpoint,
         calibration=fit_calibration(exists, has_target, could_answer, fitted_on),

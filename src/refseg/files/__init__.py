@@ -1,1 +1,1 @@
-"""Reading and writing files that may come from anybody; nothing of the field."""
+"""Reading of untrusted files, and atomic writing."""

@@ -1,4 +1,4 @@
-"""Files that appear all at once or not at all, and what killed processes leave of them."""
+"""Atomic writing of files and folders, and removal of what killed processes leave."""
 
 import errno
 import json
@@ -14,17 +14,17 @@ from refseg.errors import RefsegError, UnwritableOutput, system_errno
 from refseg.files.lock import UNLOCKABLE, made_folder, try_lock
 
 STAGING = ".refseg-"
-"""How the names of staging folders begin. Within are a locked file, new files, old folders, and a list of moves."""
+"""Prefix of staging folders, which hold a locked file, new files, old folders and a list of moves."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-"""Reasons of the operating system for which it names no file."""
+"""Errors of the operating system that name no file."""
 _LOCK, _NEW, _OLD, _MOVES = "lock", "new", "old", "moves.json"
 
 
 def check_writable(folder: Path) -> None:
-    """Says early that a folder cannot be written, or not be made; changes nothing.
+    """Checks that a folder can be written or made, without changes.
 
     Raises:
-        UnwritableOutput: if so.
+        UnwritableOutput: if it cannot.
     """
     for parent in (folder, *folder.parents):
         try:
@@ -43,10 +43,10 @@ def check_writable(folder: Path) -> None:
 
 
 def check_file_writable(file: Path) -> None:
-    """Says early that a file cannot be written; changes nothing.
+    """Checks that a file can be written, without changes.
 
     Raises:
-        UnwritableOutput: if so.
+        UnwritableOutput: if it cannot.
     """
     check_writable(file.parent)
     try:
@@ -61,19 +61,19 @@ def check_file_writable(file: Path) -> None:
 
 @contextmanager
 def all_or_nothing(folder: Path, replaces: bool = False) -> Iterator[Path]:
-    """Yields an empty folder; its files move to `folder` at the end, and vanish on any error or Ctrl-C.
+    """Yields an empty folder, whose files move to `folder` at the end and are removed on any error or Ctrl-C.
 
-    `folder` is made where it is missing; files of the same names are replaced. So are folders, as a whole, if they
-    hold files of the same kinds alone. What a process leaves that is killed, the next one removes.
+    `folder` is made if it is missing. Files of the same names are replaced, and folders as a whole, if they hold files
+    of the same suffixes alone. The next process removes what a killed one leaves.
 
     Args:
-        folder: where the files go.
-        replaces: whether folders are replaced whatever they hold.
+        folder: destination of the files.
+        replaces: Whether folders are replaced whatever they hold.
 
     Raises:
-        UnwritableOutput: if the folder or the files cannot be written; errors of other files stay what they are.
+        UnwritableOutput: if the folder or the files cannot be written; errors of other files are passed on.
     """
-    filled: Path | None = None  # while others write to it
+    filled: Path | None = None  # while the caller writes to it
     try:
         with made_folder(folder):
             remove_leftovers(folder)
@@ -97,7 +97,7 @@ def all_or_nothing(folder: Path, replaces: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """Yields where to write a file; it takes the place of `path` when its last byte is on the disk, or never.
+    """Yields a path to write a file, which replaces `path` once it is synced to disk, or never.
 
     Raises:
         UnwritableOutput: if it cannot be written.
@@ -109,10 +109,9 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what dead processes left of `all_or_nothing(folder)`, and undoes what they had moved of it.
+    """Removes what dead processes left of `all_or_nothing(folder)`, and undoes their moves.
 
-    For those who may find everything written and then write nothing themselves. A folder that cannot be changed, or is
-    not there, stays as it is.
+    For callers that may find everything written. A folder that is missing or read-only is left as it is.
     """
     try:
         names = os.listdir(folder)
@@ -129,7 +128,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _is_ours(staging: Path) -> bool:
-    """Whether a folder can have been made by `_staging`, which makes no links: one would lead to files of others."""
+    """Whether `_staging` can have made a folder: it has no links, which could lead to other files."""
     return not any((staging / part).is_symlink() for part in ("", _NEW, _OLD, _LOCK, _MOVES))
 
 
@@ -144,9 +143,9 @@ def _staging(folder: Path) -> Iterator[Path]:
                 shutil.rmtree(staging, ignore_errors=True)
                 raise
             lock = None
-            break  # this disk has no locks; nobody can take the folder for a leftover either
+            break  # without locks no process takes the folder for a leftover
         if lock:
-            break  # else another process took it for a leftover before it was locked
+            break  # otherwise another process took it for a leftover before it was locked
     try:
         (staging / _NEW).mkdir()
         (staging / _OLD).mkdir()
@@ -159,7 +158,7 @@ def _staging(folder: Path) -> Iterator[Path]:
 
 
 def _move(staging: Path, folder: Path) -> None:
-    """Moves new files into the folder; names and inodes of those that can be moved back are noted before."""
+    """Moves new files into the folder, after it notes names and inodes of those that can be moved back."""
     files = sorted((staging / _NEW).iterdir())
     moves = {file.name: file.lstat().st_ino for file in files if not (folder / file.name).is_file()}
     (staging / _MOVES).write_text(json.dumps(moves), encoding="utf-8")
@@ -170,13 +169,13 @@ def _move(staging: Path, folder: Path) -> None:
 
 
 def _undo(staging: Path, folder: Path) -> None:
-    """Takes away what was moved into the folder, and puts back what was there, unless the move came to its end."""
-    with suppress(OSError, ValueError, AttributeError):  # nothing was moved, or it is a folder of somebody else
+    """Reverts the moves into the folder, unless they are complete."""
+    with suppress(OSError, ValueError, AttributeError):  # nothing was moved, or the folder is another's
         if not any((staging / _NEW).iterdir()):
             return
         moves = json.loads((staging / _MOVES).read_text(encoding="utf-8"))
         for file in folder.iterdir():
-            if moves.get(file.name) == file.lstat().st_ino:  # else somebody has put another there
+            if moves.get(file.name) == file.lstat().st_ino:  # otherwise the file is another
                 shutil.rmtree(file) if file.is_dir() else file.unlink()
         for old in (staging / _OLD).iterdir():
             if not (folder / old.name).exists():
@@ -184,16 +183,16 @@ def _undo(staging: Path, folder: Path) -> None:
 
 
 def _is_of_writing(error: Exception, number: int, folder: Path) -> bool:
-    """Whether an error can come from writing to a folder, and not from what else was done meanwhile."""
+    """Whether an error can come from writing to a folder."""
     if not isinstance(error, OSError):
-        return number != errno.ENOMEM  # of safetensors
+        return number != errno.ENOMEM  # from safetensors
     if error.filename is None:
         return number in NO_ROOM
     return Path(os.fsdecode(error.filename)).absolute().is_relative_to(folder.absolute())
 
 
 def _check_replaceable(new: Path, folder: Path) -> None:
-    """Raises UnwritableOutput if files would replace folders, or folders what is not like them."""
+    """Raises UnwritableOutput if a file would replace a folder, or a folder something of another kind."""
     for file in new.iterdir():
         old = folder / file.name
         if old.is_dir() and not file.is_dir():

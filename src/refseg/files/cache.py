@@ -1,4 +1,4 @@
-"""The folder for what can be made or fetched again."""
+"""The cache folder."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from refseg.errors import UnwritableOutput
 
 
 def cache_folder() -> Path:
-    """$REFSEG_CACHE, or refseg in the user's cache folder.
+    """Returns $REFSEG_CACHE, or refseg in the user's cache folder.
 
     Raises:
         UnwritableOutput: if there is no such folder, since the user has no home.

@@ -1,7 +1,7 @@
-"""Locks between processes: what one process is writing no other writes at the same time.
+"""Locks between processes, so that one process at a time writes an output.
 
-A lock is a file that the operating system keeps locked while its owner lives, however that ends. The file alone means
-nothing: a dead process's is locked again by the next one.
+The operating system keeps a file locked as long as its owner lives. The file alone means nothing: the next process
+locks that of a dead one again.
 """
 
 import errno
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 LOCK = ".refseg.lock"
 UNLOCKABLE = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
-"""Reasons of a disk that has no locks, as some network file systems have none; there nothing is locked."""
+"""Errors of file systems without locks, such as some network file systems; nothing is locked there."""
 
 
 @contextmanager
 def only_writer(out: Path, beside: bool = False) -> Iterator[None]:
-    """Keeps other processes from writing to `out` meanwhile; they are told so at once.
+    """Locks `out` against writing by other processes, which fail at once.
 
-    A hidden file is locked, in a folder that is made where it is missing; afterwards the file is removed, and so are
-    folders that were made and are empty.
+    A hidden file is locked, in a folder that is made if it is missing; both are removed afterwards, the folder if it
+    is empty.
 
     Args:
         out: the folder or file that is written.
-        beside: whether the hidden file is beside `out`, which need not exist yet, or within the folder `out`.
+        beside: Whether the hidden file is beside `out`, which need not exist yet, or within the folder `out`.
 
     Raises:
         UnwritableOutput: if another process writes to `out`, or the file cannot be locked.
@@ -51,13 +51,13 @@ def only_writer(out: Path, beside: bool = False) -> Iterator[None]:
         try:
             yield
         finally:
-            with suppress(OSError):  # before the lock is given up, or it could be the next owner's file
+            with suppress(OSError):  # before the release, after which it may be the next owner's
                 file.unlink()
             lock.release()
 
 
 def try_lock(file: Path) -> "BaseFileLock | None":
-    """Locks a file, which is made where it is missing, until `release()`; None if another owner has locked it.
+    """Locks a file, which is made if it is missing, until `release()`; None if another owner has locked it.
 
     Raises:
         OSError: if the file cannot be made or locked.
@@ -69,14 +69,14 @@ def try_lock(file: Path) -> "BaseFileLock | None":
         lock.acquire(blocking=False)
     except Timeout:
         return None
-    with suppress(OSError):  # the number is for people only
+    with suppress(OSError):  # the number is for information only
         file.write_text(f"{os.getpid()}\n", encoding="ascii")
     return lock
 
 
 @contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
-    """Makes a folder and its parents where they are missing; afterwards removes those that are empty again.
+    """Makes a folder and its parents if they are missing; removes those that are empty afterwards.
 
     Raises:
         UnwritableOutput: if it cannot be made.

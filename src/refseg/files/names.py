@@ -1,4 +1,4 @@
-"""Names from data become paths here, for reading and for writing: none leaves its folder."""
+"""Conversion of untrusted names to paths that stay within their folder."""
 
 import os
 from pathlib import Path, PureWindowsPath
@@ -8,14 +8,14 @@ from refseg.errors import InvalidInput, shown
 _WINDOWS_DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
 )
-_LONGEST_NAME, _LONGEST_PATH = 255, 2000  # bytes; disks take so many of a name, and 4,096 of a whole path
-_LONGEST_ENDING = 15  # such as that of a file that is not finished
+_MAX_NAME, _MAX_PATH = 255, 2000  # bytes; the limit of a whole path is 4,096
+_MAX_ENDING = 15  # bytes, such as of an unfinished file
 
 _WAY_OUT = "use names relative to the folder, without '..', that lead to files inside of it"
 
 
 def path_inside(folder: Path, name: str | Path, what: str = "file name") -> Path:
-    """The path of `name` in `folder`; the file need not exist.
+    """Returns the path of `name` in `folder`; the file need not exist.
 
     A name may have several parts ("train2014/1.jpg"). Links are followed: `folder` may be one, but a link below it
     that leads out of it is refused.
@@ -23,7 +23,7 @@ def path_inside(folder: Path, name: str | Path, what: str = "file name") -> Path
     Args:
         folder: trusted, from the user or the program.
         name: untrusted, from a data set, an archive or a table.
-        what: the kind of name, for the error.
+        what: kind of name, for the error.
 
     Raises:
         InvalidInput: if the name is empty, absolute, climbs ("..") or contains a control character, is the name of a
@@ -41,7 +41,7 @@ def path_inside(folder: Path, name: str | Path, what: str = "file name") -> Path
     path = folder / text
     try:
         leaves = not path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError) as error:  # a link to itself, a name that is too long
+    except (OSError, RuntimeError) as error:  # a cyclic link, or too long a name
         raise InvalidInput(f"{what} {shown(text, 80)} cannot be a path ({error}); {_WAY_OUT}") from error
     if leaves:
         raise InvalidInput(f"{what} {shown(text, 80)} is a link that leads out of {folder}; {_WAY_OUT}")
@@ -49,10 +49,10 @@ def path_inside(folder: Path, name: str | Path, what: str = "file name") -> Path
 
 
 def file_name(name: str, what: str = "name") -> str:
-    """`name` if it can be the name of one file or folder in any folder, with an ending; it has no separators.
+    """Returns `name` if it is a valid name of one file or folder, also with an ending added.
 
     Raises:
-        InvalidInput: if not.
+        InvalidInput: if it is not.
 
     >>> file_name("00042")
     '00042'
@@ -60,14 +60,14 @@ def file_name(name: str, what: str = "name") -> str:
     Traceback (most recent call last):
     refseg.errors.InvalidInput: video id 'a/b' has a separator; it names one file or folder
     """
-    fault = _fault(name, _LONGEST_NAME - _LONGEST_ENDING)
+    fault = _fault(name, _MAX_NAME - _MAX_ENDING)
     if fault := fault or ("has a separator" if "/" in name or "\\" in name else ""):
         raise InvalidInput(f"{what} {shown(name, 80)} {fault}; it names one file or folder")
     return name
 
 
-def _fault(text: str, longest: int = _LONGEST_NAME) -> str:
-    """What is wrong with a name, whatever the folder; "" if nothing."""
+def _fault(text: str, longest: int = _MAX_NAME) -> str:
+    """Returns the fault of a name, whatever the folder; "" if there is none."""
     windows = PureWindowsPath(text)
     if not text.strip() or not windows.parts:
         return "is empty"
@@ -79,7 +79,7 @@ def _fault(text: str, longest: int = _LONGEST_NAME) -> str:
         return "is absolute"
     if ".." in windows.parts:
         return "leaves its folder ('..')"
-    if any(len(part.encode()) > longest for part in windows.parts) or len(text.encode()) > _LONGEST_PATH:
+    if any(len(part.encode()) > longest for part in windows.parts) or len(text.encode()) > _MAX_PATH:
         return "is too long"
     if any(part.split(".")[0].strip().lower() in _WINDOWS_DEVICES for part in windows.parts):
         return "is the name of a device"

@@ -1,6 +1,6 @@
-"""Pickles of plain data, read without ever running what is in them, in bounded time and memory.
+"""Reads pickles of plain data without running their code, in bounded time and memory.
 
-A pickle is a program: reading one from the network with `pickle.load` can do anything. The field's refs(...).p hold
+A pickle is a program, which `pickle.load` would run. The field's refs(...).p hold
 lists, dicts, texts and numbers only, which need no import, so every import is refused by name. What torch.save wrote
 needs imports for its tensors: `ForeignUnpickler` leaves an inert `Foreign` wherever something would be called, and
 refuses what no settings of a training script hold.
@@ -23,12 +23,12 @@ from refseg.errors import InvalidInput, first_line
 from refseg.files.plain_data import check_expanded
 
 MAX_BYTES = 2**28
-_INT_BITS = 1024  # of a number; more would be slow to print
-_KEY_LIMIT = 2**61 - 1  # from here on different numbers have the same hash
-_TUPLE_KEYS = 10_000  # in a file; their hashes can be made to collide
-_LONGEST_KEY = 16  # items of a tuple
+_INT_BITS = 1024  # of an integer; more would be slow to print
+_KEY_LIMIT = 2**61 - 1  # from here on different integers have the same hash
+_TUPLE_KEYS = 10_000  # per file, since their hashes can be made to collide
+_MAX_KEY = 16  # items of a tuple
 _MOST_COPIED = 2**22
-"""Items, and sixteenths of texts, that a file may copy out of what it already made: few bytes ask for each copy."""
+"""Items, and sixteenths of texts, that a file may copy from what it has made, since a copy needs few bytes."""
 
 _PLAIN = """
     PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4
@@ -46,15 +46,15 @@ def _dispatch(names: str) -> dict[int, Any]:
 
 
 class ForbiddenImport(pickle.UnpicklingError):
-    """A name that a pickle wants to import or to call."""
+    """An import or call in a pickle."""
 
 
 class PlainUnpickler(pickle._Unpickler):
     """Reads lists, tuples, dicts, sets, texts, bytes, numbers, booleans and None; keys are texts, bytes or numbers.
 
     Args:
-        file: with `read` and `readline` that give no more than there is, whatever they are asked for.
-        encoding: of the texts of Python 2.
+        file: its `read` and `readline` return no more than there is.
+        encoding: of Python 2's texts.
 
     Raises:
         ForbiddenImport: at an import.
@@ -69,9 +69,9 @@ class PlainUnpickler(pickle._Unpickler):
         self._tuple_keys = self._copied = 0
 
     def load(self) -> Any:
-        """The next object of the file."""
+        """Reads the next object of the file."""
         collects = gc.isenabled()
-        gc.disable()  # it would look through all that was read again and again, which takes half of the time
+        gc.disable()  # repeated collections would take half of the time
         try:
             content = self._load()
             check_expanded(content)
@@ -95,7 +95,7 @@ class PlainUnpickler(pickle._Unpickler):
         raise EOFError("it ends too early")
 
     def pop_mark(self) -> list[Any]:
-        """The items since the last mark."""
+        """Returns the items since the last mark."""
         items = self.stack
         self.stack = self.metastack.pop()
         self.append = self.stack.append
@@ -106,13 +106,13 @@ class PlainUnpickler(pickle._Unpickler):
         raise ForbiddenImport(f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> Any:
-        """Refuses references out of the file."""
+        """Refuses references to outside of the file."""
         raise ForbiddenImport("an object outside of the file")
 
     def check_key(self, key: Any) -> None:
-        """Refuses keys that could cost more than a look, or that nobody has."""
+        """Refuses keys that are costly to hash or unusual."""
         kind = type(key)
-        if kind is tuple and len(key) <= _LONGEST_KEY and all(type(item) in _SCALARS for item in key):
+        if kind is tuple and len(key) <= _MAX_KEY and all(type(item) in _SCALARS for item in key):
             self._tuple_keys += 1
             if self._tuple_keys <= _TUPLE_KEYS:
                 return
@@ -121,7 +121,7 @@ class PlainUnpickler(pickle._Unpickler):
         raise pickle.UnpicklingError(f"a {kind.__name__} as a key")
 
     def charge(self, count: int) -> None:
-        """Counts what is copied.
+        """Counts copied items.
 
         Raises:
             pickle.UnpicklingError: if it is more than `_MOST_COPIED` altogether.
@@ -173,14 +173,14 @@ class PlainUnpickler(pickle._Unpickler):
         self.append(frozenset(self.set_of(self.pop_mark())))
 
     def set_of(self, items: list[Any]) -> set[Any]:
-        """A set of what may be a key."""
+        """Returns a set of valid keys."""
         self.charge(len(items))
         for item in items:
             self.check_key(item)
         return set(items)
 
     def _load_frame(self) -> None:
-        self.read(8)  # frames are for readers of streams
+        self.read(8)  # frames matter for streams only
 
     def _load_int(self) -> None:
         text = self.readline()[:-1]
@@ -200,7 +200,7 @@ class PlainUnpickler(pickle._Unpickler):
 
     def _load_unicode(self) -> None:
         text = str(self.readline()[:-1], "raw-unicode-escape")
-        text.encode()  # half a character cannot be printed
+        text.encode()  # a lone surrogate cannot be printed
         self.append(text)
 
     def _load_binunicode(self) -> None:
@@ -238,12 +238,12 @@ def _checked(number: int) -> int:
 
 
 def read_pickle(path: Path) -> Any:
-    """Lists, tuples, dicts, sets, texts, bytes, numbers, booleans and None of a pickle, of Python 2 as well.
+    """Reads lists, tuples, dicts, sets, texts, bytes, numbers, booleans and None of a pickle, also of Python 2.
 
-    Texts that Python 2 wrote as bytes are read as UTF-8, or as Latin-1 where they are not that.
+    Texts that Python 2 wrote as bytes are read as UTF-8, or else as Latin-1.
 
     Raises:
-        InvalidInput: if it asks for anything else, is damaged, or too large.
+        InvalidInput: if it holds anything else, is damaged, or too large.
     """
     if path.stat().st_size > MAX_BYTES:
         raise InvalidInput(f"{path} has more than {MAX_BYTES >> 20} MiB, no file of refs does; give that file")
@@ -258,7 +258,7 @@ def _load(content: bytes, encoding: str, path: Path) -> Any:
     try:
         return PlainUnpickler(io.BytesIO(content), encoding).load()
     except UnicodeDecodeError:
-        if encoding == "latin1":  # a text that is not of Python 2, with bytes that are no text
+        if encoding == "latin1":  # not of Python 2, with bytes that are no text
             raise InvalidInput(f"{path} is damaged (a text is not UTF-8); download it again") from None
         raise
     except ForbiddenImport as error:
@@ -266,16 +266,16 @@ def _load(content: bytes, encoding: str, path: Path) -> Any:
             f"{path} wants to run {first_line(error)}: that is refused, since it may be harmful; a file of refs holds "
             "lists, dicts, texts and numbers only; take it from the data set's own source, or save it again as JSON"
         ) from error
-    except Exception as error:  # garbage can make an unpickler fail in any way
+    except Exception as error:  # damage makes the unpickler fail in any way
         raise InvalidInput(f"{path} is damaged or not a pickle ({first_line(error)}); download it again") from error
 
 
 class Foreign:
-    """An object or a function of somebody's program, which is neither imported nor called.
+    """A placeholder of an object or function, which is neither imported nor called.
 
     Attributes:
-        kind: its type or its own name, "numpy.float64".
-        state: what its attributes would be, by name.
+        kind: name of its type or its own, such as "numpy.float64".
+        state: its attributes by name.
     """
 
     __slots__ = "kind", "state"
@@ -285,7 +285,7 @@ class Foreign:
 
 
 class ForeignUnpickler(PlainUnpickler):
-    """Reads what `PlainUnpickler` does; of everything else it makes a `Foreign` and notes its name in `foreign`.
+    """A `PlainUnpickler` that makes a `Foreign` of everything else and notes its name in `foreign`.
 
     Ordered and default dicts, counters and sets of the standard library become plain ones.
 
@@ -300,7 +300,7 @@ class ForeignUnpickler(PlainUnpickler):
         self.foreign: dict[str, None] = {}
 
     def find_class(self, module: str, name: str) -> Foreign:
-        """Imports nothing."""
+        """Returns a `Foreign` instead of an import."""
         if (module, name) in _compat_pickle.NAME_MAPPING:
             module, name = _compat_pickle.NAME_MAPPING[module, name]
         kind = f"{_compat_pickle.IMPORT_MAPPING.get(module, module)}.{name}"
@@ -309,7 +309,7 @@ class ForeignUnpickler(PlainUnpickler):
         return Foreign(kind)
 
     def call(self, kind: str, args: tuple[Any, ...]) -> Any:
-        """Stands in for a call; subclasses know more calls."""
+        """Replaces a call; subclasses handle more calls."""
         match kind, args:
             case (("collections.OrderedDict" | "builtins.dict" | "collections.Counter"), ()):
                 return OrderedDict() if kind.endswith("OrderedDict") else {}
@@ -362,16 +362,16 @@ class ForeignUnpickler(PlainUnpickler):
             self.charge(sum(len(part) + 1 for part in parts if type(part) is dict) + len(parts))
             of.state |= {name: value for part in parts if type(part) is dict for name, value in part.items()}
         elif type(of) is OrderedDict and type(state) is dict and len(state) == 1 and "_metadata" in state:
-            of.__dict__.update(state)  # versions of modules, which torch keeps beside a state dict
+            of.__dict__.update(state)  # versions of modules, which torch attaches to a state dict
         else:
             self.built(of)
 
     def built(self, of: Any) -> None:
-        """Refuses attributes of what has none."""
+        """Refuses attributes of objects that have none."""
         raise pickle.UnpicklingError(f"attributes of a {type(of).__name__}")
 
     def check_key(self, key: Any) -> None:
-        """Takes foreign objects as well; each is equal to itself alone."""
+        """Allows foreign objects, which are compared by identity."""
         if type(key) is not Foreign:
             super().check_key(key)
 
@@ -395,7 +395,7 @@ _TYPES = """
     bool bytearray bytes complex dict float frozenset int list object range set slice str tuple
     type NoneType Ellipsis NotImplemented getattr
 """
-_SETTINGS = frozenset(  # of the standard library, where they are no threat
+_SETTINGS = frozenset(  # harmless names of the standard library
     [
         *(f"builtins.{name}" for name in _TYPES.split()),
         *(f"collections.{name}" for name in ("OrderedDict", "defaultdict", "Counter", "deque", "ChainMap")),
@@ -407,7 +407,7 @@ _SETTINGS = frozenset(  # of the standard library, where they are no threat
 _MODULES_OF_SETTINGS = re.compile(
     r"(pathlib|datetime|decimal|fractions|typing|enum|zoneinfo|numbers|ipaddress|collections\.abc)(\.\w+)*"
 )
-_FUNCTIONS = re.compile(  # of others, that make a value and nothing else
+_FUNCTIONS = re.compile(  # of other libraries, that only make a value
     r"numpy(\._?core)?\.(multiarray\.(scalar|_reconstruct)|numeric\._frombuffer|dtype|ndarray)"
     r"|numpy\.random\.(_pickle\.\w+|\w+\.__pyx_unpickle_\w+)"
     r"|torch\.(device|serialization\._get_layout|_utils\._rebuild_\w+|_tensor\._rebuild_from_type_v2)"
@@ -416,14 +416,14 @@ _FUNCTIONS = re.compile(  # of others, that make a value and nothing else
 
 
 def is_code(kind: str, called: bool) -> bool:
-    """Whether a name in a pickle is a reason to refuse the file, although nothing of it would be run.
+    """Whether a name in a pickle is a reason to refuse the file, although nothing would be run.
 
-    Settings of training scripts hold objects of any classes, which are passed over. They hold nothing else of the
-    standard library than a few known types, and call no functions but those that make arrays and tensors.
+    Settings of training scripts may hold objects of any class, but of the standard library a few known types only, and
+    no calls but of functions that make arrays and tensors.
 
     Args:
         kind: module and name.
-        called: whether it is called, or only named, as the class of an object is.
+        called: Whether it is called, or only named, as the class of an object.
 
     >>> is_code("posix.system", called=False), is_code("yacs.config.CfgNode", called=True)
     (True, False)

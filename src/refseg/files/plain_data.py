@@ -1,4 +1,4 @@
-"""Bounds on data that anybody may have written: how deep it nests, and how much it is with all repetitions."""
+"""Bounds on the depth and the expanded size of untrusted data."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ _CONTAINERS = frozenset([list, tuple, dict, set, frozenset])
 
 
 def check_expanded(value: Any, max_items: int = 100_000_000, max_depth: int = 100) -> None:
-    """Refuses data that nobody could walk through; what is shared counts as often as it is reached.
+    """Checks depth and size of data; shared items count as often as they are reached.
 
     Args:
-        value: lists, tuples, dicts, sets and anything else, which counts as one item.
-        max_items: items of all containers together.
-        max_depth: containers within each other.
+        value: lists, tuples, dicts and sets; anything else counts as one item.
+        max_items: largest number of items in all containers.
+        max_depth: largest number of nested containers.
 
     Raises:
-        ValueError: if there are more, or a container holds itself.
+        ValueError: above these limits, or if a container holds itself.
 
     >>> pair = ()
     >>> for _ in range(40):
@@ -26,8 +26,8 @@ def check_expanded(value: Any, max_items: int = 100_000_000, max_depth: int = 10
     if type(value) not in _CONTAINERS:
         return
     measured: dict[int, tuple[int, int]] = {}  # items and depth of each container by its id
-    entered: set[int] = set()  # containers on the way to the one that is looked at
-    waiting: list[tuple[Any, list[Any] | None]] = [(value, None)]  # with the containers in it, once it was looked at
+    entered: set[int] = set()  # containers around the present one
+    waiting: list[tuple[Any, list[Any] | None]] = [(value, None)]  # with its containers once they are known
     while waiting:
         container, inner = waiting.pop()
         if id(container) in measured:

@@ -1,11 +1,11 @@
-"""Files that grow line by line, and what a killed process leaves of the last one."""
+"""Repair of files that grow line by line after a killed process."""
 
 import os
 from pathlib import Path
 
 
 def cut_to_whole_lines(file: Path) -> None:
-    """Takes away the half line at the end of a file, if it has one; a file that is not there stays away."""
+    """Removes an incomplete last line of a file, if the file exists."""
     if not file.exists():
         return
     with file.open("rb") as content:

@@ -1,12 +1,12 @@
-"""Tensors out of files that anybody may have written; nothing in them is imported or called.
+"""Tensors of untrusted files; nothing in them is imported or called.
 
 .safetensors   a header of names, types and shapes, and the numbers.
 torch.save     a ZIP archive of `data.pkl` and one member of numbers for each storage; before 2020 a row of pickles with
                the numbers after it. The pickle is read by `ForeignUnpickler`, which makes tensors and plain data.
-TorchScript    the same archive, with modules in the place of dicts, and their code, which is not looked at.
+TorchScript    the same archive, with modules in the place of dicts, and their code, which is ignored.
 .npz           arrays of NumPy.
 
-`torch.load(weights_only=True)` does not read TorchScript, calls what it is told to allow, and can be made to take any
+`torch.load(weights_only=True)` does not read TorchScript, calls allowed functions, and can be made to allocate any
 amount of memory; so the few functions that make a tensor are written here.
 """
 
@@ -35,40 +35,40 @@ _DTYPES = {
     **{"Bool": torch.bool, "ComplexFloat": torch.complex64, "ComplexDouble": torch.complex128, "Untyped": torch.uint8},
 }
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-_SCRIPT = "__torch__."  # what names of TorchScript's modules start with
+_SCRIPT = "__torch__."  # prefix of TorchScript's modules
 _WRAPPERS = "module.", "_orig_mod."  # DistributedDataParallel and AveragedModel, torch.compile
-_STATE_DICTS = "state_dict", "model"  # entries of a training script's file that hold one
+_STATE_DICTS = "state_dict", "model"  # entries of a training script's file
 _NPY = b"\x93NUMPY"
 _MOST_REPEATED = 2**26
-"""Elements that the tensors of a file may have beyond those stored, as tensors that were expanded have."""
-_NPZ_RATIO = 64  # of the bytes in an .npz to those of the file; arrays of weights hardly shrink
+"""Elements of expanded tensors beyond those stored."""
+_NPZ_RATIO = 64  # largest ratio of unpacked to packed bytes; weights hardly shrink
 
 
 class DamagedFile(InvalidInput):
-    """A file that is not what it should be, or of which a part is missing or changed."""
+    """A damaged file, or one of another format."""
 
 
 def read_saved(path: Path, way_out: str, mapped: bool = True) -> Any:
-    """What torch.save wrote: tensors, plain data, and a `Foreign` for every other object.
+    """Reads a file of torch.save: tensors, plain data, and a `Foreign` for every other object.
 
     Args:
         path: the file.
-        way_out: what to give instead, for errors.
-        mapped: whether tensors stay in the file, where it is a ZIP archive, and are read when they are used.
+        way_out: advice for errors.
+        mapped: Whether tensors are memory-mapped, if the file is a ZIP archive.
 
     Raises:
         MissingFile: if there is no such file.
         DamagedFile: if it is damaged or another file.
-        InvalidInput: if it holds what is no setting but code, or cannot be read.
+        InvalidInput: if it holds code, or cannot be read.
     """
     return _read(path, way_out, mapped)[0]
 
 
 def read_saved_plain(path: Path, way_out: str) -> Any:
-    """Tensors and plain data that torch.save wrote, in memory; errors as of `read_saved`.
+    """Reads tensors and plain data of torch.save into memory; errors as of `read_saved`.
 
     Raises:
-        InvalidInput: if it holds any other object, as well.
+        InvalidInput: also if it holds any other object.
     """
     content, foreign = _read(path, way_out, mapped=False)
     if foreign:
@@ -77,9 +77,9 @@ def read_saved_plain(path: Path, way_out: str) -> Any:
 
 
 def read_tensors(path: Path, way_out: str) -> dict[str, Tensor]:
-    """The state dict in a `.safetensors` file, in what torch.save wrote, or of a module of TorchScript.
+    """Reads the state dict of a `.safetensors` file, a file of torch.save, or a module of TorchScript.
 
-    Prefixes of wrappers are removed; a file of a training script is looked into.
+    Prefixes of wrappers are removed; the state dict may be an entry of a training script's file.
 
     Raises:
         MissingFile, InvalidInput: if there is no such file or no state dict in it.
@@ -100,13 +100,13 @@ def read_tensors(path: Path, way_out: str) -> dict[str, Tensor]:
 
 
 def unwrapped(state: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """A state dict without the prefixes of wrappers, and the names of what they count, which is left out.
+    """Removes prefixes and counters of wrappers from a state dict; returns the names of the counters as well.
 
     >>> unwrapped({"module._orig_mod.conv.weight": 1, "n_averaged": 2})
     ({'conv.weight': 1}, ['n_averaged'])
     """
     counted: list[str] = []
-    compiled = {name.replace(_WRAPPERS[1], ""): value for name, value in state.items()}  # of compiled parts as well
+    compiled = {name.replace(_WRAPPERS[1], ""): value for name, value in state.items()}  # also of compiled parts
     state = compiled if len(compiled) == len(state) else dict(state)
     while inner := [name for name in state if name.startswith(_WRAPPERS[0])]:
         others = [name for name in state if not name.startswith(_WRAPPERS[0])]
@@ -118,7 +118,7 @@ def unwrapped(state: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def read_safetensors(path: Path, way_out: str) -> dict[str, Tensor]:
-    """All tensors of a `.safetensors` file.
+    """Reads all tensors of a `.safetensors` file.
 
     Raises:
         MissingFile, InvalidInput: if there is no such file, or it is damaged or cannot be read.
@@ -128,20 +128,20 @@ def read_safetensors(path: Path, way_out: str) -> dict[str, Tensor]:
 
 
 def safetensors_shapes(path: Path, way_out: str) -> dict[str, tuple[tuple[int, ...], str]]:
-    """By name the shape and the type ("F32") of each tensor; errors as of `read_safetensors`."""
+    """Returns shape and type ("F32") of each tensor by name; errors as of `read_safetensors`."""
     with _safetensors(path, way_out) as file:
         slices = ((name, file.get_slice(name)) for name in file.keys())
         return {name: (tuple(one.get_shape()), one.get_dtype()) for name, one in slices}
 
 
 def safetensors_metadata(path: Path, way_out: str) -> dict[str, str]:
-    """The texts in the header; errors as of `read_safetensors`."""
+    """Returns the metadata of the header; errors as of `read_safetensors`."""
     with _safetensors(path, way_out) as file:
         return file.metadata() or {}
 
 
 def read_npz(path: Path, wanted: Callable[[str], bool], way_out: str) -> Iterator[tuple[str, NDArray[Any] | None]]:
-    """The arrays of an .npz by name, one after another; None for those that are not wanted, which are not read.
+    """Yields the arrays of an .npz by name; None for unwanted ones, which are not read.
 
     Raises:
         MissingFile: if there is no such file.
@@ -161,7 +161,7 @@ def read_npz(path: Path, wanted: Callable[[str], bool], way_out: str) -> Iterato
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Refuses NaN and infinity.
+    """Checks that tensors hold no NaN or infinity.
 
     Raises:
         InvalidInput: naming the first tensor that holds one.
@@ -177,12 +177,12 @@ def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def kind_of(value: Any) -> str:
-    """The type of what was in a file, for messages."""
+    """Returns the type of a value from a file, for messages."""
     return value.kind if isinstance(value, Foreign) else type(value).__name__
 
 
 def _read(path: Path, way_out: str, mapped: bool) -> tuple[Any, list[str]]:
-    """The content of a file of torch.save, and the names of the foreign objects in it."""
+    """Returns the content of a file of torch.save, and the names of its foreign objects."""
     with _reading(path, way_out, "not a checkpoint"), path.open("rb") as file:
         start = file.read(4)
         if not start:
@@ -195,7 +195,7 @@ def _read(path: Path, way_out: str, mapped: bool) -> tuple[Any, list[str]]:
 
 @contextmanager
 def _reading(path: Path, way_out: str, other: str) -> Iterator[None]:
-    """Turns whatever ends the reading of a file into one line; `other` is what it may be instead of damaged."""
+    """Turns any error of reading into one line; `other` names the alternative to damage."""
     try:
         if not path.is_file():
             raise MissingFile(f"{path} is missing; {way_out}")
@@ -207,21 +207,21 @@ def _reading(path: Path, way_out: str, other: str) -> Iterator[None]:
             f"{path} holds code ({first_line(error)}), which is never run; a file of weights holds tensors and "
             f"settings only: {way_out}"
         ) from error
-    except Exception as error:  # garbage can make unpicklers, NumPy, zipfile and safetensors fail in any way
+    except Exception as error:  # damaged files make unpicklers, NumPy, zipfile and safetensors fail in any way
         raise unreadable(path, error) or DamagedFile(
             f"{path} is damaged or {other} ({first_line(error)}); download it again, or {way_out}"
         ) from error
 
 
 class _TensorUnpickler(ForeignUnpickler):
-    """Makes tensors; `storage_of(key, bytes)` finds the numbers of one."""
+    """Unpickles tensors, whose storages `storage_of(key, bytes)` returns."""
 
     def __init__(self, file: Any, storage_of: Callable[[str, int], torch.UntypedStorage]):
         super().__init__(file)
         self._storage_of, self._repeated = storage_of, 0
 
     def persistent_load(self, pid: Any) -> Any:
-        """The numbers (storage, type) of ("storage", type, key, device, count), of old files with a view behind."""
+        """Returns the numbers of ("storage", type, key, device, count), and of a view in old files."""
         if type(pid) is not tuple or len(pid) not in (5, 6) or pid[0] != "storage" or type(pid[1]) is not Foreign:
             raise pickle.UnpicklingError("a reference that is no storage")
         dtype, (key, _, count) = _dtype(pid[1].kind), pid[2:5]
@@ -233,7 +233,7 @@ class _TensorUnpickler(ForeignUnpickler):
         return _Numbers(storage, dtype, start, count)
 
     def call(self, kind: str, args: tuple[Any, ...]) -> Any:
-        """Makes tensors and what torch keeps beside them."""
+        """Rebuilds tensors and torch's other objects."""
         match kind, args:
             case "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2", (numbers, start, size, stride, *_):
                 return self._tensor(numbers, start, size, stride)
@@ -253,12 +253,12 @@ class _TensorUnpickler(ForeignUnpickler):
         return super().call(kind, args)
 
     def built(self, of: Any) -> None:
-        """Attributes of a tensor are of no use here."""
+        """Ignores attributes of tensors."""
         if not isinstance(of, Tensor):
             super().built(of)
 
     def _tensor(self, numbers: Any, start: Any, size: Any, stride: Any, dtype: str = "") -> Tensor:
-        """A tensor on numbers of a file; every element of it must be there, and few of them be there once for many."""
+        """Makes a tensor on a storage, which must hold all of its elements; few may be repeated."""
         if type(numbers) is not _Numbers or type(size) is not tuple or type(stride) is not tuple:
             raise pickle.UnpicklingError("a tensor without numbers")
         if len(size) != len(stride) or not all(_is_count(number) for number in (start, *size, *stride)):
@@ -281,7 +281,7 @@ class _TensorUnpickler(ForeignUnpickler):
 
 
 class _Numbers:
-    """Where the numbers of tensors are: `count` of a type in a storage, from number `start` on."""
+    """A range of `count` numbers of a dtype in a storage, from number `start` on."""
 
     def __init__(self, storage: torch.UntypedStorage, dtype: torch.dtype, start: int, count: int):
         if not (_is_count(start) and _is_count(count)) or (start + count) * dtype.itemsize > storage.nbytes():
@@ -313,7 +313,7 @@ def _read_archive(path: Path, mapped: bool) -> tuple[Any, list[str]]:
             with archive.open(f"{root}byteorder") as order:
                 if order.read(10) != b"little":
                     raise pickle.UnpicklingError("its numbers are big-endian")
-        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # writing to a tensor leaves the file as it is
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # writes to tensors do not change the file
         whole = torch.frombuffer(mapping, dtype=torch.uint8).untyped_storage()
         found: dict[str, torch.UntypedStorage] = {}
 
@@ -335,7 +335,7 @@ def _read_archive(path: Path, mapped: bool) -> tuple[Any, list[str]]:
 
 
 def _start(member: zipfile.ZipInfo, file: Any) -> int:
-    """Where the bytes of a member begin: behind a header with the lengths of name and extra field."""
+    """Returns the start of a member's bytes, after its header, name and extra field."""
     file.seek(member.header_offset)
     header = file.read(30)
     if len(header) < 30 or header[:4] != b"PK\x03\x04":
@@ -345,7 +345,7 @@ def _start(member: zipfile.ZipInfo, file: Any) -> int:
 
 
 def _read_legacy(stream: mmap.mmap) -> tuple[Any, list[str]]:
-    """Pickles of a magic number, a version, the machine, the content, and names of storages; then their numbers."""
+    """Reads the old format: pickles of a magic number, version, system, content and storages, then their numbers."""
     found: dict[str, torch.UntypedStorage] = {}
     left = len(stream)
 
@@ -383,7 +383,7 @@ def _read_legacy(stream: mmap.mmap) -> tuple[Any, list[str]]:
 
 
 def _attributes(module: Foreign, way_out: str, path: Path) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a module of TorchScript and of the modules in it, by their dotted names."""
+    """Yields the tensors of a TorchScript module and its submodules by their dotted names."""
     waiting, seen = [("", module)], 0
     while waiting:
         start, module = waiting.pop()
@@ -398,14 +398,14 @@ def _attributes(module: Foreign, way_out: str, path: Path) -> Iterator[tuple[str
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, way_out: str) -> NDArray[Any]:
-    """One array; its header must announce as much as there is."""
+    """Reads one array, whose size must agree with its header."""
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
         read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         shape, _, dtype = read_header[version](file)
         if dtype.hasobject:
             raise InvalidInput(f"{archive.filename} holds pickled code, which is never run; {way_out}")
-        if dtype.kind not in "biufc":  # texts and the like may have no size, and then any number of items
+        if dtype.kind not in "biufc":  # texts may have size 0, and then any number of items
             raise InvalidInput(f"{archive.filename}: {shown(member.filename)} holds no numbers; {way_out}")
         if math.prod(shape) * dtype.itemsize > member.file_size:
             raise DamagedFile(f"{archive.filename} is damaged ({member.filename} ends too early); {way_out}")

@@ -1,4 +1,4 @@
-"""Text files of users: their encodings, and tables of comma-separated values."""
+"""Reading of text files in several encodings, and of comma-separated values."""
 
 import codecs
 import csv
@@ -15,15 +15,15 @@ MARKS = {  # the longer ones first: UTF-32's begins as UTF-16's does
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-"""Byte-order marks at the beginning of a text file, and the encodings that they tell."""
+"""Byte-order marks and their encodings."""
 
 _WAY_OUT = 'save it as UTF-8 (in Excel "CSV UTF-8"; elsewhere iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW)'
 
 
 def read_text(path: Path) -> str:
-    """The text of a file: UTF-8 with or without a byte-order mark, or UTF-16 or UTF-32 with one.
+    """Reads a text file: UTF-8 with or without a byte-order mark, or UTF-16 or UTF-32 with one.
 
-    Without a mark other encodings cannot be told from each other, so they are refused.
+    Other encodings, which cannot be distinguished without a mark, are refused.
 
     Raises:
         MissingFile, InvalidInput: if it is missing, cannot be read or is of another encoding; with the line.
@@ -47,12 +47,12 @@ def read_text(path: Path) -> str:
 
 
 def encoding_of(start: bytes) -> str:
-    """The encoding that the first bytes of a text file tell by their mark; UTF-8 without one."""
+    """Returns the encoding of a text file by the byte-order mark in its first bytes; UTF-8 without one."""
     return next((encoding for mark, encoding in MARKS.items() if start.startswith(mark)), "UTF-8")
 
 
 def read_table(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a file of comma-separated values that are not empty, each with the number of its line.
+    """Yields the non-empty rows of a file of comma-separated values, each with its line number.
 
     Raises:
         MissingFile, InvalidInput: as of `read_text`, and if a row is not as the format says.

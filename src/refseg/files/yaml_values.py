@@ -1,4 +1,4 @@
-"""Plain values from YAML that anybody may have written."""
+"""Plain values from untrusted YAML."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _LARGEST_MAP, _LARGEST_BITS = 10_000, 128
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads plain values; dates are texts, and maps do not grow without end by merging each other ("<<")."""
+    """Loads plain values; dates are texts, and merges of maps ("<<") are bounded."""
 
     yaml_implicit_resolvers = {
         start: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
@@ -19,13 +19,13 @@ class _Loader(yaml.SafeLoader):
     }
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Merges maps into one, as long as it stays small."""
+        """Merges maps up to a size."""
         super().flatten_mapping(node)
         if len(node.value) > _LARGEST_MAP:
             raise yaml.YAMLError(f"a map has more than {_LARGEST_MAP:,} entries")
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        """A whole number that can also be written."""
+        """Returns an integer of bounded size."""
         value: int = super().construct_yaml_int(node)
         if value.bit_length() > _LARGEST_BITS:
             raise yaml.YAMLError(f"a number has more than {_LARGEST_BITS} bits")
@@ -36,10 +36,10 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def parse_yaml(text: str) -> Any:
-    """The value that YAML says.
+    """Parses YAML.
 
     Raises:
-        InvalidInput: if it is no YAML, holds an impossible number, or is too deep or too large.
+        InvalidInput: if it is no YAML, holds too large a number, or is too deep or too large.
 
     >>> parse_yaml("[1, a: 2]"), parse_yaml("2001-99-99")
     ([1, {'a': 2}], '2001-99-99')

@@ -1,4 +1,4 @@
-"""What a network attends to while it answers, as arrays and as a figure: words, maps over the image, learnt weights."""
+"""Attention of a network, as arrays and as a figure: words, maps over the image, learnt weights."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 4
-PANEL = 3.0  # inches
+PANEL_SIDE = 3.0  # inches
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One view of a network with what came out of it.
+class ViewValues:
+    """A view of a network with its values.
 
     Attributes:
-        view: what it is.
+        view: the view.
         values: (L,) weights of the words, (h, w) a map over the padded input of the network, or (K,) numbers.
     """
 
@@ -46,24 +46,24 @@ class Seen:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a network attended to for one expression on one image.
+    """Attention of a network for one expression on one image.
 
     Attributes:
-        result: the answer.
+        result: the prediction.
         pieces: the L words or word pieces that the network read.
-        seen: in the order of the forward pass.
-        geometry: how the image was resized; `map_at_own_size` follows it back.
-        frames: of a video, the K frames (H, W, 3) that the network saw; those at its ends may be repeated.
+        seen: values of the views, in the order of the forward pass.
+        geometry: of the resized image, which `map_at_own_size` inverts.
+        frames: of a video, the K frames (H, W, 3) of the clip; those at its ends may be repeated.
     """
 
     result: Result
     pieces: list[str]
-    seen: list[Seen]
+    seen: list[ViewValues]
     geometry: Geometry
     frames: Sequence[Rgb] = ()
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything as arrays, by name: image, mask, pieces, and each view's values."""
+        """Returns arrays by name: image, mask, pieces, and each view's values."""
         arrays: dict[str, NDArray[Any]] = {
             "image": self.result.image,
             "mask": self.result.mask,
@@ -73,13 +73,13 @@ class Explanation:
             arrays["frames"] = np.stack(self.frames)
         return arrays | {seen.view.name: seen.values for seen in self.seen}
 
-    def map_at_own_size(self, seen: Seen) -> NDArray[np.float32]:
-        """A map (h, w) as (H, W) of the image, without the network's padding."""
+    def map_at_own_size(self, seen: ViewValues) -> NDArray[np.float32]:
+        """Resizes a map (h, w) to the image (H, W), without the padding."""
         return to_image_size(torch.from_numpy(seen.values)[None, None], self.geometry)[0].numpy()
 
 
 def explain(segmenter: Segmenter, image: Any, expression: str) -> Explanation:
-    """Answers an expression and keeps what the network's views show.
+    """Segments an expression and records the network's views.
 
     Args:
         segmenter: with a network that has views.
@@ -87,29 +87,29 @@ def explain(segmenter: Segmenter, image: Any, expression: str) -> Explanation:
         expression: a sentence about it.
 
     Raises:
-        InvalidInput: if the network shows nothing, or the image or the expression cannot be read.
+        InvalidInput: if the network has no views, or the image or the expression cannot be read.
     """
     return _explained(segmenter, lambda: segmenter(image, expression))
 
 
 def explain_frame(segmenter: Segmenter, video: Any, expression: str, t: int | None = None) -> Explanation:
-    """The same of one frame of a video.
+    """Segments an expression in one frame of a video and records the network's views.
 
     Args:
         segmenter: with a network that has views.
         video: anything that `read_frames` reads, more than once.
         expression: a sentence about it.
-        t: the frame, from 0; by default the middle one, or the first where the video does not say how long it is.
+        t: the frame, from 0; by default the middle one, or the first if the length of the video is unknown.
 
     Raises:
-        InvalidInput: besides, if there is no such frame.
+        InvalidInput: as `explain`, and if there is no such frame.
     """
     frames = read_frames(video)
     t = (frames.count or 0) // 2 if t is None else t
     sampling = sampling_of(segmenter.network, segmenter.checkpoint.preprocessing)
 
     def answer() -> Result:
-        read = (frame.pixels for frame in islice(frames, t + sampling.offsets[-1] + 1))  # as far as the clip goes
+        read = (frame.pixels for frame in islice(frames, t + sampling.offsets[-1] + 1))  # to the end of the clip
         result = next(segmenter.video(read, expression, start=t, every=sys.maxsize), None)
         if result is None:
             raise InvalidInput(f"{frames.name} has no frame {t}; they are counted from 0")
@@ -120,14 +120,14 @@ def explain_frame(segmenter: Segmenter, video: Any, expression: str, t: int | No
 
 
 def _clip(frames: Frames, sampling: ClipSampling, t: int) -> list[Rgb]:
-    """The frames of the clip around frame t."""
+    """Returns the frames of the clip around frame t."""
     wanted, kept = {max(t + offset, 0) for offset in sampling.offsets}, dict[int, Rgb]()
     for frame in frames:
         if frame.index in wanted:
             kept[frame.index] = frame.pixels
         if frame.index >= max(wanted):
             break
-    last = frame  # which frames after the end are
+    last = frame  # repeated after the end
     return [kept.get(k, last.pixels) for k in sampling.around(t, last.index + 1)]
 
 
@@ -154,13 +154,13 @@ def _explained(segmenter: Segmenter, answer: Callable[[], Result]) -> Explanatio
             values = values[0, : len(pieces)]
         elif view.kind == "map":
             values = values[0]
-        seen.append(Seen(view, values.numpy()))
+        seen.append(ViewValues(view, values.numpy()))
     height, width = result.image.shape[:2]
     return Explanation(result, pieces, seen, segmenter.checkpoint.preprocessing.geometry((height, width)))
 
 
 def figure(explanation: Explanation) -> "Figure":
-    """Everything as one figure: the answer, the words' weights as a table, the maps over the image, the numbers.
+    """Draws a figure of the mask, the words' weights as a table, the maps over the image, and the numbers.
 
     Raises:
         InvalidInput: if matplotlib is not installed.
@@ -170,8 +170,8 @@ def figure(explanation: Explanation) -> "Figure":
     panels = [seen for seen in explanation.seen if seen.view.kind != "words"]
     rows = -(-(len(panels) + 1) // COLUMNS)
     table_height = 0.3 * len(words) + 1.1 if words else 0.0
-    sheet = figure_class(figsize=(COLUMNS * PANEL, rows * PANEL + table_height), layout="constrained")
-    heights = [*([PANEL] * rows), *([table_height] if words else [])]
+    sheet = figure_class(figsize=(COLUMNS * PANEL_SIDE, rows * PANEL_SIDE + table_height), layout="constrained")
+    heights = [*([PANEL_SIDE] * rows), *([table_height] if words else [])]
     grid = sheet.add_gridspec(len(heights), COLUMNS, height_ratios=heights)
     _draw_answer(sheet.add_subplot(grid[0, 0]), explanation)
     for place, seen in enumerate(panels, start=1):
@@ -193,7 +193,7 @@ def _draw_answer(axes: "Axes", explanation: Explanation) -> None:
     axes.axis("off")
 
 
-def _draw_map(axes: "Axes", explanation: Explanation, seen: Seen) -> None:
+def _draw_map(axes: "Axes", explanation: Explanation, seen: ViewValues) -> None:
     image = explanation.result.image if seen.view.frame is None else explanation.frames[seen.view.frame]
     axes.imshow(image.mean(-1), cmap="gray", vmin=0, vmax=255)
     drawn = axes.imshow(explanation.map_at_own_size(seen), cmap="inferno", alpha=0.65)
@@ -202,7 +202,7 @@ def _draw_map(axes: "Axes", explanation: Explanation, seen: Seen) -> None:
     axes.axis("off")
 
 
-def _draw_numbers(axes: "Axes", seen: Seen) -> None:
+def _draw_numbers(axes: "Axes", seen: ViewValues) -> None:
     labels = list(seen.view.labels) or [str(k) for k in range(len(seen.values))]
     bars = axes.bar(labels, seen.values, color="#4477aa")
     axes.bar_label(bars, fmt="%.3f", fontsize=7)
@@ -211,7 +211,7 @@ def _draw_numbers(axes: "Axes", seen: Seen) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_words(axes: "Axes", pieces: list[str], words: list[Seen]) -> None:
+def _draw_words(axes: "Axes", pieces: list[str], words: list[ViewValues]) -> None:
     table = np.stack([seen.values for seen in words])
     scaled = table / np.maximum(table.max(1, keepdims=True), 1e-12)
     axes.imshow(scaled, cmap="Blues", vmin=0, vmax=1.4, aspect="auto")

@@ -29,7 +29,7 @@ _LAYERS = (nn.modules.conv._ConvNd, nn.Linear, nn.modules.batchnorm._NormBase, n
 
 @dataclass(frozen=True)
 class Cost:
-    """Multiply-adds and parameters, in ones."""
+    """Numbers of multiply-adds and parameters."""
 
     multiply_adds: int
     parameters: int
@@ -37,7 +37,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Complexity:
-    """What a network costs.
+    """Parameters and multiply-adds of a network.
 
     Attributes:
         size_hw: height and width of the image.
@@ -57,7 +57,7 @@ class Complexity:
 
 
 def complexity(name: str, size_hw: tuple[int, int], vocabulary_size: int) -> Complexity:
-    """Counts a network or preset with its own settings: one image or clip, one expression of `max_words` words."""
+    """Counts a network or preset with its settings: one image or clip, one expression of `max_words` words."""
     # Networks whose words are part of them are small, and look at values while they run.
     device = "meta" if hasattr(networks.preset(name), "word_encoder") else "cpu"
     with torch.device(device):
@@ -106,7 +106,7 @@ def _run(network: Network, size_hw: tuple[int, int], length: int) -> tuple[dict[
 
 
 class LayerCounter(TorchFunctionMode):
-    """Counts while it is entered, as thop does, whether a layer is a module or a function.
+    """Counts multiply-adds as thop does while it is entered, of modules and functions.
 
     Attributes:
         counts: component -> multiply-adds; what runs in none of them is the rest.
@@ -187,7 +187,7 @@ def _components(network: Network) -> dict[str, list[nn.Module]]:
 
 
 def _called(module: nn.Module) -> list[nn.Module]:
-    """A module, or the members of one that only holds others."""
+    """Returns a module, or the members of a container."""
     if isinstance(module, nn.ModuleList | nn.ModuleDict):
         return [inner for member in module.children() for inner in _called(member)]
     return [module]

@@ -1,4 +1,4 @@
-"""Boxes around masks."""
+"""Bounding boxes of masks."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ Box = tuple[int, int, int, int]
 
 
 def mask_box(mask: NDArray[np.bool_]) -> Box | None:
-    """Left, top, right, bottom of a mask (H, W) in pixels (right and bottom just outside); None if it is empty."""
+    """Returns left, top, right, bottom of a mask (H, W) in pixels, right and bottom exclusive; None if it is empty."""
     rows = np.flatnonzero(mask.any(1))
     if not len(rows):
         return None

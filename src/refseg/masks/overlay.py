@@ -13,7 +13,7 @@ COLOURS = ((255, 64, 64), (64, 160, 255), (64, 208, 96), (255, 176, 32), (192, 9
 
 
 def coloured(image: NDArray[np.uint8], regions: Iterable[Mask]) -> NDArray[np.uint8]:
-    """The image (H, W, 3) with regions (H, W) coloured and outlined, each in the next colour; a copy."""
+    """Returns a copy of an image (H, W, 3) with regions (H, W) tinted and outlined, each in the next colour."""
     pixels = image.copy()
     for k, region in enumerate(regions):
         _tint(pixels, region, COLOURS[k % len(COLOURS)])
@@ -21,7 +21,7 @@ def coloured(image: NDArray[np.uint8], regions: Iterable[Mask]) -> NDArray[np.ui
 
 
 def tinted(image: NDArray[np.uint8], region: Mask, colour: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """The image (H, W, 3) with a region (H, W) coloured and outlined; a copy."""
+    """Returns a copy of an image (H, W, 3) with a region (H, W) tinted and outlined."""
     pixels = image.copy()
     _tint(pixels, region, colour)
     return pixels
@@ -43,11 +43,11 @@ def _tint(pixels: NDArray[np.uint8], region: Mask, colour: tuple[int, int, int])
 
 
 def _eroded(region: Mask, thickness: int) -> Mask:
-    """The pixels of a region (H, W) that are farther than so many rows and columns from all others."""
+    """Erodes a region (H, W) by `thickness` rows and columns."""
     inner = np.pad(region, thickness)
     for across in (False, True):
-        inner, seen = inner.T if across else inner, 1
-        while seen < 2 * thickness + 1:  # each pixel stands for those that it sees, twice as many each time
-            step = min(seen, 2 * thickness + 1 - seen)
-            inner, seen = inner[:-step] & inner[step:], seen + step
+        inner, covered = inner.T if across else inner, 1
+        while covered < 2 * thickness + 1:  # pixels that each pixel covers, doubled in each step
+            step = min(covered, 2 * thickness + 1 - covered)
+            inner, covered = inner[:-step] & inner[step:], covered + step
     return inner.T

@@ -1,4 +1,4 @@
-"""The outlines of a mask as polygons."""
+"""Outlines of masks as polygons."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,11 +7,11 @@ Polygon = list[float]
 
 
 def polygons(mask: NDArray[np.bool_]) -> list[Polygon]:
-    """The outlines [x, y, x, y, ...] of a mask (H, W), one polygon for each connected part; exact.
+    """Returns the exact outlines [x, y, x, y, ...] of a mask (H, W), one polygon per connected part.
 
     Corners lie on the corners of pixels: the pixel in row i and column j covers x from j to j + 1, y from i to i + 1.
-    A hole is joined to the outline around it by a cut of no width, which is passed twice: with the usual even-odd
-    filling (also that of COCO) the hole stays empty. Pixels that touch only at a corner belong to different parts.
+    A hole is joined to the outline around it by a cut of zero width: with even-odd filling, as COCO's, it stays empty.
+    Pixels that touch only at a corner belong to different parts.
 
     >>> polygons(np.array([[True, True], [False, True]]))
     [[0.0, 0.0, 2.0, 0.0, 2.0, 2.0, 1.0, 2.0, 1.0, 1.0, 0.0, 1.0]]
@@ -30,7 +30,7 @@ def polygons(mask: NDArray[np.bool_]) -> list[Polygon]:
         x, y = points[ring[0]]
         end = start ^ 1
         before = start if following[start] == end else end
-        # before -> cut -> around the hole -> its first corner again -> cut back -> what came after `before`
+        # before -> cut -> around the hole -> its first corner again -> cut back -> the successor of `before`
         cut, again, back = len(points), len(points) + 1, len(points) + 2
         points += [(x, top), (x, y), (x, top)]
         next_point += [ring[0], back, next_point[before]]
@@ -49,7 +49,7 @@ def _walk(first: int, next_point: list[int], points: list[tuple[int, int]]) -> P
 
 
 class _Corners:
-    """The corners of a mask's outlines, ordered by row, then column.
+    """Corners of a mask's outlines, ordered by row, then column.
 
     Along a row, outlines alternate between start and end of a horizontal edge, so that corners 2k and 2k + 1 are
     joined; likewise along a column. Where two pixels touch at a corner only, there are two corners, one for each.
@@ -84,7 +84,7 @@ class _Corners:
         self.along_column[by_column] = by_column[np.arange(len(x)) ^ 1]
 
     def rings(self) -> list[list[int]]:
-        """The closed outlines, each from its top left corner, which leaves to the right."""
+        """Returns the closed outlines, each from its top left corner to the right."""
         along_column = self.along_column.tolist()
         seen = bytearray(len(along_column))
         rings = []
@@ -101,7 +101,7 @@ class _Corners:
         return rings
 
     def edges_above(self, of: list[int], mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-        """For the top left corners of holes: the row of the next horizontal edge above, and the corner at its left."""
+        """Returns, for top left corners of holes, the row of the next horizontal edge above and its left corner."""
         x, y = self.x[of], self.y[of]
         top = np.zeros(len(of), dtype=np.int64)
         by_column = np.argsort(x)

@@ -96,7 +96,7 @@ class CMPCVideo(CMPC):
         size_hw = image.shape[-2], image.shape[-1]
         if self.config.temporal_graph == "none" and self.image_encoder.frames_alone:
             image = answered(image)
-        features = self.levels_of(self.image_encoder.of_clips(image), size_hw)
+        features = self.levels_of(self.image_encoder.encode_clips(image), size_hw)
         return replace(features, coarse=answered(features.coarse).squeeze(1))
 
     @property

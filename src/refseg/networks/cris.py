@@ -21,7 +21,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from refseg.batch import Batch
-from refseg.blocks.aligner import Aligner, AlignerConfig, Sight, convolve_each
+from refseg.blocks.aligner import Aligner, AlignerConfig, ImageQueries, convolve_each
 from refseg.blocks.autocast import full_precision
 from refseg.blocks.fusion_neck import FusionNeck
 from refseg.blocks.pixel_decoder import DecoderLayer, PixelDecoder, UpProjection
@@ -98,7 +98,7 @@ class ImageFeatures:
     """
 
     levels: tuple[Tensor, Tensor, Tensor]
-    sight: Sight | None
+    sight: ImageQueries | None
     size_hw: tuple[int, int]
 
 
@@ -133,7 +133,7 @@ class CRIS(Network):
     def encode_image(self, image: Tensor) -> ImageFeatures:
         """Levels of images (B, 3, H, W), normalised, and what the aligner sees of them."""
         *levels, vector = self.levels(image)
-        sight = None if self.aligner is None else self.aligner.look(levels, vector)
+        sight = None if self.aligner is None else self.aligner.encode_image(levels, vector)
         return ImageFeatures(self.neck.project(levels), sight, (image.shape[-2], image.shape[-1]))
 
     def levels(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

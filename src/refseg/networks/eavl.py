@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from refseg.batch import Batch
-from refseg.blocks.aligner import AlignerConfig, MaskGenerator, NeckKind, QueryGenerator, Sight, neck, start
+from refseg.blocks.aligner import AlignerConfig, ImageQueries, MaskGenerator, NeckKind, QueryGenerator, initialise, neck
 from refseg.blocks.attention import Attention
 from refseg.blocks.pixel_decoder import PixelDecoder, UpProjection
 from refseg.blocks.view import View
@@ -64,7 +64,7 @@ class ImageFeatures:
     """
 
     levels: tuple[Tensor, Tensor, Tensor]
-    sight: Sight
+    sight: ImageQueries
     size_hw: tuple[int, int]
 
 
@@ -150,7 +150,7 @@ class EAVL(Network):
                 norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) for norm, x in zip(self.norms, levels, strict=True)
             ]
         levels[-1], pooled = self.pool(levels[-1])  # Eq. 1
-        sight = self.queries.look(levels, pooled)
+        sight = self.queries.encode_image(levels, pooled)
         return ImageFeatures(self.neck.project(levels), sight, (image.shape[-2], image.shape[-1]))
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
@@ -201,7 +201,7 @@ class Pool(nn.Module):
     def __init__(self, channels: int, heads: int):
         super().__init__()
         self.among = Attention(channels, heads, dropout=0.0)
-        start(self.among.out)
+        initialise(self.among.out)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """A map (B, V, h, w) to the same and a vector (B, V)."""

@@ -281,7 +281,7 @@ class AlignerHead(nn.Module):
     def forward(self, x: Tensor, levels: list[Tensor], words: Tensor, word_mask: Tensor) -> Tensor:
         """Logits (M, 1, h, w) of the decoder's map (M, C, h, w), levels (M, D, _, _) and words (M, T, W)."""
         _, *coarser = levels
-        sight = self.align.look(coarser, coarser[-1].mean((-2, -1)))
+        sight = self.align.encode_image(coarser, coarser[-1].mean((-2, -1)))
         each = torch.arange(len(words), device=words.device)
         return self.align(self.narrow(x), sight, self.words(words), word_mask, each)
 

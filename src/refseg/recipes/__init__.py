@@ -1,6 +1,6 @@
 """Recipes by name: `RECIPES` is the table; each entry is a function that returns a `Recipe`.
 
-Those of a paper are called NETWORK_DATA[_ENCODER][_VARIANT], the paper's main image encoder is left out:
+Recipes of a paper are named NETWORK_DATA[_ENCODER][_VARIANT], without the encoder if it is the paper's main one:
 dmmi_refcoco, dmmi_refcoco+_resnet101, cris_refcocog_umd_resnet50_release.
 """
 
@@ -37,7 +37,7 @@ for paper in (cmpc, cmpc_video, dmmi, cmirnet, eavl, dcmfnet, lavt, cris, vlt):
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of that name, or in that YAML file.
+    """Returns the recipe of that name, or of a YAML file.
 
     Raises:
         InvalidInput: for a name that is in no table and not a YAML file.

@@ -1,4 +1,4 @@
-"""CMIRNet's training on photographs: Table I of the paper, and Table II, which learns from boxes as well.
+"""CMIRNet's training on photographs: Table I of the paper, and Table II, with boxes.
 
 Run       refseg train cmirnet_refcoco
 Measured  not run yet
@@ -32,7 +32,7 @@ SPLIT = " Whose RefCLEF split it takes is not said: --set data.settings.split_by
 
 
 def cmirnet(data: str, image_encoder: str) -> Recipe:
-    """A row of Table I."""
+    """Returns the recipe of a row of Table I."""
     swin = image_encoder.startswith("swin")
     first_epochs, drop = (10, 0.5) if swin else (5, 0.4)
     learn = Stage(
@@ -67,14 +67,14 @@ def cmirnet(data: str, image_encoder: str) -> Recipe:
 
 
 def released(data: str, image_encoder: str) -> Recipe:
-    """As the released code with Swin, whose own rate and batch are others than the paper's."""
+    """Returns the recipe of the released code with Swin, whose rate and batch differ from the paper's."""
     base = cmirnet(data, image_encoder)
     (learn,) = base.stages
     return base.replace(name=f"{base.name}_release", stages=(learn.replace(groups=groups(2e-5), images=8),))
 
 
 def pretrained(data: str, image_encoder: str, supervision: str) -> Recipe:
-    """10 epochs of boxes on the merged data for comprehension, then as in Table I, or with boxes: Table II."""
+    """Returns the recipe of Table II: 10 epochs of boxes on the merged data, then as in Table I, or with boxes."""
     base = cmirnet(data, image_encoder)
     assert base.about is not None and isinstance(base.data, FileData)
     (learn,) = base.stages
@@ -102,13 +102,13 @@ def pretrained(data: str, image_encoder: str, supervision: str) -> Recipe:
 
 
 def groups(lr: float) -> dict[str, Group]:
-    """One rate for all that learns; nothing is spared the decay."""
+    """Returns parameter groups with one rate, and weight decay on all parameters."""
     same = Group(lr=lr, weight_decay=0.01, undecayed=())
     return {"image_encoder": same, "word_encoder": same.replace(only=BERT_LAYERS), "fusion": same}
 
 
 def named(data: str, image_encoder: str) -> str:
-    """The recipe's name; that of the main image encoder is left out."""
+    """Returns the recipe's name, without that of the main image encoder."""
     return f"cmirnet_{data}" if image_encoder == "swin_base" else f"cmirnet_{data}_{image_encoder}"
 
 

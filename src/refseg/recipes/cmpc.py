@@ -1,4 +1,4 @@
-"""CMPC's training on photographs: Table 1 of the paper, and the same as the authors' released code does it.
+"""CMPC's training on photographs: Table 1 of the paper, and as in the authors' released code.
 
 Run       refseg train cmpc_refcoco
 Measured  not run yet
@@ -20,7 +20,7 @@ LR = 2.5e-4
 
 
 def learn(steps: int, over: int, validate_every: int) -> Stage:
-    """One expression a step, on a schedule that would end at step `over`; the image encoder is frozen."""
+    """Returns a stage of one expression per step, on a schedule to step `over`, with a frozen image encoder."""
     return Stage(
         name="learn",
         groups={"word_encoder": Group(lr=LR), "fusion": Group(lr=LR)},
@@ -36,7 +36,7 @@ def learn(steps: int, over: int, validate_every: int) -> Stage:
 
 
 def cmpc(data: str) -> Recipe:
-    """A row of Table 1: three rounds of TGFE, and two graph layers on G-Ref."""
+    """Returns the recipe of a row of Table 1: three rounds of TGFE, and two graph layers on G-Ref."""
     return Recipe(
         name=f"cmpc_{data}",
         about=PaperReference(
@@ -62,7 +62,7 @@ def cmpc(data: str) -> Recipe:
 
 
 def released(data: str) -> Recipe:
-    """As the released code: its README quotes the figures of Table 1."""
+    """Returns the recipe of the released code, whose README quotes the figures of Table 1."""
     base = cmpc(data)
     assert base.about is not None
     return base.replace(
@@ -81,7 +81,7 @@ def released(data: str) -> Recipe:
 
 
 def fitted(mean: tuple[float, float, float], std: Any) -> Preprocessing:
-    """In the middle of a black square of 320 pixels."""
+    """Returns the preprocessing: a letterbox on black of 320 pixels."""
     return Preprocessing(resize="letterbox_rounded", side=320, mean=mean, std=std, multiple_of=8, padding="black")
 
 

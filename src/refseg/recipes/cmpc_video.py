@@ -1,9 +1,9 @@
-"""CMPC-V's training on videos: the paper's main results, and A2D Sentences as the authors' released code has it.
+"""CMPC-V's training on videos: the paper's main results, and A2D Sentences as in the authors' released code.
 
 Run       refseg train cmpc_video_a2d
 Measured  not run yet
 
-JHMDB Sentences has no recipe: it is what weights of A2D Sentences are scored on.
+JHMDB Sentences has no recipe: weights of A2D Sentences are evaluated on it.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ RELEASE = (
 
 
 def a2d(encoder: str) -> Recipe:
-    """The main result on A2D Sentences."""
+    """Returns the recipe of the main result on A2D Sentences."""
     return Recipe(
         name=f"cmpc_video_a2d{encoder}",
         about=PaperReference(
@@ -52,7 +52,7 @@ def a2d(encoder: str) -> Recipe:
 
 
 def a2d_release() -> Recipe:
-    """As the released code."""
+    """Returns the recipe of the released code."""
     base = a2d("")
     assert base.about is not None and isinstance(base.data, FileData)
     return base.replace(
@@ -65,14 +65,14 @@ def a2d_release() -> Recipe:
         ),
         network="cmpc_video_release",
         config={},
-        data=base.data.replace(preprocessing=of_clips(fitted(RELEASED_MEAN, 1.0), "")),
+        data=base.data.replace(preprocessing=with_clips(fitted(RELEASED_MEAN, 1.0), "")),
         stages=(learn(360_000, over=400_000, validate_every=20_000),),
         initial=base.initial | {"image_encoder": "cmpc_video_released"},
     )
 
 
 def refer_youtube_vos(encoder: str) -> Recipe:
-    """The main result on Refer-YouTube-VOS."""
+    """Returns the recipe of the main result on Refer-YouTube-VOS."""
     base = a2d(encoder)
     (stage,) = base.stages
     groups = {part: group.replace(lr=5e-4) for part, group in stage.groups.items()}
@@ -93,7 +93,7 @@ def refer_youtube_vos(encoder: str) -> Recipe:
 
 
 def videos(dataset: str, encoder: str) -> FileData:
-    """The clips of a data set that an expression is asked about."""
+    """Returns the data of a video data set."""
     pixels = fitted((127.5,) * 3, 127.5) if encoder else fitted(IMAGENET_MEAN, IMAGENET_STD)
     return FileData(
         dataset=dataset,
@@ -101,12 +101,12 @@ def videos(dataset: str, encoder: str) -> FileData:
         validation_images=50,
         item="expression",
         mask="touched",
-        preprocessing=of_clips(pixels, encoder),
+        preprocessing=with_clips(pixels, encoder),
     )
 
 
-def of_clips(preprocessing: Preprocessing, encoder: str) -> Preprocessing:
-    """The same for the frames that make a clip."""
+def with_clips(preprocessing: Preprocessing, encoder: str) -> Preprocessing:
+    """Adds the frames of a clip to a preprocessing."""
     return preprocessing.replace(clip=ClipSampling(offsets=OFFSETS[encoder]))
 
 

@@ -1,4 +1,4 @@
-"""CRIS's training on photographs, and the same with what the released code does in its first epoch.
+"""CRIS's training on photographs, and with the rates of the released code's first epoch.
 
 Run       refseg train cris_refcoco
 Measured  not run yet
@@ -29,7 +29,7 @@ REPORTED = {  # mIoU
 
 
 def cris(data: str, image_encoder: str) -> Recipe:
-    """A row of the released results; CLIP's parts learn at a tenth of the rate."""
+    """Returns the recipe of a row of the released results, with a tenth of the rate for CLIP."""
     encoder = Group(lr=LR / 10)
     learn = Stage(
         name="learn",
@@ -61,7 +61,7 @@ def cris(data: str, image_encoder: str) -> Recipe:
 
 
 def released(data: str, image_encoder: str) -> Recipe:
-    """With the one rate of the release's first epoch."""
+    """Returns the recipe with the single rate of the release's first epoch."""
     base = cris(data, image_encoder)
     (learn,) = base.stages
     encoder = Group(lr=LR / 10, first_epoch_lr=LR)
@@ -70,7 +70,7 @@ def released(data: str, image_encoder: str) -> Recipe:
 
 
 def named(data: str, image_encoder: str) -> str:
-    """The recipe's name; that of the main image encoder is left out."""
+    """Returns the recipe's name, without that of the main image encoder."""
     return f"cris_{data}" if image_encoder == "resnet101" else f"cris_{data}_{image_encoder}"
 
 

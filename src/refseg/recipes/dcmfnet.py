@@ -1,4 +1,4 @@
-"""DCMFNet's training on photographs; no code of it is public.
+"""DCMFNet's training on photographs; its code is not public.
 
 Run       refseg train dcmfnet_refcoco
 Measured  not run yet
@@ -11,12 +11,12 @@ from refseg.recipes.photograph_sets import BERT, RESNET_101, SWIN_BASE, YOLO, ph
 from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
 from refseg.recipes.schedules import Polynomial
 
-SETS = {"refcoco": 15, "refcoco+": 15, "refcocog_google": 20, "refclef_berkeley": 15}  # words that are read
+SETS = {"refcoco": 15, "refcoco+": 15, "refcocog_google": 20, "refclef_berkeley": 15}  # largest number of words
 INITIAL = {"swin_base": SWIN_BASE, "darknet53": YOLO, "resnet101": RESNET_101}
 
 
 def dcmfnet(data: str, image_encoder: str) -> Recipe:
-    """A row of the main table; BERT learns at the image encoder's rate."""
+    """Returns the recipe of a row of the main table, with the image encoder's rate for BERT."""
     slow, fast = Group(lr=1.82e-5), Group(lr=1.82e-4)
     learn = Stage(
         name="learn",
@@ -48,7 +48,7 @@ def dcmfnet(data: str, image_encoder: str) -> Recipe:
 
 
 def literal(data: str, image_encoder: str) -> Recipe:
-    """With the rates that the paper prints."""
+    """Returns the recipe with the rates that the paper prints."""
     base = dcmfnet(data, image_encoder)
     (learn,) = base.stages
     groups = learn.groups | {"word_encoder": learn.groups["fusion"]}
@@ -56,7 +56,7 @@ def literal(data: str, image_encoder: str) -> Recipe:
 
 
 def named(data: str, image_encoder: str) -> str:
-    """The recipe's name; that of the main image encoder is left out."""
+    """Returns the recipe's name, without that of the main image encoder."""
     return f"dcmfnet_{data}" if image_encoder == "swin_base" else f"dcmfnet_{data}_{image_encoder}"
 
 

@@ -1,4 +1,4 @@
-"""DMMI's training on photographs: Tables 1 and 2 of the paper, and the same as the authors' released code does it.
+"""DMMI's training on photographs: Tables 1 and 2 of the paper, and as in the authors' released code.
 
 Run       refseg train dmmi_refcoco
 Measured  not run yet
@@ -22,7 +22,7 @@ NO_VAL = " Ref-ZOM has no val: 500 images of train are scored on the way, so tak
 
 
 def dmmi(data: str, image_encoder: str) -> Recipe:
-    """A row of Tables 1 and 2, at the paper's 448 pixels."""
+    """Returns the recipe of a row of Tables 1 and 2, at the paper's 448 pixels."""
     lr, decay = 5e-5, 0.01
     swin = image_encoder == "swin_base"
     learn = Stage(
@@ -59,7 +59,7 @@ def dmmi(data: str, image_encoder: str) -> Recipe:
 
 
 def released(data: str, image_encoder: str) -> Recipe:
-    """As the released code, at 480 pixels."""
+    """Returns the recipe of the released code, at 480 pixels."""
     base = dmmi(data, image_encoder)
     assert base.about is not None
     (learn,) = base.stages
@@ -72,7 +72,7 @@ def released(data: str, image_encoder: str) -> Recipe:
 
 
 def named(data: str, image_encoder: str) -> str:
-    """The recipe's name; that of the main image encoder is left out."""
+    """Returns the recipe's name, without that of the main image encoder."""
     return f"dmmi_{data}" if image_encoder == "swin_base" else f"dmmi_{data}_{image_encoder}"
 
 

@@ -1,4 +1,4 @@
-"""EAVL's training on photographs, and that of its hosts with its aligner (Table V); no code of it is public.
+"""EAVL's training on photographs, and that of its hosts with its aligner (Table V); its code is not public.
 
 Run       refseg train eavl_refcoco
 Measured  not run yet
@@ -32,7 +32,7 @@ LIKE_LAVT: dict[str, Any] = {"covered_twice": "lost", "preprocessing": photograp
 LIKE_CRIS: dict[str, Any] = {"mask": "soft", "preprocessing": clip_photographs(416)}
 SWIN_AND_BERT = {"image_encoder": SWIN_BASE, "word_encoder": BERT}
 CLIP = {"clip": "RN101.pt"}
-HOSTS = {  # recipe's name -> network, how photographs go in, what it starts from
+HOSTS = {  # recipe's name -> network, data, initial weights
     "lavt_{}_aligner": ("lavt_swin_base_aligner", LIKE_LAVT, SWIN_AND_BERT),
     "cris_{}_aligner": ("cris_resnet101_aligner", LIKE_CRIS, CLIP),
     "vlt_{}_swin_aligner": ("vlt_swin_aligner", LIKE_LAVT, SWIN_AND_BERT),
@@ -40,7 +40,7 @@ HOSTS = {  # recipe's name -> network, how photographs go in, what it starts fro
 
 
 def eavl(data: str) -> Recipe:
-    """A row of Table I: Swin-B and BERT."""
+    """Returns the recipe of a row of Table I with Swin-B and BERT."""
     return Recipe(
         name=f"eavl_{data}",
         about=PaperReference(row=f"Table I, {data}, Swin-B and BERT", protocol="unknown", paper_says=SAYS),
@@ -53,7 +53,7 @@ def eavl(data: str) -> Recipe:
 
 
 def eavl_clip(data: str) -> Recipe:
-    """A row of Table I: CLIP's ResNet-101; what the paper does not say is as in CRIS."""
+    """Returns the recipe of a row of Table I with CLIP's ResNet-101; details that the paper omits are CRIS's."""
     return Recipe(
         name=f"eavl_{data}_clip_resnet101",
         about=PaperReference(
@@ -70,7 +70,7 @@ def eavl_clip(data: str) -> Recipe:
 
 
 def host(data: str, name: str) -> Recipe:
-    """A row of Table V: a host with the aligner, in "the same training settings"."""
+    """Returns the recipe of a row of Table V: a host with the aligner, in "the same training settings"."""
     network, photographs_in, initial = HOSTS[name]
     return Recipe(
         name=name.format(data),
@@ -84,7 +84,7 @@ def host(data: str, name: str) -> Recipe:
 
 
 def longest(data: str) -> int:
-    """Words of an expression that are read, the special ones included."""
+    """Returns the largest number of words, special ones included."""
     return 22 if data.startswith("refcocog") else 17
 
 

@@ -27,7 +27,7 @@ REPORTED_ONE = {
 
 
 def lavt(data: str) -> Recipe:
-    """A row of the released results: two-class cross-entropy."""
+    """Returns the recipe of a row of the released results, with two-class cross-entropy."""
     lr, decay = 5e-5, 0.01
     learn = Stage(
         name="learn",
@@ -62,7 +62,7 @@ def lavt(data: str) -> Recipe:
 
 
 def lavt_one(data: str) -> Recipe:
-    """As the released weights of lavt_one, as far as it is known."""
+    """Returns the recipe of the released weights of lavt_one, as far as it is known."""
     base = lavt(data)
     return base.replace(
         name=f"{base.name}_one",
@@ -77,7 +77,7 @@ def lavt_one(data: str) -> Recipe:
 
 
 def figures(data: str, o_ious: tuple[float, ...], m_ious: tuple[float, ...]) -> dict[str, float]:
-    """Figures by what the release calls them."""
+    """Returns reported figures by their names in the release."""
     splits = SPLITS.get(data, ("val",))
     return {
         f"{split} {metric}": value

@@ -1,4 +1,4 @@
-"""What recipes of several papers share: the sets of photographs, and the weights that encoders start from."""
+"""Sets of photographs and initial weights of encoders, shared by recipes of several papers."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ SWIN_LARGE = "timm/swin_large_patch4_window12_384.ms_in22k"
 RESNET_50 = "timm/resnet50.tv_in1k"
 RESNET_101 = "timm/resnet101.tv_in1k"
 BERT = "google-bert/bert-base-uncased"
-GLOVE = "glove.840B.300d.txt"  # a file to be downloaded; `refseg train` says from where
+GLOVE = "glove.840B.300d.txt"  # to be downloaded; `refseg train` says from where
 YOLO = "yolov3.weights"
 
-BERT_LAYERS = (r"encoder\.layer\.\d\.",)  # 0 to 9: those above and the embeddings stay as they are
+BERT_LAYERS = (r"encoder\.layer\.\d\.",)  # 0 to 9: layers above and embeddings are frozen
 SWIN_UNDECAYED = "norm", "relative_position_bias_table"
 
-SETS: dict[str, dict[str, Any]] = {  # by what a recipe's name says
+SETS: dict[str, dict[str, Any]] = {  # by the name in a recipe's name
     "refcoco": {"dataset": "refcoco", "settings": {"split_by": "unc"}},
     "refcoco+": {"dataset": "refcoco+", "settings": {"split_by": "unc"}},
     "refcocog_umd": {"dataset": "refcocog", "settings": {"split_by": "umd"}},
@@ -35,7 +35,7 @@ REFCOCO_SETS = "refcoco", "refcoco+", "refcocog_umd"
 
 
 def photographs_of(name: str, covered_twice: str = "kept", **fields: Any) -> FileData:
-    """A set of `SETS`, with other fields as a recipe wants them."""
+    """Returns a set of `SETS` with other fields changed."""
     own = SETS[name]
     settings = own.get("settings", {}) | ({"covered_twice": "lost"} if covered_twice == "lost" else {})
     return FileData.model_validate({**own, **fields, "settings": settings})

@@ -1,7 +1,7 @@
-"""Recipe: everything that turns nothing into weights, as one frozen model that is saved beside them.
+"""Recipe: network, data and training as one frozen model that is saved beside the weights.
 
-A recipe is written by a Python function in `recipes/`, or read from the YAML that a run left; `--set a.b=value` changes
-one thing of it.
+A recipe is returned by a Python function in `recipes/`, or read from the YAML of a run; `--set a.b=value` changes a
+field.
 """
 
 from pathlib import Path
@@ -16,19 +16,19 @@ from refseg.files.yaml_values import parse_yaml
 from refseg.preprocessing.transform import Preprocessing, photographs
 from refseg.recipes.schedules import AnySchedule, Cosine
 
-_LONGEST = 2**20  # bytes of a file
+_MAX_FILE_SIZE = 2**20  # bytes
 Amount = Annotated[int, Field(le=10**9)]
 """Steps, images, scenes."""
 
 
 class PaperReference(Config):
-    """What a recipe repeats.
+    """The published result that a recipe reproduces.
 
     Attributes:
         row: table and row of the paper.
-        reports: what the paper prints there, in its own units, by what it calls it ("val oIoU").
-        protocol: how the paper scored, as `refseg.protocols` calls it; "unknown" where its code is not public.
-        paper_says, release_does: about training, where that is more than the fields say, or where they differ.
+        reports: figures of the paper in its units, by name ("val oIoU").
+        protocol: the paper's, by its name in `refseg.protocols`; "unknown" if its code is not public.
+        paper_says, release_does: details of training that the fields do not tell, and differences.
     """
 
     row: str
@@ -39,18 +39,18 @@ class PaperReference(Config):
 
 
 class Group(Config):
-    """How one part of a network learns; names of parameters are matched anywhere by regular expressions."""
+    """Optimisation of one part of a network; regular expressions match anywhere in names of parameters."""
 
     lr: float = Field(gt=0)
     weight_decay: float = Field(0.0, ge=0)
     clip: float | None = Field(None, gt=0)  # largest norm of the part's gradient
-    only: tuple[str, ...] = ()  # names within the part that learn, the others stay as they are; (): all learn
+    only: tuple[str, ...] = ()  # names of trainable parameters, others are frozen; (): all
     undecayed: tuple[str, ...] | None = None  # names without decay; None: norms, biases, embeddings, position tables
     first_epoch_lr: float | None = Field(None, gt=0)  # CRIS's release: its first epoch has one rate for all
 
 
 class SceneData(Config):
-    """Drawn scenes to learn from and to be validated on."""
+    """Drawn scenes for training and validation."""
 
     dataset: Literal["drawn_scenes"] = "drawn_scenes"
     scenes: Amount = Field(ge=1)
@@ -64,7 +64,7 @@ class SceneData(Config):
 class FileData(Config):
     """A data set of files, or of clips (docs/datasets.md); validation never reads a test split.
 
-    Of clips "images" are clips, and `preprocessing.clip` says which frames a network sees around the one it answers.
+    For videos, "images" are clips, whose frames are those of `preprocessing.clip`.
     """
 
     dataset: str
@@ -73,13 +73,13 @@ class FileData(Config):
     validation: str = "val"
     validation_images: Amount | None = Field(None, ge=1)  # the first of them; None: all
     calibration_images: Amount | None = Field(None, ge=1)  # for the thresholds at the end; None: the validation images
-    item: Literal["referent", "expression", "image"] = "referent"  # what an epoch goes through, as what `images` counts
-    spread_no_target: bool = False  # expressions without referent come evenly between the others (Ref-ZOM)
+    item: Literal["referent", "expression", "image"] = "referent"  # unit of an epoch and of `images`
+    spread_no_target: bool = False  # spread expressions without referent evenly (Ref-ZOM)
     preprocessing: Preprocessing = photographs(480)
     vocabulary: str | None = None  # file of `refseg data vocabulary`; None: all words of the training split
     crop_from: int | None = Field(None, ge=1, le=4096)  # side of training images, of which a random square is cut
     mask: Literal["nearest", "soft", "touched"] = "nearest"  # true mask at network size: bilinear, > 0 if "touched"
-    truth: Literal["mask", "box"] = "mask"  # box: all of the box around the referents
+    truth: Literal["mask", "box"] = "mask"  # box: the whole box around the referents
     workers: int = Field(4, ge=0, le=1024)  # processes that read images, for each device
 
     @field_validator("validation")
@@ -108,7 +108,7 @@ Data = Annotated[
 
 
 class Stage(Config):
-    """One stretch of training; amounts are of one step over all devices together."""
+    """One stage of training; amounts are per step over all devices."""
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
     data: Data | None = None  # other than the recipe's
@@ -118,17 +118,19 @@ class Stage(Config):
     epochs: float | None = Field(None, gt=0, le=10**6)  # instead of steps
     images: Amount = Field(ge=1)
     expressions_per_image: Amount = Field(ge=0)  # 0: images without language
-    accumulate: Amount = Field(1, ge=1)  # parts that the images of a step are computed in, one after another
+    accumulate: Amount = Field(1, ge=1)  # gradient accumulation: parts of a step
     optimiser: Literal["adamw", "adam"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.98)
     schedule: AnySchedule = Cosine()
-    ema: float | None = Field(None, gt=0, lt=1)  # decay of a running mean of the weights, which is validated and kept
-    flip: float = Field(0.5, ge=0, le=1)  # share of images that are mirrored, left and right swapped in the words
-    unknown_words: float = Field(0.0, ge=0, lt=1)  # share of words replaced by "unknown"
-    erasure: Literal["per_iteration", "fixed"] = "per_iteration"  # the phrase that is erased: drawn anew, or once
-    frozen_batch_norm: bool = False  # keep their statistics in parts that learn, too
-    cached_scenes: Amount = Field(0, ge=0)  # above 0: the image side runs once over so many scenes and is kept
-    validate_every: Amount = Field(0, ge=0)  # steps; 0: after every epoch, or at the end where the length is in steps
+    ema: float | None = Field(None, gt=0, lt=1)  # decay of an EMA of the weights, which is validated and saved
+    flip: float = Field(0.5, ge=0, le=1)  # probability of mirroring, with left and right swapped in expressions
+    unknown_words: float = Field(0.0, ge=0, lt=1)  # probability of replacing a word by "unknown"
+    erasure: Literal["per_iteration", "fixed"] = (
+        "per_iteration"  # erased phrase: drawn at each iteration, or once
+    )
+    frozen_batch_norm: bool = False  # keep their statistics in trainable parts, too
+    cached_scenes: Amount = Field(0, ge=0)  # above 0: cache the image side's outputs of so many scenes
+    validate_every: Amount = Field(0, ge=0)  # steps; 0: after every epoch, or at the end if the length is in steps
 
     @model_validator(mode="after")
     def _has_one_length(self) -> "Stage":
@@ -149,7 +151,7 @@ class Recipe(Config):
     data: Data
     initial: dict[str, str] = {}  # by part, see `training.initial_weights`; null in `--set` removes one
     stages: tuple[Stage, ...] = Field(min_length=1)
-    releases: Literal["checkpoint", "image_encoder"] = "checkpoint"  # what is left at the end
+    releases: Literal["checkpoint", "image_encoder"] = "checkpoint"  # result of the training
     precision: Literal["32", "bf16", "16"] = "bf16"
     activation_checkpointing: bool = False  # less memory, more time
     channels_last: bool = False
@@ -168,19 +170,19 @@ class Recipe(Config):
         return self
 
     def to_yaml(self) -> str:
-        """The recipe as text that `Recipe.from_yaml` reads back."""
+        """Returns the recipe as YAML for `Recipe.from_yaml`."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
     @classmethod
     def from_yaml(cls, path: Path) -> "Recipe":
-        """The recipe in a file.
+        """Reads a recipe from a file.
 
         Raises:
             MissingFile, InvalidInput: if there is no such file, or no valid recipe in it.
         """
         try:
-            if path.stat().st_size > _LONGEST:
-                raise InvalidInput(f"{path} has more than {_LONGEST >> 20} MiB, no recipe does")
+            if path.stat().st_size > _MAX_FILE_SIZE:
+                raise InvalidInput(f"{path} has more than {_MAX_FILE_SIZE >> 20} MiB, no recipe does")
             text = path.read_text(encoding="utf-8-sig")
         except (FileNotFoundError, NotADirectoryError) as error:
             raise MissingFile(f"there is no recipe {path}") from error
@@ -195,10 +197,10 @@ class Recipe(Config):
         return checked(content, str(path))
 
     def with_settings(self, settings: list[str]) -> "Recipe":
-        """The recipe with some fields set, each as "a.b=value"; stages by name or number ("stages.find.steps=10").
+        """Returns the recipe with fields set by "a.b=value"; stages by name or number ("stages.find.steps=10").
 
         Raises:
-            InvalidInput: naming every setting that is not allowed.
+            InvalidInput: for settings that are not allowed.
         """
         plain = self.model_dump(mode="json")
         for setting in settings:
@@ -214,10 +216,10 @@ class Recipe(Config):
 
 
 def checked(plain: Any, source: str) -> Recipe:
-    """A recipe of plain values.
+    """Validates a recipe of plain values.
 
     Raises:
-        InvalidInput: with every fault in one line.
+        InvalidInput: with all faults in one line.
     """
     try:
         return Recipe.model_validate(plain)
@@ -225,7 +227,7 @@ def checked(plain: Any, source: str) -> Recipe:
         raise InvalidInput(f"{source}: {one_line(error)}") from error
 
 
-FREE = "config", "settings", "initial"  # fields that take names which a recipe does not have yet
+FREE_FORM = "config", "settings", "initial"  # fields that take new names
 
 
 def _set(node: Any, path: list[str], value: Any, setting: str) -> None:
@@ -234,7 +236,7 @@ def _set(node: Any, path: list[str], value: Any, setting: str) -> None:
             names = {item["name"]: number for number, item in enumerate(node)} | {str(n): n for n in range(len(node))}
         else:
             names = {name: name for name in node} if isinstance(node, dict) else {}
-        free = depth > 0 and path[depth - 1] in FREE
+        free = depth > 0 and path[depth - 1] in FREE_FORM
         if key not in names and not free:
             where = ".".join(path[:depth]) or "the recipe"
             known = ", ".join(names) or "nothing"

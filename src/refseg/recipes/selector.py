@@ -1,4 +1,4 @@
-"""Selector's recipes: find objects, choose among cached ones, both together."""
+"""Selector's recipes: the finder, the chooser on cached objects, then both together."""
 
 from refseg.recipes.recipe import Group, Recipe, SceneData, Stage
 from refseg.recipes.schedules import Cosine
@@ -43,7 +43,7 @@ TOGETHER = Stage(
 
 
 def selector() -> Recipe:
-    """The bundled weights.
+    """Returns the recipe of the bundled weights.
 
     Run       refseg train selector --devices 2
     Measured  docs/results.md
@@ -57,15 +57,15 @@ def selector() -> Recipe:
 
 
 def small_image_encoder() -> Recipe:
-    """What the papers' small presets start from: the finder's first stages, taught without words.
+    """Returns the recipe of the small presets' initial weights: the finder's first stages, trained without words.
 
-    It stands in for the ImageNet weights that the papers' networks start from.
+    They take the place of ImageNet weights.
     """
     return selector().replace(name="small_image_encoder", stages=(FIND,), releases="image_encoder")
 
 
 def selector_quick() -> Recipe:
-    """The same in about 25 minutes on two cores: a check that training works, not a result."""
+    """Returns a short recipe of about 25 minutes on two cores: a check that training works, not a result."""
     return selector().replace(
         name="selector_quick",
         data=SceneData(scenes=12800),
@@ -78,5 +78,5 @@ def selector_quick() -> Recipe:
 
 
 def selector_first_version() -> Recipe:
-    """Masks at half the resolution and no agreement of attributes between pairs: the network's first version."""
+    """Returns the recipe of the first version: masks at half the resolution, no agreement of attributes of pairs."""
     return selector().replace(name="selector_first_version", config={"mask_stride": 2, "agreement": False})

@@ -1,4 +1,4 @@
-"""How the small preset of every paper's network learns drawn scenes, on a laptop: the same data and start for all.
+"""Recipes of the papers' small presets on drawn scenes, on a laptop: the same data and initial weights for all.
 
 Run       refseg train cmirnet_small
 Measured  docs/results.md
@@ -13,7 +13,7 @@ from refseg.recipes.schedules import Cosine
 SCENES = SceneData(scenes=40960, validation_scenes=40, calibration_scenes=100)
 CLIPS = FileData(
     dataset="drawn_clips",
-    settings={"count": 200_000},  # more than are seen: drawing them costs less than keeping them
+    settings={"count": 200_000},  # more than are used, since they are drawn on demand
     validation_images=100,
     calibration_images=600,
     item="image",
@@ -23,16 +23,16 @@ CLIPS = FileData(
 
 
 def small(preset: str, steps: int = 1000, expressions: int = 8, words: float = 4e-4, rate: float = 1e-3) -> Recipe:
-    """The recipe of a small preset: its image encoder learns what objects are, then the rest learns to read.
+    """Returns the recipe of a small preset: its image encoder learns objects, then the rest learns expressions.
 
-    Meanwhile the encoder stays as it is: one that learns too has marked all objects for as long as it was tried.
+    The encoder is frozen in the second stage; with a trained one, networks kept predicting all objects.
 
     Args:
         preset: one of `networks.PRESETS`.
-        steps: of reading.
-        expressions: of an image in a step.
-        words: rate of the word encoder; at 2e-3 a BERT from nothing lets no network read that waits for its attention.
-        rate: of everything between the encoders.
+        steps: of the second stage.
+        expressions: per image in a step.
+        words: rate of the word encoder; networks with a BERT of random weights do not learn at 2e-3.
+        rate: of all parts but the encoders.
     """
     see = Stage(
         name="see",
@@ -70,19 +70,19 @@ dmmi_small = partial(small, "dmmi_small")
 lavt_small = partial(small, "lavt_small")
 lavt_small_aligner = partial(small, "lavt_small_aligner")
 
-asked_often = partial(small, steps=800, expressions=24)  # images are encoded once for all of their expressions
-eavl_small = partial(asked_often, "eavl_small")
-cris_small = partial(asked_often, "cris_small")
-cris_small_aligner = partial(asked_often, "cris_small_aligner")
-vlt_small = partial(asked_often, "vlt_small")
-vlt_small_aligner = partial(asked_often, "vlt_small_aligner")
+many_expressions = partial(small, steps=800, expressions=24)  # images are encoded once for all their expressions
+eavl_small = partial(many_expressions, "eavl_small")
+cris_small = partial(many_expressions, "cris_small")
+cris_small_aligner = partial(many_expressions, "cris_small_aligner")
+vlt_small = partial(many_expressions, "vlt_small")
+vlt_small_aligner = partial(many_expressions, "vlt_small_aligner")
 cmpc_small = partial(small, "cmpc_small", steps=2000, words=2e-3, rate=2e-3)
 
 
 def dcmfnet_small() -> Recipe:
-    """The last stage learns too, since it reads what the sentence made of the one before.
+    """Returns the recipe of DCMFNet, whose last encoder stage, after the fusion, is trained as well.
 
-    With the rates and the 8 expressions of the others it has marked all objects for as long as it was tried.
+    With the rates and the 8 expressions of the others it kept predicting all objects.
     """
     recipe = small("dcmfnet_small", steps=800, expressions=24, words=1e-3, rate=2e-3)
     see, learn = recipe.stages
@@ -91,5 +91,5 @@ def dcmfnet_small() -> Recipe:
 
 
 def cmpc_video_small() -> Recipe:
-    """On clips, where what objects do is taught as well, which stands in for Kinetics."""
+    """Returns the recipe on clips, whose first stage also teaches actions, in the place of Kinetics."""
     return small("cmpc_video_small", steps=2000, expressions=6, words=2e-3, rate=2e-3).replace(data=CLIPS)

@@ -13,7 +13,7 @@ from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
 from refseg.recipes.schedules import Milestones
 
 DECAYED = r"fusion\.(convolved|of_|join_|back|pixels).*\.0|query_generation\.maps\.(\d\.0|3)|decoder\.(.*\.0|classify)"
-"""The convolutions' kernels among the names of fusion."""
+"""Names of fusion that are kernels of convolutions."""
 REPORTED = {  # of the form with Swin-B, mIoU
     "refcoco": {"val": 72.96, "testA": 75.56, "testB": 69.60},
     "refcoco+": {"val": 63.53, "testA": 68.43, "testB": 56.92},
@@ -22,7 +22,7 @@ REPORTED = {  # of the form with Swin-B, mIoU
 
 
 def vlt(data: str) -> Recipe:
-    """The ICCV paper's form."""
+    """Returns the recipe of the ICCV paper's form."""
     lr = 1e-3
     learn = Stage(
         name="learn",
@@ -65,7 +65,7 @@ def vlt(data: str) -> Recipe:
 
 
 def vlt_swin(data: str) -> Recipe:
-    """Our form with Swin-B and BERT, trained as EAVL's hosts."""
+    """Returns the recipe of our form with Swin-B and BERT, trained as EAVL's hosts."""
     return Recipe(
         name=f"vlt_{data}_swin",
         about=PaperReference(

@@ -32,9 +32,9 @@ _STRAIGHT = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201b": "'", "\u201c"
 
 
 class BytePairs:
-    """The tokenizer of CLIP: start, lower-case pieces of words, end, padding; what is too long ends earlier.
+    """CLIP's tokenizer: start, lower-case byte pairs, end, padding; long expressions are truncated before the end.
 
-    Piece 0 is a "!" that other characters follow; in "a !=" it reads as padding, as in the published networks.
+    Id 0 is a "!" before other characters; in "a !=" it is taken for padding, as in the published networks.
 
     >>> tokens, word_mask = BytePairs(max_words=6)(["A giraffe!"])
     >>> tokens.tolist(), word_mask.sum().item()
@@ -64,7 +64,7 @@ class BytePairs:
         return self._tokenizer.get_vocab_size()
 
     def ids(self, expression: str) -> list[int]:
-        """At most `max_words` ids, start and end included; a longer expression loses what is before its end.
+        """Returns at most `max_words` ids, start and end included; a longer expression is truncated before the end.
 
         Raises:
             InvalidInput: if the expression has no words.
@@ -73,22 +73,22 @@ class BytePairs:
         return [self._start, *self._read(expression).ids[: self.max_words - 2], self._end]
 
     def pieces(self, expression: str) -> list[str]:
-        """The pieces of an expression, start and end included; the last one of a word says so."""
+        """Returns the byte pairs of an expression, start and end included; the last one of a word is marked."""
         return [START, *self._read(expression).tokens[: self.max_words - 2], END]
 
     def remarks(self, expression: str) -> list[str]:
-        """What the network does not read of an expression, a line for people each."""
+        """Returns warnings about parts of an expression that are not read."""
         excess = len(self._read(expression).ids) + 2 - self.max_words
         if excess <= 0:
             return []
         return [f"{expression!r} is cut: these weights read {self.max_words} pieces, it has {excess} more; shorten it"]
 
     def unknown_words(self, expression: str) -> list[str]:
-        """None: every word is made of pieces."""
+        """Returns no words, since every word is made of pieces."""
         return []
 
     def __call__(self, expressions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Tokens (M, max_words) int64, 0 on padding, and word_mask (M, max_words) bool."""
+        """Returns tokens (M, max_words) int64, 0 on padding, and word_mask (M, max_words) bool."""
         tokens = torch.zeros(len(expressions), self.max_words, dtype=torch.int64)
         for row, expression in zip(tokens, expressions, strict=True):
             ids = self.ids(expression)
@@ -101,6 +101,6 @@ class BytePairs:
 
 
 def _byte_codes() -> list[int]:
-    """The character that stands for each byte: itself if it can be seen, in the order in which CLIP counts them."""
+    """Returns the character for each byte, itself if it is printable, in CLIP's order."""
     seen = [*range(ord("!"), ord("~") + 1), *range(ord("\xa1"), ord("\xac") + 1), *range(ord("\xae"), ord("\xff") + 1)]
     return seen + [256 + i for i in range(256 - len(seen))]

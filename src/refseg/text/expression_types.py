@@ -1,6 +1,6 @@
-"""What understanding an English expression asks for: attribute, location, relation, ordinal, plural, negation.
+"""Types of English expressions by rules: attribute, location, relation, ordinal, plural, negation.
 
-Rules over words, no model; docs/expression_types.md says what each type means and how often the rules are right.
+See docs/expression_types.md for the definitions and the accuracy of the rules.
 """
 
 import re
@@ -12,7 +12,7 @@ LENGTHS = ("1 word", "2-3 words", "4-7 words", "8 words or more")
 
 
 def types(expression: str) -> tuple[str, ...]:
-    """The types that apply, in the order of `PRECEDENCE`; none for a bare name.
+    """Returns all types of an expression in the order of `PRECEDENCE`, none for a bare noun.
 
     >>> types("the two dogs that are not on the sofa")
     ('negation', 'plural', 'relation')
@@ -44,7 +44,7 @@ def types(expression: str) -> tuple[str, ...]:
 
 
 def main_type(expression: str) -> str:
-    """The first type that applies, "attribute" where none does, so that a table by main type adds up.
+    """Returns the first type of an expression, by default "attribute", so that a table by main type is complete.
 
     >>> main_type("sky"), main_type("man in a red shirt on the left"), main_type("dog beside the bench")
     ('attribute', 'location', 'relation')
@@ -53,7 +53,7 @@ def main_type(expression: str) -> str:
 
 
 def length_class(expression: str) -> str:
-    """One of `LENGTHS`.
+    """Returns the class of an expression's length, one of `LENGTHS`.
 
     >>> length_class("the red car"), length_class("the car that is parked before the old house")
     ('2-3 words', '8 words or more')
@@ -63,7 +63,7 @@ def length_class(expression: str) -> str:
 
 
 def _head(words: Sequence[str]) -> list[str]:
-    """The first noun and what stands before it, without places: "two dogs" of "two dogs left black ears, in a car"."""
+    """Returns the first noun and the words before it: "two dogs" for "two dogs left black ears, in a car"."""
     head: list[str] = []
     for word in words:
         named = not _BEFORE_NOUNS.issuperset(head)
@@ -95,7 +95,7 @@ def _of_words(words: Sequence[str], head: Sequence[str]) -> Iterator[str]:
 
 
 def _of_phrases(words: Sequence[str]) -> Iterator[str]:
-    """Types of what follows prepositions and verbs that ask for an object."""
+    """Returns types of the phrases after prepositions and transitive verbs."""
     for i, word in enumerate(words):
         acts = _is_action(word) and not _DETERMINERS.isdisjoint(words[i + 1 : i + 2])
         if word not in _PHRASE_BEGINS and not acts:

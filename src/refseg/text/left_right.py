@@ -1,4 +1,4 @@
-"""Left and right in the words of a mirrored image, as whole words: never inside of "bright"."""
+"""Swaps left and right in expressions for mirrored images."""
 
 import re
 
@@ -8,7 +8,7 @@ _SIDE = re.compile(rf"\b({'|'.join(sorted(MIRRORED, key=len, reverse=True))})(s?
 
 
 def mirrored(expression: str) -> str:
-    """What the expression has to say about the mirrored image.
+    """Swaps left and right in an expression, as whole words.
 
     >>> mirrored("Left of the bright lamp, on the right-hand side")
     'Right of the bright lamp, on the left-hand side'

@@ -1,8 +1,8 @@
-"""Erasing a phrase from an expression, for networks that learn to recover it (DMMI).
+"""Finding and erasing noun phrases, for networks that learn to recover them (DMMI).
 
 Source     Y. Hu et al. "Beyond One-to-One". ICCV 2023: one noun phrase at random. As in the authors' release, words are
            counted as tokens, so that words of several tokens shift the erased place, and erased tokens stay attended.
-Departs    The release tags with NLTK's tagger, a download; this is the tagger whose lexicon comes with textblob.
+Departs    The release uses NLTK's tagger, a download; here it is textblob's, which comes with its lexicon.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,22 +13,22 @@ from torch import Tensor
 from refseg.errors import RefsegError
 from refseg.text.vocabulary import PADDING
 
-NOUNS = ("NN", "NNS")  # not names
-LAST = 18  # words after this are never erased: with [CLS] in front, the release reads 20 tokens
+NOUNS = ("NN", "NNS")  # without proper names
+LAST_POSITION = 18  # words after it are never erased: with [CLS] in front, the release reads 20 tokens
 
 
 def noun_positions(expression: str) -> list[int]:
-    """Which words are nouns, counted from 0 without punctuation.
+    """Returns the positions of nouns, counted from 0 without punctuation.
 
     Raises:
         RefsegError: if textblob is not installed.
     """
     words = [tag for _, tag in _tagger()(expression.lower()) if tag[:1].isalpha()]
-    return [i for i, tag in enumerate(words) if tag in NOUNS and i <= LAST]
+    return [i for i, tag in enumerate(words) if tag in NOUNS and i <= LAST_POSITION]
 
 
 def phrases(nouns: Sequence[int]) -> list[list[int]]:
-    """Neighbouring positions together, from ascending ones.
+    """Groups ascending positions into runs of neighbours.
 
     >>> phrases([0, 2, 3, 7])
     [[0], [2, 3], [7]]
@@ -43,12 +43,12 @@ def phrases(nouns: Sequence[int]) -> list[list[int]]:
 
 
 def erase(tokens: Tensor, words: Sequence[int], first: int = 1) -> Tensor:
-    """Tokens (L,) with padding in the place of these words.
+    """Replaces the tokens of some words by padding.
 
     Args:
-        tokens: of one expression.
-        words: positions of words; what is behind the last token is left out.
-        first: place of the first word's token; 1 behind [CLS], 0 without it.
+        tokens: (L,), of one expression.
+        words: positions of words; those after the last token are ignored.
+        first: position of the first word's token: 1 after [CLS], 0 without it.
     """
     places = [first + word for word in words if first + word < len(tokens)]
     erased = tokens.clone()

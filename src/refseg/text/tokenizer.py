@@ -1,4 +1,4 @@
-"""What every tokenizer offers: an expression as the ids that its network reads."""
+"""Tokenizer: the interface of tokenizers."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class Tokenizer(Protocol):
-    """Expressions to tokens; id 0 is padding.
+    """Converts expressions to tokens; id 0 is padding.
 
     Attributes:
-        max_words: most ids that an expression may have.
+        max_words: largest number of ids of an expression.
     """
 
     max_words: int
@@ -19,16 +19,16 @@ class Tokenizer(Protocol):
         """Number of ids."""
 
     def ids(self, expression: str) -> list[int]:
-        """The ids of an expression, without padding; InvalidInput if the network cannot read it."""
+        """Returns the ids of an expression without padding; raises InvalidInput if it cannot be read."""
 
     def pieces(self, expression: str) -> list[str]:
-        """What each of the ids stands for."""
+        """Returns the word or word piece of each id."""
 
     def unknown_words(self, expression: str) -> list[str]:
-        """The words of an expression that the network has never seen."""
+        """Returns the words of an expression outside of the vocabulary."""
 
     def remarks(self, expression: str) -> list[str]:
-        """What is lost of an expression, a line for people each."""
+        """Returns warnings about parts of an expression that are not understood."""
 
     def __call__(self, expressions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Tokens (M, L) int64 and word_mask (M, L) bool, True on words."""
+        """Returns tokens (M, L) int64 and word_mask (M, L) bool, True on words."""

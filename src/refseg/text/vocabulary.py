@@ -1,4 +1,4 @@
-"""A closed vocabulary: words to ids, for networks that learn their own word embedding."""
+"""Closed vocabulary of whole words, for networks that learn their own word embedding."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ _NOT_WORDS = re.compile(r"[^\w\s-]")
 
 
 class Vocabulary:
-    """The words that a network knows; id 0 is padding, id 1 any other word, the words follow.
+    """A closed vocabulary; id 0 is padding, id 1 any other word, the words follow.
 
     >>> vocabulary = Vocabulary(["red", "star", "the"])
     >>> vocabulary.ids("The red, huge star!")
@@ -29,7 +29,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, expressions: Iterable[str], max_words: int = 24) -> "Vocabulary":
-        """The vocabulary of these expressions, words in alphabetical order."""
+        """Builds the vocabulary of expressions, with words in alphabetical order."""
         return cls(sorted({word for text in expressions for word in split_words(text)}), max_words)
 
     def __len__(self) -> int:
@@ -37,11 +37,11 @@ class Vocabulary:
         return len(self.words) + 2
 
     def id_of_word(self) -> Mapping[str, int]:
-        """The id of each word."""
+        """Returns the id of each word."""
         return self._id
 
     def ids(self, expression: str) -> list[int]:
-        """One id a word.
+        """Returns one id per word.
 
         Raises:
             InvalidInput: if the expression has no words, or more than `max_words`.
@@ -54,20 +54,20 @@ class Vocabulary:
         return [self._id.get(word, UNKNOWN) for word in words]
 
     def pieces(self, expression: str) -> list[str]:
-        """The words of an expression."""
+        """Returns the words of an expression."""
         return split_words(expression)
 
     def unknown_words(self, expression: str) -> list[str]:
-        """The words of an expression that the vocabulary does not know, in order."""
+        """Returns the words of an expression that the vocabulary lacks, in order."""
         return [word for word in split_words(expression) if word not in self._id]
 
     def remarks(self, expression: str) -> list[str]:
-        """What the network does not understand of an expression, a line for people each."""
+        """Returns warnings about parts of an expression that are not understood."""
         unknown = ", ".join(map(repr, self.unknown_words(expression)))
         return [f"{expression!r}: the weights have never seen {unknown}; say it in other words"] if unknown else []
 
     def __call__(self, expressions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Tokens (M, L) int64 and word_mask (M, L) bool, L the longest of the expressions; errors as in `ids`."""
+        """Returns tokens (M, L) int64 and word_mask (M, L) bool, L being the longest expression; errors as in `ids`."""
         rows = [self.ids(expression) for expression in expressions]
         tokens = torch.full((len(rows), max(map(len, rows), default=0)), PADDING)
         for row, ids in zip(tokens, rows, strict=True):
@@ -76,7 +76,7 @@ class Vocabulary:
 
 
 def require_words(expression: str) -> list[str]:
-    """The words of an expression.
+    """Returns the words of an expression.
 
     Raises:
         InvalidInput: if it has none.
@@ -88,5 +88,5 @@ def require_words(expression: str) -> list[str]:
 
 
 def split_words(expression: str) -> list[str]:
-    """Lower-case words; punctuation other than hyphens is dropped."""
+    """Splits text to lower-case words without punctuation other than hyphens."""
     return _NOT_WORDS.sub(" ", expression.lower()).split()

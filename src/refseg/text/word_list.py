@@ -1,4 +1,4 @@
-"""A list of words in a file, as CMPC's authors have it, and how they take sentences apart."""
+"""CMPC's word list and sentence splitting."""
 
 import re
 from collections import Counter
@@ -10,12 +10,12 @@ from refseg.text.vocabulary import Vocabulary, require_words
 
 SPECIAL = ("<pad>", "<go>", "<eos>", "<unk>")  # ids 0 to 3
 UNKNOWN = SPECIAL.index("<unk>")
-_LONGEST = 2**26  # bytes of a file
+_MAX_FILE_SIZE = 2**26  # bytes
 _BETWEEN_WORDS = re.compile(r"(\W+)")
 
 
 class WordList(Vocabulary):
-    """The words that a network knows, the special ones first; a sentence is cut at `max_words`.
+    """A closed vocabulary, special words first; a sentence is truncated at `max_words`.
 
     >>> words = WordList([*SPECIAL, "hat", "red", "the"], max_words=3)
     >>> words.ids("The red, red hat.")
@@ -31,21 +31,21 @@ class WordList(Vocabulary):
 
     @classmethod
     def of(cls, expressions: Iterable[str], max_words: int = 20, at_least: int = 1) -> "WordList":
-        """The words that stand in these expressions so often or more, in alphabetical order."""
+        """Builds a list of the words with `at_least` occurrences in expressions, in alphabetical order."""
         counts = Counter(word for text in expressions for word in split_sentence(text))
         known = sorted(word for word, count in counts.items() if count >= at_least and word == word.strip())
         return cls([*SPECIAL, *known], max_words)
 
     @classmethod
     def read(cls, file: Path, max_words: int = 20) -> "WordList":
-        """The words of a text file, one a line.
+        """Reads a text file of one word a line.
 
         Raises:
             MissingFile, InvalidInput: if there is none, or it is no list of words with the special ones first.
         """
         try:
-            if file.stat().st_size > _LONGEST:
-                raise InvalidInput(f"{file} has more than {_LONGEST >> 20} MiB; give a list of words, one a line")
+            if file.stat().st_size > _MAX_FILE_SIZE:
+                raise InvalidInput(f"{file} has more than {_MAX_FILE_SIZE >> 20} MiB; give a list of words, one a line")
             words = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
         except FileNotFoundError as error:
             raise MissingFile(f"{file} is missing; give a list of words, one a line") from error
@@ -58,7 +58,7 @@ class WordList(Vocabulary):
         return cls(words, max_words)
 
     def write(self, file: Path) -> None:
-        """The file that `read` reads."""
+        """Writes a file that `read` reads."""
         file.write_text("\n".join(self.words) + "\n", encoding="utf-8")
 
     def __len__(self) -> int:
@@ -66,7 +66,7 @@ class WordList(Vocabulary):
         return len(self.words)
 
     def ids(self, expression: str) -> list[int]:
-        """One id a word, of the first `max_words`.
+        """Returns one id per word, of the first `max_words`.
 
         Raises:
             InvalidInput: if the expression has no words.
@@ -75,22 +75,22 @@ class WordList(Vocabulary):
         return [self._id.get(word, UNKNOWN) for word in self.pieces(expression)]
 
     def pieces(self, expression: str) -> list[str]:
-        """The words of an expression that are read."""
+        """Returns the words of an expression that are read."""
         return split_sentence(expression)[: self.max_words]
 
     def unknown_words(self, expression: str) -> list[str]:
-        """The words of an expression that the list does not have, in order; punctuation does not count."""
+        """Returns the words of an expression that the list lacks, in order, without punctuation."""
         return [word for word in self.pieces(expression) if word not in self._id and re.search(r"\w", word)]
 
     def remarks(self, expression: str) -> list[str]:
-        """What the network does not read of an expression, a line for people each."""
+        """Returns warnings about parts of an expression that are not read."""
         too_long = len(split_sentence(expression)) > self.max_words
         cut = [f"{expression!r}: only its first {self.max_words} words are read"] if too_long else []
         return [*super().remarks(expression), *cut]
 
 
 def split_sentence(sentence: str) -> list[str]:
-    """Lower-case words and what visible stands between them; a full stop at the end is dropped.
+    """Splits a sentence to lower-case words and visible separators; a final full stop is dropped.
 
     >>> split_sentence("Man's hat, left side.")
     ['man', "'", 's', 'hat', ', ', 'left', 'side']

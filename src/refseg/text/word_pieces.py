@@ -12,7 +12,7 @@ VOCABULARY = Path(__file__).parent / "bert_base_uncased.txt"
 
 
 class WordPieces:
-    """The tokenizer of BERT: [CLS], lower-case word pieces, [SEP], padding; what is too long is cut off at the end.
+    """BERT's tokenizer: [CLS], lower-case word pieces, [SEP], padding; long expressions are truncated.
 
     >>> tokens, word_mask = WordPieces(max_words=8)(["A giraffe!"])
     >>> tokens.tolist(), word_mask.sum().item()
@@ -30,7 +30,7 @@ class WordPieces:
         return self._tokenizer.get_vocab_size()
 
     def ids(self, expression: str) -> list[int]:
-        """At most `max_words` ids, the two special ones included; a longer expression loses its end, [SEP] as well.
+        """Returns at most `max_words` ids, the two special ones included; truncation also removes [SEP].
 
         Raises:
             InvalidInput: if the expression has no words.
@@ -39,11 +39,11 @@ class WordPieces:
         return self._tokenizer.encode(expression).ids[: self.max_words]
 
     def pieces(self, expression: str) -> list[str]:
-        """The word pieces of an expression, the two special ones included."""
+        """Returns the word pieces of an expression, the two special ones included."""
         return self._tokenizer.encode(expression).tokens[: self.max_words]
 
     def remarks(self, expression: str) -> list[str]:
-        """What the network does not read of an expression, a line for people each."""
+        """Returns warnings about parts of an expression that are not read."""
         excess = len(self._tokenizer.encode(expression).ids) - self.max_words
         if excess <= 0:
             return []
@@ -52,11 +52,11 @@ class WordPieces:
         ]
 
     def unknown_words(self, expression: str) -> list[str]:
-        """None: every word is made of pieces."""
+        """Returns no words, since every word is made of pieces."""
         return []
 
     def __call__(self, expressions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Tokens (M, max_words) int64, 0 on padding, and word_mask (M, max_words) bool."""
+        """Returns tokens (M, max_words) int64, 0 on padding, and word_mask (M, max_words) bool."""
         tokens = torch.zeros(len(expressions), self.max_words, dtype=torch.int64)
         word_mask = torch.zeros_like(tokens, dtype=torch.bool)
         for m, expression in enumerate(expressions):

@@ -43,7 +43,7 @@ class ObjectHeads(nn.Module):
         elif encoder.frames_alone:
             maps = encoder(batch.image[:, network.annotated])
         else:
-            maps = [x[:, x.shape[1] // 2] for x in encoder.of_clips(batch.image)]
+            maps = [x[:, x.shape[1] // 2] for x in encoder.encode_clips(batch.image)]
         assert batch.objects is not None
         return self.of_maps(maps[-LAST:], batch.objects)
 
