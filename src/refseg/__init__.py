@@ -10,18 +10,50 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from refseg.datasets import DATASETS
+    from refseg.datasets.load import load_dataset
+    from refseg.evaluation.evaluate import evaluate
+    from refseg.inference.results import FrameResult, Result
     from refseg.inference.segmenter import Segmenter, load, segment
-    from refseg.networks import NETWORKS
+    from refseg.networks import NETWORKS, PRESETS
+    from refseg.networks.create import create_network
+    from refseg.protocols import PROTOCOLS
+    from refseg.recipes import RECIPES
+    from refseg.training.run import train
 
 __version__ = "0.1.0"
-__all__ = ["DATASETS", "NETWORKS", "Segmenter", "__version__", "load", "segment"]
+__all__ = [
+    "DATASETS",
+    "NETWORKS",
+    "PRESETS",
+    "PROTOCOLS",
+    "RECIPES",
+    "FrameResult",
+    "Result",
+    "Segmenter",
+    "__version__",
+    "create_network",
+    "evaluate",
+    "load",
+    "load_dataset",
+    "segment",
+    "train",
+]
 
 _HOMES = {
     "DATASETS": "refseg.datasets",
     "NETWORKS": "refseg.networks",
+    "PRESETS": "refseg.networks",
+    "PROTOCOLS": "refseg.protocols",
+    "RECIPES": "refseg.recipes",
+    "FrameResult": "refseg.inference.results",
+    "Result": "refseg.inference.results",
     "Segmenter": "refseg.inference.segmenter",
+    "create_network": "refseg.networks.create",
+    "evaluate": "refseg.evaluation.evaluate",
     "load": "refseg.inference.segmenter",
+    "load_dataset": "refseg.datasets.load",
     "segment": "refseg.inference.segmenter",
+    "train": "refseg.training.run",
 }
 
 
