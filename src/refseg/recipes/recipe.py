@@ -125,9 +125,7 @@ class Stage(Config):
     ema: float | None = Field(None, gt=0, lt=1)  # decay of an EMA of the weights, which is validated and saved
     flip: float = Field(0.5, ge=0, le=1)  # probability of mirroring, with left and right swapped in expressions
     unknown_words: float = Field(0.0, ge=0, lt=1)  # probability of replacing a word by "unknown"
-    erasure: Literal["per_iteration", "fixed"] = (
-        "per_iteration"  # erased phrase: drawn at each iteration, or once
-    )
+    erasure: Literal["per_iteration", "fixed"] = "per_iteration"  # erased phrase: drawn at each iteration, or once
     frozen_batch_norm: bool = False  # keep their statistics in trainable parts, too
     cached_scenes: Amount = Field(0, ge=0)  # above 0: cache the image side's outputs of so many scenes
     validate_every: Amount = Field(0, ge=0)  # steps; 0: after every epoch, or at the end if the length is in steps
