@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 
+from refseg.commands import options
+
 
 def calibrate(
     folder: Annotated[Path, typer.Argument(help="Checkpoint folder; its config.json and statistics are replaced.")],
     dataset: Annotated[str, typer.Argument(help="Name of a data set.")] = "drawn_scenes",
     split: Annotated[str, typer.Option(help="A part of the data set that was not trained on.")] = "val",
     count: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.", show_default="all")] = None,
+    network: options.Network = None,
     photographs: Annotated[Path | None, typer.Option(help="Folder of images that should be unfamiliar.")] = None,
 ) -> None:
     """Fit how sure a checkpoint is that something exists, and which images are familiar to it."""
@@ -20,7 +23,8 @@ def calibrate(
     from refseg.checkpoints.io import load_checkpoint, save_checkpoint
     from refseg.evaluation import calibrate as fitting
 
-    samples = datasets.build_images(dataset, split=split, count=count)
+    options.add_networks(network)
+    samples = datasets.build_images(options.add_dataset(dataset), split=split, count=count)
     checkpoint = load_checkpoint(folder)
     fitted_on = f"{dataset}, split {split}, {len(samples)} images"
     if photographs:

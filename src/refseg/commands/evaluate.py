@@ -42,6 +42,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Write only this .zip for the server of the challenge (of refer_youtube_vos, mevis)."),
     ] = None,
+    network: options.Network = None,
     device: Annotated[str, typer.Option(help="Where the network runs: cpu, cuda.")] = "cpu",
     batch_images: Annotated[int, typer.Option(min=1, help="Images that the network gets at once.")] = 8,
     workers: Workers = None,
@@ -62,6 +63,8 @@ def evaluate(
     from refseg.evaluation import evaluate as evaluation
     from refseg.inference.crf import DenseCRF
 
+    options.add_networks(network)
+    dataset, protocol = options.add_dataset(dataset), options.add_protocols(protocol)
     given = options.settings_of(dataset, split, root, split_by, images, count, settings)
     if submission:
         if protocol or shortcuts or out or masks:
@@ -72,7 +75,7 @@ def evaluate(
         report = evaluation.evaluate(
             weights,
             dataset,
-            protocols=protocol or (),
+            protocols=protocol,
             out=out,
             device=device,
             batch_images=batch_images,

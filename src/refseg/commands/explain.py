@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from refseg.checkpoints import bundled
+from refseg.commands import options
 from refseg.commands.options import Weights
 
 
@@ -23,6 +24,7 @@ def explain(
     frame: Annotated[
         int | None, typer.Option(min=0, help="Of a video, the frame to answer, from 0 [default: the middle one].")
     ] = None,
+    network: options.Network = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
 ) -> None:
     """Draw what a network attends to when it reads EXPRESSION and looks at IMAGE."""
@@ -31,6 +33,7 @@ def explain(
     from refseg.preprocessing.images import read_image
     from refseg.video.reading import is_video, read_frames
 
+    options.add_networks(network)
     for path, ending in ((out, ".png"), (npz, ".npz")):
         if path is not None and path.suffix.lower() != ending:
             raise InvalidInput(f"{path} does not end in {ending}; give the file's name, for example --out answer.png")

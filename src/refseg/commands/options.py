@@ -16,7 +16,12 @@ Weights = Annotated[
 """None: `bundled.default_weights`."""
 
 
-Name = Annotated[str, typer.Argument(help="Name of a data set.")]
+Network = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FILE.py:NAME", help="Network of the weights, defined in your own file; repeatable."),
+]
+
+Name = Annotated[str, typer.Argument(help="Name of a data set, or FILE.py:NAME.")]
 Split = Annotated[str, typer.Option(help="Which part of it; `all` takes everything.")]
 Count = Annotated[int | None, typer.Option(min=1, help="Only the first so many images.", show_default="all")]
 Root = Annotated[Path | None, typer.Option(help="Its folder.", show_default="$REFSEG_DATA/<its usual name>")]
@@ -33,7 +38,7 @@ def open_dataset(name: str, **settings: Any) -> Any:
     """The data set with those settings that were given."""
     from refseg import datasets
 
-    return datasets.build(name, **given(**settings))
+    return datasets.build(add_dataset(name), **given(**settings))
 
 
 def open_images(name: str, **settings: Any) -> Any:
@@ -44,7 +49,7 @@ def open_images(name: str, **settings: Any) -> Any:
     """
     from refseg import datasets
 
-    return datasets.build_images(name, **given(**settings))
+    return datasets.build_images(add_dataset(name), **given(**settings))
 
 
 def given(**settings: Any) -> dict[str, Any]:
@@ -56,6 +61,38 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Another setting of the data set; may be given several times."),
 ]
+
+
+def add_networks(names: list[str] | None) -> None:
+    """Makes networks of `FILE.py:NAME` known by their names.
+
+    Raises:
+        MissingFile, InvalidInput: if there is no such file, or no such name in it.
+    """
+    from refseg.errors import InvalidInput
+    from refseg.extensions import add_extension, is_extension
+    from refseg.networks import NETWORKS
+
+    for name in names or []:
+        if not is_extension(name):
+            raise InvalidInput(f"--network {name} is not FILE.py:NAME; networks of refseg need no such option")
+        add_extension(NETWORKS, name)
+
+
+def add_dataset(name: str) -> str:
+    """Makes the data set of `FILE.py:NAME` known and returns its name; any other name is returned as it is."""
+    from refseg.datasets import DATASETS
+    from refseg.extensions import add_extension
+
+    return add_extension(DATASETS, name)
+
+
+def add_protocols(names: list[str] | None) -> list[str]:
+    """The same for protocols."""
+    from refseg.extensions import add_extension
+    from refseg.protocols import PROTOCOLS
+
+    return [add_extension(PROTOCOLS, name) for name in names or []]
 
 
 def settings_of(

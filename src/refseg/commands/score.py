@@ -34,10 +34,11 @@ def score(
 
     from refseg.evaluation.evaluate import score_masks
 
+    dataset = options.add_dataset(dataset)
     report = score_masks(
         masks,
         dataset,
-        protocols=protocol or (),
+        protocols=options.add_protocols(protocol),
         out=out,
         workers=workers,
         progress=progress,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refseg.checkpoints import bundled
+from refseg.commands import options
 from refseg.commands.options import Weights
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def segment(
     every: Annotated[
         int, typer.Option(min=1, help="Of a video, answer each n-th frame; its overlay keeps the last mask.")
     ] = 1,
+    network: options.Network = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
 ) -> None:
     """Find what each EXPRESSION refers to in IMAGE, and write masks and overlays.
@@ -58,6 +60,7 @@ def segment(
     from refseg.preprocessing.images import read_image
     from refseg.video.reading import is_video
 
+    options.add_networks(network)
     check_writable(out)
     formats = list(_ENDINGS) if Format.ALL in format else list(dict.fromkeys(format))
 

@@ -6,6 +6,7 @@ from safetensors.torch import save_file
 
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.io import load_checkpoint, save_checkpoint
+from refseg.datasets import class_of
 from refseg.evaluation.calibrate import calibrate, familiarity_report
 from refseg.evaluation.evaluate import evaluate_samples
 from refseg.evaluation.report.report import Report, percent
@@ -15,7 +16,6 @@ from refseg.recipes.recipe import Recipe
 from refseg.training.data.sources import Source
 from refseg.training.object_pretraining import CLASSES, OBJECT_PRETRAINING
 
-DRAWN, YOURS = "Apache-2.0, weights and data", "yours to state; the data's own terms hold as well"
 CARD = """# {name}
 
 {knows}. On another kind of image an answer means nothing{warns}.
@@ -89,7 +89,7 @@ def card(checkpoint: Checkpoint, recipe: Recipe, report: Report) -> str:
         words=len(checkpoint.tokenizer),
         max_words=checkpoint.tokenizer.max_words,
         data=", ".join(f"{name} {value}" for name, value in trained_on.items() if name != "validation"),
-        licence=DRAWN if recipe.data.dataset.startswith("drawn_") else YOURS,
+        licence=class_of(recipe.data.dataset).licence,
         recipe=recipe.name,
         calibrated=f"on {fitted.fitted_on}: temperature {fitted.temperature:.3f}, exists above "
         f"{fitted.exists_threshold:.3f}"

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from refseg.batch import Batch, Objects
 from refseg.datasets.drawn_clips.motions import MOTIONS
 from refseg.datasets.drawn_scenes.objects import ATTRIBUTES, VALUES
+from refseg.distributed import divisor
 from refseg.networks.network import Network
 
 OBJECT_PRETRAINING = "object_pretraining"  # the objective of a stage that teaches this
@@ -56,11 +57,11 @@ class ObjectHeads(nn.Module):
             there = ids > 0
             total = total + F.binary_cross_entropy_with_logits(logits[..., 0], there.float())
             image, row, column = there.nonzero(as_tuple=True)
-            if not len(image):
-                continue
             true = objects.attributes[image, ids[image, row, column] - 1].unbind(1)
             told = logits[image, row, column, 1:].split(list(self.classes.values()), dim=-1)
-            total = total + torch.stack([F.cross_entropy(*pair) for pair in zip(told, true, strict=True)]).sum()
+            count_here = divisor(len(image), x)  # of all processes
+            for one, truth in zip(told, true, strict=True):
+                total = total + F.cross_entropy(one, truth, reduction="sum") / count_here
             right += torch.stack([(one.argmax(-1) == truth).sum() for one, truth in zip(told, true, strict=True)])
             count += len(image)
         return {"loss": total / len(maps), **dict(zip(self.classes, right / max(count, 1), strict=True))}

@@ -8,23 +8,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from refseg.batch import Objects
-from refseg.datasets.drawn_clips import dataset
-from refseg.datasets.drawn_clips.motions import LEFT, MOTIONS, RIGHT
 from refseg.datasets.storage.annotated_frames import AnnotatedFrame
 from refseg.errors import InvalidInput
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.transform import Preprocessing
-from refseg.recipes.recipe import FileData
 from refseg.samples import Clip, Sample
 from refseg.text.vocabulary import split_words
-
-MIRRORED = torch.arange(len(MOTIONS))
-MIRRORED[[LEFT, RIGHT]] = MIRRORED[[RIGHT, LEFT]]
-
-
-def kinds_of(data: FileData) -> tuple[str, ...]:
-    """The kinds of expressions that validation reports by: what drawn clips have objects do."""
-    return dataset.KINDS if data.dataset == "drawn_clips" else ()
 
 
 def with_words(sample: Sample | Clip) -> NDArray[np.int64]:
@@ -44,11 +33,17 @@ class ClipItems:
     Expressions without a word are left out: `left_out` says which, "" if there are none.
     """
 
-    def __init__(self, clips: Any, kind: str):
-        """`kind` as `recipe.Files.item`; a referent is what expressions of a clip have as their targets together."""
+    def __init__(self, clips: Any, kind: str, check_words: bool = True):
+        """Groups expressions; a referent is the expressions of a clip that have the same targets.
+
+        Args:
+            clips: the data set.
+            kind: as `recipe.FileData.item`.
+            check_words: whether expressions may have no word, so that all of them have to be read.
+        """
         self.left_out = ""
         self.clips, self._items = clips, None
-        if kind != "image" or not isinstance(clips, dataset.DrawnClips):  # which would all be drawn to be looked at
+        if kind != "image" or check_words:
             self._items, wordless = _groups(clips, kind)
             self.left_out = described(wordless)
 
@@ -95,22 +90,21 @@ def one_frame(
     return AnnotatedFrame(clip, t, there[:most])
 
 
-def objects_of(frames: list[AnnotatedFrame], flip: list[bool]) -> Objects:
-    """What is known of the objects of frames of drawn clips, mirrored or not: the last attribute is what they do."""
-    clips = [frame.clip for frame in frames]
-    assert all(isinstance(clip, dataset.DrawnClip) for clip in clips)
-    labels = [frame.clip.labels(frame.t) for frame in frames]  # type: ignore[attr-defined]
-    known = [torch.from_numpy(np.column_stack([clip.attributes, clip.motions])) for clip in clips]  # type: ignore[attr-defined]
-    attributes = torch.nn.utils.rnn.pad_sequence(known, batch_first=True)
-    mirrors = torch.tensor(flip)
-    attributes[mirrors, :, -1] = MIRRORED[attributes[mirrors, :, -1]]
-    count = attributes.shape[1]
+def objects_of(samples: list[Sample], flips: list[bool]) -> Objects | None:
+    """Returns the objects of images or frames, mirrored where `flips` says so; None where they are not known."""
+    known = [sample.known_objects(mirrored) for sample, mirrored in zip(samples, flips, strict=True)]
+    objects = [one for one in known if one is not None]
+    if len(objects) < len(samples):
+        return None
+    attributes = [torch.from_numpy(one.attributes) for one in objects]
+    padded = torch.nn.utils.rnn.pad_sequence(attributes, batch_first=True)
+    count = padded.shape[1]
     return Objects(
-        id_map=torch.from_numpy(np.stack([x[:, ::-1] if f else x for x, f in zip(labels, flip, strict=True)])).long(),
-        centres=torch.zeros(len(frames), count, 2),
-        radii=torch.zeros(len(frames), count),
-        attributes=attributes,
-        present=torch.arange(count) < torch.tensor([len(one) for one in known])[:, None],
+        id_map=torch.from_numpy(np.stack([one.id_map for one in objects])).long(),
+        centres=torch.zeros(len(samples), count, 2),
+        radii=torch.zeros(len(samples), count),
+        attributes=padded,
+        present=torch.arange(count) < torch.tensor([len(one) for one in attributes])[:, None],
     )
 
 

@@ -30,7 +30,7 @@ from refseg.text.left_right import mirrored
 from refseg.text.noun_phrases import erase, noun_positions, phrases
 from refseg.text.tokenizer import Tokenizer
 from refseg.text.vocabulary import PADDING, split_words
-from refseg.training.data.clip_frames import ClipItems, described, kinds_of, objects_of, one_frame, seen, with_words
+from refseg.training.data.clip_frames import ClipItems, described, objects_of, one_frame, seen, with_words
 from refseg.training.data.epoch_order import EpochOrder
 from refseg.training.progress import print_once
 
@@ -67,7 +67,7 @@ class FileBatches(Dataset):
         self.samples, self.tokenizer, self.data, self.stage, self.erases = samples, tokenizer, data, stage, erases
         self.key, self.rank, self.images = key, rank, stage.images // (world * stage.accumulate)
         self.at_once = stage.images // stage.accumulate  # of all processes
-        self.enlarged, self.kinds = enlarged(data), kinds_of(data)
+        self.enlarged, self.kinds = enlarged(data), samples.kinds
         self.items = items_of(samples, data)
         if self.items.left_out:
             print_once(f"split {data.train} of {data.dataset}: {self.items.left_out} have no word and are left out")
@@ -146,7 +146,7 @@ class FileBatches(Dataset):
             targets=torch.tensor(targets, dtype=torch.bool).view(-1, 1),
             truth=torch.cat([F.pad(mask, self._missing(mask, images)) for mask in truths]),
             types=torch.tensor(types) if types else None,
-            objects=objects_of(frames, flips) if self.data.dataset == "drawn_clips" else None,
+            objects=objects_of(frames, flips),
             erased=padded(erased) if self.erases else None,
             ids=tuple(ids),
         )
@@ -179,7 +179,9 @@ class FileBatches(Dataset):
 
 def items_of(samples: Any, data: FileData) -> "Items | ClipItems":
     """What an epoch of these data goes through."""
-    return (ClipItems if data.dataset in OF_CLIPS else Items)(samples, data.item)
+    if data.dataset in OF_CLIPS:
+        return ClipItems(samples, data.item, check_words=not samples.all_have_words)
+    return Items(samples, data.item)
 
 
 class Items:
@@ -193,7 +195,7 @@ class Items:
         """`kind` as `recipe.Files.item`."""
         images, places, keys, before = [], [], [], 0
         wordless: list[str] = []
-        for part in samples.parts.values() if hasattr(samples, "parts") else [samples]:
+        for part in samples.indexed_parts:
             numbers, starts = part.by_image
             image = np.repeat(np.arange(len(part)), np.diff(starts))
             place = np.arange(len(numbers)) - starts[image]

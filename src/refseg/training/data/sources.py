@@ -11,7 +11,6 @@ from torch.utils.data import Dataset
 
 from refseg import datasets
 from refseg.batch import Batch
-from refseg.datasets.drawn_clips import dataset
 from refseg.datasets.drawn_scenes.dataset import TYPE_SHARES, VERSION, DrawnScenes
 from refseg.datasets.drawn_scenes.stored_scenes import StoredScenes, stored_scenes
 from refseg.datasets.storage.annotated_frames import AnnotatedFrames
@@ -23,13 +22,10 @@ from refseg.samples import Sample
 from refseg.text.tokenizer import Tokenizer
 from refseg.text.vocabulary import Vocabulary
 from refseg.text.word_list import WordList
-from refseg.training.data.clip_frames import kinds_of
 from refseg.training.data.file_batches import FileBatches, items_of
 from refseg.training.data.scene_batches import SceneBatches, TokenTable
 
 VALIDATION_IMAGES, VALIDATION_PHOTOGRAPHS = 16, 4  # a batch
-WORDS_OF_CLIPS = 500  # drawn clips that have every word
-DRAWN_CLIPS = "drawn clips only: coloured, patterned shapes that move on a plain ground; no filmed videos"
 
 
 class Source(ABC):
@@ -80,7 +76,7 @@ def source_of(data: SceneData | FileData, erases: bool, validates: bool = True) 
 class SceneSource(Source):
     """Drawn scenes, kept on disk."""
 
-    knows = "drawn scenes only: coloured, patterned shapes on a plain ground; no photographs"
+    knows = DrawnScenes.familiar_images
     workers = 0  # a batch is a look-up in memory-mapped arrays
     types = tuple(TYPE_SHARES)
 
@@ -158,10 +154,10 @@ class FileSource(Source):
         self.of_clips = data.dataset in datasets.OF_CLIPS
         self.samples = datasets.build(data.dataset, split=data.train, **data.settings)
         self.validation_samples = self._validation_samples(data.validation_images) if validates else []
-        self.types = kinds_of(data)
+        self.types = self.samples.kinds
         self.images = "annotated frames" if self.of_clips else "images"
         kind = "videos" if self.of_clips else "photographs"
-        self.knows = DRAWN_CLIPS if data.dataset == "drawn_clips" else f"{kind} as those of {data.dataset}"
+        self.knows = self.samples.familiar_images or f"{kind} as those of {data.dataset}"
 
     def tokenizer(self, config: Any) -> Tokenizer:
         """That of the network's word encoder; of drawn clips the words that they have, as of drawn scenes."""
@@ -169,9 +165,8 @@ class FileSource(Source):
             if config.word_encoder.kind not in ("gru", "lstm"):
                 raise InvalidInput(f"the network brings its own words; leave out data.vocabulary {file}")
             return WordList.read(Path(file), config.max_words)
-        if self.data.dataset == "drawn_clips":
-            clips = dataset.DrawnClips("train", WORDS_OF_CLIPS)
-            return Vocabulary.of(expression.text for clip in clips for expression in clip.expressions)
+        if (closed := self.samples.texts_with_all_words()) is not None:
+            return Vocabulary.of(closed)
         texts = (expression.text for sample in self.samples for expression in sample.expressions)
         return build_tokenizer(config.word_encoder, config.max_words, lambda: texts)
 
@@ -209,9 +204,9 @@ class FileSource(Source):
         }
 
     def _amount(self) -> dict[str, Any]:
-        if self.data.dataset == "drawn_clips":  # whose expressions are drawn to be counted
-            return {"version": dataset.VERSION, "clips": len(self.samples)}
         images = "clips" if self.of_clips else "images"
+        if self.samples.version is not None:  # all would be drawn to count their expressions
+            return {"version": self.samples.version, images: len(self.samples)}
         return {images: len(self.samples), "expressions": self.samples.expression_count}
 
     def _validation_samples(self, count: int | None) -> Sequence[Sample]:
