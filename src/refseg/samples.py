@@ -7,6 +7,7 @@ A clip is that for a video.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,18 @@ class Expression:
     type: str = ""
     kind: str = ""
     id: str = ""
+
+
+class KnownObjects(NamedTuple):
+    """All N objects of an image, as drawn data knows them.
+
+    Attributes:
+        id_map: (H, W) uint8, the visible pixels: 0 = background, k = object k.
+        attributes: (N, A) int64, class indices of the objects' attributes.
+    """
+
+    id_map: NDArray[np.uint8]
+    attributes: NDArray[np.int64]
 
 
 class Sample(ABC):
@@ -71,6 +84,10 @@ class Sample(ABC):
         """The masks (H, W) of objects that are known and that expression `index` does not refer to."""
         return ()
 
+    def known_objects(self, mirrored: bool = False) -> KnownObjects | None:
+        """Returns all objects of the image, or of its mirror image; None where the data set does not know them."""
+        return None
+
     def mask_at(self, index: int, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
         """The true mask at another size: polygons are scaled and drawn there where they are known, else nearest."""
         height, width = size_hw
@@ -109,6 +126,10 @@ class Clip(ABC):
     @abstractmethod
     def mask(self, index: int, t: int) -> NDArray[np.bool_]:
         """The true mask (H, W) of expression `index` in frame t: all its referents together, empty if none is there."""
+
+    def known_objects(self, t: int, mirrored: bool = False) -> KnownObjects | None:
+        """Returns all objects in frame t, or in its mirror image; None where the data set does not know them."""
+        return None
 
     def frame_name(self, t: int) -> str:
         """What files about frame t are called, without their ending."""

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
+from refseg.datasets.dataset import Dataset
 from refseg.datasets.grefcoco import GRefCOCO
 from refseg.datasets.phrasecut import PhraseCut
 from refseg.datasets.refcoco import TRAIN2014, RefCOCO, RefCOCOg, RefCOCOPlus
@@ -34,7 +36,7 @@ PARTS: dict[str, type[IndexedDataset]] = {
 """Data sets of COCO's photographs, which can be merged."""
 
 
-class RecPretraining:
+class RecPretraining(Dataset):
     """Training parts of several sets, one after the other, without any image that another split of any of them holds.
 
     Args:
@@ -53,6 +55,7 @@ class RecPretraining:
     """
 
     name = "rec_pretraining"
+    uncheckable = "is put together from other data sets; check those, with --against each other"
 
     def __init__(
         self,
@@ -103,6 +106,11 @@ class RecPretraining:
             total += part.expressions_among(left)
             left = max(0, left - len(part))
         return total
+
+    @property
+    @override
+    def indexed_parts(self) -> list[IndexedDataset]:
+        return list(self.parts.values())
 
     def _open(self, name: str, split: str, settings: dict[str, Any]) -> IndexedDataset:
         kind, _, split_by = name.partition(":")

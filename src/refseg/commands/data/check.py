@@ -14,11 +14,6 @@ from refseg.commands.options import Grefs, Images, Name, Root, SplitBy, given, o
 if TYPE_CHECKING:
     from refseg.datasets.tools.findings import Finding, Track
 
-NOT_OF_FILES = {
-    "drawn_scenes": "is drawn on the fly, so there is nothing to check",
-    "drawn_clips": "is drawn on the fly, so there is nothing to check",
-    "rec_pretraining": "is put together from other data sets; check those, with --against each other",
-}
 COLOURS = {"problem": "red", "note": "yellow", "skipped": "dim", "ok": "green"}
 
 
@@ -46,8 +41,7 @@ def check(
     from refseg.datasets import OF_CLIPS
     from refseg.errors import InvalidInput
 
-    if name in NOT_OF_FILES:
-        raise InvalidInput(f"{name} {NOT_OF_FILES[name]}")
+    _require_checkable(name)
     about: dict[str, Any] = {"dataset": name, "split_by": None}
     if name in OF_CLIPS:
         of_images = given(split_by=split_by, images=images, grefs=grefs, against=against)
@@ -59,7 +53,7 @@ def check(
         others = list(map(_open_other, against or ()))
         dataset = _open(name, root=root, split_by=split_by, images=images, grefs=grefs)
         findings = _check_images(dataset, others, tokens or (), fast)
-        about |= {"split_by": getattr(dataset, "split_by", None), "root": str(dataset.root)}
+        about |= {"split_by": dataset.split_by or None, "root": str(dataset.root)}
         sizes = _sizes(dataset)
     problems = sum(finding.verdict == "problem" for finding in findings)
     if as_json:
@@ -98,11 +92,16 @@ def _tracking() -> "Iterator[Track]":
         yield lambda items, what: progress.track(items, total=len(items), description=what)
 
 
-def _open(name: str, **settings: Any) -> Any:
+def _require_checkable(name: str) -> None:
+    from refseg.datasets import class_of
     from refseg.errors import InvalidInput
 
-    if name in NOT_OF_FILES:
-        raise InvalidInput(f"{name} {NOT_OF_FILES[name]}")
+    if reason := class_of(name).uncheckable:
+        raise InvalidInput(f"{name} {reason}")
+
+
+def _open(name: str, **settings: Any) -> Any:
+    _require_checkable(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of ids that occur twice, which are among the findings
         return open_images(name, split="all", **settings)

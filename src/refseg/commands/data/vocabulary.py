@@ -7,7 +7,8 @@ import typer
 
 from refseg.commands.options import Root, SplitBy, open_dataset
 
-DRAWN = "drawn_scenes", "drawn_clips"
+DRAWN_COUNT = 1000
+"""Drawn images or clips that are read where no number is given."""
 
 
 def vocabulary(
@@ -24,6 +25,7 @@ def vocabulary(
     """List the words of a data set's training expressions, the special ones first."""
     from rich.progress import track
 
+    from refseg.datasets import class_of
     from refseg.errors import UnwritableOutput
     from refseg.files.atomic import all_or_nothing, check_writable
     from refseg.text.word_list import SPECIAL, WordList
@@ -31,8 +33,9 @@ def vocabulary(
     if out.is_dir():
         raise UnwritableOutput(f"{out} is a folder; give the file to write, for example --out words.txt")
     check_writable(out.parent)
-    drawn = {"count": count or 1000, "seed": seed} if dataset in DRAWN else {"count": count}
-    samples = open_dataset(dataset, split="train", root=root, split_by=split_by, **drawn)
+    drawn = class_of(dataset).version is not None
+    amount = {"count": count or DRAWN_COUNT, "seed": seed} if drawn else {"count": count}
+    samples = open_dataset(dataset, split="train", root=root, split_by=split_by, **amount)
     images = track(samples, "reading", len(samples), transient=True)
     texts = [text.text for sample in images for text in sample.expressions]
     words = WordList.of(texts, at_least=at_least)

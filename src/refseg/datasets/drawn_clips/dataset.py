@@ -13,16 +13,19 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
-from refseg.datasets.drawn_clips.motions import MOTIONS
+from refseg.datasets.dataset import Dataset
+from refseg.datasets.drawn_clips.motions import LEFT, MOTIONS, RIGHT
 from refseg.datasets.drawn_clips.sentences import KINDS, Doing
 from refseg.datasets.drawn_clips.twins import Twins, draw_twins
 from refseg.datasets.drawn_scenes.balanced_sentences import object_ids
+from refseg.datasets.drawn_scenes.dataset import DRAWN_LICENCE, DRAWN_UNCHECKABLE
 from refseg.datasets.drawn_scenes.layout import Layout, rasterise
 from refseg.datasets.drawn_scenes.objects import SeededRandom
 from refseg.datasets.drawn_scenes.rendering import Look, noise_of
 from refseg.errors import InvalidInput
-from refseg.samples import Clip, Expression
+from refseg.samples import Clip, Expression, KnownObjects
 
 __all__ = ["KINDS", "MOTIONS", "SPLITS", "VERSION", "DrawnClip", "DrawnClips"]
 
@@ -31,6 +34,13 @@ VERSION = 1
 
 SPLITS = {"train": 2**31, "val": 1000, "test": 2000}
 """Clips of each split."""
+
+CLIPS_WITH_ALL_WORDS = 500
+"""Clips of split train whose expressions hold every word."""
+
+MIRRORED_MOTIONS = np.arange(len(MOTIONS))
+MIRRORED_MOTIONS[[LEFT, RIGHT]] = RIGHT, LEFT
+"""The motion that each is in a mirrored clip."""
 
 Annotated = Literal["middle", "all"]
 
@@ -101,12 +111,19 @@ class DrawnClip(Clip):
         """Visible pixels (H, W) of all referents of expression `index` in frame t, whichever it is."""
         return np.isin(self.labels(t), self.expressions[index].targets)
 
+    @override
+    def known_objects(self, t: int, mirrored: bool = False) -> KnownObjects:
+        """Returns the objects in frame t; their last attribute is the motion."""
+        motions = MIRRORED_MOTIONS[self.motions] if mirrored else self.motions
+        labels = self.labels(t)[:, ::-1] if mirrored else self.labels(t)
+        return KnownObjects(labels, np.column_stack([self.attributes, motions]))
+
     @cached_property
     def _look(self) -> Look:
         return Look(self.layout(self.middle), SeededRandom("look", *self._pixels))
 
 
-class DrawnClips:
+class DrawnClips(Dataset):
     """A split of the drawn clips; clip i is the same on every machine.
 
     Clips 2 * i and 2 * i + 1 are twins: their middle frames are the same, their sentences, too, and no sentence has the
@@ -124,6 +141,14 @@ class DrawnClips:
         InvalidInput: if one of them is not allowed.
     """
 
+    seed: int
+    version = VERSION
+    kinds = KINDS
+    all_have_words = True
+    familiar_images = "drawn clips only: coloured, patterned shapes that move on a plain ground; no filmed videos"
+    licence = DRAWN_LICENCE
+    uncheckable = DRAWN_UNCHECKABLE
+
     def __init__(
         self, split: str, count: int | None = None, side: int = 128, seed: int = 0, annotated: Annotated = "middle"
     ):
@@ -140,6 +165,11 @@ class DrawnClips:
             raise InvalidInput(f"split {split} of drawn_clips has 1 to {SPLITS[split]:,} clips, not {count}")
         self.split, self.side, self.seed, self.annotated = split, side, seed, annotated
         self._twins: tuple[int, Twins] | None = None
+
+    @classmethod
+    @override
+    def texts_with_all_words(cls) -> Iterator[str]:
+        return (expression.text for clip in cls("train", CLIPS_WITH_ALL_WORDS) for expression in clip.expressions)
 
     def __len__(self) -> int:
         return self.count

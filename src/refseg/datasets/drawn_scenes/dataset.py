@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from refseg.datasets.dataset import Dataset
 from refseg.datasets.drawn_scenes.balanced_sentences import BLOCK, Block, draw_block, object_ids
 from refseg.datasets.drawn_scenes.grammar import KIND_SHARES, TYPE_SHARES
 from refseg.datasets.drawn_scenes.layout import TIERS, Layout
@@ -42,6 +43,9 @@ __all__ = [
 
 VERSION = 1
 """Raised with every change of a drawn byte or sentence; checkpoints and tables carry it."""
+
+DRAWN_LICENCE = "Apache-2.0, weights and data"
+DRAWN_UNCHECKABLE = "is drawn on the fly, so there is nothing to check"
 
 SPLITS = {"train": 2**31, "val": 1000, "test": 2000, "hard": 1000, "held_out": 1000}
 """Scenes of each split."""
@@ -96,7 +100,7 @@ class Scene(Sample):
         return (self.id_map == k for k in range(1, len(self.centres) + 1) if k not in targets)
 
 
-class DrawnScenes:
+class DrawnScenes(Dataset):
     """A split of the drawn scenes; scene i is the same on every machine.
 
     Args:
@@ -109,6 +113,12 @@ class DrawnScenes:
     Raises:
         InvalidInput: if one of them is not allowed.
     """
+
+    seed: int
+    version = VERSION
+    familiar_images = "drawn scenes only: coloured, patterned shapes on a plain ground; no photographs"
+    licence = DRAWN_LICENCE
+    uncheckable = DRAWN_UNCHECKABLE
 
     def __init__(self, split: str, count: int | None = None, tier: str | None = None, side: int = 128, seed: int = 0):
         if split not in SPLITS:

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
-from refseg.samples import Clip, Expression, Sample
+from refseg.datasets.dataset import Dataset
+from refseg.samples import Clip, Expression, KnownObjects, Sample
 
 
 class AnnotatedFrame(Sample):
@@ -46,6 +48,10 @@ class AnnotatedFrame(Sample):
         """The true mask (H, W) of expression `index` of this frame."""
         return self._masks[index]
 
+    @override
+    def known_objects(self, mirrored: bool = False) -> KnownObjects | None:
+        return self.clip.known_objects(self.t, mirrored)
+
     @cached_property
     def _masks(self) -> list[NDArray[np.bool_]]:
         return [self.clip.mask(number, self.t) for number in self.asked]
@@ -58,7 +64,7 @@ def frames_of(clip: Clip) -> Iterator[AnnotatedFrame]:
         yield AnnotatedFrame(clip, t, [index for index, frames in enumerate(known) if t in frames])
 
 
-class AnnotatedFrames(Sequence[AnnotatedFrame]):
+class AnnotatedFrames(Dataset, Sequence[AnnotatedFrame]):
     """All annotated frames of clips, clip after clip, each with all expressions whose truth is known there."""
 
     def __init__(self, clips: Any):
@@ -66,6 +72,17 @@ class AnnotatedFrames(Sequence[AnnotatedFrame]):
         self._places = [
             (number, frame.t, frame.asked) for number, clip in enumerate(clips) for frame in frames_of(clip)
         ]
+
+    @property
+    @override
+    def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
+        kinds: tuple[str, ...] = self.clips.kinds
+        return kinds
+
+    @property
+    @override
+    def all_have_words(self) -> bool:  # type: ignore[override]
+        return bool(self.clips.all_have_words)
 
     def __len__(self) -> int:
         return len(self._places)

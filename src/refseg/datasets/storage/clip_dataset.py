@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from refseg.datasets.dataset import Dataset
 from refseg.datasets.storage.annotation_masks import Mask
 from refseg.datasets.storage.frame_files import FrameFiles, StoredFrames, of_image
 from refseg.datasets.storage.ids import id_of
@@ -137,7 +138,7 @@ class LabelledClip(ClipOfFiles):
         return [int(number) for number in referent_ids(self.video, index)]
 
 
-class ClipsOfFiles(ABC):
+class ClipsOfFiles(Dataset, ABC):
     """A split of a data set of videos; item i is one video with its expressions of the split.
 
     Args:

@@ -9,7 +9,9 @@ from typing import BinaryIO, ClassVar, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from typing_extensions import override
 
+from refseg.datasets.dataset import Dataset
 from refseg.datasets.storage.annotation_masks import CoveredTwice, Mask, MaskFile, Piece, draw, draw_at
 from refseg.datasets.storage.index import BOX_ONLY, CROWD, MISSING, NONE, Index, IndexBuilder, open_index
 from refseg.datasets.storage.reading import at, expanded, folder_of
@@ -151,7 +153,7 @@ class IndexedSample(Sample):
                     yield draw(pieces, self.size_hw, data.covered_twice)
 
 
-class IndexedDataset:
+class IndexedDataset(Dataset):
     """A split of a data set of files; sample i is one image with its expressions of the split.
 
     Args:
@@ -263,6 +265,11 @@ class IndexedDataset:
     def by_image(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Numbers of all expressions, those of an image side by side, and where each image's begin (images + 1)."""
         return self._numbers, self._starts
+
+    @property
+    @override
+    def indexed_parts(self) -> "Sequence[IndexedDataset]":
+        return (self,)
 
     def expressions_among(self, images: int) -> int:
         """Number of expressions of the first `images` images."""

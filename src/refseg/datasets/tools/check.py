@@ -68,7 +68,7 @@ def examine(
 
 def _counts(dataset: IndexedDataset) -> Iterator[Finding]:
     """Names and sizes of splits against those that the makers give."""
-    published = PUBLISHED.get((dataset.name, getattr(dataset, "split_by", "")))
+    published = PUBLISHED.get((dataset.name, dataset.split_by))
     if published is None:
         yield Finding("counts", "skipped", 0, f"no published counts of {dataset.name} are known")
         return
@@ -248,7 +248,7 @@ def _leaks(dataset: IndexedDataset, photographs: Sequence[Photograph]) -> Iterat
             shared.append(f"{name} in {' and '.join(splits)}")
         elif len(numbers) > 1:
             copies.append(name)
-    promised = (dataset.name, getattr(dataset, "split_by", "")) not in SHARE_IMAGES
+    promised = (dataset.name, dataset.split_by) not in SHARE_IMAGES
     advice = "figures on these are not held out; train without them" if promised else "this division is known for it"
     verdict: Verdict = "problem" if promised else "note"
     yield finding_of("leaks", shared, "photographs in more than one split", advice, verdict)

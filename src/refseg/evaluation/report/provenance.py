@@ -1,7 +1,6 @@
 """What a number travels with: data set, weights, versions."""
 
 import hashlib
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,19 @@ import torch
 from refseg.checkpoints.checkpoint import WEIGHTS, Checkpoint
 from refseg.checkpoints.locate import find
 from refseg.datasets import DATASETS
+from refseg.datasets.dataset import Dataset
 
 
-def facts(dataset: Any, name: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """What makes figures on a data set comparable: its name and settings, and its version or its files' sha256."""
+def dataset_facts(dataset: Any, name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Returns what makes figures on a data set comparable: name, settings, seed, version and sha256 of its files."""
     found: dict[str, Any] = {
         "dataset": name,
         **{key: _plain(value) for key, value in settings.items() if key != "root"},
     }
-    found |= {"seed": getattr(dataset, "seed", None)}
-    found |= {"generator_version": getattr(sys.modules[type(dataset).__module__], "VERSION", None)}
-    sources = dataset.sources() if hasattr(dataset, "sources") else []
+    sources: list[Path] = []
+    if isinstance(dataset, Dataset):  # not a list of samples
+        found |= {"seed": dataset.seed, "generator_version": dataset.version}
+        sources = dataset.sources()
     digests = {Path(source).name: hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16] for source in sources}
     return {key: value for key, value in found.items() if value is not None} | ({"sha256": digests} if digests else {})
 

@@ -1,0 +1,47 @@
+"""The contract of data sets: abilities and facts, with defaults."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from refseg.datasets.storage.indexed_dataset import IndexedDataset
+
+
+class Dataset:
+    """A split of a data set: a sequence of `samples.Sample` or `samples.Clip`.
+
+    Attributes:
+        split_by: whose division into splits it is; "" where there is only one.
+        seed: of drawn data; None for files.
+        version: of the generator of drawn data, of which there is any amount; None for files.
+        kinds: kinds of expressions, by which validation reports; () reports by none.
+        all_have_words: whether each expression is known to have a word, so that none need be read to check it.
+        familiar_images: images that a network knows which learnt from this data, for warnings and cards; "" derives
+            it from the data set's name.
+        licence: of weights that are trained on it.
+        uncheckable: why `refseg data check` cannot check it; "" where it can.
+    """
+
+    split_by: str = ""
+    seed: int | None = None
+    version: ClassVar[int | None] = None
+    kinds: tuple[str, ...] = ()
+    all_have_words: bool = False
+    familiar_images: ClassVar[str] = ""
+    licence: ClassVar[str] = "yours to state; the data's own terms hold as well"
+    uncheckable: ClassVar[str] = ""
+
+    def sources(self) -> list[Path]:
+        """Returns the files of annotations; of drawn data none."""
+        return []
+
+    @property
+    def indexed_parts(self) -> Sequence["IndexedDataset"]:
+        """Data sets with an index whose samples, one after the other, these are; () where there are none."""
+        return ()
+
+    @classmethod
+    def texts_with_all_words(cls) -> Iterable[str] | None:
+        """Returns expressions that hold every word of the data set; None where its words are not limited."""
+        return None
