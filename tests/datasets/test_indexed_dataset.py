@@ -8,8 +8,8 @@ from PIL.PngImagePlugin import PngInfo
 from typer.testing import CliRunner
 
 from refseg import datasets
+from refseg.array_types import Mask
 from refseg.cli import app
-from refseg.datasets.storage.annotation_masks import Mask
 from refseg.datasets.storage.indexed_dataset import IndexedDataset
 from refseg.errors import InvalidInput, MissingFile, RefsegError
 from refseg.preprocessing.images import read_image

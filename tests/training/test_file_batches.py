@@ -105,6 +105,7 @@ def test_items_are_those_of_going_through_all_images(refs, kind):
     samples = type("Samples", (SimpleNamespace,), {"__len__": lambda self: len(refs)})(
         index=index, by_image=(np.arange(starts[-1]), starts), text="raw", prefix=""
     )
+    samples.indexed_parts = [samples]
     expected = []
     for image, own in enumerate(refs):
         if kind == "image":

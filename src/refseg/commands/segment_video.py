@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 from PIL import Image
 
+from refseg.array_types import RgbImage
 from refseg.commands.progress import progress
 from refseg.commands.segment_files import Format, file_stem, file_stems
 from refseg.commands.sources import SOURCE, check_replaceable, png_text, source_of, warn_of_replaced
-from refseg.preprocessing.images import Rgb
 
 if TYPE_CHECKING:
     from refseg.array_types import Mask
-    from refseg.inference.partial_answers import Unfinished
+    from refseg.inference.partial_answers import PartialAnswers
     from refseg.inference.segmenter import Segmenter
     from refseg.video.frames import Frames
 
@@ -58,7 +58,7 @@ def segment_video(
     """
     from refseg.files.atomic import all_or_nothing
     from refseg.files.lock import only_writer
-    from refseg.inference.partial_answers import Unfinished, stamp
+    from refseg.inference.partial_answers import PartialAnswers, stamp
     from refseg.video.reading import read_frames
 
     frames = read_frames(video)
@@ -80,7 +80,7 @@ def segment_video(
     answers = out / f".{file_stem(video.absolute())}.unfinished"
     warn_of_replaced(check())
     with only_writer(answers):
-        unfinished = Unfinished(answers, run)
+        unfinished = PartialAnswers(answers, run)
         _answer(load(), frames, expressions, every, run["threshold"], unfinished)
         remarks = dict.fromkeys(frames.remarks)
         with all_or_nothing(out) as folder:
@@ -105,7 +105,7 @@ def _answer(
     expressions: list[str],
     every: int,
     threshold: float | None,
-    unfinished: "Unfinished",
+    unfinished: "PartialAnswers",
 ) -> None:
     """Answers the frames that are left, and keeps each answer at once."""
     start = 0 if unfinished.last is None else unfinished.last + every
@@ -211,7 +211,7 @@ def _write_overlays(
     regions: list[list[Mask]] = []
     coming = next(answers, None)
     with ExitStack() as stack:
-        writers: list[Callable[[Fraction, Rgb], None]] = []
+        writers: list[Callable[[Fraction, RgbImage], None]] = []
         for frame in frames:
             if not writers:
                 size_hw = frame.pixels.shape[0], frame.pixels.shape[1]

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from refseg.datasets.storage.annotation_masks import Mask
+from refseg.array_types import Mask
 from refseg.datasets.storage.clip_dataset import ClipOfFiles, ClipsOfFiles, Video, referent_ids
 from refseg.datasets.storage.frame_files import StoredFrames, VideoFile, in_folder
 from refseg.datasets.storage.reading import at, files_in

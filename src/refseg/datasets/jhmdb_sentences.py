@@ -17,7 +17,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from refseg.datasets.storage.annotation_masks import Mask, read_matlab
+from refseg.array_types import Mask
+from refseg.datasets.storage.annotation_masks import read_matlab
 from refseg.datasets.storage.clip_dataset import ClipOfFiles, ClipsOfFiles, Video
 from refseg.datasets.storage.frame_files import StoredFrames, in_folder
 from refseg.datasets.storage.reading import at, read_plain

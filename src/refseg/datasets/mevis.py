@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from refseg.datasets.storage.annotation_masks import Mask, draw
+from refseg.array_types import Mask
+from refseg.datasets.storage.annotation_masks import draw
 from refseg.datasets.storage.challenge_submission import SubmittedClips
 from refseg.datasets.storage.clip_dataset import ClipOfFiles, Video, read_meta_expressions, referent_ids
 from refseg.datasets.storage.frame_files import FrameFiles, StoredFrames, find_frame

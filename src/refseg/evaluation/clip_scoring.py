@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from refseg.array_types import LabelImage
 from refseg.datasets.ref_davis import by_annotator
 from refseg.datasets.storage.annotated_frames import AnnotatedFrame
 from refseg.errors import InvalidInput
@@ -16,7 +17,7 @@ from refseg.evaluation.rows import ImageAnswers, Row, Score
 from refseg.evaluation.scoring import STANDARD, Predict, score_image
 from refseg.protocols.davis import DAVIS
 from refseg.protocols.protocol import Protocol
-from refseg.protocols.video_protocol import Fit, FrameAnswers, Labels, Scoring, VideoProtocol
+from refseg.protocols.video_protocol import Fit, FrameAnswers, Scoring, VideoProtocol
 from refseg.samples import Clip
 
 Save = Callable[[FrameAnswers], None]
@@ -24,7 +25,7 @@ Save = Callable[[FrameAnswers], None]
 
 @dataclass(frozen=True)
 class ScoredFrame:
-    """What is left of one frame when its masks are gone.
+    """Scores of one frame, without its masks.
 
     Attributes:
         clip, t: the frame.
@@ -41,7 +42,7 @@ class ScoredFrame:
 
 
 def check_clips(clips: Sequence[Clip], protocols: Iterable[Scoring]) -> None:
-    """Can these clips be scored?
+    """Checks that clips can be scored.
 
     Raises:
         InvalidInput: if not: nothing is known of them, or a protocol asks for more.
@@ -61,8 +62,8 @@ def score_frame(
     index: int,
     sample: AnnotatedFrame,
     predict: Predict,
-    labels: Callable[[Sequence[int]], Labels],
-    answers_none: Tensor,
+    labels: Callable[[Sequence[int]], LabelImage],
+    predicts_none: Tensor,
     exists: Sequence[float | None],
     seconds: float,
     protocols: Sequence[Scoring],
@@ -72,7 +73,7 @@ def score_frame(
     """Scores one frame, as `score_image`; `labels` as in `FrameAnswers`, `save` is given the answers to keep them."""
     of_frames = [protocol for protocol in protocols if isinstance(protocol, Protocol)]
     of_videos = [protocol for protocol in protocols if isinstance(protocol, VideoProtocol)]
-    answers = score_image(index, sample, predict, answers_none, exists, seconds, of_frames, False, unfamiliar)
+    answers = score_image(index, sample, predict, predicts_none, exists, seconds, of_frames, False, unfamiliar)
     left = {}
     if of_videos or save:
         every = slice(0, len(sample.expressions))
@@ -85,7 +86,7 @@ def score_frame(
 
 
 def join(index: int, frames: Sequence[ScoredFrame], protocols: Sequence[Scoring]) -> ImageAnswers:
-    """The rows of a video, all frames of which were scored, in their order."""
+    """Returns the rows of a video, from the scores of all of its frames in order."""
     clip = frames[0].clip
     fits = {
         protocol.name: protocol.of_clip(clip, [frame.left[protocol.name] for frame in frames])
@@ -116,10 +117,10 @@ def join(index: int, frames: Sequence[ScoredFrame], protocols: Sequence[Scoring]
     return ImageAnswers(index, rows, unfamiliar, nowhere=sum(id not in found for id in named))
 
 
-def first_come(masks: Sequence[Any]) -> Callable[[Sequence[int]], Labels]:
+def first_mask_wins(masks: Sequence[Any]) -> Callable[[Sequence[int]], LabelImage]:
     """Labels, as in `FrameAnswers`, of masks (H, W) alone: where they overlap, the first one has the pixel."""
 
-    def labels(numbers: Sequence[int]) -> Labels:
+    def labels(numbers: Sequence[int]) -> LabelImage:
         found = np.zeros(masks[0].shape, np.uint8)
         for k, number in reversed(list(enumerate(numbers, start=1))):
             found[masks[number]] = k
@@ -128,10 +129,10 @@ def first_come(masks: Sequence[Any]) -> Callable[[Sequence[int]], Labels]:
     return labels
 
 
-def surest(logits: Tensor) -> Callable[[Sequence[int]], Labels]:
+def highest_logit_wins(logits: Tensor) -> Callable[[Sequence[int]], LabelImage]:
     """The same of logits (M, H, W) at the frame's own size, above 0 where the answer is: the largest has the pixel."""
 
-    def labels(numbers: Sequence[int]) -> Labels:
+    def labels(numbers: Sequence[int]) -> LabelImage:
         most, k = logits[list(numbers)].max(0)
         return torch.where(most > 0, k + 1, 0).to(torch.uint8).cpu().numpy()
 

@@ -21,10 +21,9 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from refseg.array_types import Mask
 from refseg.masks.boxes import mask_box
 from refseg.samples import Sample
-
-Mask = NDArray[np.bool_]
 
 CORRECT, MISSED, INVENTED, WRONG = "correct", "missed altogether", "invented one", "wrong object"
 MISSED_ONE, PART, TOO_MUCH, BOUNDARY = "missed one of many", "part missing", "too much", "boundary only"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import torch
-from numpy.typing import NDArray
 
+from refseg.array_types import Mask
 from refseg.datasets.storage.annotation_masks import extract_mask
 from refseg.errors import InvalidInput, MissingFile, first_line
 from refseg.evaluation.rows import ImageAnswers
@@ -21,7 +21,6 @@ from refseg.preprocessing.images import open_image
 from refseg.protocols.protocol import Protocol
 from refseg.samples import Sample
 
-Mask = NDArray[np.bool_]
 NAMED = 5  # ids that an error or a warning names
 
 
@@ -52,7 +51,7 @@ class StoredMasks(ABC):
         return [f"{self.place} holds {len(self.cut):,} masks with soft edges or noise, which are cut at half: {some}"]
 
     def exists(self, id: str) -> float | None:
-        """The probability that the expression refers to something, where the program said one."""
+        """The probability that the expression refers to something, if the program gave one."""
         return None
 
 
@@ -110,7 +109,7 @@ class RunLengths(StoredMasks):
             raise InvalidInput(f"{self.place}, expression {id}: {error}") from error
 
     def exists(self, id: str) -> float | None:
-        """What the line says."""
+        """Returns the probability of its line."""
         return self._exists.get(id)
 
     def _index(self, number: int, start: int, line: bytes) -> None:
@@ -148,7 +147,7 @@ def open_masks(place: Path) -> StoredMasks:
 
 def compare_samples(masks: StoredMasks, samples: Iterable[Sample]) -> list[str]:
     """As `compare_ids`, of all expressions of the samples."""
-    return compare_ids(masks, [id for sample in samples for id in ids_of(sample)])
+    return compare_ids(masks, [id for sample in samples for id in expression_ids(sample)])
 
 
 def compare_ids(masks: StoredMasks, wanted: Sequence[str], others: Iterable[str] = ()) -> list[str]:
@@ -179,7 +178,7 @@ def compare_ids(masks: StoredMasks, wanted: Sequence[str], others: Iterable[str]
 def score_samples(
     masks: StoredMasks, samples: Iterable[Sample], protocols: Sequence[Protocol], workers: int = 0
 ) -> Iterator[ImageAnswers]:
-    """The rows of these samples, image after image; an empty mask says that the expression refers to nothing.
+    """Yields the rows of samples, image after image; an empty mask says that the expression refers to nothing.
 
     Raises:
         InvalidInput: if a mask is not of its image's size.
@@ -187,23 +186,25 @@ def score_samples(
 
     def score(numbered: tuple[int, Sample]) -> ImageAnswers:
         index, sample = numbered
-        answers = torch.from_numpy(np.stack(masks_of(masks, sample)))
+        answers = torch.from_numpy(np.stack(read_sample_masks(masks, sample)))
         none = ~answers.flatten(1).any(1)
 
         def predict(protocol: Protocol, where: slice) -> torch.Tensor:
             return protocol.of_masks(answers[where], none[where])
 
-        return score_image(index, sample, predict, none, [masks.exists(id) for id in ids_of(sample)], 0.0, protocols)
+        return score_image(
+            index, sample, predict, none, [masks.exists(id) for id in expression_ids(sample)], 0.0, protocols
+        )
 
     return prefetch_map(score, ((k, sample) for k, sample in enumerate(samples) if sample.expressions), workers)
 
 
-def masks_of(masks: StoredMasks, sample: Sample) -> list[Mask]:
+def read_sample_masks(masks: StoredMasks, sample: Sample) -> list[Mask]:
     """The masks (H, W) of a sample's expressions; InvalidInput as of `read_masks`."""
-    return read_masks(masks, ids_of(sample), sample.size_hw)
+    return read_masks(masks, expression_ids(sample), sample.size_hw)
 
 
-def ids_of(sample: Sample) -> list[str]:
+def expression_ids(sample: Sample) -> list[str]:
     """The ids of a sample's expressions."""
     return [sample.expression_id(i) for i in range(len(sample.expressions))]
 

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from refseg.array_types import Mask
 from refseg.datasets.ref_davis import by_annotator
 from refseg.datasets.storage.annotated_frames import AnnotatedFrame, frames_of
 from refseg.errors import InvalidInput, UnwritableOutput, first_line
-from refseg.evaluation.clip_answers import joined
-from refseg.evaluation.clip_scoring import Save, ScoredFrame, first_come, score_frame
+from refseg.evaluation.clip_answers import join_frames
+from refseg.evaluation.clip_scoring import Save, ScoredFrame, first_mask_wins, score_frame
 from refseg.evaluation.rows import ImageAnswers
-from refseg.evaluation.stored_masks import Mask, StoredMasks, compare_ids, open_masks, read_masks
+from refseg.evaluation.stored_masks import StoredMasks, compare_ids, open_masks, read_masks
 from refseg.files.names import file_name
 from refseg.inference.prefetch import prefetch_map
 from refseg.masks.overlay import COLOURS
@@ -33,7 +34,7 @@ _PALETTE = np.array([(0, 0, 0), *COLOURS], np.uint8)
 
 
 def saver(dataset: str, folder: Path) -> Save:
-    """What writes the answers to frames into a folder, as is usual for the data set of this name."""
+    """Returns a function that writes the answers to a frame, in the usual layout of the data set."""
 
     def expressions(answers: FrameAnswers) -> None:
         for number, mask in enumerate(answers.masks):
@@ -103,7 +104,7 @@ def compare_frames(masks: StoredMasks, clips: Iterable[Clip]) -> list[str]:
 def score_videos(
     masks: StoredMasks, clips: Iterable[Clip], protocols: Sequence[Scoring], workers: int = 0
 ) -> Iterator[ImageAnswers]:
-    """The rows of these clips, one after the other; an empty mask says that nothing is there.
+    """Yields the rows of clips, one after the other; an empty mask predicts no target.
 
     Raises:
         InvalidInput: if a mask is not of its frames' size.
@@ -111,7 +112,7 @@ def score_videos(
 
     def score(one: tuple[int, AnnotatedFrame]) -> tuple[int, ScoredFrame]:
         number, frame = one
-        answers = masks_of_frame(masks, frame)
+        answers = read_frame_masks(masks, frame)
         stacked = torch.from_numpy(np.stack(answers))
         none = ~stacked.flatten(1).any(1)
         exists = [masks.exists(mask_id(frame.clip, number, frame.t)) for number in frame.asked]
@@ -119,7 +120,7 @@ def score_videos(
             number,
             frame,
             lambda protocol, where: protocol.of_masks(stacked[where], none[where]),
-            first_come(answers),
+            first_mask_wins(answers),
             none,
             exists,
             0.0,
@@ -128,10 +129,10 @@ def score_videos(
         return number, scored
 
     frames = ((number, frame) for number, clip in enumerate(clips) for frame in frames_of(clip))
-    return joined(prefetch_map(score, frames, workers), protocols)
+    return join_frames(prefetch_map(score, frames, workers), protocols)
 
 
-def masks_of_frame(masks: StoredMasks, frame: AnnotatedFrame) -> list[Mask]:
+def read_frame_masks(masks: StoredMasks, frame: AnnotatedFrame) -> list[Mask]:
     """The masks (H, W) of the expressions that are asked of a frame.
 
     Raises:
@@ -141,7 +142,7 @@ def masks_of_frame(masks: StoredMasks, frame: AnnotatedFrame) -> list[Mask]:
 
 
 def mask_id(clip: Clip, number: int, t: int) -> str:
-    """What the mask of expression `number` in frame t is called."""
+    """Returns the id of the mask of expression `number` in frame t."""
     return f"{clip.expression_id(number)}/{clip.frame_name(t)}"
 
 

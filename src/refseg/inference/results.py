@@ -1,4 +1,4 @@
-"""What the answer to one expression is, and the forms that others want it in."""
+"""Results: the answer to one expression, and its export formats."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from refseg.array_types import Mask
-from refseg.masks.boxes import Box, mask_box
+from refseg.array_types import Mask, PixelBox, PolygonList
+from refseg.masks.boxes import mask_box
 from refseg.masks.overlay import coloured
-from refseg.masks.polygons import Polygon, polygons
+from refseg.masks.polygons import polygons
 from refseg.masks.rle import encode_rle
 from refseg.preprocessing.restore import resize_logits
 
@@ -23,7 +23,7 @@ class Result:
     """The answer to one expression about one image of H x W pixels.
 
     Attributes:
-        expression: what was asked.
+        expression: the expression.
         image: (H, W, 3) uint8, RGB.
         mask: (H, W) bool, True on what the expression refers to; empty when nothing matches.
         exists: probability that the expression refers to anything.
@@ -31,7 +31,7 @@ class Result:
         instance_map: (H, W) uint8, 0 outside of the mask, k on its k-th object; None if the network knows no objects.
         warnings: one line each: why the answer may be worthless.
         unknown_words: words of the expression that the network has never seen.
-        source: what the image is, for those who get the result as a file; "" if nobody has said.
+        source: what the image is, for those who get the result as a file; "" if unknown.
     """
 
     expression: str
@@ -77,12 +77,12 @@ class Result:
         return list(self._instances())
 
     @cached_property
-    def box(self) -> Box | None:
+    def box(self) -> PixelBox | None:
         """Left, top, right, bottom of the mask in pixels (right and bottom just outside); None when nothing matches."""
         return mask_box(self.mask)
 
     @cached_property
-    def boxes(self) -> list[Box]:
+    def boxes(self) -> list[PixelBox]:
         """As `box`, for each object; for the whole mask where the network knows no objects."""
         masks = self._instances() if self.instance_map is not None else [self.mask]
         return [box for box in map(mask_box, masks) if box is not None]
@@ -97,7 +97,7 @@ class Result:
         """The mask in COCO's compressed run-length code: {"size": [H, W], "counts": str}."""
         return encode_rle(self.mask)
 
-    def polygons(self) -> list[Polygon]:
+    def polygons(self) -> list[PolygonList]:
         """The outlines [x, y, x, y, ...] of the mask's connected parts in pixels; holes as `outlines.polygons` says."""
         return polygons(self.mask)
 

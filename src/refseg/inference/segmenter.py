@@ -1,4 +1,4 @@
-"""Image or video and expressions in, results out: the one way that library, command line and demo take."""
+"""Segmenter: image or video and expressions to results."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from refseg.array_types import RgbImage
 from refseg.checkpoints import bundled
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.io import load_checkpoint
@@ -25,7 +26,7 @@ from refseg.inference.windows import windows
 from refseg.masks.boxes import mask_box
 from refseg.networks.network import Output
 from refseg.preprocessing.geometry import Geometry
-from refseg.preprocessing.images import Rgb, read_image, strips
+from refseg.preprocessing.images import read_image, strips
 from refseg.preprocessing.restore import crop_padding, mask_at_image_size, to_image_size
 from refseg.video.frames import Frame, Frames
 from refseg.video.reading import read_frames
@@ -35,7 +36,7 @@ CLIPS_AT_ONCE = 8  # at most: how far the answers to a video are behind what was
 
 
 def load(where: str | Path = bundled.FOR_IMAGES, device: str = "cpu", crf: DenseCRF | None = None) -> "Segmenter":
-    """A segmenter with these weights: a checkpoint folder, a bundled name, or a hub id "owner/name".
+    """Loads a segmenter with weights of a checkpoint folder, a bundled name, or a hub id "owner/name".
 
     With a `refseg.inference.crf.DenseCRF`, masks are drawn to the edges of the image.
     """
@@ -62,7 +63,7 @@ def segment(
     weights: str | Path = bundled.FOR_IMAGES,
     threshold: float | None = None,
 ) -> Result | list[Result]:
-    """The result of one expression, or results of several, about one image; `load` once to ask about many images."""
+    """Segments an image: a result for one expression, or results for several; `load` once for many images."""
     return load(weights)(image, expressions, threshold)
 
 
@@ -104,7 +105,7 @@ class Segmenter:
         return list(self.ask(image, expressions, threshold))
 
     def ask(self, image: Any, expressions: Sequence[str], threshold: float | None = None) -> Iterator[Result]:
-        """As calling, but one result after the other, for images so large that not all masks fit into memory."""
+        """Yields the results one after the other, for images so large that not all masks fit into memory."""
         self._check(expressions, threshold)
         pixels = read_image(image)
         return (result for _, result in self._predict_images([pixels], [expressions], threshold))
@@ -112,7 +113,7 @@ class Segmenter:
     def batch(
         self, images: Sequence[Any], expressions: Sequence[Sequence[str]], threshold: float | None = None
     ) -> list[list[Result]]:
-        """Results for many images, `expressions[i]` about `images[i]`; images of one shape are encoded together."""
+        """Segments many images, `expressions[i]` about `images[i]`; images of one shape are encoded together."""
         if len(images) != len(expressions):
             raise InvalidInput(
                 f"{len(images)} images and {len(expressions)} lists of expressions; give one list an image"
@@ -157,7 +158,7 @@ class Segmenter:
         every: int = 1,
         start: int = 0,
     ) -> Iterator[FrameResult] | Iterator[list[FrameResult]]:
-        """Results frame by frame, while the video is read: however long it is, a few frames of it are in memory.
+        """Yields results frame by frame, while the video is read: however long it is, a few frames of it are in memory.
 
         A result for each frame if there is one expression, a list of results if there are several.
 
@@ -188,7 +189,7 @@ class Segmenter:
         return (result for (result,) in results) if isinstance(expressions, str) else results
 
     def _predict_images(
-        self, images: Sequence[Rgb], expressions: Sequence[Sequence[str]], threshold: float | None
+        self, images: Sequence[RgbImage], expressions: Sequence[Sequence[str]], threshold: float | None
     ) -> Iterator[tuple[int, Result]]:
         """Yields image index and result; the results of an image come in the order of its expressions."""
         queries = [
@@ -248,7 +249,7 @@ class Segmenter:
                 query = prediction.queries[k]
                 yield query, self._result(prediction.expressions[m], query, output, chosen, m, k, warned[k])
 
-    def _network_input(self, image: Rgb) -> NetworkInput:
+    def _network_input(self, image: RgbImage) -> NetworkInput:
         return NetworkInput(*self.checkpoint.preprocessing(image))
 
     @torch.inference_mode()
@@ -293,7 +294,7 @@ class Segmenter:
 class _ImageQuery(Query):
     """An image (H, W, 3), or a frame, with its index and its time in seconds."""
 
-    pixels: Rgb
+    pixels: RgbImage
     index: int
     time: Any = 0.0
 
@@ -305,7 +306,7 @@ def _warned(results: Iterator[list[FrameResult]], frames: Frames) -> Iterator[li
 
 
 def _instance_map(masks: Tensor, geometry: Geometry, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Which of the objects' mask logits (K, h, w) is the largest (H, W), from 1; 0 outside of the mask (H, W)."""
+    """Returns which of the objects' mask logits (K, h, w) is the largest (H, W), from 1, in the mask (H, W); else 0."""
     instance_map = np.zeros(mask.shape, np.uint8)
     box = mask_box(mask)
     if box is None:

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from refseg.preprocessing.images import Rgb
+from refseg.array_types import RgbImage
 from refseg.preprocessing.transform import ClipSampling
 from refseg.video.frames import Frame
 
@@ -12,9 +12,9 @@ Prepared = TypeVar("Prepared")
 
 
 def windows(
-    frames: Iterable[Frame], sampling: ClipSampling, every: int, start: int, prepare: Callable[[Rgb], Prepared]
+    frames: Iterable[Frame], sampling: ClipSampling, every: int, start: int, prepare: Callable[[RgbImage], Prepared]
 ) -> Iterator[tuple[Frame, list[Prepared]]]:
-    """Each frame that is answered, with the frames of its clip, prepared.
+    """Yields each frame that is answered, with the prepared frames of its clip.
 
     A frame is prepared once, if any clip has it, and kept for as long as a clip may have it. Of frames as they were
     read, there are kept those that are answered and wait for the end of their clip, and the last.

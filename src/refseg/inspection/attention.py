@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from refseg.array_types import RgbImage
 from refseg.blocks.view import View
 from refseg.errors import InvalidInput
 from refseg.inference.network_input import sampling_of
@@ -17,7 +18,6 @@ from refseg.inference.results import Result
 from refseg.inference.segmenter import Segmenter
 from refseg.optional import import_optional
 from refseg.preprocessing.geometry import Geometry
-from refseg.preprocessing.images import Rgb
 from refseg.preprocessing.restore import to_image_size
 from refseg.preprocessing.transform import ClipSampling
 from refseg.video.frames import Frames
@@ -60,7 +60,7 @@ class Explanation:
     pieces: list[str]
     seen: list[ViewValues]
     geometry: Geometry
-    frames: Sequence[Rgb] = ()
+    frames: Sequence[RgbImage] = ()
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Returns arrays by name: image, mask, pieces, and each view's values."""
@@ -119,9 +119,9 @@ def explain_frame(segmenter: Segmenter, video: Any, expression: str, t: int | No
     return replace(explanation, frames=_clip(frames, sampling, t))
 
 
-def _clip(frames: Frames, sampling: ClipSampling, t: int) -> list[Rgb]:
+def _clip(frames: Frames, sampling: ClipSampling, t: int) -> list[RgbImage]:
     """Returns the frames of the clip around frame t."""
-    wanted, kept = {max(t + offset, 0) for offset in sampling.offsets}, dict[int, Rgb]()
+    wanted, kept = {max(t + offset, 0) for offset in sampling.offsets}, dict[int, RgbImage]()
     for frame in frames:
         if frame.index in wanted:
             kept[frame.index] = frame.pixels

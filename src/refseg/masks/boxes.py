@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-Box = tuple[int, int, int, int]
+from refseg.array_types import PixelBox
 
 
-def mask_box(mask: NDArray[np.bool_]) -> Box | None:
+def mask_box(mask: NDArray[np.bool_]) -> PixelBox | None:
     """Returns left, top, right, bottom of a mask (H, W) in pixels, right and bottom exclusive; None if it is empty."""
     rows = np.flatnonzero(mask.any(1))
     if not len(rows):

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-Polygon = list[float]
+from refseg.array_types import PolygonList
 
 
-def polygons(mask: NDArray[np.bool_]) -> list[Polygon]:
+def polygons(mask: NDArray[np.bool_]) -> list[PolygonList]:
     """Returns the exact outlines [x, y, x, y, ...] of a mask (H, W), one polygon per connected part.
 
     Corners lie on the corners of pixels: the pixel in row i and column j covers x from j to j + 1, y from i to i + 1.
@@ -38,8 +38,8 @@ def polygons(mask: NDArray[np.bool_]) -> list[Polygon]:
     return [_walk(ring[0], next_point, points) for ring, outer in zip(rings, is_outer, strict=True) if outer]
 
 
-def _walk(first: int, next_point: list[int], points: list[tuple[int, int]]) -> Polygon:
-    polygon: Polygon = []
+def _walk(first: int, next_point: list[int], points: list[tuple[int, int]]) -> PolygonList:
+    polygon: PolygonList = []
     point = first
     while True:
         polygon += map(float, points[point])

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, PngImagePlugin
 
+from refseg.array_types import RgbImage
 from refseg.errors import InvalidInput, MissingFile, first_line
 
-Rgb = NDArray[np.uint8]
 LARGEST_MEGAPIXELS = 100
 LONGEST_SIDE = 100_000
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
@@ -36,7 +36,7 @@ _IMAGE_BRANDS = {
 """Brands of image files in MP4's box format."""
 _VIDEO_BOXES = frozenset([b"moov", b"moof"])
 """Boxes of video files."""
-_STORED: dict[int, Callable[[Rgb], Rgb]] = {
+_STORED: dict[int, Callable[[RgbImage], RgbImage]] = {
     1: lambda upright: upright,
     2: lambda upright: upright[:, ::-1],
     3: lambda upright: upright[::-1, ::-1],
@@ -49,7 +49,7 @@ _STORED: dict[int, Callable[[Rgb], Rgb]] = {
 """Views of upright pixels (H, W, 3) in the order of storage, by EXIF orientation."""
 
 
-def read_image(image: Any) -> Rgb:
+def read_image(image: Any) -> RgbImage:
     """Reads an image as a new array (H, W, 3) uint8 RGB.
 
     The EXIF orientation is applied, the first frame of an animation is taken, transparent pixels are put on white,
@@ -121,7 +121,7 @@ def open_image(source: str | Path | IO[Any], what: str | None = None) -> Image.I
     return image
 
 
-def to_rgb(image: Image.Image, upright: bool = True) -> Rgb:
+def to_rgb(image: Image.Image, upright: bool = True) -> RgbImage:
     """Decodes an opened image to pixels (H, W, 3) uint8 RGB.
 
     Transparent pixels are put on white, 16 bits are scaled to 8. Errors of decoders are passed on.
@@ -185,7 +185,7 @@ def still_kind(source: str | Path | IO[Any]) -> str | None:
     return "HEIF" if b"meta" in boxes and not boxes & _VIDEO_BOXES else None
 
 
-def _from_path(path: Path) -> Rgb:
+def _from_path(path: Path) -> RgbImage:
     try:
         kind = os.stat(path).st_mode
         if stat.S_ISDIR(kind):
@@ -203,7 +203,7 @@ def _from_path(path: Path) -> Rgb:
         raise InvalidInput(f"{path} cannot be opened ({reason}); give an image file") from error
 
 
-def _from_file(file: IO[Any], what: str) -> Rgb:
+def _from_file(file: IO[Any], what: str) -> RgbImage:
     if not file.read(1):
         raise InvalidInput(f"{what} is empty; give an image file")
     try:
@@ -217,7 +217,7 @@ def _from_file(file: IO[Any], what: str) -> Rgb:
         raise _damaged(what, error) from error
 
 
-def _from_pil(image: Image.Image, what: str) -> Rgb:
+def _from_pil(image: Image.Image, what: str) -> RgbImage:
     _check_size(image.height, image.width, what)
     try:
         return to_rgb(image)
@@ -326,7 +326,7 @@ def _text_size(kind: bytes, content: bytes, length: int) -> int | None:
     return None if unpacked.unconsumed_tail else len(text)
 
 
-def _pixels(image: Image.Image) -> Rgb:
+def _pixels(image: Image.Image) -> RgbImage:
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image)
         if image.mode == "F":
@@ -338,14 +338,14 @@ def _pixels(image: Image.Image) -> Rgb:
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _from_tensor(tensor: Any) -> Rgb:
+def _from_tensor(tensor: Any) -> RgbImage:
     if tensor.ndim != 3 or tensor.shape[0] != 3:
         raise InvalidInput(f"the tensor has shape {tuple(tensor.shape)}; an image is (3, H, W)")
     tensor = tensor.detach().cpu().movedim(0, -1)
     return _from_array((tensor.float() if tensor.is_floating_point() else tensor).numpy(), "the tensor")
 
 
-def _from_array(array: NDArray[Any], what: str) -> Rgb:
+def _from_array(array: NDArray[Any], what: str) -> RgbImage:
     """Converts grey, RGB or RGBA values of any allowed dtype."""
     if array.ndim == 2:
         array = array[..., None]
@@ -363,7 +363,7 @@ def _from_array(array: NDArray[Any], what: str) -> Rgb:
     return pixels
 
 
-def _eight_bits(array: NDArray[Any], what: str) -> Rgb:
+def _eight_bits(array: NDArray[Any], what: str) -> RgbImage:
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.bool_:

@@ -9,16 +9,15 @@ from pydantic import Field, field_validator
 from torch import Tensor
 from torch.nn import functional as F
 
+from refseg.array_types import RgbValues
 from refseg.config import Config
 from refseg.preprocessing.geometry import Geometry, Size
 from refseg.preprocessing.resampling import Taps, cubic, linear, resample
 
-Rgb = tuple[float, float, float]
-
-IMAGENET_MEAN: Rgb = (123.675, 116.28, 103.53)
-IMAGENET_STD: Rgb = (58.395, 57.12, 57.375)
-CLIP_MEAN: Rgb = (122.7709383, 116.7460125, 104.09373615)
-CLIP_STD: Rgb = (68.5005327, 66.6321579, 70.32316305)
+IMAGENET_MEAN: RgbValues = (123.675, 116.28, 103.53)
+IMAGENET_STD: RgbValues = (58.395, 57.12, 57.375)
+CLIP_MEAN: RgbValues = (122.7709383, 116.7460125, 104.09373615)
+CLIP_STD: RgbValues = (68.5005327, 66.6321579, 70.32316305)
 
 
 class ClipSampling(Config):
@@ -63,8 +62,8 @@ class Preprocessing(Config):
 
     resize: Literal["keep", "square", "letterbox", "letterbox_rounded", "letterbox_truncated"] = "keep"
     side: int = Field(default=128, ge=1, le=4096)
-    mean: Rgb = (118.0, 118.0, 118.0)
-    std: Rgb = (60.0, 60.0, 60.0)
+    mean: RgbValues = (118.0, 118.0, 118.0)
+    std: RgbValues = (60.0, 60.0, 60.0)
     multiple_of: int = Field(default=16, ge=1, le=256)
     longest_side: int = Field(default=512, ge=1, le=16384)
     padding: Literal["mean", "black", "grey"] = "mean"
@@ -77,7 +76,7 @@ class Preprocessing(Config):
 
     @field_validator("std")
     @classmethod
-    def _std_above_0(cls, value: Rgb) -> Rgb:
+    def _std_above_0(cls, value: RgbValues) -> RgbValues:
         if min(value) <= 0:
             raise ValueError(f"std {value} must be above 0")
         return value

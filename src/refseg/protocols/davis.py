@@ -27,11 +27,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refseg.array_types import LabelImage
 from refseg.datasets.ref_davis import by_annotator
 from refseg.datasets.storage.clip_dataset import LabelledClip
 from refseg.errors import InvalidInput
 from refseg.protocols.hungarian import assign
-from refseg.protocols.video_protocol import Fit, FrameAnswers, Labels, Masks, Values, VideoProtocol, averaged
+from refseg.protocols.video_protocol import Fit, FrameAnswers, Masks, Values, VideoProtocol, averaged
 from refseg.samples import Clip
 
 Counted = NDArray[np.int64]
@@ -191,7 +192,7 @@ class Pairs:
         return Fit(both, either, bool(self.sizes[answer]), j, f)
 
 
-def pairs(prediction: Labels, truth: Labels, found: int, objects: int) -> Pairs:
+def pairs(prediction: LabelImage, truth: LabelImage, found: int, objects: int) -> Pairs:
     """Those of the labels 1 to `found` of a prediction (H, W) and 1 to `objects` of a truth (H, W), without void."""
     seen = truth != VOID
     predicted, true = _split(prediction, found), _split(truth, objects)
@@ -290,7 +291,7 @@ def _recall(frames: Values) -> float:
     return float((frames > RECALL).mean())
 
 
-def _split(labels: Labels, objects: int) -> Masks:
+def _split(labels: LabelImage, objects: int) -> Masks:
     """The masks (objects, H, W) of labels 1 and on."""
     return np.arange(1, objects + 1, dtype=np.uint8)[:, None, None] == labels
 
@@ -303,7 +304,7 @@ def _table(rows: Sequence[Any], columns: int) -> Any:
     return np.stack(rows) if rows else np.empty((0, columns))
 
 
-def _true(clip: Clip, texts: Sequence[int], t: int) -> Labels:
+def _true(clip: Clip, texts: Sequence[int], t: int) -> LabelImage:
     """The true labels (H, W) of what these expressions name, counted from 1 in their order."""
     assert isinstance(clip, LabelledClip)
     number = np.zeros(256, np.uint8)

@@ -10,13 +10,11 @@ All            mean over the frames of an expression, then over expressions. One
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from refseg.array_types import LabelImage
 from refseg.protocols.davis import VOID, check_sizes, fits_of, region_and_contour
 from refseg.protocols.video_protocol import Fit, FrameAnswers, Values, VideoProtocol, averaged
 from refseg.samples import Clip
-
-Labels = NDArray[np.uint8]  # (T, H, W)
 
 
 class MeViS(VideoProtocol):
@@ -38,7 +36,7 @@ class MeViS(VideoProtocol):
         return {"J": float(region.mean()), "F": float(contour.mean())}
 
 
-def expression(prediction: Labels | None, truth: Labels) -> tuple[Values, Values]:
+def expression(prediction: LabelImage | None, truth: LabelImage) -> tuple[Values, Values]:
     """J and F (T,) of labels (T, H, W); None is an expression without an answer.
 
     Raises:

@@ -13,13 +13,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from refseg.array_types import LabelImage
 from refseg.errors import InvalidInput
 from refseg.protocols.protocol import Protocol
 from refseg.samples import Clip
 
-Mask = NDArray[np.bool_]  # (H, W)
 Masks = NDArray[np.bool_]  # (M, H, W)
-Labels = NDArray[np.uint8]  # (H, W)
 Values = NDArray[np.float64]  # (T,)
 
 
@@ -38,7 +37,7 @@ class FrameAnswers:
     t: int
     truths: Masks
     masks: Masks
-    labels: Callable[[Sequence[int]], Labels]
+    labels: Callable[[Sequence[int]], LabelImage]
 
 
 @dataclass(frozen=True, slots=True)

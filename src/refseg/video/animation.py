@@ -6,8 +6,9 @@ from pathlib import Path
 
 from PIL import ImageSequence
 
+from refseg.array_types import RgbImage
 from refseg.errors import first_line
-from refseg.preprocessing.images import Rgb, open_image, read_image
+from refseg.preprocessing.images import open_image, read_image
 from refseg.video.frames import Frames
 
 MILLISECOND = Fraction(1, 1000)
@@ -24,7 +25,7 @@ def of_animation(path: Path) -> Frames:
     return Frames(str(path), lambda remarks: _read(path, remarks), count, MILLISECOND)
 
 
-def _read(path: Path, remarks: list[str]) -> Iterator[tuple[Fraction | None, Rgb]]:
+def _read(path: Path, remarks: list[str]) -> Iterator[tuple[Fraction | None, RgbImage]]:
     with open_image(path) as animation:
         images, milliseconds = iter(ImageSequence.Iterator(animation)), 0
         while True:

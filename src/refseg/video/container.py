@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from refseg.array_types import RgbImage
 from refseg.errors import InvalidInput, first_line, system_errno, unreadable
 from refseg.optional import import_optional
-from refseg.preprocessing.images import LARGEST_MEGAPIXELS, Rgb, read_image
+from refseg.preprocessing.images import LARGEST_MEGAPIXELS, read_image
 from refseg.video.formats import DEMUXERS
 from refseg.video.frames import FRAME_RATE, Frames
 
@@ -59,7 +60,7 @@ def comment_of(path: Path) -> str | None:
     return comment
 
 
-def _read(path: Path, remarks: list[str]) -> Iterator[tuple[Fraction | None, Rgb]]:
+def _read(path: Path, remarks: list[str]) -> Iterator[tuple[Fraction | None, RgbImage]]:
     errors, damaged = library().error, 0
     to_rgb = import_module("av.video.reformatter").VideoReformatter()  # one for all frames: to set up takes longer
     first: Fraction | None = None
@@ -129,7 +130,7 @@ def _promised(container: Any, stream: Any) -> Fraction | None:
     return None
 
 
-def _upright(frame: Any, side_data: Any) -> Rgb:
+def _upright(frame: Any, side_data: Any) -> RgbImage:
     pixels = frame.to_ndarray()
     matrix = side_data.get("DISPLAYMATRIX")
     if matrix is not None:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from refseg.array_types import RgbImage
 from refseg.errors import InvalidInput
-from refseg.preprocessing.images import Rgb
 
 FRAME_RATE = 24  # frames a second, where nobody says
 
@@ -22,7 +22,7 @@ class Frame:
 
     index: int
     time: Fraction
-    pixels: Rgb
+    pixels: RgbImage
 
 
 class Frames:
@@ -40,7 +40,7 @@ class Frames:
     def __init__(
         self,
         name: str,
-        read: Callable[[list[str]], Iterable[tuple[Fraction | None, Rgb]]],
+        read: Callable[[list[str]], Iterable[tuple[Fraction | None, RgbImage]]],
         count: int | None = None,
         time_base: Fraction = Fraction(1, FRAME_RATE),
     ):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from refseg.preprocessing.images import Rgb
+from refseg.array_types import RgbImage
 from refseg.video.container import library
 
 ENCODERS = {"libx264": {"crf": "20", "preset": "veryfast"}, "mpeg4": {"qmin": "2", "qmax": "5"}}
@@ -26,7 +26,7 @@ def encoder() -> str:
 @contextmanager
 def video_writer(
     path: Path, size_hw: tuple[int, int], time_base: Fraction, comment: str = ""
-) -> Iterator[Callable[[Fraction, Rgb], None]]:
+) -> Iterator[Callable[[Fraction, RgbImage], None]]:
     """Yields what adds a frame of this size to a new video: its time in seconds, later than the last, and its pixels.
 
     Codecs want even sizes: an odd last row or column is there twice.
@@ -42,7 +42,7 @@ def video_writer(
         stream.height, stream.width, stream.pix_fmt = height + odd[0][1], width + odd[1][1], "yuv420p"
         stream.codec_context.time_base = stream.time_base = base
 
-        def add(time: Fraction, pixels: Rgb) -> None:
+        def add(time: Fraction, pixels: RgbImage) -> None:
             nonlocal last
             frame = av.VideoFrame.from_ndarray(np.pad(pixels, odd, mode="edge"), format="rgb24")
             last = frame.pts = max(round(time / base), last + 1)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 
-from refseg.array_types import Mask
+from refseg.array_types import Mask, Polygon
 from refseg.datasets.matlab import read_array
 from refseg.errors import InvalidInput, MissingFile, first_line, unreadable
 from refseg.masks.rle import Rle, check_total, decode_rle, decompress_runs, parse_rle
@@ -48,10 +48,6 @@ class MaskFile:
 
     path: str
     inverted: bool = False
-
-
-Polygon = NDArray[np.float64]
-"""(2 n,): x and y of n >= 3 corners in pixels."""
 
 
 Piece = Polygon | Rle | MaskFile

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from refseg.datasets.storage.annotation_masks import Mask
+from refseg.array_types import Mask
 from refseg.datasets.storage.clip_dataset import ClipsOfFiles
 from refseg.errors import InvalidInput
 from refseg.files.atomic import all_or_nothing

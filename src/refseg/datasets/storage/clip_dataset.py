@@ -10,14 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from refseg.array_types import Mask, RgbImage
 from refseg.datasets.dataset import Dataset
-from refseg.datasets.storage.annotation_masks import Mask
 from refseg.datasets.storage.frame_files import FrameFiles, StoredFrames, of_image
 from refseg.datasets.storage.ids import id_of
 from refseg.datasets.storage.reading import at, files_in, folder_of, read_plain
 from refseg.errors import InvalidInput, MissingFile
 from refseg.files.names import file_name
-from refseg.preprocessing.images import Rgb
 from refseg.samples import Clip, Expression
 
 MOST_OBJECTS = 255
@@ -51,7 +50,7 @@ class ClipOfFiles(Clip):
     def __len__(self) -> int:
         return len(self.frames)
 
-    def frame(self, t: int) -> Rgb:
+    def frame(self, t: int) -> RgbImage:
         """Frame t, counted from 0: (H, W, 3) uint8, RGB.
 
         Raises:

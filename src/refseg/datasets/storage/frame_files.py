@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from PIL import Image
 
+from refseg.array_types import RgbImage
 from refseg.datasets.storage.reading import files_in
 from refseg.errors import InvalidInput, MissingFile, first_line
 from refseg.files.names import path_inside
-from refseg.preprocessing.images import Rgb, open_image, to_rgb
+from refseg.preprocessing.images import open_image, to_rgb
 from refseg.video.frames import Frame, Frames
 from refseg.video.reading import read_frames
 
@@ -27,7 +28,7 @@ class StoredFrames(ABC):
         """Number of frames."""
 
     @abstractmethod
-    def read(self, t: int) -> Rgb:
+    def read(self, t: int) -> RgbImage:
         """Frame t, counted from 0: (H, W, 3) RGB.
 
         Raises:
@@ -58,7 +59,7 @@ class FrameFiles(StoredFrames):
     def __len__(self) -> int:
         return len(self.files)
 
-    def read(self, t: int) -> Rgb:
+    def read(self, t: int) -> RgbImage:
         """Frame t; not turned by EXIF, since masks are drawn on the stored pixels."""
         return of_image(self.files[t], self.anchor, lambda image: to_rgb(image, upright=False))
 
@@ -83,7 +84,7 @@ class VideoFile(StoredFrames):
     def __len__(self) -> int:
         return self._count
 
-    def read(self, t: int) -> Rgb:
+    def read(self, t: int) -> RgbImage:
         """Frame t."""
         if t < 0:
             raise IndexError(f"frame {t}")

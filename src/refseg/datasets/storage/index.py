@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from refseg.array_types import Box
 from refseg.datasets.storage.annotation_masks import MaskFile, Piece
 from refseg.datasets.storage.ids import repeated
 from refseg.errors import InvalidInput, MissingFile, RefsegError, UnwritableOutput, shown
@@ -62,7 +63,6 @@ _NAMES = ("split", "type", "kind")
 MOST_NAMES = 2**16
 """Different splits, types or kinds in a data set."""
 _LONGEST_NAME = 200  # bytes; disks take 255
-Box = tuple[float, float, float, float]
 
 
 class IndexBuilder:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from typing_extensions import override
 
+from refseg.array_types import Mask
 from refseg.datasets.dataset import Dataset
-from refseg.datasets.storage.annotation_masks import CoveredTwice, Mask, MaskFile, Piece, draw, draw_at
+from refseg.datasets.storage.annotation_masks import CoveredTwice, MaskFile, Piece, draw, draw_at
 from refseg.datasets.storage.index import BOX_ONLY, CROWD, MISSING, NONE, Index, IndexBuilder, open_index
 from refseg.datasets.storage.reading import at, expanded, folder_of
 from refseg.errors import InvalidInput, MissingFile, RefsegError, first_line
