@@ -45,7 +45,7 @@ def test_what_is_known_costs_nothing_and_is_right():
 def test_a_grid_that_misses_all_objects_is_no_fault():
     objects = scene()
     objects.id_map.zero_()
-    heads = ObjectHeads([4, 4], CLASSES["drawn_scenes"])
+    heads = ObjectHeads([4, 4], {"shape": 2, "motion": 3})
     losses = heads.of_maps([torch.randn(2, 4, 4, 4), torch.randn(2, 4, 1, 1)], objects)
     assert torch.isfinite(losses["loss"]) and losses["shape"] == 0
 
