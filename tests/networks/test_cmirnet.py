@@ -23,7 +23,7 @@ from refseg.networks.cmirnet.config import (
     WPAConfig,
 )
 from refseg.networks.cmirnet.guidance import nearest_words
-from refseg.recipes.ablations.cmirnet import tables
+from refseg.recipes.ablations.cmirnet import ABLATIONS
 
 TINY = CMIRNetConfig(
     image_encoder=SmallConfig(finder=(8, 8, 8, 12), top=16),
@@ -33,7 +33,7 @@ TINY = CMIRNetConfig(
 )
 VOCABULARY_SIZE = 20
 VARIANTS = {
-    f"{table}: {row}": config for table, rows in tables().items() if table != "I" for row, config in rows.items()
+    f"{table}: {row}": config for table, rows in ABLATIONS.items() if table != "I" for row, config in rows.items()
 }
 
 

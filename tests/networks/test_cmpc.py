@@ -21,10 +21,10 @@ from refseg.networks.cmpc import (
     last_word,
     unit,
 )
-from refseg.recipes.ablations.cmpc import table_5, table_8, table_10
+from refseg.recipes.ablations.cmpc import ABLATIONS
 
 VOCABULARY_SIZE = 20
-TINY = CMPCConfig(
+SIZES = dict(
     image_encoder={"kind": "small", "finder": (8, 8, 8, 12), "top": 16},
     freeze_image_encoder=False,
     word_encoder=LstmConfig(vector=6, width=12),
@@ -34,10 +34,13 @@ TINY = CMPCConfig(
     heads=2,
     fused=12,
     grid_hw=(8, 8),
-    exchange_rounds=2,
 )
-TABLES = {"5": table_5(TINY), "8": table_8(TINY), "10": table_10(TINY)}
-ROWS = {f"Table {table}, {row}": config for table, rows in TABLES.items() for row, config in rows.items()}
+TINY = CMPCConfig(**SIZES, exchange_rounds=2)
+ROWS = {
+    f"Table {table}, {row}": config.replace(**SIZES)
+    for table, rows in ABLATIONS.items()
+    for row, config in rows.items()
+}
 SWITCHES = {
     "as it is": {},
     "visual skip": {"skip": "visual"},
@@ -211,16 +214,14 @@ class TestSwitches:
             TINY.replace(**setting)
 
     def test_tables_are_those_of_the_paper(self):
-        rows = table_5(CMPCConfig())
-        assert len(rows) == 15 and rows[15] == PRESETS["cmpc"].replace(exchange_rounds=1)
-        assert PRESETS["cmpc_multilevel"] == rows[7] and table_8(CMPCConfig())[1] == rows[11]
-        assert table_10(CMPCConfig())[1] == rows[4] and rows[1].parses is False
+        rows = ABLATIONS["5"]
+        assert len(rows) == 15 and rows["15"] == PRESETS["cmpc"].replace(exchange_rounds=1)
+        assert PRESETS["cmpc_multilevel"] == rows["7"] and ABLATIONS["8"]["1"] == rows["11"]
+        assert ABLATIONS["10"]["1"] == rows["4"] and rows["1"].parses is False
 
     @pytest.mark.parametrize("settings", [{"output_sentence": "necessary"}, {"sentence": "all_words"}])
-    def test_tables_are_there_for_other_sentences(self, settings):
-        config = TINY.replace(**settings)
-        assert len(table_5(config)) == 15 and len(table_8(config)) == len(table_10(config)) == 4
-        network = tiny(table_5(config)[1])  # which has no types of words
+    def test_a_network_without_types_of_words_takes_every_sentence(self, settings):
+        network = tiny(ROWS["Table 5, 1"].replace(**settings))
         with torch.no_grad():
             assert network(*asked()).logits.isfinite().all()
 

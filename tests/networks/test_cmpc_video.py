@@ -10,10 +10,10 @@ from refseg.inspection.flops import complexity
 from refseg.networks import build
 from refseg.networks.cmpc import CMPCConfig, Said, unit
 from refseg.networks.cmpc_video import PRESETS, TYPES, ActionReasoning, CMPCVideo, CMPCVideoConfig, compared
-from refseg.recipes.ablations.cmpc_video import table_6, table_7
+from refseg.recipes.ablations.cmpc_video import ABLATIONS
 
 VOCABULARY_SIZE = 20
-TINY = CMPCVideoConfig(
+SIZES = dict(
     image_encoder={"kind": "small", "finder": (8, 8, 8, 12), "top": 16},
     freeze_image_encoder=False,
     word_encoder=LstmConfig(vector=6, width=12),
@@ -23,11 +23,14 @@ TINY = CMPCVideoConfig(
     heads=2,
     fused=12,
     grid_hw=(4, 4),
-    exchange_rounds=2,
     l2=0,  # it would give each weight a gradient
 )
-ROWS = {f"Table 6, {row}": config for row, config in table_6(TINY).items()}
-ROWS |= {f"Table 7, {row}": config for row, config in table_7(TINY).items()}
+TINY = CMPCVideoConfig(**SIZES, exchange_rounds=2)
+ROWS = {
+    f"Table {table}, {row}": config.replace(**SIZES)
+    for table, rows in ABLATIONS.items()
+    for row, config in rows.items()
+}
 SWITCHES = {
     "as it is": {},
     "visual skip": {"skip": "visual"},
@@ -273,8 +276,9 @@ class TestSwitches:
 
     def test_tables_are_those_of_the_paper(self):
         config = CMPCVideoConfig()
-        assert table_6(config)[5] == config == PRESETS["cmpc_video"] == table_7(config)["DR"]
-        assert list(table_6(config)) == [1, 2, 3, 4, 5] and not table_6(config)[2].parses
+        rows = ABLATIONS["6"]
+        assert rows["5"] == config == PRESETS["cmpc_video"] == ABLATIONS["7"]["DR"]
+        assert list(rows) == ["1", "2", "3", "4", "5"] and not rows["2"].parses
         assert config.skip == "multimodal" and PRESETS["cmpc_video_release"].skip == "visual"
 
 

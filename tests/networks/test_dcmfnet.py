@@ -23,25 +23,25 @@ from refseg.networks.dcmfnet import (
     GatedExchange,
     is_normed,
 )
-from refseg.recipes.ablations.dcmfnet import tables
+from refseg.recipes.ablations.dcmfnet import ABLATIONS
 
 VOCABULARY_SIZE = 20
-TINY = DCMFNetConfig(
+SIZES = dict(
     image_encoder={"kind": "small", "finder": (8, 8, 8, 12), "top": 16},
     word_encoder={"kind": "bert", "width": 16, "layers": 1, "heads": 2, "feed_forward": 32, "positions": 16},
     max_words=8,
     width=16,
     detail_width=8,
-    layers=3,
     heads=2,
     dropouts=(0, 0, 0),
 )
+TINY = DCMFNetConfig(**SIZES, layers=3)
 ENCODERS = {
     "swin": SwinConfig(width=8, depths=(1, 1, 1, 1), heads=(1, 1, 2, 2), window=3, drop_path=0.0),
     "resnet": ResNetConfig(depths=(1, 1, 1, 1), output_stride=16),
     "darknet": DarkNetConfig(width=4, blocks=(1, 1, 1, 1, 1), pairs=0),
 }
-ROWS = {f"{table}, {row}": config for table, rows in tables(TINY).items() for row, config in rows.items()}
+ROWS = {f"{table}, {row}": config.replace(**SIZES) for table, rows in ABLATIONS.items() for row, config in rows.items()}
 
 
 def tiny(config=TINY):

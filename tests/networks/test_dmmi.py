@@ -24,10 +24,10 @@ from refseg.networks.dmmi import (
     Window,
     similarity_loss,
 )
-from refseg.recipes.ablations.dmmi import table_3
+from refseg.recipes.ablations.dmmi import ABLATIONS
 
 VOCABULARY_SIZE = 20
-TINY = DMMIConfig(
+SIZES = dict(
     image_encoder={"kind": "small", "finder": (8, 8, 8, 12), "top": 16},
     word_encoder={"kind": "bert", "width": 16, "layers": 1, "heads": 2, "feed_forward": 32, "positions": 16},
     max_words=8,
@@ -36,7 +36,8 @@ TINY = DMMIConfig(
     feed_forward=32,
     dropout=0.0,
 )
-ROWS = table_3(TINY)
+TINY = DMMIConfig(**SIZES)
+ROWS = {row: config.replace(**SIZES) for row, config in ABLATIONS["3"].items()}
 
 
 def tiny(config=TINY):

@@ -3,7 +3,7 @@
 Paper      Z. Huang et al. "DCMFNet: Deep Cross-Modal Fusion Network for Referring Image Segmentation with Iterative
            Gated Fusion". Graphics Interface 2024.
 Read with  `IGF` with `FusionUnit` (Eq. 2) and `ASGate` (Eq. 3), the rest of Eqs. 1 and 4 is `IGF` itself; `DCMFNet`
-           (Eqs. 5, 6: encoder, ASPP, decoder); then what the tables compare: gates, fusions of the detail, `tables`.
+           (Eqs. 5, 6: encoder, ASPP, decoder); then what the tables compare: gates, fusions of the detail.
 Departs    There is no code of the authors. Each head of a fusion has its own weights, which Eq. 2 does not say: with
            shared ones the sum would be a factor. An IGF that goes on into the encoder has as many channels as what it
            guides, inside it half as many. The last gate, which Eq. 4 does not read, is not there. Without any language

@@ -1,17 +1,18 @@
-"""Ablations of DMMI, by table and row."""
+"""Ablations of DMMI by table and row, top to bottom, on the paper's main network."""
 
 from refseg.networks.dmmi import DMMIConfig
 
+_FULL = DMMIConfig()
+_ONE_WAY, _ONE_SCALE = {"windows": ()}, {"regions": (1,), "windows": (1,)}
 
-def table_3(config: DMMIConfig) -> dict[str, DMMIConfig]:
-    """The rows of Table 3, top to bottom, for the encoders of a config."""
-    one_way, one_scale = {"windows": ()}, {"regions": (1,), "windows": (1,)}
-    return {
-        "one decoder": config.replace(similarity=0, contrastive=None),
-        "without contrastive loss": config.replace(contrastive=None),
-        "without similarity loss": config.replace(similarity=0),
-        "one direction, one scale": config.replace(**one_scale | one_way),
-        "one scale": config.replace(**one_scale),
-        "one direction": config.replace(**one_way),
-        "full": config,
+ABLATIONS: dict[str, dict[str, DMMIConfig]] = {
+    "3": {
+        "one decoder": _FULL.replace(similarity=0, contrastive=None),
+        "without contrastive loss": _FULL.replace(contrastive=None),
+        "without similarity loss": _FULL.replace(similarity=0),
+        "one direction, one scale": _FULL.replace(**_ONE_SCALE | _ONE_WAY),
+        "one scale": _FULL.replace(**_ONE_SCALE),
+        "one direction": _FULL.replace(**_ONE_WAY),
+        "full": _FULL,
     }
+}

@@ -1,27 +1,27 @@
-"""Ablations of EAVL and its aligner, by table and row."""
+"""Ablations of EAVL and its aligner by table and row, on the paper's main network."""
 
 from refseg.networks.eavl import EAVLConfig
 
+_FULL = EAVLConfig()
+_ALIGNER = _FULL.aligner
+_WORDS_ALONE = _ALIGNER.replace(estimator=False, global_vision=False)
 
-def tables(config: EAVLConfig) -> dict[str, dict[str, EAVLConfig]]:
-    """The rows of the paper's Tables II to IV, by table, for the encoders of a config."""
-    aligner = config.aligner
 
-    def queries(count: int) -> EAVLConfig:
-        return config.replace(aligner=aligner.replace(queries=count))
+def _queries(count: int) -> EAVLConfig:
+    return _FULL.replace(aligner=_ALIGNER.replace(queries=count))
 
-    blind = aligner.replace(estimator=False, global_vision=False)
-    return {
-        "II": {f"{count} queries": queries(count) for count in (32, 24, 16, 8, 4, 2, 1)},
-        "III": {
-            f"{count} queries, {head}": queries(count).replace(mask_head=head)
-            for count in (24, 16, 8)
-            for head in ("aligner", "fixed")
-        },
-        "IV": {
-            "full": config,
-            "without estimator": config.replace(aligner=aligner.replace(estimator=False)),
-            "nor global vision": config.replace(aligner=blind),
-            "nor global language": config.replace(aligner=blind, global_language=False),
-        },
-    }
+
+ABLATIONS: dict[str, dict[str, EAVLConfig]] = {
+    "II": {f"{count} queries": _queries(count) for count in (32, 24, 16, 8, 4, 2, 1)},
+    "III": {
+        f"{count} queries, {head}": _queries(count).replace(mask_head=head)
+        for count in (24, 16, 8)
+        for head in ("aligner", "fixed")
+    },
+    "IV": {
+        "full": _FULL,
+        "without estimator": _FULL.replace(aligner=_ALIGNER.replace(estimator=False)),
+        "nor global vision": _FULL.replace(aligner=_WORDS_ALONE),
+        "nor global language": _FULL.replace(aligner=_WORDS_ALONE, global_language=False),
+    },
+}
