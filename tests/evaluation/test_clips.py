@@ -9,8 +9,8 @@ from refseg import datasets, protocols
 from refseg.checkpoints.io import load_checkpoint
 from refseg.errors import InvalidInput
 from refseg.evaluation.clip_answers import answer_clips
-from refseg.evaluation.clip_scoring import check_clips, first_come, surest
-from refseg.evaluation.report.report import summed_up
+from refseg.evaluation.clip_scoring import check_clips, first_mask_wins, highest_logit_wins
+from refseg.evaluation.report.report import build_report
 from refseg.evaluation.rows import ImageAnswers, rows_of
 from refseg.evaluation.scoring import with_standard
 
@@ -38,7 +38,7 @@ def answered(weights, clips, names, **settings):
     answers = list(answer_clips(load_checkpoint(weights), numbered, scoring, **settings))
     again = [ImageAnswers.of(__import__("json").loads(one.json())) for one in answers]
     assert again == [replace(one, masks=[]) for one in answers]
-    report = summed_up(answers, scoring, ABOUT)
+    report = build_report(answers, scoring, ABOUT)
     return rows_of(answers), report
 
 
@@ -131,9 +131,11 @@ def test_swapped_identities_cost_nothing_in_davis_alone(clips_of, colours):
 
 def test_where_answers_overlap_one_object_has_the_pixel():
     left, both = np.array([[True, True, False]]), np.array([[True, True, True]])
-    assert first_come([both, left])([1, 0]).tolist() == [[1, 1, 2]]
+    assert first_mask_wins([both, left])([1, 0]).tolist() == [[1, 1, 2]]
     logits = torch.tensor([[[3.0, 1.0, -1.0]], [[2.0, 2.0, -2.0]]])
-    assert surest(logits)([0, 1]).tolist() == [[1, 2, 0]] and surest(logits)([1]).tolist() == [[1, 1, 0]]
+    assert highest_logit_wins(logits)([0, 1]).tolist() == [[1, 2, 0]] and highest_logit_wins(logits)([1]).tolist() == [
+        [1, 1, 0]
+    ]
 
 
 def test_a_network_of_clips_sees_the_frames_around_and_each_is_read_once(clips_of, colours):

@@ -7,7 +7,7 @@ from refseg.checkpoints.io import load_checkpoint
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.evaluation.answers import answer
 from refseg.evaluation.report.html_page import page
-from refseg.evaluation.report.report import summed_up
+from refseg.evaluation.report.report import build_report
 from refseg.evaluation.report.worst_examples import examples, worst
 from refseg.evaluation.rows import rows_of
 from refseg.evaluation.scoring import STANDARD
@@ -33,7 +33,7 @@ def pictures(answers, scenes):
 
 @pytest.fixture(scope="module")
 def html(answers, pictures):
-    return page(summed_up(answers, [STANDARD], ABOUT), rows_of(answers), pictures)
+    return page(build_report(answers, [STANDARD], ABOUT), rows_of(answers), pictures)
 
 
 def test_the_worst_of_each_kind_are_chosen_and_none_that_is_right(answers):
@@ -68,7 +68,7 @@ def test_there_are_plots_where_matplotlib_is(html):
 
 def test_without_matplotlib_the_page_says_what_is_missing(answers, monkeypatch):
     monkeypatch.setattr("refseg.evaluation.report.plots.find_spec", lambda name: None)
-    assert "refseg[plot]" in page(summed_up(answers, [STANDARD], ABOUT), rows_of(answers), [])
+    assert "refseg[plot]" in page(build_report(answers, [STANDARD], ABOUT), rows_of(answers), [])
 
 
 def test_every_element_is_closed(html):

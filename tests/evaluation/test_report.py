@@ -10,8 +10,8 @@ from refseg import protocols
 from refseg.checkpoints.io import load_checkpoint
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.evaluation.evaluate import evaluate, evaluate_samples
-from refseg.evaluation.report.caveats import cautions
-from refseg.evaluation.report.report import summed_up
+from refseg.evaluation.report.caveats import find_caveats
+from refseg.evaluation.report.report import build_report
 from refseg.evaluation.rows import ImageAnswers, read_rows
 from refseg.evaluation.scoring import STANDARD
 
@@ -92,7 +92,7 @@ def test_the_tables_fit_into_eighty_columns(evaluated):
 def test_a_summary_of_nothing_but_rows_needs_no_checkpoint(evaluated):
     _, rows = evaluated
     without = [dataclasses.replace(row, exists=None) for row in rows]
-    report = summed_up([ImageAnswers(0, without)], [STANDARD], ABOUT)
+    report = build_report([ImageAnswers(0, without)], [STANDARD], ABOUT)
     assert report.risk_coverage is None and report.metrics == evaluated[0].metrics
 
 
@@ -106,29 +106,32 @@ def answers_of(evaluated, unfamiliar=None, **changes):
 
 
 def test_weights_that_do_not_know_such_images_are_told_first(evaluated, checkpoint):
-    said = cautions(answers_of(evaluated, unfamiliar=True), [STANDARD], checkpoint)
+    said = find_caveats(answers_of(evaluated, unfamiliar=True), [STANDARD], checkpoint)
     assert "100 % of these images" in said[0] and "drawn scenes only" in said[0]
     assert not any(
-        "unlike" in line for line in cautions(answers_of(evaluated, unfamiliar=False), [STANDARD], checkpoint)
+        "unlike" in line for line in find_caveats(answers_of(evaluated, unfamiliar=False), [STANDARD], checkpoint)
     )
 
 
 def test_words_that_are_unknown_or_cut_off_are_told(evaluated, checkpoint):
     assert any(
-        "never seen" in line for line in cautions(answers_of(evaluated, expression="a zebra"), [STANDARD], checkpoint)
+        "never seen" in line
+        for line in find_caveats(answers_of(evaluated, expression="a zebra"), [STANDARD], checkpoint)
     )
     long = answers_of(evaluated, expression="red " * 40)
-    assert any("lost their end" in line for line in cautions(long, [STANDARD], checkpoint))
+    assert any("lost their end" in line for line in find_caveats(long, [STANDARD], checkpoint))
 
 
 def test_another_input_than_the_releases_is_told_with_the_protocols_that_it_concerns(evaluated, checkpoint):
-    (line,) = [line for line in cautions(answers_of(evaluated), PROTOCOLS, checkpoint) if "network sees" in line]
+    (line,) = [line for line in find_caveats(answers_of(evaluated), PROTOCOLS, checkpoint) if "network sees" in line]
     assert "lavt, rela: a squashed square of 480 x 480" in line and "standard" not in line
     preprocessing = checkpoint.preprocessing.replace(resize="square", side=480)
     fitting = dataclasses.replace(checkpoint, preprocessing=preprocessing)
-    assert not any("network sees" in line for line in cautions(answers_of(evaluated), PROTOCOLS, fitting))
+    assert not any("network sees" in line for line in find_caveats(answers_of(evaluated), PROTOCOLS, fitting))
 
 
 def test_protocols_made_for_expressions_with_a_referent_are_told_where_some_have_none(evaluated, checkpoint):
-    (line,) = [line for line in cautions(answers_of(evaluated), PROTOCOLS, checkpoint) if "refer to nothing" in line]
+    (line,) = [
+        line for line in find_caveats(answers_of(evaluated), PROTOCOLS, checkpoint) if "refer to nothing" in line
+    ]
     assert "lavt" in line and "rela" not in line

@@ -9,8 +9,8 @@ from refseg.evaluation.shortcut_baselines import (
     LARGEST,
     NO_LANGUAGE,
     RANDOM,
+    score_scene,
     score_shortcuts,
-    without_understanding,
 )
 from refseg.protocols.standard import Standard
 
@@ -39,12 +39,12 @@ def test_shortcuts_never_say_that_there_is_nothing(name, scores):
 
 
 def test_all_objects_hold_every_target(scenes):
-    counts = without_understanding(scenes[0], np.random.default_rng(0))[ALL]
+    counts = score_scene(scenes[0], np.random.default_rng(0))[ALL]
     targets = [scenes[0].mask(i).sum() for i in range(len(scenes[0].expressions))]
     assert counts.intersection.tolist() == targets and set(counts.union.tolist()) == {(scenes[0].id_map > 0).sum()}
 
 
 def test_the_largest_object_has_the_most_visible_pixels(scenes):
-    counts = without_understanding(scenes[0], np.random.default_rng(0))[LARGEST]
+    counts = score_scene(scenes[0], np.random.default_rng(0))[LARGEST]
     no_target = ~counts.has_target.numpy()
     assert set(counts.union[no_target].tolist()) <= {np.bincount(scenes[0].id_map.ravel())[1:].max()}

@@ -10,7 +10,7 @@ from pycocotools import mask as coco
 
 import refseg.commands.segment_video as command
 from refseg.cli import main
-from refseg.inference.partial_answers import Unfinished
+from refseg.inference.partial_answers import PartialAnswers
 from refseg.inference.segmenter import Segmenter
 from refseg.video.reading import read_frames
 
@@ -112,7 +112,7 @@ def test_what_was_stopped_goes_on_and_ends_as_if_it_had_not_been(
     asked = (*ASKED, "--format", "all")
     assert segment(*asked, out=tmp_path / "whole") == 0
     out, calls = tmp_path / "out", []
-    place = {"answer 5": (Unfinished, "write"), "the second file": (command, "_content")}
+    place = {"answer 5": (PartialAnswers, "write"), "the second file": (command, "_content")}
     where, name = place.get(stopped_at, (command, "_write_overlays"))
     done = getattr(where, name)
 
@@ -152,9 +152,9 @@ def test_answers_of_another_run_are_not_mixed_in(segment, tmp_path, monkeypatch,
         write(self, answers)
         raise KeyboardInterrupt
 
-    write = Unfinished.write
+    write = PartialAnswers.write
     with monkeypatch.context() as patched:
-        patched.setattr(Unfinished, "write", stop)
+        patched.setattr(PartialAnswers, "write", stop)
         assert segment("the star", "--format", "rle") == 130
     before = content(tmp_path / "out")
     assert segment("the star", *change, "--format", "rle") == 2
@@ -207,9 +207,9 @@ def test_a_run_whose_notes_are_damaged_is_told(segment, tmp_path, monkeypatch, c
         write(self, answers)
         raise KeyboardInterrupt
 
-    write = Unfinished.write
+    write = PartialAnswers.write
     with monkeypatch.context() as patched:
-        patched.setattr(Unfinished, "write", stop)
+        patched.setattr(PartialAnswers, "write", stop)
         assert segment("the star", "--format", "rle") == 130
     (tmp_path / "out" / ".my clip.unfinished" / "run.json").write_text("{")
     assert segment("the star", "--format", "rle") == 2

@@ -37,8 +37,8 @@ def write_submission(
     from refseg.datasets.storage.challenge_submission import SubmittedClips
     from refseg.distributed import ranks
     from refseg.errors import InvalidInput
-    from refseg.evaluation.partial_rows import Unfinished
-    from refseg.evaluation.report.provenance import facts, weights_facts
+    from refseg.evaluation.partial_rows import PartialRows
+    from refseg.evaluation.report.provenance import dataset_facts, weights_facts
     from refseg.evaluation.rows import ImageAnswers
     from refseg.evaluation.stored_video_masks import mask_file, mask_id, write_mask
     from refseg.files.atomic import check_file_writable
@@ -56,12 +56,12 @@ def write_submission(
     with ranks() as mine:
         segmenter = load(weights, mine.device(device), DenseCRF() if crf else None)
         run = {
-            **facts(clips, dataset, settings),
+            **dataset_facts(clips, dataset, settings),
             "weights": weights_facts(weights),
             "crf": crf,
             "version": __version__,
         }
-        unfinished = Unfinished(out.parent, run, mine.rank, mine.world, f".{out.name}.unfinished")
+        unfinished = PartialRows(out.parent, run, mine.rank, mine.world, f".{out.name}.unfinished")
         masks, left = unfinished.folder / "masks", unfinished.mine(len(clips))
         if unfinished.done and mine.rank == 0:
             typer.echo(f"goes on: {len(unfinished.done):,} of {len(clips):,} videos are answered", err=True)

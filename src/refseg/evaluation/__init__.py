@@ -1,5 +1,5 @@
-"""Evaluation: checkpoint and data set to rows (one per expression), rows to a report.
+"""Evaluation: checkpoint or masks, and a data set, to rows (one per expression); rows to a report.
 
-Read with  answers.py (the pass), overlap.py (pixels counted without masks), breakdown.py (rows to tables), shortcuts.py
-           (answers that need no understanding), report.py (what is printed and written), calibrate.py (thresholds).
+Read with  evaluate.py (the whole), answers.py (predictions to rows), object_answers.py (pixels counted without masks),
+           report/ (rows to tables and files), shortcut_baselines.py, calibrate.py (thresholds).
 """

@@ -29,7 +29,7 @@ def answer(
     batch_images: int | None = None,
     workers: int = 0,
 ) -> Iterator[ImageAnswers]:
-    """Answers all expressions, image after image.
+    """Yields the answers to all expressions, image after image.
 
     Where both the network and the sample know objects at the image's own size, and `standard` alone is asked for,
     pixels are counted per pair of objects; otherwise logits become masks as each protocol says. The counts are the
@@ -92,7 +92,7 @@ def scoring_arguments(checkpoint: Checkpoint, prediction: Prediction[SampleQuery
         "index": query.number,
         "sample": query.sample,
         "predict": lambda protocol, part: protocol.predict(logits[part], geometry, none[part], threshold),
-        "answers_none": none,
+        "predicts_none": none,
         "exists": exists_probability(checkpoint, prediction.output.exists.double()).tolist()[where],
         "seconds": prediction.seconds / len(prediction.expressions),
         "unfamiliar": is_unfamiliar(checkpoint, prediction.features, image, geometry),

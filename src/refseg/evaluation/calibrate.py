@@ -25,7 +25,7 @@ def calibrate(
     fitted_on: str,
     on_images: Callable[[int], None] = lambda images: None,
 ) -> Checkpoint:
-    """The checkpoint with temperature, existence threshold and familiarity fitted; its network uses the threshold.
+    """Fits temperature, existence threshold and familiarity; returns a checkpoint whose network uses the threshold.
 
     Of fewer than `familiarity.MIN_IMAGES` images a checkpoint without familiarity gets none.
 
@@ -33,7 +33,7 @@ def calibrate(
         checkpoint: what to calibrate.
         samples: a validation split; some expressions must refer to nothing.
         fitted_on: what the samples are, for the record.
-        on_images: hears after each batch how many images it had.
+        on_images: called after each batch with its number of images.
 
     Raises:
         InvalidInput: if the samples do not allow a fit.
@@ -62,7 +62,7 @@ def calibrate(
 
 
 def unfamiliar_share(checkpoint: Checkpoint, images: Iterable[NDArray[np.uint8]]) -> float:
-    """Share of images (H, W, 3) that the checkpoint, which can tell, calls unfamiliar."""
+    """Returns the share of images (H, W, 3) that are unfamiliar to a checkpoint with familiarity."""
     device = next(checkpoint.network.parameters()).device
     alarms = []
     with evaluation_mode(checkpoint.network) as network:
@@ -104,7 +104,7 @@ def photographs(folder: Path) -> list[Path]:
 
 
 def is_half(folder: Path) -> bool:
-    """Was this checkpoint written for release, in float16 and without what only training needs?"""
+    """Whether a checkpoint was exported: in float16, without what only training needs."""
     return any(dtype == "F16" for _, dtype in safetensors_shapes(folder / WEIGHTS, "give a checkpoint folder").values())
 
 

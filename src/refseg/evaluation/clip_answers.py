@@ -10,7 +10,7 @@ from torch import Tensor
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.datasets.storage.annotated_frames import frames_of
 from refseg.evaluation.answers import scoring_arguments
-from refseg.evaluation.clip_scoring import Save, ScoredFrame, join, score_frame, surest
+from refseg.evaluation.clip_scoring import Save, ScoredFrame, highest_logit_wins, join, score_frame
 from refseg.evaluation.rows import ImageAnswers
 from refseg.inference.crf import DenseCRF
 from refseg.inference.predict import Prediction, SampleQuery, predict_samples
@@ -29,7 +29,7 @@ def answer_clips(
     batch_images: int | None = None,
     workers: int = 0,
 ) -> Iterator[ImageAnswers]:
-    """Answers all expressions in the frames where their truth is known, video after video.
+    """Yields the answers to all expressions in the annotated frames, video after video.
 
     Args:
         checkpoint: what answers; a network of images answers each frame by itself.
@@ -53,7 +53,7 @@ def answer_clips(
 
         scored = score_frame(
             **scoring_arguments(checkpoint, prediction, image),
-            labels=lambda numbers: surest(own_logits())(numbers),
+            labels=lambda numbers: highest_logit_wins(own_logits())(numbers),
             protocols=protocols,
             save=save,
         )
@@ -62,10 +62,10 @@ def answer_clips(
     frames = ((number, frame) for number, clip in clips for frame in frames_of(clip))
     predictions = predict_samples(checkpoint, frames, False, crf, batch_images, workers)
     images = ((prediction, image) for prediction in predictions for image in range(len(prediction.queries)))
-    return joined(prefetch_map(score, images, workers), protocols)
+    return join_frames(prefetch_map(score, images, workers), protocols)
 
 
-def joined(scored: Iterable[tuple[int, ScoredFrame]], protocols: Sequence[Scoring]) -> Iterator[ImageAnswers]:
-    """Frames with the numbers of their videos, one video after the other, as the answers to videos."""
+def join_frames(scored: Iterable[tuple[int, ScoredFrame]], protocols: Sequence[Scoring]) -> Iterator[ImageAnswers]:
+    """Joins scored frames, given with the numbers of their videos, to the answers of each video."""
     for number, frames in groupby(scored, key=lambda one: one[0]):
         yield join(number, [frame for _, frame in frames], protocols)

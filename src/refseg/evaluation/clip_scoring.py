@@ -79,7 +79,7 @@ def score_frame(
         every = slice(0, len(sample.expressions))
         truths = np.stack([sample.mask(i) for i in range(every.stop)])
         frame = FrameAnswers(sample.clip, sample.t, truths, predict(STANDARD, every).cpu().numpy(), labels)
-        left = {protocol.name: protocol.of_frame(frame) for protocol in of_videos}
+        left = {protocol.name: protocol.score_frame(frame) for protocol in of_videos}
         if save:
             save(frame)
     return ScoredFrame(sample.clip, sample.t, sample.asked, answers, left)
@@ -89,7 +89,7 @@ def join(index: int, frames: Sequence[ScoredFrame], protocols: Sequence[Scoring]
     """Returns the rows of a video, from the scores of all of its frames in order."""
     clip = frames[0].clip
     fits = {
-        protocol.name: protocol.of_clip(clip, [frame.left[protocol.name] for frame in frames])
+        protocol.name: protocol.score_clip(clip, [frame.left[protocol.name] for frame in frames])
         for protocol in protocols
         if isinstance(protocol, VideoProtocol)
     }

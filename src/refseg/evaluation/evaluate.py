@@ -18,10 +18,10 @@ from refseg.evaluation import stored_masks, stored_video_masks
 from refseg.evaluation.answers import answer
 from refseg.evaluation.clip_answers import answer_clips
 from refseg.evaluation.clip_scoring import check_clips
-from refseg.evaluation.partial_rows import Unfinished
-from refseg.evaluation.report.provenance import dataset_name, facts, weights_facts
-from refseg.evaluation.report.report import Report, summed_up
-from refseg.evaluation.report.write import masks_again, write
+from refseg.evaluation.partial_rows import PartialRows
+from refseg.evaluation.report.provenance import dataset_facts, dataset_name, weights_facts
+from refseg.evaluation.report.report import Report, build_report
+from refseg.evaluation.report.write import mask_predictor, write
 from refseg.evaluation.rows import ImageAnswers
 from refseg.evaluation.scoring import STANDARD, with_standard
 from refseg.evaluation.shortcut_baselines import score_shortcuts
@@ -115,7 +115,7 @@ def evaluate(
             "masks": masks,
             "version": __version__,
         }
-        unfinished = Unfinished(out, run, mine.rank, mine.world) if out else None
+        unfinished = PartialRows(out, run, mine.rank, mine.world) if out else None
         folder = unfinished.folder / MASKS if unfinished and masks and data.of_clips else None
         if folder and unfinished and not folder.exists():
             unfinished.done.clear()  # their masks went with results that could not be written
@@ -142,14 +142,14 @@ def evaluate(
             **{name: value for name, value in run.items() if name not in NOT_REPORTED and value is not None},
             **_circumstances(checkpoint, mine, batch_images, device, command),
         }
-        report = summed_up(answers, data.protocols, about, checkpoint)
+        report = build_report(answers, data.protocols, about, checkpoint)
         if mine.rank:
             return report
         if shortcuts:
             report.shortcuts = score_shortcuts(checkpoint, data.samples, STANDARD, advance)
         report.about["seconds"] = round(time.perf_counter() - begin, 1)
         if out and unfinished:
-            write(out, report, answers, data.samples, masks_again(checkpoint, crf), folder)
+            write(out, report, answers, data.samples, mask_predictor(checkpoint, crf), folder)
             unfinished.remove()
     return report
 
@@ -216,11 +216,11 @@ def score_masks(
             "date": _today(),
             "versions": versions(),
         }
-        report = summed_up(answers, data.protocols, about)
+        report = build_report(answers, data.protocols, about)
         report.cautions += [f"{line[0].upper()}{line[1:]}." for line in cautions + cut]
         if out:
-            masks_of = stored_video_masks.masks_of_frame if data.of_clips else stored_masks.masks_of
-            write(out, report, answers, data.samples, partial(masks_of, stored))
+            read_masks = stored_video_masks.read_frame_masks if data.of_clips else stored_masks.read_sample_masks
+            write(out, report, answers, data.samples, partial(read_masks, stored))
     return report
 
 
@@ -239,7 +239,7 @@ def evaluate_samples(
         about: facts for the report, such as "dataset" and "split"; the counts are added.
     """
     protocols = with_standard(protocols)
-    return summed_up(list(answer(checkpoint, samples, protocols)), protocols, about or {}, checkpoint)
+    return build_report(list(answer(checkpoint, samples, protocols)), protocols, about or {}, checkpoint)
 
 
 @dataclass(frozen=True)
@@ -281,7 +281,7 @@ def _open(
         of_clips = len(dataset) > 0 and isinstance(dataset[0], Clip)
         settings = {"split": split or getattr(dataset, "split", "all")}
         scoring = _protocols(protocols, name)
-    return _Data(name, samples, of_clips, scoring, facts(samples, name, settings))
+    return _Data(name, samples, of_clips, scoring, dataset_facts(samples, name, settings))
 
 
 def _protocols(protocols: Iterable[str | Scoring], dataset: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Rows of a run that is not at its end: written image by image, one file a process, so that whatever stops the run
+"""Rows of an unfinished run: written image by image, one file a process, so that whatever stops the run
 costs the images in work and nothing else, and so that many processes need not talk to each other.
 
 The folder `.unfinished` within that of the results holds run.json (what is evaluated, on what, how) and
@@ -20,7 +20,7 @@ from refseg.files.resumable import cut_to_whole_lines
 FOLDER, RUN = ".unfinished", "run.json"
 
 
-class Unfinished:
+class PartialRows:
     """The rows so far of process `rank` of `world`, and those of all others that this run or an earlier one had.
 
     Args:

@@ -1,4 +1,4 @@
-"""What an evaluation writes down: a row for each expression, with the counts of every protocol, as a line of JSON.
+"""Rows of an evaluation: one for each expression, with the counts of every protocol, as a line of JSON.
 
 Of a video there is a row for each expression and frame.
 """
@@ -26,11 +26,11 @@ _READ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 @with_config(_READ)
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one protocol makes of one answer.
+    """Score of one answer under one protocol.
 
     Attributes:
         intersection, union: pixels of answer and truth, as the protocol counts them.
-        has_prediction: is it an answer, or none, in the protocol's eyes?
+        has_prediction: whether the protocol counts it as an answer with a referent.
         iou: in the protocol's own arithmetic; None where that gives no number. J of protocols that have J and F.
         contour: F of those.
     """
@@ -59,7 +59,7 @@ class Row:
         part: part of a held-out split, or "".
         size: of all that it refers to, "" if that is nothing: the data set's own word, else its share of the image.
         referents: how many it refers to, 0 if to nothing.
-        exists: the probability that it refers to something; None if nobody said.
+        exists: the probability that it refers to something; None if it is unknown.
         seconds: its share of the time that its batch of images took.
         error: kind of error, see `kinds_of_error`.
         scores: by name of the protocol; of a frame only those protocols that count it.
@@ -91,16 +91,16 @@ class Row:
 
     @property
     def key(self) -> str:
-        """What tells it from all other rows."""
+        """Key that is unique among the rows."""
         return f"{self.id}/{self.frame}" if self.frame else self.id
 
     @property
     def has_target(self) -> bool:
-        """Does it refer to anything?"""
+        """Whether it refers to anything."""
         return self.referents > 0
 
     def json(self) -> str:
-        """The row as a line."""
+        """Returns the row as a line of JSON."""
         return json.dumps(self.to_dict(), ensure_ascii=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class Row:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Row":
-        """The row that `json` wrote."""
+        """Returns the row that `json` wrote."""
         scores = {name: Score(**score) for name, score in values["scores"].items()}
         perfect = values.get("perfect")
         return cls(**{**values, "scores": scores, "perfect": tuple(perfect) if perfect else None})
@@ -135,12 +135,12 @@ class FoundInImage:
 
 @dataclass(frozen=True)
 class ImageAnswers:
-    """The rows of one image and what was seen of it before any expression was read.
+    """The rows of one image and what is known of it without any expression.
 
     Attributes:
         index: of the image, or video, in the data set.
         rows: one for each of its expressions, in order; of a video, frame after frame.
-        unfamiliar: do the weights call it unlike what they know? None if they do not tell.
+        unfamiliar: whether the weights do not know such images; None if that is unknown.
         found: if network and sample know objects.
         masks: run-length codes of the answers at the image's own size, where they are to be kept.
         nowhere: number of expressions about a video that name objects of which no annotated frame has a pixel.
@@ -174,12 +174,12 @@ class ImageAnswers:
 
 
 def rows_of(answers: Iterable[ImageAnswers]) -> list[Row]:
-    """The rows of all images."""
+    """Returns the rows of all images."""
     return [row for image in answers for row in image.rows]
 
 
 def counts_of(rows: Iterable[Row], protocol: str) -> Counts:
-    """What a protocol counted of these rows, those that it counts."""
+    """Returns the counts of those rows that the protocol counts."""
     rows = [row for row in rows if protocol in row.scores]
     scores = [row.scores[protocol] for row in rows]
     return Counts(

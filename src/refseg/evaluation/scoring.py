@@ -18,7 +18,7 @@ from refseg.protocols.video_protocol import Scoring
 from refseg.samples import Expression, Sample
 from refseg.text.expression_types import main_type
 
-AT_ONCE = 2  # expressions whose masks are in memory together: those of few fit into the cache
+EXPRESSIONS_AT_ONCE = 2  # expressions whose masks are in memory together: those of few fit into the cache
 STANDARD = Standard()
 SHARES = {"under 1 %": 0.01, "1 to 5 %": 0.05, "5 to 20 %": 0.2, "over 20 %": 1.0}
 """Sizes of referents where the data set has no words for them: up to which share of the image."""
@@ -37,7 +37,7 @@ def score_image(
     index: int,
     sample: Sample,
     predict: Predict,
-    answers_none: Tensor,
+    predicts_none: Tensor,
     exists: Sequence[float | None],
     seconds: float,
     protocols: Sequence[Protocol],
@@ -50,7 +50,7 @@ def score_image(
         index: of the image in the data set.
         sample: the image.
         predict: the masks of some of its expressions, as a protocol compares them.
-        answers_none: (M,) bool, True where the answer is that it refers to nothing.
+        predicts_none: (M,) bool, True where the answer is that it refers to nothing.
         exists: M probabilities that it refers to something.
         seconds: that each answer took.
         protocols: `standard` among them.
@@ -60,8 +60,8 @@ def score_image(
     rows: list[Row] = []
     masks: list[dict[str, Any]] = []
     has_target = torch.tensor([bool(expression.targets) for expression in sample.expressions])
-    for start in range(0, len(sample.expressions), AT_ONCE):
-        where = slice(start, min(start + AT_ONCE, len(sample.expressions)))
+    for start in range(0, len(sample.expressions), EXPRESSIONS_AT_ONCE):
+        where = slice(start, min(start + EXPRESSIONS_AT_ONCE, len(sample.expressions)))
         truths: dict[Any, Tensor] = {}
         scores: dict[str, list[Score]] = {}
         answers, own = torch.empty(0), torch.empty(0)
@@ -71,7 +71,7 @@ def score_image(
                 known = [protocol.truth(sample, i) for i in range(where.start, where.stop)]
                 truths[truth] = torch.from_numpy(np.stack(known))
             predicted = predict(protocol, where)
-            counts = protocol.count(predicted, truths[truth], has_target[where], answers_none[where])
+            counts = protocol.count(predicted, truths[truth], has_target[where], predicts_none[where])
             scores[protocol.name] = list(scores_of(counts, protocol.ious(counts)))
             if protocol.name == STANDARD.name:
                 answers, own = predicted, truths[truth]

@@ -31,13 +31,13 @@ def score_shortcuts(
     protocol: Protocol,
     on_images: Callable[[int], None] = lambda images: None,
 ) -> dict[str, dict[str, float]]:
-    """Metrics of each shortcut that this data set and this network allow, by name.
+    """Computes the metrics of each shortcut that this data set and this network allow, by name.
 
     Args:
         checkpoint: the network for the shortcuts without language.
         samples: the same that the checkpoint is evaluated on; drawn scenes know their objects.
         protocol: how answers are scored.
-        on_images: hears after each batch how many images it had.
+        on_images: called after each batch with its number of images.
     """
     counts: dict[str, list[Counts]] = {}
     random = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def score_shortcuts(
             sample = query.sample
             if not isinstance(sample, Scene):
                 continue
-            for name, answer in without_understanding(sample, random).items():
+            for name, answer in score_scene(sample, random).items():
                 counts.setdefault(name, []).append(answer)
             if network.knows_objects and sample.id_map.shape == query.image.geometry.padded_hw:
                 found = network.id_map(prediction.features)[image].cpu().numpy()
@@ -57,7 +57,7 @@ def score_shortcuts(
                 assert scores is not None
                 best = scores[prediction.expressions_of(image)].argmax(1).cpu().numpy()
                 table = overlap(found, sample.id_map, scores.shape[1], len(sample.centres))
-                forced = count_sets(table, one_of(best, scores.shape[1]), meant_objects(sample))
+                forced = count_sets(table, choose_one(best, scores.shape[1]), meant_objects(sample))
                 counts.setdefault(FORCED, []).append(forced)
         on_images(len(prediction.queries))
     return {
@@ -65,18 +65,18 @@ def score_shortcuts(
     }
 
 
-def without_understanding(scene: Scene, random: np.random.Generator) -> dict[str, Counts]:
+def score_scene(scene: Scene, random: np.random.Generator) -> dict[str, Counts]:
     """Counts of the answers that know the true objects of a scene and ignore its sentences."""
     count, meant = len(scene.centres), meant_objects(scene)
     table = overlap(scene.id_map, scene.id_map, count, count)
     chosen = {
         ALL: np.ones_like(meant),
-        RANDOM: one_of(random.integers(0, count, len(meant)), count),
-        LARGEST: one_of(np.full(len(meant), table.diagonal()[1:].argmax()), count),
+        RANDOM: choose_one(random.integers(0, count, len(meant)), count),
+        LARGEST: choose_one(np.full(len(meant), table.diagonal()[1:].argmax()), count),
     }
     return {name: count_sets(table, answers, meant) for name, answers in chosen.items()}
 
 
-def one_of(index: NDArray[np.integer], count: int) -> NDArray[np.bool_]:
+def choose_one(index: NDArray[np.integer], count: int) -> NDArray[np.bool_]:
     """Answers (M, count) that choose the object `index` (M,) and no other."""
     return index[:, None] == np.arange(count)

@@ -190,7 +190,7 @@ def score_samples(
         none = ~answers.flatten(1).any(1)
 
         def predict(protocol: Protocol, where: slice) -> torch.Tensor:
-            return protocol.of_masks(answers[where], none[where])
+            return protocol.from_masks(answers[where], none[where])
 
         return score_image(
             index, sample, predict, none, [masks.exists(id) for id in expression_ids(sample)], 0.0, protocols

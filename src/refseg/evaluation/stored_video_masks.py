@@ -119,7 +119,7 @@ def score_videos(
         scored = score_frame(
             number,
             frame,
-            lambda protocol, where: protocol.of_masks(stacked[where], none[where]),
+            lambda protocol, where: protocol.from_masks(stacked[where], none[where]),
             first_mask_wins(answers),
             none,
             exists,

@@ -1,4 +1,4 @@
-"""Rows to metrics, whatever a protocol looks at: answers, ranked answers, or expressions through whole videos."""
+"""Rows to metrics, for protocols of answers, of ranked answers and of whole videos."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,11 +8,11 @@ from refseg.evaluation.rows import Row, counts_of
 from refseg.protocols.a2d import A2D, Candidate, Judged, ranked
 from refseg.protocols.video_protocol import Scoring, Track, VideoProtocol
 
-SURE = 1.0  # the score of an answer whose probability of existence nobody said
+SURE = 1.0  # the score of an answer whose unknown probability of existence
 
 
 def summarize(rows: Sequence[Row], protocol: Scoring) -> dict[str, float]:
-    """The protocol's metrics of those of the rows that it counts."""
+    """Computes a protocol's metrics of those rows that it counts."""
     if isinstance(protocol, VideoProtocol):
         return protocol.summarize(list(tracks_of(rows, protocol.name).values()))
     if isinstance(protocol, A2D):

@@ -1,4 +1,4 @@
-"""Many expressions, a few at a time: what a network needs at once is bounded, whatever is asked."""
+"""Chunks of expressions, so that the memory of a network is bounded for any number of them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ PIXELS_AT_ONCE = 2**20  # of the images of all expressions that are fused togeth
 
 
 def expressions_at_once(size_hw: Sequence[int]) -> int:
-    """How many expressions about images of this size are fused together.
+    """Returns the number of expressions about images of this size that are fused together.
 
     >>> expressions_at_once((480, 480))
     4
@@ -29,7 +29,7 @@ def fuse_in_parts(
     image_of_expression: Tensor,
     size_hw: Sequence[int],
 ) -> Output:
-    """What `Network.fuse` gives for all M expressions; `size_hw` is that of the images."""
+    """Computes `Network.fuse` of M expressions chunk by chunk; `size_hw` is the size of the images."""
     count = expressions_at_once(size_hw)
     parts = zip(words.split(count), word_mask.split(count), image_of_expression.split(count), strict=True)
     outputs = [network.fuse(features, *part) for part in parts]

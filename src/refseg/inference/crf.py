@@ -19,7 +19,7 @@ from refseg.config import Config
 from refseg.optional import import_optional
 from refseg.preprocessing.restore import resize_logits
 
-LEAST = 1e-8  # probability of either class that enters
+MIN_PROBABILITY = 1e-8  # probability of either class that enters
 
 
 class DenseCRF(Config):
@@ -45,7 +45,7 @@ class DenseCRF(Config):
             InvalidInput: if the library is not installed.
         """
         height, width = probability.shape
-        referent = np.clip(probability.astype(np.float64), LEAST, 1 - LEAST)
+        referent = np.clip(probability.astype(np.float64), MIN_PROBABILITY, 1 - MIN_PROBABILITY)
         field = library().DenseCRF2D(width, height, 2)
         energy = -np.log(np.stack([1 - referent, referent]))
         field.setUnaryEnergy(np.ascontiguousarray(energy.reshape(2, -1), np.float32))
@@ -57,7 +57,7 @@ class DenseCRF(Config):
 
     @torch.inference_mode()
     def refine(self, logits: Tensor, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Mask logits (M, 1, H, W) at the size of the images, of a network's (M, 1, h, w); what is empty stays so.
+        """Refines mask logits (M, 1, h, w) to (M, 1, H, W) at the size of the images; empty masks stay empty.
 
         Args:
             logits: above 0 on the referent.
@@ -66,12 +66,12 @@ class DenseCRF(Config):
         refined = resize_logits(logits, images[0].shape[:2]).to(torch.float64, copy=True)
         for one, image in zip(refined[:, 0], images, strict=True):
             if (one > 0).any() and not one.isnan().any():
-                one.copy_(torch.from_numpy(self(one.sigmoid().cpu().numpy(), image)).double().logit(LEAST))
+                one.copy_(torch.from_numpy(self(one.sigmoid().cpu().numpy(), image)).double().logit(MIN_PROBABILITY))
         return refined.float()
 
 
 def library() -> Any:
-    """The library that computes it.
+    """Imports the library that computes it.
 
     Raises:
         InvalidInput: if it is not installed.

@@ -1,4 +1,4 @@
-"""Images and frames of clips as a network sees them, and their features."""
+"""Images and frames of clips as a network takes them, and their features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from refseg.preprocessing.transform import ClipSampling, Preprocessing
 
 @dataclass
 class NetworkInput:
-    """An image or frame as the network sees it, (3, h, w); of a frame its features too, once they are known."""
+    """An image or frame as the network takes it, (3, h, w), with the features of a frame once they are encoded."""
 
     pixels: Tensor
     geometry: Geometry
@@ -23,13 +23,13 @@ class NetworkInput:
 
 
 def sampling_of(network: Network, preprocessing: Preprocessing) -> ClipSampling:
-    """Which frames make the clips of a network.
+    """Returns which frames make the clips of a network.
 
     Raises:
         InvalidInput: if they are not as many as it takes.
     """
     sampling = preprocessing.clip
-    if not network.answers_in(sampling.offsets):
+    if not network.accepts_offsets(sampling.offsets):
         raise InvalidInput(
             f"these weights take clips of {network.frames} frames and answer number {network.annotated}, but the "
             f"offsets of preprocessing.clip in their config.json are {list(sampling.offsets)}; mend those"
@@ -39,7 +39,7 @@ def sampling_of(network: Network, preprocessing: Preprocessing) -> ClipSampling:
 
 @torch.inference_mode()
 def encode(network: Network, clips: Sequence[Sequence[NetworkInput]]) -> Any:
-    """What `Network.encode_image` gives for clips of K frames, or for images (K is 1).
+    """Computes `Network.encode_image` of clips of K frames, or of images (K is 1).
 
     Where the network encodes frames one by one, a frame that many clips have is encoded once.
     """

@@ -1,6 +1,4 @@
-"""Answers of a run that is not at its end, a line for each frame that is answered: whatever stops the run costs the
-frames in work and nothing else.
-"""
+"""Answers of an unfinished run, a line for each answered frame: stopping it costs the frames in work only."""
 
 import json
 import os
@@ -17,7 +15,7 @@ from refseg.files.resumable import cut_to_whole_lines
 RUN, ANSWERS = "run.json", "answers.jsonl"
 
 
-class Unfinished:
+class PartialAnswers:
     """The answers so far, in a folder that is made with the first of them.
 
     Attributes:
@@ -27,7 +25,7 @@ class Unfinished:
     """
 
     def __init__(self, folder: Path, run: Mapping[str, Any]):
-        """Takes up what an earlier run left.
+        """Reads what an earlier run left.
 
         Args:
             folder: where the answers are, or will be.

@@ -1,6 +1,4 @@
-"""Work that is done a little ahead of where its results are read, on threads: decoding, resizing and counting all
-happen outside of Python's lock.
-"""
+"""Ordered map on threads with bounded prefetch; decoding, resizing and counting release Python's lock."""
 
 import os
 from collections import deque
@@ -12,11 +10,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MAX_THREADS = 8  # more do not help beside one network
-WAITING = 3  # items for each thread that may be begun or done and not yet read
+MAX_WAITING = 3  # items for each thread that may be begun or done and not yet read
 
 
 def prefetch_map(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """`work` of each item, in order; the items themselves are read by the thread that reads the results.
+    """Yields `work` of each item, in order; the items themselves are read by the thread that reads the results.
 
     >>> list(prefetch_map(abs, [-3, 2, -1], workers=2))
     [3, 2, 1]
@@ -29,7 +27,7 @@ def prefetch_map(work: Callable[[Item], Result], items: Iterable[Item], workers:
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
-                if len(waiting) > WAITING * workers:
+                if len(waiting) > MAX_WAITING * workers:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

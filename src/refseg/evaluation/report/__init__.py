@@ -1,1 +1,1 @@
-"""Everything that is said about one evaluation."""
+"""The report of an evaluation: tables, caveats, plots, files."""

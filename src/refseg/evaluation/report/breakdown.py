@@ -34,7 +34,7 @@ _ORDER = {value: place for place, value in enumerate((*SIZES, "mixed", *SHARES, 
 
 
 def grouped(rows: Iterable[Row], column: str) -> dict[str, list[Row]]:
-    """The rows by what one of COLUMNS says of them, in its own order or by name."""
+    """Groups rows by one of COLUMNS, in its own order or by name."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         if value := COLUMNS[column](row):

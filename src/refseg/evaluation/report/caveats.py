@@ -1,4 +1,4 @@
-"""What a reader must know before the figures: in plain words, why they may mean little."""
+"""Caveats of a report: why its figures may mean little."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from refseg.preprocessing.transform import Preprocessing
 from refseg.protocols.video_protocol import Scoring
 
 FEW_EXPRESSIONS, FEW_IMAGES = 200, 50
-MANY = 0.05  # share of images or expressions from which on it is worth a sentence
+MIN_SHARE = 0.05  # share of images or expressions from which on it is worth a sentence
 INPUTS = {
     "cmpc": ("letterbox_rounded", 320),
     "lavt": ("square", 480),
@@ -25,23 +25,23 @@ WITHOUT_NONE = ("cmpc", "lavt", "cmirnet", "cris", "vlt")
 _SAID = {"keep": "the image in its own shape", "square": "a squashed square", "letterbox": "a letterbox"}
 
 
-def cautions(
+def find_caveats(
     answers: Sequence[ImageAnswers], protocols: Sequence[Scoring], checkpoint: Checkpoint | None = None
 ) -> list[str]:
-    """One sentence or two for each reason; most important first.
+    """Returns one or two sentences for each reason why figures may mean little; most important first.
 
     Args:
         answers: of the whole data set.
         protocols: how they were scored.
         checkpoint: what answered; None if that was another program.
     """
-    said = []
+    caveats = []
     rows = rows_of(answers)
     shown = "videos" if any(row.frame for row in rows) else "images"
     known = [image.unfamiliar for image in answers if image.unfamiliar is not None]
     unfamiliar = sum(known) / len(known) if known else 0.0
-    if checkpoint and unfamiliar >= MANY:
-        said.append(
+    if checkpoint and unfamiliar >= MIN_SHARE:
+        caveats.append(
             f"The weights call {_percent(unfamiliar)} of these {shown} unlike all that they were trained on (they know "
             f"{checkpoint.knows or 'what their card says'}). On such {shown} an answer means next to nothing, and so "
             "do the figures below: they say how these weights fail here, not how well the network could do. Use "
@@ -50,29 +50,29 @@ def cautions(
     if checkpoint:
         texts = list(dict.fromkeys(row.expression for row in rows))
         unknown = sum(bool(checkpoint.tokenizer.unknown_words(text)) for text in texts) / max(len(texts), 1)
-        if unknown >= MANY:
-            said.append(
+        if unknown >= MIN_SHARE:
+            caveats.append(
                 f"{_percent(unknown)} of the different expressions hold words that the weights have never seen, which "
                 "all look alike to them."
             )
         cut = sum(_is_cut(checkpoint, text) for text in texts)
         if cut:
-            said.append(
+            caveats.append(
                 f"{cut:,} of {len(texts):,} different expressions are longer than the network reads (at most "
                 f"{checkpoint.tokenizer.max_words} words or pieces) and lost their end."
             )
-        said += _of_inputs(checkpoint.preprocessing, protocols)
+        caveats += _input_caveats(checkpoint.preprocessing, protocols)
         if shown == "videos" and checkpoint.network.frames == 1:
-            said.append("The network takes images and answers each frame by itself: it cannot know what moves.")
+            caveats.append("The network takes images and answers each frame by itself: it cannot know what moves.")
     unready = [protocol.name for protocol in protocols if protocol.name.partition("@")[0] in WITHOUT_NONE]
     if unready and (none := sum(not row.has_target for row in rows)):
-        said.append(
+        caveats.append(
             f"{none:,} of {len(rows):,} expressions refer to nothing. The releases behind {', '.join(unready)} were "
             "made for data where every expression refers to something, and count the others as their arithmetic falls: "
             "an empty answer is IoU 1 in vlt, not a number in cmpc, and 0 in the rest."
         )
     if nowhere := sum(image.nowhere for image in answers):
-        said.append(
+        caveats.append(
             f"{nowhere:,} expressions name objects that no annotated frame of their video shows, so they count as if "
             "they refer to nothing. Do the labels of the frames have the numbers that the expressions name? `refseg "
             "data check` lists them."
@@ -80,15 +80,15 @@ def cautions(
     images = len({row.image_id for row in rows})
     expressions = len({(row.image_id, row.id) for row in rows}) if shown == "videos" else len(rows)
     if expressions < FEW_EXPRESSIONS or images < FEW_IMAGES:
-        said.append(
+        caveats.append(
             f"These are {expressions:,} expressions about {images:,} {shown}: too few for decimals to matter. Look at "
             "the intervals."
         )
-    return said
+    return caveats
 
 
-def _of_inputs(preprocessing: Preprocessing, protocols: Sequence[Scoring]) -> list[str]:
-    """Protocols whose release shows its network another picture than this network sees."""
+def _input_caveats(preprocessing: Preprocessing, protocols: Sequence[Scoring]) -> list[str]:
+    """Returns a caveat of protocols whose official release has another network input than this network."""
     sees, side = preprocessing.resize, preprocessing.side
     other: dict[tuple[str, int], list[str]] = {}
     for protocol in protocols:
@@ -109,7 +109,7 @@ def _of_inputs(preprocessing: Preprocessing, protocols: Sequence[Scoring]) -> li
 
 
 def _is_cut(checkpoint: Checkpoint, text: str) -> bool:
-    """Is the end of an expression lost? Tokenizers of pieces cut by themselves and say so."""
+    """Whether the end of an expression is lost; tokenizers of pieces cut by themselves and remark on it."""
     tokenizer = checkpoint.tokenizer
     if truncate(tokenizer, text) != text:
         return True

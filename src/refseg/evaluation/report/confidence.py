@@ -34,7 +34,7 @@ class RiskCoverage:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often what was said to exist did.
+    """Reliability: how often expressions had a referent, by their predicted probability.
 
     Attributes:
         probability: mean probability of existence in each of BINS equal parts of [0, 1] that is not empty.

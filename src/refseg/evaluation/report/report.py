@@ -21,7 +21,7 @@ from refseg.evaluation.report.breakdown import (
     perfect_choice,
     wrong_answers,
 )
-from refseg.evaluation.report.caveats import cautions
+from refseg.evaluation.report.caveats import find_caveats
 from refseg.evaluation.report.confidence import Reliability, RiskCoverage, curves
 from refseg.evaluation.rows import ImageAnswers, Row, counts_of, rows_of
 from refseg.evaluation.summarize import summarize
@@ -76,7 +76,7 @@ Section = tuple[str, list[str], list[list[str]]]
 
 @dataclass
 class Report:
-    """Everything that is said about one evaluation; all shares in [0, 1], unrounded.
+    """Report of one evaluation; all shares in [0, 1], unrounded.
 
     Attributes:
         about: data set, weights, protocols, seed, hardware and the like: what a number must not travel without.
@@ -86,7 +86,7 @@ class Report:
         by: by protocol, metrics by type, kind, length, size, number of referents and part.
         errors: kinds of error: how many, which share, mean IoU.
         errors_by_type: share of each kind among the answers to each type of expression, by kind.
-        risk_coverage, reliability: of the probability of existence; None if nobody said one.
+        risk_coverage, reliability: of the probability of existence; None if it is unknown.
         finder: how well objects were found; empty for a network that knows none.
         perfect_choice: what the found objects would score if always the right ones were chosen; empty as above.
         wrong: what wrong answers are due to; empty as above.
@@ -109,16 +109,16 @@ class Report:
 
     @property
     def first(self) -> str:
-        """The protocol that was asked for first."""
+        """Name of the first protocol."""
         return next(iter(self.metrics))
 
     @property
     def shown(self) -> str:
-        """What expressions are about: images or videos."""
+        """Name of the items: images or videos."""
         return "videos" if "videos" in self.about else "images"
 
     def overall(self) -> list[Section]:
-        """The tables over all expressions."""
+        """Returns the tables over all expressions."""
         videos = {name: values for name, values in self.metrics.items() if "J&F" in values}
         others = {name: values for name, values in self.metrics.items() if name not in videos}
         tables = [section("whole videos, by protocol", videos, VIDEO_COLUMNS, "protocol")]
@@ -135,11 +135,11 @@ class Report:
         return [table for table in tables if table[2]]
 
     def breakdown(self, protocol: str) -> list[Section]:
-        """The tables by type and the like under one protocol."""
+        """Returns the tables by type, size and the like under one protocol."""
         return [section(f"by {TITLES[name]}, {protocol}", table, COLUMNS) for name, table in self.by[protocol].items()]
 
     def rest(self) -> list[Section]:
-        """The tables of errors by type, of sureness, and of a network that knows objects."""
+        """Returns the tables of errors by type, of confidence, of objects and of shortcuts."""
         types = tuple(self.by[self.first].get("type", {}))
         tables = [section("kinds of error by type of expression", self.errors_by_type, types, "kind")]
         if self.risk_coverage and self.reliability:
@@ -165,7 +165,7 @@ class Report:
         described = self.about["protocols"]
         return {
             name: ", ".join(
-                f"{metric} {in_form(self.metrics[name][metric], metric, described[name])}"
+                f"{metric} {format_as_release(self.metrics[name][metric], metric, described[name])}"
                 for metric in described[name]["headline"]
                 if metric in self.metrics[name]
             )
@@ -173,12 +173,12 @@ class Report:
         }
 
     def title(self) -> str:
-        """What was evaluated on what."""
+        """Returns data set, split and system in one line."""
         about = self.about
         return f"{about['dataset']}, split {about['split']}: {about['answers']}"
 
     def counts(self) -> str:
-        """How many there are of what."""
+        """Returns the numbers of images or videos, expressions and no-targets in one line."""
         about = self.about
         if self.shown == "videos":
             answers = f"{about['videos']:,} videos, {about['frames']:,} frames, {about['expressions']:,} expressions"
@@ -188,8 +188,12 @@ class Report:
         )
 
     def facts(self) -> dict[str, str]:
-        """What a number must not travel without, in words."""
-        return {name.replace("_", " "): said(value) for name, value in self.about.items() if name not in ("protocols",)}
+        """Returns the facts that a number travels with, as text by name."""
+        return {
+            name.replace("_", " "): describe_fact(value)
+            for name, value in self.about.items()
+            if name not in ("protocols",)
+        }
 
     def markdown(self) -> str:
         """The report as Markdown."""
@@ -227,13 +231,13 @@ class Report:
         (folder / TEXT).write_text(self.markdown(), encoding="utf-8")
 
 
-def summed_up(
+def build_report(
     answers: Sequence[ImageAnswers],
     protocols: Sequence[Scoring],
     about: Mapping[str, Any],
     checkpoint: Checkpoint | None = None,
 ) -> Report:
-    """The report of answers, whoever gave them; `checkpoint` if it did."""
+    """Builds the report of answers of a checkpoint, or of another program if that is None."""
     rows = rows_of(answers)
     image_ids = {p.name: [row.image_id for row in rows if p.name in row.scores] for p in protocols}
     metrics = {protocol.name: summarize(rows, protocol) for protocol in protocols}
@@ -255,7 +259,7 @@ def summed_up(
     }
     return Report(
         about={"answers": "", **about, **_numbers(rows), **known, "protocols": described},
-        cautions=cautions(answers, protocols, checkpoint),
+        cautions=find_caveats(answers, protocols, checkpoint),
         metrics=metrics,
         intervals={name: values for name, values in intervals.items() if values},
         by={protocol.name: breakdowns(rows, protocol) for protocol in protocols},
@@ -270,7 +274,7 @@ def summed_up(
 
 
 def percent(share: float) -> str:
-    """A share as percent with two decimals."""
+    """Formats a share as percent with two decimals."""
     return "nan" if math.isnan(share) else f"{100 * share:.2f}"
 
 
@@ -288,24 +292,24 @@ def _numbers(rows: Sequence[Row]) -> dict[str, int]:
     }
 
 
-def in_form(value: float, metric: str, described: Mapping[str, Any]) -> str:
-    """A figure as the release of a protocol prints it."""
+def format_as_release(value: float, metric: str, described: Mapping[str, Any]) -> str:
+    """Formats a figure as the official release of a protocol prints it."""
     if described["percent"] and metric not in described["fractions"]:
         return f"{100 * value:.{described['digits']}f} %"
     return f"{value:.{described['digits']}f}"
 
 
 def section(title: str, table: Mapping[str, Mapping[str, float]], columns: Sequence[str], corner: str = "") -> Section:
-    """A table of the columns that have a figure anywhere; what is undefined is a dash."""
+    """Returns a table of the columns that have any figure; an undefined figure is a dash."""
     columns = [name for name in columns if any(name in line for line in table.values())]
     lines = [[name, *(_cell(column, line) for column in columns)] for name, line in table.items() if columns]
     return title, [corner, *(SHORT.get(column, column) for column in columns)], lines
 
 
-def said(value: Any) -> str:
-    """A fact in words."""
+def describe_fact(value: Any) -> str:
+    """Formats a fact as text."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {said(inner)}" for name, inner in value.items())
+        return ", ".join(f"{name} {describe_fact(inner)}" for name, inner in value.items())
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation leaves: rows, masks where they are wanted, and the report in three forms; all of it or nothing."""
+"""Writes rows, masks and the report of an evaluation; all of it or nothing."""
 
 import json
 import os
@@ -54,8 +54,8 @@ def write(
             os.replace(masks, folder / masks.name)
 
 
-def masks_again(checkpoint: Checkpoint, crf: DenseCRF | None) -> AnswersOf:
-    """The masks of a checkpoint's answers, asked for once more."""
+def mask_predictor(checkpoint: Checkpoint, crf: DenseCRF | None) -> AnswersOf:
+    """Returns a function that predicts the masks of a sample once more."""
 
     def masks(sample: Sample) -> list[NDArray[np.bool_]]:
         (answers,) = answer(checkpoint, [sample], crf=crf, keep_masks=True)
