@@ -13,8 +13,8 @@ from refseg.datasets.storage.annotation_masks import (
     MaskFile,
     draw,
     draw_at,
-    pieces_of,
-    polygon_of,
+    parse_polygon,
+    parse_segmentation,
     read_mask,
 )
 from refseg.errors import InvalidInput, MissingFile
@@ -50,20 +50,20 @@ def test_run_lengths_of_both_kinds_give_the_mask_again(mask):
     runs = np.diff(edges, prepend=0).tolist()
     size = list(mask.shape)
     for counts in (compressed["counts"], compressed["counts"].decode(), runs):
-        (piece,) = pieces_of({"counts": counts, "size": size})
+        (piece,) = parse_segmentation({"counts": counts, "size": size})
         assert (draw([piece], mask.shape) == mask).all()
 
 
 @given(st.lists(st.lists(st.floats(-20, 60), min_size=6, max_size=6), max_size=4), sizes)
 def test_polygons_are_drawn_as_pycocotools_does_and_joined(polygons, size):
-    ours = draw(pieces_of(polygons), size)
+    ours = draw(parse_segmentation(polygons), size)
     theirs = coco.decode(coco.frPyObjects(polygons, *size)).any(-1) if polygons else np.zeros(size, np.bool_)
     assert ours.dtype == np.bool_
     assert (ours == theirs).all()
 
 
 def test_overlapping_polygons_are_a_union_unless_what_is_covered_twice_is_to_be_lost():
-    pieces = pieces_of([square(2, 2), square(4, 2)])
+    pieces = parse_segmentation([square(2, 2), square(4, 2)])
     both = filled((2, 2, 4), (4, 2, 4))
     assert (draw(pieces, SIZE) == both).all()
     lost = draw(pieces, SIZE, covered_twice="lost")
@@ -71,18 +71,18 @@ def test_overlapping_polygons_are_a_union_unless_what_is_covered_twice_is_to_be_
 
 
 def test_polygons_of_fewer_than_three_points_are_left_out():
-    assert pieces_of([[1, 1, 5, 5], [], [3, 3]]) == []
-    assert (draw(pieces_of([[1, 1, 5, 5], square(2, 2)]), SIZE) == filled((2, 2, 4))).all()
+    assert parse_segmentation([[1, 1, 5, 5], [], [3, 3]]) == []
+    assert (draw(parse_segmentation([[1, 1, 5, 5], square(2, 2)]), SIZE) == filled((2, 2, 4))).all()
     assert not draw([], SIZE).any()
 
 
 def test_a_polygon_that_leaves_the_image_is_clipped():
-    assert (draw(pieces_of([square(-5, -5, 9)]), SIZE) == filled((0, 0, 4))).all()
-    assert not draw(pieces_of([square(100, 100)]), SIZE).any()
+    assert (draw(parse_segmentation([square(-5, -5, 9)]), SIZE) == filled((0, 0, 4))).all()
+    assert not draw(parse_segmentation([square(100, 100)]), SIZE).any()
 
 
 def test_points_may_be_pairs():
-    assert (polygon_of([[1, 2], [3, 4], [5, 6]]) == [1, 2, 3, 4, 5, 6]).all()
+    assert (parse_polygon([[1, 2], [3, 4], [5, 6]]) == [1, 2, 3, 4, 5, 6]).all()
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_points_may_be_pairs():
 def test_a_segmentation_that_is_none_is_refused(segmentation):
     """pycocotools reads beyond its memory on some of these."""
     with pytest.raises(InvalidInput):
-        pieces_of(segmentation)
+        parse_segmentation(segmentation)
 
 
 def test_run_lengths_of_another_size_than_the_image_are_refused():
@@ -130,7 +130,7 @@ def test_at_another_size_polygons_are_scaled_and_drawn_there():
     polygon = [1.3, 2.7, 20.1, 3.2, 11.9, 17.6]
     scaled = [value * (48 / 30 if k % 2 == 0 else 48 / 20) for k, value in enumerate(polygon)]
     expected = coco.decode(coco.frPyObjects([scaled], 48, 48))[..., 0]
-    assert (draw_at(pieces_of([polygon]), SIZE, (48, 48)) == expected).all()
+    assert (draw_at(parse_segmentation([polygon]), SIZE, (48, 48)) == expected).all()
 
 
 def test_at_another_size_run_lengths_go_to_the_nearest():
@@ -172,7 +172,7 @@ def test_real_annotations_are_drawn_as_pycocotools_does(realset):
         size = sizes[found["image_id"]]
         rle = coco.frPyObjects(found["segmentation"], *size)
         expected = coco.decode(coco.merge(rle) if isinstance(rle, list) else rle)
-        assert (draw(pieces_of(found["segmentation"]), size) == expected).all()
+        assert (draw(parse_segmentation(found["segmentation"]), size) == expected).all()
 
 
 def test_polygons_near_the_border_are_drawn_as_pycocotools_does_on_real_annotations(realset):
@@ -182,13 +182,13 @@ def test_polygons_near_the_border_are_drawn_as_pycocotools_does_on_real_annotati
         if not found["iscrowd"]:
             size = sizes[found["image_id"]]
             expected = coco.decode(coco.merge(coco.frPyObjects(found["segmentation"], *size)))
-            assert (draw(pieces_of(found["segmentation"]), size) == expected).all()
+            assert (draw(parse_segmentation(found["segmentation"]), size) == expected).all()
 
 
 @given(st.lists(st.tuples(st.floats(-100, 200), st.floats(-100, 200)), min_size=3, max_size=20), sizes)
 def test_polygons_that_reach_outside_are_drawn_as_pycocotools_does(corners, size):
     expected = coco.decode(coco.frPyObjects([[value for corner in corners for value in corner]], *size))[..., 0]
-    assert (draw(pieces_of([corners]), size) == expected).all()
+    assert (draw(parse_segmentation([corners]), size) == expected).all()
 
 
 def far(corners: int) -> list[float]:
@@ -198,7 +198,7 @@ def far(corners: int) -> list[float]:
 def test_of_a_polygon_with_far_corners_only_what_is_near_the_image_is_drawn(monkeypatch):
     drawn, original = [], coco.frPyObjects
     monkeypatch.setattr(coco, "frPyObjects", lambda given, *size: drawn.extend(given) or original(given, *size))
-    draw(pieces_of([far(400)]), (480, 640))
+    draw(parse_segmentation([far(400)]), (480, 640))
     (polygon,) = drawn
     assert np.abs(np.diff(polygon.reshape(-1, 2), axis=0)).max(1).sum() < MAX_OUTLINE_LENGTH
     assert polygon.min() > -2 and polygon.max() < 642
@@ -209,15 +209,15 @@ def test_a_polygon_that_is_clipped_covers_what_it_covers_in_the_image():
     band = [-9e4, 5, 9e4, 5, 9e4, 15, -9e4, 15]
     expected = np.zeros(SIZE, np.bool_)
     expected[5:15] = True
-    assert (draw(pieces_of([band, *outside]), SIZE) == expected).all()
-    assert draw(pieces_of([square(-9e4, -9e4, 18e4), *outside]), SIZE).all()
-    assert not draw(pieces_of(outside), SIZE).any()
+    assert (draw(parse_segmentation([band, *outside]), SIZE) == expected).all()
+    assert draw(parse_segmentation([square(-9e4, -9e4, 18e4), *outside]), SIZE).all()
+    assert not draw(parse_segmentation(outside), SIZE).any()
 
 
 def test_an_outline_that_is_too_long_within_the_image_is_refused():
     zigzag = [value for k in range(10_000) for value in (k % 2 * 640, k / 10_000 * 480)]
     with pytest.raises(InvalidInput, match="pixels long; at most 2,000,000 are drawn"):
-        draw(pieces_of([zigzag]), (480, 640))
+        draw(parse_segmentation([zigzag]), (480, 640))
 
 
 @pytest.mark.parametrize("others", [[], [square(2, 2)]])
@@ -225,7 +225,7 @@ def test_an_outline_that_is_too_long_within_the_image_is_refused():
 def test_run_lengths_that_do_not_add_up_never_reach_pycocotools(counts, others):
     """As a damaged index may hold them."""
     with pytest.raises(InvalidInput, match="run"):
-        draw([Rle(counts, SIZE), *pieces_of(others)], SIZE)
+        draw([Rle(counts, SIZE), *parse_segmentation(others)], SIZE)
 
 
 # Mask files that are not black and one other value --------------------------------------------------------------------

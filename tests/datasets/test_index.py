@@ -249,7 +249,7 @@ def test_a_pickled_index_is_opened_again_and_refused_if_it_has_changed(source):
 
 
 def test_too_many_different_types_are_refused_in_words(monkeypatch):
-    monkeypatch.setattr(index, "MOST_NAMES", 2)
+    monkeypatch.setattr(index, "MAX_NAMES", 2)
     builder = IndexBuilder()
     image = builder.image("1", "1.jpg")
     for type in ("a", "b", "a"):

@@ -44,7 +44,7 @@ def test_what_is_no_array_of_real_numbers_is_refused(tmp_path, value):
 
 
 def test_an_array_of_too_many_values_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(matlab, "MOST_VALUES", 100)
+    monkeypatch.setattr(matlab, "MAX_ARRAY_VALUES", 100)
     written(tmp_path / "a.mat", True, mask=np.ones(101))
     with pytest.raises(InvalidInput, match="more than the 100 values"):
         read_array(tmp_path / "a.mat", "mask")

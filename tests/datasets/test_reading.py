@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from refseg.datasets.storage.reading import at, expanded, folder_of, read_plain
+from refseg.datasets.storage.reading import error_context, expand_user, find_folder, read_plain
 from refseg.errors import InvalidInput, MissingFile
 
 
@@ -33,22 +33,22 @@ def test_an_entry_that_is_not_as_the_format_says_is_said_with_its_file(files, fa
 
 
 def test_what_is_said_of_an_entry_is_one_line():
-    with pytest.raises(InvalidInput) as told, at("line 1"):
+    with pytest.raises(InvalidInput) as told, error_context("line 1"):
         raise ValueError("a\nb" + "c" * 10_000)
     assert str(told.value) == "line 1 is not as the format says (a)"
 
 
 def test_an_entry_nested_too_deep_is_said_with_its_place():
-    with pytest.raises(InvalidInput, match="line 1 is not as the format says"), at("line 1"):
+    with pytest.raises(InvalidInput, match="line 1 is not as the format says"), error_context("line 1"):
         json.loads("[" * 100_000)
 
 
 def test_a_folder_that_cannot_be_one_is_told(tmp_path):
     with pytest.raises(InvalidInput, match="~nosuchuser/data cannot be a path"):
-        expanded("~nosuchuser/data")
+        expand_user("~nosuchuser/data")
     for root in (tmp_path / ("a" * 300), "a\0b"):
         with pytest.raises(MissingFile, match="cannot be read"):
-            folder_of("refcoco", "refcoco", "refcoco", root)
+            find_folder("refcoco", "refcoco", "refcoco", root)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="an administrator may enter every folder")
@@ -57,6 +57,6 @@ def test_a_folder_that_may_not_be_entered_is_told(tmp_path):
     (tmp_path / "locked").chmod(0)
     try:
         with pytest.raises(MissingFile, match="cannot be read"):
-            folder_of("refcoco", "refcoco", "refcoco", tmp_path / "locked" / "data")
+            find_folder("refcoco", "refcoco", "refcoco", tmp_path / "locked" / "data")
     finally:
         (tmp_path / "locked").chmod(0o755)

@@ -83,9 +83,9 @@ def stated_source(file: Path) -> str | None:
             with open_image(file) as image:
                 stated = image.info.get(SOURCE)
         elif file.suffix == ".mp4":
-            from refseg.video.container import comment_of
+            from refseg.video.container import read_comment
 
-            stated = comment_of(file)
+            stated = read_comment(file)
         else:
             with file.open(encoding="utf-8") as lines:
                 content = json.loads(next(lines))

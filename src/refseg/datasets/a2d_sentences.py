@@ -20,8 +20,8 @@ import numpy as np
 
 from refseg.array_types import Mask
 from refseg.datasets.storage.clip_dataset import ClipOfFiles, ClipsOfFiles, Video, referent_ids
-from refseg.datasets.storage.frame_files import StoredFrames, VideoFile, in_folder
-from refseg.datasets.storage.reading import at, files_in
+from refseg.datasets.storage.frame_files import StoredFrames, VideoFile, frames_in_folder
+from refseg.datasets.storage.reading import error_context, list_files
 from refseg.errors import InvalidInput, MissingFile, first_line
 from refseg.files.names import file_name, path_inside
 from refseg.files.text import read_table
@@ -31,9 +31,9 @@ from refseg.samples import Expression
 SPLITS = {"train": "0", "test": "1"}
 VIDEO_SET, SENTENCES = "Release/videoset.csv", "text_annotations/a2d_annotation.txt"
 VIDEOS = ("clips320H", "CLIPS320")
-MOST_VALUES = 2**25
+MAX_ARRAY_VALUES = 2**25
 """In an array of masks; the published ones have less than a tenth. A file of 2 kB can announce any number."""
-MOST_ACTORS = 2**31
+MAX_ACTORS = 2**31
 
 
 class A2DClip(ClipOfFiles):
@@ -65,7 +65,7 @@ class A2DClip(ClipOfFiles):
         masks = masks.reshape(-1, *masks.shape[-2:])  # a single actor has no axis of its own
         if len(masks) != len(chosen):
             raise InvalidInput(f"{path} has {len(chosen)} actors and {len(masks)} masks; is it damaged?")
-        mask: Mask = self.of_its_size((masks[chosen] > 0).any(0).T, path)  # stored as W x H
+        mask: Mask = self.check_frame_size((masks[chosen] > 0).any(0).T, path)  # stored as W x H
         return mask
 
     @cached_property
@@ -78,14 +78,14 @@ class A2DClip(ClipOfFiles):
     @staticmethod
     def _actors_of(file: Path) -> Any:
         numbers = _read_h5(file, "instance").reshape(-1)
-        if not (abs(numbers) < MOST_ACTORS).all():  # also NaN
+        if not (abs(numbers) < MAX_ACTORS).all():  # also NaN
             raise InvalidInput(f"{file}: instance holds a number that is none of an actor")
         return numbers.astype(np.int64)
 
     @cached_property
     def _files(self) -> dict[int, Path]:
         """Annotated frame -> its file of masks, in the order of frames."""
-        files = {int(path.stem) - 1: path for path in files_in(self._folder, ".h5") if path.stem.isdecimal()}
+        files = {int(path.stem) - 1: path for path in list_files(self._folder, ".h5") if path.stem.isdecimal()}
         return {t: files[t] for t in sorted(files) if t >= 0}
 
 
@@ -103,10 +103,10 @@ class A2DSentences(ClipsOfFiles):
         said: dict[str, list[tuple[str, str]]] = {}
         path = self._existing(self.root / SENTENCES)
         for line, row in islice(read_table(path), 1, None):
-            with at(f"{path}: line {line}"):
+            with error_context(f"{path}: line {line}"):
                 video, actor, text = row
                 if actor.isdecimal() and video in wanted:  # one row is a "1 (copy)"
-                    if int(actor) >= MOST_ACTORS:
+                    if int(actor) >= MAX_ACTORS:
                         raise InvalidInput(f"instance {actor} is no number of an actor")
                     said.setdefault(file_name(video, "video"), []).append((actor, text))
         return [_video(id, expressions) for id, expressions in said.items()]
@@ -119,7 +119,7 @@ class A2DSentences(ClipsOfFiles):
     def _frames(self, video: str) -> StoredFrames:
         release = self.root / "Release"
         if (release / "frames" / video).is_dir():
-            return in_folder(release / "frames" / video, self.name)
+            return frames_in_folder(release / "frames" / video, self.name)
         files = [path_inside(release / folder, f"{video}.mp4", "video") for folder in VIDEOS]
         found = next((path for path in files if path.is_file()), None)
         if found is None:
@@ -169,8 +169,10 @@ def _read_h5(path: Path, name: str) -> Any:
                 raise InvalidInput(f"{path}: {name} is not an array of its own; it is not a file of A2D Sentences")
             if array.shape is None or array.dtype.kind not in "biuf":
                 raise InvalidInput(f"{path}: {name} is {array.dtype}, not numbers; it is not a file of A2D Sentences")
-            if array.size > MOST_VALUES:
-                raise InvalidInput(f"{path}: {name} has {array.size:,} numbers, at most {MOST_VALUES:,} are allowed")
+            if array.size > MAX_ARRAY_VALUES:
+                raise InvalidInput(
+                    f"{path}: {name} has {array.size:,} numbers, at most {MAX_ARRAY_VALUES:,} are allowed"
+                )
             return np.array(array)
     except InvalidInput:
         raise

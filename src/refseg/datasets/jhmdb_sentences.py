@@ -20,8 +20,8 @@ from typing import Any, Literal
 from refseg.array_types import Mask
 from refseg.datasets.storage.annotation_masks import read_matlab
 from refseg.datasets.storage.clip_dataset import ClipOfFiles, ClipsOfFiles, Video
-from refseg.datasets.storage.frame_files import StoredFrames, in_folder
-from refseg.datasets.storage.reading import at, read_plain
+from refseg.datasets.storage.frame_files import StoredFrames, frames_in_folder
+from refseg.datasets.storage.reading import error_context, read_plain
 from refseg.errors import InvalidInput, MissingFile
 from refseg.files.names import file_name, path_inside
 from refseg.files.text import read_table
@@ -51,7 +51,7 @@ class JHMDBClip(ClipOfFiles):
         """
         if not 0 <= t < self._planes.shape[-1]:
             raise InvalidInput(f"frame {t} of {self.clip_id} has no mask; {self._planes.shape[-1]} frames have")
-        mask: Mask = self.of_its_size(self._planes[..., t] > 0, self._file)
+        mask: Mask = self.check_frame_size(self._planes[..., t] > 0, self._file)
         return mask
 
     @cached_property
@@ -103,7 +103,7 @@ class JHMDBSentences(ClipsOfFiles):
             self._scored = published_frames(self.root / SAMPLES)
         found = []
         for line, row in islice(read_table(path), 1, None):
-            with at(f"{path}: line {line}"):
+            with error_context(f"{path}: line {line}"):
                 video, text = row
                 file_name(video, "video")
                 found.append(Video(video, (Expression(text, (1,), id=video),), annotations=(("1",),)))
@@ -123,7 +123,7 @@ class JHMDBSentences(ClipsOfFiles):
         if video.id not in self._actions:
             raise self.missing(self.root / "Rename_Images" / "ACTION" / video.id)
         action = self._actions[video.id]
-        frames = in_folder(self.root / "Rename_Images" / action / video.id, self.name)
+        frames = frames_in_folder(self.root / "Rename_Images" / action / video.id, self.name)
         masks = path_inside(self.root / "puppet_mask" / action / video.id, "puppet_mask.mat", "file of masks")
         scored = self._scored.get(video.id, ()) if self._published else None
         return JHMDBClip(video, frames, masks, scored)
@@ -150,7 +150,7 @@ def published_frames(path: Path) -> dict[str, tuple[int, ...]]:
     if not isinstance(rows, list):
         raise InvalidInput(f"{path} holds a {type(rows).__name__}, not a list of rows")
     for number, row in enumerate(rows):
-        with at(f"{path}: row {number}"):
+        with error_context(f"{path}: row {number}"):
             video, frame, _, _, _ = row
             if (counted := int(Path(frame).stem)) < 1:
                 raise InvalidInput(f"frames are counted from 1, not {counted}")

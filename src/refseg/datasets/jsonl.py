@@ -17,10 +17,10 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from refseg.datasets.storage.annotation_masks import MaskFile, Piece, pieces_of
+from refseg.datasets.storage.annotation_masks import MaskFile, Piece, parse_segmentation
 from refseg.datasets.storage.index import BOX_ONLY, NONE, IndexBuilder
 from refseg.datasets.storage.indexed_dataset import IndexedDataset
-from refseg.datasets.storage.reading import ErrorCollector, at, coco_id_of, one_file
+from refseg.datasets.storage.reading import ErrorCollector, error_context, find_one_file, parse_coco_id
 from refseg.errors import InvalidInput
 from refseg.masks.rle import Rle
 
@@ -58,12 +58,12 @@ class JsonLines(IndexedDataset):
         with self.file.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
-                    with errors.at(f"line {number}"):
+                    with errors.collect(f"line {number}"):
                         reader.read(number, line)
         errors.raise_if_any(self.file)
 
     def _root(self, root: str | Path | None) -> Path:
-        self.file = one_file(super()._root(root), "*.jsonl")
+        self.file = find_one_file(super()._root(root), "*.jsonl")
         return self.file.parent
 
 
@@ -94,7 +94,7 @@ class LineReader:
         self._check_id(id, number)
         self._check_size(image, pieces, number)
         if image not in self._images:
-            self._images[image] = self._builder.image(image, image, coco_id=coco_id_of(image))
+            self._images[image] = self._builder.image(image, image, coco_id=parse_coco_id(image))
         targets = self._objects(self._images[image], id, entry, pieces, boxes)
         split, type = entry.get("split", ""), entry.get("type", "")
         self._builder.expression(
@@ -146,7 +146,7 @@ def _pieces(mask: Any) -> list[Piece]:
         return []
     if isinstance(mask, str):
         return [MaskFile(mask)]
-    pieces = pieces_of(mask)
+    pieces = parse_segmentation(mask)
     if mask and not pieces:
         raise InvalidInput("no polygon of mask has 3 points")
     return pieces
@@ -156,7 +156,7 @@ def _boxes(boxes: Any) -> list[tuple[float, float, float, float]]:
     if boxes is None:
         return []
     found = []
-    with at("boxes"):
+    with error_context("boxes"):
         for box in boxes:
             left, top, right, bottom = corners = tuple(map(float, box))
             if not (left <= right and top <= bottom and all(map(isfinite, corners))):

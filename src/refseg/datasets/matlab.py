@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from refseg.errors import InvalidInput
 
-MOST_VALUES = 2**28
+MAX_ARRAY_VALUES = 2**28
 """Values of an array: 300 frames of 1280 x 720 pixels."""
 _HEAD = 128
 _ORDERS = {b"\0\1IM": "<", b"\1\0MI": ">"}  # the version, and how its letters come
@@ -73,8 +73,8 @@ def _array(file: BinaryIO, order: str, name: str) -> NDArray[np.generic] | None:
     if len(flags) != 2 or flags[0] & 0xFF not in _CLASSES or flags[0] & _COMPLEX:
         raise InvalidInput(f"{name} is not an array of real numbers")
     values = math.prod(shape)
-    if min(shape, default=0) < 0 or values > MOST_VALUES:
-        raise InvalidInput(f"{name} has more than the {MOST_VALUES:,} values that are allowed")
+    if min(shape, default=0) < 0 or values > MAX_ARRAY_VALUES:
+        raise InvalidInput(f"{name} has more than the {MAX_ARRAY_VALUES:,} values that are allowed")
     element = _element(file, order)
     if element.kind not in _NUMBERS:
         raise InvalidInput(f"{name} is of no known type of numbers")

@@ -25,7 +25,7 @@ from refseg.datasets.storage.challenge_submission import SubmittedClips
 from refseg.datasets.storage.clip_dataset import ClipOfFiles, Video, read_meta_expressions, referent_ids
 from refseg.datasets.storage.frame_files import FrameFiles, StoredFrames, find_frame
 from refseg.datasets.storage.index import Index, IndexBuilder, open_index
-from refseg.datasets.storage.reading import at, read_plain
+from refseg.datasets.storage.reading import error_context, read_plain
 from refseg.errors import InvalidInput
 from refseg.masks.rle import parse_rle
 
@@ -63,7 +63,7 @@ class MeViSClip(ClipOfFiles):
 
     def _draw(self, object_id: str, t: int) -> Mask:
         assert self._masks is not None
-        with at(f"mask {object_id} of {self.clip_id}, frame {t}"):
+        with error_context(f"mask {object_id} of {self.clip_id}, frame {t}"):
             return self._masks.draw(object_id, t, self.size_hw)
 
 
@@ -141,6 +141,6 @@ class Masks:
         if not isinstance(masks, dict):
             raise InvalidInput(f"{self._path} holds a {type(masks).__name__}, not {{anno_id: [run lengths, ...]}}")
         for object_id, frames in masks.items():
-            with at(f"{self._path}: mask {object_id}"):
+            with error_context(f"{self._path}: mask {object_id}"):
                 numbers = [builder.object(image, object_id, [] if rle is None else [rle]) for rle in frames]
                 builder.expression(image, object_id, "", targets=numbers)

@@ -9,10 +9,10 @@ Splits     images / phrases: train 71,746 / 310,816, val 2,971 / 20,316, test 2,
 from pathlib import Path
 from typing import Any
 
-from refseg.datasets.storage.annotation_masks import Piece, polygon_of
+from refseg.datasets.storage.annotation_masks import Piece, parse_polygon
 from refseg.datasets.storage.index import IndexBuilder
 from refseg.datasets.storage.indexed_dataset import IndexedDataset
-from refseg.datasets.storage.reading import at, entries, read_plain
+from refseg.datasets.storage.reading import entries, error_context, read_plain
 from refseg.errors import InvalidInput
 
 SPLITS = ("train", "val", "miniv", "test")
@@ -39,14 +39,14 @@ class PhraseCut(IndexedDataset):
         images_path, *paths = self.sources()
         images = {}
         for place, image in entries(images_path, read_plain(images_path), "image"):
-            with at(place):
+            with error_context(place):
                 images[image["image_id"]] = image["width"], image["height"], image.get("coco_id") or -1
         numbers: dict[Any, int] = {}
         ref = 0
         for path in paths:
             split = path.stem.removeprefix("refer_")
             for place, task in entries(path, read_plain(path, each=_compact), "task"):
-                with at(place):
+                with error_context(place):
                     id = task["image_id"]
                     if id not in images:
                         raise InvalidInput(f"image {id} is not in {images_path}")
@@ -74,10 +74,10 @@ class PhraseCut(IndexedDataset):
 def _compact(entry: dict[str, Any]) -> dict[str, Any]:
     """Turns the polygons of a task, instances of polygons of points, into arrays as soon as they are read."""
     if "Polygons" in entry:
-        with at(f"task {entry.get('task_id')}"):
+        with error_context(f"task {entry.get('task_id')}"):
             instances: list[list[Piece]] = []
             for instance in entry["Polygons"]:
-                polygons = [polygon_of(polygon) for polygon in instance]
+                polygons = [parse_polygon(polygon) for polygon in instance]
                 instances.append([polygon for polygon in polygons if polygon is not None])
             entry["Polygons"] = instances
     return entry

@@ -26,7 +26,7 @@ from refseg.datasets.refer import ReferLayout
 from refseg.datasets.refzom import RefZOM
 from refseg.datasets.storage.index import BOX_ONLY, IndexBuilder
 from refseg.datasets.storage.indexed_dataset import Folders, IndexedDataset, IndexedSample
-from refseg.datasets.storage.reading import at, coco_id_of, one_file
+from refseg.datasets.storage.reading import error_context, find_one_file, parse_coco_id
 from refseg.datasets.visual_genome import VisualGenome
 from refseg.errors import InvalidInput
 
@@ -167,20 +167,20 @@ class RecBoxes(IndexedDataset):
 
     def read(self, builder: IndexBuilder) -> None:
         """Fills an index line by line."""
-        with at(str(self.file)), self.file.open(encoding="utf-8", newline="") as file:
+        with error_context(str(self.file)), self.file.open(encoding="utf-8", newline="") as file:
             images: dict[str, int] = {}
             for line, row in enumerate(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE), start=1):
-                with at(f"line {line}"):
+                with error_context(f"line {line}"):
                     _, sentence, corners, image = row[:4]
                     left, top, right, bottom = map(float, corners.split(","))
                     if image not in images:
-                        images[image] = builder.image(image, image, coco_id=coco_id_of(image))
+                        images[image] = builder.image(image, image, coco_id=parse_coco_id(image))
                     box = left, top, right, bottom
                     target = builder.object(images[image], str(line), box=box, state=BOX_ONLY)
                     builder.expression(images[image], str(line), sentence, targets=[target], ref=target, split="train")
 
     def _root(self, root: str | Path | None) -> Path:
-        self.file = one_file(super()._root(root), "*.tsv")
+        self.file = find_one_file(super()._root(root), "*.tsv")
         return self.file.parent
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from refseg.datasets.refer_youtube_vos import labelled_clip
 from refseg.datasets.storage.clip_dataset import ClipsOfFiles, LabelledClip, Video, label_number, read_meta_expressions
-from refseg.datasets.storage.frame_files import in_folder
-from refseg.datasets.storage.reading import ErrorCollector, first_file
+from refseg.datasets.storage.frame_files import frames_in_folder
+from refseg.datasets.storage.reading import ErrorCollector, find_first_file
 from refseg.errors import InvalidInput
 from refseg.files.names import file_name
 from refseg.files.text import read_text
@@ -73,7 +73,7 @@ class RefDAVIS17(ClipsOfFiles):
         if self._is_converted:
             return labelled_clip(self.root / SPLITS[self.split], video, self.name)
         davis = self.root / "DAVIS"
-        frames = in_folder(davis / "JPEGImages" / "480p" / video.id, self.name)
+        frames = frames_in_folder(davis / "JPEGImages" / "480p" / video.id, self.name)
         return LabelledClip(video, frames, davis / "Annotations_unsupervised" / "480p" / video.id)
 
     @classmethod
@@ -92,7 +92,7 @@ class RefDAVIS17(ClipsOfFiles):
         return (self.root / "meta_expressions").is_dir()
 
     def _file_of(self, name: str) -> Path:
-        return first_file(self.root, [f"davis_text_annotations/{name}.txt", f"{name}.txt"])
+        return find_first_file(self.root, [f"davis_text_annotations/{name}.txt", f"{name}.txt"])
 
     def _texts(self) -> dict[str, dict[int, list[str]]]:
         """Video -> object -> its texts in the order of TEXTS."""
@@ -101,7 +101,7 @@ class RefDAVIS17(ClipsOfFiles):
             path = self._file_of(name)
             errors = ErrorCollector()
             for line_number, line in enumerate(self._lines(path), start=1):
-                with errors.at(f"line {line_number}"):
+                with errors.collect(f"line {line_number}"):
                     parts = _LINE.fullmatch(line)
                     if parts is None:
                         raise InvalidInput(f'it is VIDEO OBJECT "TEXT", not {line!r}')

@@ -14,24 +14,24 @@ import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
-from refseg.datasets.storage.annotation_masks import Piece, pieces_of
-from refseg.datasets.storage.ids import id_of
+from refseg.datasets.storage.annotation_masks import Piece, parse_segmentation
+from refseg.datasets.storage.ids import normalize_id
 from refseg.datasets.storage.index import CROWD, MISSING, NONE, IndexBuilder
 from refseg.datasets.storage.indexed_dataset import IndexedDataset
-from refseg.datasets.storage.reading import at, coco_id_of, entries, first_file, read_plain
+from refseg.datasets.storage.reading import entries, error_context, find_first_file, parse_coco_id, read_plain
 from refseg.errors import InvalidInput
 
 NO_TARGET = ["-1"]
 SHOWN = 3  # ids that a warning names
 
 
-def targets_of(ref: dict[str, Any]) -> list[str]:
+def get_annotation_ids(ref: dict[str, Any]) -> list[str]:
     """Ids of the annotations that a ref names; none where it names nothing.
 
     That is ann_id [-1] in gRefCOCO, and source "zero" in Ref-ZOM, whatever its ann_id says there.
     """
     ids = ref["ann_id"] if ref.get("source") != "zero" else NO_TARGET
-    ids = [id_of(id) for id in (ids if isinstance(ids, list) else [ids])]
+    ids = [normalize_id(id) for id in (ids if isinstance(ids, list) else [ids])]
     return [] if ids == NO_TARGET else ids
 
 
@@ -78,7 +78,7 @@ class ReferLayout(IndexedDataset):
     def sources(self) -> list[Path]:
         """The file of refs and that of annotations."""
         name = self.refs_file.format(self.split_by)
-        return [first_file(self.root, [f"{name}.p", f"{name}.json"]), self.root / self.instances_file]
+        return [find_first_file(self.root, [f"{name}.p", f"{name}.json"]), self.root / self.instances_file]
 
     def belongs(self, name: str, split: str) -> bool:
         """As lichengunc/refer matches names: a ref of "testAB" is in testA and in testB."""
@@ -92,28 +92,28 @@ class ReferLayout(IndexedDataset):
         refs = read_plain(refs_path)
         wanted: set[str] = set()
         for place, ref in entries(refs_path, refs, "ref"):
-            with at(place):
-                wanted.update(targets_of(ref))
+            with error_context(place):
+                wanted.update(get_annotation_ids(ref))
         instances = read_plain(instances_path, each=_compact(wanted))
-        with at(str(instances_path)):
-            images = {id_of(image["id"]): image for image in instances["images"]}
+        with error_context(str(instances_path)):
+            images = {normalize_id(image["id"]): image for image in instances["images"]}
             found = [annotation for annotation in instances["annotations"] if annotation is not None]
-            annotations = {(id_of(one["image_id"]), id_of(one["id"])): one for one in found}
-            builder.repeated("image", [id_of(image["id"]) for image in instances["images"]])
-            builder.repeated("annotation", [id_of(one["id"]) for one in found])
+            annotations = {(normalize_id(one["image_id"]), normalize_id(one["id"])): one for one in found}
+            builder.repeated("image", [normalize_id(image["id"]) for image in instances["images"]])
+            builder.repeated("annotation", [normalize_id(one["id"]) for one in found])
         if not self.ids_repeat:
             builder.repeated("ref", [str(ref.get("ref_id")) for ref in refs])
         image_numbers: dict[str, int] = {}
         object_numbers: dict[tuple[int, str], int] = {}
         for number, (place, ref) in enumerate(entries(refs_path, refs, "ref")):
-            with at(place):
-                image_id = id_of(ref["image_id"])
+            with error_context(place):
+                image_id = normalize_id(ref["image_id"])
                 if image_id not in images:
                     raise InvalidInput(f"image {image_id} is not in {instances_path}; the two are not of one data set")
                 if image_id not in image_numbers:
                     image_numbers[image_id] = self._add_image(builder, images[image_id])
                 image = image_numbers[image_id]
-                for target in (targets := targets_of(ref)):
+                for target in (targets := get_annotation_ids(ref)):
                     if (image, target) not in object_numbers:
                         annotation = annotations.get((image_id, target))  # in another image it is something else
                         object_numbers[image, target] = _add_object(builder, image, target, annotation)
@@ -137,7 +137,7 @@ class ReferLayout(IndexedDataset):
 
     def _add_image(self, builder: IndexBuilder, image: dict[str, Any]) -> int:
         file = self.file_of(image)
-        return builder.image(id_of(image["id"]), file, (image["height"], image["width"]), coco_id_of(file))
+        return builder.image(normalize_id(image["id"]), file, (image["height"], image["width"]), parse_coco_id(file))
 
 
 class Refer(ReferLayout):
@@ -177,12 +177,12 @@ def _compact(wanted: set[str]) -> Any:
     def compact(entry: dict[str, Any]) -> Any:
         if "image_id" not in entry or "id" not in entry:
             return entry  # an image, a category, run lengths
-        if id_of(entry["id"]) not in wanted:
+        if normalize_id(entry["id"]) not in wanted:
             return None
         pieces: list[Piece] = []
         if segmentation := entry.get("segmentation"):
-            with at(f"annotation {entry['id']}"):
-                pieces = pieces_of(segmentation)
+            with error_context(f"annotation {entry['id']}"):
+                pieces = parse_segmentation(segmentation)
         kept = ("id", "image_id", "bbox", "iscrowd")
         return {name: entry[name] for name in kept if name in entry} | {"pieces": pieces}
 

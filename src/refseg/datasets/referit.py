@@ -22,7 +22,7 @@ from refseg.datasets.refer import ReferLayout
 from refseg.datasets.storage.annotation_masks import MaskFile
 from refseg.datasets.storage.index import IndexBuilder
 from refseg.datasets.storage.indexed_dataset import IndexedDataset
-from refseg.datasets.storage.reading import at, read_plain
+from refseg.datasets.storage.reading import error_context, read_plain
 from refseg.errors import InvalidInput, MissingFile
 from refseg.files.names import file_name, path_inside
 
@@ -86,7 +86,7 @@ class ReferIt(IndexedDataset):
             splits |= dict.fromkeys(content, left if part == "trainval" and divided else part)
         images: dict[str, int] = {}
         for ref, region in enumerate(sorted(queries, key=_numbers)):
-            with at(f"{self.root / 'referit_query_*.json'}: region {reprlib.repr(region)}"):
+            with error_context(f"{self.root / 'referit_query_*.json'}: region {reprlib.repr(region)}"):
                 name, _, _ = region.rpartition("_")
                 if not name or not isinstance(queries[region], list):
                     raise InvalidInput('it is "IMAGE_REGION": [sentence, ...]')

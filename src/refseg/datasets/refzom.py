@@ -9,7 +9,7 @@ from pathlib import Path
 
 from refseg.datasets.refcoco import TRAIN2014
 from refseg.datasets.refer import ReferLayout
-from refseg.datasets.storage.reading import first_file
+from refseg.datasets.storage.reading import find_first_file
 
 
 class RefZOM(ReferLayout):
@@ -28,4 +28,4 @@ class RefZOM(ReferLayout):
     def sources(self) -> list[Path]:
         """The file of refs under its published name, or the one that the authors' code asks for."""
         names = [f"{stem}({self.split_by}){end}" for end in (".p", ".json") for stem in ("refs", "Ref-ZOM")]
-        return [first_file(self.root, names), self.root / "instances.json"]
+        return [find_first_file(self.root, names), self.root / "instances.json"]

@@ -27,7 +27,7 @@ from pycocotools import mask as coco
 from refseg.datasets.storage.annotation_masks import draw
 from refseg.datasets.storage.index import BOX_ONLY, CROWD, MISSING, NONE, IndexBuilder
 from refseg.datasets.storage.indexed_dataset import IndexedDataset, IndexedSample
-from refseg.datasets.storage.reading import at, files_in
+from refseg.datasets.storage.reading import error_context, list_files
 from refseg.errors import InvalidInput, MissingFile, RefsegError, first_line
 from refseg.files.names import file_name
 from refseg.masks.rle import parse_rle
@@ -56,7 +56,7 @@ class Shards(IndexedDataset):
             MissingFile: if there is none.
             InvalidInput: if one is a link that leads out of the folder.
         """
-        if not (found := files_in(self.root, ".tar")):
+        if not (found := list_files(self.root, ".tar")):
             raise MissingFile(f"{self.root} holds no shard (*.tar); refseg data shard makes them")
         return found
 
@@ -64,7 +64,7 @@ class Shards(IndexedDataset):
         """Fills an index; of photographs it reads the places alone."""
         refs: dict[str, int] = {}
         for shard in self.sources():
-            with at(str(shard)):
+            with error_context(str(shard)):
                 try:
                     _read(builder, shard, refs)
                 except RefsegError:
@@ -219,7 +219,7 @@ def _read(builder: IndexBuilder, shard: Path, refs: dict[str, int]) -> None:
     with _BoundedFile(shard) as file, tarfile.open(fileobj=file, mode="r:") as archive:
         photograph, begin = None, -1
         for member in archive:
-            with at(repr(member.name)):
+            with error_context(repr(member.name)):
                 if member.offset <= begin or member.offset_data + member.size > file.size:
                     raise InvalidInput("it reaches out of the tar file; is that damaged or cut off?")
                 begin = member.offset

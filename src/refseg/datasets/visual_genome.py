@@ -11,7 +11,7 @@ from typing import Any
 
 from refseg.datasets.storage.index import BOX_ONLY, IndexBuilder
 from refseg.datasets.storage.indexed_dataset import IndexedDataset
-from refseg.datasets.storage.reading import at, entries, read_plain
+from refseg.datasets.storage.reading import entries, error_context, read_plain
 from refseg.errors import InvalidInput
 
 
@@ -31,14 +31,14 @@ class VisualGenome(IndexedDataset):
         regions_path, images_path = self.sources()
         images = {}
         for place, image in entries(images_path, read_plain(images_path), "image"):
-            with at(place):
+            with error_context(place):
                 images[image["image_id"]] = image["width"], image["height"], image.get("coco_id") or -1
         numbers: dict[Any, int] = {}
 
         def add(entry: dict[str, Any]) -> dict[str, Any] | None:
             if "region_id" not in entry:
                 return entry
-            with at(f"{regions_path}: region {entry['region_id']}"):
+            with error_context(f"{regions_path}: region {entry['region_id']}"):
                 id = entry["image_id"]
                 if id not in images:
                     raise InvalidInput(f"image {id} is not in {images_path}")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from refseg.checkpoints.checkpoint import Checkpoint
-from refseg.datasets.storage.annotated_frames import frames_of
+from refseg.datasets.storage.annotated_frames import iter_annotated_frames
 from refseg.evaluation.answers import scoring_arguments
 from refseg.evaluation.clip_scoring import Save, ScoredFrame, highest_logit_wins, join, score_frame
 from refseg.evaluation.rows import ImageAnswers
@@ -59,7 +59,7 @@ def answer_clips(
         )
         return query.number, scored
 
-    frames = ((number, frame) for number, clip in clips for frame in frames_of(clip))
+    frames = ((number, frame) for number, clip in clips for frame in iter_annotated_frames(clip))
     predictions = predict_samples(checkpoint, frames, False, crf, batch_images, workers)
     images = ((prediction, image) for prediction in predictions for image in range(len(prediction.queries)))
     return join_frames(prefetch_map(score, images, workers), protocols)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from refseg.array_types import Mask
 from refseg.datasets.ref_davis import by_annotator
-from refseg.datasets.storage.annotated_frames import AnnotatedFrame, frames_of
+from refseg.datasets.storage.annotated_frames import AnnotatedFrame, iter_annotated_frames
 from refseg.errors import InvalidInput, UnwritableOutput, first_line
 from refseg.evaluation.clip_answers import join_frames
 from refseg.evaluation.clip_scoring import Save, ScoredFrame, first_mask_wins, score_frame
@@ -95,7 +95,7 @@ def compare_frames(masks: StoredMasks, clips: Iterable[Clip]) -> list[str]:
     """As `compare_ids`, of those frames whose truth is known; masks of the others may be there."""
     wanted, allowed = list[str](), set[str]()
     for clip in clips:
-        for frame in frames_of(clip):
+        for frame in iter_annotated_frames(clip):
             wanted += [mask_id(clip, number, frame.t) for number in frame.asked]
         allowed |= {mask_id(clip, number, t) for number in range(len(clip.expressions)) for t in range(len(clip))}
     return compare_ids(masks, wanted, allowed)
@@ -128,7 +128,7 @@ def score_videos(
         )
         return number, scored
 
-    frames = ((number, frame) for number, clip in enumerate(clips) for frame in frames_of(clip))
+    frames = ((number, frame) for number, clip in enumerate(clips) for frame in iter_annotated_frames(clip))
     return join_frames(prefetch_map(score, frames, workers), protocols)
 
 

@@ -15,7 +15,7 @@ MILLISECOND = Fraction(1, 1000)
 SHORTEST, INSTEAD = 20, 100  # milliseconds: browsers show frames that ask for less than the first for the second
 
 
-def of_animation(path: Path) -> Frames:
+def read_animation(path: Path) -> Frames:
     """The frames of an animated image, whole ones, each for as long as a browser shows it."""
     try:
         with open_image(path) as image:

@@ -24,7 +24,7 @@ _OF_HEADER = "its header says what no video has, such as a size of 0 or of too m
 MISSING_END = 1.0  # seconds that a video may end before it promised to
 
 
-def of_container(path: Path) -> Frames:
+def read_container(path: Path) -> Frames:
     """The frames of a video file, turned as it says, at the times that it says.
 
     Packets that cannot be decoded are passed over and counted in the remarks.
@@ -40,7 +40,7 @@ def of_container(path: Path) -> Frames:
     return Frames(str(path), lambda remarks: _read(path, remarks), count, tick)
 
 
-def library() -> Any:
+def import_av() -> Any:
     """PyAV.
 
     Raises:
@@ -49,7 +49,7 @@ def library() -> Any:
     return import_optional("av", "what is no image needs PyAV to be read or written as a video", "video")
 
 
-def comment_of(path: Path) -> str | None:
+def read_comment(path: Path) -> str | None:
     """The comment within a video file; None if it has none.
 
     Raises:
@@ -61,7 +61,7 @@ def comment_of(path: Path) -> str | None:
 
 
 def _read(path: Path, remarks: list[str]) -> Iterator[tuple[Fraction | None, RgbImage]]:
-    errors, damaged = library().error, 0
+    errors, damaged = import_av().error, 0
     to_rgb = import_module("av.video.reformatter").VideoReformatter()  # one for all frames: to set up takes longer
     first: Fraction | None = None
     last = end = Fraction(0)
@@ -98,7 +98,7 @@ def _read(path: Path, remarks: list[str]) -> Iterator[tuple[Fraction | None, Rgb
 
 
 def _opened(path: Path) -> Any:
-    av = library()
+    av = import_av()
     try:
         return av.open(str(path.absolute()), options=ALLOWED, metadata_errors="replace")
     except Exception as error:  # readers of damaged files raise whatever they like

@@ -10,14 +10,16 @@ from refseg.video.frames import Frames, size_text
 ENDINGS = ".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"
 
 
-def of_folder(folder: Path) -> Frames:
+def read_folder(folder: Path) -> Frames:
     """The images of a folder in natural order, evenly spaced; other files are passed over.
 
     Raises:
         InvalidInput: if it cannot be listed, holds no image, or images of different sizes, as no video does.
     """
     try:
-        files = sorted((file for file in folder.iterdir() if _is_frame(file)), key=lambda file: natural(file.name))
+        files = sorted(
+            (file for file in folder.iterdir() if _is_frame(file)), key=lambda file: natural_sort_key(file.name)
+        )
     except OSError as error:
         raise InvalidInput(f"{folder} cannot be listed ({error.strerror}); give a folder that you may enter") from error
     if not files:
@@ -26,10 +28,10 @@ def of_folder(folder: Path) -> Frames:
     return Frames(str(folder), lambda remarks: ((None, read_image(file)) for file in files), len(files))
 
 
-def natural(name: str) -> list[tuple[int, str]]:
+def natural_sort_key(name: str) -> list[tuple[int, str]]:
     """What names are sorted by so that numbers in them count as such.
 
-    >>> sorted(["10.png", "9.png", "b2", "b10"], key=natural)
+    >>> sorted(["10.png", "9.png", "b2", "b10"], key=natural_sort_key)
     ['9.png', '10.png', 'b2', 'b10']
     """
     parts = re.split(r"(\d+)", name)  # text and number in turn

@@ -78,9 +78,9 @@ def _of_path(path: Path) -> Frames:
     except (OSError, ValueError) as error:  # of letters that no path has
         raise InvalidInput(f"{path} cannot be opened ({getattr(error, 'strerror', error)}); {_ALLOWED}") from error
     if stat.S_ISDIR(facts.st_mode):
-        from refseg.video.folder import of_folder
+        from refseg.video.folder import read_folder
 
-        return of_folder(path)
+        return read_folder(path)
     if not stat.S_ISREG(facts.st_mode):
         raise InvalidInput(f"{path} is not a file; {_ALLOWED}")
     if not facts.st_size:
@@ -91,13 +91,13 @@ def _of_path(path: Path) -> Frames:
     except InvalidInput:
         raise
     except Image.UnidentifiedImageError:
-        from refseg.video.container import of_container
+        from refseg.video.container import read_container
 
-        return of_container(path)
+        return read_container(path)
     except Exception as error:  # decoders of damaged files raise whatever they like
         raise InvalidInput(f"{path} cannot be opened ({first_line(error)}); {_ALLOWED}") from error
     if kind not in ANIMATIONS:
         raise InvalidInput(f"{path} is a single image; {_ALLOWED}")
-    from refseg.video.animation import of_animation
+    from refseg.video.animation import read_animation
 
-    return of_animation(path)
+    return read_animation(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from refseg.array_types import RgbImage
-from refseg.video.container import library
+from refseg.video.container import import_av
 
 ENCODERS = {"libx264": {"crf": "20", "preset": "veryfast"}, "mpeg4": {"qmin": "2", "qmax": "5"}}
 FINEST = 60_000  # ticks a second, where the video's own are too fine for MPEG-4, which counts them in 16 bits
@@ -20,7 +20,7 @@ def encoder() -> str:
     Raises:
         InvalidInput: if PyAV is not installed.
     """
-    return next(name for name in ENCODERS if name in library().codecs_available)
+    return next(name for name in ENCODERS if name in import_av().codecs_available)
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def video_writer(
 
     Codecs want even sizes: an odd last row or column is there twice.
     """
-    av, name = library(), encoder()
+    av, name = import_av(), encoder()
     height, width = size_hw
     odd = (0, height % 2), (0, width % 2), (0, 0)
     base = time_base if time_base.numerator == 1 and time_base.denominator < 2**16 else Fraction(1, FINEST)

@@ -21,7 +21,7 @@ def import_(
     between them); `image`, the id or file name of the image, needed only where there is no annotation, since then the
     expression refers to nothing; and, if you like, `split`, `id` and `type`. docs/datasets.md#jsonl shows all.
     """
-    from refseg.datasets.tools.import_coco import lines_of
+    from refseg.datasets.tools.import_coco import convert_coco
     from refseg.errors import InvalidInput
     from refseg.files.atomic import all_or_nothing, check_writable
 
@@ -31,7 +31,7 @@ def import_(
     folder = out.parent.resolve()
     inside = images is None or images.resolve().is_relative_to(folder)
     before = f"{images.resolve().relative_to(folder).as_posix()}/" if images is not None and inside else ""
-    lines = lines_of(expressions, instances, before.removeprefix("./"))
+    lines = convert_coco(expressions, instances, before.removeprefix("./"))
     with all_or_nothing(out.parent) as folder:
         (folder / out.name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     where = "" if inside else f" --images {images}"  # names within a data set do not leave its folder

@@ -23,7 +23,7 @@ from refseg.datasets.drawn_scenes.balanced_sentences import object_ids
 from refseg.datasets.drawn_scenes.dataset import DRAWN_LICENCE, DRAWN_UNCHECKABLE
 from refseg.datasets.drawn_scenes.layout import Layout, rasterise
 from refseg.datasets.drawn_scenes.objects import SeededRandom
-from refseg.datasets.drawn_scenes.rendering import Look, noise_of
+from refseg.datasets.drawn_scenes.rendering import Look, draw_noise
 from refseg.errors import InvalidInput
 from refseg.samples import Clip, Expression, KnownObjects
 
@@ -88,7 +88,7 @@ class DrawnClip(Clip):
 
     def frame(self, t: int) -> NDArray[np.uint8]:
         """Frame t, counted from 0: (H, W, 3) uint8, RGB."""
-        return self._look.draw(self.layout(t), noise_of(SeededRandom("noise", *self._pixels, t)))
+        return self._look.draw(self.layout(t), draw_noise(SeededRandom("noise", *self._pixels, t)))
 
     def layout(self, t: int) -> Layout:
         """Where everything is in frame t."""

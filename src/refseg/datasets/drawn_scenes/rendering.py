@@ -31,7 +31,7 @@ class Look:
     """
 
     def __init__(self, layout: Layout, rng: SeededRandom):
-        self.noise = noise_of(rng)
+        self.noise = draw_noise(rng)
         angle = rng.between(0, 2 * pi)
         self._light = cos(angle), sin(angle)
         self._shadow = rng.chance(0.6)
@@ -59,7 +59,7 @@ class Look:
         return np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
 
 
-def noise_of(rng: SeededRandom) -> np.random.Generator:
+def draw_noise(rng: SeededRandom) -> np.random.Generator:
     """Pixel noise; the same key of `rng` gives the same noise up to rounding."""
     return np.random.Generator(np.random.PCG64(rng.below(2**31)))
 

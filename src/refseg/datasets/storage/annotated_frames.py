@@ -57,7 +57,7 @@ class AnnotatedFrame(Sample):
         return [self.clip.mask(number, self.t) for number in self.asked]
 
 
-def frames_of(clip: Clip) -> Iterator[AnnotatedFrame]:
+def iter_annotated_frames(clip: Clip) -> Iterator[AnnotatedFrame]:
     """The annotated frames of a clip in their order, each with those expressions whose truth is known there."""
     known = [frozenset(clip.annotated_frames(index)) for index in range(len(clip.expressions))]
     for t in sorted(frozenset().union(*known)):  # one at a time: they keep their masks
@@ -70,7 +70,7 @@ class AnnotatedFrames(Dataset, Sequence[AnnotatedFrame]):
     def __init__(self, clips: Any):
         self.clips = clips
         self._places = [
-            (number, frame.t, frame.asked) for number, clip in enumerate(clips) for frame in frames_of(clip)
+            (number, frame.t, frame.asked) for number, clip in enumerate(clips) for frame in iter_annotated_frames(clip)
         ]
 
     @property

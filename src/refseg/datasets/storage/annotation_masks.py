@@ -17,7 +17,7 @@ from pycocotools import mask as coco
 
 from refseg.array_types import Mask, Polygon
 from refseg.datasets.matlab import read_array
-from refseg.errors import InvalidInput, MissingFile, first_line, unreadable
+from refseg.errors import InvalidInput, MissingFile, first_line, shortened, unreadable
 from refseg.masks.rle import Rle, check_total, decode_rle, decompress_runs, parse_rle
 from refseg.preprocessing.images import open_image
 
@@ -54,7 +54,7 @@ Piece = Polygon | Rle | MaskFile
 """A mask is a union of pieces."""
 
 
-def pieces_of(segmentation: Any) -> list[Piece]:
+def parse_segmentation(segmentation: Any) -> list[Piece]:
     """The pieces of a segmentation as COCO writes it: polygons, run lengths (either kind), or a list of those.
 
     Polygons of fewer than 3 points, which COCO has, are left out.
@@ -68,13 +68,13 @@ def pieces_of(segmentation: Any) -> list[Piece]:
         raise InvalidInput(f"a segmentation is a list of polygons or run lengths, not {_shown(segmentation)}")
     pieces: list[Piece] = []
     for part in segmentation:
-        piece = parse_rle(part) if isinstance(part, Mapping) else polygon_of(part)
+        piece = parse_rle(part) if isinstance(part, Mapping) else parse_polygon(part)
         if piece is not None:
             pieces.append(piece)
     return pieces
 
 
-def polygon_of(corners: Any) -> Polygon | None:
+def parse_polygon(corners: Any) -> Polygon | None:
     """A polygon from [x, y, x, y, ...] or [[x, y], ...]; None if it has fewer than 3 points.
 
     Raises:
@@ -300,4 +300,4 @@ def _shown(value: Any) -> str:
         text = reprlib.repr(value)
     except ValueError:  # Python does not write numbers of thousands of digits
         return f"a {type(value).__name__}"
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return shortened(text, 60)

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from refseg.array_types import Mask, RgbImage
 from refseg.datasets.dataset import Dataset
-from refseg.datasets.storage.frame_files import FrameFiles, StoredFrames, of_image
-from refseg.datasets.storage.ids import id_of
-from refseg.datasets.storage.reading import at, files_in, folder_of, read_plain
+from refseg.datasets.storage.frame_files import FrameFiles, StoredFrames, read_from_image
+from refseg.datasets.storage.ids import normalize_id
+from refseg.datasets.storage.reading import error_context, find_folder, list_files, read_plain
 from refseg.errors import InvalidInput, MissingFile
 from refseg.files.names import file_name
 from refseg.samples import Clip, Expression
 
-MOST_OBJECTS = 255
+MAX_OBJECTS = 255
 """In images of labels."""
 
 
@@ -67,7 +67,7 @@ class ClipOfFiles(Clip):
         """Height and width, from the head of the first frame's file."""
         return self.frames.size_hw
 
-    def of_its_size(self, mask: NDArray[Any], what: object) -> NDArray[Any]:
+    def check_frame_size(self, mask: NDArray[Any], what: object) -> NDArray[Any]:
         """The mask, or labels, (H, W) if they are of the frames' size.
 
         Raises:
@@ -97,7 +97,7 @@ class LabelledClip(ClipOfFiles):
     def __init__(self, video: Video, frames: FrameFiles, labels: Path):
         super().__init__(video, frames)
         self._folder, self._anchor = labels, frames.anchor
-        self.label_files = {path.stem: path for path in files_in(labels, ".png")}
+        self.label_files = {path.stem: path for path in list_files(labels, ".png")}
 
     def annotated_frames(self, index: int) -> tuple[int, ...]:
         """Those with an image of labels; none where it is not told what the expression refers to."""
@@ -113,10 +113,10 @@ class LabelledClip(ClipOfFiles):
         """
         name = self.frame_name(t)
         path = self.label_files.get(name, self._folder / f"{name}.png")
-        mode, labels = of_image(path, self._anchor, lambda image: (image.mode, np.array(image)))
+        mode, labels = read_from_image(path, self._anchor, lambda image: (image.mode, np.array(image)))
         if mode not in ("P", "L"):
             raise InvalidInput(f"{path} holds colours ({mode}), not numbers of objects; take the original file")
-        return self.of_its_size(labels, path)
+        return self.check_frame_size(labels, path)
 
     def mask(self, index: int, t: int) -> Mask:
         """The true mask (H, W) of expression `index` in frame t: all its referents together, empty if none is there.
@@ -157,7 +157,7 @@ class ClipsOfFiles(Dataset, ABC):
     def __init__(self, split: str, root: str | Path | None = None, count: int | None = None):
         if count is not None and count < 1:
             raise InvalidInput(f"count is the number of videos, 1 or more, not {count}")
-        self.split, self.root = split, folder_of(self.name, self.folder, self.name, root)
+        self.split, self.root = split, find_folder(self.name, self.folder, self.name, root)
         self._videos = self.videos()[:count]
         if not self._videos:
             raise InvalidInput(f"{self.root} holds no video with expressions of split {split!r} of {self.name}")
@@ -235,17 +235,17 @@ def read_meta_expressions(path: Path, ids: str = "obj_id") -> list[Video]:
         MissingFile, InvalidInput: if it is missing or not as the format says.
     """
     content, found = read_plain(path), []
-    with at(str(path)):
+    with error_context(str(path)):
         entries = dict(content["videos"])
     for video, entry in entries.items():
         expressions = list[Expression]()
         annotations = list[tuple[str, ...] | None]()
-        with at(f"{path}: video {video!r}"):
+        with error_context(f"{path}: video {video!r}"):
             file_name(video, "video")
             frames = tuple(file_name(name, "frame") for name in entry["frames"])
             items: Mapping[str, Any] = dict(entry["expressions"])
         for number, item in items.items():
-            with at(f"{path}: video {video!r}, expression {number!r}"):
+            with error_context(f"{path}: video {video!r}, expression {number!r}"):
                 file_name(number, "expression")  # `--masks` and `--submission` write a folder of this name
                 text = _text(item["exp"], "exp")
                 targets = tuple(map(whole_number, _list(item.get("obj_id", []))))
@@ -255,7 +255,7 @@ def read_meta_expressions(path: Path, ids: str = "obj_id") -> list[Video]:
                 elif ids == "obj_id":
                     annotations.append(tuple(str(label_number(target)) for target in targets))
                 else:
-                    annotations.append(tuple(id_of(mask) for mask in _list(item[ids])))
+                    annotations.append(tuple(normalize_id(mask) for mask in _list(item[ids])))
         if expressions and frames:
             found.append(Video(video, tuple(expressions), frames, tuple(annotations)))
     return found
@@ -271,8 +271,8 @@ def label_number(value: Any) -> int:
     3
     """
     number = whole_number(value)
-    if not 1 <= number <= MOST_OBJECTS:
-        raise InvalidInput(f"object {reprlib.repr(value)} is none of 1 to {MOST_OBJECTS}, as in images of labels")
+    if not 1 <= number <= MAX_OBJECTS:
+        raise InvalidInput(f"object {reprlib.repr(value)} is none of 1 to {MAX_OBJECTS}, as in images of labels")
     return number
 
 

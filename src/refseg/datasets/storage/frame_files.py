@@ -9,7 +9,7 @@ from typing import TypeVar
 from PIL import Image
 
 from refseg.array_types import RgbImage
-from refseg.datasets.storage.reading import files_in
+from refseg.datasets.storage.reading import list_files
 from refseg.errors import InvalidInput, MissingFile, first_line
 from refseg.files.names import path_inside
 from refseg.preprocessing.images import open_image, to_rgb
@@ -61,12 +61,12 @@ class FrameFiles(StoredFrames):
 
     def read(self, t: int) -> RgbImage:
         """Frame t; not turned by EXIF, since masks are drawn on the stored pixels."""
-        return of_image(self.files[t], self.anchor, lambda image: to_rgb(image, upright=False))
+        return read_from_image(self.files[t], self.anchor, lambda image: to_rgb(image, upright=False))
 
     @cached_property
     def size_hw(self) -> tuple[int, int]:
         """That of the first frame, from the head of its file."""
-        return of_image(self.files[0], self.anchor, lambda image: (image.height, image.width))
+        return read_from_image(self.files[0], self.anchor, lambda image: (image.height, image.width))
 
     def name(self, t: int) -> str:
         """As the file is called."""
@@ -113,14 +113,14 @@ class VideoFile(StoredFrames):
         return sum(1 for _ in self._video) if self._video.count is None else self._video.count
 
 
-def in_folder(folder: Path, anchor: str) -> FrameFiles:
+def frames_in_folder(folder: Path, anchor: str) -> FrameFiles:
     """The images of a folder in the order of their names.
 
     Raises:
         MissingFile: if there are none.
         InvalidInput: if one is a link that leads out of the folder.
     """
-    files = files_in(folder, *IMAGES)
+    files = list_files(folder, *IMAGES)
     if not files:
         raise MissingFile(f"{folder} holds no frames; docs/datasets.md#{anchor} says where to get them")
     return FrameFiles(files, anchor)
@@ -151,7 +151,7 @@ def _in_any_case(folder: Path, stem: str) -> str | None:
     return min(there, key=lambda name: IMAGES.index(endings[name]), default=None)
 
 
-def of_image(path: Path, anchor: str, what: Callable[[Image.Image], T]) -> T:
+def read_from_image(path: Path, anchor: str, what: Callable[[Image.Image], T]) -> T:
     """What a function makes of an opened image file.
 
     Raises:

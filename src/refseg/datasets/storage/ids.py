@@ -8,13 +8,13 @@ from typing import Any
 from refseg.errors import InvalidInput
 
 
-def id_of(value: Any) -> str:
+def normalize_id(value: Any) -> str:
     """An id as a text, so that "1", 1 and 1.0 are the same.
 
     Raises:
         InvalidInput: if it is neither a text nor a whole number.
 
-    >>> id_of("1"), id_of(1), id_of(1.0)
+    >>> normalize_id("1"), normalize_id(1), normalize_id(1.0)
     ('1', '1', '1')
     """
     if isinstance(value, str):

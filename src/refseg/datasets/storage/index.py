@@ -60,7 +60,7 @@ _COLUMNS = {  # array type codes
 _SHAPES = {"image_hw": 2, "object_box": 4, "piece_hw": 2}
 _BLOBS = ("image_id", "image_file", "object_id", "expression_id", "expression_raw", "expression_sent", "repeated_id")
 _NAMES = ("split", "type", "kind")
-MOST_NAMES = 2**16
+MAX_NAMES = 2**16
 """Different splits, types or kinds in a data set."""
 _LONGEST_NAME = 200  # bytes; disks take 255
 
@@ -147,15 +147,15 @@ class IndexBuilder:
             kind: as the sources call it.
 
         Raises:
-            InvalidInput: if there are more than `MOST_NAMES` different splits, types or kinds.
+            InvalidInput: if there are more than `MAX_NAMES` different splits, types or kinds.
         """
         columns = self._columns
         columns["expression_image"].append(image)
         columns["expression_ref"].append(ref)
         for name, value in (("split", split), ("type", type), ("kind", kind)):
             names, word = self._names[name], _text_of(value or "")
-            if len(names) == MOST_NAMES and word not in names:
-                raise InvalidInput(f"{name} {shown(word)} is one too many; at most {MOST_NAMES:,} are read")
+            if len(names) == MAX_NAMES and word not in names:
+                raise InvalidInput(f"{name} {shown(word)} is one too many; at most {MAX_NAMES:,} are read")
             columns[f"expression_{name}"].append(names.setdefault(word, len(names)))
         columns["targets"].extend(targets)
         columns["expression_targets"].append(len(columns["targets"]))

@@ -15,7 +15,7 @@ from refseg.array_types import Mask
 from refseg.datasets.dataset import Dataset
 from refseg.datasets.storage.annotation_masks import CoveredTwice, MaskFile, Piece, draw, draw_at
 from refseg.datasets.storage.index import BOX_ONLY, CROWD, MISSING, NONE, Index, IndexBuilder, open_index
-from refseg.datasets.storage.reading import at, expanded, folder_of
+from refseg.datasets.storage.reading import error_context, expand_user, find_folder
 from refseg.errors import InvalidInput, MissingFile, RefsegError, first_line
 from refseg.files.names import path_inside
 from refseg.preprocessing.images import open_image, to_rgb
@@ -142,7 +142,9 @@ class IndexedSample(Sample):
             state = annotations["object_state"][target]
             if state == CROWD and (at_hw or not data.crowds):
                 continue
-            with at(f"{data.label}: expression {expression.id}: object {annotations.text('object_id', target)}"):
+            with error_context(
+                f"{data.label}: expression {expression.id}: object {annotations.text('object_id', target)}"
+            ):
                 if state == BOX_ONLY:
                     raise InvalidInput("it has a box but no mask; this data serves box(), not mask()")
                 if state == MISSING:
@@ -365,12 +367,12 @@ class IndexedDataset(Dataset):
         self._numbers = numbers[np.argsort(rank[group], kind="stable")][: self._starts[-1]]
 
     def _root(self, root: str | Path | None) -> Path:
-        return folder_of(self.name, self.folder, self.anchor, root)
+        return find_folder(self.name, self.folder, self.anchor, root)
 
     def _image_folders(self, images: Folders | None) -> list[Path]:
         if images is not None:
             chosen = [images] if isinstance(images, str | Path) else images
-            folders = [expanded(folder) for folder in chosen]
+            folders = [expand_user(folder) for folder in chosen]
             for folder in folders:
                 if not os.path.isdir(folder):
                     raise MissingFile(f"{folder} is missing; images=... (--images) takes folders of photographs")

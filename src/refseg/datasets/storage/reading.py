@@ -62,7 +62,7 @@ def entries(path: Path, content: Any, what: str) -> Iterator[tuple[str, dict[str
 
 
 @contextmanager
-def at(place: str) -> Iterator[None]:
+def error_context(place: str) -> Iterator[None]:
     """Says where it was if an entry is not as its format says.
 
     Raises:
@@ -87,10 +87,10 @@ class ErrorCollector:
         self._found: list[str] = []
 
     @contextmanager
-    def at(self, place: str) -> Iterator[None]:
+    def collect(self, place: str) -> Iterator[None]:
         """Remembers what is wrong at this place, and goes on."""
         try:
-            with at(place):
+            with error_context(place):
                 yield
         except InvalidInput as error:
             self._found.append(str(error))
@@ -103,17 +103,17 @@ class ErrorCollector:
             raise InvalidInput(f"{path}: {'; '.join(self._found[: self.SHOWN])}{more}")
 
 
-def coco_id_of(file: str) -> int:
+def parse_coco_id(file: str) -> int:
     """The number in COCO of a photograph with this file name; -1 if it is not named as COCO names them.
 
-    >>> coco_id_of("COCO_train2014_000000581857.jpg"), coco_id_of("000000000025.jpg"), coco_id_of("desk.jpg")
+    >>> parse_coco_id("COCO_train2014_000000581857.jpg"), parse_coco_id("000000000025.jpg"), parse_coco_id("desk.jpg")
     (581857, 25, -1)
     """
     found = re.search(r"(?:^|[/_])(\d{12})\.\w+$", file)
     return int(found[1]) if found else -1
 
 
-def folder_of(name: str, folder: str, anchor: str, root: str | Path | None) -> Path:
+def find_folder(name: str, folder: str, anchor: str, root: str | Path | None) -> Path:
     """The folder of a data set: `root`, or $REFSEG_DATA/<folder>.
 
     Args:
@@ -133,7 +133,7 @@ def folder_of(name: str, folder: str, anchor: str, root: str | Path | None) -> P
                 f"that holds {folder}; docs/datasets.md#{anchor} says where to get it"
             )
         root = Path(home) / folder
-    path = expanded(root)
+    path = expand_user(root)
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -143,7 +143,7 @@ def folder_of(name: str, folder: str, anchor: str, root: str | Path | None) -> P
     return path
 
 
-def expanded(path: str | Path) -> Path:
+def expand_user(path: str | Path) -> Path:
     """The path with its ~ or ~USER as the folder of that user.
 
     Raises:
@@ -155,7 +155,7 @@ def expanded(path: str | Path) -> Path:
         raise InvalidInput(f"{path} cannot be a path ({first_line(error)}); give the whole path") from error
 
 
-def files_in(folder: Path, *endings: str) -> list[Path]:
+def list_files(folder: Path, *endings: str) -> list[Path]:
     """The files of a folder of a data set with these endings, in letters of either case, in the order of their names.
 
     Raises:
@@ -165,13 +165,13 @@ def files_in(folder: Path, *endings: str) -> list[Path]:
     return [path_inside(folder, path.name) if path.is_symlink() else path for path in files]
 
 
-def first_file(folder: Path, names: Iterable[str]) -> Path:
+def find_first_file(folder: Path, names: Iterable[str]) -> Path:
     """The first of these names that is a file in the folder, or else the first name there."""
     paths = [folder / name for name in names]
     return next((path for path in paths if os.path.isfile(path)), paths[0])
 
 
-def one_file(path: Path, pattern: str) -> Path:
+def find_one_file(path: Path, pattern: str) -> Path:
     """The file itself, or the one of that pattern in the folder.
 
     Raises:

@@ -19,19 +19,18 @@ from refseg.datasets.tools.findings import (
     Track,
     Verdict,
     as_size,
-    by_verdict,
     check_encodings,
-    finding_of,
-    short,
+    make_finding,
+    sort_by_verdict,
 )
 from refseg.datasets.tools.photographs import Photograph, check_photographs, read_photograph
 from refseg.datasets.tools.published_counts import PUBLISHED, SHARE_IMAGES
-from refseg.datasets.tools.sentences import Said, check_sentences
-from refseg.errors import MissingFile, RefsegError
+from refseg.datasets.tools.sentences import SentenceEntry, check_sentences
+from refseg.errors import MissingFile, RefsegError, shortened
 from refseg.preprocessing.images import open_image
 
 READERS = 8
-BEYOND = 2.0  # pixels that an outline may leave the image by; annotators click a little outside
+MAX_OUTSIDE = 2.0  # pixels that an outline may leave the image by; annotators click a little outside
 
 
 def examine(
@@ -51,7 +50,7 @@ def examine(
         track: gives the same items again, and may show progress.
     """
     photographs = _read_photographs(dataset, fast, track)
-    return by_verdict(
+    return sort_by_verdict(
         [
             *_counts(dataset),
             *_repeated_ids(dataset),
@@ -88,7 +87,7 @@ def _counts(dataset: IndexedDataset) -> Iterator[Finding]:
     advice = (
         "take the file again from its source; a file of another division (split_by) or a cut-off one counts differently"
     )
-    yield finding_of("counts", found, "splits are not those that were published", advice, examples=len(found))
+    yield make_finding("counts", found, "splits are not those that were published", advice, examples=len(found))
 
 
 def _repeated_ids(dataset: IndexedDataset) -> Iterator[Finding]:
@@ -97,9 +96,9 @@ def _repeated_ids(dataset: IndexedDataset) -> Iterator[Finding]:
     refs = [id for id in repeated if id.startswith("ref ")]
     others = [id for id in repeated if id not in refs]
     advice = "make them unique; here the last one in the image counts, in other programs the last one of all"
-    yield finding_of("repeated ids", others, "ids of annotations or images that occur more than once", advice)
+    yield make_finding("repeated ids", others, "ids of annotations or images that occur more than once", advice)
     what = "ids of refs that occur more than once"
-    yield finding_of("repeated refs", refs, what, "programs that count or find refs by their ids lose some", "note")
+    yield make_finding("repeated refs", refs, what, "programs that count or find refs by their ids lose some", "note")
 
 
 def _read_photographs(dataset: IndexedDataset, fast: bool, track: Track) -> list[Photograph]:
@@ -143,10 +142,10 @@ def _files(dataset: IndexedDataset, photographs: Sequence[Photograph]) -> Iterat
         if photograph.trouble == "missing"
     ]
     where = next(iter(of("missing")), "")
-    yield finding_of("images missing", missing, "annotated images that are in no folder", where)
-    yield finding_of("images unreadable", of("unreadable"), "images that cannot be decoded", "download these again")
+    yield make_finding("images missing", missing, "annotated images that are in no folder", where)
+    yield make_finding("images unreadable", of("unreadable"), "images that cannot be decoded", "download these again")
     advice = "take the original photographs; masks are drawn on the annotated size"
-    yield finding_of("image sizes", of("size"), "images of another size than annotated", advice)
+    yield make_finding("image sizes", of("size"), "images of another size than annotated", advice)
 
 
 def _objects(dataset: IndexedDataset, photographs: Sequence[Photograph], fast: bool, track: Track) -> Iterator[Finding]:
@@ -182,19 +181,21 @@ def _objects(dataset: IndexedDataset, photographs: Sequence[Photograph], fast: b
             turned = f" (turned as EXIF says it is {as_size(photograph.turned)})" if photograph.turned else ""
             broken.append(f"{name}: {error}{turned}")
     advice = "take instances.json and the refs from one source; expressions about them cannot be scored"
-    yield finding_of(
+    yield make_finding(
         "annotations missing", missing, "objects that expressions name and no annotation describes", advice
     )
     if fast:
         yield Finding("masks", "skipped", 0, "masks were not drawn, images not decoded (--fast)")
-    yield finding_of("masks unreadable", broken, "masks that cannot be drawn", "download the annotations again")
+    yield make_finding("masks unreadable", broken, "masks that cannot be drawn", "download the annotations again")
     what = "mask files of more than two values: soft edges are cut at half, labels are inside whatever their number"
-    yield finding_of("mask values", cut, what, "save masks as black and one other value, as PNG", "note")
+    yield make_finding("mask values", cut, what, "save masks as black and one other value, as PNG", "note")
     advice = "their expressions score 0 whatever is answered; leave them out or mend the annotation"
-    yield finding_of("masks empty", empty, "objects without a pixel", advice)
+    yield make_finding("masks empty", empty, "objects without a pixel", advice)
     advice = "masks are cut at the border; many of them mean that images and annotations do not belong together"
-    yield finding_of("masks outside", beyond, f"outlines or boxes more than {BEYOND:g} pixels outside", advice, "note")
-    yield finding_of("crowds", crowds, "expressions name crowd regions", "some loaders leave these out", "note")
+    yield make_finding(
+        "masks outside", beyond, f"outlines or boxes more than {MAX_OUTSIDE:g} pixels outside", advice, "note"
+    )
+    yield make_finding("crowds", crowds, "expressions name crowd regions", "some loaders leave these out", "note")
 
 
 def _has_more_values(piece: MaskFile) -> bool:
@@ -209,13 +210,13 @@ def _beyond(coordinates: NDArray[np.float64], size_hw: tuple[int, int]) -> bool:
     """Does any x or y (in turns) lie outside?"""
     height, width = size_hw
     points = coordinates.reshape(-1, 2)
-    return bool((points < -BEYOND).any() or (points > (width + BEYOND, height + BEYOND)).any())
+    return bool((points < -MAX_OUTSIDE).any() or (points > (width + MAX_OUTSIDE, height + MAX_OUTSIDE)).any())
 
 
-def _said(dataset: IndexedDataset) -> list[Said]:
+def _said(dataset: IndexedDataset) -> list[SentenceEntry]:
     index = dataset.index
     return [
-        Said(
+        SentenceEntry(
             index.text("expression_id", number),
             index.text(f"expression_{dataset.text}", number),
             f"image {index.text('image_id', image)}",
@@ -243,7 +244,7 @@ def _leaks(dataset: IndexedDataset, photographs: Sequence[Photograph]) -> Iterat
     shared, copies = [], []
     for numbers in alike.values():
         splits = sorted({split for number in numbers for split in splits_of[number]})
-        name = short(" = ".join(f"image {index.text('image_id', number)}" for number in numbers))
+        name = shortened(" = ".join(f"image {index.text('image_id', number)}" for number in numbers))
         if any(not (a.startswith("test") and b.startswith("test")) for a, b in combinations(splits, 2)):
             shared.append(f"{name} in {' and '.join(splits)}")
         elif len(numbers) > 1:
@@ -251,8 +252,8 @@ def _leaks(dataset: IndexedDataset, photographs: Sequence[Photograph]) -> Iterat
     promised = (dataset.name, dataset.split_by) not in SHARE_IMAGES
     advice = "figures on these are not held out; train without them" if promised else "this division is known for it"
     verdict: Verdict = "problem" if promised else "note"
-    yield finding_of("leaks", shared, "photographs in more than one split", advice, verdict)
-    yield finding_of("copies", copies, "photographs that are there under two names", verdict="note")
+    yield make_finding("leaks", shared, "photographs in more than one split", advice, verdict)
+    yield make_finding("copies", copies, "photographs that are there under two names", verdict="note")
 
 
 def _leaks_between(dataset: IndexedDataset, other: IndexedDataset) -> Finding:
@@ -269,7 +270,9 @@ def _leaks_between(dataset: IndexedDataset, other: IndexedDataset) -> Finding:
                 where = f"of {trains.name} train in {tests.name} {split}"
                 found.append(f"{where}: {len(leaking):,}, for example COCO {leaking[0]}")
     advice = "train on both only without them; rec_pretraining leaves them out"
-    return finding_of(check, found, f"photographs trained on in one set, tested on in the other ({other.root})", advice)
+    return make_finding(
+        check, found, f"photographs trained on in one set, tested on in the other ({other.root})", advice
+    )
 
 
 def _coco_ids(index: Index) -> dict[str, set[int]]:

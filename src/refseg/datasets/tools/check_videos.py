@@ -13,19 +13,18 @@ from refseg.datasets import class_of
 from refseg.datasets.storage.clip_dataset import ClipOfFiles, ClipsOfFiles, LabelledClip
 from refseg.datasets.storage.frame_files import FrameFiles
 from refseg.datasets.storage.ids import repeated
-from refseg.datasets.storage.reading import folder_of
+from refseg.datasets.storage.reading import find_folder
 from refseg.datasets.tools.findings import (
     Finding,
     Track,
     as_size,
-    by_verdict,
     check_encodings,
-    finding_of,
-    short,
+    make_finding,
+    sort_by_verdict,
 )
 from refseg.datasets.tools.photographs import Photograph, check_photographs, read_photograph
-from refseg.datasets.tools.sentences import Said, check_sentences
-from refseg.errors import MissingFile, RefsegError
+from refseg.datasets.tools.sentences import SentenceEntry, check_sentences
+from refseg.errors import MissingFile, RefsegError, shortened
 
 READERS = 8
 
@@ -82,7 +81,7 @@ def open_splits(name: str, root: Path | None) -> Opened:
         MissingFile, InvalidInput: if there is none, or none can be opened.
     """
     kind: type[ClipsOfFiles] = class_of(name)
-    folder = folder_of(kind.name, kind.folder, kind.name, root)
+    folder = find_folder(kind.name, kind.folder, kind.name, root)
     found, refused = dict[str, ClipsOfFiles](), dict[str, RefsegError]()
     for split in kind.splits_in(folder) or ["train"]:
         try:
@@ -130,9 +129,9 @@ def examine_videos(
             raise
     sources = dict.fromkeys(source for clips in opened.splits.values() for source in clips.sources())
     what = "splits whose annotations cannot be read"
-    return by_verdict(
+    return sort_by_verdict(
         [
-            finding_of("splits", opened.refused, what, "take these files again from their source"),
+            make_finding("splits", opened.refused, what, "take these files again from their source"),
             check_encodings(list(sources)),
             _repeated_keys(list(sources)),
             *_findings(faults, fast),
@@ -213,7 +212,9 @@ def _examine_masks(clip: ClipOfFiles, faults: _Faults) -> None:
             expression = clip.expressions[number]
             if expression.targets and number not in seen:
                 objects = ", ".join(map(str, expression.targets))
-                faults.nowhere.append(f"expression {expression.id} names object {objects}: {short(expression.text)!r}")
+                faults.nowhere.append(
+                    f"expression {expression.id} names object {objects}: {shortened(expression.text)!r}"
+                )
 
 
 def _compare_with_labels(clip: LabelledClip, faults: _Faults) -> None:
@@ -229,25 +230,27 @@ def _compare_with_labels(clip: LabelledClip, faults: _Faults) -> None:
 
 def _findings(faults: _Faults, fast: bool) -> Iterator[Finding]:
     advice = "take these files again from their source"
-    yield finding_of("frames missing", faults.frames_missing, "frames, or videos, that are not there", advice)
-    yield finding_of("frames unreadable", faults.frames_unreadable, "frames, or videos, that cannot be decoded", advice)
+    yield make_finding("frames missing", faults.frames_missing, "frames, or videos, that are not there", advice)
+    yield make_finding(
+        "frames unreadable", faults.frames_unreadable, "frames, or videos, that cannot be decoded", advice
+    )
     what = "videos whose frames are of several sizes"
-    yield finding_of("frame sizes", faults.frame_sizes, what, "masks are for the size of the first frame")
+    yield make_finding("frame sizes", faults.frame_sizes, what, "masks are for the size of the first frame")
     what = "expressions whose truth is not given out: they can be answered and submitted, not scored"
-    yield finding_of("truth", faults.untold, what, verdict="note")
+    yield make_finding("truth", faults.untold, what, verdict="note")
     if fast:
         yield Finding("masks", "skipped", 0, "masks were not read, frames not decoded (--fast)")
     what = "videos without masks whose truth is told"
-    yield finding_of("masks missing", faults.labels_missing, what, advice)
+    yield make_finding("masks missing", faults.labels_missing, what, advice)
     what = "masks that cannot be read, or are of another size than the frames"
-    yield finding_of("masks unreadable", faults.labels_unreadable, what, advice)
+    yield make_finding("masks unreadable", faults.labels_unreadable, what, advice)
     what = "expressions that name objects which no annotated frame shows"
     advice = "compare the labels with obj_id: 0 is the background, k object k; expressions about nothing have obj_id []"
-    yield finding_of("objects in no frame", faults.nowhere, what, advice)
+    yield make_finding("objects in no frame", faults.nowhere, what, advice)
     what = "videos some frames of which have no image of labels"
-    yield finding_of("frames without labels", faults.frames_unlabelled, what, "these are not scored", "note")
+    yield make_finding("frames without labels", faults.frames_unlabelled, what, "these are not scored", "note")
     what = "images of labels for which there is no frame"
-    yield finding_of("labels without frames", faults.labels_alone, what, "they are not read", "note")
+    yield make_finding("labels without frames", faults.labels_alone, what, "they are not read", "note")
 
 
 def _repeated_keys(paths: Sequence[Path]) -> Finding:
@@ -263,16 +266,16 @@ def _repeated_keys(paths: Sequence[Path]) -> Finding:
             content = path.read_bytes()
             json.loads(content.decode(json.detect_encoding(content)), object_pairs_hook=note)
     what = "names that occur more than once in an object of a JSON file, the last of which counts"
-    return finding_of("repeated ids", found, what, "give each video, and each of its expressions, an id of its own")
+    return make_finding("repeated ids", found, what, "give each video, and each of its expressions, an id of its own")
 
 
-def _said(opened: Opened) -> list[Said]:
+def _said(opened: Opened) -> list[SentenceEntry]:
     said = []
     for split, clips in opened.splits.items():
         where = f" of {split}" if len(opened.splits) > 1 else ""  # splits may use an id of their own each
         for video in clips.listed:
             for one, truth in zip(video.expressions, video.annotations, strict=True):
-                said.append(Said(f"{one.id}{where}", one.text, f"video {video.id}{where}", truth))
+                said.append(SentenceEntry(f"{one.id}{where}", one.text, f"video {video.id}{where}", truth))
     return said
 
 
@@ -283,4 +286,4 @@ def _leaks(alike: Iterable[Mapping[str, str]]) -> Finding:
         if any(not (a.startswith("test") and b.startswith("test")) for a, b in combinations(of_splits, 2)):
             found.append(" = ".join(f"{video} of {split}" for split, video in of_splits.items()))
     advice = "figures on these are not held out; train without them"
-    return finding_of("leaks", found, "videos that begin alike in more than one split", advice)
+    return make_finding("leaks", found, "videos that begin alike in more than one split", advice)

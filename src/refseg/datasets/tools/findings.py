@@ -38,7 +38,7 @@ class Finding:
     advice: str = ""
 
 
-def finding_of(
+def make_finding(
     check: str,
     found: Sequence[str],
     what: str,
@@ -53,7 +53,7 @@ def finding_of(
     return Finding(check, verdict, len(found) if count is None else count, what, tuple(found[:examples]), advice)
 
 
-def by_verdict(findings: Iterable[Finding]) -> list[Finding]:
+def sort_by_verdict(findings: Iterable[Finding]) -> list[Finding]:
     """The findings, problems first, then notes."""
     order: tuple[Verdict, ...] = ("problem", "note", "skipped", "ok")
     return sorted(findings, key=lambda finding: order.index(finding.verdict))
@@ -66,7 +66,7 @@ def check_encodings(paths: Sequence[Path]) -> Finding:
         if path.suffix.lower() in (".json", ".jsonl", ".txt", ".csv", ".tsv") and (odd := _odd_encoding(path)):
             found.append(f"{path} is {odd}")
     advice = "they are read here; save them as UTF-8 without a mark for other programs"
-    return finding_of("encodings", found, "text files that are not plain UTF-8", advice, "note")
+    return make_finding("encodings", found, "text files that are not plain UTF-8", advice, "note")
 
 
 def _odd_encoding(path: Path) -> str:
@@ -84,11 +84,6 @@ def _odd_encoding(path: Path) -> str:
         except UnicodeDecodeError:
             return "not in UTF-8"
     return ""
-
-
-def short(text: str) -> str:
-    """A text cut to a hundred letters."""
-    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def as_size(size_hw: Sequence[int]) -> str:

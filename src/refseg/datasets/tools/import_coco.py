@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from refseg.datasets.jsonl import LineReader
-from refseg.datasets.refer import targets_of
-from refseg.datasets.storage.annotation_masks import pieces_of
-from refseg.datasets.storage.ids import id_of, repeated
+from refseg.datasets.refer import get_annotation_ids
+from refseg.datasets.storage.annotation_masks import parse_segmentation
+from refseg.datasets.storage.ids import normalize_id, repeated
 from refseg.datasets.storage.index import IndexBuilder
-from refseg.datasets.storage.reading import ErrorCollector, at, entries, read_plain
+from refseg.datasets.storage.reading import ErrorCollector, entries, error_context, read_plain
 from refseg.errors import InvalidInput, MissingFile
 from refseg.files.names import path_inside
 from refseg.files.text import read_table
@@ -18,7 +18,7 @@ from refseg.files.text import read_table
 COLUMNS = ("expression", "annotation", "image", "split", "id", "type")
 
 
-def lines_of(expressions: Path, instances: Path, images: str = "") -> list[str]:
+def convert_coco(expressions: Path, instances: Path, images: str = "") -> list[str]:
     """One JSON line an expression, each of which `jsonl` reads.
 
     Args:
@@ -35,12 +35,12 @@ def lines_of(expressions: Path, instances: Path, images: str = "") -> list[str]:
     errors = ErrorCollector()
     rows = []
     for place, row in _rows(expressions):
-        with errors.at(place):
+        with errors.collect(place):
             rows.append((place, row | {"annotation": _ids(row.get("annotation"))}))
     annotations = _Annotations(instances, {id for _, row in rows for id in row["annotation"]})
     reader, lines = LineReader(IndexBuilder()), list[str]()
     for number, (place, row) in enumerate(rows, start=1):
-        with errors.at(place):
+        with errors.collect(place):
             line = json.dumps(annotations.line(row, images), ensure_ascii=False).encode(errors="replace")
             reader.read(number, line)
             lines.append(line.decode())
@@ -56,18 +56,18 @@ class _Annotations:
     def __init__(self, instances: Path, wanted: set[str]):
         def compact(entry: dict[str, Any]) -> Any:
             is_annotation = "image_id" in entry and "id" in entry
-            return None if is_annotation and id_of(entry["id"]) not in wanted else entry
+            return None if is_annotation and normalize_id(entry["id"]) not in wanted else entry
 
         content = read_plain(instances, each=compact)
-        with at(str(instances)):
+        with error_context(str(instances)):
             images = content["images"]
             annotations = [found for found in content["annotations"] if found is not None]
-            self._files = {id_of(image["id"]): file_of(image) for image in images}
+            self._files = {normalize_id(image["id"]): file_of(image) for image in images}
             self._ids = {file: id for id, file in self._files.items()}
-            self._annotations = {id_of(found["id"]): found for found in annotations}
+            self._annotations = {normalize_id(found["id"]): found for found in annotations}
             self._twice = {
-                "image": repeated(id_of(image["id"]) for image in images),
-                "annotation": repeated(id_of(found["id"]) for found in annotations),
+                "image": repeated(normalize_id(image["id"]) for image in images),
+                "annotation": repeated(normalize_id(found["id"]) for found in annotations),
             }
 
     def line(self, row: dict[str, Any], images: str) -> dict[str, Any]:
@@ -77,9 +77,9 @@ class _Annotations:
         if lost := [id for id in ids if id not in self._annotations]:
             raise InvalidInput(f"annotation {lost[0]} is not in the COCO file")
         found = [self._annotations[id] for id in ids]
-        about = {id_of(annotation["image_id"]) for annotation in found}
+        about = {normalize_id(annotation["image_id"]) for annotation in found}
         if (image := row.get("image")) not in (None, ""):
-            id = id_of(image)
+            id = normalize_id(image)
             about.add(self._ids.get(id, id))
         if len(about) != 1:
             raise InvalidInput(
@@ -106,9 +106,9 @@ def _mask_and_boxes(ids: list[str], annotations: list[dict[str, Any]]) -> dict[s
     """The mask of all annotations that an expression names, and a box of each, as far as they have them."""
     masks, boxes = {}, []
     for id, annotation in zip(ids, annotations, strict=True):
-        with at(f"annotation {id}"):
+        with error_context(f"annotation {id}"):
             if segmentation := annotation.get("segmentation"):
-                if not pieces_of(segmentation):
+                if not parse_segmentation(segmentation):
                     raise InvalidInput("no polygon of its segmentation has 3 points")
                 masks[id] = segmentation if isinstance(segmentation, list) else [segmentation]
             if annotation.get("bbox"):
@@ -141,7 +141,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         _, names = next(rows, (1, []))
         _check_columns(path, names)
         for number, cells in rows:
-            with at(f"{path}: line {number}"):
+            with error_context(f"{path}: line {number}"):
                 if len(cells) > len(names):
                     raise InvalidInput(f"{len(cells)} cells, {len(names)} columns; texts with commas need quotes")
                 yield f"line {number}", dict(zip(names, cells, strict=False))
@@ -152,8 +152,8 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     yield f"line {number}", _json_row(path, number, line)
     elif path.suffix in (".p", ".json"):
         for place, ref in entries(path, read_plain(path), "ref"):
-            with at(place):
-                rest = {"image": ref["image_id"], "annotation": targets_of(ref), "split": ref["split"]}
+            with error_context(place):
+                rest = {"image": ref["image_id"], "annotation": get_annotation_ids(ref), "split": ref["split"]}
                 for sentence in ref["sentences"]:
                     text, id = sentence.get("raw", sentence["sent"]), f"{ref['ref_id']}-{sentence['sent_id']}"
                     yield f"sentence {id}", rest | {"expression": text, "id": id, "type": ref.get("type", "")}
@@ -162,7 +162,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _json_row(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    with at(f"{path}: line {number}"):
+    with error_context(f"{path}: line {number}"):
         try:
             row = json.loads(line.decode("utf-8-sig"))
         except UnicodeDecodeError as error:
@@ -187,4 +187,4 @@ def _ids(value: Any) -> list[str]:
     if value is None:
         return []
     values = value.split() if isinstance(value, str) else value if isinstance(value, list) else [value]
-    return [id_of(id) for id in values]
+    return [normalize_id(id) for id in values]

@@ -5,7 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
-from refseg.datasets.tools.findings import Finding, Track, finding_of, short
+from refseg.datasets.tools.findings import Finding, Track, make_finding
+from refseg.errors import shortened
 from refseg.text.byte_pairs import BytePairs
 from refseg.text.left_right import mirrored
 from refseg.text.tokenizer import Tokenizer
@@ -20,7 +21,7 @@ _HIDDEN_SIDE = re.compile(r"\b\w*(?:left|right)\w*\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class SentenceEntry:
     """An expression.
 
     Attributes:
@@ -36,7 +37,7 @@ class Said:
     targets: Hashable
 
 
-def check_sentences(said: Sequence[Said], tokens: Sequence[int], track: Track) -> Iterator[Finding]:
+def check_sentences(said: Sequence[SentenceEntry], tokens: Sequence[int], track: Track) -> Iterator[Finding]:
     """All findings about the sentences of a data set.
 
     Args:
@@ -50,7 +51,7 @@ def check_sentences(said: Sequence[Said], tokens: Sequence[int], track: Track) -
     yield from _sides(texts)
 
 
-def _words(said: Sequence[Said]) -> Iterator[Finding]:
+def _words(said: Sequence[SentenceEntry]) -> Iterator[Finding]:
     """Sentences without words, ids that occur twice, sentences that occur twice in an image or video."""
     empty, repeated, ambiguous = [], [], []
     ids = Counter(one.id for one in said)
@@ -69,15 +70,15 @@ def _words(said: Sequence[Said]) -> Iterator[Finding]:
             ambiguous.append(f"{one.text!r} about {one.about}")
         before.add(one.targets)
     advice = "leave them out: networks refuse them"
-    yield finding_of("empty expressions", empty, "expressions without a word", advice)
+    yield make_finding("empty expressions", empty, "expressions without a word", advice)
     twice = [f"{id} ({count} times)" for id, count in ids.items() if count > 1]
     advice = "rows of an evaluation cannot be told apart; make sent_id unique within its ref and ref_id in the file"
-    yield finding_of("ids", twice, "ids of expressions that occur more than once", advice)
+    yield make_finding("ids", twice, "ids of expressions that occur more than once", advice)
     advice = "they weigh double in every mean; leave as it is to compare with papers"
-    yield finding_of("repeated", repeated, "sentences said again about the same referents", advice, "note")
+    yield make_finding("repeated", repeated, "sentences said again about the same referents", advice, "note")
     advice = "nobody can answer both; leave as it is to compare with papers"
     what = f"sentences said about different referents of one {'image' if not said else said[0].about.split()[0]}"
-    yield finding_of("ambiguous", ambiguous, what, advice, "note")
+    yield make_finding("ambiguous", ambiguous, what, advice, "note")
 
 
 def _token_limits(texts: Sequence[str], tokens: Sequence[int], track: Track) -> Iterator[Finding]:
@@ -96,7 +97,7 @@ def _token_limits(texts: Sequence[str], tokens: Sequence[int], track: Track) -> 
         most = max(lengths[name].values(), default=0)
         what = f"expressions of more than {limit} {name}, the special ones included; the longest has {most}"
         advice = "their ends are not read; raise the network's max_words, or say so beside the figures"
-        yield finding_of(f"{limit} {name}", [short(text) for text in long], what, advice, "note", cut)
+        yield make_finding(f"{limit} {name}", [shortened(text) for text in long], what, advice, "note", cut)
 
 
 def _sides(texts: Sequence[str]) -> Iterator[Finding]:
@@ -104,12 +105,12 @@ def _sides(texts: Sequence[str]) -> Iterator[Finding]:
     with_sides = [text for text in texts if mirrored(text) != text]
     lost = [text for text in with_sides if mirrored(mirrored(text)) != text]
     advice = "mirroring an image must swap these words, whole words only; recipes that flip do"
-    yield finding_of("left and right", with_sides, "expressions that a mirrored image makes wrong", advice, "note")
-    yield finding_of(
+    yield make_finding("left and right", with_sides, "expressions that a mirrored image makes wrong", advice, "note")
+    yield make_finding(
         "swapped words", lost, "expressions that are not themselves after two swaps", "train without flips"
     )
     words = Counter(word.lower() for text in texts for word in _HIDDEN_SIDE.findall(text) if mirrored(word) == word)
     found = [f"{word} ({count})" for word, count in words.most_common()]
     advice = "right for bright and upright; where a word here is a side after all, train without flips"
     what = "words with left or right inside, which swapping leaves alone"
-    yield finding_of("words left alone", found, what, advice, "note", words.total())
+    yield make_finding("words left alone", found, what, advice, "note", words.total())
