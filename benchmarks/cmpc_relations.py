@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from refseg.networks.cmpc import TYPES, RelationReasoning, Said, unit
+from refseg.networks.cmpc import TYPES, EncodedExpression, RelationReasoning, l2_normalize
 from timing import medians, print_table
 
 
@@ -27,10 +27,11 @@ def main() -> None:
     reason = RelationReasoning(given.width, given.width, given.layers).eval()
     lines = []
     for side in given.sides:
-        x, said = unit(torch.randn(1, side, side, given.width)), expression(given.words, given.width)
+        x = l2_normalize(torch.randn(1, side, side, given.width))
+        expression = random_expression(given.words, given.width)
         ways: dict[str, Callable[[], torch.Tensor]] = {
-            "words": lambda x=x, said=said: reason(x, said),
-            "written out": lambda x=x, said=said: written_out(reason, x, said),
+            "words": lambda x=x, expression=expression: reason(x, expression),
+            "written out": lambda x=x, expression=expression: written_out(reason, x, expression),
         }
         with torch.no_grad():
             worst = (ways["words"]() - ways["written out"]()).abs().max().item()
@@ -44,22 +45,22 @@ def main() -> None:
     print_table(f"relation-aware reasoning, width {given.width}, {given.words} words", head, lines)
 
 
-def expression(words: int, width: int) -> Said:
+def random_expression(words: int, width: int) -> EncodedExpression:
     """One expression of so many words, of random types."""
-    spoken = unit(torch.randn(1, words, width))
+    spoken = l2_normalize(torch.randn(1, words, width))
     types = dict(zip(TYPES, torch.rand(1, words, len(TYPES)).softmax(-1).unbind(-1), strict=True))
     sentence = spoken[:, 0]
-    return Said(spoken, torch.ones(1, words, dtype=torch.bool), types, sentence, sentence, sentence)
+    return EncodedExpression(spoken, torch.ones(1, words, dtype=torch.bool), types, sentence, sentence, sentence)
 
 
-def written_out(reason: RelationReasoning, x: torch.Tensor, said: Said) -> torch.Tensor:
+def written_out(reason: RelationReasoning, x: torch.Tensor, expression: EncodedExpression) -> torch.Tensor:
     """What `RelationReasoning` computes, with the adjacency as a matrix (1, N, N)."""
     vertices = x.flatten(1, 2)
-    to_words, to_vertices = reason.edges(vertices, said, (x.shape[1], x.shape[2]))
+    to_words, to_vertices = reason.edges(vertices, expression, (x.shape[1], x.shape[2]))
     adjacency = to_words @ to_vertices.mT
     for layer in reason.layers:
         vertices = layer(vertices, adjacency @ vertices)
-    return unit(vertices).unflatten(1, x.shape[1:3])
+    return l2_normalize(vertices).unflatten(1, x.shape[1:3])
 
 
 def peak_bytes(run: Callable[[], object]) -> int:

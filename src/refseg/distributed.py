@@ -56,28 +56,28 @@ def mean(values: Tensor) -> Tensor:
     return values.sum() / mean_over_processes(torch.tensor(float(values.numel()), device=values.device))
 
 
-def divisor(count: Tensor | int, like: Tensor) -> Tensor:
+def mean_count(count: Tensor | int, like: Tensor) -> Tensor:
     """What a sum over so many things of this process is divided by: the mean of the counts of all processes.
 
     Their losses together are then what one would compute. It is one thing in all where there is none.
     """
-    processes = distributed.get_world_size() if together() else 1
+    processes = distributed.get_world_size() if is_distributed() else 1
     amount = torch.as_tensor(count, dtype=torch.float32, device=like.device)
     return mean_over_processes(amount).clamp(min=1 / processes)
 
 
 def mean_over_processes(amount: Tensor) -> Tensor:
     """The mean of a number of each process of a training, so that a ratio to it is what one process would compute."""
-    if not together():
+    if not is_distributed():
         return amount
     amount = amount.detach().clone()
     distributed.all_reduce(amount)
     return amount / distributed.get_world_size()
 
 
-def from_all_processes(rows: Tensor) -> tuple[Tensor, int]:
+def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
     """The rows (M, C) of all processes, one below another, and the number of this one's first; gradients go back."""
-    if not together():
+    if not is_distributed():
         return rows, 0
     from torch.distributed.nn.functional import all_reduce
 
@@ -88,6 +88,6 @@ def from_all_processes(rows: Tensor) -> tuple[Tensor, int]:
     return all_reduce(F.pad(rows, (0, 0, start, count - start - len(rows)))), start
 
 
-def together() -> bool:
+def is_distributed() -> bool:
     """Are there several processes, or one that could have company?"""
     return distributed.is_available() and distributed.is_initialized()

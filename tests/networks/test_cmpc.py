@@ -13,13 +13,13 @@ from refseg.networks.cmpc import (
     PRESETS,
     TYPES,
     CMPCConfig,
+    EncodedExpression,
     RelationReasoning,
-    Said,
     WordTypes,
     coordinates,
     corner_resize,
+    l2_normalize,
     last_word,
-    unit,
 )
 from refseg.recipes.ablations.cmpc import ABLATIONS
 
@@ -134,18 +134,18 @@ class TestSize:
 class TestRelations:
     def test_the_adjacency_is_never_formed_and_yet_the_one_of_the_paper(self):
         torch.manual_seed(0)
-        reason, words, word_mask = RelationReasoning(16, 12, 2), unit(torch.randn(3, 5, 12)), asked()[2]
+        reason, words, word_mask = RelationReasoning(16, 12, 2), l2_normalize(torch.randn(3, 5, 12)), asked()[2]
         types = dict(zip(TYPES, (torch.rand(3, 5, 4).softmax(-1) * word_mask[..., None]).unbind(-1), strict=True))
-        said = Said(words, word_mask, types, words[:, 0], words[:, 0], words[:, 0])
-        x = unit(torch.randn(3, 4, 6, 16))
+        expression = EncodedExpression(words, word_mask, types, words[:, 0], words[:, 0], words[:, 0])
+        x = l2_normalize(torch.randn(3, 4, 6, 16))
         with torch.no_grad():
             vertices = x.flatten(1, 2)
-            to_words, to_vertices = reason.edges(vertices, said, (4, 6))
+            to_words, to_vertices = reason.edges(vertices, expression, (4, 6))
             adjacency = to_words @ to_vertices.mT
             torch.testing.assert_close(adjacency.sum(-1), torch.ones(3, 24))
             for layer in reason.layers:
                 vertices = layer(vertices, adjacency @ vertices)
-            torch.testing.assert_close(reason(x, said), unit(vertices).unflatten(1, (4, 6)))
+            torch.testing.assert_close(reason(x, expression), l2_normalize(vertices).unflatten(1, (4, 6)))
         assert not to_words[~word_mask[:, None].expand_as(to_words)].any()
 
     def test_an_expression_of_padding_alone_is_finite(self):

@@ -8,7 +8,7 @@ from refseg.encoders.configs import LstmConfig
 from refseg.errors import InvalidInput
 from refseg.inspection.flops import complexity
 from refseg.networks import build
-from refseg.networks.cmpc import CMPCConfig, Said, unit
+from refseg.networks.cmpc import CMPCConfig, EncodedExpression, l2_normalize
 from refseg.networks.cmpc_video import PRESETS, TYPES, ActionReasoning, CMPCVideo, CMPCVideoConfig, compared
 from refseg.recipes.ablations.cmpc_video import ABLATIONS
 
@@ -127,42 +127,42 @@ class TestAction:
         act = ActionReasoning(16, 12, request.param)
         for parameter in act.parameters():
             torch.nn.init.normal_(parameter)
-        words, word_mask = unit(torch.randn(3, 5, 12)), asked()[2]
+        words, word_mask = l2_normalize(torch.randn(3, 5, 12)), asked()[2]
         types = dict(zip(TYPES, (torch.rand(3, 5, 5).softmax(-1) * word_mask[..., None]).unbind(-1), strict=True))
-        said = Said(words, word_mask, types, words[:, 0], words[:, 0], words[:, 0])
-        return act, said, unit(torch.randn(3, 4, 6, 7, 16))
+        expression = EncodedExpression(words, word_mask, types, words[:, 0], words[:, 0], words[:, 0])
+        return act, expression, l2_normalize(torch.randn(3, 4, 6, 7, 16))
 
     @torch.no_grad()
     def test_frames_are_gathered_where_the_action_is(self, parts):
-        act, said, named = parts
-        action = act.action(unit((said.types["action"].unsqueeze(-1) * said.words).sum(1)))
+        act, expression, named = parts
+        action = act.action(l2_normalize((expression.types["action"].unsqueeze(-1) * expression.words).sum(1)))
         pixels = named.flatten(2, 3)
         shares = torch.einsum("mknc,mc->mkn", act.pixel(pixels), action).div(4).softmax(-1)
         wanted = torch.einsum("mkn,mknc->mkc", shares, pixels)
-        torch.testing.assert_close(act.gather(pixels, said, (6, 7)), wanted)
+        torch.testing.assert_close(act.gather(pixels, expression, (6, 7)), wanted)
 
     @torch.no_grad()
     def test_pixels_look_at_what_the_graph_made_of_the_frames(self, parts):
-        act, said, named = parts
-        vertices = act.graph(act.gather(named.flatten(2, 3), said, (6, 7)), said)
+        act, expression, named = parts
+        vertices = act.graph(act.gather(named.flatten(2, 3), expression, (6, 7)), expression)
         middle = named[:, 2]
         scores = act.place(middle.flatten(1, 2)) @ act.context(vertices).mT / 4
-        wanted = unit(scores.softmax(-1) @ vertices).view(3, 6, 7, 16)
-        torch.testing.assert_close(act(named, middle, said), wanted)
+        wanted = l2_normalize(scores.softmax(-1) @ vertices).view(3, 6, 7, 16)
+        torch.testing.assert_close(act(named, middle, expression), wanted)
 
     @torch.no_grad()
     def test_the_graph_through_words_has_the_paper_s_adjacency(self):
         torch.manual_seed(0)
         graph = ActionReasoning(16, 12, "words").graph
-        words, word_mask = unit(torch.randn(3, 5, 12)), asked()[2]
+        words, word_mask = l2_normalize(torch.randn(3, 5, 12)), asked()[2]
         action = torch.rand(3, 5) * word_mask
-        said = Said(words, word_mask, {"action": action}, words[:, 0], words[:, 0], words[:, 0])
+        expression = EncodedExpression(words, word_mask, {"action": action}, words[:, 0], words[:, 0], words[:, 0])
         frames = torch.randn(3, 4, 16)
         scores = graph.vertex(frames) @ graph.word(words).mT / 4 * action[:, None]
         to_words = scores.masked_fill(~word_mask[:, None], -torch.inf).softmax(-1)
         adjacency = to_words @ scores.softmax(1).mT
-        wanted = unit(graph.layers[0](frames, adjacency @ frames))
-        torch.testing.assert_close(graph(frames, said), wanted)
+        wanted = l2_normalize(graph.layers[0](frames, adjacency @ frames))
+        torch.testing.assert_close(graph(frames, expression), wanted)
 
     @torch.no_grad()
     def test_a_comparison_without_projecting_the_many_is_the_same(self):
@@ -293,7 +293,7 @@ class TestI3D:
     def test_levels_have_the_steps_of_their_maps_and_one_grid(self):
         network, inputs = tiny(TINY.replace(**I3D)), asked(1, 64, 96, frames=16)
         features = network.encode_image(inputs[0])
-        shapes = [tuple(level.look.shape[1:4]) for level in features.levels.values()]
+        shapes = [tuple(level.projected.shape[1:4]) for level in features.levels.values()]
         assert shapes == [(8, 8, 12), (4, 8, 12), (2, 8, 12)]
         assert network(*inputs).logits.shape == (1, 1, 64, 96)
 

@@ -195,14 +195,14 @@ class TestFinder:
         centre = torch.zeros(1, 4, 16, 16)
         centre[0, 0] = scores
         centre[0, 1, 4, 5], centre[0, 1, 4, 6] = -3 / 8, -6 / 8
-        picks = finder.pick(maps_with(centre))
-        assert picks.cells[picks.selectable].tolist() == [4 * 16 + 4, 4 * 16 + 6]
+        candidates = finder.select_candidates(maps_with(centre))
+        assert candidates.cells[candidates.selectable].tolist() == [4 * 16 + 4, 4 * 16 + 6]
 
     def test_the_best_candidate_of_an_empty_image_is_seen_but_not_selectable(self):
         centre = torch.full((1, 4, 16, 16), -9.0)
-        picks = lively(SelectorConfig()).finder.pick(maps_with(centre))
-        assert picks.valid.tolist() == [[True]]
-        assert picks.selectable.tolist() == [[False]]
+        candidates = lively(SelectorConfig()).finder.select_candidates(maps_with(centre))
+        assert candidates.valid.tolist() == [[True]]
+        assert candidates.selectable.tolist() == [[False]]
 
     @pytest.mark.parametrize("config", [SelectorConfig(), first_version_config()], ids=["full", "half"])
     def test_masks_are_kernels_over_the_pixel_embedding_inside_a_window(self, config):

@@ -179,7 +179,7 @@ def test_the_whole_network(golden, name):
     )
     features = network.encode_image(g.input("image", "input/image", 1, 480, 480))
     index = torch.zeros(1, dtype=torch.long)
-    inputs = network.read(features, words, word_mask, index)
+    inputs = network.compute_decoder_inputs(features, words, word_mask, index)
     decoded = network.decoder(inputs)
 
     def check(output, tensor, channels_last=False):

@@ -9,7 +9,7 @@ from refseg.cli import app
 from refseg.conversion import mapping
 from refseg.conversion.cmpc import ENTRY, CMPCLayout
 from refseg.encoders.configs import DeepLabConfig, LstmConfig
-from refseg.networks.cmpc import CMPC, LEVELS, PRESETS, ImageFeatures, corner_resize, unit, weighted
+from refseg.networks.cmpc import CMPC, LEVELS, PRESETS, ImageFeatures, corner_resize, l2_normalize, weighted
 from refseg.networks.cmpc_video import PRESETS as VIDEO_PRESETS
 from refseg.networks.cmpc_video import CMPCVideo
 from refseg.text.word_list import SPECIAL, WordList
@@ -98,18 +98,18 @@ class Run:
                 first |= {f"Pbar.{name}": act.graph, f"Phat.{name}": act}
         for number, one_round in enumerate(network.exchange, start=1):
             first[f"round {number}"] = one_round
-            first |= {f"c.{name}.{number}": take_up.summary for name, take_up in one_round.levels.items()}
+            first |= {f"c.{name}.{number}": update.summary for name, update in one_round.levels.items()}
         hooks = [
             module.register_forward_hook(lambda _, __, out, name=name: self.seen.setdefault(name, []).append(out))
             for name, module in first.items()
         ]
         self.words = network.encode_words(tokens, self.word_mask)
         self.maps = stages(g, cases)
-        features = {name: level.of_image(self.maps[name], GRID) for name, level in network.levels.items()}
+        features = {name: level.project_image(self.maps[name], GRID) for name, level in network.levels.items()}
         self.network = network
         about = ImageFeatures(features, IMAGE, self.maps["c3"]), self.words, self.word_mask, torch.arange(len(cases))
-        self.pred, self.outputs = network.read(*about)
-        self.said = network.said(self.words, self.word_mask)
+        self.pred, self.outputs = network.compute_logits(*about)
+        self.expression = network.encode_expression(self.words, self.word_mask)
         for hook in hooks:
             hook.remove()
 
@@ -133,22 +133,22 @@ def check(g, run, case, row):
     words("words", run.words, 1)
     words("p", run.seen["types"][0], 1)
     if network.frames > 1:
-        same("q_a", weighted(run.words, run.said.types["action"]))
-    same("q", run.said.entities)
-    same("s_nec", run.said.necessary)
+        same("q_a", weighted(run.words, run.expression.types["action"]))
+    same("q", run.expression.entities)
+    same("s_nec", run.expression.necessary)
     for name, level in network.levels.items():
-        image(f"X.{name}", unit(level.lateral(run.maps[name].movedim(-3, -1))))
+        image(f"X.{name}", l2_normalize(level.lateral(run.maps[name].movedim(-3, -1))))
         entities = run.seen[f"M.{name}"][0]
         image(f"M.{name}", entities)
         if network.frames > 1:
-            vertices = level.act.gather(entities.flatten(2, 3), run.said, GRID)
+            vertices = level.act.gather(entities.flatten(2, 3), run.expression, GRID)
             same(f"P.{name}", vertices)
             same(f"A_V.{name}", level.act.graph.edges(vertices))
             for part in ("D", "Pbar", "E"):
                 same(f"{part}.{name}", run.seen[f"{part}.{name}"][0])
             image(f"Phat.{name}", run.seen[f"Phat.{name}"][0])
             entities = entities[:, network.annotated]
-        to_words, to_vertices = level.reason.edges(entities.flatten(1, 2), run.said, GRID)
+        to_words, to_vertices = level.reason.edges(entities.flatten(1, 2), run.expression, GRID)
         words(f"B1.{name}", to_words, 2)
         words(f"B2.{name}", to_vertices, 2)
         same(f"A.{name}", to_words @ to_vertices.mT)
@@ -159,11 +159,11 @@ def check(g, run, case, row):
         same(f"up.{name}", corner_resize(scores, IMAGE))
     levels = run.outputs
     for number, one_round in enumerate(network.exchange, start=1):
-        for name, take_up in one_round.levels.items():
+        for name, update in one_round.levels.items():
             pixels = levels[name].flatten(1, 2)
-            weights = take_up.key(pixels) @ take_up.query(run.said.necessary).unsqueeze(-1) * take_up.scale
+            weights = update.key(pixels) @ update.query(run.expression.necessary).unsqueeze(-1) * update.scale
             same(f"lambda.{name}.{number}", weights.softmax(1).squeeze(-1).unflatten(1, GRID))
-            same(f"c.{name}.{number}", unit(run.seen[f"c.{name}.{number}"][0]))
+            same(f"c.{name}.{number}", l2_normalize(run.seen[f"c.{name}.{number}"][0]))
         levels = run.seen[f"round {number}"][0]
         for name, value in levels.items():
             image(f"tgfe.{name}.{number}", value)

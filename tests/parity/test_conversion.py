@@ -116,7 +116,10 @@ def check_answers(g, bert, network):
         both, corners = network.decoder(network.levels(features.first, text, word_mask)).permute(0, 3, 1, 2), True
     else:
         finest = network.stages[0]
-        head, x = network.heads[str(finest)], network.decoder(network.read(features, text, word_mask, index))[finest]
+        head, x = (
+            network.heads[str(finest)],
+            network.decoder(network.compute_decoder_inputs(features, text, word_mask, index))[finest],
+        )
         both, corners = F.conv2d(x, head.weight, head.bias, padding=1), False
     g.check("out", F.interpolate(both, (side, side), mode="bilinear", align_corners=corners), tolerance=1e-4)
     g.check_mask(network.fuse(features, text, word_mask, index).logits)

@@ -88,7 +88,7 @@ class Golden:
         """Ready masks, compared at their own size whatever the protocol's."""
         protocol, counts = protocols.build(name), []
         for prediction, truth, none in self.pairs():
-            prediction = protocol.of_masks(prediction, none) if name == "standard" else prediction
+            prediction = protocol.from_masks(prediction, none) if name == "standard" else prediction
             counts.append(protocol.count(prediction, truth, truth.flatten(1).any(1), none))
         return joined(counts)
 

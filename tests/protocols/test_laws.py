@@ -108,7 +108,7 @@ def test_no_expressions_have_no_metrics(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_ready_masks_are_of_the_size_of_the_truth(name, photograph):
     protocol, sample = protocols.build(name), photograph(disk())
-    ready = protocol.of_masks(torch.from_numpy(disk())[None], torch.tensor([False]))
+    ready = protocol.from_masks(torch.from_numpy(disk())[None], torch.tensor([False]))
     truth = torch.from_numpy(protocol.truth(sample, 0))[None]
     assert torch.equal(ready, truth)
 

@@ -87,7 +87,7 @@ class TestPillowsNearest:
         expected = np.asarray(Image.fromarray(mask.astype(np.uint8)).resize((480, 480), Image.Resampling.NEAREST)) > 0
         lavt = protocols.build("lavt")
         np.testing.assert_array_equal(lavt.truth(photograph(mask), 0), expected)
-        np.testing.assert_array_equal(lavt.of_masks(torch.from_numpy(mask)[None], NO)[0], expected)
+        np.testing.assert_array_equal(lavt.from_masks(torch.from_numpy(mask)[None], NO)[0], expected)
 
 
 class TestLAVT:

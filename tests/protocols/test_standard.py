@@ -42,7 +42,7 @@ def test_a_letterbox_is_cut_out_before_logits_are_resized(resize):
 def test_an_answer_of_none_is_emptied_before_anything_is_counted():
     masks, none = torch.ones(2, 3, 3) > 0, torch.tensor([True, False])
     for predicted in (
-        STANDARD.of_masks(masks, none),
+        STANDARD.from_masks(masks, none),
         STANDARD.predict(torch.ones(2, 1, 3, 3), photographs(32).geometry((3, 3)), none),
     ):
         assert predicted.any((1, 2)).tolist() == [False, True]

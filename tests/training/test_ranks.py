@@ -12,7 +12,7 @@ from refseg import networks
 from refseg.checkpoints.io import load_checkpoint
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.datasets.drawn_scenes.stored_scenes import stored_scenes
-from refseg.distributed import from_all_processes, mean
+from refseg.distributed import gather_rows, mean
 from refseg.networks.dmmi import ContrastiveLoss
 from refseg.preprocessing.transform import Preprocessing
 from refseg.recipes import find_recipe
@@ -145,7 +145,7 @@ def gathers():
     for amount in (own.detach().clone(), loss.align.weight.grad):
         torch.distributed.all_reduce(amount)
         torch.testing.assert_close(amount / 2, whole.detach() if amount.ndim == 0 else expected)
-    rows, first = from_all_processes(image[mine])
+    rows, first = gather_rows(image[mine])
     assert torch.equal(rows, image) and first == mine.start
     torch.testing.assert_close(mean(image[mine]) * 1.0, image[mine].sum() / 10)
 

@@ -60,7 +60,7 @@ def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
             plan = networks.build(name, settings, words)
     except InvalidInput as error:
         raise InvalidInput(f"{folder / CONFIG}: {error}") from error
-    if not plan.answers_in(clip.offsets):
+    if not plan.accepts_offsets(clip.offsets):
         raise InvalidInput(f"{folder / CONFIG}: its network does not take clips of frames {list(clip.offsets)}")
     _check_shapes(plan, safetensors_shapes(folder / WEIGHTS, _COMPLETE), folder)
     network = networks.build(name, settings, words)

@@ -167,7 +167,7 @@ def _resampled(rows: Sequence[Row], protocol: Scoring) -> Mapping[str, NDArray[n
     found: list[tuple[str, dict[str, float]]] = []
     if isinstance(protocol, VideoProtocol):
         tracks = tracks_of(rows, protocol.name)
-        found = [(track.annotator, protocol.of_track(track.region, track.contour)) for track in tracks.values()]
+        found = [(track.annotator, protocol.score_track(track.region, track.contour)) for track in tracks.values()]
         image_ids = [video for video, _ in tracks]
 
     def summary(chosen: list[int]) -> dict[str, float]:

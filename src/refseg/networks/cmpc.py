@@ -34,7 +34,7 @@ from refseg.config import Channels, Config, Repeats
 from refseg.encoders import build_image_encoder, build_word_encoder
 from refseg.encoders.configs import ImageEncoderConfig, WordEncoderConfig
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
-from refseg.networks.network import Network, Output
+from refseg.networks.network import CalledInParts, Network, Output
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
@@ -147,16 +147,16 @@ class LevelFeatures:
     """
 
     pixels: Tensor | None
-    look: Tensor
+    projected: Tensor
 
-    def of_expressions(self, image_of_expression: Tensor) -> "LevelFeatures":
+    def expand_to_expressions(self, image_of_expression: Tensor) -> "LevelFeatures":
         """The features of each expression's image; nothing is copied for one image."""
         count = len(image_of_expression)
 
         def pick(x: Tensor) -> Tensor:
             return x.expand(count, *x.shape[1:]) if len(x) == 1 else x[image_of_expression]
 
-        return LevelFeatures(None if self.pixels is None else pick(self.pixels), pick(self.look))
+        return LevelFeatures(None if self.pixels is None else pick(self.pixels), pick(self.projected))
 
 
 @dataclass
@@ -175,7 +175,7 @@ class ImageFeatures:
 
 
 @dataclass
-class Said:
+class EncodedExpression:
     """M expressions as the levels and TGFE read them.
 
     Attributes:
@@ -241,43 +241,43 @@ class CMPC(Network):
         """The levels of the four maps of the image encoder, for images of this size."""
         c3 = maps[LEVELS["c3"]]
         levels = {
-            name: level.of_image(maps[LEVELS[name]], c3.shape[-2:])  # type: ignore[operator]
+            name: level.project_image(maps[LEVELS[name]], c3.shape[-2:])  # type: ignore[operator]
             for name, level in self.levels.items()
         }
         return ImageFeatures(levels, size_hw, c3)
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
         """Words (M, T, D) of unit length of tokens (M, T)."""
-        return unit(self.word_encoder(tokens, word_mask))
+        return l2_normalize(self.word_encoder(tokens, word_mask))
 
     def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
         """Masks (M, 1, H, W) of words (M, T, D) with word_mask (M, T)."""
-        logits, _ = self.read(features, words, word_mask, image_of_expression)
+        logits, _ = self.compute_logits(features, words, word_mask, image_of_expression)
         return self.answer(self.to_image(logits, features.size_hw))
 
-    def read(
+    def compute_logits(
         self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits (M, 1, h, w), and each level's output (M, h, w, F) before TGFE; arguments as of `fuse`."""
-        said = self.said(words, word_mask)
+        expression = self.encode_expression(words, word_mask)
         outputs = {
-            name: level(features.levels[name].of_expressions(image_of_expression), said)
+            name: level(features.levels[name].expand_to_expressions(image_of_expression), expression)
             for name, level in self.levels.items()
         }
         exchanged = outputs
         for one_round in self.exchange:
-            exchanged = one_round(exchanged, said.necessary)
+            exchanged = one_round(exchanged, expression.necessary)
         return self.score(channels_first(self.join_levels(list(exchanged.values())))).float(), outputs
 
-    def said(self, words: Tensor, word_mask: Tensor) -> Said:
+    def encode_expression(self, words: Tensor, word_mask: Tensor) -> EncodedExpression:
         """Words (M, T, D) of unit length with word_mask (M, T), and the sentences made of them."""
         if self.parser is None:
             last = last_word(words, word_mask)
-            return Said(words, word_mask, None, last, last, last)
+            return EncodedExpression(words, word_mask, None, last, last, last)
         types = self.parser.by_name(words, word_mask)
         named = weighted(words, types["entity"] + types["attribute"])
         necessary = weighted(words, torch.stack([types[name] for name in self.types[:-1]]).sum(0))
-        return Said(
+        return EncodedExpression(
             words=words,
             word_mask=word_mask,
             types=types,
@@ -290,7 +290,7 @@ class CMPC(Network):
         """One map (M, h, w, F) of those of the levels, finest first."""
         if self.conv_lstm is not None:
             return self.conv_lstm(levels)
-        return unit(torch.stack(list(levels)).sum(0)) if len(levels) > 1 else levels[0]
+        return l2_normalize(torch.stack(list(levels)).sum(0)) if len(levels) > 1 else levels[0]
 
     def to_image(self, logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
         """Logits (M, 1, h, w) at the size of the images."""
@@ -306,7 +306,7 @@ class CMPC(Network):
         """Cross-entropy of the mask and of what each level alone says before TGFE, and the L2 term, for the log."""
         config, features = self.config, self.encode_image(batch.image)
         words = self.encode_words(batch.tokens, batch.word_mask)
-        logits, levels = self.read(features, words, batch.word_mask, batch.image_of_expression)
+        logits, levels = self.compute_logits(features, words, batch.word_mask, batch.image_of_expression)
         maps = {"mask": logits} | {
             name: head(channels_first(levels[name])).float() for name, head in self.level_scores.items()
         }
@@ -383,7 +383,7 @@ def squares(weight: Tensor) -> Tensor:
     return whole
 
 
-class Level(nn.Module):
+class Level(CalledInParts):
     """One level: pixels with the sentence, the relations among them, and both joined.
 
     Args:
@@ -392,8 +392,6 @@ class Level(nn.Module):
         words: channels of words.
         more: number of maps that are joined beside those.
     """
-
-    called_in_parts = True  # what does not read words, once for all expressions about an image
 
     def __init__(self, config: CMPCConfig, channels: int, words: int, more: int = 0):
         super().__init__()
@@ -404,20 +402,20 @@ class Level(nn.Module):
             EntityPerception(width, words, config.heads) if config.entity_perception else Concatenation(width, words)
         )
         self.reason = RelationReasoning(width, words, config.graph_layers) if config.graph_layers else None
-        self.join = Join((1 + (self.reason is not None) + more) * width, words, config.fused)
+        self.join = OutputFusion((1 + (self.reason is not None) + more) * width, words, config.fused)
 
-    def of_image(self, x: Tensor, size_hw: Sequence[int]) -> LevelFeatures:
+    def project_image(self, x: Tensor, size_hw: Sequence[int]) -> LevelFeatures:
         """What a stage's map (B, _, h', w') is without words, at this size."""
         if x.shape[-2:] != size_hw:
             x = F.interpolate(x, tuple(size_hw), mode="bilinear", align_corners=False)
-        pixels = unit(self.lateral(x.permute(0, 2, 3, 1)))
-        return LevelFeatures(pixels if self.keep_pixels else None, self.perceive.of_image(pixels))
+        pixels = l2_normalize(self.lateral(x.permute(0, 2, 3, 1)))
+        return LevelFeatures(pixels if self.keep_pixels else None, self.perceive.project_image(pixels))
 
-    def forward(self, features: LevelFeatures, said: Said) -> Tensor:
+    def forward(self, features: LevelFeatures, expression: EncodedExpression) -> Tensor:
         """The level's output (M, h, w, F) for the features of M expressions' images."""
-        named = self.perceive(features.look, said.entities)
+        named = self.perceive(features.projected, expression.entities)
         first = named if features.pixels is None else features.pixels
-        return self.join([first] if self.reason is None else [first, self.reason(named, said)], said.output)
+        return self.join([first] if self.reason is None else [first, self.reason(named, expression)], expression.output)
 
 
 class EntityPerception(nn.Module):
@@ -429,18 +427,18 @@ class EntityPerception(nn.Module):
         self.visual = dense(width + COORDINATES, heads * width)
         self.language = dense(sentence, heads * width)
 
-    def of_image(self, pixels: Tensor) -> Tensor:
+    def project_image(self, pixels: Tensor) -> Tensor:
         """The heads (..., h, w, heads * C) of pixels (..., h, w, C)."""
         return self.visual(with_coordinates(pixels)).tanh()
 
-    def forward(self, look: Tensor, sentence: Tensor) -> Tensor:
+    def forward(self, projected: Tensor, sentence: Tensor) -> Tensor:
         """Entities (M, ..., h, w, C) of heads (M, ..., h, w, heads * C) and a sentence (M, D)."""
-        language = everywhere(self.language(sentence).tanh(), look)
-        heads = zip(look.chunk(self.heads, dim=-1), language.chunk(self.heads, dim=-1), strict=True)
-        product = torch.zeros((), dtype=look.dtype, device=look.device)
-        for visual, said in heads:  # one after another: together they would be as large as `look` once more
-            product = product + visual * said  # Eq. 3
-        return unit(product.tanh())  # Eq. 4
+        language = broadcast_to_map(self.language(sentence).tanh(), projected)
+        heads = zip(projected.chunk(self.heads, dim=-1), language.chunk(self.heads, dim=-1), strict=True)
+        product = torch.zeros((), dtype=projected.dtype, device=projected.device)
+        for visual_head, language_head in heads:  # one by one: together they would be as large as `projected` again
+            product = product + visual_head * language_head  # Eq. 3
+        return l2_normalize(product.tanh())  # Eq. 4
 
 
 class Concatenation(nn.Module):
@@ -451,13 +449,13 @@ class Concatenation(nn.Module):
         self.visual = dense(width + COORDINATES, width)
         self.language = dense(sentence, width, bias=False)
 
-    def of_image(self, pixels: Tensor) -> Tensor:
+    def project_image(self, pixels: Tensor) -> Tensor:
         """The layer's share (..., h, w, C) of pixels (..., h, w, C)."""
         return self.visual(with_coordinates(pixels))
 
-    def forward(self, look: Tensor, sentence: Tensor) -> Tensor:
+    def forward(self, projected: Tensor, sentence: Tensor) -> Tensor:
         """Joined pixels (M, ..., h, w, C) of their share (M, ..., h, w, C) and a sentence (M, D)."""
-        return unit((look + everywhere(self.language(sentence), look)).tanh())
+        return l2_normalize((projected + broadcast_to_map(self.language(sentence), projected)).tanh())
 
 
 @dataclass
@@ -471,7 +469,7 @@ class Affinity:
     """
 
     scores: Tensor
-    said: Said
+    expression: EncodedExpression
     size_hw: tuple[int, int]
 
 
@@ -497,22 +495,22 @@ class RelationReasoning(nn.Module):
         self.scale = width**-0.5
         self.affinity = nn.Identity()
 
-    def forward(self, x: Tensor, said: Said) -> Tensor:
+    def forward(self, x: Tensor, expression: EncodedExpression) -> Tensor:
         """Related pixels (M, h, w, C) of pixels (M, h, w, C)."""
         vertices = x.flatten(1, 2)
-        to_words, to_vertices = self.edges(vertices, said, (x.shape[1], x.shape[2]))
+        to_words, to_vertices = self.edges(vertices, expression, (x.shape[1], x.shape[2]))
         for layer in self.layers:
             # Eqs. 8 to 10: the adjacency to_words @ to_vertices.mT is N x N and never formed
             vertices = layer(vertices, to_words @ (to_vertices.mT @ vertices))
-        return unit(vertices).unflatten(1, x.shape[1:3])
+        return l2_normalize(vertices).unflatten(1, x.shape[1:3])
 
-    def edges(self, vertices: Tensor, said: Said, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def edges(self, vertices: Tensor, expression: EncodedExpression, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """How much each of the vertices (M, N, C) goes to each word, and each word to each vertex: two of (M, N, T)."""
-        assert said.types is not None
-        scores = self.vertex(vertices) @ self.word(said.words).mT * self.scale
-        self.affinity(Affinity(scores, said, size_hw))
-        scores = (scores * said.types[self.through].unsqueeze(1)).float()  # Eqs. 5, 6
-        is_word = said.word_mask.unsqueeze(1)
+        assert expression.types is not None
+        scores = self.vertex(vertices) @ self.word(expression.words).mT * self.scale
+        self.affinity(Affinity(scores, expression, size_hw))
+        scores = (scores * expression.types[self.through].unsqueeze(1)).float()  # Eqs. 5, 6
+        is_word = expression.word_mask.unsqueeze(1)
         to_words = scores.masked_fill(~is_word, torch.finfo(scores.dtype).min).softmax(-1) * is_word
         return to_words.to(vertices.dtype), (scores.softmax(1) * is_word).to(vertices.dtype)
 
@@ -528,11 +526,11 @@ class GraphLayer(nn.Module):
 
     def forward(self, vertices: Tensor, messages: Tensor) -> Tensor:
         """New vertices (M, N, C) of vertices and what the graph brings to each, two of (M, N, C)."""
-        heard = F.relu(vertices + self.message_norm(messages))
-        return F.relu(self.norm(self.update(heard)))
+        updated = F.relu(vertices + self.message_norm(messages))
+        return F.relu(self.norm(self.update(updated)))
 
 
-class Join(nn.Module):
+class OutputFusion(nn.Module):
     """Maps, a sentence and coordinates side by side, through one layer; the sentence is not repeated over pixels."""
 
     def __init__(self, maps: int, sentence: int, outputs: int):
@@ -553,14 +551,16 @@ class Exchange(nn.Module):
 
     def __init__(self, names: Sequence[str], width: int, sentence: int):
         super().__init__()
-        self.levels = nn.ModuleDict({name: TakeUp([o for o in names if o != name], width, sentence) for name in names})
+        self.levels = nn.ModuleDict(
+            {name: FeatureUpdate([o for o in names if o != name], width, sentence) for name in names}
+        )
 
     def forward(self, levels: Mapping[str, Tensor], sentence: Tensor) -> dict[str, Tensor]:
         """New maps of maps (M, h, w, F) by name and a sentence (M, D); all are updated together."""
-        return {name: take_up(name, levels, sentence) for name, take_up in self.levels.items()}
+        return {name: update(name, levels, sentence) for name, update in self.levels.items()}
 
 
-class TakeUp(nn.Module):
+class FeatureUpdate(nn.Module):
     """What a level takes from the others, by a summary of itself and the sentence."""
 
     def __init__(self, others: Sequence[str], width: int, sentence: int):
@@ -578,23 +578,23 @@ class TakeUp(nn.Module):
         pixels = own.flatten(1, 2)
         attention = (self.key(pixels) @ self.query(sentence).unsqueeze(-1) * self.scale).softmax(1)  # Eq. 22
         gathered = (attention.mT @ pixels).squeeze(1)
-        context = unit(self.summary(torch.cat([gathered, sentence], dim=-1)))  # Eq. 23
+        context = l2_normalize(self.summary(torch.cat([gathered, sentence], dim=-1)))  # Eq. 23
         for other, gate in self.gates.items():
             own = own + gate(context).sigmoid()[:, None, None] * F.relu(self.values[other](levels[other]))  # Eq. 24
-        return unit(own)
+        return l2_normalize(own)
 
 
-def unit(x: Tensor) -> Tensor:
+def l2_normalize(x: Tensor) -> Tensor:
     """(..., C) with length 1 over the channels, or shorter where it was nearly 0."""
     return F.normalize(x, dim=-1, eps=1e-6)
 
 
 def weighted(words: Tensor, weights: Tensor) -> Tensor:
     """A sentence (M, D) of unit length: the sum of words (M, T, D) with weights (M, T)."""
-    return unit((weights.unsqueeze(1) @ words.to(weights.dtype)).squeeze(1))
+    return l2_normalize((weights.unsqueeze(1) @ words.to(weights.dtype)).squeeze(1))
 
 
-def everywhere(sentence: Tensor, like: Tensor) -> Tensor:
+def broadcast_to_map(sentence: Tensor, like: Tensor) -> Tensor:
     """A sentence (M, D) for the places of maps (M, ..., D): (M, 1, ..., 1, D)."""
     return sentence.view(len(sentence), *[1] * (like.ndim - 2), -1)
 
@@ -653,14 +653,14 @@ def _first_weights(layer: Layer) -> Layer:
 
 def entity_map(affinity: Affinity) -> Tensor:
     """Where words look that name something or say how it is: (M, h, w), sums to 1."""
-    types = affinity.said.types
+    types = affinity.expression.types
     assert types is not None
     return _looked_at(affinity, types["entity"] + types["attribute"])
 
 
 def expression_map(affinity: Affinity) -> Tensor:
     """Where all words look together: (M, h, w), sums to 1."""
-    return _looked_at(affinity, affinity.said.word_mask.float())
+    return _looked_at(affinity, affinity.expression.word_mask.float())
 
 
 def _looked_at(affinity: Affinity, weights: Tensor) -> Tensor:

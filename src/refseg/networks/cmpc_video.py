@@ -31,14 +31,14 @@ from refseg.networks.cmpc import (
     LEVELS,
     SMALL,
     CMPCConfig,
+    EncodedExpression,
     GraphLayer,
     ImageFeatures,
     Level,
     LevelFeatures,
     RelationReasoning,
-    Said,
     dense,
-    unit,
+    l2_normalize,
     weighted,
 )
 
@@ -110,7 +110,7 @@ class CMPCVideo(CMPC):
         each = torch.arange(len(image), device=image.device).split(1)
         return [
             ImageFeatures(
-                {name: level.of_expressions(one) for name, level in features.levels.items()},
+                {name: level.expand_to_expressions(one) for name, level in features.levels.items()},
                 features.size_hw,
                 features.coarse[one],
             )
@@ -155,24 +155,24 @@ class VideoLevel(Level):
         super().__init__(config, channels, words, more=graph != "none")
         self.act = ActionReasoning(config.width, words, graph) if graph != "none" else None
 
-    def of_image(self, x: Tensor, size_hw: Sequence[int]) -> LevelFeatures:
+    def project_image(self, x: Tensor, size_hw: Sequence[int]) -> LevelFeatures:
         """What a stage's maps (B, K, _, h', w') are without words, at this size: one map, or K if it looks at all."""
         if self.act is None:
             x = answered(x)
-        steps, clips = super().of_image(x.flatten(0, 1), size_hw), x.shape[:2]
+        steps, clips = super().project_image(x.flatten(0, 1), size_hw), x.shape[:2]
         pixels = None if steps.pixels is None else answered(steps.pixels.unflatten(0, clips)).squeeze(1)
-        return LevelFeatures(pixels, steps.look.unflatten(0, clips))
+        return LevelFeatures(pixels, steps.projected.unflatten(0, clips))
 
-    def forward(self, features: LevelFeatures, said: Said) -> Tensor:
+    def forward(self, features: LevelFeatures, expression: EncodedExpression) -> Tensor:
         """The level's output (M, h, w, F) for the features of M expressions' clips."""
-        named = self.perceive(features.look, said.entities)  # (M, K, h, w, C)
+        named = self.perceive(features.projected, expression.entities)  # (M, K, h, w, C)
         middle = answered(named).squeeze(1)
         maps = [middle if features.pixels is None else features.pixels]
         if self.reason is not None:
-            maps.append(self.reason(middle, said))
+            maps.append(self.reason(middle, expression))
         if self.act is not None:
-            maps.append(self.act(named, middle, said))
-        return self.join(maps, said.output)
+            maps.append(self.act(named, middle, expression))
+        return self.join(maps, expression.output)
 
 
 class ActionReasoning(nn.Module):
@@ -193,18 +193,18 @@ class ActionReasoning(nn.Module):
         self.scale = width**-0.5
         self.pixels, self.frames = nn.Identity(), nn.Identity()
 
-    def forward(self, named: Tensor, middle: Tensor, said: Said) -> Tensor:
+    def forward(self, named: Tensor, middle: Tensor, expression: EncodedExpression) -> Tensor:
         """What happens around each pixel (M, h, w, C) of entities (M, K, h, w, C) and those of the middle frame."""
         size_hw = named.shape[2:4]
-        vertices = self.graph(self.gather(named.flatten(2, 3), said, size_hw), said)
+        vertices = self.graph(self.gather(named.flatten(2, 3), expression, size_hw), expression)
         scores = compared(middle.flatten(1, 2), self.place, self.context(vertices)) * self.scale  # Eq. 19
         shares = self.frames(scores.float().softmax(-1))  # Eq. 20
-        return unit(shares.to(vertices.dtype) @ vertices).unflatten(1, size_hw)  # Eq. 21
+        return l2_normalize(shares.to(vertices.dtype) @ vertices).unflatten(1, size_hw)  # Eq. 21
 
-    def gather(self, pixels: Tensor, said: Said, size_hw: Sequence[int]) -> Tensor:
+    def gather(self, pixels: Tensor, expression: EncodedExpression, size_hw: Sequence[int]) -> Tensor:
         """The frames (M, K, C) of their pixels (M, K, N, C)."""
-        assert said.types is not None
-        action = self.action(weighted(said.words, said.types["action"]))
+        assert expression.types is not None
+        action = self.action(weighted(expression.words, expression.types["action"]))
         scores = compared(pixels, self.pixel, action[:, None, None]).squeeze(-1) * self.scale  # Eq. 13
         shares = self.pixels(scores.float().softmax(-1).unflatten(-1, size_hw)).flatten(-2)  # Eq. 14
         return (shares.to(pixels.dtype).unsqueeze(-2) @ pixels).squeeze(-2)  # Eq. 15
@@ -220,10 +220,10 @@ class TemporalGraph(nn.Module):
         self.layer = GraphLayer(width)
         self.scale = width**-0.5
 
-    def forward(self, vertices: Tensor, said: Said) -> Tensor:
+    def forward(self, vertices: Tensor, expression: EncodedExpression) -> Tensor:
         """Related frames (M, K, C) of frames (M, K, C)."""
         edges = self.edges(vertices)
-        return unit(self.layer(vertices, edges.to(vertices.dtype) @ vertices))  # Eq. 18
+        return l2_normalize(self.layer(vertices, edges.to(vertices.dtype) @ vertices))  # Eq. 18
 
     def edges(self, vertices: Tensor) -> Tensor:
         """How much each of the frames (M, K, C) hears of each: (M, K, K), rows sum to 1."""
@@ -236,9 +236,9 @@ class WordGraph(RelationReasoning):
     def __init__(self, width: int, words: int):
         super().__init__(width, words, layers=1, through="action")
 
-    def forward(self, vertices: Tensor, said: Said) -> Tensor:
+    def forward(self, vertices: Tensor, expression: EncodedExpression) -> Tensor:
         """Related frames (M, K, C) of frames (M, K, C)."""
-        return super().forward(vertices.unsqueeze(1), said).squeeze(1)
+        return super().forward(vertices.unsqueeze(1), expression).squeeze(1)
 
 
 def compared(x: Tensor, layer: nn.Linear, others: Tensor) -> Tensor:
@@ -254,10 +254,10 @@ def answered(x: Tensor) -> Tensor:
 def _joined(clips: Sequence[Sequence[ImageFeatures]], name: str) -> LevelFeatures:
     """One level of clips, of that of their frames."""
     levels = [[frame.levels[name] for frame in clip] for clip in clips]
-    look = torch.cat([torch.cat([frame.look for frame in clip], dim=1) for clip in levels])
+    projected = torch.cat([torch.cat([frame.projected for frame in clip], dim=1) for clip in levels])
     pixels = [clip[len(clip) // 2].pixels for clip in levels]
     given = [x for x in pixels if x is not None]
-    return LevelFeatures(torch.cat(given) if given else None, look)
+    return LevelFeatures(torch.cat(given) if given else None, projected)
 
 
 def _step(number: int, attention: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ from refseg.encoders import build_image_encoder, build_word_encoder
 from refseg.encoders.configs import DarkNetConfig, ImageEncoderConfig, SwinConfig, WordEncoderConfig
 from refseg.errors import InvalidInput
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
-from refseg.networks.network import Network, Output
+from refseg.networks.network import CalledInParts, Network, Output
 
 PLACES = ("V2", "V3", "V4", "M")  # where the sentence may guide, in the order of the forward pass
 
@@ -290,7 +290,7 @@ class Guided(nn.Module):
     narrow: nn.Module
 
 
-class IGF(Guided):
+class IGF(Guided, CalledInParts):
     """Iterative gated fusion: guide and guided map are fused, gated, and fused again, Eqs. 1 and 4.
 
     Args:
@@ -299,8 +299,6 @@ class IGF(Guided):
         guided, inner: channels of the guided map, and inside.
         outputs: channels of the result.
     """
-
-    called_in_parts = True  # what does not read words, once for all expressions about an image
 
     def __init__(self, config: DCMFNetConfig, guide: int, guide_inside: int, guided: int, inner: int, outputs: int):
         super().__init__()

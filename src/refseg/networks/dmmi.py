@@ -31,7 +31,7 @@ from refseg.blocks.pixel_sequence import EPS, as_map, as_pixels, instance_norm, 
 from refseg.blocks.upsample_concat import JoinScales
 from refseg.blocks.view import View
 from refseg.config import Channels, Config, Repeats
-from refseg.distributed import from_all_processes, mean
+from refseg.distributed import gather_rows, mean
 from refseg.encoders import build_image_encoder, build_word_encoder
 from refseg.encoders.configs import ImageEncoderConfig, WordEncoderConfig
 from refseg.errors import InvalidInput
@@ -568,7 +568,7 @@ class ContrastiveLoss(nn.Module):
         with full_precision(image):
             image, expression = F.normalize(image.float(), dim=-1), F.normalize(expression.float(), dim=-1)
             (images, first), (expressions, _) = (
-                from_all_processes(rows) if self.gathered else (rows, 0) for rows in (image, expression)
+                gather_rows(rows) if self.gathered else (rows, 0) for rows in (image, expression)
             )
             partner = first + torch.arange(len(image), device=image.device)
             both = F.cross_entropy(image @ expressions.mT / self.temperature, partner, reduction="none")

@@ -84,7 +84,7 @@ class Network(nn.Module, ABC):
         """Which frame of a clip is the one whose mask is the answer."""
         return self.frames // 2
 
-    def answers_in(self, offsets: Sequence[int]) -> bool:
+    def accepts_offsets(self, offsets: Sequence[int]) -> bool:
         """Are these, counted from the frame that is answered, the frames of a clip that the network takes?"""
         return len(offsets) == self.frames and offsets[self.annotated] == 0
 
@@ -190,6 +190,13 @@ class Network(nn.Module, ABC):
             if (still and all(still)) or (self._batch_norm_frozen and isinstance(module, _BatchNorm)):
                 module.eval()
         return self
+
+
+class CalledInParts(nn.Module):
+    """A block whose layers the network also calls one by one: those that read no words, once per image.
+
+    Its own `forward` is then not all that it computes, so training never shards or checkpoints it as one block.
+    """
 
 
 def pad_words(tokens: Tensor, word_mask: Tensor, length: int) -> tuple[Tensor, Tensor]:

@@ -129,19 +129,19 @@ class ImageFeatures:
     """
 
     v5: Tensor
-    look: Tensor | None
+    projected: Tensor | None
     v4: Tensor
     v3: Tensor
 
-    def of_expressions(self, image_of_expression: Tensor) -> "ImageFeatures":
+    def expand_to_expressions(self, image_of_expression: Tensor) -> "ImageFeatures":
         """The features of each expression's image; nothing is copied for one image."""
         count = len(image_of_expression)
 
         def pick(x: Tensor) -> Tensor:
             return x.expand(count, -1, -1, -1) if len(x) == 1 else x[image_of_expression]
 
-        look = None if self.look is None else pick(self.look)
-        return ImageFeatures(pick(self.v5), look, pick(self.v4), pick(self.v3))
+        projected = None if self.projected is None else pick(self.projected)
+        return ImageFeatures(pick(self.v5), projected, pick(self.v4), pick(self.v3))
 
 
 class VLT(Network):
@@ -169,7 +169,7 @@ class VLT(Network):
     def encode_image(self, image: Tensor) -> ImageFeatures:
         """The three coarser stages of images (B, 3, H, W), normalised, as far as they need no words."""
         _, v3, v4, v5 = self.image_encoder(image)
-        return self.fusion.of_image(v3, v4, v5)
+        return self.fusion.project_image(v3, v4, v5)
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
         """Words (M, max_words, D) of tokens (M, L), padding included."""
@@ -182,17 +182,17 @@ class VLT(Network):
 
     def masks(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Tensor:
         """Logits as `fuse` gives them, where 0 is a probability of a half; arguments as of `fuse`."""
-        queries, responses = self.read(features, words, word_mask, image_of_expression)
+        queries, responses = self.answer_queries(features, words, word_mask, image_of_expression)
         if self.aligner is None:
             return self.decoder(responses)
         return self.aligner(self.decoder.maps(responses)[-1], queries).float()
 
-    def read(
+    def answer_queries(
         self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
     ) -> tuple[Queries, Tensor]:
         """The queries, and the balanced response to each as a map (M, Q, h, w); arguments as of `fuse`."""
         word_mask = pad_mask(word_mask, words.shape[1]) | (not self.config.hide_padding)
-        asked, pixels = self.fusion(features.of_expressions(image_of_expression), words, word_mask)
+        asked, pixels = self.fusion(features.expand_to_expressions(image_of_expression), words, word_mask)
         queries = self.query_generation(asked, words, word_mask)
         answered = self.transformer(pixels, queries.values)
         return queries, self.balance(answered, queries.values, pixels.shape[-2:])
@@ -247,11 +247,11 @@ class Fusion(nn.Module):
         self.of_both = dbl(2 * width, width, 1)
         self.pixels = nn.Sequential(dbl(c5 + width, config.width, 1), dbl(config.width, config.width, 1))
 
-    def of_image(self, v3: Tensor, v4: Tensor, v5: Tensor) -> ImageFeatures:
+    def project_image(self, v3: Tensor, v4: Tensor, v5: Tensor) -> ImageFeatures:
         """What needs no words of three stages (B, _, 2 h, 2 w), (B, _, h, w), (B, _, h / 2, w / 2)."""
         v3, v4, v5 = (norm(x) for norm, x in zip(self.norms, (v3, v4, v5), strict=True))
-        look, v4, v3 = self.sentence.of_image(v5), self.of_v4(v4), self.of_v3(F.avg_pool2d(v3, 2))
-        return ImageFeatures(v5 + self.convolved(v5), look, v4, v3)
+        projected, v4, v3 = self.sentence.project_image(v5), self.of_v4(v4), self.of_v3(F.avg_pool2d(v3, 2))
+        return ImageFeatures(v5 + self.convolved(v5), projected, v4, v3)
 
     def forward(self, features: ImageFeatures, words: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Two fused maps: (M, `channels`, h, w), of which queries are made, and (M, C, h, w) for the Transformer.
@@ -261,7 +261,7 @@ class Fusion(nn.Module):
             words: (M, L, D).
             word_mask: (M, L), True where one may look.
         """
-        m5 = self.product(features.v5 * self.sentence(features.look, words, word_mask))
+        m5 = self.product(features.v5 * self.sentence(features.projected, words, word_mask))
         m5 = F.interpolate(m5, features.v4.shape[-2:], mode="nearest")
         m4 = self.join_v4(torch.cat([m5, features.v4], dim=1))
         m3 = self.join_v3(torch.cat([m4, features.v3], dim=1))
@@ -287,10 +287,10 @@ class TiledSentence(nn.Module):
         self.project = dense(words, channels)
         self.norm = nn.Sequential(nn.BatchNorm1d(channels, eps=EPS, momentum=0.01), leaky_relu())
 
-    def of_image(self, v5: Tensor) -> None:
+    def project_image(self, v5: Tensor) -> None:
         """Pixels do not look."""
 
-    def forward(self, look: None, words: Tensor, word_mask: Tensor) -> Tensor:
+    def forward(self, projected: None, words: Tensor, word_mask: Tensor) -> Tensor:
         """(M, C5, 1, 1); words and mask are as of `Fusion`."""
         weights = masked(self.weigh(words), word_mask[..., None]).softmax(1)
         return self.norm(self.project(self.pooled((weights * words).sum(1))))[..., None, None]
@@ -306,15 +306,15 @@ class SpatialSentence(nn.Module):
         self.attend = Attention(config.width, config.heads)
         self.project = dbl(config.width, channels, 1)
 
-    def of_image(self, v5: Tensor) -> Tensor:
+    def project_image(self, v5: Tensor) -> Tensor:
         """Pixels (B, C, h, w) of the coarsest stage (B, C5, h, w)."""
         return self.pixels(v5)
 
-    def forward(self, look: Tensor, words: Tensor, word_mask: Tensor) -> Tensor:
+    def forward(self, projected: Tensor, words: Tensor, word_mask: Tensor) -> Tensor:
         """(M, C5, h, w) of pixels (M, C, h, w); words and mask are as of `Fusion`."""
         words = self.words(words)
-        seen = self.attend(look.flatten(2).mT, words, words, word_mask[:, None, None])
-        return self.project(seen.mT.unflatten(-1, look.shape[-2:]))
+        seen = self.attend(projected.flatten(2).mT, words, words, word_mask[:, None, None])
+        return self.project(seen.mT.unflatten(-1, projected.shape[-2:]))
 
 
 class QueryGeneration(nn.Module):

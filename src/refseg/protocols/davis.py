@@ -62,7 +62,7 @@ class DAVIS(VideoProtocol):
                 )
         super().check(clip)
 
-    def of_frame(self, answers: FrameAnswers) -> Any:
+    def score_frame(self, answers: FrameAnswers) -> Any:
         """The fit of everyone with everyone, for each annotator."""
         of_annotators = []
         for texts in by_annotator(answers.clip):
@@ -70,7 +70,7 @@ class DAVIS(VideoProtocol):
             of_annotators.append(pairs(found, true, len(texts), len(texts)))
         return of_annotators
 
-    def of_clip(self, clip: Clip, frames: Sequence[Any]) -> Sequence[Mapping[int, Fit]]:
+    def score_clip(self, clip: Clip, frames: Sequence[Any]) -> Sequence[Mapping[int, Fit]]:
         """Of each true object the answer that is matched to it."""
         fits: list[dict[int, Fit]] = [{} for _ in frames]
         for number, texts in enumerate(by_annotator(clip)):
@@ -81,7 +81,7 @@ class DAVIS(VideoProtocol):
                     fit[texts[k]] = frame.fit(answer, k)
         return fits
 
-    def of_track(self, region: Values, contour: Values) -> dict[str, float]:
+    def score_track(self, region: Values, contour: Values) -> dict[str, float]:
         """J and F, with recall and decay."""
         return of_object(region, contour)
 
@@ -92,7 +92,7 @@ class DAVISSemi(DAVIS):
     name = "davis-semi"
     about = "J and F of objects in all frames but the first and last, object by object; both masks empty: 1"
 
-    def of_frame(self, answers: FrameAnswers) -> Any:
+    def score_frame(self, answers: FrameAnswers) -> Any:
         """The fit of each object."""
         fits: dict[int, Fit] = {}
         for texts in by_annotator(answers.clip):
@@ -101,7 +101,7 @@ class DAVISSemi(DAVIS):
             fits |= zip(texts, fits_of(_split(found, len(texts)), _split(true, len(texts))), strict=True)
         return fits
 
-    def of_clip(self, clip: Clip, frames: Sequence[Any]) -> Sequence[Mapping[int, Fit]]:
+    def score_clip(self, clip: Clip, frames: Sequence[Any]) -> Sequence[Mapping[int, Fit]]:
         """As they are, of objects that are in the first frame."""
         known = {texts[k] for texts in by_annotator(clip) for k in _scored(clip, texts)}
         inner = [{index: fit for index, fit in frame.items() if index in known} for frame in frames[1:-1]]

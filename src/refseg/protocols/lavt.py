@@ -35,7 +35,7 @@ class LAVT(Protocol):
         """Logits on the square, above 0."""
         return squashed_logits(own_logits(logits, threshold), geometry, self.align_corners) > 0
 
-    def of_masks(self, masks: Tensor, answers_none: Tensor) -> Tensor:
+    def from_masks(self, masks: Tensor, answers_none: Tensor) -> Tensor:
         """On the square, as the truth goes there."""
         return squashed_masks(masks)
 

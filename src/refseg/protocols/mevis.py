@@ -23,15 +23,15 @@ class MeViS(VideoProtocol):
     name = "mevis"
     about = "J and F of expressions in all frames, their referents merged; both masks empty: 1"
 
-    def of_frame(self, answers: FrameAnswers) -> dict[int, Fit]:
+    def score_frame(self, answers: FrameAnswers) -> dict[int, Fit]:
         """The fit of each answer."""
         return dict(enumerate(fits_of(answers.masks, answers.truths)))
 
-    def of_clip(self, clip: Clip, frames: Sequence[Mapping[int, Fit]]) -> Sequence[Mapping[int, Fit]]:
+    def score_clip(self, clip: Clip, frames: Sequence[Mapping[int, Fit]]) -> Sequence[Mapping[int, Fit]]:
         """As they are."""
         return frames
 
-    def of_track(self, region: Values, contour: Values) -> dict[str, float]:
+    def score_track(self, region: Values, contour: Values) -> dict[str, float]:
         """J and F."""
         return {"J": float(region.mean()), "F": float(contour.mean())}
 
@@ -51,4 +51,4 @@ def expression(prediction: LabelImage | None, truth: LabelImage) -> tuple[Values
 
 def summarize(expressions: Sequence[tuple[Values, Values]]) -> dict[str, float]:
     """J, F and J&F of what `expression` gave for each."""
-    return averaged([("", MeViS().of_track(*values)) for values in expressions])
+    return averaged([("", MeViS().score_track(*values)) for values in expressions])

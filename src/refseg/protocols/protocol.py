@@ -47,7 +47,7 @@ class Protocol(ABC):
             threshold: the network's own, the probability that its logits are 0 at (`Network.threshold`).
         """
 
-    def of_masks(self, masks: Tensor, answers_none: Tensor) -> Tensor:
+    def from_masks(self, masks: Tensor, answers_none: Tensor) -> Tensor:
         """The same for ready masks (N, H, W) bool of the image's own size, which another program wrote."""
         return masks
 

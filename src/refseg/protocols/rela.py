@@ -41,7 +41,7 @@ class ReLA(Protocol):
         half = squashed_logits(own_logits(logits, threshold), geometry, align_corners=False) / 2
         return half.sigmoid() > (-half).sigmoid()
 
-    def of_masks(self, masks: Tensor, answers_none: Tensor) -> Tensor:
+    def from_masks(self, masks: Tensor, answers_none: Tensor) -> Tensor:
         """On the square, by nearest, which polygons cannot be used for."""
         return squashed_masks(masks)
 

@@ -36,7 +36,7 @@ class Standard(Protocol):
             logits = logits.masked_fill(answers_none.to(logits.device)[:, None, None, None], -1.0)
         return mask_at_image_size(logits, geometry)
 
-    def of_masks(self, masks: Tensor, answers_none: Tensor) -> Tensor:
+    def from_masks(self, masks: Tensor, answers_none: Tensor) -> Tensor:
         """As they are, empty where the answer is none."""
         return masks & ~answers_none.to(masks.device)[:, None, None]
 

@@ -93,20 +93,20 @@ class VideoProtocol(ABC):
                 )
 
     @abstractmethod
-    def of_frame(self, answers: FrameAnswers) -> Any:
+    def score_frame(self, answers: FrameAnswers) -> Any:
         """What one frame leaves; many threads may ask."""
 
     @abstractmethod
-    def of_clip(self, clip: Clip, frames: Sequence[Any]) -> Sequence[Mapping[int, Fit]]:
+    def score_clip(self, clip: Clip, frames: Sequence[Any]) -> Sequence[Mapping[int, Fit]]:
         """How each expression of the clip is answered in each frame, of what the frames left; some count nowhere."""
 
     @abstractmethod
-    def of_track(self, region: Values, contour: Values) -> dict[str, float]:
+    def score_track(self, region: Values, contour: Values) -> dict[str, float]:
         """The metrics of one expression, of its J and F (T,)."""
 
     def summarize(self, tracks: Sequence[Track]) -> dict[str, float]:
         """Means over expressions, J&F first; where there are annotators, those of each are averaged."""
-        return averaged([(track.annotator, self.of_track(track.region, track.contour)) for track in tracks])
+        return averaged([(track.annotator, self.score_track(track.region, track.contour)) for track in tracks])
 
 
 Scoring = Protocol | VideoProtocol

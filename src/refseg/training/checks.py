@@ -79,7 +79,7 @@ def check_run(recipe: Recipe, out: Path, resume: bool, devices: Devices) -> None
 
 def _check_frames(network: Network, data: SceneData | FileData) -> None:
     offsets = (0,) if isinstance(data, SceneData) else data.preprocessing.clip.offsets
-    if not network.answers_in(offsets):
+    if not network.accepts_offsets(offsets):
         raise InvalidInput(
             f"the network takes clips of {network.frames} frames and answers number {network.annotated} of them, but "
             f"the offsets of data.preprocessing.clip are {list(offsets)}; change those or the network"

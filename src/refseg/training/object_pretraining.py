@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from refseg.batch import Batch, Objects
 from refseg.datasets.drawn_clips.motions import MOTIONS
 from refseg.datasets.drawn_scenes.objects import ATTRIBUTES, VALUES
-from refseg.distributed import divisor
+from refseg.distributed import mean_count
 from refseg.networks.network import Network
 
 OBJECT_PRETRAINING = "object_pretraining"  # the objective of a stage that teaches this
@@ -59,7 +59,7 @@ class ObjectHeads(nn.Module):
             image, row, column = there.nonzero(as_tuple=True)
             true = objects.attributes[image, ids[image, row, column] - 1].unbind(1)
             told = logits[image, row, column, 1:].split(list(self.classes.values()), dim=-1)
-            count_here = divisor(len(image), x)  # of all processes
+            count_here = mean_count(len(image), x)  # of all processes
             for one, truth in zip(told, true, strict=True):
                 total = total + F.cross_entropy(one, truth, reduction="sum") / count_here
             right += torch.stack([(one.argmax(-1) == truth).sum() for one, truth in zip(told, true, strict=True)])

@@ -6,6 +6,8 @@ from typing import Any
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from refseg.networks.network import CalledInParts
+
 SMALLEST, LARGEST = 500_000, 30_000_000  # parameters of a block
 CONTAINERS = nn.ModuleList | nn.ModuleDict | nn.Sequential
 
@@ -13,10 +15,10 @@ CONTAINERS = nn.ModuleList | nn.ModuleDict | nn.Sequential
 def repeated_blocks(module: nn.Module) -> Iterator[nn.Module]:
     """Elements of lists and sequences that have so many parameters, none inside of another.
 
-    Not those that say of themselves `called_in_parts`: only who calls the whole finds its weights there.
+    Not those that are `CalledInParts`: only who calls the whole finds its weights there.
     """
     for child in module.children():
-        whole = not isinstance(child, CONTAINERS) and not getattr(child, "called_in_parts", False)
+        whole = not isinstance(child, CONTAINERS) and not isinstance(child, CalledInParts)
         if isinstance(module, CONTAINERS) and whole:
             if SMALLEST <= sum(parameter.numel() for parameter in child.parameters()) <= LARGEST:
                 yield child

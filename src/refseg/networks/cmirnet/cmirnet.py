@@ -41,7 +41,7 @@ from refseg.networks.cmirnet.config import (
 )
 from refseg.networks.cmirnet.decoder import Decoder, DecoderInputs, Head
 from refseg.networks.cmirnet.graph import CGIP, words_of_graph
-from refseg.networks.cmirnet.guidance import TGMM, of_expressions, resize, strength
+from refseg.networks.cmirnet.guidance import TGMM, expand_to_expressions, resize, strength
 from refseg.networks.network import Network, Output, pad_mask, pad_words
 
 
@@ -114,7 +114,7 @@ class CMIRNet(Network):
         self, image_features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
     ) -> Output:
         """Logits (M, 1, H, W) of the finest stage; words (M, T, D) may be any number."""
-        inputs = self.read(image_features, words, word_mask, image_of_expression)
+        inputs = self.compute_decoder_inputs(image_features, words, word_mask, image_of_expression)
         logits = self.decoder.finest(inputs, cast(Head, self.heads[str(self.stages[0])]))
         return self.answer(resize(logits, image_features.size_hw))
 
@@ -122,10 +122,10 @@ class CMIRNet(Network):
         self, image_features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
     ) -> list[Tensor]:
         """Logits (M, 1, H, W) of every stage P_i, the finest first."""
-        decoded = self.decoder(self.read(image_features, words, word_mask, image_of_expression))
+        decoded = self.decoder(self.compute_decoder_inputs(image_features, words, word_mask, image_of_expression))
         return [resize(self.heads[str(stage)](decoded[stage]), image_features.size_hw) for stage in self.stages]
 
-    def read(
+    def compute_decoder_inputs(
         self, image_features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
     ) -> DecoderInputs:
         """Everything before the decoder; the words of every stage are the word encoder's."""
@@ -135,7 +135,7 @@ class CMIRNet(Network):
         maps, sentences = {}, {int(stage): project(sentence) for stage, project in self.sentences.items()}
         for stage in self.stages:
             if stage in image_features.maps:
-                x = of_expressions(image_features.maps[stage], image_of_expression)
+                x = expand_to_expressions(image_features.maps[stage], image_of_expression)
             else:
                 x = self._stage(stage, x)
             maps[stage] = x

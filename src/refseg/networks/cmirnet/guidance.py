@@ -154,7 +154,7 @@ def map_of(pixels: Tensor, like: Tensor) -> Tensor:
     return pixels.mT.unflatten(-1, like.shape[-2:])
 
 
-def of_expressions(x: Tensor, image_of_expression: Tensor) -> Tensor:
+def expand_to_expressions(x: Tensor, image_of_expression: Tensor) -> Tensor:
     """The map of each expression's image (M, C, h, w), from maps (B, C, h, w); nothing is copied for one image."""
     return x.expand(len(image_of_expression), -1, -1, -1) if len(x) == 1 else x[image_of_expression]
 

@@ -53,11 +53,11 @@ class Chooser(nn.Module):
         hidden = self.pair_hidden(pairs)
         bias = self.pair_bias(hidden).permute(0, 3, 1, 2)  # (B, blocks * heads, Q, Q)
         bias = bias.masked_fill(~valid[:, None, None], MASKED)[image_of_expression].chunk(len(self.blocks), dim=1)
-        place = self.pair_value(hidden)[image_of_expression]  # (M, Q, Q, pair_value)
+        pair_values = self.pair_value(hidden)[image_of_expression]  # (M, Q, Q, pair_value)
         word_bias = key_bias(word_mask, words)
         x = objects[image_of_expression]
         for block, block_bias in zip(self.blocks, bias, strict=True):
-            x = block(x, words, word_bias, block_bias, place)
+            x = block(x, words, word_bias, block_bias, pair_values)
         x = self.norm(x)
         most = x.masked_fill(~valid[image_of_expression].unsqueeze(-1), MASKED).amax(1)
         return self.score(x).squeeze(-1).float(), self.exists(most).squeeze(-1).float()
@@ -107,13 +107,13 @@ class Block(nn.Module):
     def __init__(self, config: SelectorConfig):
         super().__init__()
         self.cross_norm, self.cross = nn.LayerNorm(config.width), Attention(config)
-        self.among_norm, self.among = nn.LayerNorm(config.width), AttentionAmong(config)
+        self.among_norm, self.among = nn.LayerNorm(config.width), RelationAttention(config)
         self.feed_norm, self.feed = nn.LayerNorm(config.width), feed_forward(config.width)
 
-    def forward(self, x: Tensor, words: Tensor, word_bias: Tensor, pair_bias: Tensor, place: Tensor) -> Tensor:
+    def forward(self, x: Tensor, words: Tensor, word_bias: Tensor, pair_bias: Tensor, pair_values: Tensor) -> Tensor:
         """Objects (M, Q, D) to the same."""
         x = x + self.cross(self.cross_norm(x), words, word_bias)
-        x = x + self.among(self.among_norm(x), pair_bias, place)
+        x = x + self.among(self.among_norm(x), pair_bias, pair_values)
         return x + self.feed(self.feed_norm(x))
 
 
@@ -131,28 +131,28 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
         """What x (M, n, D) finds among keys (M, k, D); bias is added to the attention logits (M, heads, n, k)."""
-        weights, values = self.look(x, keys, bias)
+        weights, values = self.compute_weights(x, keys, bias)
         return self.out((weights @ values).transpose(1, 2).flatten(2))
 
-    def look(self, x: Tensor, keys: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    def compute_weights(self, x: Tensor, keys: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Attention weights (M, heads, n, k) and values (M, heads, k, D / heads)."""
         q = self.q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         k, v = self.kv(keys).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return self.seen((q @ k.mT * self.scale + bias).softmax(-1)), v
 
 
-class AttentionAmong(Attention):
+class RelationAttention(Attention):
     """Attention among objects that sees, besides their tokens, where each stands as seen from the one that looks."""
 
     def __init__(self, config: SelectorConfig):
         super().__init__(config)
         self.place = nn.Linear(config.heads * config.pair_value, config.width)
 
-    def forward(self, x: Tensor, bias: Tensor, place: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, bias: Tensor, pair_values: Tensor) -> Tensor:  # type: ignore[override]
         """Objects (M, Q, D) to the same; place (M, Q, Q, pair_value) is what q sees of k."""
-        weights, values = self.look(x, x, bias)
+        weights, values = self.compute_weights(x, x, bias)
         what = self.out((weights @ values).transpose(1, 2).flatten(2))
-        where = weights.transpose(1, 2) @ place  # (M, Q, heads, pair_value)
+        where = weights.transpose(1, 2) @ pair_values  # (M, Q, heads, pair_value)
         return what + self.place(where.flatten(2))
 
 

@@ -12,7 +12,7 @@ from refseg.blocks.convolution import conv_norm
 from refseg.encoders.small import small_stages
 from refseg.errors import InvalidInput
 from refseg.networks.selector.config import SelectorConfig
-from refseg.networks.selector.maps import at, pixels, unit, up
+from refseg.networks.selector.maps import at, length_unit, pixels, up
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Maps:
 
 
 @dataclass
-class Picks:
+class Candidates:
     """The cells of the 1/8 map that may hold an object; see `FoundObjects` for the two masks."""
 
     cells: Tensor
@@ -110,7 +110,7 @@ class ObjectFinder(nn.Module):
     def forward(self, image: Tensor) -> FoundObjects:
         """The objects of images (B, 3, H, W), normalised; H and W multiples of 16."""
         maps = self.maps(image)
-        return self.describe(maps, self.pick(maps))
+        return self.describe(maps, self.select_candidates(maps))
 
     def maps(self, image: Tensor) -> Maps:
         """Encoder, pyramid and dense outputs."""
@@ -129,13 +129,13 @@ class ObjectFinder(nn.Module):
         return Maps(coarse, fine, self.pixels(half, fine), centre)
 
     @torch.no_grad()
-    def pick(self, maps: Maps) -> Picks:
+    def select_candidates(self, maps: Maps) -> Candidates:
         """The best cells, best first; nearby ones that point to the same object are suppressed by the best of them."""
         scores = maps.centre[:, 0].flatten(1)
         scores, cells = scores.topk(min(self.config.candidates, scores.shape[1]))
         centres = self.centres(maps, cells)[..., :2]
         distance = (centres[:, :, None] - centres[:, None]).square().sum(-1).sqrt()
-        duplicate = distance < self.config.duplicate_distance * unit(maps.size_hw)
+        duplicate = distance < self.config.duplicate_distance * length_unit(maps.size_hw)
         keep: list[Tensor] = []  # greedy: only what is kept suppresses
         for q, good in enumerate((scores > logit(self.config.score_threshold)).unbind(1)):
             suppressed = (duplicate[:, q, :q] & torch.stack(keep, 1)).any(1) if keep else torch.zeros_like(good)
@@ -144,16 +144,16 @@ class ObjectFinder(nn.Module):
         best = torch.arange(selectable.shape[1], device=cells.device) == 0
         valid = selectable | best  # always something to look at
         if torch.compiler.is_compiling():  # a fixed number of slots
-            return Picks(cells, valid, selectable)
+            return Candidates(cells, valid, selectable)
         first = (~valid).int().argsort(dim=1, stable=True)[:, : int(valid.sum(1).max())]
-        return Picks(cells.gather(1, first), valid.gather(1, first), selectable.gather(1, first))
+        return Candidates(cells.gather(1, first), valid.gather(1, first), selectable.gather(1, first))
 
-    def describe(self, maps: Maps, picks: Picks) -> FoundObjects:
+    def describe(self, maps: Maps, candidates: Candidates) -> FoundObjects:
         """Masks, tokens and pairs of the objects in these cells."""
-        config, u = self.config, unit(maps.size_hw)
-        at_cell = at(maps.coarse, picks.cells)  # (B, Q, C)
-        scores = at(maps.centre[:, :1], picks.cells).squeeze(-1)
-        centres = self.centres(maps, picks.cells).detach()
+        config, u = self.config, length_unit(maps.size_hw)
+        at_cell = at(maps.coarse, candidates.cells)  # (B, Q, C)
+        scores = at(maps.centre[:, :1], candidates.cells).squeeze(-1)
+        centres = self.centres(maps, candidates.cells).detach()
         masks = self.masks(maps, at_cell, centres)
 
         with full_precision(masks):
@@ -176,7 +176,15 @@ class ObjectFinder(nn.Module):
         tokens = self.norm(self.appearance(at_cell) + self.inside(inside) + self.geometry(geometry))
         pairs = self.pairs(soft, centres, u, self.attributes, tokens)
         return FoundObjects(
-            tokens, picks.valid, picks.selectable, pairs, masks, centres, scores, picks.cells, maps.coarse
+            tokens,
+            candidates.valid,
+            candidates.selectable,
+            pairs,
+            masks,
+            centres,
+            scores,
+            candidates.cells,
+            maps.coarse,
         )
 
     def centres(self, maps: Maps, cells: Tensor) -> Tensor:
@@ -186,7 +194,7 @@ class ObjectFinder(nn.Module):
         x = 8 * (cells % columns + offset[..., 0]) + 3.5
         y = 8 * (cells // columns + offset[..., 1]) + 3.5
         size = offset[..., 2].clamp(-self.config.size_range, self.config.size_range)
-        return torch.stack([x, y, self.config.reference_radius * unit(maps.size_hw) * size.exp()], dim=-1)
+        return torch.stack([x, y, self.config.reference_radius * length_unit(maps.size_hw) * size.exp()], dim=-1)
 
     def masks(self, maps: Maps, at_cell: Tensor, centres: Tensor) -> Tensor:
         """Mask logits (B, Q, h, w): a kernel of each object over the embedding, inside a window around its centre.

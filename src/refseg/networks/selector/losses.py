@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from refseg.batch import Objects
 from refseg.blocks.autocast import full_precision
-from refseg.distributed import divisor
+from refseg.distributed import mean_count
 from refseg.networks.selector.config import SelectorConfig
 from refseg.networks.selector.finder import FoundObjects, Maps
-from refseg.networks.selector.maps import at, true_cells, unit
+from refseg.networks.selector.maps import at, length_unit, true_cells
 
 
 class FinderLoss(nn.Module):
@@ -68,12 +68,12 @@ class FinderLoss(nn.Module):
         p = score.sigmoid()
         weight = torch.where(holds > 0, 1.5 * (1 - p).square(), 0.5 * p.square())
         loss = F.binary_cross_entropy_with_logits(score, holds, reduction="none")
-        return 4 * (weight * loss).sum() / divisor(objects.present.sum(), loss)
+        return 4 * (weight * loss).sum() / mean_count(objects.present.sum(), loss)
 
     def offsets(self, maps: Maps, objects: Objects) -> Tensor:
         """Offset and size in the 3 x 3 cells around each true centre, the middle one counts most."""
         rows, columns = maps.centre.shape[-2:]
-        u = unit(maps.size_hw)
+        u = length_unit(maps.size_hw)
         middle = true_cells(objects, rows, columns)
         step = torch.tensor([-1, 0, 1], device=middle.device)
         row = (middle // columns)[..., None] + step.repeat_interleave(3)  # (B, N, 9)
@@ -87,7 +87,7 @@ class FinderLoss(nn.Module):
         truth = torch.stack([(x - 3.5) / 8 - column, (y - 3.5) / 8 - row, size.unsqueeze(-1).expand_as(row)], dim=-1)
         weight = inside * torch.tensor([0.3] * 4 + [1.0] + [0.3] * 4, device=middle.device)
         loss = F.smooth_l1_loss(guess, truth, beta=0.1, reduction="none").sum(-1)
-        return (torch.where(inside, loss, 0) * weight).sum() / divisor(weight.sum(), loss)
+        return (torch.where(inside, loss, 0) * weight).sum() / mean_count(weight.sum(), loss)
 
     def masks(self, logits: Tensor, id_map: Tensor, image: Tensor, number: Tensor) -> Tensor:
         """Cross entropy and Dice of the masks (K, h, w) of objects `number` of images `image`."""
@@ -117,7 +117,7 @@ class MaskLoss(torch.autograd.Function):
         entropy = logits.clamp(min=0).sum() - (logits * truth).sum() - torch.maximum(p, 1 - p).log_().sum()
         both = 2 * (p * truth).sum((-2, -1), keepdim=True) + 1  # (K, 1, 1)
         size = (p.sum((-2, -1)) + truth.sum((-2, -1)) + 1)[..., None, None]
-        pixels, masks = divisor(truth.numel(), truth), divisor(len(truth), truth)
+        pixels, masks = mean_count(truth.numel(), truth), mean_count(len(truth), truth)
         ctx.save_for_backward(p, truth, both, size, pixels, masks)
         return 8 * entropy / pixels + (1 - both / size).sum() / masks
 
@@ -144,4 +144,4 @@ def attribute_loss(
     for i, group in enumerate(logits.split(config.attributes, dim=-1)):
         entropy = F.cross_entropy(group, classes[:, i], label_smoothing=smoothing, reduction="sum")
         loss = loss + (0.5 if i else first) * entropy
-    return loss / divisor(len(logits), logits)
+    return loss / mean_count(len(logits), logits)

@@ -30,6 +30,6 @@ def pixels(count: int, stride: int, like: Tensor) -> Tensor:
     return torch.arange(count, device=like.device, dtype=torch.float32) * stride + (stride - 1) / 2
 
 
-def unit(size_hw: tuple[int, int]) -> float:
+def length_unit(size_hw: tuple[int, int]) -> float:
     """The length unit u in pixels."""
     return math.sqrt(size_hw[0] * size_hw[1]) / 128

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from refseg.batch import Batch, Objects
 from refseg.blocks.autocast import full_precision
 from refseg.blocks.view import View
-from refseg.distributed import divisor
+from refseg.distributed import mean_count
 from refseg.networks.network import ABSENT, Network, Output
 from refseg.networks.selector.chooser import Block, Chooser
 from refseg.networks.selector.config import SelectorConfig
-from refseg.networks.selector.finder import FoundObjects, ObjectFinder, Picks
+from refseg.networks.selector.finder import Candidates, FoundObjects, ObjectFinder
 from refseg.networks.selector.losses import FinderLoss
-from refseg.networks.selector.maps import true_cells, unit
+from refseg.networks.selector.maps import length_unit, true_cells
 
 
 class Selector(Network):
@@ -108,7 +108,7 @@ class Selector(Network):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Finder and chooser together, on the objects that the finder picks."""
         maps = self.finder.maps(batch.image)
-        found = self.finder.describe(maps, self.finder.pick(maps))
+        found = self.finder.describe(maps, self.finder.select_candidates(maps))
         assert batch.objects is not None
         matched = self.match(found, batch.objects)
         find = self.finder_criterion(maps, found, matched, self.finder.attributes, batch.objects, dense_weight=0.25)
@@ -133,7 +133,7 @@ class Selector(Network):
         free = (0, 1 if objects.present.shape[1] == 0 else 0)  # at least one slot, even if all images are empty
         cells = F.pad(true_cells(objects, *maps.centre.shape[-2:]), free)
         present = F.pad(objects.present, free)
-        found = self.finder.describe(maps, Picks(cells, present, present))
+        found = self.finder.describe(maps, Candidates(cells, present, present))
         matched = torch.where(present, torch.arange(cells.shape[1], device=cells.device), -1)
         return self.finder_criterion(maps, found, matched, self.finder.attributes, objects, dense_weight=0.5)
 
@@ -174,10 +174,10 @@ class Selector(Network):
         wanted = F.pad(targets, (1, 0)).gather(1, matched[image_of_expression] + 1)
         with full_precision(scores):
             choice = F.binary_cross_entropy_with_logits(scores, wanted.float(), reduction="none")
-            choice = (choice * there).sum() / divisor(there.sum(), choice)
+            choice = (choice * there).sum() / mean_count(there.sum(), choice)
             refers = targets.any(1).float()
             existence = F.binary_cross_entropy_with_logits(exists, refers, reduction="sum")
-            existence = existence / divisor(len(exists), exists)
+            existence = existence / mean_count(len(exists), exists)
         return {"loss": 3 * choice + 0.3 * existence, "choice": choice.detach(), "exists": existence.detach()}
 
     @torch.no_grad()
@@ -193,7 +193,7 @@ class Selector(Network):
         possible = found.selectable[:, :, None] & objects.present[:, None]
         distance = distance.masked_fill(~possible, math.inf)
         nearest = distance == distance.amin(1, keepdim=True)
-        wanted = nearest & (distance < self.config.duplicate_distance * unit(size_hw))
+        wanted = nearest & (distance < self.config.duplicate_distance * length_unit(size_hw))
         distance = F.pad(distance.masked_fill(~wanted, math.inf), (1, 0), value=1e9)  # column 0: no object
         return distance.argmin(-1) - 1
 
