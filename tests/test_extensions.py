@@ -50,15 +50,15 @@ RECIPE = """
 from own_network import OwnNetwork
 
 from refseg.networks import NETWORKS
-from refseg.recipes.recipe import Group, Recipe, {scenes}, Stage
+from refseg.recipes.recipe import Group, Recipe, SceneData, Stage
 
 NETWORKS["OwnNetwork"] = OwnNetwork
 
 
 def own_recipe():
-    groups = {{"image_encoder": Group(lr=1e-2), "word_encoder": Group(lr=1e-2)}}
+    groups = {"image_encoder": Group(lr=1e-2), "word_encoder": Group(lr=1e-2)}
     stage = Stage(name="learn", groups=groups, steps=2, images=2, expressions_per_image=2, validate_every=2)
-    data = {scenes}(scenes=64, validation_scenes=2, calibration_scenes=2)
+    data = SceneData(scenes=64, validation_scenes=2, calibration_scenes=2)
     return Recipe(name="own", network="OwnNetwork", data=data, stages=(stage,))
 """
 DATASET = """
@@ -79,10 +79,7 @@ class OwnProtocol(Standard):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    from refseg.recipes import recipe
-
-    scenes = "SceneData" if hasattr(recipe, "SceneData") else "Scenes"
-    files = {"network": NETWORK, "recipe": RECIPE.format(scenes=scenes), "dataset": DATASET, "protocol": PROTOCOL}
+    files = {"network": NETWORK, "recipe": RECIPE, "dataset": DATASET, "protocol": PROTOCOL}
     for name, text in files.items():
         (tmp_path / f"own_{name}.py").write_text(text)
     monkeypatch.setenv("REFSEG_CACHE", str(tmp_path / "cache"))
