@@ -2,10 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from refseg.datasets.storage.indexed_dataset import IndexedDataset
+from typing import Any, ClassVar
 
 
 class Dataset:
@@ -37,8 +34,8 @@ class Dataset:
         return []
 
     @property
-    def indexed_parts(self) -> Sequence["IndexedDataset"]:
-        """Data sets with an index whose samples, one after the other, these are; () where there are none."""
+    def indexed_parts(self) -> Sequence[Any]:
+        """The `IndexedDataset`s of which this is the concatenation; () where there are none."""
         return ()
 
     @classmethod
