@@ -1,4 +1,4 @@
-"""What travels from a data set to a network: images, or videos, with their expressions.
+"""Samples: images or videos with their expressions, as data sets provide them.
 
 A sample is one image with all its expressions, since the image side of most networks is computed once for all of them.
 A clip is that for a video.
@@ -18,7 +18,7 @@ from refseg.masks.boxes import mask_box
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A sentence about an image and what it refers to.
+    """A sentence about an image and its referents.
 
     Attributes:
         text: the sentence as a person would type it.
@@ -48,7 +48,7 @@ class KnownObjects(NamedTuple):
 
 
 class Sample(ABC):
-    """One image with its expressions.
+    """An image with its expressions.
 
     Attributes:
         image_id: name that is unique within the data set.
@@ -64,7 +64,7 @@ class Sample(ABC):
 
     @abstractmethod
     def mask(self, index: int) -> NDArray[np.bool_]:
-        """The true mask (H, W) of expression `index`: all its referents together, empty if there is none."""
+        """Returns the true mask (H, W) of expression `index`: all its referents together, empty if there is none."""
 
     def expression_id(self, index: int) -> str:
         """Returns the id of expression `index`, unique within the data set: its own, else the image's and `index`."""
@@ -72,16 +72,16 @@ class Sample(ABC):
 
     @property
     def size_hw(self) -> tuple[int, int]:
-        """Height and width; data sets that know it say so without reading the image."""
+        """Height and width; read from the image unless the data set knows them."""
         return self.image.shape[0], self.image.shape[1]
 
     def referents(self, index: int) -> NDArray[np.bool_]:
-        """The true masks (K, H, W) of expression `index`, one for each referent that is known by itself."""
+        """Returns the true masks (K, H, W) of expression `index`, one for each referent that is annotated by itself."""
         mask = self.mask(index)
         return mask[None] if self.expressions[index].targets else np.empty((0, *mask.shape), np.bool_)
 
     def others(self, index: int) -> Iterable[NDArray[np.bool_]]:
-        """The masks (H, W) of objects that are known and that expression `index` does not refer to."""
+        """Yields the masks (H, W) of known objects that expression `index` does not refer to."""
         return ()
 
     def known_objects(self, mirrored: bool = False) -> KnownObjects | None:
@@ -89,17 +89,17 @@ class Sample(ABC):
         return None
 
     def mask_at(self, index: int, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
-        """The true mask at another size: polygons are scaled and drawn there where they are known, else nearest."""
+        """Returns the true mask at another size: known polygons are scaled, other masks resized to nearest."""
         height, width = size_hw
         return np.array(Image.fromarray(self.mask(index)).resize((width, height), Image.Resampling.NEAREST))
 
     def box(self, index: int) -> tuple[float, float, float, float] | None:
-        """Left, top, right, bottom in pixels around all referents of expression `index`; None if there is none."""
+        """Returns left, top, right, bottom in pixels around all referents of expression `index`; None without any."""
         return mask_box(self.mask(index))
 
 
 class Clip(ABC):
-    """One video with its expressions; frames are read when they are asked for.
+    """A video with its expressions; frames are read on access.
 
     Attributes:
         clip_id: name that is unique within the data set.
@@ -117,22 +117,22 @@ class Clip(ABC):
 
     @abstractmethod
     def frame(self, t: int) -> NDArray[np.uint8]:
-        """Frame t, counted from 0: (H, W, 3) uint8, RGB."""
+        """Returns frame t, counted from 0: (H, W, 3) uint8, RGB."""
 
     @abstractmethod
     def annotated_frames(self, index: int) -> tuple[int, ...]:
-        """The frames whose true mask for expression `index` is known; none where the truth is not given out."""
+        """Returns the frames with ground truth for expression `index`; none where it is not published."""
 
     @abstractmethod
     def mask(self, index: int, t: int) -> NDArray[np.bool_]:
-        """The true mask (H, W) of expression `index` in frame t: all its referents together, empty if none is there."""
+        """Returns the true mask (H, W) of expression `index` in frame t: all its referents, empty if none is there."""
 
     def known_objects(self, t: int, mirrored: bool = False) -> KnownObjects | None:
         """Returns all objects in frame t, or in its mirror image; None where the data set does not know them."""
         return None
 
     def frame_name(self, t: int) -> str:
-        """What files about frame t are called, without their ending."""
+        """Returns the stem of the names of files about frame t."""
         return f"{t:05d}"
 
     def expression_id(self, index: int) -> str:
@@ -141,6 +141,6 @@ class Clip(ABC):
 
     @property
     def size_hw(self) -> tuple[int, int]:
-        """Height and width; data sets that know it say so without reading a frame."""
+        """Height and width; read from the first frame unless the data set knows them."""
         height, width, _ = self.frame(0).shape
         return height, width

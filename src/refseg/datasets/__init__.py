@@ -35,11 +35,11 @@ DATASETS: dict[str, Any] = {
 OF_CLIPS = frozenset(
     {"drawn_clips", "a2d_sentences", "jhmdb_sentences", "refer_youtube_vos", "ref_davis", "mevis"},
 )
-"""Names of those that hold videos, `samples.Clip`; the others hold images, `samples.Sample`."""
+"""Names of data sets of videos, `samples.Clip`; the others hold images, `samples.Sample`."""
 
 
 def build(name: str, **settings: Any) -> Any:
-    """The data set of that name, a sequence of samples or clips; `settings` are its own (split, root, count, ...).
+    """Opens a data set, a sequence of samples or clips; `settings` are its own (split, root, count, ...).
 
     Raises:
         InvalidInput: for an unknown name, or a setting that this data set refuses.
@@ -64,7 +64,7 @@ def check_settings(name: str, settings: Iterable[str]) -> None:
 
 
 def _checked(name: str, setting: str, value: Any, dataset: type[Any]) -> Any:
-    """The value, if it is of the type that the data set's class says; which words it takes, it says itself."""
+    """Validates a setting against the type in the class's signature; literals are left to the class."""
     from pydantic import TypeAdapter, ValidationError
 
     from refseg.config import one_line
@@ -81,7 +81,7 @@ def _checked(name: str, setting: str, value: Any, dataset: type[Any]) -> Any:
 
 
 def class_of(name: str) -> Any:
-    """The class of the data set of that name.
+    """Returns the class of the data set of that name.
 
     Raises:
         InvalidInput: for an unknown name.
@@ -93,7 +93,7 @@ def class_of(name: str) -> Any:
 
 
 def build_images(name: str, **settings: Any) -> Any:
-    """As `build`, of images.
+    """Opens a data set of images, as `build`.
 
     Raises:
         InvalidInput: besides, if it is a data set of videos.
@@ -105,7 +105,7 @@ def build_images(name: str, **settings: Any) -> Any:
 
 
 def settings_of(dataset: type[Any]) -> list[str]:
-    """Names of what a data set's class takes, those that it hands on to its parents included."""
+    """Returns the settings of a data set's class, with those that it passes on to its parents."""
     names: dict[str, None] = {}
     for kind in dataset.__mro__:
         if "__init__" in vars(kind):

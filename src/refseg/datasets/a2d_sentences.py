@@ -44,12 +44,12 @@ class A2DClip(ClipOfFiles):
         self._folder = masks
 
     def annotated_frames(self, index: int) -> tuple[int, ...]:
-        """The annotated frames in which the expression's actor is."""
+        """Returns the annotated frames that contain the expression's actor."""
         (actor,) = referent_ids(self.video, index)
         return tuple(t for t, actors in self._actors.items() if int(actor) in actors)
 
     def mask(self, index: int, t: int) -> Mask:
-        """The true mask (H, W) of expression `index` in frame t; empty if its actor is not there.
+        """Returns the true mask (H, W) of expression `index` in frame t; empty if its actor is not there.
 
         Raises:
             InvalidInput: if frame t is not annotated, or its file is damaged.
@@ -70,7 +70,7 @@ class A2DClip(ClipOfFiles):
 
     @cached_property
     def _actors(self) -> dict[int, Any]:
-        """Annotated frame -> numbers of the actors in it, in the order of their masks."""
+        """Actors in each annotated frame, by number, in the order of their masks."""
         if not self._files:
             raise MissingFile(f"{self._folder} holds no masks; docs/datasets.md#a2d_sentences says where to get them")
         return {t: self._actors_of(file) for t, file in self._files.items()}
@@ -84,7 +84,7 @@ class A2DClip(ClipOfFiles):
 
     @cached_property
     def _files(self) -> dict[int, Path]:
-        """Annotated frame -> its file of masks, in the order of frames."""
+        """Mask file of each annotated frame, in the order of frames."""
         files = {int(path.stem) - 1: path for path in list_files(self._folder, ".h5") if path.stem.isdecimal()}
         return {t: files[t] for t in sorted(files) if t >= 0}
 
@@ -95,7 +95,7 @@ class A2DSentences(ClipsOfFiles):
     name = folder = "a2d_sentences"
 
     def videos(self) -> list[Video]:
-        """The videos of the split that have expressions, in the order of the table of expressions."""
+        """Returns the videos of the split that have expressions, in the order of the table of expressions."""
         if self.split not in ("all", *SPLITS):
             raise self.refuse_split("train, test, all")
         parts = _parts(self._existing(self.root / VIDEO_SET))
@@ -112,7 +112,7 @@ class A2DSentences(ClipsOfFiles):
         return [_video(id, expressions) for id, expressions in said.items()]
 
     def clip(self, video: Video) -> A2DClip:
-        """The clip of a video: of its extracted frames where there are any, otherwise of the video file."""
+        """Opens a video as a clip: its extracted frames where there are any, otherwise its file."""
         masks = self.root / "text_annotations" / "a2d_annotation_with_instances" / video.id
         return A2DClip(video, self._frames(video.id), masks)
 
@@ -128,13 +128,13 @@ class A2DSentences(ClipsOfFiles):
 
     @classmethod
     def splits_in(cls, root: Path) -> list[str]:
-        """Those of train and test that have videos."""
+        """Returns the splits that have videos, of train and test."""
         table = root / VIDEO_SET
         parts = set(_parts(table).values()) if table.is_file() else set()
         return [split for split, part in SPLITS.items() if part in parts]
 
     def sources(self) -> list[Path]:
-        """The two tables."""
+        """Returns the tables of expressions and of videos."""
         return [self.root / SENTENCES, self.root / VIDEO_SET]
 
     def _existing(self, path: Path) -> Path:
@@ -144,7 +144,7 @@ class A2DSentences(ClipsOfFiles):
 
 
 def _parts(table: Path) -> dict[str, str]:
-    """Video -> 0 (train) or 1 (test)."""
+    """Maps each video to 0 (train) or 1 (test)."""
     return {row[0]: row[-1] for _, row in read_table(table)}
 
 
@@ -154,7 +154,7 @@ def _video(id: str, said: list[tuple[str, str]]) -> Video:
 
 
 def _read_h5(path: Path, name: str) -> Any:
-    """The numbers of an array that lies in the file itself.
+    """Reads an array of numbers that the file itself contains.
 
     Raises:
         InvalidInput: if h5py is not installed, or the array is not of numbers, too large, or in another file.

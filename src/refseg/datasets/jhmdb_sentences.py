@@ -39,12 +39,12 @@ class JHMDBClip(ClipOfFiles):
         self._file, self._scored = masks, scored
 
     def annotated_frames(self, index: int) -> tuple[int, ...]:
-        """The frames that are scored, as far as they have a mask: there may be fewer masks than frames."""
+        """Returns the scored frames that have a mask; there may be fewer masks than frames."""
         known = min(len(self), self._planes.shape[-1])
         return tuple(t for t in (range(known) if self._scored is None else self._scored) if t < known)
 
     def mask(self, index: int, t: int) -> Mask:
-        """The true mask (H, W) in frame t.
+        """Returns the true mask (H, W) in frame t.
 
         Raises:
             MissingFile, InvalidInput: if there is none, or the file is missing or damaged.
@@ -56,7 +56,7 @@ class JHMDBClip(ClipOfFiles):
 
     @cached_property
     def _planes(self) -> Any:
-        """(H, W, T)."""
+        """Masks (H, W, T)."""
         if not self._file.is_file():
             raise MissingFile(f"{self._file} is missing; docs/datasets.md#jhmdb_sentences says where to get it")
         planes = read_matlab(self._file, "part_mask", "JHMDB")
@@ -93,7 +93,7 @@ class JHMDBSentences(ClipsOfFiles):
         super().__init__(split, root, count)
 
     def videos(self) -> list[Video]:
-        """All of them."""
+        """Returns all videos."""
         if self.split != "test":
             raise self.refuse_split("test; it has no others: networks are trained on A2D Sentences")
         path = self.root / SENTENCES
@@ -111,15 +111,15 @@ class JHMDBSentences(ClipsOfFiles):
 
     @classmethod
     def splits_in(cls, root: Path) -> list[str]:
-        """The one split."""
+        """Returns the one split."""
         return ["test"] if (root / SENTENCES).is_file() else []
 
     def sources(self) -> list[Path]:
-        """The table."""
+        """Returns the table of expressions."""
         return [self.root / SENTENCES]
 
     def clip(self, video: Video) -> JHMDBClip:
-        """The clip of a video."""
+        """Opens a video as a clip."""
         if video.id not in self._actions:
             raise self.missing(self.root / "Rename_Images" / "ACTION" / video.id)
         action = self._actions[video.id]
@@ -130,12 +130,12 @@ class JHMDBSentences(ClipsOfFiles):
 
     @cached_property
     def _actions(self) -> dict[str, str]:
-        """Video -> its action, from the folders."""
+        """Maps each video to its action, by folder."""
         return {path.name: path.parent.name for path in self.root.glob("Rename_Images/*/*")}
 
 
 def published_frames(path: Path) -> dict[str, tuple[int, ...]]:
-    """Video -> the frames that are scored, counted from 0, from the published list.
+    """Reads the published list of scored frames of each video, counted from 0.
 
     Raises:
         MissingFile, InvalidInput: if it is missing or not as the format says.

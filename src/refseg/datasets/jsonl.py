@@ -1,4 +1,4 @@
-"""Your own data as JSON Lines: one expression a line, with its image and with what it refers to.
+"""Your own data as JSON Lines: an expression a line, with its image and its referents.
 
 {"image": "desk.jpg", "expression": "the cup", "mask": "cup.png"}             an image file, black is outside
 {"image": "desk.jpg", "expression": "both pens", "mask": [[x, y, x, y, ...], ...]}          polygons, in pixels
@@ -45,11 +45,11 @@ class JsonLines(IndexedDataset):
 
     @property
     def index_name(self) -> str:
-        """After the file."""
+        """Named after the file."""
         return f"{self.name}-{self.file.name}"
 
     def sources(self) -> list[Path]:
-        """The file."""
+        """Returns the file."""
         return [self.file]
 
     def read(self, builder: IndexBuilder) -> None:
@@ -68,7 +68,7 @@ class JsonLines(IndexedDataset):
 
 
 class LineReader:
-    """Adds lines to an index; what a line's own keys cannot show is remembered between lines."""
+    """Adds lines to an index and checks ids and sizes across lines."""
 
     def __init__(self, builder: IndexBuilder):
         self._builder = builder
@@ -77,7 +77,7 @@ class LineReader:
         self._sizes: dict[str, tuple[tuple[int, int], int]] = {}
 
     def read(self, number: int, line: bytes) -> None:
-        """Adds a line, whose number is its expression's id where it has none.
+        """Adds a line; its number is the id of an expression that has none.
 
         Raises:
             InvalidInput: if it is bad.

@@ -1,4 +1,4 @@
-"""Arrays of numbers in MATLAB files of version 5 (`-v6` and `-v7`), in which ReferIt and JHMDB give out masks.
+"""Reading of arrays of numbers from MATLAB files of version 5 (`-v6` and `-v7`), which ReferIt and JHMDB use.
 
 Read here, since SciPy's reader takes a damaged type of numbers for an address in memory, and ends the process.
 """
@@ -32,7 +32,7 @@ class _Element(NamedTuple):
 
 
 def read_array(path: Path, name: str) -> NDArray[np.generic] | None:
-    """The array of that name, as its numbers are stored; None if the file has none.
+    """Reads the array of that name, as its numbers are stored; None if the file has none.
 
     Raises:
         InvalidInput: if it is not of numbers, too large, or the file is damaged or of another version.
@@ -105,7 +105,7 @@ def _element(file: BinaryIO, order: str) -> _Element:
 
 
 def _exactly(file: BinaryIO, size: int) -> bytes:
-    """So many bytes; a part at a time, so that no more memory is taken than there are."""
+    """Reads `size` bytes, in parts, so that no more memory is taken than there are bytes."""
     content = bytearray()
     while len(content) < size:
         part = file.read(min(size - len(content), 2**20))
@@ -116,14 +116,14 @@ def _exactly(file: BinaryIO, size: int) -> bytes:
 
 
 class _Inflated(io.RawIOBase):
-    """What `size` bytes of a file from here on hold, decompressed as it is read."""
+    """The next `size` bytes of a file, decompressed as they are read."""
 
     def __init__(self, file: BinaryIO, size: int):
         self._file, self._left = file, size
         self._unpacking, self._packed = zlib.decompressobj(), b""
 
     def readable(self) -> bool:
-        """It is."""
+        """True."""
         return True
 
     def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]

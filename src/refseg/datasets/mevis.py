@@ -1,4 +1,4 @@
-"""MeViS: expressions about what objects of videos do; an expression may name several.
+"""MeViS: expressions about motions in videos; an expression may name several objects.
 
 SPLIT/meta_expressions.json              as in Refer-YouTube-VOS, with lists of objects (obj_id) and of masks (anno_id)
 SPLIT/mask_dict.json                     anno_id -> run lengths of every frame, or null; not given out for valid
@@ -41,11 +41,11 @@ class MeViSClip(ClipOfFiles):
         self._masks = masks
 
     def annotated_frames(self, index: int) -> tuple[int, ...]:
-        """All frames; none where the truth is not given out."""
+        """Returns all frames; none where ground truth is not published."""
         return () if self.video.annotations[index] is None else tuple(range(len(self)))
 
     def mask(self, index: int, t: int) -> Mask:
-        """The true mask (H, W) of expression `index` in frame t: the union of its referents' masks.
+        """Returns the true mask (H, W) of expression `index` in frame t: the union of its referents' masks.
 
         Raises:
             InvalidInput: if the truth is not given out, or a mask is missing or of another size.
@@ -56,7 +56,7 @@ class MeViSClip(ClipOfFiles):
         return union
 
     def visible(self, t: int, asked: Sequence[int]) -> list[bool]:
-        """Whether each expression has a referent in frame t; a mask is drawn once for all expressions."""
+        """Whether each expression has a referent in frame t; each mask is drawn once for all expressions."""
         objects = [referent_ids(self.video, index) for index in asked]
         there = {object_id: bool(self._draw(object_id, t).any()) for object_id in set(chain(*objects))}
         return [any(there[object_id] for object_id in ids) for ids in objects]
@@ -73,7 +73,7 @@ class MeViS(SubmittedClips):
     name = folder = "mevis"
 
     def videos(self) -> list[Video]:
-        """Those of the split; of train without those of a single frame."""
+        """Returns the videos of the split; for train, without those of a single frame."""
         if self.split not in SPLITS:
             raise self.refuse_split(", ".join(SPLITS))
         path = self.root / self.split / "meta_expressions.json"
@@ -85,7 +85,7 @@ class MeViS(SubmittedClips):
         return [video for video in videos if len(video.frames) >= fewest]
 
     def clip(self, video: Video) -> MeViSClip:
-        """The clip of a video."""
+        """Opens a video as a clip."""
         folder = self.root / self.split / "JPEGImages" / video.id
         if self._masks is None:
             video = replace(video, annotations=(None,) * len(video.expressions))
@@ -93,11 +93,11 @@ class MeViS(SubmittedClips):
 
     @classmethod
     def splits_in(cls, root: Path) -> list[str]:
-        """Those of SPLITS that the folder has."""
+        """Returns those of SPLITS that the folder has."""
         return [split for split in SPLITS if (root / split / "meta_expressions.json").is_file()]
 
     def sources(self) -> list[Path]:
-        """The split's file."""
+        """Returns the split's file."""
         return [self.root / self.split / "meta_expressions.json"]
 
     def _open_masks(self) -> "Masks | None":
@@ -118,7 +118,7 @@ class Masks:
         self._numbers = {self.index.text("expression_id", number): number for number in range(len(self.index))}
 
     def draw(self, object_id: str, t: int, size_hw: tuple[int, int]) -> Mask:
-        """The mask (H, W) of an object in frame t; empty if it is not there.
+        """Draws the mask (H, W) of an object in frame t; empty if it is not there.
 
         Raises:
             InvalidInput: if it has no masks, or they are of another size.
@@ -131,7 +131,7 @@ class Masks:
         return draw(self.index.pieces(frames[t]), size_hw)
 
     def _read(self, builder: IndexBuilder) -> None:
-        """Run lengths as objects of one image; an id as an expression that names its object of every frame."""
+        """Fills an index: run lengths are objects of one image, an id is an expression that names its objects."""
 
         def compact(entry: dict[str, Any]) -> Any:
             return parse_rle(entry) if "counts" in entry else entry

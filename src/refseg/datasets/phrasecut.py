@@ -26,16 +26,16 @@ class PhraseCut(IndexedDataset):
     image_folders = ("images", "VG_100K", "VG_100K_2", "visual_genome/VG_100K", "visual_genome/VG_100K_2")
 
     def sources(self) -> list[Path]:
-        """The list of images, and the phrases of those splits that are there."""
+        """Returns the list of images, and the phrases of those splits that are there."""
         paths = [self.root / f"refer_{split}.json" for split in SPLITS]
         return [self.root / "image_data_split3000.json", *([path for path in paths if path.is_file()] or paths[:1])]
 
     def belongs(self, name: str, split: str) -> bool:
-        """Val is what refer_val.json and refer_miniv.json hold."""
+        """Whether an entry is in a split; val is refer_val.json and refer_miniv.json."""
         return split in ("all", name) or (split == "val" and name == "miniv")
 
     def read(self, builder: IndexBuilder) -> None:
-        """Fills an index: one object an instance."""
+        """Fills an index: one object for each instance."""
         images_path, *paths = self.sources()
         images = {}
         for place, image in entries(images_path, read_plain(images_path), "image"):

@@ -37,7 +37,7 @@ PARTS: dict[str, type[IndexedDataset]] = {
 
 
 class RecPretraining(Dataset):
-    """Training parts of several sets, one after the other, without any image that another split of any of them holds.
+    """Concatenated training splits without any image of another split of any of the data sets.
 
     Args:
         split: "train".
@@ -123,7 +123,7 @@ class RecPretraining(Dataset):
 
 
 class RecCombined(ReferLayout):
-    """The merged refs of CMIRNet's authors, combine.p and combine.json; they left the evaluated images out themselves.
+    """The merged refs of CMIRNet's authors, combine.p and combine.json, which leave out evaluated images.
 
     Its ids repeat, since several sets were merged, so expressions are called by their places in the file.
     """
@@ -138,7 +138,7 @@ class RecCombined(ReferLayout):
     image_folders = (*TRAIN2014, "visual_genome/VG_100K", "visual_genome/VG_100K_2", ".")
 
     def sources(self) -> list[Path]:
-        """combine.p beside combine.json, which is not refs but annotations."""
+        """Returns combine.p (refs) and combine.json (annotations)."""
         return [self.root / "combine.p", self.root / self.instances_file]
 
 
@@ -158,11 +158,11 @@ class RecBoxes(IndexedDataset):
 
     @property
     def index_name(self) -> str:
-        """After the file."""
+        """Named after the file."""
         return f"{self.name}-{self.file.name}"
 
     def sources(self) -> list[Path]:
-        """The list."""
+        """Returns the list of boxes."""
         return [self.file]
 
     def read(self, builder: IndexBuilder) -> None:
@@ -185,7 +185,7 @@ class RecBoxes(IndexedDataset):
 
 
 def _evaluated(part: IndexedDataset) -> Any:
-    """Numbers in COCO of the images of all splits but train."""
+    """Returns the COCO ids of the images of all splits but train."""
     index = part.index
     train = [number for number, name in enumerate(index.names["split"]) if name == "train"]
     images = np.unique(index["expression_image"][~np.isin(index["expression_split"], train)])

@@ -37,7 +37,7 @@ _LINE = re.compile(r'(\S+)\s+(\d+)\s+"?(.*?)"?')
 
 
 def by_annotator(clip: Clip) -> list[list[int]]:
-    """Numbers of the clip's expressions, list k with the k-th expression of every object.
+    """Returns the numbers of the clip's expressions; list k has the k-th expression of every object.
 
     Scores on Ref-DAVIS17 are made for each of the four lists and averaged.
     """
@@ -53,13 +53,13 @@ def by_annotator(clip: Clip) -> list[list[int]]:
 
 
 class RefDAVIS17(ClipsOfFiles):
-    """Ref-DAVIS17; the split is train or val. Whichever layout is there is read."""
+    """Ref-DAVIS17; the split is train or val. Either layout is read."""
 
     name = "ref_davis"
     folder = "ref_davis"
 
     def videos(self) -> list[Video]:
-        """The videos of the split; an object's expressions one after the other."""
+        """Returns the videos of the split; an object's expressions are consecutive."""
         if self.split not in SPLITS:
             raise self.refuse_split(", ".join(SPLITS))
         if self._is_converted:
@@ -69,7 +69,7 @@ class RefDAVIS17(ClipsOfFiles):
         return [_video(name, texts[name]) for name in names if name in texts]
 
     def clip(self, video: Video) -> LabelledClip:
-        """The clip of a video, all frames of which are labelled."""
+        """Opens a video as a clip, all frames of which are labelled."""
         if self._is_converted:
             return labelled_clip(self.root / SPLITS[self.split], video, self.name)
         davis = self.root / "DAVIS"
@@ -78,13 +78,13 @@ class RefDAVIS17(ClipsOfFiles):
 
     @classmethod
     def splits_in(cls, root: Path) -> list[str]:
-        """Train and val, as far as the folder has them."""
+        """Returns those of train and val that the folder has."""
         if (root / "meta_expressions").is_dir():
             return [split for split in SPLITS if _converted(root, split).is_file()]
         return [split for split in SPLITS if _names(root, split).is_file()]
 
     def sources(self) -> list[Path]:
-        """The files of texts."""
+        """Returns the files of texts."""
         return [_converted(self.root, self.split)] if self._is_converted else [self._file_of(name) for name in TEXTS]
 
     @property
@@ -95,7 +95,7 @@ class RefDAVIS17(ClipsOfFiles):
         return find_first_file(self.root, [f"davis_text_annotations/{name}.txt", f"{name}.txt"])
 
     def _texts(self) -> dict[str, dict[int, list[str]]]:
-        """Video -> object -> its texts in the order of TEXTS."""
+        """Texts of each object of each video, in the order of TEXTS."""
         found: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
         for number, name in enumerate(TEXTS, start=1):
             path = self._file_of(name)
@@ -114,7 +114,7 @@ class RefDAVIS17(ClipsOfFiles):
         return found
 
     def _lines(self, path: Path) -> list[str]:
-        """Those of a text file that are not empty; the texts of annotator 2 are Latin-1."""
+        """Yields the lines of a text file that are not empty; the texts of annotator 2 are Latin-1."""
         if not path.is_file():
             raise self.missing(path)
         try:

@@ -1,4 +1,4 @@
-"""The `refer` layout, in which most sets of referring expressions are given out; and any folder in it.
+"""The `refer` layout of most referring data sets; and any folder in it.
 
 instances.json        COCO: images, annotations (boxes, polygons or run lengths), categories
 refs(SPLIT_BY).p      list of refs: ref_id, image_id, ann_id, split, sentences (sent_id, raw, sent); JSON is read, too
@@ -26,7 +26,7 @@ SHOWN = 3  # ids that a warning names
 
 
 def get_annotation_ids(ref: dict[str, Any]) -> list[str]:
-    """Ids of the annotations that a ref names; none where it names nothing.
+    """Returns the ids of the annotations that a ref names; none where it names nothing.
 
     That is ann_id [-1] in gRefCOCO, and source "zero" in Ref-ZOM, whatever its ann_id says there.
     """
@@ -50,7 +50,7 @@ class ReferLayout(IndexedDataset):
     """Name of the file of refs without its ending."""
     instances_file: ClassVar[str] = "instances.json"
     ids_repeat: ClassVar[bool] = False
-    """Are ref_id and sent_id not unique? Then positions in the file stand for them."""
+    """Whether ref_id and sent_id are not unique; positions in the file then replace them."""
 
     def __init__(self, split: str, split_by: str | None = None, **settings: Any):
         self.split_by = self.split_bys[0] if split_by is None else split_by
@@ -67,21 +67,21 @@ class ReferLayout(IndexedDataset):
 
     @property
     def label(self) -> str:
-        """With whose splits they are."""
+        """Name and `split_by`."""
         return f"{self.name} ({self.split_by})"
 
     @property
     def index_name(self) -> str:
-        """With the file of refs, of which a folder may hold several."""
+        """Name with that of the file of refs, of which a folder may hold several."""
         return f"{self.name}-{self.refs_file.format(self.split_by)}"
 
     def sources(self) -> list[Path]:
-        """The file of refs and that of annotations."""
+        """Returns the files of refs and of annotations."""
         name = self.refs_file.format(self.split_by)
         return [find_first_file(self.root, [f"{name}.p", f"{name}.json"]), self.root / self.instances_file]
 
     def belongs(self, name: str, split: str) -> bool:
-        """As lichengunc/refer matches names: a ref of "testAB" is in testA and in testB."""
+        """Whether a ref is in a split, by the rules of lichengunc/refer: "testAB" is in testA and in testB."""
         if re.fullmatch("test[ABC]", split):
             return split[-1] in name
         return split == "all" or (split in name if split == "test" else split == name)
@@ -132,7 +132,7 @@ class ReferLayout(IndexedDataset):
                     )
 
     def file_of(self, image: dict[str, Any]) -> str:
-        """Name of an image's file."""
+        """Returns the name of an image's file."""
         return str(image["file_name"])
 
     def _add_image(self, builder: IndexBuilder, image: dict[str, Any]) -> int:
@@ -146,7 +146,7 @@ class Refer(ReferLayout):
     Args:
         split: as its refs say; "all" takes everything.
         split_by: what stands in brackets in the file's name; need not be given if there is one such file.
-        grefs: read grefs(...), with several targets and none, instead of refs(...)? By default only without the latter.
+        grefs: whether to read grefs(...), with several targets and none; by default only where refs(...) is missing.
         settings: those of `IndexedDataset`; `root` must be given.
     """
 
@@ -172,7 +172,7 @@ class Refer(ReferLayout):
 
 
 def _compact(wanted: set[str]) -> Any:
-    """Keeps of each COCO annotation what is read, and nothing of those that are not wanted."""
+    """Returns a function that reduces a COCO annotation to the fields that are read, or None if it is not wanted."""
 
     def compact(entry: dict[str, Any]) -> Any:
         if "image_id" not in entry or "id" not in entry:

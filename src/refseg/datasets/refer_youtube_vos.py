@@ -23,7 +23,7 @@ VALID = 202
 
 
 class ReferYouTubeVOS(SubmittedClips):
-    """Refer-YouTube-VOS, or a folder in its layout, where splits are those that it has.
+    """Refer-YouTube-VOS, or a folder in its layout with its own splits.
 
     An expression names one object; in folders of your own `obj_id` may be a list, empty for an expression that refers
     to nothing.
@@ -33,7 +33,7 @@ class ReferYouTubeVOS(SubmittedClips):
     inside = "Annotations"
 
     def videos(self) -> list[Video]:
-        """Those of the split's file; of valid without those of test."""
+        """Returns the videos of the split's file; for valid, without those of test."""
         path = self._meta(self.split)
         if not path.is_file():
             there = self.splits_in(self.root)
@@ -56,23 +56,23 @@ class ReferYouTubeVOS(SubmittedClips):
 
     @classmethod
     def splits_in(cls, root: Path) -> list[str]:
-        """Those that the folder has."""
+        """Returns the splits that the folder has."""
         return sorted(found.parent.name for found in root.glob("meta_expressions/*/meta_expressions.json"))
 
     def sources(self) -> list[Path]:
-        """The split's file."""
+        """Returns the split's file."""
         return [self._meta(self.split)]
 
     def _meta(self, split: str) -> Path:
         return self.root / "meta_expressions" / split / "meta_expressions.json"
 
     def clip(self, video: Video) -> LabelledClip:
-        """The clip of a video."""
+        """Opens a video as a clip."""
         return labelled_clip(self.root / self.split, video, self.name)
 
 
 def labelled_clip(folder: Path, video: Video, anchor: str) -> LabelledClip:
-    """The clip of a video in a folder with JPEGImages and Annotations."""
+    """Opens a video of a folder with JPEGImages and Annotations as a clip."""
     images = folder / "JPEGImages" / video.id
     files = FrameFiles([find_frame(images, name) for name in video.frames], anchor)
     return LabelledClip(video, files, folder / "Annotations" / video.id)

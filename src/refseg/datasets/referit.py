@@ -38,11 +38,11 @@ class RefCLEF(ReferLayout):
     image_folders = IAPR_TC_12
 
     def belongs(self, name: str, split: str) -> bool:
-        """As in the refer layout; trainval is train and val."""
+        """Whether a ref is in a split, as in the refer layout; trainval is train and val."""
         return name in ("train", "val") if split == "trainval" else super().belongs(name, split)
 
     def file_of(self, image: dict[str, Any]) -> str:
-        """The number of the image, where no name is given."""
+        """Returns the name of an image's file, or its number where no name is given."""
         return str(image.get("file_name") or f"{image['id']}.jpg")
 
 
@@ -63,12 +63,12 @@ class ReferIt(IndexedDataset):
         super().__init__(split, **settings)
 
     def sources(self) -> list[Path]:
-        """Those of the query files that are there."""
+        """Returns the query files that are there."""
         paths = [self.root / f"referit_query_{part}.json" for part in ("trainval", "train", "val", "test")]
         return [path for path in paths if path.is_file()] or paths[:1]
 
     def belongs(self, name: str, split: str) -> bool:
-        """Trainval is train and val."""
+        """Whether an entry is in a split; trainval is train and val."""
         return split in ("all", name) or (split == "trainval" and name in ("train", "val"))
 
     def read(self, builder: IndexBuilder) -> None:
@@ -100,7 +100,7 @@ class ReferIt(IndexedDataset):
                     )
 
     def find_mask(self, piece: MaskFile) -> MaskFile:
-        """The region's file in mask/.
+        """Returns the region's file in mask/.
 
         Raises:
             MissingFile: if there is none.
@@ -116,6 +116,6 @@ class ReferIt(IndexedDataset):
 
 
 def _numbers(region: str) -> tuple[tuple[int, str], ...]:
-    """The parts of a region's name in an order as of numbers, however many digits they have."""
+    """Splits a region's name into parts that sort as numbers, however many digits they have."""
     numbers = ((part.lstrip("0"), part) for part in region.split("_"))
     return tuple((len(digits), digits) if part.isdecimal() else (-1, part) for digits, part in numbers)

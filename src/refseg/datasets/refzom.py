@@ -26,6 +26,6 @@ class RefZOM(ReferLayout):
     )
 
     def sources(self) -> list[Path]:
-        """The file of refs under its published name, or the one that the authors' code asks for."""
+        """Returns the file of refs, by its published name or by that of the authors' code, and that of annotations."""
         names = [f"{stem}({self.split_by}){end}" for end in (".p", ".json") for stem in ("refs", "Ref-ZOM")]
         return [find_first_file(self.root, names), self.root / "instances.json"]

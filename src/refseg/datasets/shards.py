@@ -1,4 +1,4 @@
-"""Shards: a split of a data set in a few large files, for disks that many small files would make slow.
+"""Shards: a split of a data set in a few large files, for disks that are slow with many small ones.
 
 NAME-000000.tar, ...   as WebDataset lays them out: KEY.jpg (or what the photograph was) and KEY.json beside each other,
                        {"image": ..., "size": [h, w], "coco": ..., "objects": [...], "expressions": [...]}
@@ -37,7 +37,7 @@ STATES = {"": NONE, "crowd": CROWD, "box": BOX_ONLY, "missing": MISSING}
 
 
 class Shards(IndexedDataset):
-    """What `write_shards` wrote.
+    """Shards that `write_shards` wrote.
 
     Args:
         split: as the data set called it; "all" takes everything.
@@ -50,7 +50,7 @@ class Shards(IndexedDataset):
     image_folders = (".",)
 
     def sources(self) -> list[Path]:
-        """The shards, in their order.
+        """Returns the shards, in their order.
 
         Raises:
             MissingFile: if there is none.
@@ -61,7 +61,7 @@ class Shards(IndexedDataset):
         return found
 
     def read(self, builder: IndexBuilder) -> None:
-        """Fills an index; of photographs it reads the places alone."""
+        """Fills an index; photographs are only located."""
         refs: dict[str, int] = {}
         for shard in self.sources():
             with error_context(str(shard)):
@@ -74,15 +74,15 @@ class Shards(IndexedDataset):
                     raise InvalidInput(f"cannot be read as a tar file ({reason}); is it damaged or cut off?") from error
 
     def find_image(self, file: str) -> Path:
-        """The shard in which the photograph at a place lies."""
+        """Returns the shard that holds the photograph at a place."""
         return self.root / file_name(file.rsplit(":", 2)[0], "shard")
 
     def open_image(self, file: str) -> Image.Image:
-        """The photograph at a place, not decoded yet."""
+        """Opens the photograph at a place, without decoding it."""
         return open_image(self.open_file(file), f"{self.find_image(file)} at byte {file.rsplit(':', 2)[1]}")
 
     def open_file(self, file: str) -> BinaryIO:
-        """The bytes of the photograph at a place."""
+        """Returns the bytes of the photograph at a place."""
         _, offset, size = file.rsplit(":", 2)
         with _BoundedFile(self.find_image(file)) as opened:
             opened.seek(int(offset))
@@ -130,7 +130,7 @@ def write_shards(
 
 
 def _photograph(path: Path) -> tuple[str, bytes]:
-    """Ending and content of a photograph's file, byte by byte; a file of another kind is not packed."""
+    """Reads extension and content of a photograph's file unchanged; other files are not packed."""
     try:
         with open_image(path) as image:
             ending = f".{image.format}".lower()
@@ -172,7 +172,7 @@ def _about(dataset: IndexedDataset, sample: IndexedSample) -> dict[str, Any]:
 
 
 def _object(dataset: IndexedDataset, number: int, size_hw: tuple[int, int]) -> dict[str, Any]:
-    """Its mask as it is drawn at the photograph's size."""
+    """Returns an object with its mask at the photograph's size."""
     index = dataset.index
     state, box = int(index["object_state"][number]), index["object_box"][number]
     about: dict[str, Any] = {"id": index.text("object_id", number), "state": {v: k for k, v in STATES.items()}[state]}
@@ -239,7 +239,7 @@ def _read(builder: IndexBuilder, shard: Path, refs: dict[str, int]) -> None:
 
 
 class _BoundedFile(io.FileIO):
-    """A file of which no more memory is asked for than it holds, whatever a header in it announces.
+    """A file from which never more bytes are requested than it has, whatever a header in it says.
 
     Attributes:
         size: in bytes.
@@ -250,6 +250,6 @@ class _BoundedFile(io.FileIO):
         self.size = os.fstat(self.fileno()).st_size
 
     def read(self, size: int | None = -1) -> bytes:
-        """Up to `size` bytes, or all that are left."""
+        """Reads up to `size` bytes, or all that are left."""
         left = max(0, self.size - self.tell())
         return super().read(left if size is None or size < 0 else min(size, left)) or b""

@@ -23,7 +23,7 @@ class VisualGenome(IndexedDataset):
     image_folders = ("VG_100K", "VG_100K_2", "images/VG_100K", "images/VG_100K_2", "images")
 
     def sources(self) -> list[Path]:
-        """Regions and images."""
+        """Returns the files of regions and of images."""
         return [self.root / "region_descriptions.json", self.root / "image_data.json"]
 
     def read(self, builder: IndexBuilder) -> None:

@@ -1,1 +1,1 @@
-"""Videos: frames with their times in, frame by frame; windows of them for networks that take clips; overlays out."""
+"""Videos: frames with their times, and writers; no networks."""

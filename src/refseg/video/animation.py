@@ -16,7 +16,7 @@ SHORTEST, INSTEAD = 20, 100  # milliseconds: browsers show frames that ask for l
 
 
 def read_animation(path: Path) -> Frames:
-    """The frames of an animated image, whole ones, each for as long as a browser shows it."""
+    """Reads the frames of an animated image, composed, each for as long as a browser shows it."""
     try:
         with open_image(path) as image:
             count = getattr(image, "n_frames", 1)

@@ -25,7 +25,7 @@ MISSING_END = 1.0  # seconds that a video may end before it promised to
 
 
 def read_container(path: Path) -> Frames:
-    """The frames of a video file, turned as it says, at the times that it says.
+    """Reads the frames of a video file, with its rotation and timestamps applied.
 
     Packets that cannot be decoded are passed over and counted in the remarks.
 
@@ -41,7 +41,7 @@ def read_container(path: Path) -> Frames:
 
 
 def import_av() -> Any:
-    """PyAV.
+    """Imports PyAV.
 
     Raises:
         InvalidInput: if it is not installed.
@@ -50,7 +50,7 @@ def import_av() -> Any:
 
 
 def read_comment(path: Path) -> str | None:
-    """The comment within a video file; None if it has none.
+    """Reads the comment within a video file; None if it has none.
 
     Raises:
         InvalidInput: if it is no video, or PyAV is not installed.
@@ -122,7 +122,7 @@ def _stream(container: Any, path: Path) -> Any:
 
 
 def _promised(container: Any, stream: Any) -> Fraction | None:
-    """How many seconds the video says that it has; a duration of the whole file may be that of its sound."""
+    """Returns the announced seconds of the video; a duration of the whole file may be that of its sound."""
     if stream.duration:
         return stream.duration * stream.time_base
     if container.duration and len(container.streams) == 1:

@@ -1,4 +1,4 @@
-"""A folder of frames, as DAVIS and many tools write them."""
+"""Folders of frames, as DAVIS and many tools write them."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ ENDINGS = ".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"
 
 
 def read_folder(folder: Path) -> Frames:
-    """The images of a folder in natural order, evenly spaced; other files are passed over.
+    """Reads the images of a folder in natural order, evenly spaced; other files are ignored.
 
     Raises:
         InvalidInput: if it cannot be listed, holds no image, or images of different sizes, as no video does.
@@ -29,7 +29,7 @@ def read_folder(folder: Path) -> Frames:
 
 
 def natural_sort_key(name: str) -> list[tuple[int, str]]:
-    """What names are sorted by so that numbers in them count as such.
+    """Returns a key that sorts the numbers within names by value.
 
     >>> sorted(["10.png", "9.png", "b2", "b10"], key=natural_sort_key)
     ['9.png', '10.png', 'b2', 'b10']
@@ -39,7 +39,7 @@ def natural_sort_key(name: str) -> list[tuple[int, str]]:
 
 
 def _check_sizes(folder: Path, files: list[Path]) -> None:
-    """Looks at the heads of the files; those that cannot be opened are left to `read_image`, which says why."""
+    """Checks the sizes in the heads of the files; errors of opening are left to `read_image`."""
     first: tuple[Path, tuple[int, int]] | None = None
     for file in files:
         try:

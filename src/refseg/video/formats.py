@@ -1,4 +1,4 @@
-"""Formats of video files: a closed list, recognised by their first bytes. Playlists are none of them."""
+"""Formats of video files: a closed list, recognised by their first bytes, without playlists."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ _PACKETS, _SYNC, _IN_A_ROW = (188, 192, 204), 0x47, 5  # MPEG-TS
 
 
 def is_video_file(path: Path) -> bool:
-    """Whether a file begins as a video of a known format does; no more than its first bytes are read."""
+    """Whether a file begins as a video of a known format; only its first bytes are read."""
     with path.open("rb") as file:
         head = file.read(max(_PACKETS) * (_IN_A_ROW + 1))
     if head.startswith(_BEGINNINGS) or head[4:8] in _BOXES:

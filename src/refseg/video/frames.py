@@ -1,4 +1,4 @@
-"""Any video as a stream of frames: whatever it is and however long, one frame of it is in memory at a time."""
+"""Videos as streams of frames, one of which is in memory at a time."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ FRAME_RATE = 24  # frames a second, where nobody says
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One frame of a video.
+    """A frame of a video.
 
     Attributes:
         index: counted from 0.
@@ -26,7 +26,7 @@ class Frame:
 
 
 class Frames:
-    """The frames of a video, all of one size, their times increasing; reading begins anew with each `iter`.
+    """Frames of a video, all of one size, their times increasing; each `iter` starts again.
 
     A video whose frames change their size ends where they do.
 
@@ -44,7 +44,7 @@ class Frames:
         count: int | None = None,
         time_base: Fraction = Fraction(1, FRAME_RATE),
     ):
-        """`read` gives times (None: as if evenly spaced, by `time_base`) and pixels, and adds to the remarks."""
+        """Wraps a reader of times (None: evenly spaced, by `time_base`) and pixels, which also adds remarks."""
         self.name, self.count, self.time_base = name, count, time_base
         self.remarks: list[str] = []
         self._read = read
@@ -71,7 +71,7 @@ class Frames:
 
 
 def size_text(size_hw: Sequence[int]) -> str:
-    """Width and height for people.
+    """Returns a size as text: width x height.
 
     >>> size_text((48, 64))
     '64 x 48'

@@ -1,4 +1,4 @@
-"""Chooses the reader of a video: a file, a folder of frames, an animation, or frames in turn."""
+"""Readers of videos: a file, a folder of frames, an animation, or an iterable of frames."""
 
 import os
 import stat
@@ -21,7 +21,7 @@ _ALLOWED = "give a video file, a folder of frames, or frames one after another"
 
 
 def read_frames(source: Any) -> Frames:
-    """The frames of a video; nothing but its header is read before the frames are asked for.
+    """Opens a video; only its header is read before the first frame is requested.
 
     Args:
         source: the path of a video file (needs PyAV), of an animated GIF, PNG, WebP or AVIF, or of a folder of images,
@@ -48,7 +48,7 @@ def read_frames(source: Any) -> Frames:
 
 
 def is_video(path: Path) -> bool:
-    """Whether this is a folder, an animation or a video file, as far as can be told without decoding it.
+    """Whether a path is a folder, an animation or a video file, as far as can be told without decoding it.
 
     Raises:
         InvalidInput: if it is a file that is neither an image nor a video.

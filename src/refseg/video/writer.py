@@ -1,4 +1,4 @@
-"""Overlay videos: H.264 where PyAV's build has it, otherwise MPEG-4."""
+"""Writer of overlay videos: H.264 where PyAV's build has it, otherwise MPEG-4."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ FINEST = 60_000  # ticks a second, where the video's own are too fine for MPEG-4
 
 
 def encoder() -> str:
-    """The best encoder of PyAV's build.
+    """Returns the best encoder of PyAV's build.
 
     Raises:
         InvalidInput: if PyAV is not installed.
@@ -27,7 +27,7 @@ def encoder() -> str:
 def video_writer(
     path: Path, size_hw: tuple[int, int], time_base: Fraction, comment: str = ""
 ) -> Iterator[Callable[[Fraction, RgbImage], None]]:
-    """Yields what adds a frame of this size to a new video: its time in seconds, later than the last, and its pixels.
+    """Yields a function that adds a frame: its time in seconds, later than the last, and its pixels.
 
     Codecs want even sizes: an odd last row or column is there twice.
     """

@@ -1,4 +1,4 @@
-"""`refseg data check`: what is missing, damaged or leaking in a data set of files."""
+"""`refseg data check`: missing, damaged or leaking files of a data set."""
 
 import json
 import warnings
@@ -84,7 +84,7 @@ def _check_videos(
 
 @contextmanager
 def _tracking() -> "Iterator[Track]":
-    """What shows on stderr how far it is."""
+    """Shows progress on stderr."""
     from rich.console import Console
     from rich.progress import Progress
 

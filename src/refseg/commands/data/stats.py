@@ -1,4 +1,4 @@
-"""`refseg data stats`: what is in a data set."""
+"""`refseg data stats`: statistics of a data set."""
 
 import json
 from collections.abc import Iterable, Sequence

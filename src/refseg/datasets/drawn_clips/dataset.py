@@ -46,7 +46,7 @@ Annotated = Literal["middle", "all"]
 
 
 class DrawnClip(Clip):
-    """One drawn clip; frames are drawn when they are asked for, masks of all of them are known.
+    """A drawn clip; frames are drawn on access, and masks are known for all of them.
 
     Attributes:
         clip_id: split and number, for example "val-17".
@@ -78,7 +78,7 @@ class DrawnClip(Clip):
 
     @property
     def middle(self) -> int:
-        """The frame that tells nothing by itself: the clip's twin has the same."""
+        """Number of the middle frame, which the clip shares with its twin, so that it gives nothing away."""
         return len(self) // 2
 
     @property
@@ -87,11 +87,11 @@ class DrawnClip(Clip):
         return self.side, self.side
 
     def frame(self, t: int) -> NDArray[np.uint8]:
-        """Frame t, counted from 0: (H, W, 3) uint8, RGB."""
+        """Draws frame t, counted from 0: (H, W, 3) uint8, RGB."""
         return self._look.draw(self.layout(t), draw_noise(SeededRandom("noise", *self._pixels, t)))
 
     def layout(self, t: int) -> Layout:
-        """Where everything is in frame t."""
+        """Returns the positions and masks of all objects in frame t."""
         if not 0 <= t < len(self):
             raise IndexError(f"frame {t} of {len(self)}")
         if t not in self._layouts:
@@ -100,15 +100,15 @@ class DrawnClip(Clip):
         return self._layouts[t]
 
     def labels(self, t: int) -> NDArray[np.uint8]:
-        """The visible pixels (H, W) of frame t: 0 = background, k = object k."""
+        """Returns the visible pixels (H, W) of frame t: 0 = background, k = object k."""
         return self.layout(t).id_map
 
     def annotated_frames(self, index: int) -> tuple[int, ...]:
-        """The middle frame, or all of them, as the data set was asked for."""
+        """Returns the middle frame, or all frames, as `annotated` says."""
         return (self.middle,) if self._annotated == "middle" else tuple(range(len(self)))
 
     def mask(self, index: int, t: int) -> NDArray[np.bool_]:
-        """Visible pixels (H, W) of all referents of expression `index` in frame t, whichever it is."""
+        """Returns the visible pixels (H, W) of all referents of expression `index` in frame t, annotated or not."""
         return np.isin(self.labels(t), self.expressions[index].targets)
 
     @override
@@ -175,7 +175,7 @@ class DrawnClips(Dataset):
         return self.count
 
     def __getitem__(self, index: int) -> DrawnClip:
-        """Clip `index`."""
+        """Returns clip `index`."""
         if not -self.count <= index < self.count:
             raise IndexError(f"clip {index} of {self.count}")
         index %= self.count

@@ -1,4 +1,4 @@
-"""Drawn clips as files in the layout of Refer-YouTube-VOS, to look at and to use elsewhere.
+"""Export of drawn clips in the layout of Refer-YouTube-VOS.
 
 meta_expressions/SPLIT/meta_expressions.json   names of frames; expressions with obj_id: "3", or a list (several, none)
 SPLIT/JPEGImages/CLIP/FRAME.jpg                the frames
@@ -62,6 +62,6 @@ def _write_frames(clip: DrawnClip, names: list[str], folder: Path) -> None:
 
 
 def _ids(targets: tuple[int, ...]) -> str | list[str]:
-    """One object as Refer-YouTube-VOS has it, several or none as a list."""
+    """Returns the id of one object, or a list of ids of several or none, as in Refer-YouTube-VOS."""
     ids = list(map(str, targets))
     return ids[0] if len(ids) == 1 else ids

@@ -1,4 +1,4 @@
-"""What an object of a clip does, and where that puts it so many frames before or after the middle one."""
+"""Motions of an object, and its positions before and after the middle frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _SHARE = 1 / len(MOTIONS)
 
 
 def draw_motions(rng: SeededRandom, attributes: Sequence[int], count: int) -> list[int]:
-    """So many different motions that an object of these attributes can make; over all shapes each is as frequent."""
+    """Draws `count` different motions for an object of these attributes; over all shapes each is as frequent."""
     spins = attributes[SHAPE] not in ROUND
     spin = _SHARE / _CAN_SPIN if spins else 0.0
     weights = [spin if motion == SPINNING else (1 - spin) / (len(MOTIONS) - 1) for motion in range(len(MOTIONS))]
@@ -38,7 +38,7 @@ def draw_motions(rng: SeededRandom, attributes: Sequence[int], count: int) -> li
 
 @dataclass(frozen=True, slots=True)
 class Mover:
-    """An object and how fast it is at whatever it does.
+    """An object and the speed of each of its possible motions.
 
     Attributes:
         middle: the object in the middle frame, where it is the same whatever it does.
@@ -54,13 +54,13 @@ class Mover:
 
     @staticmethod
     def draw(rng: SeededRandom, middle: DrawnObject, frames: int, side: int) -> "Mover":
-        """A mover for a clip of so many frames and a canvas of this side."""
+        """Draws a mover for a clip of `frames` frames and a canvas of this side."""
         low, high = TURN_DEGREES
         turn = (low + rng.below(high - low + 1)) * (1 if rng.chance(0.5) else -1)
         return Mover(middle, rng.between(*WAY) * side / UNIT / (frames - 1), turn, rng.between(*GROWTH))
 
     def at(self, motion: int, frames: int) -> DrawnObject:
-        """The object so many frames after the middle one (before it, if negative) if it does this.
+        """Returns the object `frames` frames after the middle one (before it, if negative) under a motion.
 
         >>> star = DrawnObject((3, 0, 0, 0), x=64, y=64, radius=12, rotation_degrees=5)
         >>> mover = Mover(star, step=2, turn_degrees=10, growth=1.05)
@@ -72,7 +72,7 @@ class Mover:
         return DrawnObject(self.middle.attributes, x, y, radius, self.middle.rotation_degrees + turned)
 
     def way(self, motion: int, frames: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Its x, y and radius (T, 3) so many frames (T,) after the middle one if it does this."""
+        """Returns x, y and radius (T, 3) at `frames` (T,), counted from the middle one, under a motion."""
         places = np.empty((len(frames), 3))
         places[:] = self.middle.x, self.middle.y, self.middle.radius
         if motion in DIRECTIONS:

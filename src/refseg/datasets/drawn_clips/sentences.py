@@ -1,4 +1,4 @@
-"""Sentences about what objects do: a noun phrase of the drawn scenes and a motion, with the program that it means."""
+"""Sentences about motions: a noun phrase of the drawn scenes, a motion, and the program of both."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ ATTEMPTS = 6  # at a noun phrase for it
 
 
 class World(programs.World):
-    """What programs ask of a clip: its middle frame, and what every object does."""
+    """A clip as programs query it: its middle frame and the motion of each object."""
 
     def __init__(self, layout: Layout, motions: Sequence[int]):
         super().__init__(layout)
@@ -46,7 +46,7 @@ class World(programs.World):
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """The X that does this, or all X that do; with `count`, "both" or "the three", which holds for that number only."""
+    """ "The X that moves so", or all such X; with `count`, "both" or "the three", valid for that number only."""
 
     noun: Noun
     motion: int
@@ -54,7 +54,7 @@ class Doing:
     count: int | None = None
 
     def evaluate(self, world: World) -> Objects:
-        """Those of the noun's objects that do it; open where the noun names a size that changes."""
+        """Returns the noun's objects with this motion; open where the noun names a size that changes."""
         found = self.noun.evaluate(world)
         if self.noun.size is not None:
             any_size = replace(self.noun, size=None).evaluate(world) or 0
@@ -87,7 +87,7 @@ class Sentence:
 
 
 def sentences_about(here: World, there: World, rng: SeededRandom) -> list[tuple[Sentence, tuple[int, int]]]:
-    """Different sentences about two clips of one middle frame, with the set (bits) of referents in either."""
+    """Composes different sentences about two clips of one middle frame, with the set (bits) of referents in each."""
     groups: dict[Attributes, int] = defaultdict(int)
     for k, thing in enumerate(here.layout.objects):
         groups[thing.attributes] |= 1 << k
@@ -116,7 +116,7 @@ def _program(attributes: Attributes, motion: int, several: int, rng: SeededRando
 
 
 def say(program: Doing, rng: SeededRandom) -> str:
-    """The program as an English expression."""
+    """Writes a program as an English expression."""
     phrase, name = say_noun(program.noun, rng, program.many), MOTIONS[program.motion]
     if name in BEFORE and rng.chance(0.4):
         phrase = f"{rng.pick(BEFORE[name])} {phrase}"

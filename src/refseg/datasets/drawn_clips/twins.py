@@ -1,4 +1,4 @@
-"""Two clips at a time, with one middle frame: the same objects in the same places, but look-alikes do other things.
+"""Pairs of clips with one middle frame: equal objects and positions, but other motions of look-alikes.
 
 Every sentence is asked about both and is answered by another object, or by none, so the middle frame and the sentence
 alone do not tell the answer. Twins are a function of (seed, split, side, number).
@@ -32,7 +32,7 @@ Ways = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Twins:
-    """Two clips without their pixels.
+    """A pair of clips without pixels.
 
     Attributes:
         frames: number of frames of either; number `frames // 2` is the middle one.
@@ -48,7 +48,7 @@ class Twins:
 
 
 def draw_twins(seed: int, split: str, side: int, number: int) -> Twins:
-    """Clips 2 * number and 2 * number + 1 of a split, always the same for the same arguments."""
+    """Draws clips 2 * number and 2 * number + 1 of a split; a function of its arguments."""
     rng = SeededRandom("drawn clips", seed, split, side, number)
     frames, objects = (low + rng.below(high - low + 1) for low, high in (FRAMES, OBJECTS))
     while True:
@@ -64,7 +64,7 @@ def draw_twins(seed: int, split: str, side: int, number: int) -> Twins:
 
 
 def alike(kinds: list[Attributes]) -> list[list[int]]:
-    """Groups of objects with the same attributes, those of one member included, in the order of their first."""
+    """Groups objects with the same attributes, single ones included, in the order of their first members."""
     groups: dict[Attributes, list[int]] = {}
     for index, kind in enumerate(kinds):
         groups.setdefault(kind, []).append(index)
@@ -72,7 +72,7 @@ def alike(kinds: list[Attributes]) -> list[list[int]]:
 
 
 def _draw_kinds(rng: SeededRandom, count: int) -> list[Attributes]:
-    """The attributes of so many objects, in drawing order."""
+    """Draws the attributes of `count` objects, in drawing order."""
     kinds: list[Attributes] = []
     while len(kinds) < count:
         kind = draw_attributes(rng, TIER, kinds)
@@ -85,7 +85,7 @@ def _draw_kinds(rng: SeededRandom, count: int) -> list[Attributes]:
 
 
 def _draw_motions(rng: SeededRandom, kinds: list[Attributes]) -> tuple[list[int], list[int]]:
-    """What every object does in either clip: among look-alikes no sentence has the same answer in both."""
+    """Draws the motions of all objects in both clips; no sentence about look-alikes has one answer in both."""
     here, there = [0] * len(kinds), [0] * len(kinds)
     for group in alike(kinds):
         size = len(group)
@@ -108,7 +108,7 @@ def _draw_motions(rng: SeededRandom, kinds: list[Attributes]) -> tuple[list[int]
 def _place(
     rng: SeededRandom, kinds: list[Attributes], motions: tuple[list[int], list[int]], frames: int, side: int
 ) -> list[Mover] | None:
-    """Places in which nobody leaves or meets anybody, whoever of the look-alikes does which of their motions."""
+    """Places the objects so that they stay on the canvas and apart, under all motions of their look-alikes."""
     options = {k: {motion[j] for motion in motions for j in group} for group in alike(kinds) for k in group}
     gap, steps = GAP * side / UNIT, np.arange(frames) - frames // 2
     movers: dict[int, Mover] = {}
@@ -134,14 +134,14 @@ def _place(
 
 
 def _mover(rng: SeededRandom, kind: Attributes, frames: int, side: int) -> Mover:
-    """One that stands in the upper left corner."""
+    """Draws a mover in the upper left corner."""
     radius = rng.between(*RADII[kind[SIZE]]) * side / UNIT
     degrees = rng.below(2 * TIER.rotation_degrees + 1) - TIER.rotation_degrees
     return Mover.draw(rng, DrawnObject(kind, 0, 0, radius, degrees), frames, side)
 
 
 def _meet(ways: Ways, others: Ways, gap: float) -> bool:
-    """Whether one of ways (M, T, 3) comes too near to one of others (N, T, 3)."""
+    """Whether any path of `ways` (M, T, 3) comes within `gap` of one of `others` (N, T, 3)."""
     dx, dy = (ways[:, None, :, axis] - others[..., axis] for axis in (0, 1))
     least = ways[:, None, :, 2] + others[..., 2] + gap
     return bool((dx * dx + dy * dy < least * least).any())

@@ -1,4 +1,4 @@
-"""Sixty-four scenes at a time: sentences with their shares, and the same sentences again where they refer to nothing.
+"""Blocks of 64 scenes: balanced types of sentences, some shown again where they have no referent.
 
 A block is a function of (seed, split, tier, side, number). Expressions that refer to nothing are true sentences of
 another scene of the block whose program gives the empty set here, so that their words do not give them away.
@@ -26,7 +26,7 @@ PARTS = ("pairs", "triples", "roles")  # of split held_out, scene by scene in tu
 
 @dataclass
 class Block:
-    """The scenes of a block without their pixels.
+    """A block of scenes without pixels.
 
     Attributes:
         layouts: one a scene.
@@ -40,7 +40,7 @@ class Block:
 
 
 def draw_block(seed: int, split: str, tier_name: str, side: int, number: int) -> Block:
-    """Block `number` of a split, always the same for the same arguments."""
+    """Draws block `number` of a split; a function of its arguments."""
     rng = SeededRandom("drawn scenes", seed, split, tier_name, side, number)
     tier, block = TIERS[tier_name], Block()
     for scene in range(BLOCK):
@@ -57,7 +57,7 @@ def draw_block(seed: int, split: str, tier_name: str, side: int, number: int) ->
 
 
 class _Shares:
-    """Keeps types and kinds at their shares: the one furthest behind comes first."""
+    """Balances types and kinds: those furthest behind their shares come first."""
 
     def __init__(self, tier: Tier):
         self.kinds = {k: share for k, share in KIND_SHARES.items() if tier.overlap or k not in NEEDS_OVERLAP}
@@ -112,7 +112,7 @@ def _can_fail(sentence: Sentence, worlds: list[World], rng: SeededRandom) -> boo
 
 
 def _held_out_objects(world: World, part: str) -> int:
-    """The objects that the part is about: its expressions refer to one of them at least."""
+    """Returns the held-out objects; each expression of the part refers to at least one of them."""
     found = 0
     for k, thing in enumerate(world.layout.objects):
         pair = thing.attributes[SHAPE], thing.attributes[COLOUR]
@@ -122,7 +122,7 @@ def _held_out_objects(world: World, part: str) -> int:
 
 
 def _false_sentences(worlds: list[World], block: Block, rng: SeededRandom) -> list[list[tuple[Sentence, int]]]:
-    """For each scene the sentences of other scenes that refer to nothing there."""
+    """Returns, for each scene, the sentences of other scenes that have no referent in it."""
     additions: list[list[tuple[Sentence, int]]] = [[] for _ in worlds]
     for home, sentences in enumerate(block.sentences):
         for sentence, _ in sentences:
@@ -143,11 +143,11 @@ def _false_sentences(worlds: list[World], block: Block, rng: SeededRandom) -> li
 
 
 def _likeness(sentence: Sentence, world: World) -> int:
-    """How many attributes of the noun phrase the most similar object of the scene has."""
+    """Largest number of the noun phrase's attributes that one object of the scene has."""
     wanted = [(a, v) for a, v in enumerate(sentence.program.noun.attributes) if v is not None]
     return max(sum(thing.attributes[a] == v for a, v in wanted) for thing in world.layout.objects)
 
 
 def object_ids(objects: int) -> tuple[int, ...]:
-    """Ids in the scene's id map of a set of objects."""
+    """Returns the ids, in the scene's id map, of a set (bits) of objects."""
     return tuple(k + 1 for k in members(objects))

@@ -5,8 +5,8 @@ Source     drawn by this package, any amount, no files; an expression's program 
 Licence    Apache-2.0, as the package.
 Splits     train (unlimited), val 1,000 scenes, test 2,000, hard 1,000, held_out 1,000; about 23 expressions a scene,
            14 % of which refer to nothing and 12 % to several objects.
-Read with  objects.py (what), layout.py (where), programs.py (meaning), grammar.py (words), blocks.py (shares, sentences
-           that refer to nothing), rendering.py (pixels).
+Read with  objects.py (what), layout.py (where), programs.py (meaning), grammar.py (words), balanced_sentences.py (shares,
+           sentences without referent), rendering.py (pixels).
 """
 
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ SPLITS = {"train": 2**31, "val": 1000, "test": 2000, "hard": 1000, "held_out": 1
 
 
 class Scene(Sample):
-    """One drawn scene with its expressions; the pixels are drawn when first asked for.
+    """A drawn scene with its expressions; pixels are drawn on first access.
 
     Attributes:
         image_id: split, tier and number, for example "val-base-17".
@@ -87,15 +87,15 @@ class Scene(Sample):
         return render(self.layout, self._pixels)
 
     def mask(self, index: int) -> NDArray[np.bool_]:
-        """Visible pixels (H, W) of all referents of expression `index`."""
+        """Returns the visible pixels (H, W) of all referents of expression `index`."""
         return np.isin(self.id_map, self.expressions[index].targets)
 
     def referents(self, index: int) -> NDArray[np.bool_]:
-        """Visible pixels (K, H, W) of each referent of expression `index`."""
+        """Returns the visible pixels (K, H, W) of each referent of expression `index`."""
         return self.id_map == np.array(self.expressions[index].targets, np.uint8)[:, None, None]
 
     def others(self, index: int) -> Iterator[NDArray[np.bool_]]:
-        """Visible pixels (H, W) of each object that expression `index` does not refer to."""
+        """Yields the visible pixels (H, W) of each object that expression `index` does not refer to."""
         targets = self.expressions[index].targets
         return (self.id_map == k for k in range(1, len(self.centres) + 1) if k not in targets)
 
@@ -140,7 +140,7 @@ class DrawnScenes(Dataset):
         return self.count
 
     def __getitem__(self, index: int) -> Scene:
-        """Scene `index`; neighbours share the work of their block of 64."""
+        """Returns scene `index`; neighbours share the work of their block of 64."""
         if not -self.count <= index < self.count:
             raise IndexError(f"scene {index} of {self.count}")
         index %= self.count

@@ -1,4 +1,4 @@
-"""Drawn scenes as files in the field's own format, to look at and to use elsewhere.
+"""Export of drawn scenes as images, masks and JSON in the formats of COCO and gRefCOCO.
 
 images/ID.png               the scene
 masks/ID_SENTENCE.png       black and white, what the expression refers to
@@ -65,7 +65,7 @@ def export(scenes: DrawnScenes, folder: Path, progress: Callable[[], None] = lam
 
 
 def _annotations(scene: Scene, image: int, first: int) -> list[dict[str, Any]]:
-    """One COCO annotation an object; ids count from first + 1."""
+    """Returns a COCO annotation for each object; ids count from first + 1."""
     found = []
     for k, (shape, colour, size, material) in enumerate(scene.attributes.tolist(), start=1):
         rle = coco.encode(np.asfortranarray(scene.id_map == k, np.uint8))

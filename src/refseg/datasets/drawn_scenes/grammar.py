@@ -1,4 +1,4 @@
-"""From a scene to sentences: a type is drawn, a program is built for it and kept if the scene makes it certain."""
+"""Sentences about a scene: programs of a drawn type, kept if the scene makes their referents certain."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -132,7 +132,7 @@ class Sentence:
 def compose(
     world: World, rng: SeededRandom, type_: str, kind: str, held_out_roles: bool, qualified: bool = False
 ) -> Sentence | None:
-    """One attempt at a sentence of this type (and kind) about this scene; None if it is not certain and necessary.
+    """Composes a sentence of this type (and kind) about this scene; None if it is not certain and necessary.
 
     Args:
         world: the scene.
@@ -155,7 +155,7 @@ def compose(
 
 
 def _needed(program: Program, world: World, rng: SeededRandom) -> bool:
-    """Whether the sentence says no more than it must: comparisons have candidates, negations exclude something."""
+    """Whether each part of the sentence is needed: comparisons have candidates, negations exclude something."""
     noun = program.noun
     if noun.without is not None:
         plain = replace(noun, without=None).evaluate(world)
@@ -186,7 +186,7 @@ def _noun(values: dict[int, int]) -> Noun:
 
 
 def _describe(world: World, rng: SeededRandom, k: int, banned: int | None = None) -> dict[int, int]:
-    """Some of the attributes of object k, never the banned one."""
+    """Draws some of the attributes of object k, never the banned one."""
     values = world.layout.objects[k].attributes
     return {a: values[a] for a, use in enumerate(ATTRIBUTE_USE) if a != banned and rng.chance(use)}
 
@@ -200,7 +200,7 @@ def _loosen(world: World, rng: SeededRandom, values: dict[int, int], count: int)
 
 
 def _unique(world: World, rng: SeededRandom, k: int) -> Noun | None:
-    """A noun phrase that describes object k alone, or None if nothing tells it apart."""
+    """Returns a noun phrase that describes object k alone, or None if nothing tells it apart."""
     values = _describe(world, rng, k)
     all_values = world.layout.objects[k].attributes
     for attribute in [None, *rng.shuffled(range(len(ATTRIBUTES)))]:
@@ -285,7 +285,7 @@ def _relation(world: World, rng: SeededRandom, kind: str) -> Program | None:
 
 
 def _pair(world: World, rng: SeededRandom, kind: str) -> tuple[int, int] | None:
-    """A target and an anchor; for depth, contact and sameness one of the pairs that exist."""
+    """Draws a target and an anchor; for depth, contact and sameness one of the pairs that exist."""
     if kind in ("front", "behind", "overlapping"):
         pairs = [
             (j, k)
@@ -314,7 +314,7 @@ _BUILDERS: dict[str, Callable[[World, SeededRandom, str], Program | None]] = {
 
 
 def _qualify(program: Program, world: World, rng: SeededRandom) -> Program:
-    """The same program with a second qualifier: a region or an exclusion on its noun, or a placed anchor."""
+    """Adds a second qualifier to a program: a region or an exclusion on its noun, or a placed anchor."""
     if isinstance(program, Related) and program.kind != "between" and rng.chance(0.5):
         noun = _loosen(world, rng, _describe(world, rng, rng.below(world.count)), 2)
         anchor: Anchor = Nth(noun, rng.pick(get_args(Direction)))
@@ -338,7 +338,7 @@ def _qualify(program: Program, world: World, rng: SeededRandom) -> Program:
 
 
 def plural(noun: str) -> str:
-    """The plural of a shape's name."""
+    """Returns the plural of a shape's name."""
     return noun + ("es" if noun.endswith(("s", "x")) else "s")
 
 
@@ -347,7 +347,7 @@ def _one(rng: SeededRandom, words: Mapping[str, tuple[str, ...]], name: str) -> 
 
 
 def say_noun(noun: Noun, rng: SeededRandom, many: bool = False) -> str:
-    """[size] [material] [colour] noun, material and colour sometimes after the noun; no article."""
+    """Writes a noun phrase without article: [size] [material] [colour] noun, the latter two sometimes after it."""
     head = rng.pick(ANYTHING) if noun.shape is None else _one(rng, SHAPE_WORDS, SHAPES[noun.shape])
     before: list[str] = []
     after: list[str] = []
@@ -400,7 +400,7 @@ def _say_anchor(anchor: Anchor, rng: SeededRandom) -> str:
 
 
 def say(program: Program, rng: SeededRandom) -> str:
-    """The program as an English expression."""
+    """Writes a program as an English expression."""
     if isinstance(program, All):
         return say_all(say_noun(program.noun, rng, many=True), program.count, rng)
     phrase = say_noun(program.noun, rng)
@@ -421,13 +421,13 @@ def say(program: Program, rng: SeededRandom) -> str:
 
 
 def say_all(phrase: str, count: int | None, rng: SeededRandom) -> str:
-    """The whole expression about all that a plural phrase names; with `count` it says how many."""
+    """Writes an expression about all objects of a plural phrase; with `count` it states their number."""
     phrase = rng.pick(ALL if count is None else NUMBERS[count]).format(phrase)
     return phrase if rng.chance(0.7) else f"{rng.pick(REQUESTS)} {phrase}"
 
 
 def say_the(phrase: str, rng: SeededRandom) -> str:
-    """The whole expression about the one thing that a phrase names."""
+    """Writes an expression about the one object of a phrase."""
     carrier = rng.unit()
     if carrier < 0.5:
         return f"the {phrase}"

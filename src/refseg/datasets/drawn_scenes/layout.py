@@ -1,4 +1,4 @@
-"""Where the objects of a scene stand: attributes, places, drawing order, exact visible masks."""
+"""Layouts of scenes: attributes, places, drawing order, exact visible masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from refseg.datasets.drawn_scenes.objects import (
 
 @dataclass(frozen=True)
 class Tier:
-    """How difficult the scenes are.
+    """Difficulty of scenes.
 
     Attributes:
         objects: least and largest number of objects.
@@ -59,7 +59,7 @@ REACH = 1.2, 4  # a patch reaches that many radii and pixels from the centre: pa
 
 @dataclass(frozen=True)
 class Patch:
-    """The square of pixels that an object can touch: its place on the canvas, coordinates and signed distances."""
+    """Square of pixels that an object can touch: its place on the canvas, coordinates, signed distances."""
 
     top: int
     left: int
@@ -68,7 +68,7 @@ class Patch:
     distance: Plane
 
     def on_canvas(self, side: int, shift_xy: tuple[int, int] = (0, 0)) -> tuple[tuple[slice, slice], tuple]:
-        """Slices of the canvas and of the patch that belong together; `shift_xy` moves the patch by whole pixels."""
+        """Returns the overlapping slices of canvas and patch; `shift_xy` moves the patch by whole pixels."""
         top, left, size = self.top + shift_xy[1], self.left + shift_xy[0], len(self.distance)
         rows = slice(max(top, 0), max(min(top + size, side), 0))
         columns = slice(max(left, 0), max(min(left + size, side), 0))
@@ -87,12 +87,12 @@ class Layout:
 
     @property
     def unit(self) -> float:
-        """Pixels of this canvas per pixel of a 128x128 canvas."""
+        """Returns the pixels of this canvas per pixel of a 128x128 canvas."""
         return self.side / UNIT
 
     @cached_property
     def touching(self) -> tuple[int, ...]:
-        """For each object the set (as bits) of those whose visible masks touch its own, side by side."""
+        """Returns, for each object, the set (bits) of those whose visible masks touch its own."""
         sets = [0] * len(self.objects)
         count = len(self.objects) + 1
         for a, b in (
@@ -109,7 +109,7 @@ class Layout:
 
 
 def draw_layout(rng: SeededRandom, tier: Tier, side: int, part: str = "") -> Layout:
-    """A layout that keeps every rule of the tier; `part` "pairs" or "triples" puts such a held-out object into it."""
+    """Draws a layout by the tier's rules; `part` "pairs" or "triples" adds such a held-out object."""
     while True:
         objects = _draw_objects(rng, tier, side, part)
         if objects is None:
@@ -140,7 +140,7 @@ def _draw_objects(rng: SeededRandom, tier: Tier, side: int, part: str) -> list[D
 
 
 def draw_attributes(rng: SeededRandom, tier: Tier, earlier: Sequence[Attributes], part: str = "") -> Attributes:
-    """Attributes of one more object: a held-out composition if that is what `part` says, otherwise never one."""
+    """Draws the attributes of another object: a held-out composition if `part` says so, otherwise never one."""
     while True:
         values = [rng.weighted(SIZE_SHARES) if i == 2 else rng.below(len(names)) for i, names in enumerate(VALUES)]
         if earlier and rng.chance(tier.copies):
@@ -171,7 +171,7 @@ def _find_place(
 
 
 def rasterise(objects: Sequence[DrawnObject], side: int) -> Layout:
-    """The layout of these objects, as many as a uint8 can number, on a canvas of this side."""
+    """Draws the masks of objects, at most 255, on a canvas of this side."""
     id_map = np.zeros((side, side), np.uint8)
     patches = []
     for number, thing in enumerate(objects, start=1):

@@ -1,4 +1,4 @@
-"""What a drawn object is: its shape, colour, size and material, and the signed distance that gives its exact mask."""
+"""Drawn objects: shape, colour, size, material, and the signed distance that gives the exact mask."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class SeededRandom:
-    """Random draws that are a function of a key alone, the same on every platform and Python version.
+    """Random numbers that depend on a key alone, equal on every platform and Python version.
 
     Only `Random.random` is used: its sequence is the one that Python promises to keep.
     """
@@ -50,23 +50,23 @@ class SeededRandom:
         self.unit = Random(int.from_bytes(digest[:8], "big")).random
 
     def below(self, count: int) -> int:
-        """A whole number in [0, count)."""
+        """Returns a whole number in [0, count)."""
         return int(self.unit() * count)
 
     def chance(self, probability: float) -> bool:
-        """True with this probability."""
+        """Returns True with this probability."""
         return self.unit() < probability
 
     def between(self, low: float, high: float) -> float:
-        """A number in [low, high)."""
+        """Returns a number in [low, high)."""
         return low + (high - low) * self.unit()
 
     def pick(self, items: Sequence[T]) -> T:
-        """One of the items."""
+        """Returns one of the items."""
         return items[int(self.unit() * len(items))]
 
     def weighted(self, weights: Sequence[float]) -> int:
-        """An index, drawn with these weights, which sum to 1."""
+        """Returns an index, drawn with these weights, which sum to 1."""
         rest = self.unit()
         for index, weight in enumerate(weights):
             rest -= weight
@@ -75,13 +75,13 @@ class SeededRandom:
         return len(weights) - 1
 
     def shuffled(self, items: Sequence[T]) -> list[T]:
-        """The items in random order."""
+        """Returns the items in random order."""
         return [item for _, _, item in sorted((self.unit(), i, item) for i, item in enumerate(items))]
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnObject:
-    """One object of a scene; lengths in pixels."""
+    """An object of a scene; lengths in pixels."""
 
     attributes: Attributes
     x: float
@@ -176,10 +176,10 @@ _DISTANCES: tuple[Callable[[Plane, Plane], Plane], ...] = (
 
 
 def rotation(degrees: int) -> tuple[float, float]:
-    """Cosine and sine, rounded so that every platform draws the same mask."""
+    """Returns cosine and sine, rounded so that every platform draws the same mask."""
     return round(cos(radians(degrees)), 9), round(sin(radians(degrees)), 9)
 
 
 def signed_distance(thing: DrawnObject, x: Plane, y: Plane) -> Plane:
-    """Signed distance in pixels, negative inside, at x, y: pixels from the object's centre in its own rotated frame."""
+    """Computes signed distances in pixels, negative inside, at x, y from the object's centre in its rotated frame."""
     return _DISTANCES[thing.attributes[SHAPE]](x / thing.radius, y / thing.radius) * thing.radius

@@ -1,4 +1,4 @@
-"""What an expression means: a program that is evaluated on a scene and gives the set of its referents.
+"""Programs of expressions: each, evaluated on a scene, gives the set of its referents.
 
 Sets of objects are bits of an int: bit k stands for the object drawn k-th (its id is k + 1). A program returns a set,
 0 when nothing matches, or None when the scene leaves the answer open (a place too near its threshold, two candidates
@@ -23,7 +23,7 @@ CORRIDOR = 20.0  # half-width of the strip in which something stands "between"
 
 
 class World:
-    """What programs ask of a scene."""
+    """A scene as programs query it."""
 
     def __init__(self, layout: Layout):
         self.layout = layout
@@ -41,32 +41,32 @@ class World:
 
     @cached_property
     def touching(self) -> tuple[int, ...]:
-        """For each object the set whose visible masks touch its own."""
+        """Returns, for each object, the set whose visible masks touch its own."""
         return self.layout.touching
 
     def distance(self, j: int, k: int) -> float:
-        """Between two centres, in pixels."""
+        """Returns the distance between two centres in pixels."""
         return hypot(self.x[j] - self.x[k], self.y[j] - self.y[k])
 
 
 def members(objects: int) -> list[int]:
-    """Indices of the objects in a set."""
+    """Returns the indices of the objects in a set (bits)."""
     return [k for k in range(objects.bit_length()) if objects >> k & 1]
 
 
 def single(objects: Objects) -> Objects:
-    """The set if it has at most one member, None (open) otherwise."""
+    """Returns the set if it has at most one member, None (open) otherwise."""
     return None if objects is None or objects & (objects - 1) else objects
 
 
 def _along(world: World, direction: str) -> list[float]:
-    """A coordinate that is smallest at that side of the image."""
+    """Returns the coordinate that is smallest at that side of the image."""
     line = world.x if direction in ("left", "right") else world.y
     return line if direction in ("left", "top") else [-value for value in line]
 
 
 def _in_region(world: World, objects: int, region: Region) -> Objects:
-    """Members in a half or quarter of the image; open if one of them stands on its border."""
+    """Returns the members in a half or quarter of the image; open if one of them stands on its border."""
     for side in region.split():
         line = _along(world, side)
         border = world.middle if side in ("left", "top") else -world.middle
@@ -89,11 +89,11 @@ class Noun:
 
     @property
     def attributes(self) -> tuple[int | None, int | None, int | None, int | None]:
-        """In the order of ATTRIBUTES."""
+        """Attributes in the order of ATTRIBUTES."""
         return self.shape, self.colour, self.size, self.material
 
     def evaluate(self, world: World) -> Objects:
-        """Every object that it describes."""
+        """Returns all objects that the noun phrase describes."""
         found = world.all
         for attribute, value in enumerate(self.attributes):
             if value is not None:
@@ -105,31 +105,31 @@ class Noun:
 
 @dataclass(frozen=True, slots=True)
 class The:
-    """The X: exactly one."""
+    """ "The X": exactly one."""
 
     noun: Noun
 
     def evaluate(self, world: World) -> Objects:
-        """The one object that the noun describes."""
+        """Returns the one object that the noun describes."""
         return single(self.noun.evaluate(world))
 
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """All X; with `count`, "both X" or "the three X", which holds for that number only."""
+    """ "All X"; with `count`, "both X" or "the three X", valid for that number only."""
 
     noun: Noun
     count: int | None = None
 
     def evaluate(self, world: World) -> Objects:
-        """All objects that the noun describes; another number than the stated one is open."""
+        """Returns all objects that the noun describes; open if their number is not the stated one."""
         found = self.noun.evaluate(world)
         return None if found and self.count is not None and found.bit_count() != self.count else found
 
 
 @dataclass(frozen=True, slots=True)
 class Nth:
-    """The n-th X from a side of the image: a superlative ("leftmost"), or counted ("first from the left")."""
+    """The n-th X from a side of the image: a superlative ("leftmost") or counted ("first from the left")."""
 
     noun: Noun
     direction: Direction
@@ -137,7 +137,7 @@ class Nth:
     counted: bool = False
 
     def evaluate(self, world: World) -> Objects:
-        """The n-th by true centre; open if a neighbour in the order is less than the margin away."""
+        """Returns the n-th by true centre; open if a neighbour in the order is less than the margin away."""
         found = self.noun.evaluate(world)
         if not found:
             return found
@@ -158,7 +158,7 @@ class BySize:
     largest: bool
 
     def evaluate(self, world: World) -> Objects:
-        """The winner; open if the runner-up is within the size margin."""
+        """Returns the extreme one; open if the runner-up is within the size margin."""
         found = self.noun.evaluate(world)
         if not found:
             return found
@@ -199,7 +199,7 @@ class Related:
     second_anchor: Anchor | None = None
 
     def evaluate(self, world: World) -> Objects:
-        """The one candidate for which the relation holds; nothing if an anchor does not exist."""
+        """Returns the one candidate for which the relation holds; nothing if an anchor does not exist."""
         anchors = [self.anchor] if self.second_anchor is None else [self.anchor, self.second_anchor]
         places = [anchor.evaluate(world) for anchor in anchors]
         found = self.noun.evaluate(world)
@@ -237,7 +237,7 @@ class Related:
 
 
 def _between(world: World, found: int, a: int, b: int) -> Objects:
-    """Members in the strip from a to b; open at its long sides and where the ends of the way are near."""
+    """Returns the members in the strip from a to b; open at its long sides and near its ends."""
     length = world.distance(a, b)
     if length < 1e-6:
         return None
@@ -259,7 +259,7 @@ Program = The | All | Nth | BySize | Related
 
 
 def uses_held_out_role(program: Program) -> bool:
-    """Whether it uses a word in a role that train, val, test and hard never show (scenes specification, "roles")."""
+    """Whether a word is used in a role that only split held_out shows (part "roles")."""
     noun = program.noun
     if noun.without == (MATERIAL, 2):  # "dotted" under negation
         return True

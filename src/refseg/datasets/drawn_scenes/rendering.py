@@ -1,4 +1,4 @@
-"""From a layout to pixels: background, shadows, shading, materials, noise."""
+"""Rendering of layouts: background, shadows, shading, materials, noise."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +16,7 @@ COLOUR_SPREAD = 14
 
 @dataclass(frozen=True)
 class Surface:
-    """Colour and grain of an object: how deep its pattern is and where that begins."""
+    """Colour and pattern of an object: contrast and phase of the pattern."""
 
     rgb: NDArray[np.float32]
     depth: float
@@ -25,7 +25,7 @@ class Surface:
 
 
 class Look:
-    """What a scene looks like wherever its objects stand: light, background, the objects' surfaces.
+    """Appearance of a scene, independent of positions: light, background, the objects' surfaces.
 
     The same key of `rng` gives the same look; `noise` is where its pixel noise comes from.
     """
@@ -40,7 +40,7 @@ class Look:
         self._noise_level = rng.between(2, 5)
 
     def draw(self, layout: Layout, noise: np.random.Generator) -> NDArray[np.uint8]:
-        """The image (side, side, 3) of the objects as they stand in this layout."""
+        """Renders the image (side, side, 3) of the objects in this layout."""
         canvas = self._background.copy()
         for thing, patch, surface in zip(layout.objects, layout.patches, self._surfaces, strict=True):
             if self._shadow:
@@ -60,12 +60,12 @@ class Look:
 
 
 def draw_noise(rng: SeededRandom) -> np.random.Generator:
-    """Pixel noise; the same key of `rng` gives the same noise up to rounding."""
+    """Draws pixel noise; the same key of `rng` gives the same noise up to rounding."""
     return np.random.Generator(np.random.PCG64(rng.below(2**31)))
 
 
 def render(layout: Layout, rng: SeededRandom) -> NDArray[np.uint8]:
-    """The scene's image (side, side, 3); the same key of `rng` gives the same image up to one grey level."""
+    """Renders a scene's image (side, side, 3); the same key of `rng` gives the same image up to one grey level."""
     look = Look(layout, rng)
     return look.draw(layout, look.noise)
 
@@ -76,7 +76,7 @@ def _surface(thing: DrawnObject, rng: SeededRandom) -> Surface:
 
 
 def _material(name: str, x: Plane, y: Plane, radius: float, surface: Surface) -> Plane:
-    """Brightness of each pixel: dark stripes or dark dots on a plain ground."""
+    """Computes the brightness of each pixel: dark stripes or dark dots on a plain ground."""
     if name == "striped":
         period = 0.5 * radius
         wave = np.abs(np.mod(x / period + surface.phase_x, 1) - 0.5) * period  # distance from a stripe's middle line
@@ -96,13 +96,13 @@ def _ramp(side: int) -> Plane:
 
 @lru_cache
 def _spread(side: int, knots: int) -> Plane:
-    """(side, knots) weights that spread values at knots linearly over a line of pixels."""
+    """Returns weights (side, knots) that interpolate values at knots linearly over a line of pixels."""
     place = np.linspace(0, knots - 1, side, dtype=np.float32)[:, None]
     return np.clip(1 - np.abs(place - np.arange(knots, dtype=np.float32)), 0, 1)
 
 
 def _background(side: int, rng: SeededRandom, noise: np.random.Generator) -> Plane:
-    """A gradient with slow changes of colour and, in two of three scenes, faint stripes or checks."""
+    """Draws a gradient with slow changes of colour and, in two of three scenes, faint stripes or checks."""
     grey = rng.between(60, 175)
     base = np.array([grey + rng.between(-25, 25) for _ in range(3)], np.float32)
     slope = np.array([rng.between(-22, 22) for _ in range(3)], np.float32)

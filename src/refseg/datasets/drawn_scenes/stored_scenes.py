@@ -1,4 +1,4 @@
-"""Drawn scenes kept on disk, so that training need not draw them again: memory-mapped arrays shared by all processes.
+"""Store of drawn scenes on disk, so that training need not draw them again: arrays that all processes map.
 
 A scene takes 64 KB: its image and id map; masks are look-ups. The folder is a function of the scenes' settings alone
 and is written once, under another name first, so that an interrupted drawing leaves nothing that looks complete.
@@ -65,7 +65,7 @@ class StoredScenes:
 def stored_scenes(
     scenes: DrawnScenes, workers: int, progress: Callable[[int], None] = lambda drawn: None
 ) -> StoredScenes:
-    """The scenes from the store, drawn now with `workers` processes if they are not there yet.
+    """Opens the stored scenes; `workers` processes draw them first if they are not there yet.
 
     Args:
         scenes: which scenes.
@@ -126,7 +126,7 @@ def _draw(scenes: DrawnScenes, folder: Path, workers: int, progress: Callable[[i
 
 
 def _follow_parent() -> None:
-    """Lets a worker end with its parent, however that ends, and leaves signals for all of a group to it."""
+    """Makes a worker end with its parent, however that ends, and ignore signals that go to the whole group."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -141,7 +141,7 @@ def _follow_parent() -> None:
 
 
 def _allocate(file: Path) -> None:
-    """Takes room on the disk for all of a file: where a mapped one finds none, the process is killed."""
+    """Allocates a file's blocks on disk: where a mapped file finds none, the process is killed."""
     with file.open("rb+") as content:
         try:
             os.posix_fallocate(content.fileno(), 0, file.stat().st_size)
@@ -153,7 +153,7 @@ def _allocate(file: Path) -> None:
 
 
 def _draw_one(folder: Path, settings: tuple[str, int, str, int, int], block: int) -> dict:
-    """Draws a block into the memory-mapped images; returns all that is small."""
+    """Draws a block into the memory-mapped images; returns everything else."""
     scenes = DrawnScenes(*settings)
     images = np.load(folder / "images.npy", mmap_mode="r+", allow_pickle=False)
     id_maps = np.load(folder / "id_maps.npy", mmap_mode="r+", allow_pickle=False)

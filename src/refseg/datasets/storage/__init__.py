@@ -1,1 +1,1 @@
-"""How data sets of files are kept and read."""
+"""Storage and reading of data sets of files."""

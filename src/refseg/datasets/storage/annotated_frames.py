@@ -1,4 +1,4 @@
-"""Frames of clips as samples: what a network for images, or for clips, is trained and validated on."""
+"""Annotated frames of clips as samples, for training and validation."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ from refseg.samples import Clip, Expression, KnownObjects, Sample
 
 
 class AnnotatedFrame(Sample):
-    """A frame of a clip, with expressions whose truth is known there; what is not in this frame has no target.
+    """A frame of a clip with the expressions that are annotated there; those whose mask is empty have no target.
 
     Attributes:
         clip: the frame's.
@@ -38,14 +38,14 @@ class AnnotatedFrame(Sample):
 
     @cached_property
     def expressions(self) -> tuple[Expression, ...]:  # type: ignore[override]
-        """The sentences; without targets where their mask is empty."""
+        """Expressions of the frame; without targets where their mask is empty."""
         said = (self.clip.expressions[number] for number in self.asked)
         return tuple(
             one if mask.any() else replace(one, targets=()) for one, mask in zip(said, self._masks, strict=True)
         )
 
     def mask(self, index: int) -> NDArray[np.bool_]:
-        """The true mask (H, W) of expression `index` of this frame."""
+        """Returns the true mask (H, W) of expression `index` of this frame."""
         return self._masks[index]
 
     @override
@@ -58,14 +58,14 @@ class AnnotatedFrame(Sample):
 
 
 def iter_annotated_frames(clip: Clip) -> Iterator[AnnotatedFrame]:
-    """The annotated frames of a clip in their order, each with those expressions whose truth is known there."""
+    """Yields the annotated frames of a clip in their order, each with the expressions that are annotated there."""
     known = [frozenset(clip.annotated_frames(index)) for index in range(len(clip.expressions))]
     for t in sorted(frozenset().union(*known)):  # one at a time: they keep their masks
         yield AnnotatedFrame(clip, t, [index for index, frames in enumerate(known) if t in frames])
 
 
 class AnnotatedFrames(Dataset, Sequence[AnnotatedFrame]):
-    """All annotated frames of clips, clip after clip, each with all expressions whose truth is known there."""
+    """All annotated frames of clips, clip after clip, each with the expressions that are annotated there."""
 
     def __init__(self, clips: Any):
         self.clips = clips

@@ -1,4 +1,4 @@
-"""Masks as data sets write them: polygons, run lengths, MATLAB and image files; drawn as their union.
+"""Masks in the forms of annotations: polygons, run lengths, MATLAB and image files; drawn as their union.
 
 The order of run lengths is COCO's: down the columns, first how many pixels are outside.
 """
@@ -55,7 +55,7 @@ Piece = Polygon | Rle | MaskFile
 
 
 def parse_segmentation(segmentation: Any) -> list[Piece]:
-    """The pieces of a segmentation as COCO writes it: polygons, run lengths (either kind), or a list of those.
+    """Parses a segmentation of COCO: polygons, run lengths (either kind), or a list of those.
 
     Polygons of fewer than 3 points, which COCO has, are left out.
 
@@ -75,7 +75,7 @@ def parse_segmentation(segmentation: Any) -> list[Piece]:
 
 
 def parse_polygon(corners: Any) -> Polygon | None:
-    """A polygon from [x, y, x, y, ...] or [[x, y], ...]; None if it has fewer than 3 points.
+    """Parses a polygon [x, y, x, y, ...] or [[x, y], ...]; None if it has fewer than 3 points.
 
     Raises:
         InvalidInput: if it is not that, or goes beyond `MAX_COORDINATE`.
@@ -92,7 +92,7 @@ def parse_polygon(corners: Any) -> Polygon | None:
 
 
 def draw(pieces: Sequence[Piece], size_hw: tuple[int, int], covered_twice: CoveredTwice = "kept") -> Mask:
-    """The mask (H, W) of an object: the union of its pieces.
+    """Draws the mask (H, W) of an object: the union of its pieces.
 
     Args:
         pieces: of one object.
@@ -134,7 +134,7 @@ def draw(pieces: Sequence[Piece], size_hw: tuple[int, int], covered_twice: Cover
 def draw_at(
     pieces: Sequence[Piece], size_hw: tuple[int, int], at_hw: tuple[int, int], covered_twice: CoveredTwice = "kept"
 ) -> Mask:
-    """The mask of an object at another size: its polygons are scaled and drawn there, other pieces go to nearest."""
+    """Draws the mask of an object at another size: polygons are scaled, other pieces resized to nearest."""
     (height, width), (new_height, new_width) = size_hw, at_hw
     scale = new_width / width, new_height / height  # as detectron2 does it, which ReLA's evaluation uses
     scaled = [(piece.reshape(-1, 2) * scale).reshape(-1) for piece in pieces if isinstance(piece, np.ndarray)]
@@ -147,7 +147,7 @@ def draw_at(
 
 
 def read_mask(path: Path) -> Mask:
-    """The mask (H, W) in a file: of an image, as `extract_mask` finds it; of ReferIt's .mat, zeros.
+    """Reads the mask (H, W) in a file: an image, by `extract_mask`, or ReferIt's .mat, whose region is 0.
 
     Raises:
         MissingFile, InvalidInput: if it is missing or cannot be read.
@@ -169,7 +169,7 @@ def read_mask(path: Path) -> Mask:
 
 
 def extract_mask(image: Image.Image, what: str, labels: bool = True) -> Mask:
-    """The mask (H, W) in an opened image.
+    """Extracts the mask (H, W) from an opened image.
 
     Of a palette, index 0 is outside. Where the alpha channel leaves a part transparent, what is opaque is inside.
     Otherwise what is not black is inside, if there is one value besides black, or if there are labels: a few values
@@ -198,7 +198,7 @@ def extract_mask(image: Image.Image, what: str, labels: bool = True) -> Mask:
 
 
 def read_matlab(path: Path, name: str, of: str) -> NDArray[Any]:
-    """The array of that name in a MATLAB file.
+    """Reads the array of that name in a MATLAB file.
 
     Raises:
         InvalidInput: if this is no such file of the data set `of`.
@@ -215,7 +215,7 @@ def read_matlab(path: Path, name: str, of: str) -> NDArray[Any]:
 
 
 def _cut(values: NDArray[Any], what: str, labels: bool) -> Mask:
-    """What is inside by its values (H, W), as `extract_mask` says."""
+    """Extracts the mask of values (H, W), by the rules of `extract_mask`."""
     if values.dtype == np.bool_:
         return values
     most, inside = values.max(), values != 0
@@ -238,7 +238,7 @@ def _cut(values: NDArray[Any], what: str, labels: bool) -> Mask:
 
 
 def _are_labels(values: NDArray[Any]) -> bool:
-    """Whether these are few values in flat regions; soft edges are not flat, and JPEG makes many values."""
+    """Whether values are labels: few, and in flat regions; soft edges are not flat, and JPEG makes many values."""
     if values.min() > 0 or (values.max() > MAX_LABEL and len(np.unique(values)) > MAX_LABELS):
         return False
     rows = values[1:] == values[:-1]
@@ -259,7 +259,7 @@ def _check_same_size(what: str, size_hw: tuple[int, ...], image_hw: tuple[int, i
 
 
 def _drawable(polygons: list[Polygon], size_hw: tuple[int, int]) -> list[Polygon]:
-    """The polygons as they are; or if they are very long, what of them is in the image."""
+    """Returns the polygons, clipped to the image if they are very long."""
     if _length(polygons) <= MAX_OUTLINE_LENGTH and all(
         np.abs(polygon).max() <= 10 * MAX_COORDINATE for polygon in polygons
     ):
@@ -273,7 +273,7 @@ def _drawable(polygons: list[Polygon], size_hw: tuple[int, int]) -> list[Polygon
 
 
 def _length(polygons: Iterable[Polygon]) -> float:
-    """Pixels along the outlines; a corner counts as one."""
+    """Computes the pixels along the outlines; a corner counts as one."""
     length = 0.0
     for polygon in polygons:
         corners = polygon.reshape(-1, 2)
@@ -283,7 +283,7 @@ def _length(polygons: Iterable[Polygon]) -> float:
 
 
 def _clip(corners: NDArray[np.float64], *ranges: tuple[float, float]) -> NDArray[np.float64]:
-    """The corners (m, 2) of the part of a polygon (n, 2) within these ranges of x and y, by Sutherland and Hodgman."""
+    """Clips a polygon (n, 2) to ranges of x and y, by Sutherland and Hodgman; corners (m, 2)."""
     for axis, (low, high) in enumerate(ranges):
         for depth_of in (lambda along, low=low: along - low, lambda along, high=high: high - along):
             depth = depth_of(corners[:, axis])  # 0 and more is inside

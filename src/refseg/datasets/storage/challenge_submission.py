@@ -1,4 +1,4 @@
-"""The zip file of masks that the servers of the video challenges take."""
+"""Zip files of masks for the servers of the video challenges."""
 
 import io
 import zipfile
@@ -21,7 +21,7 @@ Answer = tuple[Clip, int, Iterable[Mask]]
 
 
 class SubmittedClips(ClipsOfFiles):
-    """A data set of videos whose masks are compared by the server of a challenge."""
+    """A data set of videos that the server of a challenge evaluates."""
 
     inside: ClassVar[str] = ""
     """Folder at the top of the zip."""
@@ -42,7 +42,7 @@ class SubmittedClips(ClipsOfFiles):
 
 
 def write_zip(out: Path, answers: Iterable[Answer], expected: Iterable[str], folder: str = "") -> None:
-    """Writes one PNG of 0 and 255 a frame: FOLDER/video/expression/frame.png. Masks are taken as they come.
+    """Writes a PNG of 0 and 255 for each frame: FOLDER/video/expression/frame.png. Masks are consumed one by one.
 
     Args:
         out: the .zip file.

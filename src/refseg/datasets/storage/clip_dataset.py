@@ -1,4 +1,4 @@
-"""Data sets of videos on disk: a split as a sequence of clips, with what their formats have in common."""
+"""Data sets of videos in files: base classes, and the formats that several of them share."""
 
 import reprlib
 from abc import ABC, abstractmethod
@@ -25,7 +25,7 @@ MAX_OBJECTS = 255
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """What the annotations say of a video.
+    """Annotations of a video.
 
     Attributes:
         id: unique within the data set.
@@ -51,7 +51,7 @@ class ClipOfFiles(Clip):
         return len(self.frames)
 
     def frame(self, t: int) -> RgbImage:
-        """Frame t, counted from 0: (H, W, 3) uint8, RGB.
+        """Reads frame t, counted from 0: (H, W, 3) uint8, RGB.
 
         Raises:
             MissingFile, InvalidInput: if it is missing or damaged.
@@ -59,7 +59,7 @@ class ClipOfFiles(Clip):
         return self.frames.read(t)
 
     def frame_name(self, t: int) -> str:
-        """As its file is called, without the ending."""
+        """Returns the name of the frame's file without the ending."""
         return self.frames.name(t)
 
     @property
@@ -68,7 +68,7 @@ class ClipOfFiles(Clip):
         return self.frames.size_hw
 
     def check_frame_size(self, mask: NDArray[Any], what: object) -> NDArray[Any]:
-        """The mask, or labels, (H, W) if they are of the frames' size.
+        """Returns a mask or label image (H, W) after a check of its size.
 
         Raises:
             InvalidInput: if not.
@@ -100,13 +100,13 @@ class LabelledClip(ClipOfFiles):
         self.label_files = {path.stem: path for path in list_files(labels, ".png")}
 
     def annotated_frames(self, index: int) -> tuple[int, ...]:
-        """Those with an image of labels; none where it is not told what the expression refers to."""
+        """Returns the frames with a label image; none where the referents are not published."""
         if self.video.annotations[index] is None:
             return ()
         return tuple(t for t in range(len(self)) if self.frame_name(t) in self.label_files)
 
     def labels(self, t: int) -> NDArray[np.uint8]:
-        """The labels (H, W) of frame t as they are stored: DAVIS marks pixels that are not scored with 255.
+        """Reads the labels (H, W) of frame t as they are stored: DAVIS marks pixels that are not scored with 255.
 
         Raises:
             MissingFile, InvalidInput: if they are missing, damaged or of another size.
@@ -119,7 +119,7 @@ class LabelledClip(ClipOfFiles):
         return self.check_frame_size(labels, path)
 
     def mask(self, index: int, t: int) -> Mask:
-        """The true mask (H, W) of expression `index` in frame t: all its referents together, empty if none is there.
+        """Returns the true mask (H, W) of expression `index` in frame t: all its referents, empty if none is there.
 
         Raises:
             InvalidInput: if the truth is not given out, or the labels cannot be read.
@@ -129,7 +129,7 @@ class LabelledClip(ClipOfFiles):
         return np.isin(self.labels(t), meant)
 
     def visible(self, t: int, asked: Sequence[int]) -> list[bool]:
-        """The same; the labels are read once for all expressions."""
+        """As `ClipOfFiles.visible`; the labels are read once for all expressions."""
         seen = set(np.flatnonzero(np.bincount(self.labels(t).ravel(), minlength=256)).tolist())
         return [not seen.isdisjoint(self._labels_of(index)) for index in asked]
 
@@ -164,20 +164,20 @@ class ClipsOfFiles(Dataset, ABC):
 
     @abstractmethod
     def videos(self) -> list[Video]:
-        """The videos of the split that have expressions, from the annotations."""
+        """Returns the videos of the split that have expressions, from the annotations."""
 
     @abstractmethod
     def clip(self, video: Video) -> ClipOfFiles:
-        """The clip of a video."""
+        """Opens a video as a clip."""
 
     @classmethod
     @abstractmethod
     def splits_in(cls, root: Path) -> list[str]:
-        """Names of the splits whose annotations are in a folder."""
+        """Returns the splits whose annotations are in a folder."""
 
     @abstractmethod
     def sources(self) -> list[Path]:
-        """The files of sentences of the split, all of which are texts."""
+        """Returns the files of sentences of the split, all of which are texts."""
 
     def __len__(self) -> int:
         return len(self._videos)
@@ -192,7 +192,7 @@ class ClipsOfFiles(Dataset, ABC):
 
     @property
     def listed(self) -> Sequence[Video]:
-        """The videos as the annotations list them."""
+        """Videos as the annotations list them."""
         return self._videos
 
     @property
@@ -201,16 +201,16 @@ class ClipsOfFiles(Dataset, ABC):
         return sum(len(video.expressions) for video in self._videos)
 
     def missing(self, path: Path) -> MissingFile:
-        """That a file or folder of this data set is missing."""
+        """Returns the error for a missing file or folder of this data set."""
         return MissingFile(f"{path} is missing; docs/datasets.md#{self.name} says where to get it")
 
     def refuse_split(self, allowed: str) -> InvalidInput:
-        """That there is no such split."""
+        """Returns the error for an unknown split."""
         return InvalidInput(f"{self.name} has no split {self.split!r}; choose one of: {allowed}")
 
 
 def referent_ids(video: Video, index: int) -> tuple[str, ...]:
-    """The ids of the masks of what expression `index` refers to.
+    """Returns the ids of the referents' masks of expression `index`.
 
     Raises:
         InvalidInput: if they are not given out.
@@ -225,7 +225,7 @@ def referent_ids(video: Video, index: int) -> tuple[str, ...]:
 
 
 def read_meta_expressions(path: Path, ids: str = "obj_id") -> list[Video]:
-    """The videos of a meta_expressions.json, the format of Refer-YouTube-VOS, that have expressions and frames.
+    """Reads the videos of a meta_expressions.json, the format of Refer-YouTube-VOS, that have expressions and frames.
 
     Args:
         path: the file.
@@ -262,7 +262,7 @@ def read_meta_expressions(path: Path, ids: str = "obj_id") -> list[Video]:
 
 
 def label_number(value: Any) -> int:
-    """The number of an object in images of labels, from 1 to 255: they have 8 bits, and 0 is the background.
+    """Parses the number of an object in label images, 1 to 255: they have 8 bits, and 0 is the background.
 
     Raises:
         InvalidInput: if it cannot be one.
@@ -277,7 +277,7 @@ def label_number(value: Any) -> int:
 
 
 def whole_number(value: Any) -> int:
-    """A number of an object, given as a number or as digits, from 0 on.
+    """Parses the number of an object, given as a number or as digits, from 0 on.
 
     Raises:
         InvalidInput: if it is none.
@@ -293,7 +293,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _text(value: Any, what: str) -> str:
-    """A text that can be written; halves of characters become question marks."""
+    """Returns a text that can be encoded; lone surrogates become question marks."""
     if not isinstance(value, str):
         raise InvalidInput(f"{what} must be a text, not {reprlib.repr(value)}")
     return value.encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""The frames of a video: image files, or a video file; each is decoded when it is asked for."""
+"""Frames of a video, from image files or a video file, decoded on access."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ IMAGES = (".jpg", ".jpeg", ".png")
 
 
 class StoredFrames(ABC):
-    """Frames in their order; any of them can be read."""
+    """Frames in their order, with random access."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -29,7 +29,7 @@ class StoredFrames(ABC):
 
     @abstractmethod
     def read(self, t: int) -> RgbImage:
-        """Frame t, counted from 0: (H, W, 3) RGB.
+        """Reads frame t, counted from 0: (H, W, 3) RGB.
 
         Raises:
             MissingFile, InvalidInput: if it is missing or damaged.
@@ -41,12 +41,12 @@ class StoredFrames(ABC):
         """Height and width."""
 
     def name(self, t: int) -> str:
-        """Name of frame t without its ending."""
+        """Returns the name of frame t without its ending."""
         return f"{t:05d}"
 
 
 class FrameFiles(StoredFrames):
-    """One image file a frame.
+    """Frames in image files, one each.
 
     Args:
         files: in their order; they need not be there until they are read.
@@ -60,16 +60,16 @@ class FrameFiles(StoredFrames):
         return len(self.files)
 
     def read(self, t: int) -> RgbImage:
-        """Frame t; not turned by EXIF, since masks are drawn on the stored pixels."""
+        """Reads frame t; EXIF's orientation is ignored, since masks are drawn on the stored pixels."""
         return read_from_image(self.files[t], self.anchor, lambda image: to_rgb(image, upright=False))
 
     @cached_property
     def size_hw(self) -> tuple[int, int]:
-        """That of the first frame, from the head of its file."""
+        """Height and width of the first frame, from the head of its file."""
         return read_from_image(self.files[0], self.anchor, lambda image: (image.height, image.width))
 
     def name(self, t: int) -> str:
-        """As the file is called."""
+        """Returns the file's name without the ending."""
         return self.files[t].stem
 
 
@@ -85,7 +85,7 @@ class VideoFile(StoredFrames):
         return self._count
 
     def read(self, t: int) -> RgbImage:
-        """Frame t."""
+        """Reads frame t."""
         if t < 0:
             raise IndexError(f"frame {t}")
         if self._now is None or t < self._now.index:
@@ -99,7 +99,7 @@ class VideoFile(StoredFrames):
 
     @cached_property
     def size_hw(self) -> tuple[int, int]:
-        """That of the first frame."""
+        """Height and width of the first frame."""
         height, width, _ = self.read(0).shape
         return height, width
 
@@ -109,12 +109,12 @@ class VideoFile(StoredFrames):
 
     @cached_property
     def _count(self) -> int:
-        """As the file says, or counted."""
+        """Number of frames, from the header or counted."""
         return sum(1 for _ in self._video) if self._video.count is None else self._video.count
 
 
 def frames_in_folder(folder: Path, anchor: str) -> FrameFiles:
-    """The images of a folder in the order of their names.
+    """Lists the images of a folder in the order of their names.
 
     Raises:
         MissingFile: if there are none.
@@ -127,7 +127,7 @@ def frames_in_folder(folder: Path, anchor: str) -> FrameFiles:
 
 
 def find_frame(folder: Path, stem: str) -> Path:
-    """The file of the frame that annotations call `stem`: its ending is one of `IMAGES`, in letters of either case.
+    """Finds the file of the frame that annotations call `stem`; its ending is one of `IMAGES`, in either case.
 
     Args:
         folder: of the video's frames.
@@ -152,7 +152,7 @@ def _in_any_case(folder: Path, stem: str) -> str | None:
 
 
 def read_from_image(path: Path, anchor: str, what: Callable[[Image.Image], T]) -> T:
-    """What a function makes of an opened image file.
+    """Opens an image file and returns the result of a function of it.
 
     Raises:
         MissingFile, InvalidInput: if it is missing or damaged.

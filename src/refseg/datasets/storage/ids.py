@@ -1,4 +1,4 @@
-"""Ids in annotations, which one file writes as numbers and another as texts."""
+"""Ids in annotations, which some files write as numbers and others as texts."""
 
 import reprlib
 from collections import Counter
@@ -9,7 +9,7 @@ from refseg.errors import InvalidInput
 
 
 def normalize_id(value: Any) -> str:
-    """An id as a text, so that "1", 1 and 1.0 are the same.
+    """Returns an id as a text, so that "1", 1 and 1.0 are equal.
 
     Raises:
         InvalidInput: if it is neither a text nor a whole number.
@@ -25,7 +25,7 @@ def normalize_id(value: Any) -> str:
 
 
 def repeated(ids: Iterable[str]) -> list[str]:
-    """Those ids that occur more than once.
+    """Returns the ids that occur more than once.
 
     >>> repeated(["1", "2", "1"])
     ['1']

@@ -1,4 +1,4 @@
-"""A data set's annotations as flat arrays in one file, which is mapped: processes share it and copy nothing.
+"""Annotations of a data set as flat arrays in one file, which all processes map without a copy.
 
 The file is made once, in the folder .refseg beside the annotations (in the user's cache folder where they cannot be
 written), and made again when a source changes. It appears whole, so two processes that make it at once are both right.
@@ -66,7 +66,7 @@ _LONGEST_NAME = 200  # bytes; disks take 255
 
 
 class IndexBuilder:
-    """Takes images, objects and expressions in their order in the sources."""
+    """Collects images, objects and expressions in the order of the sources."""
 
     def __init__(self) -> None:
         self._columns: dict[str, array[Any]] = {name: array(code) for name, code in _COLUMNS.items()}
@@ -164,12 +164,12 @@ class IndexBuilder:
         return self._text("expression_id", id)
 
     def repeated(self, what: str, ids: Iterable[str]) -> None:
-        """Notes which of these ids occur more than once, as "annotation 7", for `refseg data check`."""
+        """Records the ids that occur more than once, as "annotation 7", for `refseg data check`."""
         for id in repeated(ids):
             self._text("repeated_id", f"{what} {id}")
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The flat arrays, by name."""
+        """Returns the flat arrays, by name."""
         found = {name: np.frombuffer(column, column.typecode) for name, column in self._columns.items()}
         found |= {name: array.reshape(-1, _SHAPES[name]) for name, array in found.items() if name in _SHAPES}
         for name in _BLOBS:
@@ -179,7 +179,7 @@ class IndexBuilder:
 
     @property
     def names(self) -> dict[str, list[str]]:
-        """Words of splits, types and kinds by their number."""
+        """Names of splits, types and kinds by their number."""
         return {name: list(values) for name, values in self._names.items()}
 
     def _piece(self, piece: Piece) -> None:
@@ -207,12 +207,12 @@ class IndexBuilder:
 
 
 def _text_of(value: str) -> str:
-    """The text as it can be written: halves of characters become question marks."""
+    """Returns a text that can be encoded; lone surrogates become question marks."""
     return value.encode(errors="replace").decode()
 
 
 class Index:
-    """The arrays of a data set, mapped from their file; `index["targets"]` is one of them.
+    """Memory-mapped arrays of a data set, by name: `index["targets"]`.
 
     Attributes:
         names: words of splits, types and kinds by their number.
@@ -262,7 +262,7 @@ class Index:
         return len(self["expression_image"])
 
     def text(self, name: str, number: int) -> str:
-        """Text `number` of image_id, image_file, object_id, expression_id, expression_raw or expression_sent."""
+        """Returns text `number` of image_id, image_file, object_id, expression_id, expression_raw, expression_sent."""
         start, stop = self[f"{name}_ends"][number : number + 2]
         return self[name][start:stop].tobytes().decode()
 
@@ -272,16 +272,16 @@ class Index:
         return [self.text("repeated_id", number) for number in range(len(self["repeated_id_ends"]) - 1)]
 
     def word(self, name: Literal["split", "type", "kind"], number: int) -> str:
-        """The split, type or kind of expression `number`."""
+        """Returns the split, type or kind of expression `number`."""
         return self.names[name][self[f"expression_{name}"][number]]
 
     def targets(self, number: int) -> tuple[int, ...]:
-        """Numbers of the objects that expression `number` names."""
+        """Returns the numbers of the objects that expression `number` names."""
         start, stop = self["expression_targets"][number : number + 2]
         return tuple(self["targets"][start:stop].tolist())
 
     def pieces(self, number: int) -> list[Piece]:
-        """The mask of object `number`."""
+        """Returns the pieces of the mask of object `number`."""
         first, last = self["object_pieces"][number : number + 2]
         pieces: list[Piece] = []
         for piece in range(first, last):
@@ -297,7 +297,7 @@ class Index:
 
 
 def open_index(name: str, sources: Sequence[Path], read: Callable[[IndexBuilder], None]) -> Index:
-    """The index of these files; made first where there is none, it is damaged, or a file has changed since.
+    """Opens the index of these files; builds it where there is none, it is damaged, or a file has changed.
 
     Args:
         name: what it is called on disk, unique among those of the sources' folder.
@@ -338,7 +338,7 @@ def open_index(name: str, sources: Sequence[Path], read: Callable[[IndexBuilder]
 
 
 def _in_cache(folder: Path) -> list[Path]:
-    """The place of a folder's index in the user's cache folder, if the user has one."""
+    """Returns the place of a folder's index in the user's cache folder, if the user has one."""
     try:
         return [cache_folder() / "datasets" / hashlib.sha256(str(folder).encode()).hexdigest()[:16]]
     except UnwritableOutput:

@@ -1,4 +1,4 @@
-"""Data sets of files: a split of an index as a sequence of samples, with the photographs where they lie."""
+"""Data sets of images in files: a split of an index as a sequence of samples."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class IndexedSample(Sample):
-    """One image of a data set of files with its expressions of the split; their targets are objects of the index.
+    """An image of a data set of files with its expressions of the split; their targets are objects of the index.
 
     Attributes:
         image_id: as the annotations call it.
@@ -39,7 +39,7 @@ class IndexedSample(Sample):
 
     @cached_property
     def expressions(self) -> tuple[Expression, ...]:  # type: ignore[override]
-        """The sentences of the split about this image, in the order of the sources."""
+        """Expressions of the split about this image, in the order of the sources."""
         index, dataset = self._index, self._dataset
         return tuple(
             Expression(
@@ -54,7 +54,7 @@ class IndexedSample(Sample):
 
     @cached_property
     def image_path(self) -> Path:
-        """Where the photograph is.
+        """Path of the photograph.
 
         Raises:
             MissingFile, InvalidInput: if it is in none of the data set's folders.
@@ -63,7 +63,7 @@ class IndexedSample(Sample):
 
     @cached_property
     def image(self) -> NDArray[np.uint8]:  # type: ignore[override]
-        """(H, W, 3) uint8, RGB; not turned by EXIF, since masks are drawn on the stored pixels.
+        """(H, W, 3) uint8, RGB; EXIF's orientation is ignored, since masks are drawn on the stored pixels.
 
         Raises:
             MissingFile, InvalidInput: if it is missing, damaged, or not of the size that the annotations say.
@@ -79,18 +79,18 @@ class IndexedSample(Sample):
 
     @cached_property
     def size_hw(self) -> tuple[int, int]:
-        """Height and width as the annotations say, or else the head of the file."""
+        """Height and width, from the annotations or else the head of the file."""
         height, width = self._index["image_hw"][self._image].tolist()
         return (height, width) if height and width else self._read(lambda image: (image.height, image.width))
 
     @property
     def coco_id(self) -> int | None:
-        """The number of the photograph in COCO, if it is from there."""
+        """The photograph's id in COCO, if it is from there."""
         number = int(self._index["image_coco"][self._image])
         return None if number < 0 else number
 
     def mask(self, index: int) -> Mask:
-        """The true mask (H, W): the union of the referents' masks.
+        """Returns the true mask (H, W): the union of the referents' masks.
 
         Raises:
             InvalidInput: if a referent has a box only, or is not among the annotations.
@@ -99,22 +99,22 @@ class IndexedSample(Sample):
         return _union(self._referents(index), self.size_hw)
 
     def referents(self, index: int) -> Mask:
-        """The true masks (K, H, W), one a referent."""
+        """Returns the true masks (K, H, W), one for each referent."""
         masks = list(self._referents(index))
         return np.stack(masks) if masks else np.empty((0, *self.size_hw), np.bool_)
 
     def others(self, index: int) -> Iterator[Mask]:
-        """The masks (H, W) of the image's objects that other expressions name."""
+        """Yields the masks (H, W) of the image's objects that other expressions name."""
         here = np.flatnonzero((self._index["object_image"] == self._image) & (self._index["object_state"] == NONE))
         for number in set(here.tolist()) - set(self.expressions[index].targets):
             yield draw(self._dataset.pieces(number), self.size_hw, self._dataset.covered_twice)
 
     def mask_at(self, index: int, size_hw: tuple[int, int]) -> Mask:
-        """The true mask at another size: polygons are scaled and drawn there, others go to nearest; crowds are out."""
+        """Returns the true mask at another size, without crowds: polygons are scaled, other pieces resized."""
         return _union(self._referents(index, size_hw), size_hw)
 
     def box(self, index: int) -> tuple[float, float, float, float] | None:
-        """Left, top, right, bottom in pixels around all referents: the annotated boxes, or else around the mask."""
+        """Returns left, top, right, bottom in pixels around all referents, from annotated boxes or else the mask."""
         targets = list(self._index.targets(int(self.numbers[index])))
         boxes = self._index["object_box"][targets]
         if not len(boxes) or np.isnan(boxes).any():
@@ -124,7 +124,7 @@ class IndexedSample(Sample):
         return left, top, right, bottom
 
     def _read(self, what: Callable[[Image.Image], T]) -> T:
-        """What a function makes of the opened photograph."""
+        """Opens the photograph and returns the result of a function of it."""
         file = self._index.text("image_file", self._image)
         try:
             with self._dataset.open_image(file) as image:
@@ -136,7 +136,7 @@ class IndexedSample(Sample):
             raise InvalidInput(f"{self.image_path} cannot be decoded ({first_line(error)}); {question}") from error
 
     def _referents(self, index: int, at_hw: tuple[int, int] | None = None) -> Iterator[Mask]:
-        """Mask by mask; at another size, where that is given, and then without crowds."""
+        """Yields the referents' masks; at another size, if that is given, without crowds."""
         data, annotations, expression = self._dataset, self._index, self.expressions[index]
         for target in expression.targets:
             state = annotations["object_state"][target]
@@ -180,7 +180,7 @@ class IndexedDataset(Dataset):
     image_folders: ClassVar[tuple[str, ...]] = ("images", ".")
     """Relative to the root, or to the folder above it; "." is the root alone, since above it there may be anything."""
     crowds: ClassVar[bool] = True
-    """Do crowd regions belong to masks?"""
+    """Whether crowd regions belong to masks."""
 
     def __init_subclass__(cls) -> None:
         if "name" in vars(cls) and "anchor" not in vars(cls):
@@ -212,7 +212,7 @@ class IndexedDataset(Dataset):
         self._choose(wanted, count)
 
     def open(self) -> Index:
-        """The index of all splits; made first where that is needed."""
+        """Opens the index of all splits; builds it where that is needed."""
         sources = self.sources()
         for source in sources:
             if not os.path.isfile(source):
@@ -220,7 +220,7 @@ class IndexedDataset(Dataset):
         return open_index(self.index_name, sources, self.read)
 
     def sources(self) -> list[Path]:
-        """The files that the index is made from."""
+        """Returns the files from which the index is built."""
         raise NotImplementedError
 
     def read(self, builder: IndexBuilder) -> None:
@@ -229,7 +229,7 @@ class IndexedDataset(Dataset):
 
     @property
     def index_name(self) -> str:
-        """What the index is called on disk."""
+        """Name of the index on disk."""
         return self.name
 
     @property
@@ -238,12 +238,12 @@ class IndexedDataset(Dataset):
         return self.name
 
     def expressions_of(self, split: str) -> NDArray[np.int64]:
-        """Numbers of the split's expressions in the index."""
+        """Returns the numbers of the split's expressions in the index."""
         chosen = [number for number, name in enumerate(self.index.names["split"]) if self.belongs(name, split)]
         return np.flatnonzero(np.isin(self.index["expression_split"], chosen))
 
     def belongs(self, name: str, split: str) -> bool:
-        """Is what the sources call `name` part of `split`?"""
+        """Whether entries that the sources label `name` are in `split`."""
         return split in ("all", name)
 
     def __len__(self) -> int:
@@ -266,7 +266,7 @@ class IndexedDataset(Dataset):
 
     @property
     def by_image(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Numbers of all expressions, those of an image side by side, and where each image's begin (images + 1)."""
+        """Numbers of all expressions, grouped by image, and the start of each image's group (images + 1)."""
         return self._numbers, self._starts
 
     @property
@@ -275,7 +275,7 @@ class IndexedDataset(Dataset):
         return (self,)
 
     def expressions_among(self, images: int) -> int:
-        """Number of expressions of the first `images` images."""
+        """Returns the number of expressions of the first `images` images."""
         return int(self._starts[min(images, len(self))])
 
     @property
@@ -289,7 +289,7 @@ class IndexedDataset(Dataset):
         return self.index.names["split"]
 
     def find_image(self, file: str) -> Path:
-        """Where the photograph of that name is: in one of the folders by its whole name, or else by the last part.
+        """Finds a photograph in the folders, by its whole name or else by the last part.
 
         Raises:
             MissingFile: if it is in none of the folders.
@@ -315,7 +315,7 @@ class IndexedDataset(Dataset):
         )
 
     def open_image(self, file: str) -> Image.Image:
-        """The photograph of that name, not decoded yet.
+        """Opens a photograph without decoding it.
 
         Raises:
             MissingFile, InvalidInput: as of `find_image` and `images.open_image`.
@@ -323,7 +323,7 @@ class IndexedDataset(Dataset):
         return open_image(self.find_image(file))
 
     def open_file(self, file: str) -> BinaryIO:
-        """The file of the photograph of that name, as it is stored.
+        """Opens a photograph's file.
 
         Raises:
             MissingFile, InvalidInput: as of `find_image`.
@@ -332,7 +332,7 @@ class IndexedDataset(Dataset):
         return self.find_image(file).open("rb")
 
     def find_mask(self, piece: MaskFile) -> MaskFile:
-        """Where the file of a mask is, from its name in the annotations.
+        """Finds a mask's file, from its name in the annotations.
 
         Raises:
             InvalidInput: if the name leads out of the data set's folder.
@@ -340,7 +340,7 @@ class IndexedDataset(Dataset):
         return MaskFile(str(path_inside(self.root, piece.path, "mask")), piece.inverted)
 
     def pieces(self, number: int) -> list[Piece]:
-        """The mask of an object of the index, ready to be drawn: its files are where they lie.
+        """Returns the mask of an object of the index with the paths of its files.
 
         Raises:
             MissingFile, InvalidInput: as of `find_mask`.
@@ -348,7 +348,7 @@ class IndexedDataset(Dataset):
         return [self.find_mask(piece) if isinstance(piece, MaskFile) else piece for piece in self.index.pieces(number)]
 
     def keep(self, images: NDArray[np.bool_]) -> None:
-        """Leaves only those images of the index (n,) that are True."""
+        """Keeps those images of the index (n,) that are True."""
         self._choose(self._numbers[images[self.index["expression_image"][self._numbers]]], None)
 
     def _choose(self, numbers: NDArray[np.int64], count: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Reading the files of data sets: JSON and pickles of plain data; what is wrong in them is said with the place."""
+"""Reading of annotation files, JSON and pickles of plain data; errors name their place."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ ROOT = "root=... (--root FOLDER; of a training --set data.settings.root=FOLDER)"
 
 
 def read_plain(path: Path, each: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """What a .json or .p file holds.
+    """Reads a .json or .p file.
 
     Args:
         path: the file.
@@ -48,7 +48,7 @@ def read_plain(path: Path, each: Callable[[dict[str, Any]], Any] | None = None) 
 
 
 def entries(path: Path, content: Any, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every entry of a list of dicts with its place for messages.
+    """Yields the entries of a list of dicts with their places for messages.
 
     Raises:
         InvalidInput: if it is not such a list.
@@ -63,7 +63,7 @@ def entries(path: Path, content: Any, what: str) -> Iterator[tuple[str, dict[str
 
 @contextmanager
 def error_context(place: str) -> Iterator[None]:
-    """Says where it was if an entry is not as its format says.
+    """Adds the place to errors of entries that are not in their format.
 
     Raises:
         InvalidInput: with the place in front.
@@ -79,7 +79,7 @@ def error_context(place: str) -> Iterator[None]:
 
 
 class ErrorCollector:
-    """What is wrong in many places, said in one message."""
+    """Errors of many places, raised as one."""
 
     SHOWN = 3
 
@@ -88,7 +88,7 @@ class ErrorCollector:
 
     @contextmanager
     def collect(self, place: str) -> Iterator[None]:
-        """Remembers what is wrong at this place, and goes on."""
+        """Collects an error of this place."""
         try:
             with error_context(place):
                 yield
@@ -96,7 +96,7 @@ class ErrorCollector:
             self._found.append(str(error))
 
     def raise_if_any(self, path: Path) -> None:
-        """Raises InvalidInput if anything was wrong; the first places are named, the others counted."""
+        """Raises InvalidInput if there were errors; the first are named, the others counted."""
         if self._found:
             others = len(self._found) - self.SHOWN
             more = f"; and {others:,} more" if others > 0 else ""
@@ -104,7 +104,7 @@ class ErrorCollector:
 
 
 def parse_coco_id(file: str) -> int:
-    """The number in COCO of a photograph with this file name; -1 if it is not named as COCO names them.
+    """Returns the COCO id in a photograph's file name; -1 if it is not named as COCO names them.
 
     >>> parse_coco_id("COCO_train2014_000000581857.jpg"), parse_coco_id("000000000025.jpg"), parse_coco_id("desk.jpg")
     (581857, 25, -1)
@@ -114,7 +114,7 @@ def parse_coco_id(file: str) -> int:
 
 
 def find_folder(name: str, folder: str, anchor: str, root: str | Path | None) -> Path:
-    """The folder of a data set: `root`, or $REFSEG_DATA/<folder>.
+    """Returns the folder of a data set: `root`, or $REFSEG_DATA/<folder>.
 
     Args:
         name: of the data set.
@@ -144,7 +144,7 @@ def find_folder(name: str, folder: str, anchor: str, root: str | Path | None) ->
 
 
 def expand_user(path: str | Path) -> Path:
-    """The path with its ~ or ~USER as the folder of that user.
+    """Expands ~ or ~USER in a path.
 
     Raises:
         InvalidInput: if there is no such user.
@@ -156,7 +156,7 @@ def expand_user(path: str | Path) -> Path:
 
 
 def list_files(folder: Path, *endings: str) -> list[Path]:
-    """The files of a folder of a data set with these endings, in letters of either case, in the order of their names.
+    """Lists the files of a folder of a data set with these endings, in either case, sorted by name.
 
     Raises:
         InvalidInput: if one of them is a link that leads out of the folder.
@@ -166,13 +166,13 @@ def list_files(folder: Path, *endings: str) -> list[Path]:
 
 
 def find_first_file(folder: Path, names: Iterable[str]) -> Path:
-    """The first of these names that is a file in the folder, or else the first name there."""
+    """Returns the first of these names that is a file in the folder, or else the first name."""
     paths = [folder / name for name in names]
     return next((path for path in paths if os.path.isfile(path)), paths[0])
 
 
 def find_one_file(path: Path, pattern: str) -> Path:
-    """The file itself, or the one of that pattern in the folder.
+    """Returns the file itself, or the only one of that pattern in the folder.
 
     Raises:
         InvalidInput: if there is none, or several.

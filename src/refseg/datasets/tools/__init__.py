@@ -1,1 +1,1 @@
-"""What `refseg data` does with a data set."""
+"""Tools of `refseg data`."""

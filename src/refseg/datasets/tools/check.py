@@ -1,4 +1,4 @@
-"""What is wrong with a data set of images in files: `refseg data check`."""
+"""Checks of data sets of images in files, for `refseg data check`."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ def examine(
     fast: bool = False,
     track: Track = lambda items, what: items,
 ) -> list[Finding]:
-    """All findings about a data set, problems first, then notes.
+    """Runs all checks of a data set; problems come first, then notes.
 
     Args:
         dataset: with split "all".
@@ -66,7 +66,7 @@ def examine(
 
 
 def _counts(dataset: IndexedDataset) -> Iterator[Finding]:
-    """Names and sizes of splits against those that the makers give."""
+    """Compares names and sizes of splits with the published ones."""
     published = PUBLISHED.get((dataset.name, dataset.split_by))
     if published is None:
         yield Finding("counts", "skipped", 0, f"no published counts of {dataset.name} are known")
@@ -91,7 +91,7 @@ def _counts(dataset: IndexedDataset) -> Iterator[Finding]:
 
 
 def _repeated_ids(dataset: IndexedDataset) -> Iterator[Finding]:
-    """Ids that the sources give to several things."""
+    """Finds ids that the sources give to several things."""
     repeated = dataset.index.repeated
     refs = [id for id in repeated if id.startswith("ref ")]
     others = [id for id in repeated if id not in refs]
@@ -102,7 +102,7 @@ def _repeated_ids(dataset: IndexedDataset) -> Iterator[Finding]:
 
 
 def _read_photographs(dataset: IndexedDataset, fast: bool, track: Track) -> list[Photograph]:
-    """What each image of the index is like; several threads read them."""
+    """Reads all images of the index in several threads."""
     index = dataset.index
 
     def look_up(number: int) -> Path | Photograph:
@@ -130,7 +130,7 @@ def _read_photographs(dataset: IndexedDataset, fast: bool, track: Track) -> list
 
 
 def _files(dataset: IndexedDataset, photographs: Sequence[Photograph]) -> Iterator[Finding]:
-    """Photographs that are missing, damaged or of another size."""
+    """Finds photographs that are missing, damaged or of another size."""
 
     def of(trouble: str) -> list[str]:
         return [photograph.message for photograph in photographs if photograph.trouble == trouble]
@@ -149,7 +149,7 @@ def _files(dataset: IndexedDataset, photographs: Sequence[Photograph]) -> Iterat
 
 
 def _objects(dataset: IndexedDataset, photographs: Sequence[Photograph], fast: bool, track: Track) -> Iterator[Finding]:
-    """Masks and boxes of everything that an expression names."""
+    """Checks masks and boxes of everything that an expression names."""
     index = dataset.index
     missing, crowds, empty, broken, beyond, cut = (list[str]() for _ in range(6))
     for number in track(np.unique(index["targets"]).tolist(), "masks"):
@@ -207,7 +207,7 @@ def _has_more_values(piece: MaskFile) -> bool:
 
 
 def _beyond(coordinates: NDArray[np.float64], size_hw: tuple[int, int]) -> bool:
-    """Does any x or y (in turns) lie outside?"""
+    """Whether any x or y (in turns) lies outside of the image."""
     height, width = size_hw
     points = coordinates.reshape(-1, 2)
     return bool((points < -MAX_OUTSIDE).any() or (points > (width + MAX_OUTSIDE, height + MAX_OUTSIDE)).any())
@@ -227,7 +227,7 @@ def _said(dataset: IndexedDataset) -> list[SentenceEntry]:
 
 
 def _leaks(dataset: IndexedDataset, photographs: Sequence[Photograph]) -> Iterator[Finding]:
-    """Photographs that are in two splits, under one name or two; parts of one test are not held against each other."""
+    """Finds photographs in two splits, under one name or two; parts of one test are not compared."""
     index = dataset.index
     splits_of = _splits_of(index)
     first_of: dict[tuple[str, Any], int] = {}
@@ -257,7 +257,7 @@ def _leaks(dataset: IndexedDataset, photographs: Sequence[Photograph]) -> Iterat
 
 
 def _leaks_between(dataset: IndexedDataset, other: IndexedDataset) -> Finding:
-    """Photographs that one of two data sets trains on and the other tests on, told by their numbers in COCO."""
+    """Finds photographs, by COCO id, that one of two data sets trains on and the other tests on."""
     check = f"leaks, {other.name}"
     found = []
     for trains, tests in ((dataset, other), (other, dataset)):
@@ -276,7 +276,7 @@ def _leaks_between(dataset: IndexedDataset, other: IndexedDataset) -> Finding:
 
 
 def _coco_ids(index: Index) -> dict[str, set[int]]:
-    """Numbers in COCO of each split's photographs."""
+    """Returns the COCO ids of each split's photographs."""
     found: dict[str, set[int]] = {name: set() for name in index.names["split"]}
     for number, splits in _splits_of(index).items():
         if (coco_id := int(index["image_coco"][number])) >= 0:
@@ -286,7 +286,7 @@ def _coco_ids(index: Index) -> dict[str, set[int]]:
 
 
 def _splits_of(index: Index) -> dict[int, set[str]]:
-    """The splits of each image, by its number; what belongs to none is left out."""
+    """Returns the splits of each image, by its number; unnamed splits are left out."""
     found: dict[int, set[str]] = defaultdict(set)
     for image, split in np.unique(np.stack([index["expression_image"], index["expression_split"]]), axis=1).T.tolist():
         if name := index.names["split"][split]:

@@ -1,4 +1,4 @@
-"""What is wrong with a data set of videos in files: `refseg data check`."""
+"""Checks of data sets of videos in files, for `refseg data check`."""
 
 import json
 from collections import defaultdict
@@ -31,7 +31,7 @@ READERS = 8
 
 @dataclass
 class _Faults:
-    """What is wrong with a video, or with all of them, by kind, a line each."""
+    """Faults of one or more videos, by kind, a line each."""
 
     frames_missing: list[str] = field(default_factory=list)
     frames_unreadable: list[str] = field(default_factory=list)
@@ -45,14 +45,14 @@ class _Faults:
     frames: list[Photograph] = field(default_factory=list)
 
     def add(self, other: "_Faults") -> None:
-        """Adds those of another video."""
+        """Adds the faults of another video."""
         for name, found in vars(other).items():
             getattr(self, name).extend(found)
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A data set of videos, split by split.
+    """Open splits of a data set of videos.
 
     Attributes:
         name: of the data set.
@@ -68,7 +68,7 @@ class Opened:
 
     @property
     def sizes(self) -> dict[str, dict[str, int]]:
-        """How many videos and expressions each split has."""
+        """Numbers of videos and expressions of each split."""
         return {
             split: {"videos": len(clips), "expressions": clips.expression_count} for split, clips in self.splits.items()
         }
@@ -99,7 +99,7 @@ def examine_videos(
     fast: bool = False,
     track: Track = lambda items, what: items,
 ) -> list[Finding]:
-    """All findings about a data set of videos, problems first, then notes.
+    """Runs all checks of a data set of videos; problems come first, then notes.
 
     Args:
         opened: the data set.
@@ -143,7 +143,7 @@ def examine_videos(
 
 
 def _examine(clips: ClipsOfFiles, number: int, fast: bool) -> _Faults:
-    """What is wrong with one video."""
+    """Finds the faults of one video."""
     faults, video = _Faults(), clips.listed[number]
     untold = [one for one, truth in zip(video.expressions, video.annotations, strict=True) if truth is None]
     faults.untold += [f"expression {one.id}" for one in untold]
@@ -218,7 +218,7 @@ def _examine_masks(clip: ClipOfFiles, faults: _Faults) -> None:
 
 
 def _compare_with_labels(clip: LabelledClip, faults: _Faults) -> None:
-    """Frames without an image of labels, and such images without a frame."""
+    """Finds frames without a label image, and label images without a frame."""
     names = {clip.frame_name(t) for t in range(len(clip))}
     if not clip.label_files:
         faults.labels_missing.append(f"video {clip.clip_id} has none")
@@ -254,7 +254,7 @@ def _findings(faults: _Faults, fast: bool) -> Iterator[Finding]:
 
 
 def _repeated_keys(paths: Sequence[Path]) -> Finding:
-    """Videos and expressions that a JSON file names twice, of which every program reads the last alone."""
+    """Finds videos and expressions that a JSON file names twice; programs read only the last one."""
     found = list[str]()
     for path in paths:
 
@@ -280,7 +280,7 @@ def _said(opened: Opened) -> list[SentenceEntry]:
 
 
 def _leaks(alike: Iterable[Mapping[str, str]]) -> Finding:
-    """Videos in two splits, told by their first frame; parts of one test are not held against each other."""
+    """Finds videos in two splits by their first frame; parts of one test are not compared."""
     found = []
     for of_splits in alike:
         if any(not (a.startswith("test") and b.startswith("test")) for a, b in combinations(of_splits, 2)):

@@ -1,4 +1,4 @@
-"""A few images of a data set with an expression and its mask each, as one picture, for `refseg data view`."""
+"""Contact sheets of a data set, for `refseg data view`."""
 
 import random
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ PAPER, INK, GREY = (255, 255, 255), (20, 20, 20), (120, 120, 120)
 
 
 def contact_sheet(samples: Sequence[Sample], count: int = 12, seed: int = 0, columns: int = 4) -> Image.Image:
-    """Random images, in the order of the data set, with one random expression and all its referents each.
+    """Draws random images, in the order of the data set, each with a random expression and all its referents.
 
     Every referent has its own colour; where there are only boxes, these are drawn.
 
@@ -59,7 +59,7 @@ def _panel(sample: Sample, index: int) -> Image.Image:
 
 
 def _drawn(sample: Sample, index: int) -> Image.Image:
-    """The image at the panel's size with what the expression means."""
+    """Draws an image at the panel's size with the expression's mask."""
     image = ImageOps.contain(Image.fromarray(sample.image), (WIDTH, HEIGHT))
     try:
         referents = sample.referents(index)
@@ -76,7 +76,7 @@ def _drawn(sample: Sample, index: int) -> Image.Image:
 
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
-    """Lines that fit into a panel."""
+    """Wraps a text to lines that fit into a panel."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

@@ -19,7 +19,7 @@ Track = Callable[[Sequence[Any], str], Iterable[Any]]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """Result of a check.
 
     Attributes:
         check: its name.
@@ -47,20 +47,20 @@ def make_finding(
     count: int | None = None,
     examples: int = EXAMPLES,
 ) -> Finding:
-    """The finding of a check; "ok" where nothing was found, of this verdict otherwise."""
+    """Makes the finding of a check; "ok" where nothing was found, of this verdict otherwise."""
     if not found:
         return Finding(check, "ok", 0, what)
     return Finding(check, verdict, len(found) if count is None else count, what, tuple(found[:examples]), advice)
 
 
 def sort_by_verdict(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings, problems first, then notes."""
+    """Sorts findings: problems first, then notes."""
     order: tuple[Verdict, ...] = ("problem", "note", "skipped", "ok")
     return sorted(findings, key=lambda finding: order.index(finding.verdict))
 
 
 def check_encodings(paths: Sequence[Path]) -> Finding:
-    """Text files that other programs may not read: with a byte-order mark, or not in UTF-8."""
+    """Finds text files that other programs may not read: with a byte-order mark, or not in UTF-8."""
     found = []
     for path in paths:
         if path.suffix.lower() in (".json", ".jsonl", ".txt", ".csv", ".tsv") and (odd := _odd_encoding(path)):
@@ -87,5 +87,5 @@ def _odd_encoding(path: Path) -> str:
 
 
 def as_size(size_hw: Sequence[int]) -> str:
-    """A size in words: width x height pixels."""
+    """Returns a size as text: width x height pixels."""
     return f"{size_hw[1]} x {size_hw[0]} pixels"

@@ -1,4 +1,4 @@
-"""COCO annotations and expressions for them, in a table or as refs, to the lines of `jsonl`."""
+"""Conversion of COCO annotations and expressions, in a table or as refs, to the lines of `jsonl`."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ COLUMNS = ("expression", "annotation", "image", "split", "id", "type")
 
 
 def convert_coco(expressions: Path, instances: Path, images: str = "") -> list[str]:
-    """One JSON line an expression, each of which `jsonl` reads.
+    """Returns a JSON line for each expression, in the format of `jsonl`.
 
     Args:
         expressions: .csv or .jsonl with COLUMNS, or refs(...).p or .json.
@@ -51,7 +51,7 @@ def convert_coco(expressions: Path, instances: Path, images: str = "") -> list[s
 
 
 class _Annotations:
-    """Images and the wanted annotations of a COCO file; ids are texts, as a table has them."""
+    """Images and the wanted annotations of a COCO file; ids are texts, as in a table."""
 
     def __init__(self, instances: Path, wanted: set[str]):
         def compact(entry: dict[str, Any]) -> Any:
@@ -97,13 +97,13 @@ class _Annotations:
         return line | {key: row[key] for key in ("split", "id", "type") if row.get(key) not in (None, "")}
 
     def _check_once(self, what: str, ids: list[str]) -> None:
-        """The COCO file must say what an id means."""
+        """Checks that each wanted id occurs once in the COCO file."""
         if twice := [id for id in ids if id in self._twice[what]]:
             raise InvalidInput(f"{what} {twice[0]} is more than once in the COCO file; make its ids unique")
 
 
 def _mask_and_boxes(ids: list[str], annotations: list[dict[str, Any]]) -> dict[str, Any]:
-    """The mask of all annotations that an expression names, and a box of each, as far as they have them."""
+    """Returns the joint mask of the annotations that an expression names, and their boxes, as far as they have them."""
     masks, boxes = {}, []
     for id, annotation in zip(ids, annotations, strict=True):
         with error_context(f"annotation {id}"):
@@ -126,7 +126,7 @@ def _mask_and_boxes(ids: list[str], annotations: list[dict[str, Any]]) -> dict[s
 
 
 def file_of(image: dict[str, Any]) -> str:
-    """The name of an image's file.
+    """Returns the name of an image's file.
 
     Raises:
         InvalidInput: if it leaves the folder of images.
@@ -183,7 +183,7 @@ def _check_columns(path: Path, names: Any) -> None:
 
 
 def _ids(value: Any) -> list[str]:
-    """Ids of annotations: a list, a number, or a text with spaces between them; nothing for nothing."""
+    """Parses ids of annotations: a list, a number, or a text with spaces between them; nothing for nothing."""
     if value is None:
         return []
     values = value.split() if isinstance(value, str) else value if isinstance(value, list) else [value]

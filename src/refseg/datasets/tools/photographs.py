@@ -1,4 +1,4 @@
-"""Image files of a data set as `refseg data check` finds them; each is decoded once."""
+"""Checks of image files, for `refseg data check`; each is decoded once."""
 
 import hashlib
 import io
@@ -43,7 +43,7 @@ class Photograph:
 def read_photograph(
     name: str, opened: Callable[[], IO[Any]], annotated_hw: tuple[int, int] = (0, 0), fast: bool = False
 ) -> Photograph:
-    """Reads an image file; whatever is wrong with it is in the result.
+    """Reads an image file; faults are part of the result.
 
     Args:
         name: for messages.
@@ -80,7 +80,7 @@ def read_photograph(
 
 
 def check_photographs(photographs: Sequence[Photograph], what: str = "photographs") -> Iterator[Finding]:
-    """Orientations, transparency and depths that others may take otherwise."""
+    """Finds orientations, transparency and depths that other programs may treat otherwise."""
     sizes = [photograph.message for photograph in photographs if photograph.trouble == "turned size"]
     told = f"{what} whose annotations are for the picture as EXIF turns it; the stored pixels are read"
     advice = "turn the stored pixels as EXIF says and remove the orientation, for example: mogrify -auto-orient FILES"
@@ -107,7 +107,7 @@ def _is_transparent(image: Image.Image) -> bool:
 
 
 def _deep(image: Image.Image) -> str:
-    """The format of pixels of more than 8 bits; also of those that Pillow cuts to 8 itself."""
+    """Returns the format of pixels of more than 8 bits; also of those that Pillow cuts to 8 itself."""
     if image.mode == "F" or image.mode.startswith("I"):
         return image.mode
     stored = str(getattr(image, "tile", ""))  # how a file's pixels are decoded, as "RGB;16B"

@@ -1,4 +1,4 @@
-"""How large each split is as its makers give it out, for `refseg data check`.
+"""Published sizes of splits, for `refseg data check`.
 
 Counted in the files themselves, or stated by a loader's own documentation or code; what only papers state is left out.
 """
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Count(NamedTuple):
-    """Size of a split; None where it is not known for certain.
+    """Size of a split; None where it is not certain.
 
     Attributes:
         images: with at least one expression.

@@ -1,4 +1,4 @@
-"""The sentences of a data set as `refseg data check` finds them."""
+"""Checks of the sentences of a data set, for `refseg data check`."""
 
 import re
 from collections import Counter, defaultdict
@@ -22,7 +22,7 @@ _HIDDEN_SIDE = re.compile(r"\b\w*(?:left|right)\w*\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class SentenceEntry:
-    """An expression.
+    """An expression to check.
 
     Attributes:
         id: its id.
@@ -38,7 +38,7 @@ class SentenceEntry:
 
 
 def check_sentences(said: Sequence[SentenceEntry], tokens: Sequence[int], track: Track) -> Iterator[Finding]:
-    """All findings about the sentences of a data set.
+    """Runs all checks of the sentences of a data set.
 
     Args:
         said: its expressions.
@@ -52,7 +52,7 @@ def check_sentences(said: Sequence[SentenceEntry], tokens: Sequence[int], track:
 
 
 def _words(said: Sequence[SentenceEntry]) -> Iterator[Finding]:
-    """Sentences without words, ids that occur twice, sentences that occur twice in an image or video."""
+    """Finds sentences without words, repeated ids, and sentences that occur twice in an image or video."""
     empty, repeated, ambiguous = [], [], []
     ids = Counter(one.id for one in said)
     meant: dict[tuple[str, str], set[Hashable]] = defaultdict(set)
@@ -101,7 +101,7 @@ def _token_limits(texts: Sequence[str], tokens: Sequence[int], track: Track) -> 
 
 
 def _sides(texts: Sequence[str]) -> Iterator[Finding]:
-    """Left and right, which have to change where images are mirrored."""
+    """Finds words for left and right, which have to change where images are mirrored."""
     with_sides = [text for text in texts if mirrored(text) != text]
     lost = [text for text in with_sides if mirrored(mirrored(text)) != text]
     advice = "mirroring an image must swap these words, whole words only; recipes that flip do"

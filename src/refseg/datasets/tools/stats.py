@@ -1,4 +1,4 @@
-"""What is in a data set: numbers and plots for `refseg data stats`."""
+"""Statistics of a data set, numbers and plots, for `refseg data stats`."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -30,7 +30,7 @@ GLUE = frozenset("a an the of in on at to with and is that it its".split())
 
 @dataclass(frozen=True)
 class Statistics:
-    """Numbers of a split; a histogram has a class and how many are in it.
+    """Statistics of a split; a histogram maps classes to counts.
 
     Attributes:
         images, expressions: how many.
@@ -62,11 +62,11 @@ class Statistics:
     different_words: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
+        """Returns everything as plain values for JSON."""
         return asdict(self)
 
     def markdown(self, title: str) -> str:
-        """Everything as tables."""
+        """Returns everything as tables in Markdown."""
         lines = [f"# {title}", ""]
         per_image = self.expressions / self.images
         lines += [
@@ -86,7 +86,7 @@ class Statistics:
         return "\n".join([*lines, "", "## Most frequent words", "", words, ""])
 
     def figure(self) -> "Figure":
-        """The histograms as one figure.
+        """Draws the histograms as one figure.
 
         Raises:
             InvalidInput: if matplotlib is not installed.
@@ -116,7 +116,7 @@ ALL_TYPES = "Every type that applies"
 
 
 def figure_class() -> "type[Figure]":
-    """That of matplotlib.
+    """Imports matplotlib's `Figure`.
 
     Raises:
         InvalidInput: if it is not installed.
@@ -126,7 +126,7 @@ def figure_class() -> "type[Figure]":
 
 
 def describe(samples: Sequence[Sample], track: Track = lambda items, what: items) -> Statistics:
-    """Reads every expression and draws every mask; photographs are not opened where annotations say their size.
+    """Computes the statistics; photographs are not opened where annotations say their size.
 
     Args:
         samples: a split of any data set.
@@ -172,7 +172,7 @@ def describe(samples: Sequence[Sample], track: Track = lambda items, what: items
 
 
 def _share(sample: Sample, index: int) -> float | None:
-    """The part of the image that an expression means; None if it means nothing, or nothing is known of it."""
+    """Returns the share of the image that the referents cover; None without referents or annotations."""
     if not sample.expressions[index].targets:
         return None
     try:
@@ -194,7 +194,7 @@ def _area_classes(areas: Sequence[float]) -> Histogram:
 
 
 def _binned(counts: Counter[int], most: int = 12) -> Histogram:
-    """Values themselves if they are few, otherwise classes of equal width."""
+    """Returns counts of values if they are few, otherwise of classes of equal width."""
     low, high = min(counts), max(counts)
     width = -(-(high - low + 1) // most)
     found: Histogram = {}
@@ -217,7 +217,7 @@ def _mean(histogram: Histogram) -> float:
 
 
 def _cell(text: str) -> str:
-    """A text of the data in a table of Markdown."""
+    """Escapes a text for a table of Markdown."""
     return printable(text).replace("|", "\\|")
 
 
