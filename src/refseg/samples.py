@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from refseg.array_types import LabelImage, Mask, RgbImage
 from refseg.masks.boxes import mask_box
 
 
@@ -43,7 +44,7 @@ class KnownObjects(NamedTuple):
         attributes: (N, A) int64, class indices of the objects' attributes.
     """
 
-    id_map: NDArray[np.uint8]
+    id_map: LabelImage
     attributes: NDArray[np.int64]
 
 
@@ -58,12 +59,12 @@ class Sample(ABC):
     """
 
     image_id: str
-    image: NDArray[np.uint8]
+    image: RgbImage
     expressions: tuple[Expression, ...]
     part: str = ""
 
     @abstractmethod
-    def mask(self, index: int) -> NDArray[np.bool_]:
+    def mask(self, index: int) -> Mask:
         """Returns the true mask (H, W) of expression `index`: all its referents together, empty if there is none."""
 
     def expression_id(self, index: int) -> str:
@@ -75,12 +76,12 @@ class Sample(ABC):
         """Height and width; read from the image unless the data set knows them."""
         return self.image.shape[0], self.image.shape[1]
 
-    def referents(self, index: int) -> NDArray[np.bool_]:
+    def referents(self, index: int) -> Mask:
         """Returns the true masks (K, H, W) of expression `index`, one for each referent that is annotated by itself."""
         mask = self.mask(index)
         return mask[None] if self.expressions[index].targets else np.empty((0, *mask.shape), np.bool_)
 
-    def others(self, index: int) -> Iterable[NDArray[np.bool_]]:
+    def others(self, index: int) -> Iterable[Mask]:
         """Yields the masks (H, W) of known objects that expression `index` does not refer to."""
         return ()
 
@@ -88,7 +89,7 @@ class Sample(ABC):
         """Returns all objects of the image, or of its mirror image; None where the data set does not know them."""
         return None
 
-    def mask_at(self, index: int, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    def mask_at(self, index: int, size_hw: tuple[int, int]) -> Mask:
         """Returns the true mask at another size: known polygons are scaled, other masks resized to nearest."""
         height, width = size_hw
         return np.array(Image.fromarray(self.mask(index)).resize((width, height), Image.Resampling.NEAREST))
@@ -116,7 +117,7 @@ class Clip(ABC):
         """Number of frames."""
 
     @abstractmethod
-    def frame(self, t: int) -> NDArray[np.uint8]:
+    def frame(self, t: int) -> RgbImage:
         """Returns frame t, counted from 0: (H, W, 3) uint8, RGB."""
 
     @abstractmethod
@@ -124,7 +125,7 @@ class Clip(ABC):
         """Returns the frames with ground truth for expression `index`; none where it is not published."""
 
     @abstractmethod
-    def mask(self, index: int, t: int) -> NDArray[np.bool_]:
+    def mask(self, index: int, t: int) -> Mask:
         """Returns the true mask (H, W) of expression `index` in frame t: all its referents, empty if none is there."""
 
     def known_objects(self, t: int, mirrored: bool = False) -> KnownObjects | None:

@@ -100,7 +100,7 @@ class A2DSentences(ClipsOfFiles):
             raise self.refuse_split("train, test, all")
         parts = _parts(self._existing(self.root / VIDEO_SET))
         wanted = set(parts) if self.split == "all" else {id for id, part in parts.items() if part == SPLITS[self.split]}
-        said: dict[str, list[tuple[str, str]]] = {}
+        found: dict[str, list[tuple[str, str]]] = {}
         path = self._existing(self.root / SENTENCES)
         for line, row in islice(read_table(path), 1, None):
             with error_context(f"{path}: line {line}"):
@@ -108,8 +108,8 @@ class A2DSentences(ClipsOfFiles):
                 if actor.isdecimal() and video in wanted:  # one row is a "1 (copy)"
                     if int(actor) >= MAX_ACTORS:
                         raise InvalidInput(f"instance {actor} is no number of an actor")
-                    said.setdefault(file_name(video, "video"), []).append((actor, text))
-        return [_video(id, expressions) for id, expressions in said.items()]
+                    found.setdefault(file_name(video, "video"), []).append((actor, text))
+        return [_video(id, expressions) for id, expressions in found.items()]
 
     def clip(self, video: Video) -> A2DClip:
         """Opens a video as a clip: its extracted frames where there are any, otherwise its file."""
@@ -148,9 +148,9 @@ def _parts(table: Path) -> dict[str, str]:
     return {row[0]: row[-1] for _, row in read_table(table)}
 
 
-def _video(id: str, said: list[tuple[str, str]]) -> Video:
-    expressions = tuple(Expression(text, (int(actor),), id=f"{id}/{n}") for n, (actor, text) in enumerate(said))
-    return Video(id, expressions, annotations=tuple((actor,) for actor, _ in said))
+def _video(id: str, found: list[tuple[str, str]]) -> Video:
+    expressions = tuple(Expression(text, (int(actor),), id=f"{id}/{n}") for n, (actor, text) in enumerate(found))
+    return Video(id, expressions, annotations=tuple((actor,) for actor, _ in found))
 
 
 def _read_h5(path: Path, name: str) -> Any:

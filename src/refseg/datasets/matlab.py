@@ -22,7 +22,7 @@ _ORDERS = {b"\0\1IM": "<", b"\1\0MI": ">"}  # the version, and how its letters c
 _MATRIX, _COMPRESSED = 14, 15
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _CLASSES, _COMPLEX = range(6, 16), 0x800  # of numbers; others are cells, structures, texts
-_MOST_ABOUT = 4096  # bytes of what is said of an array: its class, shape and name
+_MAX_HEADER_BYTES = 4096  # bytes of an array's class, shape or name
 
 
 class _Element(NamedTuple):
@@ -56,7 +56,7 @@ def _find(file: BinaryIO, name: str) -> NDArray[np.generic] | None:
         start = file.tell()
         content = cast(BinaryIO, io.BufferedReader(_Inflated(file, size))) if kind == _COMPRESSED else file
         if content is not file:
-            kind, _ = struct.unpack(f"{order}II", _exactly(content, 8))
+            kind, _ = struct.unpack(f"{order}II", _read_exactly(content, 8))
         if kind != _MATRIX:
             raise EOFError
         if (found := _array(content, order, name)) is not None:
@@ -66,36 +66,36 @@ def _find(file: BinaryIO, name: str) -> NDArray[np.generic] | None:
 
 
 def _array(file: BinaryIO, order: str, name: str) -> NDArray[np.generic] | None:
-    flags = np.frombuffer(_about(file, order), f"{order}u4")
-    shape = np.frombuffer(_about(file, order), f"{order}i4").tolist()
-    if _about(file, order) != name.encode():
+    flags = np.frombuffer(_read_header(file, order), f"{order}u4")
+    shape = np.frombuffer(_read_header(file, order), f"{order}i4").tolist()
+    if _read_header(file, order) != name.encode():
         return None
     if len(flags) != 2 or flags[0] & 0xFF not in _CLASSES or flags[0] & _COMPLEX:
         raise InvalidInput(f"{name} is not an array of real numbers")
     values = math.prod(shape)
     if min(shape, default=0) < 0 or values > MAX_ARRAY_VALUES:
         raise InvalidInput(f"{name} has more than the {MAX_ARRAY_VALUES:,} values that are allowed")
-    element = _element(file, order)
+    element = _read_element(file, order)
     if element.kind not in _NUMBERS:
         raise InvalidInput(f"{name} is of no known type of numbers")
     stored = np.dtype(f"{order}{_NUMBERS[element.kind]}")
     if element.size != values * stored.itemsize:
         raise InvalidInput(f"{name} has not as many values as its shape says")
-    content = element.inside_tag or _exactly(file, element.size)
+    content = element.inside_tag or _read_exactly(file, element.size)
     return np.frombuffer(content, stored).reshape(shape, order="F")
 
 
-def _about(file: BinaryIO, order: str) -> bytes:
-    element = _element(file, order)
-    if element.size > _MOST_ABOUT:
+def _read_header(file: BinaryIO, order: str) -> bytes:
+    element = _read_element(file, order)
+    if element.size > _MAX_HEADER_BYTES:
         raise EOFError
     if element.inside_tag or not element.size:
         return element.inside_tag
-    return _exactly(file, -(-element.size // 8) * 8)[: element.size]
+    return _read_exactly(file, -(-element.size // 8) * 8)[: element.size]
 
 
-def _element(file: BinaryIO, order: str) -> _Element:
-    tag = _exactly(file, 8)
+def _read_element(file: BinaryIO, order: str) -> _Element:
+    tag = _read_exactly(file, 8)
     kind, size = struct.unpack(f"{order}II", tag)
     if small := kind >> 16:
         if small > 4:
@@ -104,7 +104,7 @@ def _element(file: BinaryIO, order: str) -> _Element:
     return _Element(kind, size, b"")
 
 
-def _exactly(file: BinaryIO, size: int) -> bytes:
+def _read_exactly(file: BinaryIO, size: int) -> bytes:
     """Reads `size` bytes, in parts, so that no more memory is taken than there are bytes."""
     content = bytearray()
     while len(content) < size:

@@ -133,6 +133,6 @@ def _names(root: Path, split: str) -> Path:
 
 
 def _video(name: str, texts: dict[int, list[str]]) -> Video:
-    said = [(number, text) for number in sorted(texts) for text in texts[number]]
-    expressions = tuple(Expression(text, (number,), id=f"{name}/{i}") for i, (number, text) in enumerate(said))
-    return Video(name, expressions, annotations=tuple((str(number),) for number, _ in said))
+    numbered = [(number, text) for number in sorted(texts) for text in texts[number]]
+    expressions = tuple(Expression(text, (number,), id=f"{name}/{i}") for i, (number, text) in enumerate(numbered))
+    return Video(name, expressions, annotations=tuple((str(number),) for number, _ in numbered))

@@ -25,7 +25,7 @@ TRAIN2014 = (
     "train2014",
     "images",
 )
-"""Where projects keep COCO's photographs."""
+"""Usual folders of COCO's photographs."""
 
 
 class RefCOCO(ReferLayout):

@@ -51,7 +51,7 @@ class ReferIt(IndexedDataset):
 
     Args:
         split: test, trainval, or train and val where there is a file of one of those.
-        inverted: is the region black in the .png files? (In .mat files it is always 0.)
+        inverted: whether the region is black in the .png files. (In .mat files it is always 0.)
         settings: those of `IndexedDataset`.
     """
 

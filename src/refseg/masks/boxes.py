@@ -1,12 +1,11 @@
 """Bounding boxes of masks."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from refseg.array_types import PixelBox
+from refseg.array_types import Mask, PixelBox
 
 
-def mask_box(mask: NDArray[np.bool_]) -> PixelBox | None:
+def mask_box(mask: Mask) -> PixelBox | None:
     """Returns left, top, right, bottom of a mask (H, W) in pixels, right and bottom exclusive; None if it is empty."""
     rows = np.flatnonzero(mask.any(1))
     if not len(rows):

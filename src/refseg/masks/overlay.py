@@ -3,16 +3,15 @@
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from refseg.array_types import Mask
+from refseg.array_types import Mask, RgbImage
 from refseg.masks.boxes import mask_box
 from refseg.preprocessing.images import strips
 
 COLOURS = ((255, 64, 64), (64, 160, 255), (64, 208, 96), (255, 176, 32), (192, 96, 255), (0, 208, 208), (255, 96, 192))
 
 
-def coloured(image: NDArray[np.uint8], regions: Iterable[Mask]) -> NDArray[np.uint8]:
+def coloured(image: RgbImage, regions: Iterable[Mask]) -> RgbImage:
     """Returns a copy of an image (H, W, 3) with regions (H, W) tinted and outlined, each in the next colour."""
     pixels = image.copy()
     for k, region in enumerate(regions):
@@ -20,14 +19,14 @@ def coloured(image: NDArray[np.uint8], regions: Iterable[Mask]) -> NDArray[np.ui
     return pixels
 
 
-def tinted(image: NDArray[np.uint8], region: Mask, colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+def tinted(image: RgbImage, region: Mask, colour: tuple[int, int, int]) -> RgbImage:
     """Returns a copy of an image (H, W, 3) with a region (H, W) tinted and outlined."""
     pixels = image.copy()
     _tint(pixels, region, colour)
     return pixels
 
 
-def _tint(pixels: NDArray[np.uint8], region: Mask, colour: tuple[int, int, int]) -> None:
+def _tint(pixels: RgbImage, region: Mask, colour: tuple[int, int, int]) -> None:
     box = mask_box(region)
     if box is None:
         return

@@ -1,12 +1,11 @@
 """Outlines of masks as polygons."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from refseg.array_types import PolygonList
+from refseg.array_types import Mask, PolygonList
 
 
-def polygons(mask: NDArray[np.bool_]) -> list[PolygonList]:
+def polygons(mask: Mask) -> list[PolygonList]:
     """Returns the exact outlines [x, y, x, y, ...] of a mask (H, W), one polygon per connected part.
 
     Corners lie on the corners of pixels: the pixel in row i and column j covers x from j to j + 1, y from i to i + 1.
@@ -55,7 +54,7 @@ class _Corners:
     joined; likewise along a column. Where two pixels touch at a corner only, there are two corners, one for each.
     """
 
-    def __init__(self, mask: NDArray[np.bool_]):
+    def __init__(self, mask: Mask):
         self.width = mask.shape[1]
         pixels = np.pad(mask, 1)
         top_left, top_right, bottom_left, bottom_right = (
@@ -100,7 +99,7 @@ class _Corners:
             rings.append(ring)
         return rings
 
-    def edges_above(self, of: list[int], mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    def edges_above(self, of: list[int], mask: Mask) -> list[tuple[int, int]]:
         """Returns, for top left corners of holes, the row of the next horizontal edge above and its left corner."""
         x, y = self.x[of], self.y[of]
         top = np.zeros(len(of), dtype=np.int64)

@@ -5,7 +5,7 @@ from pathlib import Path
 DEMUXERS = (
     "mov,matroska,webm,avi,flv,asf,ogg,mpegts,mpeg,mpegvideo,m4v,h264,hevc,dv,mxf,ivf,yuv4mpegpipe,wav"  # wav: sound
 )
-"""What FFmpeg may read a file as. Its other demuxers take texts and pictures for videos, or open further files."""
+"""Demuxers that FFmpeg may use. Its other demuxers take texts and pictures for videos, or open further files."""
 _BEGINNINGS = (
     b"\x1a\x45\xdf\xa3",  # Matroska, WebM
     b"FLV\x01",

@@ -7,7 +7,7 @@ from fractions import Fraction
 from refseg.array_types import RgbImage
 from refseg.errors import InvalidInput
 
-FRAME_RATE = 24  # frames a second, where nobody says
+FRAME_RATE = 24  # frames a second, where it is not known
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Frames:
 
     Attributes:
         name: for messages.
-        count: how many frames it promises; None where it does not say, or nobody can know before the end.
+        count: announced number of frames; None where it is not known before the end.
         time_base: seconds of which the times are multiples.
         remarks: after reading, one line for each thing that was wrong with the video.
     """

@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from typing_extensions import override
 
+from refseg.array_types import LabelImage, Mask, RgbImage
 from refseg.datasets.dataset import Dataset
 from refseg.datasets.drawn_clips.motions import LEFT, MOTIONS, RIGHT
 from refseg.datasets.drawn_clips.sentences import KINDS, Doing
@@ -86,7 +86,7 @@ class DrawnClip(Clip):
         """Height and width."""
         return self.side, self.side
 
-    def frame(self, t: int) -> NDArray[np.uint8]:
+    def frame(self, t: int) -> RgbImage:
         """Draws frame t, counted from 0: (H, W, 3) uint8, RGB."""
         return self._look.draw(self.layout(t), draw_noise(SeededRandom("noise", *self._pixels, t)))
 
@@ -99,7 +99,7 @@ class DrawnClip(Clip):
             self._layouts[t] = rasterise([mover.at(motion, t - self.middle) for mover, motion in moved], self.side)
         return self._layouts[t]
 
-    def labels(self, t: int) -> NDArray[np.uint8]:
+    def labels(self, t: int) -> LabelImage:
         """Returns the visible pixels (H, W) of frame t: 0 = background, k = object k."""
         return self.layout(t).id_map
 
@@ -107,7 +107,7 @@ class DrawnClip(Clip):
         """Returns the middle frame, or all frames, as `annotated` says."""
         return (self.middle,) if self._annotated == "middle" else tuple(range(len(self)))
 
-    def mask(self, index: int, t: int) -> NDArray[np.bool_]:
+    def mask(self, index: int, t: int) -> Mask:
         """Returns the visible pixels (H, W) of all referents of expression `index` in frame t, annotated or not."""
         return np.isin(self.labels(t), self.expressions[index].targets)
 

@@ -46,7 +46,7 @@ class World(programs.World):
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """ "The X that moves so", or all such X; with `count`, "both" or "the three", valid for that number only."""
+    """Program of "the X that moves so", or of all such X; with `count`, of "both" or "the three", for that number only."""
 
     noun: Noun
     motion: int
@@ -109,8 +109,8 @@ def sentences_about(here: World, there: World, rng: SeededRandom) -> list[tuple[
 
 
 def _program(attributes: Attributes, motion: int, several: int, rng: SeededRandom) -> Doing:
-    said = [value if rng.chance(use) else None for value, use in zip(attributes, ATTRIBUTE_USE, strict=True)]
-    noun = Noun(said[SHAPE], said[COLOUR], said[SIZE], said[MATERIAL])
+    chosen = [value if rng.chance(use) else None for value, use in zip(attributes, ATTRIBUTE_USE, strict=True)]
+    noun = Noun(chosen[SHAPE], chosen[COLOUR], chosen[SIZE], chosen[MATERIAL])
     many = several > 1
     return Doing(noun, motion, many, several if many and several in NUMBERS and rng.chance(0.5) else None)
 

@@ -5,7 +5,8 @@ Source     drawn by this package, any amount, no files; an expression's program 
 Licence    Apache-2.0, as the package.
 Splits     train (unlimited), val 1,000 scenes, test 2,000, hard 1,000, held_out 1,000; about 23 expressions a scene,
            14 % of which refer to nothing and 12 % to several objects.
-Read with  objects.py (what), layout.py (where), programs.py (meaning), grammar.py (words), balanced_sentences.py (shares,
+Read with  objects.py (what), layout.py (where), programs.py (meaning), grammar.py (words), balanced_sentences.py
+           (shares,
            sentences without referent), rendering.py (pixels).
 """
 
@@ -13,8 +14,8 @@ from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from refseg.array_types import Mask, RgbImage
 from refseg.datasets.dataset import Dataset
 from refseg.datasets.drawn_scenes.balanced_sentences import BLOCK, Block, draw_block, object_ids
 from refseg.datasets.drawn_scenes.grammar import KIND_SHARES, TYPE_SHARES
@@ -82,19 +83,19 @@ class Scene(Sample):
         self._pixels = pixels
 
     @cached_property
-    def image(self) -> NDArray[np.uint8]:  # type: ignore[override]
+    def image(self) -> RgbImage:  # type: ignore[override]
         """(H, W, 3) uint8."""
         return render(self.layout, self._pixels)
 
-    def mask(self, index: int) -> NDArray[np.bool_]:
+    def mask(self, index: int) -> Mask:
         """Returns the visible pixels (H, W) of all referents of expression `index`."""
         return np.isin(self.id_map, self.expressions[index].targets)
 
-    def referents(self, index: int) -> NDArray[np.bool_]:
+    def referents(self, index: int) -> Mask:
         """Returns the visible pixels (K, H, W) of each referent of expression `index`."""
         return self.id_map == np.array(self.expressions[index].targets, np.uint8)[:, None, None]
 
-    def others(self, index: int) -> Iterator[NDArray[np.bool_]]:
+    def others(self, index: int) -> Iterator[Mask]:
         """Yields the visible pixels (H, W) of each object that expression `index` does not refer to."""
         targets = self.expressions[index].targets
         return (self.id_map == k for k in range(1, len(self.centres) + 1) if k not in targets)

@@ -6,8 +6,8 @@ from functools import cached_property
 from math import ceil, hypot
 
 import numpy as np
-from numpy.typing import NDArray
 
+from refseg.array_types import LabelImage
 from refseg.datasets.drawn_scenes.objects import (
     COLOUR,
     HELD_OUT_PAIRS,
@@ -83,7 +83,7 @@ class Layout:
     side: int
     objects: tuple[DrawnObject, ...]
     patches: tuple[Patch, ...]
-    id_map: NDArray[np.uint8]  # (side, side), 0 = background, k = object k, counted from 1
+    id_map: LabelImage  # (side, side), 0 = background, k = object k, counted from 1
 
     @property
     def unit(self) -> float:

@@ -105,7 +105,7 @@ class Noun:
 
 @dataclass(frozen=True, slots=True)
 class The:
-    """ "The X": exactly one."""
+    """Program of "the X": exactly one."""
 
     noun: Noun
 
@@ -116,7 +116,7 @@ class The:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """ "All X"; with `count`, "both X" or "the three X", valid for that number only."""
+    """Program of "all X"; with `count`, "both X" or "the three X", valid for that number only."""
 
     noun: Noun
     count: int | None = None

@@ -7,6 +7,7 @@ from math import cos, pi, sin
 import numpy as np
 from numpy.typing import NDArray
 
+from refseg.array_types import RgbImage
 from refseg.datasets.drawn_scenes.layout import Layout
 from refseg.datasets.drawn_scenes.objects import COLOUR, MATERIAL, MATERIALS, RGB, DrawnObject, Plane, SeededRandom
 
@@ -39,7 +40,7 @@ class Look:
         self._surfaces = [_surface(thing, rng) for thing in layout.objects]
         self._noise_level = rng.between(2, 5)
 
-    def draw(self, layout: Layout, noise: np.random.Generator) -> NDArray[np.uint8]:
+    def draw(self, layout: Layout, noise: np.random.Generator) -> RgbImage:
         """Renders the image (side, side, 3) of the objects in this layout."""
         canvas = self._background.copy()
         for thing, patch, surface in zip(layout.objects, layout.patches, self._surfaces, strict=True):
@@ -64,7 +65,7 @@ def draw_noise(rng: SeededRandom) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(rng.below(2**31)))
 
 
-def render(layout: Layout, rng: SeededRandom) -> NDArray[np.uint8]:
+def render(layout: Layout, rng: SeededRandom) -> RgbImage:
     """Renders a scene's image (side, side, 3); the same key of `rng` gives the same image up to one grey level."""
     look = Look(layout, rng)
     return look.draw(layout, look.noise)

@@ -5,10 +5,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from typing_extensions import override
 
+from refseg.array_types import Mask, RgbImage
 from refseg.datasets.dataset import Dataset
 from refseg.samples import Clip, Expression, KnownObjects, Sample
 
@@ -27,7 +26,7 @@ class AnnotatedFrame(Sample):
         self.image_id = f"{clip.clip_id}/{clip.frame_name(t)}"
 
     @property
-    def image(self) -> NDArray[np.uint8]:  # type: ignore[override]
+    def image(self) -> RgbImage:  # type: ignore[override]
         """(H, W, 3) uint8, RGB."""
         return self.clip.frame(self.t)
 
@@ -39,12 +38,12 @@ class AnnotatedFrame(Sample):
     @cached_property
     def expressions(self) -> tuple[Expression, ...]:  # type: ignore[override]
         """Expressions of the frame; without targets where their mask is empty."""
-        said = (self.clip.expressions[number] for number in self.asked)
+        expressions = (self.clip.expressions[number] for number in self.asked)
         return tuple(
-            one if mask.any() else replace(one, targets=()) for one, mask in zip(said, self._masks, strict=True)
+            one if mask.any() else replace(one, targets=()) for one, mask in zip(expressions, self._masks, strict=True)
         )
 
-    def mask(self, index: int) -> NDArray[np.bool_]:
+    def mask(self, index: int) -> Mask:
         """Returns the true mask (H, W) of expression `index` of this frame."""
         return self._masks[index]
 
@@ -53,7 +52,7 @@ class AnnotatedFrame(Sample):
         return self.clip.known_objects(self.t, mirrored)
 
     @cached_property
-    def _masks(self) -> list[NDArray[np.bool_]]:
+    def _masks(self) -> list[Mask]:
         return [self.clip.mask(number, self.t) for number in self.asked]
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from refseg.array_types import Mask, RgbImage
+from refseg.array_types import LabelImage, Mask, RgbImage
 from refseg.datasets.dataset import Dataset
 from refseg.datasets.storage.frame_files import FrameFiles, StoredFrames, read_from_image
 from refseg.datasets.storage.ids import normalize_id
@@ -105,7 +105,7 @@ class LabelledClip(ClipOfFiles):
             return ()
         return tuple(t for t in range(len(self)) if self.frame_name(t) in self.label_files)
 
-    def labels(self, t: int) -> NDArray[np.uint8]:
+    def labels(self, t: int) -> LabelImage:
         """Reads the labels (H, W) of frame t as they are stored: DAVIS marks pixels that are not scored with 255.
 
         Raises:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from typing_extensions import override
 
-from refseg.array_types import Mask
+from refseg.array_types import Mask, RgbImage
 from refseg.datasets.dataset import Dataset
 from refseg.datasets.storage.annotation_masks import CoveredTwice, MaskFile, Piece, draw, draw_at
 from refseg.datasets.storage.index import BOX_ONLY, CROWD, MISSING, NONE, Index, IndexBuilder, open_index
@@ -62,7 +62,7 @@ class IndexedSample(Sample):
         return self._dataset.find_image(self._index.text("image_file", self._image))
 
     @cached_property
-    def image(self) -> NDArray[np.uint8]:  # type: ignore[override]
+    def image(self) -> RgbImage:  # type: ignore[override]
         """(H, W, 3) uint8, RGB; EXIF's orientation is ignored, since masks are drawn on the stored pixels.
 
         Raises:

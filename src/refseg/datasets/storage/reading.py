@@ -14,7 +14,7 @@ from refseg.files.names import path_inside
 from refseg.files.pickles import read_pickle
 
 ROOT = "root=... (--root FOLDER; of a training --set data.settings.root=FOLDER)"
-"""How a user says where a data set is."""
+"""The options that name a data set's folder."""
 
 
 def read_plain(path: Path, each: Callable[[dict[str, Any]], Any] | None = None) -> Any:
@@ -123,7 +123,7 @@ def find_folder(name: str, folder: str, anchor: str, root: str | Path | None) ->
         root: what the user gave.
 
     Raises:
-        MissingFile: if it is not there, cannot be entered, or nobody says where it is.
+        MissingFile: if it is not there, cannot be entered, or is not given.
     """
     if root is None:
         home = os.environ.get("REFSEG_DATA")

@@ -58,7 +58,7 @@ def examine(
             *_files(dataset, photographs),
             *check_photographs(photographs),
             *_objects(dataset, photographs, fast, track),
-            *check_sentences(_said(dataset), tokens, track),
+            *check_sentences(_entries(dataset), tokens, track),
             *_leaks(dataset, photographs),
             *(_leaks_between(dataset, other) for other in against),
         ]
@@ -213,7 +213,7 @@ def _beyond(coordinates: NDArray[np.float64], size_hw: tuple[int, int]) -> bool:
     return bool((points < -MAX_OUTSIDE).any() or (points > (width + MAX_OUTSIDE, height + MAX_OUTSIDE)).any())
 
 
-def _said(dataset: IndexedDataset) -> list[SentenceEntry]:
+def _entries(dataset: IndexedDataset) -> list[SentenceEntry]:
     index = dataset.index
     return [
         SentenceEntry(

@@ -136,7 +136,7 @@ def examine_videos(
             _repeated_keys(list(sources)),
             *_findings(faults, fast),
             *check_photographs(faults.frames, "frames"),
-            *check_sentences(_said(opened), tokens, track),
+            *check_sentences(_entries(opened), tokens, track),
             _leaks(firsts.values()),
         ]
     )
@@ -184,10 +184,10 @@ def _examine_frames(clip: ClipOfFiles, faults: _Faults, fast: bool) -> None:
 
 
 def _examine_masks(clip: ClipOfFiles, faults: _Faults) -> None:
-    told = [number for number, truth in enumerate(clip.video.annotations) if truth is not None]
+    annotated = [number for number, truth in enumerate(clip.video.annotations) if truth is not None]
     asked = defaultdict[int, list[int]](list)
     try:
-        for number in told:
+        for number in annotated:
             for t in clip.annotated_frames(number):
                 asked[t].append(number)
     except MissingFile as error:
@@ -208,7 +208,7 @@ def _examine_masks(clip: ClipOfFiles, faults: _Faults) -> None:
             unreadable.append(str(error))
     faults.labels_unreadable += unreadable
     if not unreadable:  # it may be there
-        for number in told:
+        for number in annotated:
             expression = clip.expressions[number]
             if expression.targets and number not in seen:
                 objects = ", ".join(map(str, expression.targets))
@@ -240,7 +240,7 @@ def _findings(faults: _Faults, fast: bool) -> Iterator[Finding]:
     yield make_finding("truth", faults.untold, what, verdict="note")
     if fast:
         yield Finding("masks", "skipped", 0, "masks were not read, frames not decoded (--fast)")
-    what = "videos without masks whose truth is told"
+    what = "videos without masks whose ground truth is published"
     yield make_finding("masks missing", faults.labels_missing, what, advice)
     what = "masks that cannot be read, or are of another size than the frames"
     yield make_finding("masks unreadable", faults.labels_unreadable, what, advice)
@@ -269,14 +269,14 @@ def _repeated_keys(paths: Sequence[Path]) -> Finding:
     return make_finding("repeated ids", found, what, "give each video, and each of its expressions, an id of its own")
 
 
-def _said(opened: Opened) -> list[SentenceEntry]:
-    said = []
+def _entries(opened: Opened) -> list[SentenceEntry]:
+    entries = []
     for split, clips in opened.splits.items():
         where = f" of {split}" if len(opened.splits) > 1 else ""  # splits may use an id of their own each
         for video in clips.listed:
             for one, truth in zip(video.expressions, video.annotations, strict=True):
-                said.append(SentenceEntry(f"{one.id}{where}", one.text, f"video {video.id}{where}", truth))
-    return said
+                entries.append(SentenceEntry(f"{one.id}{where}", one.text, f"video {video.id}{where}", truth))
+    return entries
 
 
 def _leaks(alike: Iterable[Mapping[str, str]]) -> Finding:

@@ -82,21 +82,23 @@ def read_photograph(
 def check_photographs(photographs: Sequence[Photograph], what: str = "photographs") -> Iterator[Finding]:
     """Finds orientations, transparency and depths that other programs may treat otherwise."""
     sizes = [photograph.message for photograph in photographs if photograph.trouble == "turned size"]
-    told = f"{what} whose annotations are for the picture as EXIF turns it; the stored pixels are read"
+    description = f"{what} whose annotations are for the picture as EXIF turns it; the stored pixels are read"
     advice = "turn the stored pixels as EXIF says and remove the orientation, for example: mogrify -auto-orient FILES"
-    yield make_finding("EXIF sizes", sizes, told, advice)
+    yield make_finding("EXIF sizes", sizes, description, advice)
     turned = [one.name for one in photographs if one.turned is not None and one.trouble != "turned size"]
-    told = f"{what} with an orientation in EXIF, which is not followed: masks are laid on the pixels as they are stored"
+    description = (
+        f"{what} with an orientation in EXIF, which is not followed: masks are laid on the pixels as they are stored"
+    )
     advice = (
         "look whether masks fit (refseg data view); if they were drawn on the turned picture, turn the stored pixels"
     )
-    yield make_finding("EXIF orientation", turned, told, advice, "note")
+    yield make_finding("EXIF orientation", turned, description, advice, "note")
     transparent = [photograph.name for photograph in photographs if photograph.transparent]
-    told = f"{what} with transparent pixels, which are laid on white"
-    yield make_finding("transparency", transparent, told, "other programs may show what is hidden there", "note")
+    description = f"{what} with transparent pixels, which are laid on white"
+    yield make_finding("transparency", transparent, description, "other programs may show what is hidden there", "note")
     deep = [f"{photograph.name} ({photograph.deep})" for photograph in photographs if photograph.deep]
-    told = f"{what} of more than 8 bits, which are scaled to 8"
-    yield make_finding("bit depth", deep, told, "other programs may cut them to white or black", "note")
+    description = f"{what} of more than 8 bits, which are scaled to 8"
+    yield make_finding("bit depth", deep, description, "other programs may cut them to white or black", "note")
 
 
 def _is_transparent(image: Image.Image) -> bool:

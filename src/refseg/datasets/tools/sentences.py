@@ -14,7 +14,7 @@ from refseg.text.vocabulary import split_words
 from refseg.text.word_pieces import WordPieces
 
 TOKENS = (("BERT word pieces", 20), ("CLIP byte pairs", 17), ("CLIP byte pairs", 22))
-"""What the papers' networks read, the special tokens included: most of them, CRIS, CRIS on RefCOCOg."""
+"""Limits of the papers' networks, special tokens included: most of them, CRIS, CRIS on RefCOCOg."""
 
 _NO_LIMIT = 1_000_000
 _HIDDEN_SIDE = re.compile(r"\b\w*(?:left|right)\w*\b", re.IGNORECASE)
@@ -28,7 +28,7 @@ class SentenceEntry:
         id: its id.
         text: the sentence.
         about: the image or video, in words.
-        targets: what it names there; None where that is not told.
+        targets: its referents there; None where they are not published.
     """
 
     id: str
@@ -37,26 +37,26 @@ class SentenceEntry:
     targets: Hashable
 
 
-def check_sentences(said: Sequence[SentenceEntry], tokens: Sequence[int], track: Track) -> Iterator[Finding]:
+def check_sentences(entries: Sequence[SentenceEntry], tokens: Sequence[int], track: Track) -> Iterator[Finding]:
     """Runs all checks of the sentences of a data set.
 
     Args:
-        said: its expressions.
+        entries: its expressions.
         tokens: further limits of BERT's word pieces.
         track: gives the same items again, and may show progress.
     """
-    texts = [one.text for one in said]
-    yield from _words(said)
+    texts = [one.text for one in entries]
+    yield from _words(entries)
     yield from _token_limits(texts, tokens, track)
     yield from _sides(texts)
 
 
-def _words(said: Sequence[SentenceEntry]) -> Iterator[Finding]:
+def _words(entries: Sequence[SentenceEntry]) -> Iterator[Finding]:
     """Finds sentences without words, repeated ids, and sentences that occur twice in an image or video."""
     empty, repeated, ambiguous = [], [], []
-    ids = Counter(one.id for one in said)
+    ids = Counter(one.id for one in entries)
     meant: dict[tuple[str, str], set[Hashable]] = defaultdict(set)
-    for one in said:
+    for one in entries:
         words = " ".join(split_words(one.text))
         if not words:
             empty.append(f"expression {one.id} about {one.about}")
@@ -77,7 +77,7 @@ def _words(said: Sequence[SentenceEntry]) -> Iterator[Finding]:
     advice = "they weigh double in every mean; leave as it is to compare with papers"
     yield make_finding("repeated", repeated, "sentences said again about the same referents", advice, "note")
     advice = "nobody can answer both; leave as it is to compare with papers"
-    what = f"sentences said about different referents of one {'image' if not said else said[0].about.split()[0]}"
+    what = f"sentences said about different referents of one {'image' if not entries else entries[0].about.split()[0]}"
     yield make_finding("ambiguous", ambiguous, what, advice, "note")
 
 

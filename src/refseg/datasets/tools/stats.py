@@ -38,9 +38,9 @@ class Statistics:
         expressions_per_image, words, referents: histograms, the latter two per expression.
         areas: share of the image that expressions with a referent mean; of the box where there are no masks.
         area_percentiles: of the same, in [0, 1].
-        types_by: who says the types: "data set" or "rules" (evaluation.expression_types).
+        types_by: source of the types: "data set" or "rules" (text.expression_types).
         main_types: one type an expression.
-        all_types: every type that applies; empty where the data set says one only.
+        all_types: every type that applies; empty where the data set has one only.
         lengths: classes of length.
         frequent: the most frequent words but articles and the like.
         different_words: how many.
@@ -126,14 +126,14 @@ def figure_class() -> "type[Figure]":
 
 
 def describe(samples: Sequence[Sample], track: Track = lambda items, what: items) -> Statistics:
-    """Computes the statistics; photographs are not opened where annotations say their size.
+    """Computes the statistics; photographs are not opened where annotations have their size.
 
     Args:
         samples: a split of any data set.
         track: gives the same items again, and may show progress.
     """
     per_image, words, referents, areas = Counter[int](), Counter[int](), Counter[int](), []
-    said, main, every, lengths, vocabulary = (Counter[str]() for _ in range(5))
+    own_types, main, every, lengths, vocabulary = (Counter[str]() for _ in range(5))
     for sample in track(samples, "expressions"):
         per_image[len(sample.expressions)] += 1
         known: dict[tuple[int, ...], float | None] = {}
@@ -143,7 +143,7 @@ def describe(samples: Sequence[Sample], track: Track = lambda items, what: items
             words[len(split)] += 1
             lengths[length_class(expression.text)] += 1
             referents[len(expression.targets)] += 1
-            said[expression.type] += 1
+            own_types[expression.type] += 1
             main[main_type(expression.text)] += 1
             every.update(types(expression.text))
             if expression.targets not in known:
@@ -151,7 +151,7 @@ def describe(samples: Sequence[Sample], track: Track = lambda items, what: items
             share = known[expression.targets]
             if share is not None:
                 areas.append(share)
-    own = said[""] == 0
+    own = own_types[""] == 0
     frequent = [(word, count) for word, count in vocabulary.most_common(FREQUENT + len(GLUE)) if word not in GLUE]
     return Statistics(
         images=per_image.total(),
@@ -163,7 +163,7 @@ def describe(samples: Sequence[Sample], track: Track = lambda items, what: items
         areas=_area_classes(areas),
         area_percentiles={str(p): round(float(np.percentile(areas, p)), 5) for p in PERCENTILES} if areas else {},
         types_by="data set" if own else "rules",
-        main_types=dict(said.most_common()) if own else _in_order(main, PRECEDENCE),
+        main_types=dict(own_types.most_common()) if own else _in_order(main, PRECEDENCE),
         all_types={} if own else _in_order(every, PRECEDENCE),
         lengths=_in_order(lengths, LENGTHS),
         frequent=dict(frequent[:FREQUENT]),
