@@ -1,4 +1,4 @@
-"""One evaluation by many processes, started by torchrun: which of them this is, and when all are done."""
+"""Process groups and the ranks that torchrun sets."""
 
 import os
 from collections.abc import Iterator
@@ -10,23 +10,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, distributed
 
-PATIENCE = timedelta(days=7)  # torchrun ends all processes when one dies; until then the slowest is waited for
+TIMEOUT = timedelta(days=7)  # the slowest process is waited for; torchrun ends all when one dies
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which process it is of how many; alone it is 0 of 1."""
+    """Rank of this process and number of processes; 0 of 1 without torchrun."""
 
     rank: int = 0
     world: int = 1
     local_rank: int = 0
 
     def device(self, device: str) -> str:
-        """The device for this process: "cuda" is its own GPU."""
+        """Returns the device of this process: its own GPU for "cuda"."""
         return f"cuda:{self.local_rank}" if device == "cuda" and self.world > 1 else device
 
     def wait_for_all(self) -> None:
-        """Returns when all processes have come here."""
+        """Blocks until all processes have called it."""
         if self.world > 1:
             import torch.distributed
 
@@ -35,7 +35,7 @@ class Ranks:
 
 @contextmanager
 def ranks() -> Iterator[Ranks]:
-    """Yields what torchrun says, with a connection to the other processes while inside; contexts may be nested."""
+    """Yields the ranks that torchrun set, within an initialised process group; contexts may be nested."""
     found = Ranks(
         *(int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
     )
@@ -44,7 +44,7 @@ def ranks() -> Iterator[Ranks]:
         return
     import torch.distributed
 
-    torch.distributed.init_process_group("gloo", timeout=PATIENCE)
+    torch.distributed.init_process_group("gloo", timeout=TIMEOUT)
     try:
         yield found
     finally:
@@ -52,14 +52,14 @@ def ranks() -> Iterator[Ranks]:
 
 
 def mean(values: Tensor) -> Tensor:
-    """The mean of values, one an expression, of all processes: their losses together are what one would compute."""
+    """Averages values, one per expression, over all processes, so that their mean loss is that of one process."""
     return values.sum() / mean_over_processes(torch.tensor(float(values.numel()), device=values.device))
 
 
 def mean_count(count: Tensor | int, like: Tensor) -> Tensor:
-    """What a sum over so many things of this process is divided by: the mean of the counts of all processes.
+    """Returns the mean of the counts of all processes, the divisor of a sum over `count` items of this process.
 
-    Their losses together are then what one would compute. It is one thing in all where there is none.
+    The mean of the processes' losses is then that of one process. It is at least 1 item in all processes together.
     """
     processes = distributed.get_world_size() if is_distributed() else 1
     amount = torch.as_tensor(count, dtype=torch.float32, device=like.device)
@@ -67,7 +67,7 @@ def mean_count(count: Tensor | int, like: Tensor) -> Tensor:
 
 
 def mean_over_processes(amount: Tensor) -> Tensor:
-    """The mean of a number of each process of a training, so that a ratio to it is what one process would compute."""
+    """Averages a number over all processes, so that ratios to it average to that of one process."""
     if not is_distributed():
         return amount
     amount = amount.detach().clone()
@@ -76,7 +76,7 @@ def mean_over_processes(amount: Tensor) -> Tensor:
 
 
 def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
-    """The rows (M, C) of all processes, one below another, and the number of this one's first; gradients go back."""
+    """Concatenates the rows (M, C) of all processes, with gradients; also returns the index of this one's first row."""
     if not is_distributed():
         return rows, 0
     from torch.distributed.nn.functional import all_reduce
@@ -89,5 +89,5 @@ def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
 
 
 def is_distributed() -> bool:
-    """Are there several processes, or one that could have company?"""
+    """Whether a process group is initialised."""
     return distributed.is_available() and distributed.is_initialized()

@@ -1,30 +1,30 @@
-"""Losses that two or more networks use."""
+"""Losses of two or more networks."""
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from refseg.distributed import mean_over_processes
 
-IGNORED = 255  # target of a pixel that does not count
+IGNORED = 255  # target of ignored pixels
 
 
 # Weights of background and referent for drawn scenes, where a referent covers a twentieth of the image. With the
-# papers' own, for photographs, a network says "nothing" everywhere for a long time.
+# papers' own weights, for photographs, networks predict empty masks for a long time.
 SMALL_REFERENTS = (0.5, 4.0)
 
 
-SMALL_THRESHOLD = 0.75  # such weights make probabilities too large; on val of drawn clips IoU is best near it
+SMALL_THRESHOLD = 0.75  # such weights raise probabilities; on val of drawn clips IoU is best near it
 
 
 def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: tuple[float, float] = (0.9, 1.1)) -> Tensor:
-    """Two-class cross-entropy of mask logits, averaged with the weight of each pixel's class.
+    """Computes the two-class cross-entropy of mask logits, averaged with the weight of each pixel's class.
 
     A softmax over background and referent depends on the difference of their logits alone, so this is the loss of a
     two-channel head (`torch.nn.functional.cross_entropy` with class weights).
 
     Args:
         logits: (M, 1, H, W) referent minus background.
-        target: (M, H, W) 1 or True on the referent, 0 elsewhere, or how much of a pixel it covers; 255 does not count.
+        target: (M, H, W) 1 or True on the referent, 0 elsewhere, or the covered share of a pixel; 255 is ignored.
         weights: of background and referent.
     """
     logits = logits[:, 0].float()

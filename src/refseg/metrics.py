@@ -1,8 +1,8 @@
-"""Metrics of referring segmentation: per-expression counts of pixels in, one number in [0, 1] out.
+"""Metrics of referring segmentation in [0, 1], from pixel counts per expression.
 
-Every function reads whole vectors, one entry per expression of a split: the mean of per-batch values is another number.
-Counts are 64-bit integers and ratios are taken in double precision. How masks become counts, and which of these metrics
-a published table means, is the business of `refseg.protocols`; `running_metrics` holds the same metrics across ranks.
+Functions take vectors with one entry per expression of a whole split; averages of per-batch values differ. Counts are
+64-bit integers, ratios are in double precision. `refseg.protocols` turns masks into counts and tells which metric a
+published table means; `training.running_metrics` computes the same metrics across ranks.
 """
 
 import math
@@ -18,13 +18,13 @@ PRECISION_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 class Counts(NamedTuple):
-    """What scoring needs to know about N expressions.
+    """Pixel counts of N expressions.
 
     Attributes:
         intersection: (N,) int64, pixels in both the predicted and the true mask.
-        union: (N,) int64, pixels in either.
-        has_target: (N,) bool, False where the expression refers to nothing.
-        has_prediction: (N,) bool, False where the answer is an empty mask.
+        union: (N,) int64, pixels in either mask.
+        has_target: (N,) bool, False for no-target expressions.
+        has_prediction: (N,) bool, False for an empty predicted mask.
     """
 
     intersection: Tensor
@@ -33,17 +33,17 @@ class Counts(NamedTuple):
     has_prediction: Tensor
 
     def where(self, chosen: Tensor) -> "Counts":
-        """The counts of the expressions that `chosen` (N,) marks."""
+        """Selects the expressions where `chosen` (N,) bool is True."""
         return Counts(*(column[chosen] for column in self))
 
 
 def count_pixels(predictions: Tensor, truths: Tensor, has_target: Tensor) -> Counts:
-    """Counts of masks (N, H, W) bool against masks of the same size.
+    """Counts the pixels of predicted and true masks.
 
     Args:
         predictions: (N, H, W) bool.
         truths: (N, H, W) bool.
-        has_target: (N,) bool, as the data set has it: a referent may have no visible pixel.
+        has_target: (N,) bool, from the data set: a referent may have no visible pixel.
 
     Raises:
         ValueError: if the sizes differ.
@@ -51,7 +51,7 @@ def count_pixels(predictions: Tensor, truths: Tensor, has_target: Tensor) -> Cou
     if predictions.shape != truths.shape:
         raise ValueError(f"masks of shape {tuple(predictions.shape)} cannot be compared with {tuple(truths.shape)}")
     predictions, truths = predictions.bool(), truths.bool()
-    if predictions.device.type == "cpu":  # where NumPy counts bits many times as fast as torch
+    if predictions.device.type == "cpu":  # NumPy counts bits many times faster than torch
         pairs = list(zip(predictions.numpy(), truths.numpy(), strict=True))
         numbers = [[np.count_nonzero(mask) for mask in (one & other, one, other)] for one, other in pairs]
         intersection, predicted, true = torch.tensor(numbers, dtype=torch.int64).view(-1, 3).unbind(1)
@@ -61,7 +61,7 @@ def count_pixels(predictions: Tensor, truths: Tensor, has_target: Tensor) -> Cou
 
 
 def iou(intersection: Tensor, union: Tensor) -> Tensor:
-    """IoU of each expression, (N,) float64; 1 where both masks are empty.
+    """Computes the IoU of each expression, (N,) float64; 1 where both masks are empty.
 
     >>> iou(torch.tensor([1, 0]), torch.tensor([4, 0]))
     tensor([0.2500, 1.0000], dtype=torch.float64)
@@ -70,9 +70,9 @@ def iou(intersection: Tensor, union: Tensor) -> Tensor:
 
 
 def overall_iou(intersection: Tensor, union: Tensor) -> float:
-    """Overall IoU (oIoU; cIoU over all expressions): all intersections over all unions, so large referents weigh more.
+    """Computes the overall IoU (oIoU, or cIoU): all intersections over all unions, NaN without pixels.
 
-    NaN if no union has a pixel.
+    Large referents weigh more.
 
     >>> round(overall_iou(torch.tensor([1, 9]), torch.tensor([2, 10])), 4)
     0.8333
@@ -82,10 +82,10 @@ def overall_iou(intersection: Tensor, union: Tensor) -> float:
 
 
 def mean(values: Tensor, name: str) -> float:
-    """The mean over expressions (N,) of a metric of this name; summed exactly, so that order plays no part.
+    """Averages a metric over expressions (N,); the sum is exact, so their order does not matter.
 
     Raises:
-        ValueError: if there is no expression.
+        ValueError: without expressions; the message has the metric's name.
 
     >>> mean(torch.tensor([0.5, 0.9], dtype=torch.float64), "mIoU")
     0.7
@@ -100,7 +100,7 @@ def precisions(
     thresholds: Sequence[float] = PRECISION_THRESHOLDS,
     passes: Callable[[Tensor, float], Tensor] = torch.ge,
 ) -> dict[str, float]:
-    """Prec@X of each X, by name: share of expressions whose IoU (N,) is at least X, or whatever `passes` it.
+    """Computes Prec@X by name: the share of expressions whose IoU (N,) is at least X, or as `passes` compares.
 
     >>> precisions(torch.tensor([0.5, 0.9, 0.1], dtype=torch.float64), [0.5])
     {'Prec@0.5': 0.6666666666666666}
@@ -111,7 +111,7 @@ def precisions(
 def overall_mean_precisions(
     counts: Counts, ious: Tensor, thresholds: Sequence[float] = PRECISION_THRESHOLDS
 ) -> dict[str, float]:
-    """oIoU, mIoU and Prec@X of expressions with these IoUs (N,); nothing of no expressions."""
+    """Computes oIoU, mIoU and Prec@X of expressions with these IoUs (N,); empty without expressions."""
     if not len(ious):
         return {}
     oiou = overall_iou(counts.intersection, counts.union)
@@ -119,7 +119,7 @@ def overall_mean_precisions(
 
 
 def precision_name(threshold: float) -> str:
-    """Of Prec@X, without what rounding leaves of X.
+    """Returns the name of Prec@X, with X free of rounding errors.
 
     >>> precision_name(0.7000000000000002)
     'Prec@0.7'
@@ -128,7 +128,9 @@ def precision_name(threshold: float) -> str:
 
 
 def no_target_accuracy(has_target: Tensor, has_prediction: Tensor) -> float:
-    """N-acc: share of no-target expressions answered by an empty mask. Answering nothing wins it: read it with T-acc.
+    """Computes N-acc, the share of no-target expressions with an empty predicted mask.
+
+    It is 1 for empty masks everywhere, so read it with T-acc.
 
     Raises:
         ValueError: if every expression has a target.
@@ -137,7 +139,7 @@ def no_target_accuracy(has_target: Tensor, has_prediction: Tensor) -> float:
 
 
 def target_accuracy(has_target: Tensor, has_prediction: Tensor) -> float:
-    """T-acc: share of expressions with a target that are answered by some mask, right or wrong.
+    """Computes T-acc, the share of expressions with a target whose predicted mask is not empty.
 
     Raises:
         ValueError: if no expression has a target.
@@ -146,16 +148,16 @@ def target_accuracy(has_target: Tensor, has_prediction: Tensor) -> float:
 
 
 def bootstrap(counts: Counts, image_ids: Sequence[Hashable], resamples: int = 1000) -> dict[str, NDArray[np.float64]]:
-    """oIoU, mIoU and Prec@X of resampled images, `resamples` values each; of expressions with a target only.
+    """Bootstraps oIoU, mIoU and Prec@X over images, `resamples` values each, for expressions with a target.
 
-    Images are drawn, not expressions, because expressions about one image are not independent. The draws depend on the
-    number of images alone: two systems on the same expressions meet the same resamples, and the interval of their
-    difference is `interval(a["oIoU"] - b["oIoU"])`.
+    Images are resampled, not expressions, since expressions about one image are not independent. The resamples depend
+    on the number of images alone, so the interval of the difference of two systems on the same expressions is
+    `interval(a["oIoU"] - b["oIoU"])`.
 
     Args:
         counts: of N expressions.
         image_ids: the image of each expression, (N,).
-        resamples: how often to draw as many images as there are.
+        resamples: number of resamples, each of as many images as there are.
 
     Returns:
         An empty dictionary if no expression has a target.
@@ -165,7 +167,7 @@ def bootstrap(counts: Counts, image_ids: Sequence[Hashable], resamples: int = 10
         return {}
     kept = counts.has_target.tolist()
     rows: dict[Hashable, int] = {}
-    of_image = [rows.setdefault(image, len(rows)) for image, keep in zip(image_ids, kept, strict=True) if keep]
+    image_rows = [rows.setdefault(image, len(rows)) for image, keep in zip(image_ids, kept, strict=True) if keep]
     ious = iou(with_target.intersection, with_target.union).numpy()
     per_expression = np.stack(
         [with_target.intersection.numpy(), with_target.union.numpy(), np.ones_like(ious), ious]
@@ -173,7 +175,7 @@ def bootstrap(counts: Counts, image_ids: Sequence[Hashable], resamples: int = 10
         axis=1,
     )
     per_image = np.zeros((len(rows), per_expression.shape[1]))
-    np.add.at(per_image, of_image, per_expression)
+    np.add.at(per_image, image_rows, per_expression)
     draws = np.random.default_rng(0).integers(0, len(rows), (resamples, len(rows)))
     sums = np.stack([per_image[draw].sum(0) for draw in draws])
     means = sums[:, 3:] / sums[:, 2:3]
@@ -182,7 +184,7 @@ def bootstrap(counts: Counts, image_ids: Sequence[Hashable], resamples: int = 10
 
 
 def interval(values: NDArray[np.float64], percent: float = 95.0) -> tuple[float, float]:
-    """The central interval that holds `percent` of these bootstrap values."""
+    """Returns the central interval that holds `percent` of the bootstrap values."""
     tail = (100 - percent) / 2
     low, high = np.percentile(values, [tail, 100 - tail])
     return float(low), float(high)

@@ -195,7 +195,7 @@ class TestVLT:
 
     @pytest.mark.parametrize("name", ["vlt@", "vlt@2", "vlt@half"])
     def test_a_threshold_that_is_none_is_refused(self, name):
-        with pytest.raises(InvalidInput, match="no probability"):
+        with pytest.raises(InvalidInput, match="not a probability"):
             protocols.build(name)
 
     def test_the_others_have_one_threshold(self):

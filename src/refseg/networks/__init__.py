@@ -1,4 +1,4 @@
-"""The networks and their presets by name; a network is imported when it is built."""
+"""Networks and presets by name; a network is imported when it is built."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -12,7 +12,7 @@ from refseg.extensions import look_up
 if TYPE_CHECKING:
     from refseg.networks.network import Network
 
-NETWORKS: dict[str, Any] = {  # of your own file: the class itself, see `extensions`
+NETWORKS: dict[str, Any] = {  # a network of your own file is the class itself, see `extensions`
     "selector": "refseg.networks.selector.selector:Selector",
     "dmmi": "refseg.networks.dmmi:DMMI",
     "cmirnet": "refseg.networks.cmirnet.cmirnet:CMIRNet",
@@ -24,7 +24,7 @@ NETWORKS: dict[str, Any] = {  # of your own file: the class itself, see `extensi
     "cmpc": "refseg.networks.cmpc:CMPC",
     "cmpc_video": "refseg.networks.cmpc_video:CMPCVideo",
 }
-PRESETS = {  # by its name, whose `presets` hold the settings
+PRESETS = {  # the network whose `presets` hold the settings
     "dmmi_swin_base": "dmmi",
     "dmmi_resnet101": "dmmi",
     "dmmi_resnet50": "dmmi",
@@ -75,10 +75,10 @@ PRESETS = {  # by its name, whose `presets` hold the settings
 
 
 def network_class(name: str) -> "type[Network]":
-    """The class of a network or of a preset.
+    """Returns the class of a network or a preset.
 
     Raises:
-        InvalidInput: if there is nothing of this name.
+        InvalidInput: for an unknown name.
     """
     family = PRESETS.get(name, name)
     found: type[Network] | None = look_up(NETWORKS, "refseg.networks", family)
@@ -89,10 +89,10 @@ def network_class(name: str) -> "type[Network]":
 
 
 def preset(name: str) -> Config:
-    """The settings of a preset; of a network, its defaults.
+    """Returns the settings of a preset, or the default settings of a network.
 
     Raises:
-        InvalidInput: if there is nothing of this name.
+        InvalidInput: for an unknown name.
     """
     found = network_class(name)
     if name in PRESETS:
@@ -103,15 +103,15 @@ def preset(name: str) -> Config:
 
 
 def build(name: str, config: Config | Mapping[str, Any], vocabulary_size: int) -> "Network":
-    """A network with fresh weights.
+    """Builds a network with fresh weights.
 
     Args:
         name: one of `NETWORKS` or `PRESETS`.
-        config: its settings, or a mapping of those that differ from the preset or the defaults; it is checked.
+        config: settings, or a mapping of those that differ from the preset or the defaults; validated.
         vocabulary_size: number of token ids, padding and unknown included.
 
     Raises:
-        InvalidInput: if there is no such network, or it does not take this config.
+        InvalidInput: for an unknown name or an invalid config.
     """
     settings = configured(name, config)
     try:
@@ -121,7 +121,7 @@ def build(name: str, config: Config | Mapping[str, Any], vocabulary_size: int) -
 
 
 def configured(name: str, config: Config | Mapping[str, Any]) -> Config:
-    """The checked settings of a network; arguments and errors as of `build`."""
+    """Validates the settings of a network; arguments and errors as in `build`."""
     base = preset(name)
     try:
         return type(base).model_validate(config) if isinstance(config, Config) else base.replace(**config)

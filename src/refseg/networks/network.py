@@ -1,4 +1,4 @@
-"""The contract that every network fulfils: what goes in, what comes out, under which names."""
+"""Network and Output: the interface of every network."""
 
 import math
 from abc import ABC, abstractmethod
@@ -16,17 +16,17 @@ from refseg.batch import Batch
 from refseg.blocks.view import View
 from refseg.config import Config
 
-ABSENT = -20.0  # logit of what cannot be: the mask of a slot without object, existence in an image without objects
+ABSENT = -20.0  # logit of the impossible: the mask of an empty slot, existence in an image without objects
 
 
 @dataclass
 class Output:
-    """What a network says about M expressions on B images; at most Q objects (or queries) an image.
+    """Predictions for M expressions on B images, with at most Q objects (or queries) per image.
 
     Attributes:
         logits: (M, 1, h, w) mask logits at the network's resolution; above 0 means "referent".
-        exists: (M,) logit that the expression refers to anything.
-        scores: (M, Q) logit of each object being meant.
+        exists: (M,) logit of the expression having a referent.
+        scores: (M, Q) logit of each object being a referent.
         masks: (B, Q, h', w') mask logits of the objects.
         valid: (B, Q) bool, False on padding.
         centres: (B, Q, 3) x, y and radius in pixels of the network's input.
@@ -41,21 +41,21 @@ class Output:
 
 
 class Network(nn.Module, ABC):
-    """A network for referring segmentation: `forward` is inference, `loss` is what only training needs.
+    """Base class of the networks: `forward` is inference, `loss` is for training.
 
-    `encode_image` and `encode_words` do not depend on each other; `fuse` joins them, many expressions to an image.
+    `encode_image` and `encode_words` are independent of each other; `fuse` joins them, many expressions per image.
 
     Attributes:
-        config: its settings.
-        exists_threshold_logit: existence above which an expression refers to something; a checkpoint sets it.
-        presets: its settings by the names that they are known by.
-        idea, supervision: how it answers and what it learns from, a sentence each, for cards.
+        config: settings of this network.
+        exists_threshold_logit: `Output.exists` above which an expression has a referent; set by the checkpoint.
+        presets: named settings.
+        idea, supervision: one sentence each for model cards, on the method and on the training labels.
         reads_erased: whether training needs `Batch.erased`.
-        training_only: prefixes of the names of weights that only training needs.
+        training_only: name prefixes of the weights that only training needs.
         knows_objects: whether it finds objects without words: its `Output` has scores and masks of objects, its
-            features have an id map (`id_map`), and `chosen` says which objects an expression means.
-        threshold: probability of a pixel above which it is the referent's; the logits of an answer are 0 there.
-        frames: K of the clips (B, K, 3, H, W) that it takes in the place of images; 1: it takes images.
+            features have an id map (`id_map`), and `chosen` gives the objects that an expression refers to.
+        threshold: probability above which a pixel belongs to the referent; logits of the output are 0 there.
+        frames: length K of the input clips (B, K, 3, H, W); 1 for a network of images.
     """
 
     presets: ClassVar[Mapping[str, Any]] = {}
@@ -71,9 +71,9 @@ class Network(nn.Module, ABC):
     _batch_norm_frozen = False
 
     def at_threshold(self, exists_threshold_logit: float) -> Self:
-        """Returns a network of the same weights with another threshold of existence; this one stays as it is.
+        """Returns a shallow copy, sharing all weights, with another existence threshold.
 
-        A threshold that holds for one call is given this way: other threads answer with this network meanwhile.
+        A threshold for a single call is set this way, since other threads may use this network at the same time.
         """
         network = copy(self)
         network.exists_threshold_logit = exists_threshold_logit
@@ -81,60 +81,60 @@ class Network(nn.Module, ABC):
 
     @property
     def annotated(self) -> int:
-        """Which frame of a clip is the one whose mask is the answer."""
+        """Index of the clip's frame whose mask is predicted."""
         return self.frames // 2
 
     def accepts_offsets(self, offsets: Sequence[int]) -> bool:
-        """Are these, counted from the frame that is answered, the frames of a clip that the network takes?"""
+        """Whether clips of frames at these offsets from the predicted frame are valid input."""
         return len(offsets) == self.frames and offsets[self.annotated] == 0
 
     def image_shape(self, size_hw: tuple[int, int]) -> tuple[int, ...]:
-        """The shape of one image of this size as the network takes it: (3, H, W), or (K, 3, H, W) of a clip."""
+        """Returns the input shape of one image of this size: (3, H, W), or (K, 3, H, W) for clips."""
         image = (3, *size_hw)
         return image if self.frames == 1 else (self.frames, *image)
 
     @abstractmethod
     def encode_image(self, image: Tensor) -> Any:
-        """Everything about images (B, 3, H, W) that does not depend on words; computed once for all expressions."""
+        """Computes the word-independent features of images (B, 3, H, W), once for all expressions."""
 
     @property
     def encodes_frames(self) -> bool:
-        """Can a frame be encoded once for all clips that have it, by `encode_frames` and `join_frames`?"""
+        """Whether frames are encoded independently of their clip (`encode_frames`, `join_frames`)."""
         return False
 
     def encode_frames(self, image: Tensor) -> Sequence[Any]:
-        """What each of the frames (N, 3, H, W) adds to the features of any clip."""
+        """Computes the features of each of the frames (N, 3, H, W), for use in any clip."""
         raise NotImplementedError
 
     def join_frames(self, clips: Sequence[Sequence[Any]]) -> Any:
-        """What `encode_image` gives for clips, of what `encode_frames` gives for their K frames each."""
+        """Joins the features of K frames per clip into those that `encode_image` computes for the clips."""
         raise NotImplementedError
 
     @abstractmethod
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Words (M, L, D) of tokens (M, L); `word_mask` (M, L) is True on words and False on padding."""
+        """Encodes tokens (M, L) as words (M, L, D); `word_mask` (M, L) is True on words and False on padding."""
 
     @abstractmethod
     def fuse(self, image_features: Any, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
-        """Answers M expressions; `image_of_expression` (M,) int64 says on which of the B images each is asked."""
+        """Predicts the referents of M expressions; `image_of_expression` (M,) int64 indexes the B images."""
 
     def familiarity_features(self, image_features: Any) -> Tensor | None:
-        """The map (B, C, h, w) of what `encode_image` gives that tells familiar images; None if there is none."""
+        """Returns the map (B, C, h, w) of the image features that familiarity is measured on, None without one."""
         return None
 
     def chosen(self, output: Output) -> Tensor | None:
-        """Which objects (M, Q) the expressions mean, of a network that knows objects; None of another."""
+        """Returns the referents (M, Q) bool among the objects; None for networks that know no objects."""
         return None
 
     @abstractmethod
     def loss(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Named losses of a training batch; "loss" is the one to minimise, the others are for the log."""
+        """Computes the losses of a training batch: "loss" is minimised, the others are logged."""
 
     def forward(self, image: Tensor, tokens: Tensor, word_mask: Tensor) -> Output:
-        """One expression per image: the three steps in a row.
+        """Predicts the referent of one expression per image.
 
         Args:
-            image: (B, 3, H, W), or clips (B, K, 3, H, W), normalised as the network's preprocessing says.
+            image: (B, 3, H, W), or clips (B, K, 3, H, W), normalised by the network's preprocessing.
             tokens: (B, L), ids from the network's own tokenizer.
             word_mask: (B, L), True on words and False on padding.
         """
@@ -142,10 +142,10 @@ class Network(nn.Module, ABC):
         return self.fuse(self.encode_image(image), self.encode_words(tokens, word_mask), word_mask, one_each)
 
     def answer(self, logits: Tensor) -> Output:
-        """The output of a network that says with its mask alone, (M, 1, h, w), whether there is a referent.
+        """Returns the output of a network whose mask alone tells whether there is a referent.
 
-        Existence is the largest logit; below `exists_threshold_logit` the mask is emptied. At first that is 0: nothing
-        changes.
+        Existence is the largest logit; at or below `exists_threshold_logit` the mask is emptied. With the default of 0
+        nothing changes.
 
         Args:
             logits: (M, 1, h, w), whose sigmoid is the probability of a pixel.
@@ -156,15 +156,15 @@ class Network(nn.Module, ABC):
         return Output(logits - excess[:, None, None, None], exists)
 
     def views(self) -> Sequence[View]:
-        """What the network attends to, in the order of its forward pass."""
+        """Returns the attention maps and weights that can be shown, in the order of the forward pass."""
         return ()
 
     def components(self) -> Mapping[str, Sequence[nn.Module]]:
-        """The modules behind each row of the paper's table of costs, where it has one, for `inspection.flops`."""
+        """Returns the modules behind each row of the paper's table of costs, if it has one, for `inspection.flops`."""
         return {}
 
     def parts(self) -> Mapping[str, Iterable[nn.Parameter]]:
-        """The parameters by the part of the network that they belong to; a recipe trains parts at their own rates."""
+        """Returns the parameters by part of the network; a recipe sets a learning rate for each part."""
         parts = {
             name: list(part.parameters())
             for name, part in self.named_children()
@@ -174,20 +174,20 @@ class Network(nn.Module, ABC):
         return {**parts, "fusion": [parameter for parameter in self.parameters() if id(parameter) not in theirs]}
 
     def image_encoder_weights(self) -> dict[str, Tensor]:
-        """What the image encoders of other networks may start from, see `training.initial_weights`."""
+        """Returns weights to initialise the image encoders of other networks from (`training.initial_weights`)."""
         return self.get_submodule("image_encoder").state_dict()
 
     def freeze_batch_norm(self) -> None:
-        """From now on batch norms use their stored statistics in training too (their scale and shift still learn)."""
+        """Makes batch norms use their stored statistics in training too; scale and shift are still trained."""
         self._batch_norm_frozen = True
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Training or evaluation mode; layers that do not learn and frozen batch norms stay in evaluation mode."""
+        """Sets training or evaluation mode; frozen layers and frozen batch norms stay in evaluation mode."""
         super().train(mode)
         for module in self.modules():
-            still = [not parameter.requires_grad for parameter in module.parameters()]
-            if (still and all(still)) or (self._batch_norm_frozen and isinstance(module, _BatchNorm)):
+            frozen = [not parameter.requires_grad for parameter in module.parameters()]
+            if (frozen and all(frozen)) or (self._batch_norm_frozen and isinstance(module, _BatchNorm)):
                 module.eval()
         return self
 
@@ -200,9 +200,9 @@ class CalledInParts(nn.Module):
 
 
 def pad_words(tokens: Tensor, word_mask: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Tokens and word_mask (M, L) as (M, length), 0 and False where there is no word.
+    """Pads or cuts tokens and word_mask (M, L) to (M, length), with 0 and False on padding.
 
-    For networks that read padding as well, as some published ones do: their answer would depend on the amount of it.
+    For networks that read padding as some published ones do, so that their output does not depend on its amount.
     """
     mask = pad_mask(word_mask, length)
     tokens = F.pad(tokens, (0, max(length - tokens.shape[1], 0)))[:, :length]
@@ -210,5 +210,5 @@ def pad_words(tokens: Tensor, word_mask: Tensor, length: int) -> tuple[Tensor, T
 
 
 def pad_mask(word_mask: Tensor, length: int) -> Tensor:
-    """Word_mask (M, L) as (M, length), False where there is no word."""
+    """Pads or cuts word_mask (M, L) to (M, length), with False on padding."""
     return F.pad(word_mask, (0, max(length - word_mask.shape[1], 0)))[:, :length]

@@ -1,10 +1,10 @@
-"""The papers behind the networks, and what they report about size and cost."""
+"""Papers of the networks, with the sizes and costs that they report."""
 
 from refseg.config import Config
 
 
 class Paper(Config):
-    """Where a network was published."""
+    """Title, venue and link of a paper."""
 
     title: str
     venue: str
@@ -12,10 +12,10 @@ class Paper(Config):
 
 
 class Reported(Config):
-    """Size and cost as a paper's table prints them."""
+    """Size and cost as printed in a paper's table."""
 
     parameters_m: float  # millions
-    multiply_adds_g: float  # thousands of millions
+    multiply_adds_g: float  # 10^9
 
 
 PAPERS = {

@@ -1,8 +1,7 @@
-"""Protocols: named ways of scoring masks. The same logits get different figures from different ones, so a number
-never travels without its protocol's name. docs/protocols.md compares them.
+"""Protocols: named ways of scoring masks.
 
-Those of PROTOCOLS score images, or frames one by one (`protocol.py`), those of OF_VIDEOS whole videos
-(`video_protocol.py`).
+They give different figures for the same logits, so every number carries its protocol's name; docs/protocols.md compares
+them. PROTOCOLS score images or single frames (`protocol.py`), VIDEO_PROTOCOLS whole videos (`video_protocol.py`).
 """
 
 from collections.abc import Sequence
@@ -28,13 +27,13 @@ PROTOCOLS: dict[str, Any] = {
     "standard": "refseg.protocols.standard:Standard",
     "vlt": "refseg.protocols.vlt:VLT",
 }
-OF_VIDEOS = {
+VIDEO_PROTOCOLS = {
     "davis": "refseg.protocols.davis:DAVIS",
     "davis-semi": "refseg.protocols.davis:DAVISSemi",
     "mevis": "refseg.protocols.mevis:MeViS",
 }
-OF_FRAMES = ("a2d", "cmpc_video")
-"""Those of PROTOCOLS that score annotated frames of videos; `standard` does either."""
+FRAME_PROTOCOLS = ("a2d", "cmpc_video")
+"""Names in PROTOCOLS that score annotated frames of videos; `standard` scores both."""
 
 DEFAULTS = {
     "a2d_sentences": ("a2d", "cmpc_video"),
@@ -43,9 +42,9 @@ DEFAULTS = {
     "ref_davis": ("davis",),
     "refer_youtube_vos": ("mevis",),
 }
-"""What data sets are scored by where nothing is said; others by `standard`."""
+"""Default protocols of the data sets; `standard` for all others."""
 
-_OF_VIDEOS_FITTING: dict[str, tuple[str, ...]] = {  # all of them, where it is not said
+_FITTING_VIDEO_PROTOCOLS: dict[str, tuple[str, ...]] = {  # by data set, where not all do
     "a2d_sentences": (),
     "drawn_clips": ("mevis",),
     "jhmdb_sentences": (),
@@ -54,13 +53,13 @@ _OF_VIDEOS_FITTING: dict[str, tuple[str, ...]] = {  # all of them, where it is n
 
 
 def build(name: str) -> Any:
-    """The protocol of this name, a `Protocol` or `VideoProtocol`; "vlt@0.5" is "vlt" at another threshold.
+    """Builds the `Protocol` or `VideoProtocol` of this name; "vlt@0.5" is "vlt" at another threshold.
 
     Raises:
-        InvalidInput: if there is none.
+        InvalidInput: for an unknown name.
     """
     base, at, threshold = name.partition("@")
-    table = PROTOCOLS | OF_VIDEOS
+    table = PROTOCOLS | VIDEO_PROTOCOLS
     found = look_up(table, "refseg.protocols", base)
     if found is None or (at and base != "vlt"):
         raise InvalidInput(f"unknown protocol {name!r}; choose one of: {', '.join(sorted(table))}")
@@ -68,25 +67,25 @@ def build(name: str) -> Any:
 
 
 def build_for(dataset: str, names: Sequence[str]) -> "list[Protocol | VideoProtocol]":
-    """The protocols of these names for a data set, or its own ones.
+    """Builds the protocols of these names for a data set, by default its own.
 
     Raises:
-        InvalidInput: if there is none of a name, or it does not fit.
+        InvalidInput: for an unknown name, or one that does not fit the data set.
     """
     allowed = fitting(dataset)
     for name in names:
         base = name.partition("@")[0]
         if base not in allowed:
-            wrong = "does not fit" if base in PROTOCOLS | OF_VIDEOS else "is none for"
+            wrong = "does not fit" if base in PROTOCOLS | VIDEO_PROTOCOLS else "is not known for"
             raise InvalidInput(f"protocol {name!r} {wrong} {dataset}; choose one of: {', '.join(allowed)}")
     return [build(name) for name in dict.fromkeys(names or DEFAULTS.get(dataset, ("standard",)))]
 
 
 def fitting(dataset: str) -> list[str]:
-    """Names of the protocols that fit a data set."""
+    """Returns the names of the protocols that fit a data set."""
     if dataset not in OF_CLIPS:
-        return [name for name in sorted(PROTOCOLS) if name not in OF_FRAMES]
-    return sorted([*OF_FRAMES, "standard", *_OF_VIDEOS_FITTING.get(dataset, OF_VIDEOS)])
+        return [name for name in sorted(PROTOCOLS) if name not in FRAME_PROTOCOLS]
+    return sorted([*FRAME_PROTOCOLS, "standard", *_FITTING_VIDEO_PROTOCOLS.get(dataset, VIDEO_PROTOCOLS)])
 
 
 def _probability(name: str, threshold: str) -> float:
@@ -95,5 +94,7 @@ def _probability(name: str, threshold: str) -> float:
     except ValueError:
         probability = 0.0
     if not 0 < probability < 1:
-        raise InvalidInput(f"protocol {name!r}: {threshold!r} is no probability between 0 and 1; for example vlt@0.5")
+        raise InvalidInput(
+            f"protocol {name!r}: {threshold!r} is not a probability between 0 and 1; for example vlt@0.5"
+        )
     return probability

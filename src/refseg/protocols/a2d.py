@@ -3,11 +3,11 @@
 Source         A. Botach et al. "End-to-End Referring Video Object Segmentation with Multimodal Transformers".
                CVPR 2022: `models/postprocessing.py`, `metrics.py`, `trainer.py`.
                J. Wu et al. "Language as Queries for Referring Video Object Segmentation". CVPR 2022.
-Sample         one instance in one annotated frame that has a truth, with the masks and scores of all queries.
-Compared at    the true mask's own size. Logits go bilinearly to the padded input; the binary mask, probability above
-               0.5, goes by nearest, without the padding, from there.
+Sample         one instance in one annotated frame with a true mask, and the masks and scores of all queries.
+Compared at    the true mask's own size. Logits are resized bilinearly to the padded input; the binary mask, probability
+               above 0.5, is resized without the padding by nearest neighbour from there.
 mAP            COCO's average precision of masks: all candidates of the data set ranked together, 101 recall points, IoU
-               thresholds .5 to .95, at most 100 candidates a sample; -1 for a range of areas without truth.
+               thresholds .5 to .95, at most 100 candidates a sample; -1 for a range of areas without true masks.
 Best candidate That of the highest score, the last among equals: oIoU, mIoU, Prec@.5 to Prec@.9 (IoU above X), where
                IoU = (intersection + 1e-6) / (union + 1e-6) in float32, so 1 when both masks are empty.
 """
@@ -37,7 +37,7 @@ COCO_NAMES = ("mAP", "AP@0.5", "AP@0.75", "AP small", "AP medium", "AP large")
 
 
 class A2D(Protocol):
-    """Answers that are one candidate each; their ranking is `ranked`'s."""
+    """Metrics of the best candidates; `ranked` computes average precisions."""
 
     name = "a2d"
     about = "at the frame's own size, probability above 0.5, the best query; mAP over all queries; no union: 1"
@@ -46,8 +46,8 @@ class A2D(Protocol):
     percent = False
     digits = 4
 
-    def predict(self, logits: Tensor, geometry: Geometry, answers_none: Tensor, threshold: float = 0.5) -> Tensor:
-        """Masks cut at the size of the network's input, then nearest at the frame's own."""
+    def predict(self, logits: Tensor, geometry: Geometry, predicts_none: Tensor, threshold: float = 0.5) -> Tensor:
+        """Thresholds at the size of the network's input, then resizes to the frame by nearest neighbour."""
         masks = resize_logits(own_logits(logits, threshold), geometry.padded_hw)[:, 0].sigmoid() > 0.5
         if geometry.scale is None:
             top, left = geometry.offset_hw or (0, 0)
@@ -59,33 +59,33 @@ class A2D(Protocol):
         return masks[:, rows][:, :, columns]
 
     def ious(self, counts: Counts) -> Tensor:
-        """Of the best candidates, lifted by the epsilon."""
+        """Computes the IoU of the best candidates, with 1e-6 added to intersection and union."""
         return ious(counts.intersection, counts.union)
 
     def summarize(self, counts: Counts) -> dict[str, float]:
-        """oIoU, mIoU and Prec@X of the best candidates."""
+        """Computes oIoU, mIoU and Prec@X of the best candidates."""
         return best_summary(counts.intersection, counts.union)
 
 
 def query_masks(logits: Tensor, padded_hw: Size, resized_hw: Size, own_hw: Size) -> Tensor:
-    """Masks (Q, H, W) bool of queries' logits (Q, h, w).
+    """Computes the masks (Q, H, W) bool of queries.
 
     Args:
-        logits: at the network's resolution.
-        padded_hw: of the network's input.
-        resized_hw: of the frame in its upper left corner.
-        own_hw: of the frame itself.
+        logits: (Q, h, w), at the network's resolution.
+        padded_hw: size of the network's input.
+        resized_hw: size of the frame in its upper left corner.
+        own_hw: size of the frame itself.
     """
     return _without_padding(resize_logits(logits[:, None], padded_hw)[:, 0].sigmoid() > 0.5, resized_hw, own_hw)
 
 
 def ious(intersection: Tensor, union: Tensor) -> Tensor:
-    """The IoU (N,) of each sample, float32, of pixels (N,) int64."""
+    """Computes the IoU (N,) float32 of each sample, from pixel counts (N,) int64."""
     return (intersection.float() + EPSILON) / (union.float() + EPSILON)
 
 
 def best_summary(intersection: Tensor, union: Tensor) -> dict[str, float]:
-    """oIoU, mIoU and Prec@X of the best candidate of each sample, whose pixels these (N,) are."""
+    """Computes oIoU, mIoU and Prec@X from the pixel counts (N,) of the best candidate of each sample."""
     if not len(union):
         return {}
     values = ious(intersection, union).double()
@@ -98,12 +98,12 @@ def best_summary(intersection: Tensor, union: Tensor) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One mask for a sample.
+    """A predicted mask of a sample.
 
     Attributes:
-        score: how sure the network is of it.
-        intersection, union: pixels with the truth.
-        area: its own pixels.
+        score: the network's confidence.
+        intersection, union: pixel counts with the true mask.
+        area: number of its pixels.
     """
 
     score: float
@@ -114,7 +114,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A sample: its id, the pixels of its truth, and the candidates for it."""
+    """A sample: its id, the area of its true mask in pixels, and its candidates."""
 
     id: str
     area: int
@@ -122,7 +122,7 @@ class Judged:
 
 
 def judge(id: str, truth: NDArray[np.bool_], candidates: NDArray[np.bool_], scores: Tensor) -> Judged:
-    """A sample of its truth (H, W), its candidates (Q, H, W) and their scores (Q,)."""
+    """Compares the candidates (Q, H, W), with scores (Q,), to the true mask (H, W) of a sample."""
     found = [
         Candidate(score, int((mask & truth).sum()), int((mask | truth).sum()), int(mask.sum()))
         for mask, score in zip(candidates, scores.tolist(), strict=True)
@@ -131,10 +131,10 @@ def judge(id: str, truth: NDArray[np.bool_], candidates: NDArray[np.bool_], scor
 
 
 def ranked(samples: Sequence[Judged]) -> dict[str, float]:
-    """Every metric of samples in any order, in [0, 1], or -1 where there is no truth of that size.
+    """Computes all metrics of samples in any order, in [0, 1], or -1 without true masks of that size.
 
     Raises:
-        ValueError: if two have the same id.
+        ValueError: if two samples have the same id.
     """
     samples = sorted(samples, key=lambda sample: sample.id)
     if not samples:
@@ -151,10 +151,10 @@ def ranked(samples: Sequence[Judged]) -> dict[str, float]:
 
 
 class _Evaluation(COCOeval):
-    """COCO's, of pixels that have been counted."""
+    """COCO's evaluation on given pixel counts."""
 
     def computeIoU(self, image: int, category: int) -> Any:
-        """IoU of a sample's candidates, the surest first, with its truth."""
+        """Returns the IoU of a sample's candidates with its true mask, highest score first."""
         found = self._dts[image, category]
         order = np.argsort([-one["score"] for one in found], kind="mergesort")[: self.params.maxDets[-1]]
         return np.array([[found[k]["iou"]] for k in order]) if len(order) else []
@@ -176,7 +176,7 @@ def _average_precisions(samples: Sequence[Judged]) -> dict[str, float]:
 
 
 def _coco(images: int, masks: Sequence[tuple[int, int, float, float]]) -> Any:
-    """COCO's index of masks: the number of its sample, pixels, score and IoU of each."""
+    """Builds COCO's index of masks, each given by the number of its sample, area, score and IoU."""
     index = COCO()
     annotations: list[Mapping[str, Any]] = [
         {"id": number, "image_id": image, "category_id": 1, "area": area, "iscrowd": 0, "score": score, "iou": iou}
@@ -192,6 +192,6 @@ def _coco(images: int, masks: Sequence[tuple[int, int, float, float]]) -> Any:
 
 
 def _without_padding(masks: Tensor, resized_hw: Size, own_hw: Size) -> Tensor:
-    """Masks (N, h, w) bool, cut to the frame in their upper left corner, at its own size."""
+    """Crops masks (N, h, w) bool to the frame in their upper left corner and resizes them to its own size."""
     cut = masks[:, None, : resized_hw[0], : resized_hw[1]]
     return F.interpolate(cut.float(), own_hw, mode="nearest")[:, 0] > 0

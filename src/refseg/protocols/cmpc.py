@@ -2,10 +2,10 @@
 
 Source         S. Liu et al. "Cross-Modal Progressive Comprehension for Referring Segmentation". TPAMI 2021:
                `trainval_model.py`, `util/im_processing.py`, `util/eval_tools.py`, with scikit-image 0.14.
-Compared at    the true mask's own size. There the binary mask of the network's input goes back bilinearly, and every
-               pixel of which it covers anything counts: masks grow by about a pixel of the input on each side.
-Foreground     logit at least 1e-9 at the size of the input, to which logits go as in TensorFlow 1, corner on corner.
-IoU            intersection over union; 0/0 is NaN, as is mIoU then, and fails Prec@X.
+Compared at    the true mask's own size. The binary mask at the network's input is resized to it bilinearly, and every
+               pixel above 0 counts: masks grow by about a pixel of the input on each side.
+Foreground     logit at least 1e-9 at the size of the input, to which logits are resized as in TensorFlow 1 (corners).
+IoU            intersection over union; 0/0 is NaN, makes mIoU NaN and fails Prec@X.
 All            oIoU, mIoU, Prec@.5 to Prec@.9 (IoU at least X), over every expression.
 """
 
@@ -25,7 +25,7 @@ FOREGROUND = 1e-9
 
 
 class CMPC(Protocol):
-    """What CMPC prints without DenseCRF."""
+    """Metrics of CMPC without DenseCRF."""
 
     name = "cmpc"
     about = "at the image's own size, all that the resized mask touches; no union: nan"
@@ -34,8 +34,8 @@ class CMPC(Protocol):
     digits = 6
     thresholds: ClassVar[Sequence[float]] = PRECISION_THRESHOLDS
 
-    def predict(self, logits: Tensor, geometry: Geometry, answers_none: Tensor, threshold: float = 0.5) -> Tensor:
-        """Logits cut at the size of the network's input; what the mask touches at the image's own."""
+    def predict(self, logits: Tensor, geometry: Geometry, predicts_none: Tensor, threshold: float = 0.5) -> Tensor:
+        """Thresholds logits at the size of the network's input; keeps every pixel that the resized mask touches."""
         logits, grid = own_logits(logits, threshold), logits.shape[-2:]
         axes = zip(geometry.padded_hw, grid, strict=True)
         rows, columns = (linear(torch.arange(side).double() * cells / side, cells) for side, cells in axes)
@@ -43,11 +43,11 @@ class CMPC(Protocol):
         return resample(masks.float(), *_way_back(geometry)) > 0
 
     def ious(self, counts: Counts) -> Tensor:
-        """Intersection over union, NaN where both masks are empty."""
+        """Computes intersection over union, NaN where both masks are empty."""
         return counts.intersection.double() / counts.union.double()
 
     def summarize(self, counts: Counts) -> dict[str, float]:
-        """Of every expression."""
+        """Computes the metrics over every expression."""
         return metrics.overall_mean_precisions(counts, self.ious(counts), self.thresholds)
 
 

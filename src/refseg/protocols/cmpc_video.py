@@ -1,8 +1,8 @@
 """Protocol "cmpc_video": the test of CMPC-V's release on A2D Sentences: CMPC's, frame by frame, with ten thresholds.
 
 Source         S. Liu et al. "Cross-Modal Progressive Comprehension for Referring Segmentation". TPAMI 2021.
-Sample         an expression about an annotated frame; frames whose truth is empty are no samples.
-All            as "cmpc", Prec@.5 to Prec@.95 (IoU at least X). mAP is derived: the mean of these ten, which is not the
+Sample         an expression about an annotated frame; frames with an empty true mask are left out.
+All            as "cmpc", Prec@.5 to Prec@.95 (IoU at least X). mAP is derived, the mean of these ten, not the
                ranked average precision of "a2d".
 """
 
@@ -13,7 +13,7 @@ from refseg.protocols.cmpc import CMPC
 
 
 class CMPCVideo(CMPC):
-    """CMPC's, with ten thresholds and their mean."""
+    """CMPC's metrics, with ten thresholds and their mean."""
 
     name = "cmpc_video"
     headline = ("mAP", "oIoU", "mIoU")
@@ -21,7 +21,7 @@ class CMPCVideo(CMPC):
     thresholds = tuple(x / 100 for x in range(50, 100, 5))
 
     def summarize(self, counts: Counts) -> dict[str, float]:
-        """Of every expression, with the mean of the precisions."""
+        """Computes the metrics over every expression, with the mean of the precisions."""
         summary = super().summarize(counts)
         values = [summary[precision_name(x)] for x in self.thresholds if summary]
         return summary | ({"mAP": math.fsum(values) / len(values)} if values else {})

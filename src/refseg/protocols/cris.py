@@ -2,9 +2,9 @@
 
 Source         Z. Wang et al. "CRIS: CLIP-Driven Referring Image Segmentation". CVPR 2022: `engine/engine.py`,
                `utils/dataset.py`, with OpenCV 4.
-Compared at    the true mask's own size. There probabilities go by two cubics: to the size of the network's input,
-               corners aligned, and from there by a warp whose places OpenCV 4 rounds to 1/32 of a pixel (OpenCV 5 does
-               not). Outside the input they are 0.
+Compared at    the true mask's own size. Probabilities are resized to it by two cubics: to the network's input,
+               corners aligned, and from there by a warp whose positions OpenCV 4 rounds to 1/32 of a pixel (OpenCV 5
+               does not). Outside the input they are 0.
 Foreground     probability above 0.35.
 IoU            intersection over union + 1e-6, so 0 when both masks are empty.
 All            mIoU (the release prints it as "IoU"), Prec@.5 to Prec@.9 (IoU above X, X and the mean in float32), over
@@ -25,29 +25,29 @@ from refseg.protocols.protocol import Protocol, own_logits
 FOREGROUND = 0.35
 EPSILON = 1e-6
 THRESHOLDS = tuple(float(np.float32(x)) for x in PRECISION_THRESHOLDS)
-UNITS, PLACES = 1024, 32  # to the pixel, in OpenCV 4: of what it adds up, and of where it reads
+UNITS, POSITIONS = 1024, 32  # per pixel, in OpenCV 4: fixed-point units, and positions that it interpolates at
 
 
 class CRIS(Protocol):
-    """What CRIS prints."""
+    """Metrics of CRIS."""
 
     name = "cris"
     about = "at the image's own size by cubics, probability above 0.35; no union: 0"
     headline = ("mIoU",)
 
-    def predict(self, logits: Tensor, geometry: Geometry, answers_none: Tensor, threshold: float = 0.5) -> Tensor:
-        """Probabilities at the image's own size, above 0.35."""
+    def predict(self, logits: Tensor, geometry: Geometry, predicts_none: Tensor, threshold: float = 0.5) -> Tensor:
+        """Thresholds probabilities at the image's own size at 0.35."""
         probability = own_logits(logits, threshold).sigmoid()
         if probability.shape[-2:] != geometry.padded_hw:
             probability = F.interpolate(probability, geometry.padded_hw, mode="bicubic", align_corners=True)
         return resample(probability, *_warp(geometry))[:, 0] > FOREGROUND
 
     def ious(self, counts: Counts) -> Tensor:
-        """Intersection over a union that is never 0."""
+        """Computes intersection over union + 1e-6."""
         return counts.intersection.double() / (counts.union.double() + EPSILON)
 
     def summarize(self, counts: Counts) -> dict[str, float]:
-        """Of every expression."""
+        """Computes the metrics over every expression."""
         if not len(counts.union):
             return {}
         ious = self.ious(counts)
@@ -56,7 +56,7 @@ class CRIS(Protocol):
 
 
 def _warp(geometry: Geometry) -> tuple[Taps, Taps]:
-    """What rows and columns of the image's own read of the network's input; OpenCV rounds rows once, columns twice."""
+    """Returns the taps of rows and columns in the network's input; OpenCV rounds rows once, columns twice."""
     (height, width), (row, column) = geometry.own_hw, geometry.placed()
     rows = (UNITS * (row[0] * torch.arange(height).double() + row[1])).round()
     columns = (UNITS * column[0] * torch.arange(width).double()).round() + round(UNITS * column[1])
@@ -64,5 +64,5 @@ def _warp(geometry: Geometry) -> tuple[Taps, Taps]:
 
 
 def _read(units: Tensor, size: int) -> Taps:
-    step = UNITS // PLACES
-    return cubic((units.long() + step // 2).div(step, rounding_mode="floor").double() / PLACES, size, "zeros")
+    step = UNITS // POSITIONS
+    return cubic((units.long() + step // 2).div(step, rounding_mode="floor").double() / POSITIONS, size, "zeros")

@@ -4,19 +4,20 @@ Source         J. Pont-Tuset et al. "The 2017 DAVIS Challenge on Video Object Se
                tool `davis2017-evaluation`.
 Masks          label images at the frame's size: 0 background, 255 void, else the object.
 J              intersection over union of an object in a frame, 1 when both masks are empty.
-F              harmonic mean of the shares of either boundary that lie near the other: within a disk of
-               ceil(0.008 * diagonal) pixels. 1 without any boundary, 0 with one only.
-Object         mean over frames; recall: share of frames above 0.5; decay: first less last quarter of the frames, whose
+F              harmonic mean of the shares of either boundary within a disk of ceil(0.008 * diagonal) pixels of the
+               other. 1 without any boundary, 0 with one only.
+Object         mean over frames; recall: share of frames above 0.5; decay: first minus last quarter of the frames, whose
                bounds the tool keeps in 8 bits, so that it is wrong for more than 256 frames.
 All            means over the objects of all clips, not over clips; J&F is the mean of J and F.
 
-"davis"        All frames. Void is cut out of both masks. Predicted labels are matched to true ones, so a swap of
-               identities costs nothing, and neither do surplus labels. The tool's default, and that of Ref-DAVIS17,
+"davis"        All frames. Void is cut out of both masks. Predicted labels are matched to true ones, so swapped
+               identities and surplus labels cost nothing. The tool's default, and that of Ref-DAVIS17,
                where the figures of four annotators are averaged.
 "davis-semi"   Without the first and the last frame. Void is background. Label by label.
 
-Of a data set  The k-th texts about all objects of a clip are annotator k's, and their answers are one label image.
-               Objects without a text take no part; one that is not in the first frame has no figure, as in the tool.
+Data sets      The k-th expressions of all objects of a clip are annotator k's, and their predictions are one label
+               image. Objects without an expression are left out, and so are those not in the first frame, as in the
+               tool.
 """
 
 import math
@@ -37,22 +38,22 @@ from refseg.samples import Clip
 
 Counted = NDArray[np.int64]
 VOID = 255
-NEAR = 0.008  # of the diagonal
-RECALL = 0.5
+NEAR = 0.008  # radius of the disk, as a share of the diagonal
+RECALL = 0.5  # value above which a frame counts for recall
 QUARTERS = 4
 
 
 class DAVIS(VideoProtocol):
-    """All frames; predicted objects are matched to true ones."""
+    """J and F over all frames; predicted objects are matched to true ones."""
 
     name = "davis"
     about = "J and F of objects in all frames, predicted objects matched to true ones; both masks empty: 1"
 
     def check(self, clip: Clip) -> None:
-        """Has it labels, and does every expression name one object?
+        """Checks that a clip has labels and every expression one referent.
 
         Raises:
-            InvalidInput: if not.
+            InvalidInput: if it cannot be scored.
         """
         for expression in clip.expressions:
             if not isinstance(clip, LabelledClip) or len(expression.targets) != 1:
@@ -63,15 +64,15 @@ class DAVIS(VideoProtocol):
         super().check(clip)
 
     def score_frame(self, answers: FrameAnswers) -> Any:
-        """The fit of everyone with everyone, for each annotator."""
-        of_annotators = []
+        """Compares all predicted with all true objects, for each annotator."""
+        compared = []
         for texts in by_annotator(answers.clip):
             found, true = answers.labels(texts), _true(answers.clip, texts, answers.t)
-            of_annotators.append(pairs(found, true, len(texts), len(texts)))
-        return of_annotators
+            compared.append(pairs(found, true, len(texts), len(texts)))
+        return compared
 
     def score_clip(self, clip: Clip, frames: Sequence[Any]) -> Sequence[Mapping[int, Fit]]:
-        """Of each true object the answer that is matched to it."""
+        """Returns the fit of each true object with the prediction matched to it."""
         fits: list[dict[int, Fit]] = [{} for _ in frames]
         for number, texts in enumerate(by_annotator(clip)):
             of_texts = [frame[number] for frame in frames]
@@ -82,18 +83,18 @@ class DAVIS(VideoProtocol):
         return fits
 
     def score_track(self, region: Values, contour: Values) -> dict[str, float]:
-        """J and F, with recall and decay."""
+        """Computes J and F with recall and decay."""
         return of_object(region, contour)
 
 
 class DAVISSemi(DAVIS):
-    """Without the first and the last frame; object by object."""
+    """J and F without the first and the last frame, object by object."""
 
     name = "davis-semi"
     about = "J and F of objects in all frames but the first and last, object by object; both masks empty: 1"
 
     def score_frame(self, answers: FrameAnswers) -> Any:
-        """The fit of each object."""
+        """Computes the fit of each object."""
         fits: dict[int, Fit] = {}
         for texts in by_annotator(answers.clip):
             found = answers.labels(texts)
@@ -102,26 +103,26 @@ class DAVISSemi(DAVIS):
         return fits
 
     def score_clip(self, clip: Clip, frames: Sequence[Any]) -> Sequence[Mapping[int, Fit]]:
-        """As they are, of objects that are in the first frame."""
+        """Returns the fits of objects in the first frame, without the first and the last frame."""
         known = {texts[k] for texts in by_annotator(clip) for k in _scored(clip, texts)}
         inner = [{index: fit for index, fit in frame.items() if index in known} for frame in frames[1:-1]]
         return [{}, *inner, {}][: len(frames)]
 
 
 def region(prediction: Masks, truth: Masks) -> Values:
-    """J (T,) of masks (T, H, W)."""
+    """Computes J (T,) of masks (T, H, W)."""
     union = (prediction | truth).sum((1, 2))
     return np.where(union == 0, 1.0, (prediction & truth).sum((1, 2)) / np.maximum(union, 1))
 
 
 def boundary(masks: Masks) -> Masks:
-    """Pixels (T, H, W) that differ from their right, lower or lower right neighbour, as far as there is one."""
+    """Marks pixels (T, H, W) that differ from their right, lower or lower right neighbour within the image."""
     last = np.pad(masks, ((0, 0), (0, 1), (0, 1)), mode="edge")
     return (masks != last[:, :-1, 1:]) | (masks != last[:, 1:, :-1]) | (masks != last[:, 1:, 1:])
 
 
 def near(boundaries: Masks) -> Masks:
-    """Pixels (T, H, W) of boundaries (T, H, W) and all that lie near them."""
+    """Dilates boundaries (T, H, W) by the disk."""
     count, height, width = boundaries.shape
     radius = math.ceil(NEAR * math.hypot(height, width))
     touched = np.zeros((count, height + 2 * radius, width + 2 * radius), np.bool_)
@@ -135,20 +136,20 @@ def near(boundaries: Masks) -> Masks:
 
 @dataclass(frozen=True)
 class Outline:
-    """The boundaries (T, H, W) of masks, and what lies near them."""
+    """Boundaries (T, H, W) of masks, and the same dilated (`near`)."""
 
     boundary: Masks
     near: Masks
 
     @classmethod
     def of(cls, masks: Masks) -> "Outline":
-        """That of masks (T, H, W)."""
+        """Finds the outlines of masks (T, H, W)."""
         found = boundary(masks)
         return cls(found, near(found))
 
 
 def contour(prediction: Outline, truth: Outline) -> Values:
-    """F (T,) of two masks' outlines, or of one's and each of the other's."""
+    """Computes F (T,) of the outlines of T pairs of masks, or of one mask with each of T."""
     count, true = prediction.boundary.sum((1, 2)), truth.boundary.sum((1, 2))
     precision = (prediction.boundary & truth.near).sum((1, 2)) / np.maximum(count, 1)
     recall = (truth.boundary & prediction.near).sum((1, 2)) / np.maximum(true, 1)
@@ -158,12 +159,12 @@ def contour(prediction: Outline, truth: Outline) -> Values:
 
 
 def region_and_contour(prediction: Masks, truth: Masks) -> tuple[Values, Values]:
-    """J and F (T,) of masks (T, H, W)."""
+    """Computes J and F (T,) of masks (T, H, W)."""
     return region(prediction, truth), contour(Outline.of(prediction), Outline.of(truth))
 
 
 def fits_of(answers: Masks, truths: Masks) -> list[Fit]:
-    """How answers (M, H, W) fit their truths (M, H, W)."""
+    """Computes the fits of predicted masks (M, H, W) with true ones (M, H, W)."""
     j, f = region_and_contour(answers, truths)
     counts = [(int((a & b).sum()), int((a | b).sum()), bool(a.any())) for a, b in zip(answers, truths, strict=True)]
     return [Fit(*count, *values) for count, *values in zip(counts, j.tolist(), f.tolist(), strict=True)]
@@ -171,12 +172,12 @@ def fits_of(answers: Masks, truths: Masks) -> list[Fit]:
 
 @dataclass(frozen=True)
 class Pairs:
-    """How n predicted objects of a frame fit N true ones.
+    """Agreement of n predicted with N true objects of a frame.
 
     Attributes:
-        intersection, union: (n, N) pixels.
+        intersection, union: (n, N) pixel counts.
         region, contour: (n, N) J and F.
-        sizes: (n,) pixels of the predicted ones, void included.
+        sizes: (n,) pixel counts of the predicted objects, void included.
     """
 
     intersection: Counted
@@ -186,18 +187,18 @@ class Pairs:
     sizes: Counted
 
     def fit(self, answer: int, true: int) -> Fit:
-        """How one fits one."""
+        """Returns the fit of one predicted with one true object."""
         both, either = int(self.intersection[answer, true]), int(self.union[answer, true])
         j, f = float(self.region[answer, true]), float(self.contour[answer, true])
         return Fit(both, either, bool(self.sizes[answer]), j, f)
 
 
 def pairs(prediction: LabelImage, truth: LabelImage, found: int, objects: int) -> Pairs:
-    """Those of the labels 1 to `found` of a prediction (H, W) and 1 to `objects` of a truth (H, W), without void."""
-    seen = truth != VOID
+    """Compares labels 1 to `found` of a prediction (H, W) with 1 to `objects` of a truth (H, W), without void."""
+    counted = truth != VOID
     predicted, true = _split(prediction, found), _split(truth, objects)
     sizes = predicted.sum((1, 2))
-    predicted &= seen
+    predicted &= counted
     ours, theirs = Outline.of(predicted), Outline.of(true)
     each = [slice(k, k + 1) for k in range(found)]
     f = [contour(Outline(ours.boundary[one], ours.near[one]), theirs) for one in each]
@@ -211,9 +212,9 @@ def pairs(prediction: LabelImage, truth: LabelImage, found: int, objects: int) -
 
 
 def matched(frames: Sequence[Pairs], scored: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Predicted objects of a clip and the true ones of `scored` that are matched to them.
+    """Matches predicted objects of a clip to the true ones of `scored`; returns both, pair by pair.
 
-    Labels beyond the largest that was predicted are none, except that each true object needs one.
+    Labels beyond the largest predicted one are used only where true objects outnumber predicted ones.
     """
     sizes = np.sum([frame.sizes for frame in frames], axis=0)
     count = max(int(np.flatnonzero(sizes).max(initial=-1)) + 1, len(scored))
@@ -225,10 +226,10 @@ def matched(frames: Sequence[Pairs], scored: Sequence[int]) -> tuple[list[int], 
 
 
 def unsupervised(prediction: NDArray[np.uint8], truth: NDArray[np.uint8]) -> tuple[Values, Values]:
-    """J and F (objects, T) of "davis" of labels (T, H, W), in the order of predicted labels that are matched to them.
+    """Computes J and F (objects, T) by "davis" from labels (T, H, W), in the order of the matched predicted labels.
 
     Raises:
-        InvalidInput: if the sizes differ, here and below.
+        InvalidInput: if the sizes differ.
     """
     check_sizes(prediction, truth)
     objects = _largest(truth[:1])
@@ -244,7 +245,7 @@ def unsupervised(prediction: NDArray[np.uint8], truth: NDArray[np.uint8]) -> tup
 
 
 def semi_supervised(prediction: NDArray[np.uint8], truth: NDArray[np.uint8]) -> tuple[Values, Values]:
-    """J and F (objects, T - 2) of "davis-semi" of labels (T, H, W), object by object."""
+    """Computes J and F (objects, T - 2) by "davis-semi" from labels (T, H, W); errors as in `unsupervised`."""
     check_sizes(prediction, truth)
     objects = _largest(truth[:1])
     frames = [
@@ -255,12 +256,12 @@ def semi_supervised(prediction: NDArray[np.uint8], truth: NDArray[np.uint8]) -> 
 
 
 def summarize_objects(clips: Sequence[tuple[Values, Values]]) -> dict[str, float]:
-    """J, F, their recall and decay, and J&F, of what "davis" or "davis-semi" gave for each clip."""
+    """Averages the results of "davis" or "davis-semi" for each clip to J, F, their recall and decay, and J&F."""
     return averaged([("", of_object(j, f)) for clip in clips for j, f in zip(*clip, strict=True)])
 
 
 def of_object(j: Values, f: Values) -> dict[str, float]:
-    """J and F of one object with recall and decay, of its values (T,)."""
+    """Computes J and F of one object with recall and decay, from its values (T,)."""
     return {
         name + part: float(of(values))
         for name, values in (("J", j), ("F", f))
@@ -269,7 +270,7 @@ def of_object(j: Values, f: Values) -> dict[str, float]:
 
 
 def check_sizes(prediction: NDArray[np.uint8], truth: NDArray[np.uint8]) -> None:
-    """Refuses labels (T, H, W) that cannot be compared.
+    """Checks that labels (T, H, W) can be compared.
 
     Raises:
         InvalidInput: if the sizes differ.
@@ -280,7 +281,7 @@ def check_sizes(prediction: NDArray[np.uint8], truth: NDArray[np.uint8]) -> None
 
 
 def decay(frames: Values) -> float:
-    """Mean of the first less that of the last quarter of values (T,); NaN where 8 bits leave no frame in one."""
+    """Computes the mean of the first minus that of the last quarter of values (T,); NaN if 8-bit bounds empty one."""
     bounds = np.round(np.linspace(1, len(frames), QUARTERS + 1) + 1e-10).astype(np.int64) - 1
     k = (bounds % 256).tolist()
     first, last = frames[k[0] : k[1] + 1], frames[k[-2] : k[-1] + 1]
@@ -292,7 +293,7 @@ def _recall(frames: Values) -> float:
 
 
 def _split(labels: LabelImage, objects: int) -> Masks:
-    """The masks (objects, H, W) of labels 1 and on."""
+    """Returns the masks (objects, H, W) of labels 1, 2, ..."""
     return np.arange(1, objects + 1, dtype=np.uint8)[:, None, None] == labels
 
 
@@ -305,7 +306,7 @@ def _table(rows: Sequence[Any], columns: int) -> Any:
 
 
 def _true(clip: Clip, texts: Sequence[int], t: int) -> LabelImage:
-    """The true labels (H, W) of what these expressions name, counted from 1 in their order."""
+    """Returns the true labels (H, W) of the expressions' referents, numbered from 1 in their order."""
     assert isinstance(clip, LabelledClip)
     number = np.zeros(256, np.uint8)
     number[VOID] = VOID
@@ -315,7 +316,7 @@ def _true(clip: Clip, texts: Sequence[int], t: int) -> LabelImage:
 
 
 def _scored(clip: Clip, texts: Sequence[int]) -> list[int]:
-    """Places in `texts` of those objects that the first frame's largest label allows."""
+    """Returns the positions in `texts` of objects up to the first frame's largest label."""
     assert isinstance(clip, LabelledClip)
     most = _largest(clip.labels(0))
     return [k for k, index in enumerate(texts) if clip.expressions[index].targets[0] <= most]

@@ -1,9 +1,9 @@
-"""Protocol "dmmi": the test of DMMI's release; LAVT's, with a rule for expressions that refer to nothing (Ref-ZOM).
+"""Protocol "dmmi": the test of DMMI's release; LAVT's, with a rule for no-target expressions (Ref-ZOM).
 
 Source         Y. Hu et al. "Beyond One-to-One: Rethinking the Referring Image Segmentation". ICCV 2023: `test.py`,
                `transforms.py`.
 With target    oIoU, mIoU, Prec@.5 to Prec@.9, where the paper says "higher than" and the code "at least".
-No target      Acc: share answered without a single pixel. They take no part in the rest.
+No target      Acc: share with an empty predicted mask. They are left out of the other metrics.
 """
 
 from refseg import metrics
@@ -12,14 +12,14 @@ from refseg.protocols.lavt import LAVT
 
 
 class DMMI(LAVT):
-    """LAVT's, with Acc."""
+    """LAVT's metrics, with Acc."""
 
     name = "dmmi"
     about = "squashed to 480x480, probability above 0.5; no-target expressions in Acc only"
     headline = ("oIoU", "mIoU", "Acc")
 
     def summarize(self, counts: Counts) -> dict[str, float]:
-        """Of the expressions with a target, and Acc of the others."""
+        """Computes the metrics of expressions with a target, and Acc of the others."""
         summary = super().summarize(counts.where(counts.has_target))
         if not bool(counts.has_target.all()):
             summary["Acc"] = metrics.no_target_accuracy(counts.has_target, counts.has_prediction)

@@ -1,4 +1,4 @@
-"""Who is matched to whom at the least cost."""
+"""Hungarian method: one-to-one matching of least cost."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ Places = NDArray[np.int64]
 
 
 def assign(costs: Costs) -> tuple[Places, Places]:
-    """Rows, ascending, and their columns, one to one, whose costs (n, m) sum to the least (the Hungarian method).
+    """Returns matched rows, ascending, and their columns, one to one, with the least sum of costs (n, m).
 
     >>> assign(np.array([[4.0, 1.0, 3.0], [2.0, 0.0, 5.0]]))
     (array([0, 1]), array([1, 0]))
@@ -18,22 +18,25 @@ def assign(costs: Costs) -> tuple[Places, Places]:
         order = np.argsort(rows)
         return rows[order], columns[order]
     count, size = costs.shape
-    of_row, of_column = np.zeros(count), np.zeros(size + 1)  # prices: no cost is below their sum, matched ones equal it
-    row_of = np.full(size + 1, -1)  # of each column; the last one stands for the row that looks for a column
+    of_row, of_column = (
+        np.zeros(count),
+        np.zeros(size + 1),
+    )  # dual prices: no cost is below their sum, matched ones equal it
+    row_of = np.full(size + 1, -1)  # of each column; the last entry is the row to be matched
     for new in range(count):
         row_of[size], column = new, size
-        slack, came_from, seen = np.full(size, np.inf), np.full(size, size), np.zeros(size + 1, np.bool_)
-        while row_of[column] >= 0:  # grow a tree of the cheapest changes until it meets a column that is free
-            seen[column] = True
+        slack, came_from, visited = np.full(size, np.inf), np.full(size, size), np.zeros(size + 1, np.bool_)
+        while row_of[column] >= 0:  # grow an alternating tree until it meets a free column
+            visited[column] = True
             row = row_of[column]
             over = costs[row] - of_row[row] - of_column[:size]
-            better = ~seen[:size] & (over < slack)
+            better = ~visited[:size] & (over < slack)
             slack[better], came_from[better] = over[better], column
-            column = int(np.where(seen[:size], np.inf, slack).argmin())
+            column = int(np.where(visited[:size], np.inf, slack).argmin())
             step = slack[column]
-            of_row[row_of[seen]] += step
-            of_column[seen] -= step
-            slack[~seen[:size]] -= step
+            of_row[row_of[visited]] += step
+            of_column[visited] -= step
+            slack[~visited[:size]] -= step
         while column != size:
             row_of[column] = row_of[came_from[column]]
             column = int(came_from[column])

@@ -2,8 +2,8 @@
 
 Source         Z. Yang et al. "LAVT: Language-Aware Vision Transformer for Referring Image Segmentation". CVPR 2022:
                `test.py`, `transforms.py`.
-Compared at    480 x 480; image and truth are squashed to it, so that a referent weighs by its share of the image.
-Foreground     the higher of two logits, which go to 480 bilinearly, corners aligned; a tie is background.
+Compared at    480 x 480; image and true mask are squashed to it, so a referent weighs by its share of the image.
+Foreground     the higher of two logits, resized to 480 bilinearly, corners aligned; a tie is background.
 IoU            intersection over union, 0 when both masks are empty.
 All            oIoU, mIoU, Prec@.5 to Prec@.9 (IoU at least X), over every expression.
 """
@@ -24,29 +24,29 @@ from refseg.samples import Sample
 
 
 class LAVT(Protocol):
-    """What the papers since LAVT print."""
+    """Metrics of LAVT and of the papers after it."""
 
     name = "lavt"
     about = "squashed to 480x480, probability above 0.5; no union: 0"
     headline: ClassVar[tuple[str, ...]] = ("oIoU", "mIoU")
     align_corners: ClassVar[bool] = True
 
-    def predict(self, logits: Tensor, geometry: Geometry, answers_none: Tensor, threshold: float = 0.5) -> Tensor:
-        """Logits on the square, above 0."""
+    def predict(self, logits: Tensor, geometry: Geometry, predicts_none: Tensor, threshold: float = 0.5) -> Tensor:
+        """Thresholds logits on the square at 0."""
         return squashed_logits(own_logits(logits, threshold), geometry, self.align_corners) > 0
 
-    def from_masks(self, masks: Tensor, answers_none: Tensor) -> Tensor:
-        """On the square, as the truth goes there."""
+    def from_masks(self, masks: Tensor, predicts_none: Tensor) -> Tensor:
+        """Resizes masks to the square in the same way as the true ones."""
         return squashed_masks(masks)
 
     def truth(self, sample: Sample, index: int) -> NDArray[np.bool_]:
-        """On the square."""
+        """Returns the true mask on the square."""
         return squashed_mask(sample.mask(index))
 
     def ious(self, counts: Counts) -> Tensor:
-        """Intersection over union, 0 where both masks are empty."""
+        """Computes intersection over union, 0 where both masks are empty."""
         return torch.where(counts.union == 0, 0.0, counts.intersection.double() / counts.union.double())
 
     def summarize(self, counts: Counts) -> dict[str, float]:
-        """Of every expression."""
+        """Computes the metrics over every expression."""
         return metrics.overall_mean_precisions(counts, self.ious(counts))

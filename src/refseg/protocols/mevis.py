@@ -2,9 +2,9 @@
 
 Source         H. Ding et al. "MeViS: A Large-scale Benchmark for Video Segmentation with Motion Expressions". ICCV
                2023: `tools/metrics.py`, `tools/eval_mevis.py`.
-Masks          label images; every label but 0 and 255 is of the one mask. No void.
+Masks          label images; all labels but 0 and 255 form one mask. No void.
 J, F           those of "davis", of all frames.
-All            mean over the frames of an expression, then over expressions. One without an answer counts 0.
+All            mean over the frames of an expression, then over expressions. One without a prediction counts 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,26 +18,26 @@ from refseg.samples import Clip
 
 
 class MeViS(VideoProtocol):
-    """All frames, all referents of an expression together."""
+    """J and F over all frames, with all referents of an expression as one mask."""
 
     name = "mevis"
     about = "J and F of expressions in all frames, their referents merged; both masks empty: 1"
 
     def score_frame(self, answers: FrameAnswers) -> dict[int, Fit]:
-        """The fit of each answer."""
+        """Computes the fit of each prediction."""
         return dict(enumerate(fits_of(answers.masks, answers.truths)))
 
     def score_clip(self, clip: Clip, frames: Sequence[Mapping[int, Fit]]) -> Sequence[Mapping[int, Fit]]:
-        """As they are."""
+        """Returns the fits of the frames unchanged."""
         return frames
 
     def score_track(self, region: Values, contour: Values) -> dict[str, float]:
-        """J and F."""
+        """Averages J and F over frames."""
         return {"J": float(region.mean()), "F": float(contour.mean())}
 
 
 def expression(prediction: LabelImage | None, truth: LabelImage) -> tuple[Values, Values]:
-    """J and F (T,) of labels (T, H, W); None is an expression without an answer.
+    """Computes J and F (T,) of labels (T, H, W); None is an expression without a prediction.
 
     Raises:
         InvalidInput: if the sizes differ.
@@ -50,5 +50,5 @@ def expression(prediction: LabelImage | None, truth: LabelImage) -> tuple[Values
 
 
 def summarize(expressions: Sequence[tuple[Values, Values]]) -> dict[str, float]:
-    """J, F and J&F of what `expression` gave for each."""
+    """Averages the results of `expression` to J, F and J&F."""
     return averaged([("", MeViS().score_track(*values)) for values in expressions])

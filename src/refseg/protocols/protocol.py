@@ -1,4 +1,4 @@
-"""What every image protocol is: logits or ready masks to masks, masks to counts, counts of a split to metrics."""
+"""Protocol: the interface of image protocols, from logits to masks, to counts, to the metrics of a split."""
 
 import math
 from abc import ABC, abstractmethod
@@ -16,16 +16,16 @@ from refseg.samples import Sample
 
 
 class Protocol(ABC):
-    """One way of scoring masks; N expressions about one image at a time.
+    """Base class of the image protocols; scores N expressions about one image at a time.
 
     Attributes:
-        name: under which its figures are printed.
-        about: where masks are compared, and what counts as foreground, in a line for reports.
-        headline: the metrics that papers print, first the one that checkpoints are compared by.
-        percent: are its figures printed as percent (or as fractions)?
-        digits: that are printed after the point.
-        fractions: metrics that are printed as fractions all the same.
-        skips_empty: of the frames of a video, are those in which nothing is meant no samples?
+        name: printed with its figures.
+        about: resolution of the comparison and foreground rule, one line for reports.
+        headline: metrics that papers print, first the one that checkpoints are compared by.
+        percent: whether figures are printed as percent, not as fractions.
+        digits: printed digits after the point.
+        fractions: metrics that are printed as fractions in any case.
+        skips_empty: whether frames of a video with an empty true mask are left out.
     """
 
     name: str
@@ -37,26 +37,32 @@ class Protocol(ABC):
     skips_empty: ClassVar[bool] = False
 
     @abstractmethod
-    def predict(self, logits: Tensor, geometry: Geometry, answers_none: Tensor, threshold: float = 0.5) -> Tensor:
-        """Predicted masks (N, h, w) bool at the size where this protocol compares.
+    def predict(self, logits: Tensor, geometry: Geometry, predicts_none: Tensor, threshold: float = 0.5) -> Tensor:
+        """Computes the predicted masks (N, h, w) bool at the size at which this protocol compares.
 
         Args:
-            logits: (N, 1, h', w') of the network, at its resolution; not emptied where it answers none.
-            geometry: where the image lies in what the network saw.
-            answers_none: (N,) bool, True where the network says that the expression refers to nothing.
-            threshold: the network's own, the probability that its logits are 0 at (`Network.threshold`).
+            logits: (N, 1, h', w') from the network, at its resolution; not emptied for predictions of no target.
+            geometry: position of the image in the network's input.
+            predicts_none: (N,) bool, True where the network predicts no target.
+            threshold: the network's own (`Network.threshold`), the probability at a logit of 0.
         """
 
-    def from_masks(self, masks: Tensor, answers_none: Tensor) -> Tensor:
-        """The same for ready masks (N, H, W) bool of the image's own size, which another program wrote."""
+    def from_masks(self, masks: Tensor, predicts_none: Tensor) -> Tensor:
+        """Converts stored masks (N, H, W) bool of the image's own size to those that are compared."""
         return masks
 
     def truth(self, sample: Sample, index: int) -> NDArray[np.bool_]:
-        """The true mask (h, w) of expression `index` at the size where this protocol compares."""
+        """Returns the true mask (h, w) of expression `index` at the size at which this protocol compares."""
         return sample.mask(index)
 
-    def count(self, predictions: Tensor, truths: Tensor, has_target: Tensor, answers_none: Tensor) -> Counts:
-        """Counts of masks (N, h, w); `has_target` and `answers_none` (N,) bool are what data set and network say.
+    def count(self, predictions: Tensor, truths: Tensor, has_target: Tensor, predicts_none: Tensor) -> Counts:
+        """Counts the pixels of masks (N, h, w).
+
+        Args:
+            predictions: (N, h, w) bool.
+            truths: (N, h, w) bool.
+            has_target: (N,) bool, from the data set.
+            predicts_none: (N,) bool, from the network.
 
         Raises:
             InvalidInput: if the sizes differ.
@@ -71,17 +77,17 @@ class Protocol(ABC):
 
     @abstractmethod
     def ious(self, counts: Counts) -> Tensor:
-        """The IoU (N,) of each expression in this protocol's own arithmetic, NaN where that is what it gives."""
+        """Computes the IoU (N,) of each expression in this protocol's arithmetic, which may give NaN."""
 
     @abstractmethod
     def summarize(self, counts: Counts) -> dict[str, float]:
-        """Every metric that is defined for these expressions, in [0, 1] or NaN, by name; nothing of no expressions."""
+        """Computes the metrics defined for these expressions, in [0, 1] or NaN, by name; empty without expressions."""
 
     def intervals(self, counts: Counts, image_ids: Sequence[Hashable]) -> dict[str, tuple[float, float]]:
-        """95 % intervals by metric; `image_ids` (N,) names the image of each expression. No release has any."""
+        """Computes 95 % intervals by metric, by default none; `image_ids` (N,) has the image of each expression."""
         return {}
 
 
 def own_logits(logits: Tensor, threshold: float) -> Tensor:
-    """Logits whose sigmoid is the network's probability, of those that are 0 at its threshold."""
+    """Converts logits that are 0 at the network's threshold to those whose sigmoid is its probability."""
     return logits.float() + math.log(threshold / (1 - threshold))

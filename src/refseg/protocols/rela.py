@@ -1,15 +1,15 @@
-"""Protocol "rela": the test of ReLA's release on gRefCOCO, where an expression may refer to nothing.
+"""Protocol "rela": the test of ReLA's release on gRefCOCO, which has no-target expressions.
 
 Source         C. Liu et al. "GRES: Generalized Referring Expression Segmentation". CVPR 2023:
                `gres_model/evaluation/refer_evaluation.py`, `gres_model/data/dataset_mappers/refcoco_mapper.py`.
-Compared at    480 x 480; the image is squashed to it, and the truth drawn on it from scaled polygons.
-Foreground     the higher of two probabilities, from logits that go to 480 bilinearly; a tie is background.
-None           what the network answers on its own; the mask is not emptied by it.
-No target      IoU 1 if answered none, and no pixel counts; else 0, and the whole prediction is union.
-With target    answered none: no intersection, IoU 0, but the union of the whole mask; else intersection over union,
+Compared at    480 x 480; the image is squashed to it, and the true mask drawn on it from scaled polygons.
+Foreground     the higher of two probabilities, from logits resized to 480 bilinearly; a tie is background.
+None           the network's own prediction of no target; the mask is not emptied by it.
+No target      predicted none: IoU 1, and no pixel counts; else IoU 0, and the whole prediction is union.
+With target    predicted none: no intersection, IoU 0, but the union of the whole mask; else intersection over union,
                0 without union.
 All            gIoU = mean IoU, cIoU = all intersections over all unions. N-acc = share of no-target expressions
-               answered none, T-acc = share of the others not answered none; both 0 where all have a target.
+               predicted none, T-acc = share of the others not predicted none; both 0 where all have a target.
                Prec@.7 to Prec@.9 (IoU at least X) of expressions with a target.
 """
 
@@ -29,40 +29,40 @@ THRESHOLDS = (0.7, 0.8, 0.9)
 
 
 class ReLA(Protocol):
-    """What the papers on gRefCOCO print; `Counts.has_prediction` is that the network does not answer none."""
+    """Metrics of papers on gRefCOCO; `Counts.has_prediction` is False where the network predicts none."""
 
     name = "rela"
     about = "drawn on 480x480, probability above 0.5; none is what the network answers, whatever its mask"
     headline = ("gIoU", "cIoU", "N-acc", "T-acc")
     fractions = ("N-acc", "T-acc")
 
-    def predict(self, logits: Tensor, geometry: Geometry, answers_none: Tensor, threshold: float = 0.5) -> Tensor:
-        """The higher probability on the square, whatever the network answers."""
+    def predict(self, logits: Tensor, geometry: Geometry, predicts_none: Tensor, threshold: float = 0.5) -> Tensor:
+        """Compares the two probabilities on the square; masks are not emptied."""
         half = squashed_logits(own_logits(logits, threshold), geometry, align_corners=False) / 2
         return half.sigmoid() > (-half).sigmoid()
 
-    def from_masks(self, masks: Tensor, answers_none: Tensor) -> Tensor:
-        """On the square, by nearest, which polygons cannot be used for."""
+    def from_masks(self, masks: Tensor, predicts_none: Tensor) -> Tensor:
+        """Resizes masks to the square by nearest neighbour, since they have no polygons."""
         return squashed_masks(masks)
 
     def truth(self, sample: Sample, index: int) -> NDArray[np.bool_]:
-        """Drawn on the square."""
+        """Draws the true mask on the square."""
         return sample.mask_at(index, (SIDE, SIDE))
 
-    def count(self, predictions: Tensor, truths: Tensor, has_target: Tensor, answers_none: Tensor) -> Counts:
-        """Counts by the rules above."""
-        counts = super().count(predictions, truths, has_target, answers_none)
-        intersection = counts.intersection.where(has_target & ~answers_none, 0)
-        union = counts.union.where(has_target | ~answers_none, 0)
-        return Counts(intersection, union, has_target, ~answers_none)
+    def count(self, predictions: Tensor, truths: Tensor, has_target: Tensor, predicts_none: Tensor) -> Counts:
+        """Counts pixels by the rules for no-target expressions (see above)."""
+        counts = super().count(predictions, truths, has_target, predicts_none)
+        intersection = counts.intersection.where(has_target & ~predicts_none, 0)
+        union = counts.union.where(has_target | ~predicts_none, 0)
+        return Counts(intersection, union, has_target, ~predicts_none)
 
     def ious(self, counts: Counts) -> Tensor:
-        """By the rules above."""
+        """Computes the IoU by the rules for no-target expressions (see above)."""
         ious = torch.where(counts.union == 0, 0.0, counts.intersection.double() / counts.union.double())
         return torch.where(counts.has_target, ious, (~counts.has_prediction).double())
 
     def summarize(self, counts: Counts) -> dict[str, float]:
-        """Of all expressions; T-acc and Prec@X only if one has a target."""
+        """Computes the metrics over all expressions; T-acc and Prec@X only if one has a target."""
         if not len(counts.union):
             return {}
         ious, has_target = self.ious(counts), counts.has_target

@@ -1,4 +1,4 @@
-"""The square of 480 x 480 pixels into which LAVT, DMMI, CMIRNet and ReLA squash image and mask before they compare."""
+"""Logits and masks squashed to 480 x 480 pixels, as LAVT, DMMI, CMIRNet and ReLA compare them."""
 
 import numpy as np
 import torch
@@ -14,10 +14,10 @@ SIDE = 480
 
 
 def squashed_logits(logits: Tensor, geometry: Geometry, align_corners: bool) -> Tensor:
-    """Logits (N, 1, h', w') of a network on the square (N, 480, 480).
+    """Resizes logits (N, 1, h', w') to the square (N, 480, 480).
 
-    First to the size of the network's input, as in the releases. That is the square already if the network squashes to
-    480 itself; what another one saw of the image is squashed bilinearly, without its padding.
+    They are first resized to the network's input, as in the releases. That is the square already if the network
+    squashes to 480 itself; otherwise the image without its padding is squashed bilinearly.
     """
     if logits.shape[-2:] != geometry.padded_hw:
         logits = F.interpolate(logits, geometry.padded_hw, mode="bilinear", align_corners=align_corners)
@@ -28,16 +28,16 @@ def squashed_logits(logits: Tensor, geometry: Geometry, align_corners: bool) -> 
 
 
 def squashed_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A mask (H, W) on the square.
+    """Resizes a mask (H, W) to the square by nearest neighbour.
 
-    By Pillow's nearest, which adds up steps of W / 480 and so meets ties at 320, 640 and 1280 that no formula repeats.
+    Pillow adds up steps of W / 480, so that its ties at 320, 640 and 1280 follow no formula.
     """
     square = Image.fromarray(mask.view(np.uint8)).resize((SIDE, SIDE), Image.Resampling.NEAREST)
     return np.asarray(square).astype(np.bool_)
 
 
 def squashed_masks(masks: Tensor) -> Tensor:
-    """Masks (N, H, W) bool on the square, as the true ones go there."""
+    """Resizes masks (N, H, W) bool to the square in the same way as the true ones."""
     if not len(masks):
         return masks.new_zeros(0, SIDE, SIDE)
     return torch.from_numpy(np.stack([squashed_mask(mask) for mask in masks.cpu().numpy()])).to(masks.device)

@@ -1,14 +1,14 @@
-"""Protocol "standard": ours, for comparisons that nobody's release dictates.
+"""Protocol "standard": our own, for comparisons that follow no release.
 
 Compared at    the true mask's own size; logits go there directly from the network's grid (padding cut off, then
                bilinear with align_corners=False, as `refseg.preprocessing` does it), stored masks have that size.
-Foreground     logit > 0, probability > 0.5, or above the network's own threshold if it has another. A model that
-               answers "nothing" has its mask emptied before any counting.
+Foreground     logit > 0, probability > 0.5, or above the network's own threshold. Masks are emptied before counting
+               where the network predicts no target.
 IoU            intersection over union in double precision, 1 when both masks are empty.
 With target    oIoU, mIoU, Prec@.5 to Prec@.9 (IoU at least X), T-acc; 95 % intervals by bootstrap over images.
 No target      N-acc.
 All            gIoU = mean IoU, cIoU = all intersections over all unions.
-What has no expression to stand on is absent.
+Metrics without an expression to average over are absent.
 """
 
 from collections.abc import Hashable, Sequence
@@ -24,28 +24,28 @@ from refseg.protocols.protocol import Protocol
 
 
 class Standard(Protocol):
-    """What this project reports."""
+    """Metrics that this project reports."""
 
     name = "standard"
     about = "at the image's own size, logit above 0 (the network's own threshold), emptied where it answers none"
     headline = ("oIoU", "mIoU", "gIoU")
 
-    def predict(self, logits: Tensor, geometry: Geometry, answers_none: Tensor, threshold: float = 0.5) -> Tensor:
-        """Logits at the image's own size, above 0."""
-        if bool(answers_none.any()):
-            logits = logits.masked_fill(answers_none.to(logits.device)[:, None, None, None], -1.0)
+    def predict(self, logits: Tensor, geometry: Geometry, predicts_none: Tensor, threshold: float = 0.5) -> Tensor:
+        """Thresholds logits at the image's own size at 0."""
+        if bool(predicts_none.any()):
+            logits = logits.masked_fill(predicts_none.to(logits.device)[:, None, None, None], -1.0)
         return mask_at_image_size(logits, geometry)
 
-    def from_masks(self, masks: Tensor, answers_none: Tensor) -> Tensor:
-        """As they are, empty where the answer is none."""
-        return masks & ~answers_none.to(masks.device)[:, None, None]
+    def from_masks(self, masks: Tensor, predicts_none: Tensor) -> Tensor:
+        """Empties the masks where no target is predicted."""
+        return masks & ~predicts_none.to(masks.device)[:, None, None]
 
     def ious(self, counts: Counts) -> Tensor:
-        """Intersection over union, 1 where both masks are empty."""
+        """Computes intersection over union, 1 where both masks are empty."""
         return metrics.iou(counts.intersection, counts.union)
 
     def summarize(self, counts: Counts) -> dict[str, float]:
-        """With target, without, and all together."""
+        """Computes the metrics of expressions with a target, without one, and of all."""
         summary: dict[str, float] = {}
         with_target = counts.where(counts.has_target)
         if len(with_target.union):
@@ -62,6 +62,6 @@ class Standard(Protocol):
         return summary
 
     def intervals(self, counts: Counts, image_ids: Sequence[Hashable]) -> dict[str, tuple[float, float]]:
-        """95 % intervals of oIoU, mIoU and Prec@X by bootstrap over images."""
+        """Computes 95 % intervals of oIoU, mIoU and Prec@X by bootstrap over images."""
         values = metrics.bootstrap(counts, image_ids)
         return {name: metrics.interval(drawn) for name, drawn in values.items()}

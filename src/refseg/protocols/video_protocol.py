@@ -1,7 +1,7 @@
-"""What every protocol of whole videos is: masks of each frame to J and F of each expression, those to metrics.
+"""VideoProtocol: the interface of protocols of whole videos, from masks to J and F, to metrics.
 
-All frames of a video are answered and all are annotated. Of the masks, one frame is in memory at a time: what a frame
-leaves are a few numbers.
+All frames of a video are predicted and all are annotated. Masks of one frame are in memory at a time; of each frame
+only a few numbers are kept.
 """
 
 import math
@@ -24,13 +24,13 @@ Values = NDArray[np.float64]  # (T,)
 
 @dataclass(frozen=True)
 class FrameAnswers:
-    """The answers to all M expressions about frame t of a clip.
+    """Predictions for all M expressions about frame t of a clip.
 
     Attributes:
-        clip, t: the frame.
-        truths, masks: (M, H, W) bool, what is meant and what is answered.
-        labels: of some expressions' numbers, one label image (H, W) of their answers: k on that of the k-th of them,
-            counted from 1, 0 on none; where answers overlap, one of them has the pixel.
+        clip, t: clip and index of the frame.
+        truths, masks: (M, H, W) bool, true and predicted masks.
+        labels: function from indices of expressions to one label image (H, W) of their predictions: k on the k-th of
+            them, counted from 1, and 0 elsewhere; where predictions overlap, one of them has the pixel.
     """
 
     clip: Clip
@@ -42,11 +42,11 @@ class FrameAnswers:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How the answer to an expression fits in one frame.
+    """Agreement of the predicted and the true mask of an expression in one frame.
 
     Attributes:
-        intersection, union: pixels of answer and truth.
-        has_prediction: has the answer any pixel?
+        intersection, union: pixel counts of the two masks.
+        has_prediction: whether the predicted mask has any pixel.
         region, contour: J and F.
     """
 
@@ -59,7 +59,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Track:
-    """J and F (T,) of one expression about a video, frame after frame, and whose text it is ("" if that is one's)."""
+    """J and F (T,) of one expression in the frames of a video, and its annotator ("" if there is only one)."""
 
     annotator: str
     region: Values
@@ -67,7 +67,7 @@ class Track:
 
 
 class VideoProtocol(ABC):
-    """One way of scoring whole videos. What its attributes are, `contract.Protocol` says."""
+    """Base class of the protocols of whole videos; attributes as in `Protocol`."""
 
     name: str
     about: str
@@ -77,10 +77,10 @@ class VideoProtocol(ABC):
     fractions: ClassVar[tuple[str, ...]] = ()
 
     def check(self, clip: Clip) -> None:
-        """Is this a clip that can be scored?
+        """Checks that a clip can be scored.
 
         Raises:
-            InvalidInput: if not.
+            InvalidInput: if frames are not annotated.
         """
         every = tuple(range(len(clip)))
         for index, expression in enumerate(clip.expressions):
@@ -94,27 +94,27 @@ class VideoProtocol(ABC):
 
     @abstractmethod
     def score_frame(self, answers: FrameAnswers) -> Any:
-        """What one frame leaves; many threads may ask."""
+        """Computes the numbers that are kept of one frame; thread-safe."""
 
     @abstractmethod
     def score_clip(self, clip: Clip, frames: Sequence[Any]) -> Sequence[Mapping[int, Fit]]:
-        """How each expression of the clip is answered in each frame, of what the frames left; some count nowhere."""
+        """Computes the fit of each expression in each frame from the results of `score_frame`; some may be left out."""
 
     @abstractmethod
     def score_track(self, region: Values, contour: Values) -> dict[str, float]:
-        """The metrics of one expression, of its J and F (T,)."""
+        """Computes the metrics of one expression from its J and F (T,)."""
 
     def summarize(self, tracks: Sequence[Track]) -> dict[str, float]:
-        """Means over expressions, J&F first; where there are annotators, those of each are averaged."""
+        """Averages metrics over the expressions of each annotator, then over annotators; J&F first."""
         return averaged([(track.annotator, self.score_track(track.region, track.contour)) for track in tracks])
 
 
 Scoring = Protocol | VideoProtocol
-"""Anything that masks are scored by."""
+"""A protocol of images or of videos."""
 
 
 def averaged(found: Sequence[tuple[str, Mapping[str, float]]]) -> dict[str, float]:
-    """Metrics of expressions and whose texts they are, averaged for each annotator, and these; led by J&F."""
+    """Averages metrics of expressions, given with their annotators, for each annotator and over them; J&F first."""
     by_annotator: dict[str, list[Mapping[str, float]]] = {}
     for annotator, values in found:
         by_annotator.setdefault(annotator, []).append(values)

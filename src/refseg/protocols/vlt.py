@@ -2,7 +2,7 @@
 
 Source         H. Ding et al. "Vision-Language Transformer and Query Generation for Referring Segmentation". ICCV 2021:
                `callbacks/eval.py`.
-Compared at    the true mask's own size. There probabilities go bilinearly twice: to the size of the network's input
+Compared at    the true mask's own size. Probabilities are resized to it by two bilinear steps: to the network's input
                and, without its padding, from there.
 Foreground     probability above 0.35; another threshold is part of the name: "vlt@0.5".
 IoU            (intersection + 1e-10) / (union + 1e-10), so 1 when both masks are empty.
@@ -21,13 +21,13 @@ from refseg.preprocessing.restore import crop_padding, resize_logits
 from refseg.protocols.protocol import Protocol, own_logits
 
 FOREGROUND = 0.35
-SOFT = 1e-9  # that keeps their sigmoid from 0/0
+SIGMOID_EPSILON = 1e-9  # in the release's sigmoid, against 0/0
 EPSILON = 1e-10
-THRESHOLDS = tuple(np.arange(0.5, 1, 0.05).tolist())  # with what rounding leaves: the eps decides by less than that
+THRESHOLDS = tuple(np.arange(0.5, 1, 0.05).tolist())  # with rounding errors, which are larger than EPSILON
 
 
 class VLT(Protocol):
-    """What VLT prints."""
+    """Metrics of VLT."""
 
     headline = ("mIoU",)
     percent = False
@@ -38,17 +38,17 @@ class VLT(Protocol):
         self.name = "vlt" if foreground == FOREGROUND else f"vlt@{foreground:g}"
         self.about = f"at the image's own size, bilinear, probability above {foreground:g}; no union: 1"
 
-    def predict(self, logits: Tensor, geometry: Geometry, answers_none: Tensor, threshold: float = 0.5) -> Tensor:
-        """Probabilities at the image's own size, above the threshold."""
-        probability = (1 + SOFT) / (1 + torch.exp(-own_logits(logits, threshold)) + SOFT)
+    def predict(self, logits: Tensor, geometry: Geometry, predicts_none: Tensor, threshold: float = 0.5) -> Tensor:
+        """Thresholds probabilities at the image's own size."""
+        probability = (1 + SIGMOID_EPSILON) / (1 + torch.exp(-own_logits(logits, threshold)) + SIGMOID_EPSILON)
         return resize_logits(crop_padding(probability, geometry), geometry.own_hw)[:, 0] > self.foreground
 
     def ious(self, counts: Counts) -> Tensor:
-        """Intersection over union, both a trifle larger."""
+        """Computes IoU with 1e-10 added to intersection and union."""
         return (counts.intersection.double() + EPSILON) / (counts.union.double() + EPSILON)
 
     def summarize(self, counts: Counts) -> dict[str, float]:
-        """Of every expression."""
+        """Computes the metrics over every expression."""
         if not len(counts.union):
             return {}
         ious = self.ious(counts)
