@@ -46,7 +46,7 @@ class World(programs.World):
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """Program of "the X that moves so", or of all such X; with `count`, of "both" or "the three", for that number only."""
+    """Program of "the X that moves so", or of all such X; `count` ("both", "the three") holds for that number only."""
 
     noun: Noun
     motion: int
