@@ -9,7 +9,7 @@ from refseg.errors import InvalidInput
 from refseg.inspection.flops import complexity
 from refseg.networks import build
 from refseg.networks.cmpc import CMPCConfig, EncodedExpression, l2_normalize
-from refseg.networks.cmpc_video import PRESETS, TYPES, ActionReasoning, CMPCVideo, CMPCVideoConfig, compared
+from refseg.networks.cmpc_video import PRESETS, TYPES, ActionReasoning, CMPCVideo, CMPCVideoConfig, compare
 from refseg.recipes.ablations.cmpc_video import ABLATIONS
 
 VOCABULARY_SIZE = 20
@@ -167,7 +167,7 @@ class TestAction:
     @torch.no_grad()
     def test_a_comparison_without_projecting_the_many_is_the_same(self):
         layer, many, few = torch.nn.Linear(4, 4), torch.randn(2, 3, 7, 4), torch.randn(2, 1, 5, 4)
-        torch.testing.assert_close(compared(many, layer, few), layer(many) @ few.mT)
+        torch.testing.assert_close(compare(many, layer, few), layer(many) @ few.mT)
 
 
 class TestClips:

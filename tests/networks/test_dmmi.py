@@ -226,7 +226,7 @@ class TestShortcuts:
         inputs = 3 + torch.randn(2, 60, 8), (6, 10), torch.randn(2, 8, 16), torch.ones(2, 8, dtype=torch.bool)
         seen = []
         for many in (0, 1000):
-            monkeypatch.setattr(dmmi, "MANY", many)
+            monkeypatch.setattr(dmmi, "MIN_PIXELS_PER_CHANNEL", many)
             seen.append(mba(*inputs)[1])
         torch.testing.assert_close(*seen, rtol=1e-5, atol=1e-5)
 

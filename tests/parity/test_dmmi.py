@@ -73,7 +73,7 @@ def test_mba(golden):
 def test_mba_through_the_covariance_of_pixels(golden, monkeypatch):
     g = golden("dmmi_mba")
     mba = filled(MBA(SWIN, 64, 768), g.weights(), "fusions.0.mba.", "backbone.layers.0.fusion.")
-    monkeypatch.setattr("refseg.networks.dmmi.MANY", 0)
+    monkeypatch.setattr("refseg.networks.dmmi.MIN_PIXELS_PER_CHANNEL", 0)
     visual, text = mba(g.input("noise", "module/visual36x64", (2, 36, 64)), (6, 6), spoken(g), mask_of(g))
     g.check("text", text.mT)
 

@@ -1,18 +1,18 @@
-"""CMPC: first what an expression names is perceived, then its relations are reasoned about, on three levels.
+"""CMPC: perceives the entities that an expression names, then reasons about their relations, on three levels.
 
 Paper      S. Liu et al. "Cross-Modal Progressive Comprehension for Referring Segmentation". TPAMI 2021.
            https://arxiv.org/abs/2105.07175
-Read with  `CMPC.read`, top to bottom: `WordTypes` (Eq. 1), `Level`: `EntityPerception` (Eqs. 2 to 4),
-           `RelationReasoning` with `GraphLayer` (Eqs. 5 to 10) and `Join` (Eq. 11); then `Exchange`, a round of TGFE,
-           and `blocks.conv_lstm`.
+Read with  `CMPC.compute_logits`, top to bottom: `WordTypes` (Eq. 1), `Level`: `EntityPerception` (Eqs. 2 to 4),
+           `RelationReasoning` with `GraphLayer` (Eqs. 5 to 10) and `OutputFusion` (Eq. 11); then `Exchange`, a round
+           of TGFE, and `blocks.conv_lstm`.
 Departs    Where the paper and the authors' release differ, this is the release, which says more: tanh, coordinates and
-           norms in the perception of entities; affinities over the root of the width, weighed by relations after
-           their projection; a graph layer with two joint norms and a residual; an own gate for each source of TGFE;
-           widths of 500 after the levels; four losses. The release takes one expression at a time: here padding is
-           hidden. The graph's N x N adjacency is never formed, and what needs no words is computed once for an image.
-           The loss is a mean over pixels, not their sum; with the authors' L2 scaled alike.
-           With GloVe or without is a matter of what the word vectors start from: a recipe's `initial.glove`.
-           Off-states of the ablations are ours, the paper has no words for them.
+           norms in the perception of entities; affinities over the root of the width, weighted by relations after
+           their projection; a graph layer with two joint norms and a residual; a gate for each source of TGFE; widths
+           of 500 after the levels; four losses. The release takes one expression at a time: here padding is masked.
+           The graph's N x N adjacency is never formed, and word-independent features are computed once per image.
+           The loss is a mean over pixels, not their sum; the authors' L2 is scaled likewise.
+           GloVe only initialises the word vectors: a recipe's `initial.glove`.
+           The paper does not describe the off-states of its ablations; they are ours.
 Notation   B images, M expressions, T words of D channels, h x w pixels of a level (N of them), C `width`, F `fused`.
 """
 
@@ -48,7 +48,7 @@ TYPES = ("entity", "attribute", "relation", "unnecessary")
 COORDINATES = 8
 
 
-RELEASE_PIXELS = 320 * 320  # of the images whose loss the authors sum
+RELEASE_PIXELS = 320 * 320  # of the images over which the authors sum the loss
 
 
 class CMPCConfig(Config):
@@ -59,11 +59,11 @@ class CMPCConfig(Config):
     word_encoder: WordEncoderConfig = Field("lstm", validate_default=True)
     max_words: Repeats = 20  # that the tokenizer keeps
 
-    # Words; where there is neither entity perception nor reasoning, any sentence is the state of the last word
+    # Words; without entity perception and reasoning, all sentence vectors are the state of the last word
     parser_hidden: Channels = 500
-    word_types: Literal["predicted", "random"] = "predicted"  # Table 11; in training they are predicted in any case
-    output_sentence: Literal["entities", "necessary"] = "entities"  # what joins a level's output; the paper: necessary
-    sentence: Literal["necessary", "all_words"] = "necessary"  # what TGFE reads; Table 9
+    word_types: Literal["predicted", "random"] = "predicted"  # Table 11; always predicted in training
+    output_sentence: Literal["entities", "necessary"] = "entities"  # sentence in a level's output; the paper: necessary
+    sentence: Literal["necessary", "all_words"] = "necessary"  # sentence that TGFE reads; Table 9
 
     # Levels
     levels: Literal["c5", "c3-c5"] = "c3-c5"
@@ -71,41 +71,43 @@ class CMPCConfig(Config):
     entity_perception: bool = True
     heads: Repeats = 5  # of the entity perception
     graph_layers: int = Field(1, ge=0, le=3)  # of the relation-aware reasoning; 0 leaves it out
-    skip: Literal["multimodal", "visual"] = "multimodal"  # what goes round the reasoning ("CMF": multimodal)
+    skip: Literal["multimodal", "visual"] = "multimodal"  # features that bypass the reasoning ("CMF": multimodal)
 
     # Fusion
     fused: Channels = 500
     exchange_rounds: int = Field(3, ge=0, le=3)  # of TGFE
     level_fusion: Literal["convlstm", "sum"] = "convlstm"
     peephole: Peephole = "position"
-    grid_hw: tuple[Channels, Channels] = (40, 40)  # that peepholes of positions are made for, or resized from
+    grid_hw: tuple[Channels, Channels] = (40, 40)  # of the peepholes per position, resized for other grids
     resize: Literal["centred", "corner"] = "centred"  # of logits to the image; corner: as TensorFlow 1 did
-    threshold: float = Field(0.5, gt=0, lt=1)  # probability from which on a pixel is the referent's
+    threshold: float = Field(0.5, gt=0, lt=1)  # probability above which a pixel belongs to the referent
 
     # Losses
     class_weights: tuple[float, float] = (1.0, 1.0)  # of background and referent
-    level_loss: float = Field(0.1, ge=0, lt=1 / 3)  # weight of each level's own; the rest is the mask's
+    level_loss: float = Field(0.1, ge=0, lt=1 / 3)  # weight of each level's own loss; the mask's has the rest
     reduction: Literal["mean", "sum"] = "mean"  # over pixels
-    l2: float = Field(5e-4 / RELEASE_PIXELS, ge=0)  # of half the sum of the fusion's squared weights
+    l2: float = Field(5e-4 / RELEASE_PIXELS, ge=0)  # factor of half the sum of squared weights
 
     @property
     def reasons(self) -> bool:
-        """Is there anything that entities are reasoned about with?"""
+        """Whether there is relation-aware reasoning."""
         return self.graph_layers > 0
 
     @property
     def parses(self) -> bool:
-        """Does anything depend on the types of words?"""
+        """Whether any part depends on the types of words."""
         return self.entity_perception or self.reasons
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.levels == "c5" and self.exchange_rounds:
-            raise ValueError("a single level has none to exchange with; set exchange_rounds=0 or levels='c3-c5'")
+            raise ValueError(
+                "a single level has no other to exchange features with; set exchange_rounds=0 or levels='c3-c5'"
+            )
         if self.levels == "c5" and self.level_fusion == "convlstm":
             raise ValueError("a single level needs no ConvLSTM; set level_fusion='sum' or levels='c3-c5'")
         if self.skip == "visual" and not self.reasons:
-            raise ValueError("without reasoning nothing goes round it; set skip='multimodal'")
+            raise ValueError("without reasoning there is nothing to bypass; set skip='multimodal'")
         if min(self.grid_hw) < 1:
             raise ValueError(f"grid_hw {self.grid_hw} has no pixels")
         return self
@@ -139,34 +141,34 @@ PRESETS = {
 
 @dataclass
 class LevelFeatures:
-    """What of B images does not depend on words, on one level.
+    """Word-independent features of B images at one level.
 
     Attributes:
-        pixels: (B, h, w, C) of unit length; None where only `look` is read.
-        look: (B, h, w, _) what meets the sentence.
+        pixels: (B, h, w, C) of unit length; None if only `projected` is read.
+        projected: (B, h, w, _) projected pixels, to be combined with the sentence.
     """
 
     pixels: Tensor | None
     projected: Tensor
 
     def expand_to_expressions(self, image_of_expression: Tensor) -> "LevelFeatures":
-        """The features of each expression's image; nothing is copied for one image."""
+        """Returns the features of each expression's image, without a copy for a single image."""
         count = len(image_of_expression)
 
-        def pick(x: Tensor) -> Tensor:
+        def select(x: Tensor) -> Tensor:
             return x.expand(count, *x.shape[1:]) if len(x) == 1 else x[image_of_expression]
 
-        return LevelFeatures(None if self.pixels is None else pick(self.pixels), pick(self.projected))
+        return LevelFeatures(None if self.pixels is None else select(self.pixels), select(self.projected))
 
 
 @dataclass
 class ImageFeatures:
-    """What of B images does not depend on words.
+    """Word-independent features of B images.
 
     Attributes:
         levels: by name, finest first.
         size_hw: height and width of the images.
-        coarse: (B, C, h, w) what tells a familiar image, the encoder's map for C3; of clips in the answered frame.
+        coarse: (B, C, h, w) the encoder's map for C3, of clips in the predicted frame; familiarity is measured on it.
     """
 
     levels: Mapping[str, LevelFeatures]
@@ -176,15 +178,15 @@ class ImageFeatures:
 
 @dataclass
 class EncodedExpression:
-    """M expressions as the levels and TGFE read them.
+    """M expressions, encoded for the levels and TGFE.
 
     Attributes:
         words: (M, T, D) of unit length.
         word_mask: (M, T).
-        types: (M, T) by name, how much each word is of the type, 0 on padding; None without a parser.
-        entities: (M, D) what is named, with its attributes; without entity perception the last word's state.
-        output: (M, D) what joins the output of a level.
-        necessary: (M, D) what TGFE reads.
+        types: (M, T) by name, probability of each word's type, 0 on padding; None without a parser.
+        entities: (M, D) sentence of entities and attributes; without entity perception the last word's state.
+        output: (M, D) sentence in the output of a level.
+        necessary: (M, D) sentence that TGFE reads.
     """
 
     words: Tensor
@@ -196,10 +198,10 @@ class EncodedExpression:
 
 
 class CMPC(Network):
-    """Two encoders, three levels of comprehension, what they exchange, and their fusion.
+    """CMPC for images.
 
     Attributes:
-        types: of words; the last is the one that says nothing.
+        types: types of words; the last one carries no meaning.
     """
 
     types: ClassVar[tuple[str, ...]] = TYPES
@@ -230,15 +232,15 @@ class CMPC(Network):
         self.level_scores = nn.ModuleDict({name: score(fused) for name in heads})
 
     def level(self, channels: int, words: int) -> "Level":
-        """One level, for a stage's map of so many channels."""
+        """Builds one level for a stage's map."""
         return Level(self.config, channels, words)
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
-        """The levels of images (B, 3, H, W), normalised, as far as they need no words."""
+        """Computes word-independent features of all levels of normalised images (B, 3, H, W)."""
         return self.levels_of(self.image_encoder(image), (image.shape[-2], image.shape[-1]))
 
     def levels_of(self, maps: Sequence[Tensor], size_hw: tuple[int, int]) -> ImageFeatures:
-        """The levels of the four maps of the image encoder, for images of this size."""
+        """Computes word-independent features of all levels from the four maps of the image encoder."""
         c3 = maps[LEVELS["c3"]]
         levels = {
             name: level.project_image(maps[LEVELS[name]], c3.shape[-2:])  # type: ignore[operator]
@@ -247,18 +249,18 @@ class CMPC(Network):
         return ImageFeatures(levels, size_hw, c3)
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Words (M, T, D) of unit length of tokens (M, T)."""
+        """Encodes tokens (M, T) as words (M, T, D) of unit length."""
         return l2_normalize(self.word_encoder(tokens, word_mask))
 
     def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
-        """Masks (M, 1, H, W) of words (M, T, D) with word_mask (M, T)."""
+        """Predicts masks (M, 1, H, W) from words (M, T, D) with word_mask (M, T)."""
         logits, _ = self.compute_logits(features, words, word_mask, image_of_expression)
         return self.answer(self.to_image(logits, features.size_hw))
 
     def compute_logits(
         self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits (M, 1, h, w), and each level's output (M, h, w, F) before TGFE; arguments as of `fuse`."""
+        """Computes logits (M, 1, h, w), and each level's output (M, h, w, F) before TGFE; arguments as in `fuse`."""
         expression = self.encode_expression(words, word_mask)
         outputs = {
             name: level(features.levels[name].expand_to_expressions(image_of_expression), expression)
@@ -270,7 +272,7 @@ class CMPC(Network):
         return self.score(channels_first(self.join_levels(list(exchanged.values())))).float(), outputs
 
     def encode_expression(self, words: Tensor, word_mask: Tensor) -> EncodedExpression:
-        """Words (M, T, D) of unit length with word_mask (M, T), and the sentences made of them."""
+        """Computes the sentences of words (M, T, D) of unit length with word_mask (M, T)."""
         if self.parser is None:
             last = last_word(words, word_mask)
             return EncodedExpression(words, word_mask, None, last, last, last)
@@ -287,23 +289,23 @@ class CMPC(Network):
         )
 
     def join_levels(self, levels: Sequence[Tensor]) -> Tensor:
-        """One map (M, h, w, F) of those of the levels, finest first."""
+        """Fuses the maps of the levels, finest first, into one (M, h, w, F)."""
         if self.conv_lstm is not None:
             return self.conv_lstm(levels)
         return l2_normalize(torch.stack(list(levels)).sum(0)) if len(levels) > 1 else levels[0]
 
     def to_image(self, logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
-        """Logits (M, 1, h, w) at the size of the images."""
+        """Resizes logits (M, 1, h, w) to the images."""
         if self.config.resize == "corner":
             return corner_resize(logits, size_hw)
         return F.interpolate(logits, size_hw, mode="bilinear", align_corners=False)
 
     def familiarity_features(self, image_features: ImageFeatures) -> Tensor:
-        """The image encoder's map for C3."""
+        """Returns the image encoder's map for C3."""
         return image_features.coarse
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy of the mask and of what each level alone says before TGFE, and the L2 term, for the log."""
+        """Computes the cross-entropy of the mask and of each level's own before TGFE, and the L2 term."""
         config, features = self.config, self.encode_image(batch.image)
         words = self.encode_words(batch.tokens, batch.word_mask)
         logits, levels = self.compute_logits(features, words, batch.word_mask, batch.image_of_expression)
@@ -325,14 +327,14 @@ class CMPC(Network):
         return {"loss": total, **{name: part.detach() for name, part in losses.items()}}
 
     def decaying(self) -> list[nn.Parameter]:
-        """The weights that the L2 term holds small: those of all layers but the encoders and the ConvLSTM."""
+        """Returns the weights in the L2 term: those of all layers but the encoders and the ConvLSTM."""
         free = [self.image_encoder, self.word_encoder, *([self.conv_lstm] if self.conv_lstm is not None else [])]
         theirs = {layer for part in free for layer in part.modules()}
         layers = (layer for layer in self.modules() if layer not in theirs)
         return [layer.weight for layer in layers if isinstance(layer, nn.Linear | nn.Conv2d)]  # type: ignore[misc]
 
     def views(self) -> list[View]:
-        """The type of each word, and per level where the words that name something look, and all of them."""
+        """Returns the types of words and, per level, attention maps of the entity words and of all words."""
         if self.parser is None:
             return []
         views = [
@@ -342,20 +344,20 @@ class CMPC(Network):
         for name, level in self.levels.items():
             assert isinstance(level, Level)
             if level.reason is not None:
-                seen = level.reason.affinity
-                views.append(View(f"{name}: entity words", seen, entity_map, "map", "Eq. 5, Fig. 9"))
-                views.append(View(f"{name}: full expression", seen, expression_map, "map", "Eq. 5, Fig. 9"))
+                affinity = level.reason.affinity
+                views.append(View(f"{name}: entity words", affinity, entity_map, "map", "Eq. 5, Fig. 9"))
+                views.append(View(f"{name}: full expression", affinity, expression_map, "map", "Eq. 5, Fig. 9"))
         return views
 
 
 class WordTypes(nn.Module):
-    """How much each word is of each type.
+    """Classifier of words by type.
 
     Args:
         words: channels of words.
         hidden: channels between the two layers.
         types: names of the types.
-        random: outside of training any distribution over the types, drawn anew each time.
+        random: whether inference draws random distributions over the types in place of predicting them.
     """
 
     def __init__(self, words: int, hidden: int, types: Sequence[str], random: bool = False):
@@ -364,33 +366,33 @@ class WordTypes(nn.Module):
         self.types, self.random = tuple(types), random
 
     def forward(self, words: Tensor) -> Tensor:
-        """Words (M, T, D) to probabilities (M, T, K), also on padding."""
+        """Computes type probabilities (M, T, K) of words (M, T, D), padding included."""
         if self.random and not self.training:
             drawn = -torch.rand(*words.shape[:2], len(self.types), device=words.device).clamp(min=1e-6).log()
             return drawn / drawn.sum(-1, keepdim=True)
         return self.layers(words).softmax(-1)  # Eq. 1
 
     def by_name(self, words: Tensor, word_mask: Tensor) -> dict[str, Tensor]:
-        """The probabilities (M, T) of each type, 0 where the word_mask (M, T) is False."""
+        """Returns the probabilities (M, T) of each type by name, 0 where word_mask (M, T) is False."""
         types = self(words) * word_mask.unsqueeze(-1)
         return dict(zip(self.types, types.unbind(-1), strict=True))
 
 
 def squares(weight: Tensor) -> Tensor:
-    """The sum of a weight's squares; all of it, where processes have a part each."""
+    """Sums a weight's squares, over all processes if it is sharded."""
     total = weight.float().square().sum()
     whole: Tensor = total.full_tensor() if hasattr(total, "full_tensor") else total
     return whole
 
 
 class Level(CalledInParts):
-    """One level: pixels with the sentence, the relations among them, and both joined.
+    """One level: entity perception, relation reasoning and their fusion.
 
     Args:
         config: of the network.
         channels: of the stage's map.
         words: channels of words.
-        more: number of maps that are joined beside those.
+        more: number of additional maps in the fusion.
     """
 
     def __init__(self, config: CMPCConfig, channels: int, words: int, more: int = 0):
@@ -405,21 +407,21 @@ class Level(CalledInParts):
         self.join = OutputFusion((1 + (self.reason is not None) + more) * width, words, config.fused)
 
     def project_image(self, x: Tensor, size_hw: Sequence[int]) -> LevelFeatures:
-        """What a stage's map (B, _, h', w') is without words, at this size."""
+        """Computes word-independent features of a stage's map (B, _, h', w'), at this size."""
         if x.shape[-2:] != size_hw:
             x = F.interpolate(x, tuple(size_hw), mode="bilinear", align_corners=False)
         pixels = l2_normalize(self.lateral(x.permute(0, 2, 3, 1)))
         return LevelFeatures(pixels if self.keep_pixels else None, self.perceive.project_image(pixels))
 
     def forward(self, features: LevelFeatures, expression: EncodedExpression) -> Tensor:
-        """The level's output (M, h, w, F) for the features of M expressions' images."""
+        """Computes the level's output (M, h, w, F) from the features of M expressions' images."""
         named = self.perceive(features.projected, expression.entities)
         first = named if features.pixels is None else features.pixels
         return self.join([first] if self.reason is None else [first, self.reason(named, expression)], expression.output)
 
 
 class EntityPerception(nn.Module):
-    """Pixels times the sentence of what is named, in several heads."""
+    """Entity perception: multi-head product of pixels and the entity sentence."""
 
     def __init__(self, width: int, sentence: int, heads: int):
         super().__init__()
@@ -428,11 +430,11 @@ class EntityPerception(nn.Module):
         self.language = dense(sentence, heads * width)
 
     def project_image(self, pixels: Tensor) -> Tensor:
-        """The heads (..., h, w, heads * C) of pixels (..., h, w, C)."""
+        """Projects pixels (..., h, w, C) to the heads (..., h, w, heads * C)."""
         return self.visual(with_coordinates(pixels)).tanh()
 
     def forward(self, projected: Tensor, sentence: Tensor) -> Tensor:
-        """Entities (M, ..., h, w, C) of heads (M, ..., h, w, heads * C) and a sentence (M, D)."""
+        """Computes entities (M, ..., h, w, C) from heads (M, ..., h, w, heads * C) and a sentence (M, D)."""
         language = broadcast_to_map(self.language(sentence).tanh(), projected)
         heads = zip(projected.chunk(self.heads, dim=-1), language.chunk(self.heads, dim=-1), strict=True)
         product = torch.zeros((), dtype=projected.dtype, device=projected.device)
@@ -442,7 +444,7 @@ class EntityPerception(nn.Module):
 
 
 class Concatenation(nn.Module):
-    """In the place of the entity perception: pixels and sentence side by side, through one layer."""
+    """Ablation of the entity perception: one layer on the concatenation of pixels and sentence."""
 
     def __init__(self, width: int, sentence: int):
         super().__init__()
@@ -450,22 +452,22 @@ class Concatenation(nn.Module):
         self.language = dense(sentence, width, bias=False)
 
     def project_image(self, pixels: Tensor) -> Tensor:
-        """The layer's share (..., h, w, C) of pixels (..., h, w, C)."""
+        """Applies the layer to pixels (..., h, w, C) alone."""
         return self.visual(with_coordinates(pixels))
 
     def forward(self, projected: Tensor, sentence: Tensor) -> Tensor:
-        """Joined pixels (M, ..., h, w, C) of their share (M, ..., h, w, C) and a sentence (M, D)."""
+        """Adds the layer's output for a sentence (M, D) to that for pixels (M, ..., h, w, C)."""
         return l2_normalize((projected + broadcast_to_map(self.language(sentence), projected)).tanh())
 
 
 @dataclass
 class Affinity:
-    """How well words fit pixels, before relations weigh it.
+    """Affinities of pixels and words, before they are weighted by relations.
 
     Attributes:
         scores: (M, N, T).
-        said: the words.
-        size_hw: of the map of the N pixels.
+        expression: the encoded expressions.
+        size_hw: size of the map of the N pixels.
     """
 
     scores: Tensor
@@ -480,10 +482,10 @@ class RelationReasoning(nn.Module):
         width: channels of pixels.
         words: channels of words.
         layers: number of graph layers.
-        through: the type of the words that edges lead through.
+        through: type of the words that edges lead through.
 
     Attributes:
-        affinity: is given an `Affinity` in passing.
+        affinity: identity called with an `Affinity`, for views.
     """
 
     def __init__(self, width: int, words: int, layers: int, through: str = "relation"):
@@ -496,7 +498,7 @@ class RelationReasoning(nn.Module):
         self.affinity = nn.Identity()
 
     def forward(self, x: Tensor, expression: EncodedExpression) -> Tensor:
-        """Related pixels (M, h, w, C) of pixels (M, h, w, C)."""
+        """Propagates pixels (M, h, w, C) through the graph."""
         vertices = x.flatten(1, 2)
         to_words, to_vertices = self.edges(vertices, expression, (x.shape[1], x.shape[2]))
         for layer in self.layers:
@@ -505,7 +507,7 @@ class RelationReasoning(nn.Module):
         return l2_normalize(vertices).unflatten(1, x.shape[1:3])
 
     def edges(self, vertices: Tensor, expression: EncodedExpression, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """How much each of the vertices (M, N, C) goes to each word, and each word to each vertex: two of (M, N, T)."""
+        """Computes edge weights from vertices (M, N, C) to words and from words to vertices, both (M, N, T)."""
         assert expression.types is not None
         scores = self.vertex(vertices) @ self.word(expression.words).mT * self.scale
         self.affinity(Affinity(scores, expression, size_hw))
@@ -516,7 +518,7 @@ class RelationReasoning(nn.Module):
 
 
 class GraphLayer(nn.Module):
-    """Vertices take up what their neighbours send."""
+    """Graph layer: updates vertices by the messages of their neighbours."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -525,13 +527,13 @@ class GraphLayer(nn.Module):
         self.norm = JointNorm(width)
 
     def forward(self, vertices: Tensor, messages: Tensor) -> Tensor:
-        """New vertices (M, N, C) of vertices and what the graph brings to each, two of (M, N, C)."""
+        """Updates vertices (M, N, C) by messages (M, N, C)."""
         updated = F.relu(vertices + self.message_norm(messages))
         return F.relu(self.norm(self.update(updated)))
 
 
 class OutputFusion(nn.Module):
-    """Maps, a sentence and coordinates side by side, through one layer; the sentence is not repeated over pixels."""
+    """One layer on concatenated maps, sentence and coordinates; the sentence is not repeated over pixels."""
 
     def __init__(self, maps: int, sentence: int, outputs: int):
         super().__init__()
@@ -539,15 +541,15 @@ class OutputFusion(nn.Module):
         self.parts = maps, sentence, COORDINATES
 
     def forward(self, maps: Sequence[Tensor], sentence: Tensor) -> Tensor:
-        """Maps (M, h, w, _) and a sentence (M, D) to (M, h, w, F)."""
-        of_maps, of_sentence, of_places = self.layer.weight.split(self.parts, dim=1)
-        pixels = F.linear(torch.cat(list(maps), dim=-1), of_maps, self.layer.bias)
-        places = F.linear(coordinates(maps[0]), of_places)
-        return F.relu(pixels + F.linear(sentence, of_sentence)[:, None, None] + places)  # Eq. 11
+        """Fuses maps (M, h, w, _) and a sentence (M, D) to (M, h, w, F)."""
+        map_weight, sentence_weight, coordinate_weight = self.layer.weight.split(self.parts, dim=1)
+        pixels = F.linear(torch.cat(list(maps), dim=-1), map_weight, self.layer.bias)
+        positions = F.linear(coordinates(maps[0]), coordinate_weight)
+        return F.relu(pixels + F.linear(sentence, sentence_weight)[:, None, None] + positions)  # Eq. 11
 
 
 class Exchange(nn.Module):
-    """A round of TGFE, text-guided feature exchange: each level takes from the others what the words ask for."""
+    """A round of text-guided feature exchange (TGFE) among the levels."""
 
     def __init__(self, names: Sequence[str], width: int, sentence: int):
         super().__init__()
@@ -556,12 +558,12 @@ class Exchange(nn.Module):
         )
 
     def forward(self, levels: Mapping[str, Tensor], sentence: Tensor) -> dict[str, Tensor]:
-        """New maps of maps (M, h, w, F) by name and a sentence (M, D); all are updated together."""
+        """Updates all maps (M, h, w, F), by name, from their old values and a sentence (M, D)."""
         return {name: update(name, levels, sentence) for name, update in self.levels.items()}
 
 
 class FeatureUpdate(nn.Module):
-    """What a level takes from the others, by a summary of itself and the sentence."""
+    """Update of one level: gates on the other levels, from a summary of its own map and the sentence."""
 
     def __init__(self, others: Sequence[str], width: int, sentence: int):
         super().__init__()
@@ -573,41 +575,41 @@ class FeatureUpdate(nn.Module):
         self.scale = width**-0.5
 
     def forward(self, name: str, levels: Mapping[str, Tensor], sentence: Tensor) -> Tensor:
-        """The new map (M, h, w, F) of the level of this name; arguments as of `Exchange`."""
-        own = levels[name]
-        pixels = own.flatten(1, 2)
+        """Updates level `name` from the other levels; arguments as in `Exchange`."""
+        own = levels[name]  # (M, h, w, F)
+        pixels = own.flatten(1, 2)  # (M, N, F)
         attention = (self.key(pixels) @ self.query(sentence).unsqueeze(-1) * self.scale).softmax(1)  # Eq. 22
-        gathered = (attention.mT @ pixels).squeeze(1)
-        context = l2_normalize(self.summary(torch.cat([gathered, sentence], dim=-1)))  # Eq. 23
+        attended = (attention.mT @ pixels).squeeze(1)  # (M, F)
+        context = l2_normalize(self.summary(torch.cat([attended, sentence], dim=-1)))  # Eq. 23
         for other, gate in self.gates.items():
             own = own + gate(context).sigmoid()[:, None, None] * F.relu(self.values[other](levels[other]))  # Eq. 24
         return l2_normalize(own)
 
 
 def l2_normalize(x: Tensor) -> Tensor:
-    """(..., C) with length 1 over the channels, or shorter where it was nearly 0."""
+    """Scales (..., C) to length 1 over the channels; vectors shorter than 1e-6 stay shorter than 1."""
     return F.normalize(x, dim=-1, eps=1e-6)
 
 
 def weighted(words: Tensor, weights: Tensor) -> Tensor:
-    """A sentence (M, D) of unit length: the sum of words (M, T, D) with weights (M, T)."""
+    """Computes a sentence (M, D) of unit length, the sum of words (M, T, D) with weights (M, T)."""
     return l2_normalize((weights.unsqueeze(1) @ words.to(weights.dtype)).squeeze(1))
 
 
 def broadcast_to_map(sentence: Tensor, like: Tensor) -> Tensor:
-    """A sentence (M, D) for the places of maps (M, ..., D): (M, 1, ..., 1, D)."""
+    """Reshapes a sentence (M, D) to broadcast over maps (M, ..., D)."""
     return sentence.view(len(sentence), *[1] * (like.ndim - 2), -1)
 
 
 def last_word(words: Tensor, word_mask: Tensor) -> Tensor:
-    """The last word (M, D) of words (M, T, D) that the word_mask (M, T) has."""
-    places = torch.arange(word_mask.shape[1], device=word_mask.device)
-    last = (word_mask * places).argmax(1)
+    """Returns the last word (M, D) of words (M, T, D) where word_mask (M, T) is True."""
+    positions = torch.arange(word_mask.shape[1], device=word_mask.device)
+    last = (word_mask * positions).argmax(1)
     return words.gather(1, last[:, None, None].expand(-1, -1, words.shape[-1])).squeeze(1)
 
 
 def coordinates(like: Tensor) -> Tensor:
-    """Of each cell of maps (..., h, w, C) its edges and its middle, -1 to 1, and the size of a cell: (h, w, 8)."""
+    """Returns edges and centre of each cell of maps (..., h, w, C), in [-1, 1], and a cell's size: (h, w, 8)."""
     height, width = like.shape[-3:-1]
     rows, columns = (torch.arange(size, device=like.device, dtype=torch.float32) for size in (height, width))
     y, x = torch.meshgrid(2 * rows / height - 1, 2 * columns / width - 1, indexing="ij")
@@ -617,34 +619,34 @@ def coordinates(like: Tensor) -> Tensor:
 
 
 def with_coordinates(x: Tensor) -> Tensor:
-    """Maps (..., h, w, C) with their coordinates, (..., h, w, C + 8)."""
+    """Appends coordinates to maps (..., h, w, C): (..., h, w, C + 8)."""
     return torch.cat([x, coordinates(x).expand(*x.shape[:-1], -1)], dim=-1)
 
 
 def channels_first(x: Tensor) -> Tensor:
-    """A map (M, h, w, F) as (M, F, h, w); nothing is copied."""
+    """Returns a view (M, F, h, w) of a map (M, h, w, F)."""
     return x.permute(0, 3, 1, 2)
 
 
 def corner_resize(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Logits (M, 1, h, w) at another size as TensorFlow 1 has it: the first pixels' corners, not all middles, agree."""
+    """Resizes logits (M, 1, h, w) as TensorFlow 1 does, with the corners of the first pixels aligned."""
     height, width = size_hw
     more = F.pad(logits, (0, 1, 0, 1), mode="replicate")
     return F.interpolate(more, (height + 1, width + 1), mode="bilinear", align_corners=True)[..., :height, :width]
 
 
 def score(channels: int) -> nn.Conv2d:
-    """The convolution that makes logits."""
+    """Returns the convolution that predicts logits."""
     layer = nn.Conv2d(channels, 1, 3, padding=1)
-    return _first_weights(layer)
+    return _initialise(layer)
 
 
 def dense(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
-    """A linear layer with Glorot's uniform first weights and no bias at first."""
-    return _first_weights(nn.Linear(inputs, outputs, bias=bias))
+    """Returns a linear layer with Xavier-uniform weights and zero bias."""
+    return _initialise(nn.Linear(inputs, outputs, bias=bias))
 
 
-def _first_weights(layer: Layer) -> Layer:
+def _initialise(layer: Layer) -> Layer:
     nn.init.xavier_uniform_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -652,21 +654,21 @@ def _first_weights(layer: Layer) -> Layer:
 
 
 def entity_map(affinity: Affinity) -> Tensor:
-    """Where words look that name something or say how it is: (M, h, w), sums to 1."""
+    """Returns the attention map (M, h, w) of entity and attribute words; sums to 1."""
     types = affinity.expression.types
     assert types is not None
-    return _looked_at(affinity, types["entity"] + types["attribute"])
+    return _attention_map(affinity, types["entity"] + types["attribute"])
 
 
 def expression_map(affinity: Affinity) -> Tensor:
-    """Where all words look together: (M, h, w), sums to 1."""
-    return _looked_at(affinity, affinity.expression.word_mask.float())
+    """Returns the attention map (M, h, w) of all words; sums to 1."""
+    return _attention_map(affinity, affinity.expression.word_mask.float())
 
 
-def _looked_at(affinity: Affinity, weights: Tensor) -> Tensor:
+def _attention_map(affinity: Affinity, weights: Tensor) -> Tensor:
     shares = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
-    looks = affinity.scores.float().softmax(1) @ shares.float().unsqueeze(-1)
-    return looks.squeeze(-1).unflatten(1, affinity.size_hw)
+    attention = affinity.scores.float().softmax(1) @ shares.float().unsqueeze(-1)
+    return attention.squeeze(-1).unflatten(1, affinity.size_hw)
 
 
 def _type(number: int, types: Tensor) -> Tensor:

@@ -1,17 +1,17 @@
-"""CMPC for videos: what an expression names is perceived in some frames, and its actions are reasoned about over time.
+"""CMPC for videos: perceives entities in some frames, and reasons about actions over time.
 
 Paper      S. Liu et al. "Cross-Modal Progressive Comprehension for Referring Segmentation". TPAMI 2021.
            https://arxiv.org/abs/2105.07175
 Read with  `cmpc`, of which this is the second half: `VideoLevel` has the parts of `cmpc.Level` and beside them
            `ActionReasoning` (Eqs. 13 to 15 and 19 to 21) with its `TemporalGraph` (Eqs. 16 to 18).
-Departs    As `cmpc` does. Where the paper and the authors' release differ, this is the release: pixels look at the
-           frames before they are related to each other, at what the graph has made of the frames, through weights of
-           their own. But the defaults of `skip` and `output_sentence` are the paper's.
-           Where pixels are compared with few vectors, those are projected back: the product is the same.
-           Of I3D the paper says only its name: each level has as many steps of time as its map has.
-           Nothing here tells which frame is earlier: over an encoder that sees frames one by one, a clip and the same
-           clip backwards have the same answer. `small_clips`, for drawn clips, looks at the frames beside.
-Notation   As in `cmpc`; K frames of a clip or steps of a level, number K // 2 is the one that is answered.
+Departs    As `cmpc` does. Where the paper and the authors' release differ, this is the release: pixels attend to the
+           frames before they are related to each other, on the graph's output, with weights of their own. But the
+           defaults of `skip` and `output_sentence` are the paper's.
+           Where pixels are compared with few vectors, those are projected back, with the same product.
+           The paper only names I3D: here each level has as many steps of time as its map.
+           The network does not know the order of frames: over an encoder of single frames, a clip and its reverse have
+           the same mask. `small_clips`, for drawn clips, reads neighbouring frames.
+Notation   As in `cmpc`; K frames of a clip or steps of a level; the mask is predicted for number K // 2.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ class CMPCVideoConfig(CMPCConfig):
 
     @property
     def reasons(self) -> bool:
-        """Is there anything that entities are reasoned about with?"""
+        """Whether there is relation-aware or action-aware reasoning."""
         return super().reasons or self.temporal_graph != "none"
 
 
@@ -68,7 +68,7 @@ PRESETS = {
 
 
 class CMPCVideo(CMPC):
-    """`CMPC` on clips: (B, K, 3, H, W) in, masks of their middle frame out."""
+    """CMPC for clips (B, K, 3, H, W); predicts masks of their middle frame."""
 
     idea = "Finds what the expression names in some frames, then relates it over space and over time"
     presets = PRESETS
@@ -81,31 +81,31 @@ class CMPCVideo(CMPC):
         self._check(config.frames)
 
     def level(self, channels: int, words: int) -> "VideoLevel":
-        """One level, for a stage's map of so many channels."""
+        """Builds one level for a stage's map."""
         return VideoLevel(self.config, channels, words)
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
-        """The levels of clips (B, K, 3, H, W), normalised, as far as they need no words; any K that its encoder takes.
+        """Computes word-independent features of normalised clips (B, K, 3, H, W), for any K that the encoder takes.
 
         Raises:
-            InvalidInput: if these are no clips, or their number of frames does not fit the encoder.
+            InvalidInput: for single images, or a number of frames that does not fit the encoder.
         """
         if image.ndim != 5:
             raise InvalidInput(f"this network takes clips of {self.frames} frames, not single images")
         self._check(image.shape[1])
         size_hw = image.shape[-2], image.shape[-1]
         if self.config.temporal_graph == "none" and self.image_encoder.frames_alone:
-            image = answered(image)
+            image = middle_frame(image)
         features = self.levels_of(self.image_encoder.encode_clips(image), size_hw)
-        return replace(features, coarse=answered(features.coarse).squeeze(1))
+        return replace(features, coarse=middle_frame(features.coarse).squeeze(1))
 
     @property
     def encodes_frames(self) -> bool:
-        """Not where the encoder sees several frames at once."""
+        """Whether the image encoder reads single frames."""
         return self.image_encoder.frames_alone
 
     def encode_frames(self, image: Tensor) -> list[ImageFeatures]:
-        """The features of each of the frames (N, 3, H, W), as of a clip that holds nothing else."""
+        """Computes the features of each of the frames (N, 3, H, W), as those of a clip of one frame."""
         features = self.encode_image(image.unsqueeze(1))
         each = torch.arange(len(image), device=image.device).split(1)
         return [
@@ -118,14 +118,14 @@ class CMPCVideo(CMPC):
         ]
 
     def join_frames(self, clips: Sequence[Sequence[ImageFeatures]]) -> ImageFeatures:
-        """What `encode_image` gives for clips, of what `encode_frames` gives for their K frames each."""
+        """Joins the features of K frames per clip into those that `encode_image` computes for the clips."""
         if self.config.temporal_graph == "none":
             clips = [[clip[len(clip) // 2]] for clip in clips]
         coarse = torch.cat([clip[len(clip) // 2].coarse for clip in clips])
         return ImageFeatures({name: _joined(clips, name) for name in self.levels}, clips[0][0].size_hw, coarse)
 
     def views(self) -> list[View]:
-        """As of an image; and where in each frame the action is seen, and which frames the pixels look at."""
+        """Returns the views of images, action attention in each frame, and the frames that pixels attend to."""
         views = super().views()
         for name, level in self.levels.items():
             assert isinstance(level, VideoLevel)
@@ -148,7 +148,7 @@ class CMPCVideo(CMPC):
 
 
 class VideoLevel(Level):
-    """One level of a clip: entities in every frame, relations within the middle one, actions across all."""
+    """One level of a clip: entities in every frame, relations in the middle one, actions across all."""
 
     def __init__(self, config: CMPCVideoConfig, channels: int, words: int):
         graph = config.temporal_graph
@@ -156,17 +156,20 @@ class VideoLevel(Level):
         self.act = ActionReasoning(config.width, words, graph) if graph != "none" else None
 
     def project_image(self, x: Tensor, size_hw: Sequence[int]) -> LevelFeatures:
-        """What a stage's maps (B, K, _, h', w') are without words, at this size: one map, or K if it looks at all."""
+        """Computes word-independent features of a stage's maps (B, K, _, h', w'), at this size.
+
+        Without action reasoning they are those of the middle step alone.
+        """
         if self.act is None:
-            x = answered(x)
+            x = middle_frame(x)
         steps, clips = super().project_image(x.flatten(0, 1), size_hw), x.shape[:2]
-        pixels = None if steps.pixels is None else answered(steps.pixels.unflatten(0, clips)).squeeze(1)
+        pixels = None if steps.pixels is None else middle_frame(steps.pixels.unflatten(0, clips)).squeeze(1)
         return LevelFeatures(pixels, steps.projected.unflatten(0, clips))
 
     def forward(self, features: LevelFeatures, expression: EncodedExpression) -> Tensor:
-        """The level's output (M, h, w, F) for the features of M expressions' clips."""
+        """Computes the level's output (M, h, w, F) from the features of M expressions' clips."""
         named = self.perceive(features.projected, expression.entities)  # (M, K, h, w, C)
-        middle = answered(named).squeeze(1)
+        middle = middle_frame(named).squeeze(1)
         maps = [middle if features.pixels is None else features.pixels]
         if self.reason is not None:
             maps.append(self.reason(middle, expression))
@@ -176,11 +179,11 @@ class VideoLevel(Level):
 
 
 class ActionReasoning(nn.Module):
-    """Each frame as one vertex, gathered where the action is; a graph over the frames; and back to the pixels.
+    """Action-aware reasoning: frames pooled by action attention, a graph over them, and attention back to pixels.
 
     Attributes:
-        pixels: is given the attention over pixels (M, K, h, w) in passing.
-        frames: is given the attention over frames (M, N, K) in passing.
+        pixels: identity called with the attention over pixels (M, K, h, w), for views.
+        frames: identity called with the attention over frames (M, N, K), for views.
     """
 
     def __init__(self, width: int, words: int, graph: Literal["direct", "words"]):
@@ -194,24 +197,24 @@ class ActionReasoning(nn.Module):
         self.pixels, self.frames = nn.Identity(), nn.Identity()
 
     def forward(self, named: Tensor, middle: Tensor, expression: EncodedExpression) -> Tensor:
-        """What happens around each pixel (M, h, w, C) of entities (M, K, h, w, C) and those of the middle frame."""
+        """Computes action features (M, h, w, C) from entities (M, K, h, w, C) and those of the middle frame."""
         size_hw = named.shape[2:4]
         vertices = self.graph(self.gather(named.flatten(2, 3), expression, size_hw), expression)
-        scores = compared(middle.flatten(1, 2), self.place, self.context(vertices)) * self.scale  # Eq. 19
+        scores = compare(middle.flatten(1, 2), self.place, self.context(vertices)) * self.scale  # Eq. 19
         shares = self.frames(scores.float().softmax(-1))  # Eq. 20
         return l2_normalize(shares.to(vertices.dtype) @ vertices).unflatten(1, size_hw)  # Eq. 21
 
     def gather(self, pixels: Tensor, expression: EncodedExpression, size_hw: Sequence[int]) -> Tensor:
-        """The frames (M, K, C) of their pixels (M, K, N, C)."""
+        """Pools the pixels (M, K, N, C) of each frame by action attention: (M, K, C)."""
         assert expression.types is not None
         action = self.action(weighted(expression.words, expression.types["action"]))
-        scores = compared(pixels, self.pixel, action[:, None, None]).squeeze(-1) * self.scale  # Eq. 13
+        scores = compare(pixels, self.pixel, action[:, None, None]).squeeze(-1) * self.scale  # Eq. 13
         shares = self.pixels(scores.float().softmax(-1).unflatten(-1, size_hw)).flatten(-2)  # Eq. 14
         return (shares.to(pixels.dtype).unsqueeze(-2) @ pixels).squeeze(-2)  # Eq. 15
 
 
 class TemporalGraph(nn.Module):
-    """A graph over frames with an edge between any two."""
+    """A complete graph over frames."""
 
     def __init__(self, width: int, words: int):
         super().__init__()
@@ -221,12 +224,12 @@ class TemporalGraph(nn.Module):
         self.scale = width**-0.5
 
     def forward(self, vertices: Tensor, expression: EncodedExpression) -> Tensor:
-        """Related frames (M, K, C) of frames (M, K, C)."""
+        """Propagates frames (M, K, C) through the graph."""
         edges = self.edges(vertices)
         return l2_normalize(self.layer(vertices, edges.to(vertices.dtype) @ vertices))  # Eq. 18
 
     def edges(self, vertices: Tensor) -> Tensor:
-        """How much each of the frames (M, K, C) hears of each: (M, K, K), rows sum to 1."""
+        """Computes edge weights (M, K, K) among frames (M, K, C); rows sum to 1."""
         return (self.query(vertices) @ self.key(vertices).mT * self.scale).float().softmax(-1)  # Eqs. 16, 17
 
 
@@ -237,22 +240,22 @@ class WordGraph(RelationReasoning):
         super().__init__(width, words, layers=1, through="action")
 
     def forward(self, vertices: Tensor, expression: EncodedExpression) -> Tensor:
-        """Related frames (M, K, C) of frames (M, K, C)."""
+        """Propagates frames (M, K, C) through the graph."""
         return super().forward(vertices.unsqueeze(1), expression).squeeze(1)
 
 
-def compared(x: Tensor, layer: nn.Linear, others: Tensor) -> Tensor:
-    """`layer(x) @ others.mT` (..., N, K) of many x (..., N, C) and few others (..., K, C), without `layer(x)`."""
+def compare(x: Tensor, layer: nn.Linear, others: Tensor) -> Tensor:
+    """Computes `layer(x) @ others.mT` (..., N, K) for many x (..., N, C) and few others (..., K, C)."""
     return x @ (others @ layer.weight).mT + (others @ layer.bias).unsqueeze(-2)
 
 
-def answered(x: Tensor) -> Tensor:
-    """The frame or step that is answered, (B, 1, ...) of (B, K, ...)."""
+def middle_frame(x: Tensor) -> Tensor:
+    """Returns the middle frame or step (B, 1, ...) of (B, K, ...)."""
     return x[:, x.shape[1] // 2].unsqueeze(1)
 
 
 def _joined(clips: Sequence[Sequence[ImageFeatures]], name: str) -> LevelFeatures:
-    """One level of clips, of that of their frames."""
+    """Joins the features of single frames at one level into those of clips."""
     levels = [[frame.levels[name] for frame in clip] for clip in clips]
     projected = torch.cat([torch.cat([frame.projected for frame in clip], dim=1) for clip in levels])
     pixels = [clip[len(clip) // 2].pixels for clip in levels]

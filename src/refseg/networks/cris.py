@@ -1,15 +1,15 @@
-"""CRIS: what CLIP knows of whole images and sentences, for single pixels.
+"""CRIS: transfers CLIP's alignment of images and sentences to pixels.
 
 Paper      Z. Wang et al. "CRIS: CLIP-Driven Referring Image Segmentation". CVPR 2022. https://arxiv.org/abs/2111.15174
 Read with  `ClipResNet`, `AttentionPool` and `ClipWords` (the two encoders), `FusionNeck` (cross-modal neck),
            `PixelDecoder` (vision-language decoder), `Projector` (text-to-pixel contrastive learning), `CRIS`.
 Departs    Where the paper and the authors' release differ, this is the release, whose weights it takes. Levels are
-           narrowed after each concatenation in the neck. Pixels are the only tokens of CLIP's pooling, and a
-           convolution leads round it. The sentence is a kernel of 3 x 3 pixels with a bias, not a vector.
-           Where the cubic goes beyond 0 or 1 it is cut off there, since the output is a logit.
-           Masks to learn from are those of the resized image, of 0 and 1; the release warps them to values between.
-           With another image encoder than CLIP's, its last stage stands in for the pooled map; with another
-           word encoder than CLIP's, `WordEncoder.sentence` for the projected state of the last token.
+           narrowed after each concatenation in the neck. Pixels are the only tokens of CLIP's pooling, which a
+           convolution bypasses. The sentence is a kernel of 3 x 3 pixels with a bias, not a vector.
+           Cubic interpolation is clipped to [0, 1], since the output is a logit.
+           Training masks are binary at the resized image; the release warps them to values between 0 and 1.
+           Image encoders other than CLIP's replace the pooled map by their last stage; word encoders other than
+           CLIP's replace the projected state of the last token by `WordEncoder.sentence`.
 Notation   B images, M expressions, L words, C channels, S channels of the sentence.
 """
 
@@ -33,8 +33,8 @@ from refseg.encoders.configs import ImageEncoderConfig, WordEncoderConfig
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
 from refseg.networks.network import Network, Output
 
-KERNEL = 3  # side of the kernel that a sentence becomes
-SURE = 1e-6  # probabilities of a mask end this far from 0 and 1
+KERNEL = 3  # side of the sentence's kernel
+MIN_PROBABILITY = 1e-6  # probabilities are clipped this far from 0 and 1
 
 
 class CRISConfig(Config):
@@ -43,7 +43,7 @@ class CRISConfig(Config):
     image_encoder: ImageEncoderConfig = Field("clip_resnet50", validate_default=True)
     word_encoder: WordEncoderConfig = Field("clip_text_rn50", validate_default=True)
     max_words: int = Field(17, le=256, ge=3)  # with start and end; G-Ref: 22
-    mean_token: bool = False  # does the pooling attend to the mean of the pixels too, as in CLIP?
+    mean_token: bool = False  # whether the pooling also attends to the mean of pixels, as in CLIP
 
     # Neck and decoder
     widths: tuple[Channels, Channels, Channels] = (256, 512, 1024)  # of the levels inside the neck, finest first
@@ -53,7 +53,7 @@ class CRISConfig(Config):
     feed_forward: Channels = 2048
     dropout: float = Field(0.1, ge=0, lt=1)
 
-    aligner: AlignerConfig | None = None  # EAVL's: its queries are the kernels, not the sentence
+    aligner: AlignerConfig | None = None  # EAVL's, whose queries are the kernels in place of the sentence
     class_weights: tuple[float, float] = (1.0, 1.0)  # of background and referent in the loss
     threshold: float = Field(0.35, gt=0, lt=1)  # probability above which a pixel belongs to the referent
 
@@ -89,21 +89,21 @@ PRESETS = {
 
 @dataclass
 class ImageFeatures:
-    """What of B images does not depend on words.
+    """Word-independent features of B images.
 
     Attributes:
-        levels: as they enter the neck, (B, C, H / 16, W / 16) twice and (B, C, H / 32, W / 32).
-        sight: what the aligner's queries are made of; None without it.
+        levels: inputs of the neck, (B, C, H / 16, W / 16) twice and (B, C, H / 32, W / 32).
+        image_queries: inputs of the aligner's queries; None without an aligner.
         size_hw: height and width of the images.
     """
 
     levels: tuple[Tensor, Tensor, Tensor]
-    sight: ImageQueries | None
+    image_queries: ImageQueries | None
     size_hw: tuple[int, int]
 
 
 class CRIS(Network):
-    """CLIP's two encoders, a neck, a decoder, and a convolution whose kernel is the sentence."""
+    """CRIS: CLIP's two encoders, a neck, a decoder, and a convolution whose kernel is the sentence."""
 
     idea = "CLIP's pixels look at CLIP's words; then the sentence is the kernel that finds its pixels"
     presets = PRESETS
@@ -131,13 +131,13 @@ class CRIS(Network):
         self.aligner = Aligner(config.aligner, (c3, c4, c5), c5, config.width, inner) if config.aligner else None
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
-        """Levels of images (B, 3, H, W), normalised, and what the aligner sees of them."""
+        """Computes levels of normalised images (B, 3, H, W), and the aligner's inputs."""
         *levels, vector = self.levels(image)
-        sight = None if self.aligner is None else self.aligner.encode_image(levels, vector)
-        return ImageFeatures(self.neck.project(levels), sight, (image.shape[-2], image.shape[-1]))
+        image_queries = None if self.aligner is None else self.aligner.encode_image(levels, vector)
+        return ImageFeatures(self.neck.project(levels), image_queries, (image.shape[-2], image.shape[-1]))
 
     def levels(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Maps (B, C, h, w) of images (B, 3, H, W) at 1/8, 1/16 and 1/32, the last one pooled; a vector (B, C)."""
+        """Computes maps (B, C, h, w) at 1/8, 1/16 and 1/32, the last one pooled, and a vector (B, C) of images."""
         _, x3, x4, x5 = self.image_encoder(image)
         vector = None
         if self.pool is not None:
@@ -145,29 +145,29 @@ class CRIS(Network):
         return x3, x4, x5, x5.mean((-2, -1)) if vector is None else vector
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Words (M, L, C) of tokens (M, L)."""
+        """Encodes tokens (M, L) as words (M, L, C)."""
         return self.word_encoder(tokens, word_mask)
 
     def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
-        """Masks (M, 1, H, W) of words (M, L, C) with word_mask (M, L)."""
+        """Predicts masks (M, 1, H, W) from words (M, L, C) with word_mask (M, L)."""
         logits = self.logits(features, words, word_mask, image_of_expression)
         return self.answer(to_image(logits, features.size_hw))
 
     def logits(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Tensor:
-        """Logits (M, 1, H / 4, W / 4) of each pixel being of the referent; arguments as of `fuse`."""
+        """Computes logits (M, 1, H / 4, W / 4); arguments as in `fuse`."""
         sentence = self.word_encoder.sentence(words, word_mask)
         x = self.decoded([level[image_of_expression] for level in features.levels], words, word_mask, sentence)
-        if self.aligner is None or features.sight is None:
+        if self.aligner is None or features.image_queries is None:
             return self.projector(x, sentence)
         return self.aligner(
-            self.projector.up(x), features.sight, self.to_decoder(words), word_mask, image_of_expression
+            self.projector.up(x), features.image_queries, self.to_decoder(words), word_mask, image_of_expression
         )
 
     def decoded(self, levels: Sequence[Tensor], words: Tensor, word_mask: Tensor, sentence: Tensor) -> Tensor:
-        """The map (M, C, H / 16, W / 16) whose pixels have looked at the words.
+        """Computes the map (M, C, H / 16, W / 16) of neck and decoder.
 
         Args:
-            levels: as they enter the neck, of M expressions.
+            levels: inputs of the neck for M expressions.
             words: (M, L, C).
             word_mask: (M, L).
             sentence: (M, S).
@@ -175,14 +175,14 @@ class CRIS(Network):
         return self.decoder(self.neck(levels, sentence), self.to_decoder(words), word_mask)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Binary cross-entropy at a quarter of the size; batch norm of the sentence wants 2 expressions or more."""
+        """Computes the binary cross-entropy at a quarter of the size; the batch norm needs 2 expressions or more."""
         features, words = self.encode_image(batch.image), self.encode_words(batch.tokens, batch.word_mask)
         logits = self.logits(features, words, batch.word_mask, batch.image_of_expression)
         masks = F.interpolate(batch.soft_masks().unsqueeze(1), logits.shape[-2:], mode="nearest")[:, 0]
         return {"loss": weighted_cross_entropy(logits, masks, self.config.class_weights)}
 
     def parts(self) -> Mapping[str, Iterable[nn.Parameter]]:
-        """By part; CLIP's pooling is one of its encoders, and learned positions train as fast as what is new."""
+        """Returns the parameters by part: pooling with the image encoder, learned positions with the new layers."""
         parts: dict[str, list[nn.Parameter]] = {"image_encoder": [], "word_encoder": [], "fusion": []}
         for name, parameter in self.named_parameters():
             part = "image_encoder" if name.startswith("pool.") else name.partition(".")[0]
@@ -190,9 +190,9 @@ class CRIS(Network):
         return parts
 
     def views(self) -> list[View]:
-        """The words that pixels look at, layer by layer, and where the sentence finds itself."""
+        """Returns the word attention of pixels in each layer, and the sentence's map or the aligner's views."""
         views = [
-            View(f"layer {number}: words", layer.at_words.weights, _looks, "words", "Sec. 3.2")
+            View(f"layer {number}: words", layer.at_words.weights, _word_attention, "words", "Sec. 3.2")
             for number, layer in enumerate(self.decoder.layers, start=1)
             if isinstance(layer, DecoderLayer)
         ]
@@ -202,7 +202,7 @@ class CRIS(Network):
 
 
 class Projector(nn.Module):
-    """Pixels at 1/4, and a sentence as the kernel and bias of a convolution over them."""
+    """Convolution of pixels at 1/4 whose kernel and bias are projected from the sentence."""
 
     def __init__(self, width: int, sentence: int | None):
         super().__init__()
@@ -210,20 +210,20 @@ class Projector(nn.Module):
         self.kernel = None if sentence is None else nn.Linear(sentence, KERNEL**2 * (width // 2) + 1)
 
     def forward(self, x: Tensor, sentence: Tensor) -> Tensor:
-        """Logits (M, 1, 4 h, 4 w) of a map (M, C, h, w) and sentences (M, S)."""
+        """Computes logits (M, 1, 4 h, 4 w) from a map (M, C, h, w) and sentences (M, S)."""
         assert self.kernel is not None, "an aligner makes the masks"
         return convolve_each(self.up(x), self.kernel(sentence))
 
 
 def to_image(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Logits (M, 1, h, w) as (M, 1, H, W); probabilities are interpolated, as in the release, not logits."""
+    """Resizes logits (M, 1, h, w) to (M, 1, H, W) by interpolating probabilities, as in the release."""
     with full_precision(logits):
         logits = logits.double()  # the logit of a probability near 1 has few digits in float32
         probability = F.interpolate(logits.sigmoid(), size_hw, mode="bicubic", align_corners=True)
-        return probability.logit(SURE).float()
+        return probability.logit(MIN_PROBABILITY).float()
 
 
-def _looks(weights: Tensor) -> Tensor:
+def _word_attention(weights: Tensor) -> Tensor:
     return weights.mean((1, 2))
 
 

@@ -1,14 +1,14 @@
-"""DCMFNet: the sentence guides the image encoder from inside, through gated fusions that are repeated (IGF).
+"""DCMFNet: the sentence guides the image encoder between its stages by iterative gated fusion (IGF).
 
 Paper      Z. Huang et al. "DCMFNet: Deep Cross-Modal Fusion Network for Referring Image Segmentation with Iterative
            Gated Fusion". Graphics Interface 2024.
 Read with  `IGF` with `FusionUnit` (Eq. 2) and `ASGate` (Eq. 3), the rest of Eqs. 1 and 4 is `IGF` itself; `DCMFNet`
-           (Eqs. 5, 6: encoder, ASPP, decoder); then what the tables compare: gates, fusions of the detail.
-Departs    There is no code of the authors. Each head of a fusion has its own weights, which Eq. 2 does not say: with
-           shared ones the sum would be a factor. An IGF that goes on into the encoder has as many channels as what it
-           guides, inside it half as many. The last gate, which Eq. 4 does not read, is not there. Without any language
-           (Table 2, row 1) a network could not have answered: there the sentence is joined to M.
-           What is linear of a guide is computed at the guide's own size and then enlarged, which is the same.
+           (Eqs. 5, 6: encoder, ASPP, decoder); then the alternatives of the tables: gates, fusions of the detail.
+Departs    The authors published no code. Each head of a fusion has its own weights, which Eq. 2 leaves open: with
+           shared ones the sum would be a factor. An IGF inside the encoder has as many channels as the map that it
+           guides, and half as many inside. The last gate, which Eq. 4 does not read, is left out. The row without IGF
+           (Table 2, row 1) would have no language: there the sentence is joined to M.
+           Linear layers of a guide are computed at its own size and then resized, with the same result.
 Notation   B images, M expressions, V1 to V4 the encoder's maps with C channels, "M" the map joined of V2 to V4.
 """
 
@@ -32,7 +32,7 @@ from refseg.errors import InvalidInput
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
 from refseg.networks.network import CalledInParts, Network, Output
 
-PLACES = ("V2", "V3", "V4", "M")  # where the sentence may guide, in the order of the forward pass
+PLACES = ("V2", "V3", "V4", "M")  # maps that the sentence may guide, in the order of the forward pass
 
 
 Stage = Literal["V2", "V3", "V4"]
@@ -46,27 +46,29 @@ class DCMFNetConfig(Config):
     word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)
     max_words: int = Field(15, le=256, ge=3)  # special tokens included; 20 for RefCOCOg
 
-    # Where an IGF is (Table 2)
+    # Maps with an IGF (Table 2)
     guided_stages: tuple[Stage, ...] = ("V3", "V4")
-    guide_fused: bool = True  # the map joined of the stages
-    detail_fusion: Literal["none", "concat", "gated", "gated_bidirectional", "igf"] = "igf"  # how the decoder takes V1
-    norm_guided: bool = False  # a stage's map is normed before its IGF; for those that saturate its tanh
+    guide_fused: bool = True  # the fused map M
+    detail_fusion: Literal["none", "concat", "gated", "gated_bidirectional", "igf"] = (
+        "igf"  # fusion of V1 in the decoder
+    )
+    norm_guided: bool = False  # norms stage maps before their IGF, for maps that saturate its tanh
 
     # IGF
     layers: Repeats = 5  # Table 4
-    igf_output: Literal["F", "F_last", "G_last", "F_and_G_last"] = "F"  # Table 5: what its last convolution reads
+    igf_output: Literal["F", "F_last", "G_last", "F_and_G_last"] = "F"  # Table 5: inputs of its last convolution
     gate: Literal["asgate", "conv_gru", "conv_lstm"] = "asgate"  # Table 6
     heads: Repeats = 5
-    narrowing: Repeats = 2  # of a guided stage's channels inside
+    narrowing: Repeats = 2  # factor from a guided stage's channels to those inside
 
     # Widths
     width: Channels = 256  # of the sentence, of M, ASPP and head
-    detail_width: Channels = 128  # of what the decoder makes of V1
+    detail_width: Channels = 128  # of V1 in the decoder
     aspp_rates: tuple[Repeats, ...] = Field((6, 12, 18), max_length=16)
     dropouts: tuple[float, float, float] = (0.5, 0.5, 0.1)  # after the ASPP and the head's two convolutions
 
     class_weights: tuple[float, float] = (1.0, 1.0)  # of background and referent in the loss
-    threshold: float = Field(0.5, gt=0, lt=1)  # probability from which on a pixel is the referent's
+    threshold: float = Field(0.5, gt=0, lt=1)  # probability above which a pixel belongs to the referent
 
     @field_validator("guided_stages")
     @classmethod
@@ -110,12 +112,12 @@ PRESETS = {  # Table 3, and a small one
 
 @dataclass
 class ImageFeatures:
-    """What of B images does not depend on words.
+    """Word-independent features of B images.
 
     Attributes:
-        maps: by place (B, C, h, w), those before the first that the sentence guides.
-        guided: (B, C', h, w) what is guided there first, narrowed.
-        detail: (B, C', h, w) what the decoder takes of V1; None if it takes nothing.
+        maps: (B, C, h, w) by place, those before the first guided one.
+        guided: (B, C', h, w) the first guided map, narrowed.
+        detail: (B, C', h, w) V1, narrowed for the decoder; None if unused.
         size_hw: height and width of the images.
     """
 
@@ -126,7 +128,7 @@ class ImageFeatures:
 
 
 class DCMFNet(Network):
-    """An image encoder that goes on with what the sentence made of its maps, ASPP, and a decoder that looks at V1."""
+    """DCMFNet: an image encoder guided by the sentence, ASPP, and a decoder with V1 as detail."""
 
     idea = "The sentence guides the image encoder from inside, by gated fusions that are repeated"
     presets = PRESETS
@@ -178,7 +180,7 @@ class DCMFNet(Network):
                     norm.requires_grad_(False)
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
-        """The maps of images (B, 3, H, W), normalised, up to the first that the sentence guides."""
+        """Computes the maps of normalised images (B, 3, H, W) up to the first guided one."""
         x = self.image_encoder.stages[0](self.image_encoder.stem(image))
         detail = None if self.detail is None else self.detail.narrow(self._normed("V1", x))
         maps: dict[str, Tensor] = {}
@@ -191,15 +193,15 @@ class DCMFNet(Network):
         return ImageFeatures(maps, self._guide(place).narrow(read), detail, (image.shape[-2], image.shape[-1]))
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Words (M, L, D) of tokens (M, L)."""
+        """Encodes tokens (M, L) as words (M, L, D)."""
         return self.word_encoder(tokens, word_mask)
 
     def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
-        """Masks (M, 1, H, W) of words (M, L, D) with word_mask (M, L)."""
+        """Predicts masks (M, 1, H, W) from words (M, L, D) with word_mask (M, L)."""
         return self.answer(self.masks(features, words, word_mask, image_of_expression))
 
     def masks(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Tensor:
-        """Logits (M, 1, H, W), where 0 is a probability of a half."""
+        """Computes logits (M, 1, H, W), where 0 is a probability of 0.5."""
         sentence = self.sentence(self.word_encoder.sentence(words, word_mask))[:, :, None, None]
         x = self.encoded(features, sentence, image_of_expression)
         x = self.dropout(self.aspp(x))  # M_dec
@@ -208,7 +210,7 @@ class DCMFNet(Network):
         return resized(self.head(x).float(), features.size_hw)
 
     def encoded(self, features: ImageFeatures, sentence: Tensor, image_of_expression: Tensor) -> Tensor:
-        """E_enc (M, C, h, w), Eq. 5, of sentences (M, C, 1, 1)."""
+        """Computes E_enc (M, C, h, w), Eq. 5, for sentences (M, C, 1, 1)."""
         maps = {place: x[image_of_expression] for place, x in features.maps.items()}
         first, *others = PLACES[len(maps) :]
         x = maps[first] = self._guide(first)(sentence, features.guided[image_of_expression])
@@ -221,7 +223,7 @@ class DCMFNet(Network):
         return maps["M"]
 
     def _map(self, place: str, x: Tensor, maps: Mapping[str, Tensor]) -> Tensor:
-        """The map of a place: the next stage of x, or joined of the stages' maps."""
+        """Computes the map of a place: the next stage of x, or the fused stages for "M"."""
         if place != "M":
             return self.image_encoder.stages[PLACES.index(place) + 1](x)
         return self.join(torch.cat([resized(maps[stage], maps["V4"].shape[-2:]) for stage in PLACES[:-1]], 1))
@@ -233,22 +235,22 @@ class DCMFNet(Network):
         return cast(Guided, self.guides[place])
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Binary cross-entropy, the mean over pixels at the size of the image."""
+        """Computes the binary cross-entropy, averaged over pixels at the size of the image."""
         words = self.encode_words(batch.tokens, batch.word_mask)
         logits = self.masks(self.encode_image(batch.image), words, batch.word_mask, batch.image_of_expression)
         return {"loss": weighted_cross_entropy(logits, batch.masks(), self.config.class_weights)}
 
     def views(self) -> list[View]:
-        """What the gates of every IGF let through, layer by layer."""
+        """Returns the gates of every IGF, layer by layer."""
         guides = {**{place: self._guide(place) for place in self.guides}, "V1": self.detail}
         return [view for name, guide in guides.items() if isinstance(guide, IGF) for view in guide.views(name)]
 
 
 def inside(config: DCMFNetConfig, channels: int) -> int:
-    """Channels inside of the IGF of a stage.
+    """Returns the channels inside the IGF of a stage.
 
     Raises:
-        InvalidInput: if none are left.
+        InvalidInput: if there would be none.
     """
     if channels < config.narrowing:
         raise InvalidInput(
@@ -258,10 +260,9 @@ def inside(config: DCMFNetConfig, channels: int) -> int:
 
 
 def is_normed(config: DCMFNetConfig, place: str) -> bool:
-    """Whether a stage's map is normed before it is read.
+    """Whether a stage's map is normed before use.
 
-    Swin's own maps are not. What goes on to its next stage, which norms, is not normed here: neither as it is, nor
-    what an IGF made of it.
+    Swin's maps come without norm; maps that enter its next stage, guided or not, are normed there.
     """
     if place in config.guided_stages and config.norm_guided:
         return True
@@ -273,18 +274,18 @@ def is_normed(config: DCMFNetConfig, place: str) -> bool:
 
 
 class MapNorm(nn.LayerNorm):
-    """Norm of each pixel's channels."""
+    """Layer norm over each pixel's channels."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(M, C, h, w) to the same."""
+        """Normalises a map (M, C, h, w)."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class Guided(nn.Module):
-    """A map that something guides, called with the guide (M, C, h', w') and the narrowed map (M, C', h, w).
+    """Base of guided maps, called with the guide (M, C, h', w') and the narrowed map (M, C', h, w).
 
     Attributes:
-        narrow: what is done first to the guided map, which does not depend on the guide.
+        narrow: first layer on the guided map, independent of the guide.
     """
 
     narrow: nn.Module
@@ -295,8 +296,8 @@ class IGF(Guided, CalledInParts):
 
     Args:
         config: of the network.
-        guide, guide_inside: channels of the guide, and of it inside.
-        guided, inner: channels of the guided map, and inside.
+        guide, guide_inside: channels of the guide, outside and inside.
+        guided, inner: channels of the guided map, outside and inside.
         outputs: channels of the result.
     """
 
@@ -313,7 +314,7 @@ class IGF(Guided, CalledInParts):
         self.output = xavier(nn.Conv2d(maps * inner, outputs, 3, padding=1))
 
     def forward(self, guide: Tensor, state: Tensor) -> Tensor:
-        """(M, outputs, h, w) of a guide (M, C, h', w') and the narrowed map (M, C', h, w), which is G_0."""
+        """Computes (M, outputs, h, w) from a guide (M, C, h', w') and the narrowed map (M, C', h, w), which is G_0."""
         guide, memory, fused = self.guide(guide), None, []
         for layer, fuse in enumerate(self.fusions):
             fused.append(fuse(guide, state))
@@ -331,7 +332,7 @@ class IGF(Guided, CalledInParts):
         return self.output(torch.cat(read, 1))
 
     def views(self, name: str) -> list[View]:
-        """The gate of each layer."""
+        """Returns the gate of each layer."""
         return [
             View(f"{name}, layer {layer}: gate", gate.seen, _as_it_is, "map", "Figs. 6, 7")
             for layer, gate in enumerate(self.gates, start=1)
@@ -340,7 +341,7 @@ class IGF(Guided, CalledInParts):
 
 
 class FusionUnit(nn.Module):
-    """Guide and guided map multiplied in several heads, Eq. 2; the heads of each are one convolution."""
+    """Multi-head product of guide and guided map, Eq. 2; the heads of each are one convolution."""
 
     def __init__(self, guide: int, inner: int, heads: int):
         super().__init__()
@@ -349,15 +350,15 @@ class FusionUnit(nn.Module):
         self.guided = xavier(nn.Conv2d(inner, heads * inner, 1), parts=heads)
 
     def forward(self, guide: Tensor, state: Tensor) -> Tensor:
-        """F_t (M, C', h, w) of a guide (M, C, h', w') and the state G_{t-1} (M, C', h, w)."""
+        """Computes F_t (M, C', h, w) from a guide (M, C, h', w') and the state G_{t-1} (M, C', h, w)."""
         guide = self.guide(guide)
-        if guide.shape[-2:] != (1, 1):  # a sentence is alike everywhere
+        if guide.shape[-2:] != (1, 1):  # a sentence is broadcast
             guide = resized(guide, state.shape[-2:])
         return (guide.tanh() * self.guided(state).tanh()).unflatten(1, (self.heads, -1)).sum(1).tanh()
 
 
 class ASGate(nn.Module):
-    """Adaptive spatial gate: where, and in which channels, what was fused comes through; Eq. 3."""
+    """Adaptive spatial gate on pixels and channels, Eq. 3."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -366,14 +367,14 @@ class ASGate(nn.Module):
         self.seen = nn.Identity()
 
     def forward(self, fused: Tensor, state: Tensor, memory: None) -> tuple[Tensor, None]:
-        """G_t of F_t and G_{t-1}, all (M, C, h, w); it has no memory."""
+        """Computes G_t from F_t and G_{t-1}, all (M, C, h, w); memory is None."""
         gate = self.attend(fused + state).sigmoid()
         self.seen(gate.mean(1))
         return self.join(torch.cat([fused, fused * gate], 1)).tanh(), None
 
 
 class ConvGRU(nn.Module):
-    """The gate of a GRU (Table 6)."""
+    """Gates of a convolutional GRU (Table 6)."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -381,21 +382,21 @@ class ConvGRU(nn.Module):
         self.candidate = convolution(2 * channels, channels)
 
     def forward(self, fused: Tensor, state: Tensor, memory: None) -> tuple[Tensor, None]:
-        """G_t of F_t and G_{t-1}, all (M, C, h, w); it has no memory but these."""
+        """Computes G_t from F_t and G_{t-1}, all (M, C, h, w); memory is None."""
         reset, update = self.gates(torch.cat([fused, state], 1)).sigmoid().chunk(2, 1)
         new = self.candidate(torch.cat([fused, reset * state], 1)).tanh()
         return torch.lerp(new, state, update), None
 
 
 class ConvLSTM(nn.Module):
-    """The gates of an LSTM (Table 6); its memory goes from layer to layer."""
+    """Gates of a convolutional LSTM (Table 6), with a memory across layers."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.gates = convolution(2 * channels, 4 * channels, parts=4)  # input, forget, output, candidate
 
     def forward(self, fused: Tensor, state: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor]:
-        """G_t and the memory, of F_t, G_{t-1} and the memory before, which is zero at first; all (M, C, h, w)."""
+        """Computes G_t and the memory from F_t, G_{t-1} and the memory, None at first; all (M, C, h, w)."""
         take, keep, give, new = self.gates(torch.cat([fused, state], 1)).chunk(4, 1)
         memory = torch.zeros_like(new) if memory is None else memory
         memory = keep.sigmoid() * memory + take.sigmoid() * new.tanh()
@@ -403,7 +404,7 @@ class ConvLSTM(nn.Module):
 
 
 class SentenceBeside(Guided):
-    """The sentence at every pixel of the map, where no IGF reads it (Table 2, row 1)."""
+    """Concatenation of the sentence to every pixel, for networks without IGF (Table 2, row 1)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -411,12 +412,12 @@ class SentenceBeside(Guided):
         self.layers = conv_norm(2 * width, width, 1)
 
     def forward(self, sentence: Tensor, x: Tensor) -> Tensor:
-        """(M, C, h, w) of a sentence (M, C, 1, 1) and a map (M, C, h, w)."""
+        """Fuses a sentence (M, C, 1, 1) and a map (M, C, h, w)."""
         return self.layers(torch.cat([x, sentence.expand(-1, -1, *x.shape[-2:])], 1))
 
 
 class DetailBeside(Guided):
-    """What the decoder may do instead of an IGF (Table 2): M_dec and V1, equally wide, are merged."""
+    """Alternative to IGF in the decoder (Table 2): M_dec and V1 are projected to one width and merged."""
 
     def __init__(self, coarse: int, fine: int, width: int, merge: nn.Module):
         super().__init__()
@@ -425,31 +426,31 @@ class DetailBeside(Guided):
         self.merge = merge
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        """(M, C', h, w) of M_dec (M, C, h', w') and the narrowed V1 (M, C', h, w)."""
+        """Fuses M_dec (M, C, h', w') and the narrowed V1 (M, C', h, w) to (M, C', h, w)."""
         return self.merge(resized(self.coarse(coarse), fine.shape[-2:]), fine)
 
 
 class Concatenation(nn.Module):
-    """Side by side through one convolution."""
+    """One convolution on two concatenated maps."""
 
     def __init__(self, width: int):
         super().__init__()
         self.layers = conv_norm(2 * width, width)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Two maps (M, C, h, w) to one."""
+        """Merges two maps (M, C, h, w)."""
         return self.layers(torch.cat([a, b], 1))
 
 
 class GatedExchange(nn.Module):
-    """Each map takes of the other what its own gates let through, as CMSA has it; with two levels instead of three."""
+    """Gated exchange between two maps, each by its own gates; CMSA's, for two levels instead of three."""
 
     def __init__(self, width: int):
         super().__init__()
         self.gates = nn.ModuleList([convolution(width, 3 * width, parts=3) for _ in range(2)])  # own, memory, reset
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Two maps (M, C, h, w) to one."""
+        """Merges two maps (M, C, h, w)."""
         result = torch.zeros_like(a)
         for gates, itself, other in zip(self.gates, (a, b), (b, a), strict=True):
             own, memory, reset = gates(itself).chunk(3, 1)
@@ -459,7 +460,7 @@ class GatedExchange(nn.Module):
 
 
 class GatedBothWays(nn.Module):
-    """Each map goes into the other through a gate that both make, as BRINet has it; with two levels, not three."""
+    """Gated addition of two maps, each by a gate from both; BRINet's, for two levels instead of three."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -472,7 +473,7 @@ class GatedBothWays(nn.Module):
         self.output = convolution(width, width)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Two maps (M, C, h, w) to one."""
+        """Merges two maps (M, C, h, w)."""
         first, second = (
             gate(torch.cat([p, q], 1)).sigmoid() * p + q for gate, p, q in zip(self.gates, (a, b), (b, a), strict=True)
         )
@@ -480,7 +481,7 @@ class GatedBothWays(nn.Module):
 
 
 def detail_fusion(config: DCMFNetConfig, channels: int) -> Guided | None:
-    """How the decoder takes V1, which has so many channels."""
+    """Builds the decoder's fusion of V1 with so many channels; None without detail."""
     coarse, width = config.width, config.detail_width
     match config.detail_fusion:
         case "none":
@@ -497,14 +498,14 @@ def detail_fusion(config: DCMFNetConfig, channels: int) -> Guided | None:
 
 
 def convolution(inputs: int, outputs: int, parts: int = 1) -> nn.Conv2d:
-    """A 3 x 3 convolution that keeps the size."""
+    """Returns a 3 x 3 convolution that keeps the size, initialised by `xavier`."""
     return xavier(nn.Conv2d(inputs, outputs, 3, padding=1), parts)
 
 
 def xavier(conv: nn.Conv2d, parts: int = 1) -> nn.Conv2d:
-    """First weights for what is followed by a tanh or a sigmoid, each of several stacked parts on its own.
+    """Initialises a convolution before a tanh or sigmoid by Xavier, each of several stacked parts separately.
 
-    Xavier's of all heads together would let what is fused fade from layer to layer.
+    Initialised together, the heads' output would fade from layer to layer.
     """
     for part in conv.weight.detach().chunk(parts):
         nn.init.xavier_uniform_(part)
@@ -514,7 +515,7 @@ def xavier(conv: nn.Conv2d, parts: int = 1) -> nn.Conv2d:
 
 
 def resized(x: Tensor, size_hw: Sequence[int]) -> Tensor:
-    """A map (M, C, h, w) at another size, bilinear."""
+    """Resizes a map (M, C, h, w) bilinearly."""
     if x.shape[-2:] == tuple(size_hw):
         return x
     return F.interpolate(x, tuple(size_hw), mode="bilinear", align_corners=False)

@@ -4,12 +4,12 @@ Paper      Y. Hu et al. "Beyond One-to-One: Rethinking the Referring Image Segme
            https://arxiv.org/abs/2308.13853
 Read with  `MBA` (Eqs. 2 to 6), `StageFusion` (how a stage goes on with it), `Decoder` (Eq. 7), `ContextClueRecovery`
            and `similarity_loss` (the decoder that recovers erased words), `ContrastiveLoss`, `DMMI`.
-Departs    Where the paper and the authors' release differ, this is the release, whose weights it takes. A score
+Departs    Where the paper and the authors' release differ, this is the release, whose weights it takes. The score
            of a region is that of its convolved queries, not the sum of its pixels' scores (Eq. 2). A window of three
-           words is centred, and mixed by learned weights (Eq. 5). Words are added to what they saw (Eq. 6), and pixels
+           words is centred, and mixed by learned weights (Eq. 5). Words are updated with a residual (Eq. 6), and pixels
            through a gate (after Eq. 4). Erased words query the pixels, not pixels the words (CCR).
-           Left out is what the release has and nothing reads: biases that an instance norm or a softmax takes away, the
-           last stage's gate where skip features are taken before it, and copies of the three Transformer layers.
+           Unused weights of the release are left out: biases that an instance norm or a softmax cancels, the last
+           stage's gate where skip features are taken before it, and copies of the three Transformer layers.
 Notation   B images, M expressions, N = h * w pixels, T words, D channels of a stage, W of the words, C of the decoder.
 """
 
@@ -41,15 +41,15 @@ from refseg.networks.network import Network, Output, pad_mask, pad_words
 MASKED = -1e4  # attention logit of a padding word
 
 
-MANY = 4  # pixels per channel from which on the covariance of pixels is shorter than the pixels
+MIN_PIXELS_PER_CHANNEL = 4  # above it the covariance of pixels costs less than the pixels
 
 
 class ContrastiveConfig(Config):
-    """The loss that brings pooled image and expression together."""
+    """Contrastive loss of pooled image and expression."""
 
     weight: float = Field(0.01, gt=0)
     temperature: float = Field(0.05, gt=0)
-    gathered: bool = False  # look among the expressions of all processes, not of each one's own as the release does
+    gathered: bool = False  # contrast with all processes' expressions; the release: each process with its own
 
 
 class DMMIConfig(Config):
@@ -57,7 +57,7 @@ class DMMIConfig(Config):
 
     image_encoder: ImageEncoderConfig = Field("swin_base", validate_default=True)
     word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)
-    max_words: int = Field(20, le=256, ge=3)  # padding is read: another length is another function
+    max_words: int = Field(20, le=256, ge=3)  # padding is read, so the output depends on it
 
     # MBA
     regions: tuple[Repeats, ...] = Field((1, 3, 5), min_length=1, max_length=16)  # text to image: sides in pixels
@@ -65,9 +65,9 @@ class DMMIConfig(Config):
         (1, 2, 3), max_length=16
     )  # image to text: lengths in words; () leaves this direction out
 
-    # After it; None: as the authors have it for the image encoder
-    skip: Literal["attended", "fused"] | None = None  # what the decoder reads of a stage; Swin: attended
-    gate: Literal["small", "uniform"] | None = None  # its first weights: normal with std 0.02 (Swin), or PyTorch's
+    # After MBA; None: the authors' choice for the image encoder
+    skip: Literal["attended", "fused"] | None = None  # input of the decoder from a stage; Swin: attended
+    gate: Literal["small", "uniform"] | None = None  # initial weights: normal with std 0.02 (Swin), or PyTorch's
 
     # Decoder
     hidden: Channels = 768
@@ -77,7 +77,7 @@ class DMMIConfig(Config):
 
     # Losses
     class_weights: tuple[float, float] = (0.9, 1.1)  # of background and referent
-    similarity: float = Field(0.01, ge=0)  # weight of recovered words; 0 leaves the recovering decoder (CCR) out
+    similarity: float = Field(0.01, ge=0)  # weight of recovered words; 0 leaves out the recovery (CCR)
     contrastive: ContrastiveConfig | None = ContrastiveConfig()
 
     @field_validator("regions", "windows")
@@ -102,7 +102,7 @@ class DMMIConfig(Config):
         return heads
 
     def as_published(self) -> Self:
-        """With what the authors have for the image encoder, where nothing is given."""
+        """Returns these settings with the authors' choices for the image encoder in place of None."""
         swin = self.image_encoder.kind == "swin"
         skip, gate = ("attended", "small") if swin else ("fused", "uniform")
         return self.replace(skip=self.skip or skip, gate=self.gate or gate)
@@ -130,7 +130,7 @@ PRESETS = {
 
 @dataclass
 class ImageFeatures:
-    """What of B images does not depend on words.
+    """Word-independent features of B images.
 
     Attributes:
         first: (B, D, h, w) the first stage's map.
@@ -142,7 +142,7 @@ class ImageFeatures:
 
 
 class DMMI(Network):
-    """Two encoders that fuse after every stage, the decoder of the mask, and what only training needs."""
+    """DMMI: two encoders that interact after every stage, a mask decoder, and heads for training."""
 
     idea = "Words look at pixels and pixels at words after every stage; a mask is decoded from both"
     presets = PRESETS
@@ -171,22 +171,22 @@ class DMMI(Network):
         )
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
-        """Stem and first stage of images (B, 3, H, W), normalised."""
+        """Computes stem and first stage of normalised images (B, 3, H, W)."""
         first = self.image_encoder.stages[0](self.image_encoder.stem(image))
         return ImageFeatures(first, (image.shape[-2], image.shape[-1]))
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Words (M, max_words, W) of tokens (M, L), padding included."""
+        """Encodes tokens (M, L) as words (M, max_words, W), padding included."""
         return self.word_encoder(*pad_words(tokens, word_mask, self.config.max_words))
 
     def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
-        """Masks (M, 1, H, W) of words (M, T, W) with word_mask (M, L), L up to T."""
+        """Predicts masks (M, 1, H, W) from words (M, T, W) with word_mask (M, L), L up to T."""
         word_mask = pad_mask(word_mask, words.shape[1])
         skips, words = self.fused_stages(features.first[image_of_expression], words, word_mask)
         return self.answer(to_image(self.decoder(skips, words), features.size_hw))
 
     def fused_stages(self, x: Tensor, words: Tensor, word_mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The maps that the decoder reads, finest first, and its words (M, T, C).
+        """Computes the decoder's input maps, finest first, and its words (M, T, C).
 
         Args:
             x: (M, D, h, w) the first stage's map.
@@ -201,13 +201,13 @@ class DMMI(Network):
         return skips, self.to_decoder(words)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Named losses of a training batch; one that CCR is trained on brings erased tokens.
+        """Computes mask, similarity and contrastive loss.
 
         Raises:
-            InvalidInput: if they are missing.
+            InvalidInput: if CCR is trained on a batch without erased tokens.
         """
         config = self.config
-        named = batch.targets.any(1)  # False: the expression has no referent
+        named = batch.targets.any(1)  # False for no-target expressions
         words, word_mask = self.encode_words(batch.tokens, batch.word_mask), batch.word_mask
         word_mask = pad_mask(word_mask, words.shape[1])
         features = self.encode_image(batch.image)
@@ -230,7 +230,7 @@ class DMMI(Network):
         return {"loss": total, **{name: part.detach() for name, part in losses.items()}}
 
     def views(self) -> list[View]:
-        """Of each stage: the words that pixels look at, the pixels that words look at, and how the scales mix."""
+        """Returns, per stage, word attention of pixels, pixel attention of words, and the weights of scales."""
         config, views = self.config, []
         for stage, fusion in enumerate(self.fusions, start=1):
             assert isinstance(fusion, StageFusion)
@@ -253,7 +253,7 @@ class DMMI(Network):
 
 
 class StageFusion(nn.Module):
-    """What MBA found, as what the next stage, the decoder and the next stage's words are."""
+    """MBA with its outputs for the next stage, for the decoder and for the words."""
 
     def __init__(self, config: DMMIConfig, channels: int, word_channels: int, gated: bool):
         super().__init__()
@@ -263,7 +263,7 @@ class StageFusion(nn.Module):
         self.word_update = nn.Linear(word_channels, word_channels) if config.windows else None
 
     def forward(self, x: Tensor, words: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The fused map, the decoder's map, and the new words.
+        """Computes the fused map, the decoder's map, and the new words.
 
         Args:
             x: (M, D, h, w) a stage's map.
@@ -275,16 +275,16 @@ class StageFusion(nn.Module):
         """
         size_hw = x.shape[-2:]
         pixels = as_pixels(x)
-        attended, seen = self.mba(pixels, size_hw, words, word_mask)
+        attended, word_context = self.mba(pixels, size_hw, words, word_mask)
         fused = as_map(attended if self.gate is None else self.gate(pixels, attended), size_hw)
         skip = fused if self.skip_norm is None else as_map(self.skip_norm(attended), size_hw)
         if self.word_update is not None:
-            words = words + F.gelu(self.word_update(seen))
+            words = words + F.gelu(self.word_update(word_context))
         return fused, skip, words
 
 
 class MBA(nn.Module):
-    """Multi-scale bi-direction attention: pixels look at words, and words at pixels."""
+    """Multi-scale bi-direction attention (MBA): pixels attend to words, and words to pixels."""
 
     def __init__(self, config: DMMIConfig, channels: int, word_channels: int):
         super().__init__()
@@ -296,11 +296,11 @@ class MBA(nn.Module):
     def forward(
         self, pixels: Tensor, size_hw: tuple[int, int], words: Tensor, word_mask: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """What pixels saw of the words, and words of the pixels.
+        """Computes language features of pixels, and visual features of words.
 
         Args:
             pixels: (M, N, D).
-            size_hw: of the map that they are, N = h * w.
+            size_hw: size of their map, N = h * w.
             words: (M, T, W).
             word_mask: (M, T).
 
@@ -315,7 +315,7 @@ class MBA(nn.Module):
 
 
 class TextToImage(nn.Module):
-    """Every pixel, with the region around it, looks at the words."""
+    """Attention of each pixel, with the region around it, to words."""
 
     def __init__(self, channels: int, word_channels: int, regions: Sequence[int]):
         super().__init__()
@@ -326,7 +326,7 @@ class TextToImage(nn.Module):
         self.seen = nn.Identity()
 
     def forward(self, pixels: Tensor, size_hw: tuple[int, int], words: Tensor, word_mask: Tensor) -> Tensor:
-        """Language (M, N, D) of each pixel; arguments as of `MBA`."""
+        """Computes language features (M, N, D) of pixels; arguments as in `MBA`."""
         attention = self.mix([region(pixels, size_hw, words, word_mask) for region in self.regions])  # Eq. 3
         self.seen(attention.mean(1))
         value = self.value(words) * word_mask.unsqueeze(-1)
@@ -334,7 +334,7 @@ class TextToImage(nn.Module):
 
 
 class Region(nn.Module):
-    """A pixel's query is what a convolution of this size sees around it."""
+    """Attention whose queries are convolutions over regions of this size."""
 
     def __init__(self, channels: int, word_channels: int, side: int):
         super().__init__()
@@ -345,7 +345,7 @@ class Region(nn.Module):
         self.scale = channels**-0.5
 
     def forward(self, pixels: Tensor, size_hw: tuple[int, int], words: Tensor, word_mask: Tensor) -> Tensor:
-        """Attention (M, N, T) over words; arguments as of `MBA`."""
+        """Computes attention (M, N, T) over words; arguments as in `MBA`."""
         narrow = as_map(instance_norm(self.narrow(pixels)), size_hw)
         query = instance_norm(as_pixels(self.query(narrow)))
         key = self.key(words) * (self.scale * word_mask.unsqueeze(-1))
@@ -353,7 +353,7 @@ class Region(nn.Module):
 
 
 class ImageToText(nn.Module):
-    """Every word, with the window around it, looks at the pixels."""
+    """Attention of each word, with the window around it, to pixels."""
 
     def __init__(self, channels: int, word_channels: int, windows: Sequence[int]):
         super().__init__()
@@ -364,7 +364,7 @@ class ImageToText(nn.Module):
         self.seen = nn.Identity()
 
     def forward(self, pixels: Tensor, size_hw: tuple[int, int], words: Tensor, word_mask: Tensor) -> Tensor:
-        """What each word saw (M, T, W); arguments as of `MBA`."""
+        """Computes visual features (M, T, W) of words; arguments as in `MBA`."""
         normed = NormedPixels(pixels)
         attention = self.mix([window(normed, words, word_mask) for window in self.windows])  # Eq. 5
         share = word_mask / word_mask.sum(1, keepdim=True).clamp(min=1)
@@ -373,7 +373,7 @@ class ImageToText(nn.Module):
 
 
 class Window(nn.Module):
-    """A word's query is what a convolution of this length sees around it."""
+    """Attention whose queries are convolutions over windows of this length."""
 
     def __init__(self, channels: int, word_channels: int, length: int):
         super().__init__()
@@ -385,17 +385,17 @@ class Window(nn.Module):
         self.scale = channels**-0.5  # though the products are over the channels of words
 
     def forward(self, pixels: "NormedPixels", words: Tensor, word_mask: Tensor) -> Tensor:
-        """Attention (M, T, N) over pixels; padding looks at all of them alike."""
+        """Computes attention (M, T, N) over pixels; that of padding is uniform."""
         narrow = F.pad(self.narrow(words).mT, self.reach, mode="replicate")
         query = self.query(narrow).mT * (self.scale * word_mask.unsqueeze(-1))
         return pixels.scores(self.key, query).softmax(-1)
 
 
 class NormedPixels:
-    """Linear layers of pixels, each followed by an instance norm, for a few queries: the result is never formed.
+    """Products of a few queries with linear layers of pixels, each followed by an instance norm.
 
-    A norm over pixels is linear in them once the spread of each channel is known. Of W x that is diag(W S W^T), S the
-    covariance of x, which all layers share: where pixels are many, nothing as wide as words is computed for them.
+    The norm is linear in the pixels once the variances of the channels are known. Those of W x are diag(W S W^T), with
+    the covariance S of x, which all layers share; with many pixels no layer's output is formed.
 
     Args:
         pixels: (M, N, D).
@@ -405,23 +405,21 @@ class NormedPixels:
         self.pixels = pixels - pixels.mean(1, keepdim=True)
         self._covariance: Tensor | None = None
         _, count, channels = pixels.shape
-        if count > MANY * channels:
-            with full_precision(
-                pixels
-            ):  # in float64: a channel with little spread is a small difference of large numbers
+        if count > MIN_PIXELS_PER_CHANNEL * channels:
+            with full_precision(pixels):  # in float64, since small variances are small differences of large numbers
                 exact = self.pixels.double()
                 self._covariance = exact.mT @ exact / count
 
     def scores(self, layer: nn.Linear, queries: Tensor) -> Tensor:
-        """Products (M, T, N) of queries (M, T, K) with norm(layer(pixels))."""
+        """Computes the products (M, T, N) of queries (M, T, K) with norm(layer(pixels))."""
         return (queries * self._scale(layer)) @ layer.weight @ self.pixels.mT
 
     def average(self, layer: nn.Linear, weights: Tensor) -> Tensor:
-        """Sums (M, T, K) of norm(layer(pixels)) with weights (M, T, N)."""
+        """Computes the sums (M, T, K) of norm(layer(pixels)) with weights (M, T, N)."""
         return (weights @ self.pixels) @ layer.weight.mT * self._scale(layer)
 
     def _scale(self, layer: nn.Linear) -> Tensor:
-        """One over the spread (M, 1, K) of layer(pixels)."""
+        """Computes the inverse standard deviation (M, 1, K) of layer(pixels)."""
         if self._covariance is None:
             variance = layer(self.pixels).square().mean(1, keepdim=True)
         else:
@@ -432,7 +430,7 @@ class NormedPixels:
 
 
 class Mixture(nn.Module):
-    """The attentions of several scales in learned shares (lambda of Eq. 3); one alone is its own mixture."""
+    """Sum of the attentions of several scales with learned weights (lambda of Eq. 3)."""
 
     def __init__(self, count: int):
         super().__init__()
@@ -440,7 +438,7 @@ class Mixture(nn.Module):
         self.shares = nn.Softmax(dim=0)
 
     def forward(self, attentions: list[Tensor]) -> Tensor:
-        """Tensors of one shape to one of it."""
+        """Sums tensors of one shape; a single one is returned unchanged."""
         if self.weight is None:
             return attentions[0]
         parts = [share * attention for share, attention in zip(self.shares(self.weight), attentions, strict=True)]
@@ -448,7 +446,7 @@ class Mixture(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Skip features from coarse to fine; between the scales pixels ask the words once more."""
+    """Decoder of skip features from coarse to fine, with attention to words between the scales."""
 
     def __init__(self, config: DMMIConfig, channels: Sequence[int]):
         super().__init__()
@@ -460,12 +458,12 @@ class Decoder(nn.Module):
         self.classify = nn.Linear(width, 2)  # background, referent
 
     def forward(self, skips: list[Tensor], words: Tensor, keep: Callable[[Tensor], object] | None = None) -> Tensor:
-        """Logits (M, h, w, 2) at the finest map's size.
+        """Computes logits (M, h, w, 2) at the finest map's size.
 
         Args:
-            skips: (M, D, h, w) of each stage, finest first; the list is used up, so that each is released when read.
+            skips: (M, D, h, w) of each stage, finest first; the list is emptied to release memory.
             words: (M, T, C).
-            keep: is given the map (M, C, h, w) of each scale, coarsest first, before it asks the words.
+            keep: called with the map (M, C, h, w) of each scale, coarsest first, before its attention to words.
         """
         x = self.join_16(skips.pop(), skips.pop())
         if keep is not None:
@@ -483,7 +481,7 @@ class Decoder(nn.Module):
 
 
 class QueryLayer(nn.Module):
-    """A Transformer's decoder layer, normed after each step: among the queries, at the memory, each by itself."""
+    """Transformer decoder layer with norms after self-attention, attention to the memory and feed-forward."""
 
     def __init__(self, config: DMMIConfig):
         super().__init__()
@@ -500,14 +498,14 @@ class QueryLayer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
-        """Queries (M, N, C) that looked at memory (M, L, C); padding in it is not hidden."""
+        """Updates queries (M, N, C) by memory (M, L, C), padding included."""
         x = self.among_norm(queries + self.dropout(self.among(queries, queries, queries)))
         x = self.memory_norm(x + self.dropout(self.memory(x, memory, memory)))
         return self.feed_norm(x + self.dropout(self.feed_forward(x)))
 
 
 class ContextClueRecovery(nn.Module):
-    """Finds in the image what was erased from the expression."""
+    """Context clue recovery (CCR): recovers the erased words of an expression from the image."""
 
     def __init__(self, config: DMMIConfig):
         super().__init__()
@@ -515,18 +513,18 @@ class ContextClueRecovery(nn.Module):
         self.query = QueryLayer(config)
 
     def forward(self, x: Tensor, erased: Tensor) -> Tensor:
-        """Words (M, T, C), recovered from a map (M, C, h, w) and from words (M, T, C) of the erased expression."""
+        """Recovers words (M, T, C) from a map (M, C, h, w) and words (M, T, C) of the erased expression."""
         return self.query(erased, as_pixels(self.visual(x)))
 
 
 def similarity_loss(words: Tensor, recovered: Tensor, word_mask: Tensor, named: Tensor) -> Tensor:
-    """One minus how much recovered words are like those of the whole expression, which this does not train.
+    """Computes one minus the cosine similarity of recovered words and those of the whole expression, detached.
 
     Args:
         words: (M, T, C) of the whole expression.
         recovered: (M, T, C).
-        word_mask: (M, T); padding does not count.
-        named: (M,) False where there is no referent: nothing can be recovered, the expression counts as unlike.
+        word_mask: (M, T); padding is left out.
+        named: (M,) bool, False for no-target expressions, whose similarity is 0.
     """
     alike = F.cosine_similarity(words.detach().float(), recovered.float(), dim=-1, eps=1e-6) * word_mask
     alike = alike.sum(1) / word_mask.sum(1).clamp(min=1)
@@ -534,14 +532,14 @@ def similarity_loss(words: Tensor, recovered: Tensor, word_mask: Tensor, named: 
 
 
 class Summary(nn.Module):
-    """One vector of an image, from the decoder's three scales."""
+    """Pooled vector of an image, from the decoder's three scales."""
 
     def __init__(self, width: int):
         super().__init__()
         self.joins = nn.ModuleList([nn.Linear(2 * width, width), nn.Linear(2 * width, width)])
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Three maps (M, C, h, w), coarsest first, to (M, C)."""
+        """Pools three maps (M, C, h, w), coarsest first, to (M, C)."""
         first, *others = (x.mean((-2, -1)) for x in maps)
         for join, other in zip(self.joins, others, strict=True):
             first = join(torch.cat([first, other], dim=-1))
@@ -549,7 +547,7 @@ class Summary(nn.Module):
 
 
 class ContrastiveLoss(nn.Module):
-    """Image and expression find each other among those of the batch."""
+    """Contrastive loss between the images and the expressions of a batch."""
 
     def __init__(self, width: int, temperature: float, gathered: bool = False):
         super().__init__()
@@ -557,12 +555,12 @@ class ContrastiveLoss(nn.Module):
         self.temperature, self.gathered = temperature, gathered
 
     def forward(self, image: Tensor, words: Tensor, named: Tensor) -> Tensor:
-        """The loss, both ways added.
+        """Computes the loss, summed over both directions.
 
         Args:
             image: (M, C), from `Summary`.
-            words: (M, T, C); padding counts.
-            named: (M,) False where there is no referent: not searched for, but found wrongly if it looks right.
+            words: (M, T, C), padding included.
+            named: (M,) bool, False for no-target expressions, which are negatives only.
         """
         expression = self.align(words).mean(1)
         with full_precision(image):

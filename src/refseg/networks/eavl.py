@@ -1,13 +1,13 @@
-"""EAVL: queries that words and image make together become the kernels that find the referent.
+"""EAVL: queries from words and image become convolution kernels that segment the referent.
 
 Paper      Y. Yan et al. "EAVL: Explicitly Align Vision and Language for Referring Image Segmentation". 2023.
            https://arxiv.org/abs/2308.09779
 Read with  The overview figure: `EAVL` (encoders, `AttentionPool` for Eq. 1), `blocks.fusion_neck.FusionNeck` (Eqs. 2 to
            5), `blocks.aligner.QueryGenerator` (Eqs. 6 to 10), `blocks.pixel_decoder.PixelDecoder`, and
-           `blocks.aligner.MaskGenerator` (Eqs. 11 to 14); then presets and tables.
-Departs    There is no code of the authors. What the paper leaves open is as in CRIS or LAVT, whose recipes it follows:
+           `blocks.aligner.MaskGenerator` (Eqs. 11 to 14); then presets; tables in `recipes.ablations.eavl`.
+Departs    The authors published no code. What the paper leaves open is as in CRIS or LAVT, whose recipes it follows:
            concatenated levels are reduced by a convolution (Eqs. 3, 4), three layers of decoder, dropout 0.1. No single
-           neck fits the sizes that Table VI reports for both its networks, hence two. `blocks.aligner` says the rest.
+           neck fits the sizes that Table VI reports for both its networks, hence two. `blocks.aligner` has the rest.
 Notation   B images, M expressions, T words, D channels of an encoder, W of queries and pixels, V of the image's vector.
 """
 
@@ -41,30 +41,30 @@ class EAVLConfig(Config):
     word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)
     max_words: int = Field(17, le=256, ge=3)  # special tokens included; 22 for RefCOCOg
     pool_heads: Repeats = 8  # of the attention pooling; CLIP: 32
-    neck: NeckKind = "linear"  # both necks, that of the queries too
+    neck: NeckKind = "linear"  # of both necks, the queries' included
     global_language: bool = True  # Table IV: the sentence scales the coarsest level
     aligner: AlignerConfig = AlignerConfig()  # Tables II and IV; its width is the network's
     mask_head: Literal["aligner", "fixed"] = "aligner"  # Table III; fixed: one convolution for all expressions
     decoder_layers: Layers = 3
     feed_forward: Channels = 2048
     dropout: float = Field(0.1, ge=0, lt=1)
-    loss_at: Literal["full", "quarter"] = "full"  # the size of the image, or a quarter of it, as CRIS has it
+    loss_at: Literal["full", "quarter"] = "full"  # size of the image, or a quarter of it, as in CRIS
     class_weights: tuple[float, float] = (1.0, 1.0)  # of background and referent in the loss
-    threshold: float = Field(0.5, gt=0, lt=1)  # probability from which on a pixel is the referent's
+    threshold: float = Field(0.5, gt=0, lt=1)  # probability above which a pixel belongs to the referent
 
 
 @dataclass
 class ImageFeatures:
-    """What of B images does not depend on words.
+    """Word-independent features of B images.
 
     Attributes:
-        levels: as they enter the neck.
-        sight: what queries are made of.
+        levels: inputs of the neck.
+        image_queries: inputs of the query generator.
         size_hw: height and width of the images.
     """
 
     levels: tuple[Tensor, Tensor, Tensor]
-    sight: ImageQueries
+    image_queries: ImageQueries
     size_hw: tuple[int, int]
 
 
@@ -97,7 +97,7 @@ PRESETS = {
 
 
 class EAVL(Network):
-    """Neck, query generator, decoder of pixels, and a mask for every query."""
+    """EAVL: neck, query generator, pixel decoder, and a mask for every query."""
 
     idea = "Queries made of words and image become kernels; each gives a mask, and the best ones count most"
     presets = PRESETS
@@ -122,11 +122,11 @@ class EAVL(Network):
         self.words: nn.Module = nn.Linear(text, width)
         self.sentence: nn.Module | None = nn.Linear(text, width) if config.global_language else None
         sentence = width
-        if isinstance(config.word_encoder, ClipTextConfig):  # its words and sentence are what they need to be
+        if isinstance(config.word_encoder, ClipTextConfig):  # its words and sentence need no projection
             self.sentence, sentence = None, self.word_encoder.sentence_channels
             if text == width:
                 self.words = nn.Identity()
-            if not config.global_language:  # nobody asks for the sentence
+            if not config.global_language:  # the sentence is unused
                 self.word_encoder.get_submodule("clip.text_projection").requires_grad_(False)
         self.neck = neck(config.neck, channels, sentence if config.global_language else None, width)
         self.queries = QueryGenerator(config.aligner.replace(neck=config.neck), channels, channels[-1], width)
@@ -143,43 +143,43 @@ class EAVL(Network):
         self.masks = MaskGenerator(config.aligner, width // 2) if aligned else nn.Conv2d(width // 2, 1, 3, padding=1)
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
-        """All that images (B, 3, H, W) have to say: levels, vector, and how queries see them."""
+        """Computes levels, pooled vector and query inputs of images (B, 3, H, W)."""
         _, *levels = self.image_encoder(image)
         if self.norms is not None:
             levels = [
                 norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) for norm, x in zip(self.norms, levels, strict=True)
             ]
         levels[-1], pooled = self.pool(levels[-1])  # Eq. 1
-        sight = self.queries.encode_image(levels, pooled)
-        return ImageFeatures(self.neck.project(levels), sight, (image.shape[-2], image.shape[-1]))
+        image_queries = self.queries.encode_image(levels, pooled)
+        return ImageFeatures(self.neck.project(levels), image_queries, (image.shape[-2], image.shape[-1]))
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Words (M, L, D) of tokens (M, L)."""
+        """Encodes tokens (M, L) as words (M, L, D)."""
         return self.word_encoder(tokens, word_mask)
 
     def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
-        """Masks (M, 1, H / 4, W / 4) of words (M, L, D)."""
+        """Predicts masks (M, 1, H / 4, W / 4) from words (M, L, D)."""
         logits = self.masks_of(features, words, word_mask, image_of_expression)
         return self.answer(logits)
 
     def masks_of(
         self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
     ) -> Tensor:
-        """Logits (M, 1, H / 4, W / 4), where 0 is a probability of a half."""
+        """Computes logits (M, 1, H / 4, W / 4), where 0 is a probability of 0.5."""
         sentence = None if self.neck.fuse is None else self.sentence_of(words, word_mask)  # F_tg
         words = self.words(words)  # F_t
         x = self.neck([level[image_of_expression] for level in features.levels], sentence)  # F_vt, Eqs. 2 to 5
-        queries = self.queries(features.sight, words, word_mask, image_of_expression)  # F_q
+        queries = self.queries(features.image_queries, words, word_mask, image_of_expression)  # F_q
         x = self.up(self.decoder(x, queries.values))  # F_s, F_p
         return self.masks(x, queries) if isinstance(self.masks, MaskGenerator) else self.masks(x)
 
     def sentence_of(self, words: Tensor, word_mask: Tensor) -> Tensor:
-        """The sentence (M, S), as the neck takes it."""
+        """Computes the neck's sentence (M, S)."""
         sentence = self.word_encoder.sentence(words, word_mask)
         return sentence if self.sentence is None else self.sentence(sentence)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Binary cross-entropy at the size of the image or of the logits."""
+        """Computes the binary cross-entropy at the size of the image or of the logits."""
         words = self.encode_words(batch.tokens, batch.word_mask)
         features = self.encode_image(batch.image)
         logits = self.masks_of(features, words, batch.word_mask, batch.image_of_expression).float()
@@ -191,12 +191,12 @@ class EAVL(Network):
         return {"loss": weighted_cross_entropy(logits, masks, self.config.class_weights)}
 
     def views(self) -> Sequence[View]:
-        """The queries that count most, if queries give masks."""
+        """Returns the weights and masks of the queries, if they predict masks."""
         return self.masks.views() if isinstance(self.masks, MaskGenerator) else ()
 
 
 class Pool(nn.Module):
-    """Eq. 1: self-attention among the pixels and their mean, which becomes the image's vector."""
+    """Eq. 1: self-attention among pixels and their mean, which becomes the image's vector."""
 
     def __init__(self, channels: int, heads: int):
         super().__init__()
@@ -204,7 +204,7 @@ class Pool(nn.Module):
         initialise(self.among.out)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """A map (B, V, h, w) to the same and a vector (B, V)."""
+        """Computes a map (B, V, h, w) and a vector (B, V) of a map (B, V, h, w)."""
         pixels = x.flatten(2).mT
         tokens = torch.cat([pixels.mean(1, keepdim=True), pixels], dim=1)
         vector, pixels = self.among(tokens, tokens, tokens).split([1, pixels.shape[1]], dim=1)

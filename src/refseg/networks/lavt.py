@@ -3,11 +3,11 @@
 Paper      Z. Yang et al. "LAVT: Language-Aware Vision Transformer for Referring Image Segmentation". CVPR 2022.
            https://arxiv.org/abs/2112.02244
 Read with  `PWAM` (pixel-word attention module), `StageFusion` (its norm for the decoder, and the language pathway's
-           gate, `blocks.gate`), `LAVT.levels`, `Decoder`.
+           gate, `blocks.language_gate`), `LAVT.levels`, `Decoder`.
 Departs    Where the paper and the authors' release differ, this is the release, whose weights it takes: the decoder
-           reads a normed F_i, PWAM has GELUs, the mask is enlarged corner to corner.
-           Left out is what the release has and nothing reads: biases that an instance norm or a softmax takes away, and
-           the last stage's gate.
+           reads a normed F_i, PWAM has GELUs, the mask is resized with aligned corners.
+           Unused weights of the release are left out: biases that an instance norm or a softmax cancels, and the last
+           stage's gate.
 Notation   B images, M expressions, N = h * w pixels, T words, D channels of a stage, W of the words, C of the decoder.
 """
 
@@ -46,9 +46,11 @@ class LAVTConfig(Config):
     heads: tuple[Repeats, Repeats, Repeats, Repeats] = (1, 1, 1, 1)  # of each stage's PWAM
     fusion_drop: float = Field(0.0, ge=0, lt=1)  # dropout after each of its GELUs
     hidden: Channels | None = None  # channels of the decoder; None: four times those of the first stage
-    loss: Literal["cross_entropy", "dice"] = "cross_entropy"  # their Dice loss was not released, this one is ours
+    loss: Literal["cross_entropy", "dice"] = (
+        "cross_entropy"  # the authors' Dice loss was not released, this one is ours
+    )
     class_weights: tuple[float, float] = (0.9, 1.1)  # of background and referent in the cross-entropy
-    aligner: AlignerConfig | None = None  # EAVL's, in the place of the last convolution
+    aligner: AlignerConfig | None = None  # EAVL's, in place of the last convolution
 
     @field_validator("heads")
     @classmethod
@@ -74,7 +76,7 @@ PRESETS = {
 
 @dataclass
 class ImageFeatures:
-    """What of B images does not depend on words.
+    """Word-independent features of B images.
 
     Attributes:
         first: (B, D, h, w) the first stage's map.
@@ -86,7 +88,7 @@ class ImageFeatures:
 
 
 class LAVT(Network):
-    """Two encoders, words that enter after every stage of the image's, and a decoder of convolutions."""
+    """LAVT: words enter after every stage of the image encoder; a convolutional decoder predicts the mask."""
 
     idea = "Pixels look at words after every stage of the image encoder, and take of them what a gate lets through"
     presets = PRESETS
@@ -100,7 +102,7 @@ class LAVT(Network):
         channels, words = self.image_encoder.channels, self.word_encoder.channels
         self.fusions = nn.ModuleList(
             [
-                # nothing goes on from the last stage
+                # no stage follows the last one
                 StageFusion(c, words, heads, config.fusion_drop, gated=stage < len(channels))
                 for stage, (c, heads) in enumerate(zip(channels, config.heads, strict=True), start=1)
             ]
@@ -110,20 +112,20 @@ class LAVT(Network):
         self.aligner = AlignerHead(config.aligner, channels, hidden, words) if config.aligner else None
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
-        """Stem and first stage of images (B, 3, H, W), normalised."""
+        """Computes stem and first stage of normalised images (B, 3, H, W)."""
         first = self.image_encoder.stages[0](self.image_encoder.stem(image))
         return ImageFeatures(first, (image.shape[-2], image.shape[-1]))
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Words (M, L, W) of tokens (M, L)."""
+        """Encodes tokens (M, L) as words (M, L, W)."""
         return self.word_encoder(tokens, word_mask)
 
     def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
-        """Masks (M, 1, H, W) of words (M, T, W) with word_mask (M, T)."""
+        """Predicts masks (M, 1, H, W) from words (M, T, W) with word_mask (M, T)."""
         return self.answer(self.masks(features, words, word_mask, image_of_expression))
 
     def masks(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Tensor:
-        """Logits as `fuse` gives them; arguments as of `fuse`."""
+        """Computes logits (M, 1, H, W); arguments as in `fuse`."""
         levels = self.levels(features.first[image_of_expression], words, word_mask)
         if self.aligner is None:
             return to_image(self.decoder(levels), features.size_hw)
@@ -131,7 +133,7 @@ class LAVT(Network):
         return F.interpolate(logits, features.size_hw, mode="bilinear", align_corners=True)
 
     def levels(self, x: Tensor, words: Tensor, word_mask: Tensor) -> list[Tensor]:
-        """The maps (M, D, h, w) that the decoder reads of each stage, finest first.
+        """Computes the decoder's input maps (M, D, h, w) of all stages, finest first.
 
         Args:
             x: (M, D, h, w) the first stage's map.
@@ -146,7 +148,7 @@ class LAVT(Network):
         return levels
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss of a training batch."""
+        """Computes the loss of a training batch."""
         words = self.encode_words(batch.tokens, batch.word_mask)
         logits = self.masks(self.encode_image(batch.image), words, batch.word_mask, batch.image_of_expression)
         if self.config.loss == "dice":
@@ -154,7 +156,7 @@ class LAVT(Network):
         return {"loss": weighted_cross_entropy(logits, batch.masks(), self.config.class_weights)}
 
     def views(self) -> list[View]:
-        """The words that the pixels of each stage look at, and what an aligner shows."""
+        """Returns the word attention of each stage's pixels, and the aligner's views."""
         stages = [
             View(f"stage {stage}: words", fusion.pwam.seen, _as_it_is, "words", "PWAM")  # type: ignore[union-attr, arg-type]
             for stage, fusion in enumerate(self.fusions, start=1)
@@ -163,7 +165,7 @@ class LAVT(Network):
 
 
 class StageFusion(nn.Module):
-    """What PWAM found, as what the next stage and the decoder take."""
+    """PWAM with its two outputs, for the next stage and for the decoder."""
 
     def __init__(self, channels: int, word_channels: int, heads: int, dropout: float, gated: bool):
         super().__init__()
@@ -172,7 +174,7 @@ class StageFusion(nn.Module):
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, x: Tensor, words: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The next stage's map (as it was, where there is no gate) and the decoder's, both (M, D, h, w).
+        """Computes the next stage's map (x itself without a gate) and the decoder's, both (M, D, h, w).
 
         Args:
             x: (M, D, h, w) a stage's map.
@@ -187,7 +189,7 @@ class StageFusion(nn.Module):
 
 
 class PWAM(nn.Module):
-    """Pixel-word attention: every pixel looks at the words, and is multiplied by what it saw."""
+    """Pixel-word attention module: pixels are multiplied by the words that they attend to."""
 
     def __init__(self, channels: int, word_channels: int, heads: int, dropout: float = 0.0):
         super().__init__()
@@ -198,17 +200,17 @@ class PWAM(nn.Module):
 
     @property
     def seen(self) -> nn.Module:
-        """Gives the words (M, T) that pixels look at, in the mean."""
+        """Module that outputs the attention of pixels to words, averaged (M, T)."""
         return self.attention.seen
 
     def forward(self, pixels: Tensor, words: Tensor, word_mask: Tensor) -> Tensor:
-        """Pixels (M, N, D) that saw words (M, T, W) with word_mask (M, T): the paper's F_i."""
+        """Computes the paper's F_i (M, N, D) from pixels (M, N, D), words (M, T, W) and word_mask (M, T)."""
         language = self.attention(pixels, words, word_mask)
         return self.drop(F.gelu(self.join(self.drop(F.gelu(self.visual(pixels))) * language)))
 
 
 class PixelWordAttention(nn.Module):
-    """What each pixel sees of the words."""
+    """Attention of pixels to words."""
 
     def __init__(self, channels: int, word_channels: int, heads: int):
         super().__init__()
@@ -223,7 +225,7 @@ class PixelWordAttention(nn.Module):
         self.seen = nn.Identity()
 
     def forward(self, pixels: Tensor, words: Tensor, word_mask: Tensor) -> Tensor:
-        """Language (M, N, D) of pixels (M, N, D); words (M, T, W) with word_mask (M, T)."""
+        """Computes language features (M, N, D) of pixels (M, N, D); words (M, T, W) with word_mask (M, T)."""
         query = self._split(instance_norm(self.query(pixels)))
         key = self._split(self.key(words) * self.scale)
         scores = (query @ key.mT).masked_fill(~word_mask[:, None, None], MASKED)
@@ -235,12 +237,12 @@ class PixelWordAttention(nn.Module):
         return instance_norm((attention @ value).sum(1))
 
     def _split(self, x: Tensor) -> Tensor:
-        """(M, L, D) to (M, heads, L, D / heads)."""
+        """Splits (M, L, D) into heads (M, heads, L, D / heads)."""
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class Decoder(nn.Module):
-    """Levels from coarse to fine."""
+    """Decoder of levels from coarse to fine."""
 
     def __init__(self, channels: tuple[int, int, int, int], width: int, classify: bool = True):
         super().__init__()
@@ -251,24 +253,24 @@ class Decoder(nn.Module):
         self.classify = nn.Linear(width, 2) if classify else None  # background, referent
 
     def forward(self, levels: list[Tensor]) -> Tensor:
-        """Logits (M, h, w, 2) of levels (M, D, h, w), finest first, at the finest one's size."""
+        """Computes logits (M, h, w, 2) of levels (M, D, h, w), finest first, at the finest one's size."""
         assert self.classify is not None, "an aligner makes the masks"
         finest, *coarser = levels
         return self.join_4.read(self.joined(coarser), finest, self.classify)
 
     def map(self, levels: list[Tensor]) -> Tensor:
-        """The map (M, C, h, w) that `forward` classifies."""
+        """Computes the map (M, C, h, w) before the classifier."""
         finest, *coarser = levels
         return self.join_4(self.joined(coarser), finest)
 
     def joined(self, coarser: list[Tensor]) -> Tensor:
-        """The map (M, C, h, w) of all levels but the finest, at the finest of these."""
+        """Fuses all levels but the finest into a map (M, C, h, w)."""
         second, third, fourth = coarser
         return self.join_8(self.join_16(fourth, third), second)
 
 
 class AlignerHead(nn.Module):
-    """EAVL's aligner, which looks at the levels that the decoder reads, all but the finest."""
+    """EAVL's aligner on the decoder's inputs, without the finest level."""
 
     def __init__(self, config: AlignerConfig, channels: tuple[int, int, int, int], decoder: int, words: int):
         super().__init__()
@@ -279,15 +281,15 @@ class AlignerHead(nn.Module):
         self.align = Aligner(config, levels, levels[-1], config.width, inner)
 
     def forward(self, x: Tensor, levels: list[Tensor], words: Tensor, word_mask: Tensor) -> Tensor:
-        """Logits (M, 1, h, w) of the decoder's map (M, C, h, w), levels (M, D, _, _) and words (M, T, W)."""
+        """Computes logits (M, 1, h, w) from the decoder's map (M, C, h, w), levels (M, D, _, _) and words (M, T, W)."""
         _, *coarser = levels
-        sight = self.align.encode_image(coarser, coarser[-1].mean((-2, -1)))
+        image_queries = self.align.encode_image(coarser, coarser[-1].mean((-2, -1)))
         each = torch.arange(len(words), device=words.device)
-        return self.align(self.narrow(x), sight, self.words(words), word_mask, each)
+        return self.align(self.narrow(x), image_queries, self.words(words), word_mask, each)
 
 
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """One minus the Dice coefficients of background and referent, a mean over both and all expressions.
+    """Computes one minus the Dice coefficient, averaged over background, referent and expressions.
 
     Args:
         logits: (M, 1, H, W) referent minus background.
@@ -296,7 +298,7 @@ def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     probability, truth = logits[:, 0].float().sigmoid().flatten(1), target.float().flatten(1)
     losses = []
     for p, t in ((probability, truth), (1 - probability, 1 - truth)):
-        losses.append(1 - (2 * (p * t).sum(1) + 1) / (p.sum(1) + t.sum(1) + 1))  # 1: an empty mask can be right
+        losses.append(1 - (2 * (p * t).sum(1) + 1) / (p.sum(1) + t.sum(1) + 1))  # + 1, for empty masks
     return mean(torch.stack(losses))
 
 

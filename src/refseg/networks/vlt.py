@@ -1,16 +1,17 @@
-"""VLT: the image asks an expression several questions, and a Transformer answers each of them.
+"""VLT: generates several queries from image and expression, and decodes each with a Transformer.
 
 Paper      H. Ding et al. "Vision-Language Transformer and Query Generation for Referring Segmentation". ICCV 2021.
            https://arxiv.org/abs/2108.05565. Extended as "VLT: Vision-Language Transformer and Query Generation for
            Referring Segmentation". TPAMI 2022. https://arxiv.org/abs/2210.15871
-Read with  `VLT.read`, top to bottom: `Fusion`, `QueryGeneration`, `Transformer`, `QueryBalance`; then `MaskDecoder`.
+Read with  `VLT.answer_queries`, top to bottom: `Fusion`, `QueryGeneration`, `Transformer`, `QueryBalance`; then
+           `MaskDecoder`.
 Departs    `vlt_darknet53` is the authors' release (ICCV), of which the paper says less: attention has a ReLU after each
            of its four linear layers, the Transformer's decoder is causal over the queries, padding words are read.
            Dense layers over the pixels tie the release to its image size; here other maps are resized before and after.
-           Sentences are taken apart as CMPC's are, not at blanks only; the vectors come from GloVe, not from spaCy.
-           A mask is cut at the threshold after its logits were resized, not after its probabilities were.
-           `vlt_swin` is our form of the extended paper, for which there is no code: it keeps the rest of the network.
-           Its numbers are ours, not a reproduction. The masked contrastive loss of that paper is not here.
+           Sentences are split as CMPC's, not at blanks only; word vectors come from GloVe, not from spaCy.
+           Masks are thresholded after resizing logits, not probabilities.
+           `vlt_swin` is our reading of the extended paper, which has no code; the rest of the network is kept. Its
+           numbers are ours, not a reproduction. The masked contrastive loss of that paper is left out.
 Notation   B images, M expressions, L words, Q queries, C `width`, N = h * w pixels at 1/16 of the image.
 """
 
@@ -43,14 +44,14 @@ class VLTConfig(Config):
 
     image_encoder: ImageEncoderConfig = Field("darknet53", validate_default=True)
     freeze_image_encoder: bool = True
-    norm_stages: bool = False  # a layer norm on what is read of each stage
+    norm_stages: bool = False  # whether each stage's map has a layer norm
     word_encoder: WordEncoderConfig = Field("gru", validate_default=True)
     max_words: Repeats = 15  # RefCOCOg: 20
-    hide_padding: bool = False  # nobody looks at padding words; a GRU reads them all the same
+    hide_padding: bool = False  # masks padding words in attention; a GRU reads them in any case
     image_size: int = Field(416, le=16_384, ge=32, multiple_of=32)  # of training: for the Dense layers over pixels
 
     # Fusion
-    fusion: Literal["product", "spatial"] = "product"  # one sentence for all pixels, or each pixel its own
+    fusion: Literal["product", "spatial"] = "product"  # one sentence for all pixels, or one per pixel
     channels: int = Field(512, le=16_384, ge=2)  # of the fused maps
 
     # Queries and Transformer
@@ -59,10 +60,10 @@ class VLTConfig(Config):
     heads: Repeats = 8
     layers: Layers = 2  # of the Transformer's encoder, and of its decoder
     dropout: float = Field(0.1, ge=0, lt=1)
-    causal_queries: bool = True  # in the Transformer's decoder a query looks at those before it only
+    causal_queries: bool = True  # in the Transformer's decoder a query attends only to earlier ones
 
     # Mask
-    aligner: AlignerConfig | None = None  # EAVL's, in the place of the last convolution, on these queries; at stride 4
+    aligner: AlignerConfig | None = None  # EAVL's, in place of the last convolution, on VLT's queries
     output_stride: Literal[2, 4, 8] = 2
     reduction: Literal["sum", "mean"] = "sum"  # of the loss, over pixels
     class_weights: tuple[float, float] = (1.0, 1.0)  # of background and referent in the loss
@@ -120,12 +121,12 @@ PRESETS |= {
 
 @dataclass
 class ImageFeatures:
-    """What of B images does not depend on words.
+    """Word-independent features of B images.
 
     Attributes:
         v5: (B, C5, h / 2, w / 2) the coarsest stage, convolved.
-        look: (B, C, h / 2, w / 2) the pixels that look at the words, where each does.
-        v4, v3: (B, _, h, w) what is joined of the stages before it.
+        projected: (B, C, h / 2, w / 2) pixels that attend to words, in spatial fusion only.
+        v4, v3: (B, _, h, w) projected maps of the two stages before it.
     """
 
     v5: Tensor
@@ -134,18 +135,18 @@ class ImageFeatures:
     v3: Tensor
 
     def expand_to_expressions(self, image_of_expression: Tensor) -> "ImageFeatures":
-        """The features of each expression's image; nothing is copied for one image."""
+        """Returns the features of each expression's image, without a copy for a single image."""
         count = len(image_of_expression)
 
-        def pick(x: Tensor) -> Tensor:
+        def select(x: Tensor) -> Tensor:
             return x.expand(count, -1, -1, -1) if len(x) == 1 else x[image_of_expression]
 
-        projected = None if self.projected is None else pick(self.projected)
-        return ImageFeatures(pick(self.v5), projected, pick(self.v4), pick(self.v3))
+        projected = None if self.projected is None else select(self.projected)
+        return ImageFeatures(select(self.v5), projected, select(self.v4), select(self.v3))
 
 
 class VLT(Network):
-    """Two encoders, the fused maps, queries made of both, the Transformer that answers them, and the mask."""
+    """VLT: encoders, fusion, query generation, Transformer, query balance and mask decoder."""
 
     idea = "The image makes several queries of an expression, a Transformer answers them, the surest count most"
     presets = PRESETS
@@ -167,21 +168,21 @@ class VLT(Network):
         self.aligner = MaskGenerator(config.aligner, config.width) if config.aligner else None
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
-        """The three coarser stages of images (B, 3, H, W), normalised, as far as they need no words."""
+        """Computes word-independent features of the three coarser stages of normalised images (B, 3, H, W)."""
         _, v3, v4, v5 = self.image_encoder(image)
         return self.fusion.project_image(v3, v4, v5)
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Words (M, max_words, D) of tokens (M, L), padding included."""
+        """Encodes tokens (M, L) as words (M, max_words, D), padding included."""
         return self.word_encoder(*pad_words(tokens, word_mask, self.config.max_words))
 
     def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
-        """Masks (M, 1, H / output_stride, W / output_stride) of words (M, T, D) with word_mask (M, L), L up to T."""
+        """Predicts masks (M, 1, H / output_stride, W / output_stride); words (M, T, D), word_mask (M, L), L up to T."""
         logits = self.masks(features, words, word_mask, image_of_expression)
         return self.answer(logits)
 
     def masks(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Tensor:
-        """Logits as `fuse` gives them, where 0 is a probability of a half; arguments as of `fuse`."""
+        """Computes logits of the size of `fuse`, where 0 is a probability of 0.5; arguments as in `fuse`."""
         queries, responses = self.answer_queries(features, words, word_mask, image_of_expression)
         if self.aligner is None:
             return self.decoder(responses)
@@ -190,15 +191,15 @@ class VLT(Network):
     def answer_queries(
         self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
     ) -> tuple[Queries, Tensor]:
-        """The queries, and the balanced response to each as a map (M, Q, h, w); arguments as of `fuse`."""
+        """Computes the queries, and the balanced responses (M, Q, h, w) to them; arguments as in `fuse`."""
         word_mask = pad_mask(word_mask, words.shape[1]) | (not self.config.hide_padding)
-        asked, pixels = self.fusion(features.expand_to_expressions(image_of_expression), words, word_mask)
-        queries = self.query_generation(asked, words, word_mask)
-        answered = self.transformer(pixels, queries.values)
-        return queries, self.balance(answered, queries.values, pixels.shape[-2:])
+        fused, pixels = self.fusion(features.expand_to_expressions(image_of_expression), words, word_mask)
+        queries = self.query_generation(fused, words, word_mask)
+        answers = self.transformer(pixels, queries.values)
+        return queries, self.balance(answers, queries.values, pixels.shape[-2:])
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Binary cross-entropy at the logits' size, averaged over the expressions, 2 or more for the batch norm."""
+        """Computes the binary cross-entropy at the logits' size; the batch norm needs 2 expressions or more."""
         words = self.encode_words(batch.tokens, batch.word_mask)
         logits = self.masks(self.encode_image(batch.image), words, batch.word_mask, batch.image_of_expression)
         masks = F.interpolate(batch.soft_masks()[:, None].to(logits.dtype), logits.shape[-2:], mode="nearest")[:, 0]
@@ -208,7 +209,7 @@ class VLT(Network):
         return {"loss": loss}
 
     def views(self) -> list[View]:
-        """Where each query looks in the image and at which words, and how much its answer counts."""
+        """Returns the map and the word attention of each query, and the weights of their answers."""
         generation, queries = self.query_generation, range(self.config.queries)
         maps = [
             View(f"query {n + 1}: map", generation.maps, partial(_map, n), "map", "Query Generation") for n in queries
@@ -227,7 +228,7 @@ class VLT(Network):
 
 
 class Fusion(nn.Module):
-    """The sentence times the coarsest stage, joined with the two before it."""
+    """Product of the sentence and the coarsest stage, fused with the two stages before it."""
 
     def __init__(self, config: VLTConfig, channels: Sequence[int], words: int):
         super().__init__()
@@ -248,18 +249,18 @@ class Fusion(nn.Module):
         self.pixels = nn.Sequential(dbl(c5 + width, config.width, 1), dbl(config.width, config.width, 1))
 
     def project_image(self, v3: Tensor, v4: Tensor, v5: Tensor) -> ImageFeatures:
-        """What needs no words of three stages (B, _, 2 h, 2 w), (B, _, h, w), (B, _, h / 2, w / 2)."""
+        """Projects three stages (B, _, 2 h, 2 w), (B, _, h, w), (B, _, h / 2, w / 2), without words."""
         v3, v4, v5 = (norm(x) for norm, x in zip(self.norms, (v3, v4, v5), strict=True))
         projected, v4, v3 = self.sentence.project_image(v5), self.of_v4(v4), self.of_v3(F.avg_pool2d(v3, 2))
         return ImageFeatures(v5 + self.convolved(v5), projected, v4, v3)
 
     def forward(self, features: ImageFeatures, words: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Two fused maps: (M, `channels`, h, w), of which queries are made, and (M, C, h, w) for the Transformer.
+        """Computes two fused maps: (M, `channels`, h, w) for the queries, and (M, C, h, w) for the Transformer.
 
         Args:
-            features: of M images, one for each expression.
+            features: of M images, one per expression.
             words: (M, L, D).
-            word_mask: (M, L), True where one may look.
+            word_mask: (M, L), True on words that may be attended to.
         """
         m5 = self.product(features.v5 * self.sentence(features.projected, words, word_mask))
         m5 = F.interpolate(m5, features.v4.shape[-2:], mode="nearest")
@@ -270,15 +271,15 @@ class Fusion(nn.Module):
 
 
 class StageNorm(nn.LayerNorm):
-    """Over the channels of each pixel."""
+    """Layer norm over the channels of each pixel."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) to the same."""
+        """Normalises a map (B, C, h, w)."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class TiledSentence(nn.Module):
-    """One vector for all pixels: every channel takes its own share of the words."""
+    """One sentence for all pixels, a weighted sum of words in each channel."""
 
     def __init__(self, config: VLTConfig, channels: int, words: int):
         super().__init__()
@@ -288,16 +289,16 @@ class TiledSentence(nn.Module):
         self.norm = nn.Sequential(nn.BatchNorm1d(channels, eps=EPS, momentum=0.01), leaky_relu())
 
     def project_image(self, v5: Tensor) -> None:
-        """Pixels do not look."""
+        """Returns None, since pixels do not attend to words."""
 
     def forward(self, projected: None, words: Tensor, word_mask: Tensor) -> Tensor:
-        """(M, C5, 1, 1); words and mask are as of `Fusion`."""
+        """Computes the sentence (M, C5, 1, 1); words and mask as in `Fusion`."""
         weights = masked(self.weigh(words), word_mask[..., None]).softmax(1)
         return self.norm(self.project(self.pooled((weights * words).sum(1))))[..., None, None]
 
 
 class SpatialSentence(nn.Module):
-    """A vector for each pixel: it looks at the words itself."""
+    """One sentence per pixel, by attention to words."""
 
     def __init__(self, config: VLTConfig, channels: int, words: int):
         super().__init__()
@@ -307,22 +308,22 @@ class SpatialSentence(nn.Module):
         self.project = dbl(config.width, channels, 1)
 
     def project_image(self, v5: Tensor) -> Tensor:
-        """Pixels (B, C, h, w) of the coarsest stage (B, C5, h, w)."""
+        """Projects the coarsest stage (B, C5, h, w) to pixels (B, C, h, w)."""
         return self.pixels(v5)
 
     def forward(self, projected: Tensor, words: Tensor, word_mask: Tensor) -> Tensor:
-        """(M, C5, h, w) of pixels (M, C, h, w); words and mask are as of `Fusion`."""
+        """Computes sentences (M, C5, h, w) for pixels (M, C, h, w); words and mask as in `Fusion`."""
         words = self.words(words)
-        seen = self.attend(projected.flatten(2).mT, words, words, word_mask[:, None, None])
-        return self.project(seen.mT.unflatten(-1, projected.shape[-2:]))
+        attended = self.attend(projected.flatten(2).mT, words, words, word_mask[:, None, None])
+        return self.project(attended.mT.unflatten(-1, projected.shape[-2:]))
 
 
 class QueryGeneration(nn.Module):
-    """Queries, each of a map over the image and of the words that it looks at.
+    """Generates queries, each from a map over the image and its attention to words.
 
     Attributes:
-        maps: gives the maps (M, Q, h, w).
-        seen: gives the attention (M, heads, Q, L) of queries over words.
+        maps: outputs the maps (M, Q, h, w).
+        seen: outputs the attention (M, heads, Q, L) of queries over words.
     """
 
     def __init__(self, config: VLTConfig, channels: int, words: int):
@@ -338,11 +339,11 @@ class QueryGeneration(nn.Module):
         self.seen = nn.Softmax(dim=-1)
 
     def forward(self, fused: Tensor, words: Tensor, word_mask: Tensor) -> Queries:
-        """Queries of a fused map (M, `channels`, h, w); words and mask are as of `Fusion`."""
+        """Computes queries from a fused map (M, `channels`, h, w); words and mask as in `Fusion`."""
         maps = resized(self.maps(with_coordinates(fused)), (self.side, self.side))
         vision, language = self.vision(maps.flatten(2)), self.language(words)
-        here, said = with_positions(vision), with_positions(language)
-        query, key, value = self.attend.split(self.query(here), self.key(said), self.value(said))
+        places, texts = with_positions(vision), with_positions(language)
+        query, key, value = self.attend.split(self.query(places), self.key(texts), self.value(texts))
         scores = (query @ key.mT) * key.shape[-1] ** -0.5
         weights = self.seen(masked(scores, word_mask[:, None, None]))
         values = self.attend.join(weights.to(value.dtype) @ value) + vision
@@ -350,7 +351,7 @@ class QueryGeneration(nn.Module):
 
 
 class Transformer(nn.Module):
-    """The encoder makes a memory of the pixels, the decoder answers the queries from it."""
+    """Transformer: the encoder turns pixels into a memory, the decoder answers queries from it."""
 
     def __init__(self, config: VLTConfig):
         super().__init__()
@@ -359,7 +360,7 @@ class Transformer(nn.Module):
         self.decoder = nn.ModuleList([DecoderLayer(config) for _ in range(config.layers)])
 
     def forward(self, pixels: Tensor, queries: Tensor) -> Tensor:
-        """The answers (M, Q, C) to queries (M, Q, C) about a map (M, C, h, w)."""
+        """Computes the answers (M, Q, C) to queries (M, Q, C) on a map (M, C, h, w)."""
         memory = self.memory(pixels)
         answers = with_positions(queries)
         for layer in self.decoder:
@@ -367,7 +368,7 @@ class Transformer(nn.Module):
         return answers
 
     def memory(self, pixels: Tensor) -> Tensor:
-        """(M, N, C) of a map (M, C, h, w); on another grid than the training's, positions are those in between."""
+        """Encodes a map (M, C, h, w) as memory (M, N, C), with positions interpolated from the training's grid."""
         places = positions(self.side**2, pixels.shape[1], pixels.device).mT.unflatten(-1, (self.side, self.side))
         x = (pixels + resized(places[None], pixels.shape[-2:])).flatten(2).mT
         for layer in self.encoder:
@@ -376,7 +377,7 @@ class Transformer(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Pixels look at pixels."""
+    """Encoder layer: self-attention among pixels."""
 
     def __init__(self, config: VLTConfig):
         super().__init__()
@@ -385,13 +386,13 @@ class EncoderLayer(nn.Module):
         self.among_norm, self.feed_norm = (AddNorm(config) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(M, N, C) to the same."""
+        """Updates pixels (M, N, C)."""
         x = self.among_norm(x, self.among(x, x, x))
         return self.feed_norm(x, self.feed_forward(x))
 
 
 class DecoderLayer(nn.Module):
-    """Queries look at queries, then at the memory."""
+    """Decoder layer: attention among queries, then to the memory."""
 
     def __init__(self, config: VLTConfig):
         super().__init__()
@@ -402,7 +403,7 @@ class DecoderLayer(nn.Module):
         self.among_norm, self.memory_norm, self.feed_norm = (AddNorm(config) for _ in range(3))
 
     def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """Queries (M, Q, C) at memory (M, N, C)."""
+        """Updates queries (M, Q, C) by memory (M, N, C)."""
         before = x.new_ones(x.shape[1], x.shape[1], dtype=torch.bool).tril() if self.causal else None
         x = self.among_norm(x, self.among(x, x, x, before))
         x = self.memory_norm(x, self.memory(x, memory, memory))
@@ -410,7 +411,7 @@ class DecoderLayer(nn.Module):
 
 
 class AddNorm(nn.Module):
-    """A layer norm of the sum."""
+    """Residual connection with layer norm."""
 
     def __init__(self, config: VLTConfig):
         super().__init__()
@@ -418,12 +419,12 @@ class AddNorm(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=1e-14)
 
     def forward(self, x: Tensor, change: Tensor) -> Tensor:
-        """Two of (M, N, C) to one."""
+        """Adds a change (M, N, C) to x (M, N, C) and normalises the sum."""
         return self.norm(x + self.dropout(change))
 
 
 class Attention(nn.Module):
-    """Attention of several heads with a ReLU after each of its four linear layers."""
+    """Multi-head attention with a ReLU after each of its four linear layers."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -431,24 +432,24 @@ class Attention(nn.Module):
         self.query, self.key, self.value, self.out = (dense(width, width, nn.init.xavier_normal_) for _ in range(4))
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
-        """What queries (M, N, C) see of keys and values (M, T, C), where a mask (..., N, T) is True: (M, N, C)."""
+        """Attends from queries (M, N, C) to keys and values (M, T, C) where mask (..., N, T) is True."""
         return self.join(F.scaled_dot_product_attention(*self.split(queries, keys, values), attn_mask=mask))
 
     def split(self, queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The three, projected, each (M, heads, N or T, C / heads)."""
+        """Projects queries, keys and values to heads, each (M, heads, N or T, C / heads)."""
         query, key, value = (
             F.relu(layer(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer, x in ((self.query, queries), (self.key, keys), (self.value, values))
         )
         return query, key, value
 
-    def join(self, seen: Tensor) -> Tensor:
-        """(M, N, C) of what the heads saw (M, heads, N, C / heads)."""
-        return F.relu(self.out(seen.transpose(1, 2).flatten(2)))
+    def join(self, attended: Tensor) -> Tensor:
+        """Projects attended values (M, heads, N, C / heads) of the heads to (M, N, C)."""
+        return F.relu(self.out(attended.transpose(1, 2).flatten(2)))
 
 
 class QueryBalance(nn.Module):
-    """How much the answer to each query counts, and the map that it stands for."""
+    """Query balance: a confidence for each answer, and its response map."""
 
     def __init__(self, config: VLTConfig):
         super().__init__()
@@ -459,14 +460,14 @@ class QueryBalance(nn.Module):
         self.response = nn.Sequential(dense(width, self.side**2), nn.ReLU())
 
     def forward(self, answers: Tensor, queries: Tensor, size_hw: Sequence[int]) -> Tensor:
-        """Responses (M, Q, h, w) of answers and queries (M, Q, C)."""
+        """Computes responses (M, Q, h, w) from answers and queries (M, Q, C)."""
         confidence = self.confidence(torch.cat([self.answer(answers), self.query(queries)], dim=-1))
         maps = self.response(confidence * answers).unflatten(-1, (self.side, self.side))
         return resized(maps, size_hw)
 
 
 class MaskDecoder(nn.Module):
-    """Responses, finer step by step."""
+    """Decoder of responses to a mask, at twice the resolution in each step."""
 
     def __init__(self, config: VLTConfig):
         super().__init__()
@@ -480,12 +481,12 @@ class MaskDecoder(nn.Module):
         self.classify = None if config.aligner else last_convolution(width, 1, 3)
 
     def forward(self, responses: Tensor) -> Tensor:
-        """Logits (M, 1, H / output_stride, W / output_stride), float32, of responses (M, Q, h, w)."""
+        """Computes logits (M, 1, H / output_stride, W / output_stride) float32 of responses (M, Q, h, w)."""
         assert self.classify is not None, "an aligner makes the masks"
         return self.classify(self.maps(responses)[-1]).float()
 
     def maps(self, responses: Tensor) -> list[Tensor]:
-        """Maps (M, C, _, _) at 1/16 of the image, 1/8 and so on to the output stride."""
+        """Computes maps (M, C, _, _) at 1/16 of the image, 1/8 and so on to the output stride."""
         maps = [self.refine(self.join(responses))]
         for finer in self.finer:
             maps.append(finer(maps[-1]))
@@ -493,7 +494,7 @@ class MaskDecoder(nn.Module):
 
 
 def with_coordinates(x: Tensor) -> Tensor:
-    """A map (M, D, h, w) with three channels of x and three of y, from -1 to 1 edge to edge: (M, D + 6, h, w)."""
+    """Appends three channels of x and three of y, both in [-1, 1], to a map (M, D, h, w): (M, D + 6, h, w)."""
     count, _, height, width = x.shape
     rows, columns = (torch.linspace(-1, 1, size, device=x.device, dtype=x.dtype) for size in (height, width))
     rows = rows.view(1, 1, -1, 1).expand(count, 3, -1, width)
@@ -502,31 +503,31 @@ def with_coordinates(x: Tensor) -> Tensor:
 
 
 def positions(count: int, width: int, device: torch.device) -> Tensor:
-    """Codes (count, width) of the places 0, 1, ... in a sequence: sines on even channels, cosines on odd ones."""
+    """Returns codes (count, width) of the positions in a sequence: sines on even channels, cosines on odd ones."""
     place = torch.arange(count, device=device, dtype=torch.float32)[:, None]
     angle = place / 10000 ** (torch.arange(0, width, 2, device=device) / width)
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
 
 
 def with_positions(x: Tensor) -> Tensor:
-    """A sequence (M, N, C) with the codes of its places added."""
+    """Adds position codes to a sequence (M, N, C)."""
     return x + positions(x.shape[1], x.shape[2], x.device)
 
 
 def resized(x: Tensor, size_hw: Sequence[int]) -> Tensor:
-    """A map (M, _, h, w) at another size; at its own, as it is."""
+    """Resizes a map (M, _, h, w) bilinearly."""
     if tuple(x.shape[-2:]) == tuple(size_hw):
         return x
     return F.interpolate(x, tuple(size_hw), mode="bilinear", align_corners=False)
 
 
 def masked(scores: Tensor, mask: Tensor) -> Tensor:
-    """Scores that a softmax makes 0 where the mask is False."""
+    """Masks scores so that a softmax is 0 where the mask is False."""
     return scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
 
 
 def dense(inputs: int, outputs: int, start: Callable[[Tensor], Tensor] = nn.init.xavier_uniform_) -> nn.Linear:
-    """A linear layer with these first weights and without bias at first."""
+    """Returns a linear layer with weights initialised by `start` and zero bias."""
     layer = nn.Linear(inputs, outputs)
     start(layer.weight)
     nn.init.zeros_(layer.bias)
@@ -534,13 +535,13 @@ def dense(inputs: int, outputs: int, start: Callable[[Tensor], Tensor] = nn.init
 
 
 def feed_forward(width: int) -> nn.Sequential:
-    """Two linear layers."""
+    """Returns two linear layers with a ReLU between."""
     first, second = (dense(width, width, nn.init.xavier_normal_) for _ in range(2))
     return nn.Sequential(first, nn.ReLU(), second)
 
 
 def last_convolution(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
-    """One with a bias and nothing after it."""
+    """Returns a convolution with a bias and no norm or activation."""
     layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
     nn.init.xavier_uniform_(layer.weight)
     assert layer.bias is not None

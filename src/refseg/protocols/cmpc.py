@@ -40,7 +40,7 @@ class CMPC(Protocol):
         axes = zip(geometry.padded_hw, grid, strict=True)
         rows, columns = (linear(torch.arange(side).double() * cells / side, cells) for side, cells in axes)
         masks = resample(logits, rows, columns)[:, 0] >= FOREGROUND
-        return resample(masks.float(), *_way_back(geometry)) > 0
+        return resample(masks.float(), *_taps_from_input(geometry)) > 0
 
     def ious(self, counts: Counts) -> Tensor:
         """Computes intersection over union, NaN where both masks are empty."""
@@ -51,11 +51,11 @@ class CMPC(Protocol):
         return metrics.overall_mean_precisions(counts, self.ious(counts), self.thresholds)
 
 
-def _way_back(geometry: Geometry) -> tuple[Taps, Taps]:
-    """What rows and columns of the image's own read of the network's input."""
+def _taps_from_input(geometry: Geometry) -> tuple[Taps, Taps]:
+    """Returns the taps of the image's rows and columns in the network's input."""
     if geometry.offset_hw is None:
         return geometry.taps((torch.arange(geometry.own_hw[0]), torch.arange(geometry.own_hw[1])), geometry.padded_hw)
-    # The release makes the whole input as large as the image's longer side and cuts the middle out.
+    # The release resizes the whole input to the image's longer side and crops the middle.
     scale = max(own / side for own, side in zip(geometry.own_hw, geometry.padded_hw, strict=True))
     rows, columns = (_middle(own, side, scale) for own, side in zip(geometry.own_hw, geometry.padded_hw, strict=True))
     return rows, columns

@@ -1,1 +1,1 @@
-"""CMIRNet, box by box of its figure."""
+"""CMIRNet; one file per box of its overview figure."""

@@ -1,4 +1,4 @@
-"""What CMIRNet is compared with, in the places of its own parts: WPA and SVLA for TGMM, cross-attention for CGIP.
+"""Alternatives to CMIRNet's own parts in its tables: WPA and SVLA for TGMM, cross-attention for CGIP.
 
 WPA        Word-pixel alignment: words and pixels attend to each other at the same time.
            Z. Zhang et al. "CoupAlign: Coupling Word-Pixel with Sentence-Mask Alignments". NeurIPS 2022.
@@ -6,9 +6,9 @@ SVLA       Sequential vision-language attention: words read pixels, then pixels 
            S.-A. Liu et al. "CARIS: Context-Aware Referring Image Segmentation". ACM MM 2023.
 Certainty  CMIRNet's authors published no code of these. They are re-implemented from the published descriptions; costs
            agree with CMIRNet's Table VIII: 20.932 M parameters (WPA; published 20.94 M), 95.982 M and 56.603 G
-           multiply-accumulates (SVLA; published 95.99 M and 56.59 G). WPA costs 4.844 G; the published 8.74 G is what
-           a counter reports to which the projections that both directions share are called once for each of them.
-Shapes     As in `cmirnet`; all that replaces TGMM gives what `cmirnet.TGMM` gives.
+           multiply-accumulates (SVLA; published 95.99 M and 56.59 G). WPA costs 4.844 G; the published 8.74 G is a
+           count in which the projections that both directions share are called once for each of them.
+Shapes     As in `cmirnet`; alternatives to TGMM return the same as `guidance.TGMM`.
 """
 
 import math
@@ -24,7 +24,7 @@ from refseg.networks.cmirnet.guidance import Modulate, Scores, Sum, map_of, pixe
 
 
 class WPA(nn.Module):
-    """Both directions start from the other side's original features; the same affinity serves both."""
+    """Word-pixel alignment: both directions read original features and share one affinity."""
 
     def __init__(
         self, config: WPAConfig, heads: int, channels: int, text: int, width: int, words: bool, sentence: bool
@@ -43,7 +43,7 @@ class WPA(nn.Module):
     def forward(
         self, x: Tensor, text: Tensor, sentence: Tensor, word_mask: Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """As `cmirnet.TGMM`."""
+        """Computes the same outputs as `guidance.TGMM`."""
         pixels, known = pixels_of(x), word_mask[..., None]
         scores = self.scores(pixels, text, word_mask)
         attention = scores.softmax(-1)
@@ -61,7 +61,7 @@ class WPA(nn.Module):
 
 
 class SVLA(nn.Module):
-    """One layer of a decoder over words, then over pixels; norms come after the sums."""
+    """Sequential vision-language attention: a decoder layer over words, then over pixels, with norms after the sums."""
 
     def __init__(self, config: SVLAConfig, channels: int, text: int, width: int, words: bool, sentence: bool):
         super().__init__()
@@ -94,7 +94,7 @@ class SVLA(nn.Module):
     def forward(
         self, x: Tensor, text: Tensor, sentence: Tensor, word_mask: Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """As `cmirnet.TGMM`."""
+        """Computes the same outputs as `guidance.TGMM`."""
         a, words = self.pixels(pixels_of(x)), self.text(text)
         place = sine_code(x.shape[-2], x.shape[-1], a.shape[-1], a)
         layers, norms = self.layers, self.norms
@@ -108,12 +108,12 @@ class SVLA(nn.Module):
         if self.words is None:
             return r, None, None
         new = self.words(words)
-        spoken = None if self.sentence is None else new.mean(1) + self.sentence(sentence)
-        return r, new if self.gives_words else None, spoken
+        new_sentence = None if self.sentence is None else new.mean(1) + self.sentence(sentence)
+        return r, new if self.gives_words else None, new_sentence
 
 
 class Attention(nn.Module):
-    """Attention with an inside that is wider than what it reads."""
+    """Multi-head attention that is wider inside than its inputs."""
 
     def __init__(self, width: int, inner: int, heads: int):
         super().__init__()
@@ -122,7 +122,7 @@ class Attention(nn.Module):
         self.project = nn.Linear(inner, width)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None = None) -> Tensor:
-        """(M, Q, C) of queries (M, Q, C), keys and values (M, K, C); key_mask (M, K) is False where not to look."""
+        """Attends from queries (M, Q, C) to keys and values (M, K, C) where key_mask (M, K) is True."""
         query, key, value = (
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer, x in ((self.query, query), (self.key, key), (self.value, value))
@@ -132,7 +132,7 @@ class Attention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """In the place of CGI and IGR: pixels read words, padding included as there."""
+    """Replacement of CGI and IGR: attention of pixels to words, padding included as there."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -142,13 +142,13 @@ class CrossAttention(nn.Module):
         self.project = nn.Linear(width, width)
 
     def forward(self, x: Tensor, words: Tensor, word_mask: Tensor) -> Tensor:
-        """(M, C, h, w) of the same and words (M, T, C)."""
+        """Updates maps (M, C, h, w) by words (M, T, C)."""
         key, value = (each.flatten(-2) for each in self.key_value(words).unflatten(-1, (self.heads, 2, -1)).unbind(-2))
         return map_of(self.project(attend(self.query(pixels_of(x)), key, value, self.heads)), x)
 
 
 def sine_code(height: int, width: int, channels: int, like: Tensor) -> Tensor:
-    """Positions of pixels (N, channels): rows in the first half of the channels, columns in the second."""
+    """Returns position codes (N, channels): rows in the first half of the channels, columns in the second."""
     half = channels // 2
     period = 10000 ** (2 * (torch.arange(half, device=like.device) // 2) / half)
     codes = []

@@ -1,16 +1,17 @@
-"""CMIRNet: words and pixels refine each other at every stage, reason on a graph, and are decoded together.
+"""CMIRNet: words and pixels refine each other at every stage, interact on a graph, and are decoded together.
 
 Paper      M. Xu et al. "CMIRNet: Cross-Modal Interactive Reasoning Network for Referring Image Segmentation".
            IEEE TCSVT 2024. https://doi.org/10.1109/TCSVT.2024.3508752
-Read with  The overview figure, left to right: `CMIRNet` (image encoder with `TGMM`), `blocks.aspp`, `CGIP` (`CGI`,
-           `IGR`), `Decoder` with `CMAE` (`SpatialAttention`, `ChannelAttention`), `Head`; then losses, presets, tables.
+Read with  The overview figure, left to right: `CMIRNet` (image encoder with `guidance.TGMM`), `blocks.aspp`,
+           `graph.CGIP` (`CGI`, `IGR`), `decoder.Decoder` with `CMAE` (`SpatialAttention`, `ChannelAttention`), `Head`;
+           then losses here, presets in `config`, tables in `recipes.ablations.cmirnet`.
 Stages     The paper's numbers: 1 is the encoder's stem (ResNet only), 2 to 5 are its stages, 6 is the ASPP.
 Departs    The authors' weights depend on where their release departs from the paper: a softmax over words in Eq. (1),
            self-attention in Eq. (14), a cosine in Eq. (16), 3 x 3 heads, a weighted cross-entropy. Here is the release,
-           which is two networks, one with ResNet and one with Swin; fields of `CMIRNetConfig` say how they differ.
-Idle       Biases before an instance norm change nothing. The releases have them, so they are here.
-Shapes     B images, M expressions, T words, N = h * w pixels. Sizes follow from the image, which may have any that
-           leaves more than one pixel at the coarsest stage; the authors' networks take multiples of 32.
+           two networks with ResNet and Swin; fields of `CMIRNetConfig` tell them apart.
+Idle       Biases before an instance norm have no effect; they are here because the releases have them.
+Shapes     B images, M expressions, T words, N = h * w pixels. Images may have any size that leaves more than one
+           pixel at the coarsest stage; the authors' networks take multiples of 32.
 """
 
 from collections.abc import Callable
@@ -47,10 +48,10 @@ from refseg.networks.network import Network, Output, pad_mask, pad_words
 
 @dataclass
 class ImageFeatures:
-    """What needs no words of B images.
+    """Word-independent features of B images.
 
     Attributes:
-        maps: by stage (B, C, h, w), from the finest to the first that words guide.
+        maps: (B, C, h, w) by stage, from the finest to the first guided one.
         size_hw: height and width of the images.
     """
 
@@ -59,7 +60,7 @@ class ImageFeatures:
 
 
 class CMIRNet(Network):
-    """The network. `fuse` answers with the finest stage, `decode` with each: training supervises all of them."""
+    """CMIRNet; `fuse` predicts from the finest stage, `decode` from every stage, as training does."""
 
     idea = "Words and pixels change each other at every stage, a graph of both is reasoned on, and a mask is decoded"
     presets = PRESETS
@@ -98,7 +99,7 @@ class CMIRNet(Network):
         self.heads = nn.ModuleDict({str(stage): Head(width) for stage in self.stages})
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
-        """The maps of images (B, 3, H, W) up to the first guided stage."""
+        """Computes the maps of images (B, 3, H, W) up to the first guided stage."""
         first_guided = int(next(iter(self.tgmm), ASPP_STAGE))
         x, maps = image, {}
         for stage in range(1, first_guided + 1):
@@ -107,13 +108,13 @@ class CMIRNet(Network):
         return ImageFeatures({stage: maps[stage] for stage in self.stages if stage in maps}, (height, width))
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Words (M, max_words, D) of tokens (M, L)."""
+        """Encodes tokens (M, L) as words (M, max_words, D)."""
         return self.word_encoder(*pad_words(tokens, word_mask, self.config.max_words))
 
     def fuse(
         self, image_features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
     ) -> Output:
-        """Logits (M, 1, H, W) of the finest stage; words (M, T, D) may be any number."""
+        """Predicts masks (M, 1, H, W) from the finest stage, for any number of words (M, T, D)."""
         inputs = self.compute_decoder_inputs(image_features, words, word_mask, image_of_expression)
         logits = self.decoder.finest(inputs, cast(Head, self.heads[str(self.stages[0])]))
         return self.answer(resize(logits, image_features.size_hw))
@@ -121,14 +122,14 @@ class CMIRNet(Network):
     def decode(
         self, image_features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
     ) -> list[Tensor]:
-        """Logits (M, 1, H, W) of every stage P_i, the finest first."""
+        """Computes logits (M, 1, H, W) of every stage P_i, finest first."""
         decoded = self.decoder(self.compute_decoder_inputs(image_features, words, word_mask, image_of_expression))
         return [resize(self.heads[str(stage)](decoded[stage]), image_features.size_hw) for stage in self.stages]
 
     def compute_decoder_inputs(
         self, image_features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
     ) -> DecoderInputs:
-        """Everything before the decoder; the words of every stage are the word encoder's."""
+        """Computes the decoder's inputs; every stage reads the word encoder's words."""
         word_mask = pad_mask(word_mask, words.shape[1])
         sentence = self.word_encoder.sentence(words, word_mask)
         new_words: list[Tensor] = []
@@ -140,27 +141,27 @@ class CMIRNet(Network):
                 x = self._stage(stage, x)
             maps[stage] = x
             if str(stage) in self.tgmm:
-                maps[stage], more, spoken = self.tgmm[str(stage)](x, words, sentence, word_mask)
+                maps[stage], more, new_sentence = self.tgmm[str(stage)](x, words, sentence, word_mask)
                 x = x + maps[stage]
                 new_words += [] if more is None else [more]
-                sentences |= {} if spoken is None else {stage: spoken}
+                sentences |= {} if new_sentence is None else {stage: new_sentence}
         if self.multiply is not None:
             maps[stage] = x = x * self.multiply(sentence)[:, :, None, None]
         graph = None if self.cgip is None else self.cgip(x, words, new_words, word_mask)
         return DecoderInputs(maps, graph, sentences)
 
     def _stage(self, stage: int, x: Tensor) -> Tensor:
-        """A stage's map of the one before; of the image for the first."""
+        """Computes a stage's map from the one before, the first from the image."""
         if stage == 1:
             return self.image_encoder.stem(x)
         return self.aspp(x) if stage == ASPP_STAGE else self.image_encoder.stages[stage - 2](x)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Means over the stages' outputs."""
+        """Computes mask and box loss, averaged over the stages' outputs."""
         return self._losses(batch, self.config.loss)
 
     def box_only_loss(self, batch: Batch) -> dict[str, Tensor]:
-        """That of the pretraining on boxes, whatever the network learns from afterwards."""
+        """Computes the loss of pretraining on boxes, independent of the config's."""
         return self._losses(batch, LossConfig(mask=0, box=1))
 
     def _losses(self, batch: Batch, weights: LossConfig) -> dict[str, Tensor]:
@@ -179,7 +180,7 @@ class CMIRNet(Network):
         return {"loss": torch.stack(list(losses.values())).sum(), **{k: v.detach() for k, v in losses.items()}}
 
     def views(self) -> list[View]:
-        """What each guided stage reads of the words, what the graph makes of pixels, where the decoder looks."""
+        """Returns word importance of guided stages, strength of graph features, and the decoder's spatial attention."""
         views = [
             View(f"words, stage {stage}", guide.importance, lambda a: a.mean(1), "words", "Eq. (2)")
             for stage, guide in self.tgmm.items()
@@ -187,15 +188,15 @@ class CMIRNet(Network):
         ]
         graph = {} if self.cgip is None else {"CGI": self.cgip.interact, "IGR": self.cgip.igr}
         views += [View(name, step, strength, "map", "Fig. 6") for name, step in graph.items() if step is not None]
-        looks = {stage: self.decoder.stage(stage).attend for stage in reversed(self.stages)}
+        attention = {stage: self.decoder.stage(stage).attend for stage in reversed(self.stages)}
         return views + [
-            View(f"pixels, stage {stage}", look.spatial, lambda a: a[:, 0], "map", "Fig. 10")
-            for stage, look in looks.items()
-            if look is not None
+            View(f"pixels, stage {stage}", attend.spatial, lambda a: a[:, 0], "map", "Fig. 10")
+            for stage, attend in attention.items()
+            if attend is not None
         ]
 
     def components(self) -> dict[str, list[nn.Module]]:
-        """The modules behind each row of the paper's table of costs (Table IX), which leaves the word encoder out."""
+        """Returns the modules behind each row of the paper's costs (Table IX), which leave out the word encoder."""
         stages = [self.decoder.stage(number) for number in self.stages]
         return {
             "TGMM": [self.tgmm],
@@ -221,7 +222,7 @@ def guidance(
     words: bool,
     sentence: bool,
 ) -> nn.Module:
-    """TGMM or a rival for a stage with so many channels; it gives new words and a new sentence if they are read."""
+    """Builds TGMM or an alternative for a stage; `words` and `sentence` tell which of its outputs are used."""
     match config:
         case SVLAConfig():
             return SVLA(config, channels, text, width, words, sentence)
@@ -234,7 +235,7 @@ def guidance(
 
 
 def box_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Mean of 1 - IoU of the boxes around logits (M, 1, H, W) and masks (M, H, W); 0 if all masks are empty."""
+    """Averages 1 - IoU of the boxes around logits (M, 1, H, W) and masks (M, H, W); 0 if all masks are empty."""
     known = masks.flatten(1).any(1)
     found, true = soft_box(logits[:, 0].float().sigmoid()), soft_box(masks.float())
     shared = (torch.minimum(found[:, 2:], true[:, 2:]) - torch.maximum(found[:, :2], true[:, :2])).clamp(min=0).prod(1)
@@ -245,12 +246,12 @@ def box_loss(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 def soft_box(mask: Tensor) -> Tensor:
-    """The box (M, 4) x1, y1, x2, y2 in pixels around masks (M, H, W) of probabilities; exact where they are 0 or 1.
+    """Computes boxes (M, 4) x1, y1, x2, y2 in pixels around masks (M, H, W) of probabilities; exact for 0 and 1.
 
-    A column is empty as surely as its surest pixel is. The expected number of empty columns before the first that is
-    not, is where the box begins; the same from the right and in rows. A mask without pixels has x1 = W and x2 = 0.
+    A column is empty with the probability that its most probable pixel is. The box begins at the expected number of
+    empty columns before the first other one; likewise from the right and in rows. An empty mask has x1 = W, x2 = 0.
     """
-    columns, rows = 1 - mask.amax(1), 1 - mask.amax(2)  # (M, W), (M, H): how surely empty
+    columns, rows = 1 - mask.amax(1), 1 - mask.amax(2)  # (M, W), (M, H): probability of being empty
     x1, y1 = (empty.cumprod(1).sum(1) for empty in (columns, rows))
     x2, y2 = (empty.shape[1] - empty.flip(1).cumprod(1).sum(1) for empty in (columns, rows))
     return torch.stack([x1, y1, x2, y2], dim=1)

@@ -1,4 +1,4 @@
-"""Every choice of CMIRNet."""
+"""Settings of CMIRNet: the two releases, and the choices of the paper's Tables I to VIII."""
 
 from typing import Annotated, Literal, Self
 
@@ -11,33 +11,33 @@ from refseg.losses import SMALL_REFERENTS
 ASPP_STAGE = 6
 
 
-ATTENDED = 3  # the finest stage whose decoder attends (CMAE)
+ATTENDED = 3  # finest stage with attention in the decoder (CMAE)
 
 
-Off = BeforeValidator(lambda value: None if value is False else value)  # how YAML reads "off"
+Off = BeforeValidator(lambda value: None if value is False else value)  # YAML reads "off" as false
 
 
 class GuidanceConfig(Config):
-    """What TGMM and its rivals share."""
+    """Settings that TGMM and its alternatives share."""
 
     first_stage: int = Field(3, ge=1, le=6)  # Table VI: stages from here to 6 are guided
     activation: Literal["relu", "gelu"] = "gelu"
 
 
 class TGMMConfig(GuidanceConfig):
-    """The paper's guidance; the defaults are the Swin release, the comments say what the ResNet release has."""
+    """The paper's guidance; the defaults are the Swin release, comments give the ResNet release."""
 
     kind: Literal["tgmm"] = "tgmm"
     heads: Repeats = 1  # in the encoder's stages; ResNet: 8
     aspp_heads: Repeats = 8
-    keys: Literal["stage", "width"] = "stage"  # channels of keys and values: as the stage has; ResNet: `width`
+    keys: Literal["stage", "width"] = "stage"  # channels of keys and values: those of the stage; ResNet: `width`
     # Table V (a), "re f_ew^new with ori f_ew", and ResNet: pixels read the original words, through their own projection
     visual_words: Literal["new", "original"] = "new"
     sentence: Literal["sum", "gated"] = "sum"  # Eq. (4); ResNet: new words enter through a gate that starts closed
 
 
 class WPAConfig(GuidanceConfig):
-    """Table VIII: `cmirnet_rivals.WPA`."""
+    """Table VIII: `alternatives.WPA`."""
 
     kind: Literal["wpa"] = "wpa"
     heads: Repeats = 1
@@ -45,7 +45,7 @@ class WPAConfig(GuidanceConfig):
 
 
 class SVLAConfig(GuidanceConfig):
-    """Table VIII: `cmirnet_rivals.SVLA`."""
+    """Table VIII: `alternatives.SVLA`."""
 
     kind: Literal["svla"] = "svla"
     heads: Repeats = 8
@@ -57,11 +57,11 @@ class CGIConfig(Config):
     """Cross-graph interaction."""
 
     heads: Repeats = 8  # Table VII, together with those of IGR
-    neighbours: Repeats = 9  # words that a pixel is connected with
+    neighbours: Repeats = 9  # words connected to a pixel
     kernel: Literal[1, 3] = 3  # of the convolution over (pixel, rank of its word); Eq. (8) may be read as 1
     words: Literal["new", "original"] = "new"  # Table V (b): "re f_ew^fu with ori f_ew"
     head_weights: bool = True  # Table V (b): "wo multi-head weights"
-    mask_padding_words: bool = False  # the releases connect pixels with padding as well
+    mask_padding_words: bool = False  # the releases connect pixels to padding as well
 
 
 class IGRConfig(Config):
@@ -71,7 +71,7 @@ class IGRConfig(Config):
 
 
 class CGIPConfig(Config):
-    """The paper's graph."""
+    """The paper's graph interaction."""
 
     kind: Literal["graph"] = "graph"
     cgi: Annotated[CGIConfig | None, Off] = CGIConfig()  # Table V (b): off is "wo CGI"
@@ -85,7 +85,7 @@ class CGIPConfig(Config):
 
 
 class CrossAttentionConfig(Config):
-    """Table V (b): `cmirnet_rivals.CrossAttention` in the place of CGI and IGR."""
+    """Table V (b): `alternatives.CrossAttention` in place of CGI and IGR."""
 
     kind: Literal["cross_attention"] = "cross_attention"
     heads: Repeats = 8
@@ -93,14 +93,14 @@ class CrossAttentionConfig(Config):
 
 
 class CMAEConfig(Config):
-    """The attention of the decoder, with the block that follows it."""
+    """Attention of the decoder, with the block after it."""
 
     sentence: Literal["new", "original"] = "new"  # Table V (c): "re f_el^new with ori f_el"
     channel: bool = True  # Table V (c): "wo CMCA"
 
 
 class LossConfig(Config):
-    """Table II: learning from masks, from boxes, or from both."""
+    """Table II: training on masks, boxes, or both."""
 
     mask: float = Field(1.0, ge=0)  # weight of the class-weighted cross-entropy
     class_weights: tuple[float, float] = (0.9, 1.1)  # of background and referent in it
@@ -118,10 +118,10 @@ class CMIRNetConfig(Config):
 
     image_encoder: ImageEncoderConfig = Field("swin_base", validate_default=True)
     word_encoder: WordEncoderConfig = Field("bert_base", validate_default=True)
-    max_words: Repeats = 20  # positions of the word encoder, padding included: the network reads it too
-    width: Channels = 512  # channels of new words, sentences, graph and decoder
-    stem: bool = False  # the decoder goes on to stage 1; ResNet: true
-    fine_projections: bool = True  # the decoder projects what it reads of stages 1 and 2 as well; ResNet: false
+    max_words: Repeats = 20  # positions of the word encoder; the network also reads padding
+    width: Channels = 512  # of new words, sentences, graph and decoder
+    stem: bool = False  # whether the decoder includes stage 1; ResNet: true
+    fine_projections: bool = True  # whether the decoder projects stages 1 and 2 as well; ResNet: false
     aspp_rates: tuple[Repeats, ...] = Field((3, 6, 9), max_length=16)
     tgmm: Annotated[Annotated[TGMMConfig | WPAConfig | SVLAConfig, Field(discriminator="kind")] | None, Off] = (
         TGMMConfig()
@@ -140,7 +140,7 @@ class CMIRNetConfig(Config):
 
 
 def resnet_release(image_encoder: str) -> CMIRNetConfig:
-    """The authors' network with a ResNet."""
+    """Returns the settings of the authors' network with a ResNet."""
     return CMIRNetConfig(
         image_encoder=image_encoder,
         stem=True,

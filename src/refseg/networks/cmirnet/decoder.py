@@ -1,4 +1,8 @@
-"""CMIRNet's decoder (CMAE) and heads."""
+"""CMIRNet's decoder and heads: Eqs. (15) to (20), from the coarsest stage to the finest.
+
+`Decoder` runs a `DecoderStage` per stage, with cross-modal attention (`CMAE`: `SpatialAttention`, `ChannelAttention`)
+from stage 3 on; `Head` predicts logits of each stage.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,12 +22,12 @@ from refseg.networks.cmirnet.guidance import map_of, pixels_of
 
 @dataclass
 class DecoderInputs:
-    """What M expressions make of the image: all that the decoder reads.
+    """Inputs of the decoder for M expressions.
 
     Attributes:
-        maps: by stage (M, C, h, w), what guidance adds to the encoder's map; the map itself where nothing guides.
-        graph: (M, width, h, w) what CGIP makes of the coarsest stage; None without it.
-        sentences: by stage (M, width), what the stage's attention looks for.
+        maps: (M, C, h, w) by stage, the residual of guidance, or the encoder's map without guidance.
+        graph: (M, width, h, w) output of CGIP; None without it.
+        sentences: (M, width) by stage, for the stage's attention.
     """
 
     maps: dict[int, Tensor]
@@ -32,7 +36,7 @@ class DecoderInputs:
 
 
 class Decoder(nn.Module):
-    """From the coarsest stage to the finest, Eq. (15)."""
+    """Decoder from the coarsest stage to the finest, Eq. (15)."""
 
     def __init__(self, channels: Mapping[int, int], width: int, config: CMIRNetConfig):
         super().__init__()
@@ -43,14 +47,14 @@ class Decoder(nn.Module):
             self.stages[str(stage)] = DecoderStage(inputs, width, projected, cmae, first=stage == ASPP_STAGE)
 
     def forward(self, inputs: DecoderInputs) -> dict[int, Tensor]:
-        """Each stage's map (M, width, h, w)."""
+        """Computes each stage's map (M, width, h, w)."""
         x, decoded = inputs.graph, {}
         for stage in reversed(inputs.maps):
             x = decoded[stage] = self.stage(stage)(x, inputs.maps[stage], inputs.sentences.get(stage))
         return decoded
 
     def finest(self, inputs: DecoderInputs, head: "Head") -> Tensor:
-        """Logits (M, 1, h, w) that `head` gives of the finest stage's map; the inputs are given up on the way."""
+        """Computes the finest stage's logits (M, 1, h, w); empties `inputs.maps` to release memory."""
         x = inputs.graph
         *coarser, finest = reversed(inputs.maps)
         for stage in coarser:
@@ -59,12 +63,12 @@ class Decoder(nn.Module):
         return self.stage(finest).logits(x, inputs.maps[finest], head)
 
     def stage(self, number: int) -> "DecoderStage":
-        """The part for a stage."""
+        """Returns the part for a stage."""
         return cast(DecoderStage, self.stages[str(number)])
 
 
 class DecoderStage(nn.Module):
-    """The stage's own map with the coarser stage's; then the sentence looks at both, if it does."""
+    """Fusion of a stage's map with the coarser stage's, then optional cross-modal attention."""
 
     def __init__(self, channels: int, width: int, projected: bool, cmae: CMAEConfig | None, first: bool):
         super().__init__()
@@ -75,12 +79,12 @@ class DecoderStage(nn.Module):
         self.refine = JoinScales(2 * width, width) if cmae else None
 
     def forward(self, before: Tensor | None, own: Tensor, sentence: Tensor | None) -> Tensor:
-        """(M, width, h, w) of its own map (M, C, h, w) and a sentence (M, width).
+        """Computes the stage's map (M, width, h, w).
 
         Args:
-            before: (M, width, h', w') of the coarser stage; of the graph for the first stage, None without a graph.
+            before: (M, width, h', w') of the coarser stage; for the first stage of the graph, None without a graph.
             own: (M, C, h, w).
-            sentence: (M, width), where the stage attends.
+            sentence: (M, width); None for stages without attention.
         """
         x = self.join(*self.pair(before, own))
         if self.attend is not None and self.refine is not None:
@@ -88,9 +92,9 @@ class DecoderStage(nn.Module):
         return x
 
     def logits(self, before: Tensor, own: Tensor, head: "Head") -> Tensor:
-        """Logits (M, 1, h, w) that a head gives of this stage's map; of a stage that does not attend.
+        """Computes the head's logits (M, 1, h, w) of this stage, for a stage without attention.
 
-        At inference on a CPU the map itself never exists as a whole.
+        At inference on a CPU the map is computed in strips and never formed as a whole.
         """
         before, own = self.pair(before, own)
         if not self.join.in_strips(own):
@@ -100,7 +104,7 @@ class DecoderStage(nn.Module):
         return fast.whole(strips, own.float())
 
     def pair(self, before: Tensor | None, own: Tensor) -> tuple[Tensor, Tensor]:
-        """What is joined."""
+        """Returns the coarse and fine map of the fusion."""
         own = self.project(own)
         if before is None:
             return own, own
@@ -108,7 +112,7 @@ class DecoderStage(nn.Module):
 
 
 class CMAE(nn.Module):
-    """Cross-modal attention: pixels like the sentence (CM-SA), then channels of those pixels (CM-CA)."""
+    """Cross-modal attention: spatial (CM-SA), then over channels (CM-CA)."""
 
     def __init__(self, width: int, config: CMAEConfig):
         super().__init__()
@@ -117,16 +121,16 @@ class CMAE(nn.Module):
         self.channel = ChannelAttention(width) if config.channel else None
 
     def forward(self, x: Tensor, sentence: Tensor) -> Tensor:
-        """(M, width, h, w) of the same and a sentence (M, width)."""
+        """Updates a map (M, width, h, w) by a sentence (M, width)."""
         pixels = pixels_of(x)
         spatial = self.look(pixels, sentence)
-        seen = self.spatial(map_of(spatial, x))  # (M, 1, h, w)
+        weight = self.spatial(map_of(spatial, x))  # (M, 1, h, w)
         gain = 1 if self.channel is None else 1 + self.channel(pixels, spatial)[..., None, None]
-        return x + x * (seen * gain)  # Eqs. (19), (20)
+        return x + x * (weight * gain)  # Eqs. (19), (20)
 
 
 class SpatialAttention(nn.Module):
-    """CM-SA, Eq. (16): the cosine of each pixel and the sentence."""
+    """CM-SA, Eq. (16): cosine of each pixel and the sentence."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -134,7 +138,7 @@ class SpatialAttention(nn.Module):
         self.query = nn.Linear(width, width)
 
     def forward(self, pixels: Tensor, sentence: Tensor) -> Tensor:
-        """(M, N, 1) float32 of pixels (M, N, C) and a sentence (M, C)."""
+        """Computes the attention (M, N, 1) float32 of pixels (M, N, C) to a sentence (M, C)."""
         key = instance_norm(self.key(pixels))
         query = F.normalize(self.query(sentence).to(key.dtype), dim=-1)
         with full_precision(key):
@@ -142,7 +146,7 @@ class SpatialAttention(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """CM-CA, Eqs. (17) and (18): the channels of the pixels that the sentence looks at."""
+    """CM-CA, Eqs. (17) and (18): channel attention of the pixels that match the sentence."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -151,7 +155,7 @@ class ChannelAttention(nn.Module):
         self.excite = nn.Linear(max(width // 16, 1), width, bias=False)
 
     def forward(self, pixels: Tensor, spatial: Tensor) -> Tensor:
-        """(M, C) in [0, 1] of pixels (M, N, C) and their spatial attention (M, N, 1)."""
+        """Computes channel weights (M, C) in [0, 1] of pixels (M, N, C) with spatial attention (M, N, 1)."""
         value = instance_norm(self.value(pixels))
         with full_precision(value):
             pooled = (spatial.softmax(1).mT @ value)[:, 0]
@@ -159,16 +163,16 @@ class ChannelAttention(nn.Module):
 
 
 class Head(nn.Conv2d):
-    """Background and referent; only the difference of their logits matters, so only that is computed."""
+    """Two-class convolution; only the difference of the two logits is computed, since only that matters."""
 
     def __init__(self, channels: int):
         super().__init__(channels, 2, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (M, 1, h, w), float32, referent minus background."""
+        """Computes logits (M, 1, h, w) float32, referent minus background."""
         return F.conv2d(x, *self.difference(), padding=1).float()
 
     def difference(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias."""
+        """Returns weight and bias of the difference."""
         assert self.bias is not None
         return self.weight[1:] - self.weight[:1], self.bias[1:] - self.bias[:1]

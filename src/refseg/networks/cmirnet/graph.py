@@ -1,4 +1,7 @@
-"""CMIRNet's cross-modal graph interaction (CGIP)."""
+"""CMIRNet's cross-modal graph interaction and propagation (CGIP): Eqs. (7) to (14), on the coarsest stage.
+
+`CGIP` runs `CGI` (edges between pixels and their nearest words) and then `IGR` (reasoning among pixels).
+"""
 
 from typing import Literal
 
@@ -14,7 +17,7 @@ from refseg.networks.cmirnet.guidance import map_of, nearest_words, pixels_of
 
 
 class CGIP(nn.Module):
-    """Cross-modal graph interaction and propagation, on the coarsest stage."""
+    """Cross-modal graph interaction and propagation on the coarsest stage."""
 
     def __init__(self, config: CGIPConfig | CrossAttentionConfig, channels: int, text: int, width: int):
         super().__init__()
@@ -33,7 +36,7 @@ class CGIP(nn.Module):
             self.text = None
 
     def forward(self, x: Tensor, text: Tensor, new_words: list[Tensor], word_mask: Tensor) -> Tensor:
-        """(M, width, h, w) of a map (M, C, h, w), words (M, T, D) and new ones (M, T, width); word_mask (M, T)."""
+        """Computes a map (M, width, h, w) from a map (M, C, h, w), words (M, T, D) and new words (M, T, width)."""
         visual = result = self.visual(x.contiguous())
         if self.interact is not None and self.text is not None:
             words = sum(new_words, F.relu(instance_norm(self.text(text))))  # Eq. (7)
@@ -42,7 +45,7 @@ class CGIP(nn.Module):
 
 
 class CGI(nn.Module):
-    """Cross-graph interaction: each pixel with the words nearest to it, separately in each head.
+    """Cross-graph interaction: edges from each pixel to its nearest words, in each head.
 
     The heads' convolutions are one grouped convolution.
     """
@@ -56,7 +59,7 @@ class CGI(nn.Module):
         self.head_weights = nn.Linear(width // self.heads, 3 * width // self.heads) if config.head_weights else None
 
     def forward(self, x: Tensor, words: Tensor, word_mask: Tensor) -> Tensor:
-        """(M, C, h, w) of maps (M, C, h, w) and words (M, T, C)."""
+        """Updates maps (M, C, h, w) by words (M, T, C)."""
         pixels, words = (each.unflatten(-1, (self.heads, -1)) for each in (pixels_of(x), words))
         mask = word_mask if self.mask_padding else torch.ones_like(word_mask)
         near = nearest_words(pixels, words, mask, self.neighbours)  # (M, N, K, heads)
@@ -70,7 +73,7 @@ class CGI(nn.Module):
         return result.unflatten(-1, x.shape[-2:])
 
     def weights(self, z: Tensor) -> Tensor:
-        """Eqs. (10) to (12): weights (M, C) of the channels, from what is largest (M, C) in each."""
+        """Computes channel weights (M, C) from the maximum (M, C) of each channel (Eqs. 10 to 12)."""
         assert self.head_weights is not None
         key, query, value = self.head_weights(z.unflatten(-1, (self.heads, -1))).chunk(3, dim=-1)  # (M, heads, c)
         attention = (query @ key.mT).float().softmax(-2)  # over the queries
@@ -78,7 +81,7 @@ class CGI(nn.Module):
 
 
 class IGR(nn.Module):
-    """Intra-graph reasoning: self-attention among the pixels."""
+    """Intra-graph reasoning: self-attention among pixels."""
 
     def __init__(self, config: IGRConfig, width: int):
         super().__init__()
@@ -88,14 +91,14 @@ class IGR(nn.Module):
         self.project = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(M, C, h, w) to the same."""
+        """Updates maps (M, C, h, w)."""
         qkv = self.qkv(pixels_of(self.conv(x))).unflatten(-1, (self.heads, 3, -1))
         query, key, value = (each.flatten(-2) for each in qkv.unbind(-2))
         return map_of(self.project(attend(query, key, value, self.heads)), x)  # Eq. (14)
 
 
 def words_of_graph(config: CMIRNetConfig) -> Literal["new", "original", ""]:
-    """Which words the graph reads."""
+    """Returns the words that the graph reads, "" for none."""
     match config.cgip:
         case CrossAttentionConfig(words=words) | CGIPConfig(cgi=CGIConfig(words=words)):
             return words

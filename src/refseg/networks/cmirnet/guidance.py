@@ -1,4 +1,8 @@
-"""CMIRNet's text-guided multi-modal modulation (TGMM)."""
+"""CMIRNet's text-guided multi-modality modulation (TGMM): Eqs. (1) to (6), after each stage of the image encoder.
+
+In the order of the data: `TGMM`, its attention scores (`Scores`), new sentence (`Sum`, `Gated`) and new map
+(`Modulate`), then conversions between maps and pixels that the other files share.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +14,7 @@ from refseg.networks.cmirnet.config import TGMMConfig
 
 
 class TGMM(nn.Module):
-    """Text-guided multi-modality modulation: words that the pixels weigh, pixels that the words change."""
+    """Text-guided multi-modality modulation: words weighted by pixels, pixels modulated by words."""
 
     def __init__(
         self, config: TGMMConfig, heads: int, channels: int, text: int, width: int, words: bool, sentence: bool
@@ -32,11 +36,11 @@ class TGMM(nn.Module):
     def forward(
         self, x: Tensor, text: Tensor, sentence: Tensor, word_mask: Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """What is added to a map, new words (M, T, width), new sentence (M, width); the last two where they are read.
+        """Computes the residual of a map, and new words (M, T, width) and sentence (M, width), None if unused.
 
         Args:
             x: (M, C, h, w).
-            text: (M, T, D) words, the sentence's position and padding included.
+            text: (M, T, D) words, sentence token and padding included.
             sentence: (M, D).
             word_mask: (M, T).
         """
@@ -55,7 +59,7 @@ class TGMM(nn.Module):
 
 
 class Scores(nn.Module):
-    """How much each pixel looks for each word."""
+    """Attention scores of pixels over words."""
 
     def __init__(self, channels: int, text: int, inner: int, heads: int):
         super().__init__()
@@ -64,7 +68,7 @@ class Scores(nn.Module):
         self.key = nn.Linear(text, inner)
 
     def forward(self, pixels: Tensor, text: Tensor, word_mask: Tensor) -> Tensor:
-        """(M, heads, N, T) float32 of pixels (M, N, C), words (M, T, D) and word_mask (M, T)."""
+        """Computes scores (M, heads, N, T) float32 of pixels (M, N, C), words (M, T, D) and word_mask (M, T)."""
         query = instance_norm(self.query(pixels))
         query = query * query.shape[-1] ** -0.5  # of all channels, not of a head's
         key = self.key(text) * word_mask[..., None]
@@ -74,7 +78,7 @@ class Scores(nn.Module):
 
 
 class Sum(nn.Module):
-    """Eq. (4): the sentence is the mean of the new words and the original sentence, each projected."""
+    """Eq. (4): sum of the mean new word and the original sentence, each projected."""
 
     def __init__(self, channels: int, text: int, width: int):
         super().__init__()
@@ -82,12 +86,12 @@ class Sum(nn.Module):
         self.project = nn.Linear(text, width)
 
     def forward(self, words: Tensor, sentence: Tensor) -> Tensor:
-        """(M, T, V) and (M, D) to (M, width); padding counts in the mean."""
+        """Computes the sentence (M, width) from words (M, T, V), padding included, and a sentence (M, D)."""
         return self.words(words.mean(1)) + self.project(sentence)
 
 
 class Gated(nn.Module):
-    """The ResNet release's sentence: the mean of the new words enters through a gate that starts closed."""
+    """Sentence of the ResNet release: the mean new word is added through a gate that starts closed."""
 
     def __init__(self, channels: int, text: int, width: int):
         super().__init__()
@@ -97,13 +101,13 @@ class Gated(nn.Module):
         self.project = nn.Linear(text, width)
 
     def forward(self, words: Tensor, sentence: Tensor) -> Tensor:
-        """As `Sum`."""
+        """Computes the sentence; shapes as in `Sum`."""
         original = self.project(sentence)
         return self.words(self.gate * self.narrow(words.mean(1)) + original) + original
 
 
 class Modulate(nn.Module):
-    """Eq. (6): the map times what its pixels read of the words, between two projections."""
+    """Eq. (6): product of a map and the language features of its pixels, between two projections."""
 
     def __init__(self, channels: int, activation: str):
         super().__init__()
@@ -112,27 +116,27 @@ class Modulate(nn.Module):
         self.activation = {"relu": nn.ReLU, "gelu": nn.GELU}[activation]()
 
     def forward(self, x: Tensor, language: Tensor) -> Tensor:
-        """(M, C, h, w) and (M, N, C) to (M, C, h, w)."""
+        """Modulates a map (M, C, h, w) by language (M, N, C)."""
         return map_of(self.activation(self.mix(self.activation(self.visual(pixels_of(x))) * language)), x)
 
 
 def read_words(attention: Tensor, value: Tensor) -> Tensor:
-    """What pixels read (M, N, V), of attention (M, heads, N, T) and words (M, T, V)."""
+    """Computes the language features (M, N, V) of pixels from attention (M, heads, N, T) and words (M, T, V)."""
     value = value.unflatten(-1, (attention.shape[1], -1)).transpose(1, 2)
     return (attention.to(value.dtype) @ value).transpose(1, 2).flatten(2)
 
 
 def nearest_words(pixels: Tensor, words: Tensor, word_mask: Tensor, count: int) -> Tensor:
-    """The words nearest to each pixel (M, N, count, heads) int64, the nearest first.
+    """Returns the indices (M, N, count, heads) int64 of the words nearest to each pixel, nearest first.
 
-    Nearest is by the angle between them. Of words equally near the first of the sentence wins, on every device and in
-    every batch: angles are computed in float64 and compared in float32, so that equal words are equally near, and the
-    sort is stable. Where there are fewer words than `count`, the farthest is repeated.
+    Distances are angles. Of equally near words the first of the sentence wins, on every device and in every batch:
+    angles are computed in float64 and compared in float32, so that equal words are equally near, and the sort is
+    stable. With fewer words than `count`, the farthest is repeated.
 
     Args:
         pixels: (M, N, heads, c).
         words: (M, T, heads, c).
-        word_mask: (M, T), words that may be chosen.
+        word_mask: (M, T), True on words that may be chosen.
         count: number of words.
     """
     with torch.no_grad(), full_precision(pixels):
@@ -145,25 +149,25 @@ def nearest_words(pixels: Tensor, words: Tensor, word_mask: Tensor, count: int) 
 
 
 def pixels_of(x: Tensor) -> Tensor:
-    """A map (M, C, h, w) as pixels (M, N, C)."""
+    """Flattens a map (M, C, h, w) to pixels (M, N, C)."""
     return x.flatten(2).mT
 
 
 def map_of(pixels: Tensor, like: Tensor) -> Tensor:
-    """Pixels (M, N, C) as a map (M, C, h, w) of the size of another."""
+    """Reshapes pixels (M, N, C) to a map (M, C, h, w) of the size of `like`."""
     return pixels.mT.unflatten(-1, like.shape[-2:])
 
 
 def expand_to_expressions(x: Tensor, image_of_expression: Tensor) -> Tensor:
-    """The map of each expression's image (M, C, h, w), from maps (B, C, h, w); nothing is copied for one image."""
+    """Returns the map (M, C, h, w) of each expression's image, without a copy for a single image."""
     return x.expand(len(image_of_expression), -1, -1, -1) if len(x) == 1 else x[image_of_expression]
 
 
 def resize(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Logits (M, 1, h, w) at the size of the image."""
+    """Resizes logits (M, 1, h, w) to the image."""
     return F.interpolate(logits, size_hw, mode="bilinear", align_corners=False)
 
 
 def strength(x: Tensor) -> Tensor:
-    """Mean absolute value of the channels, (M, h, w) of maps (M, C, h, w)."""
+    """Computes the mean absolute value over channels, (M, h, w), of maps (M, C, h, w)."""
     return x.abs().mean(1)

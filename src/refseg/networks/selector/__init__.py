@@ -1,1 +1,1 @@
-"""Selector, our own network."""
+"""Selector, our own network: finder and chooser."""

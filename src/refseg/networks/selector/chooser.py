@@ -1,4 +1,8 @@
-"""Selector's chooser: which objects the words mean."""
+"""Selector's chooser: words and objects to a score for each object.
+
+In the order of the data: `Chooser` (the whole), `WordEncoder`, `Block` (attention to words, then among objects, biased
+by their pairs), and the attention layers of both.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -7,11 +11,11 @@ from refseg.errors import InvalidInput
 from refseg.networks.selector.config import SelectorConfig
 from refseg.networks.selector.finder import pair_features
 
-MASKED = -1e4  # attention logit of a key that is not there
+MASKED = -1e4  # attention logit of a missing key
 
 
 class Chooser(nn.Module):
-    """Expression and objects to a score for each object and one for "refers to anything"."""
+    """Scores of objects, and of existence, for an expression."""
 
     def __init__(self, config: SelectorConfig, vocabulary_size: int):
         super().__init__()
@@ -40,7 +44,7 @@ class Chooser(nn.Module):
         word_mask: Tensor,
         image_of_expression: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Scores (M, Q) and existence (M,), float32 logits.
+        """Computes scores (M, Q) and existence (M,), float32 logits.
 
         Args:
             objects: tokens (B, Q, D) of the objects, as in `FoundObjects`.
@@ -48,7 +52,7 @@ class Chooser(nn.Module):
             pairs: (B, Q, Q, P).
             words: (M, L, D), from the word encoder.
             word_mask: (M, L).
-            image_of_expression: (M,) which of the B images.
+            image_of_expression: (M,) index of the B images.
         """
         hidden = self.pair_hidden(pairs)
         bias = self.pair_bias(hidden).permute(0, 3, 1, 2)  # (B, blocks * heads, Q, Q)
@@ -64,7 +68,7 @@ class Chooser(nn.Module):
 
 
 class WordEncoder(nn.Module):
-    """Tokens to words that know each other."""
+    """Word embeddings with self-attention."""
 
     def __init__(self, config: SelectorConfig, vocabulary_size: int):
         super().__init__()
@@ -75,7 +79,11 @@ class WordEncoder(nn.Module):
         self.norm = nn.LayerNorm(config.width)
 
     def forward(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Words (M, L, D) of tokens (M, L)."""
+        """Encodes tokens (M, L) as words (M, L, D).
+
+        Raises:
+            InvalidInput: for no words, or more than `max_words`.
+        """
         length, most = tokens.shape[1], len(self.positions)
         if not 1 <= length <= most:
             raise InvalidInput(f"the expression has {length} words, Selector reads 1 to {most}")
@@ -87,7 +95,7 @@ class WordEncoder(nn.Module):
 
 
 class WordLayer(nn.Module):
-    """Attention among words, feed-forward."""
+    """Self-attention among words, then feed-forward."""
 
     def __init__(self, config: SelectorConfig):
         super().__init__()
@@ -95,14 +103,14 @@ class WordLayer(nn.Module):
         self.feed_norm, self.feed = nn.LayerNorm(config.width), feed_forward(config.width)
 
     def forward(self, words: Tensor, bias: Tensor) -> Tensor:
-        """Words (M, L, D) to the same."""
+        """Updates words (M, L, D)."""
         normed = self.attend_norm(words)
         words = words + self.attend(normed, normed, bias)
         return words + self.feed(self.feed_norm(words))
 
 
 class Block(nn.Module):
-    """Objects look at the words, at each other, and think."""
+    """Attention of objects to words, then among objects, then feed-forward."""
 
     def __init__(self, config: SelectorConfig):
         super().__init__()
@@ -111,14 +119,14 @@ class Block(nn.Module):
         self.feed_norm, self.feed = nn.LayerNorm(config.width), feed_forward(config.width)
 
     def forward(self, x: Tensor, words: Tensor, word_bias: Tensor, pair_bias: Tensor, pair_values: Tensor) -> Tensor:
-        """Objects (M, Q, D) to the same."""
+        """Updates objects (M, Q, D); arguments as in `Chooser` and `RelationAttention`."""
         x = x + self.cross(self.cross_norm(x), words, word_bias)
         x = x + self.among(self.among_norm(x), pair_bias, pair_values)
         return x + self.feed(self.feed_norm(x))
 
 
 class Attention(nn.Module):
-    """Multi-head attention, written out: on a CPU this is faster than the fused kernel in bfloat16."""
+    """Multi-head attention, written out: faster on a CPU than the fused kernel in bfloat16."""
 
     def __init__(self, config: SelectorConfig):
         super().__init__()
@@ -130,37 +138,37 @@ class Attention(nn.Module):
         self.seen = nn.Identity()
 
     def forward(self, x: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
-        """What x (M, n, D) finds among keys (M, k, D); bias is added to the attention logits (M, heads, n, k)."""
+        """Attends from x (M, n, D) to keys (M, k, D); bias is added to the attention logits (M, heads, n, k)."""
         weights, values = self.compute_weights(x, keys, bias)
         return self.out((weights @ values).transpose(1, 2).flatten(2))
 
     def compute_weights(self, x: Tensor, keys: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Attention weights (M, heads, n, k) and values (M, heads, k, D / heads)."""
+        """Computes attention weights (M, heads, n, k) and values (M, heads, k, D / heads)."""
         q = self.q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         k, v = self.kv(keys).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return self.seen((q @ k.mT * self.scale + bias).softmax(-1)), v
 
 
 class RelationAttention(Attention):
-    """Attention among objects that sees, besides their tokens, where each stands as seen from the one that looks."""
+    """Attention among objects that also reads values of their pairs."""
 
     def __init__(self, config: SelectorConfig):
         super().__init__(config)
         self.place = nn.Linear(config.heads * config.pair_value, config.width)
 
     def forward(self, x: Tensor, bias: Tensor, pair_values: Tensor) -> Tensor:  # type: ignore[override]
-        """Objects (M, Q, D) to the same; place (M, Q, Q, pair_value) is what q sees of k."""
+        """Updates objects (M, Q, D); pair_values (M, Q, Q, pair_value) describe k relative to q."""
         weights, values = self.compute_weights(x, x, bias)
-        what = self.out((weights @ values).transpose(1, 2).flatten(2))
-        where = weights.transpose(1, 2) @ pair_values  # (M, Q, heads, pair_value)
-        return what + self.place(where.flatten(2))
+        attended = self.out((weights @ values).transpose(1, 2).flatten(2))
+        relations = weights.transpose(1, 2) @ pair_values  # (M, Q, heads, pair_value)
+        return attended + self.place(relations.flatten(2))
 
 
 def feed_forward(width: int) -> nn.Sequential:
-    """Two layers on each token."""
+    """Returns two layers for each token."""
     return nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
 
 
 def key_bias(mask: Tensor, like: Tensor) -> Tensor:
-    """Attention bias (M, 1, 1, L) that hides the keys where the mask (M, L) is False."""
+    """Returns an attention bias (M, 1, 1, L) that masks the keys where the mask (M, L) is False."""
     return torch.zeros(mask.shape, device=like.device, dtype=like.dtype).masked_fill(~mask, MASKED)[:, None, None]

@@ -1,4 +1,4 @@
-"""Every choice of Selector."""
+"""Settings of Selector, in the order of its parts: finder, pairs, chooser, answer."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from refseg.config import Channels, Config, Layers, Repeats
 
 
 class SelectorConfig(Config):
-    """Every choice of the network; lengths are in u (see the header of this file)."""
+    """Every choice of the network; lengths are in u (see the header of `selector`)."""
 
     # Finder: maps
     stages: tuple[Channels, Channels, Channels, Channels] = (32, 48, 96, 192)  # channels at 1/2, 1/4, 1/8, 1/16
@@ -20,19 +20,19 @@ class SelectorConfig(Config):
     # Finder: objects
     candidates: Repeats = 16  # cells that may become an object
     score_threshold: float = Field(0.198, gt=0, lt=1)  # probability above which a cell holds an object
-    duplicate_distance: float = 7.0  # predicted centres nearer than this are one object
-    reference_radius: float = 18.0  # the radius that a size output of zero means
+    duplicate_distance: float = 7.0  # predicted centres closer than this are one object
+    reference_radius: float = 18.0  # radius of a size output of zero
     size_range: float = 1.5  # the radius stays within the reference times exp(+- this)
     geometry_scale: float = 40.0  # one unit of position, distance and radius
     area_scale: float = 8.0  # one unit of the side of an object's area at 1/4
-    # Classes of each attribute that is supervised; the first is the hardest.
+    # Numbers of classes of the supervised attributes; the first is the hardest.
     attributes: tuple[Repeats, ...] = Field((8, 8, 3, 3), max_length=16)
 
     # Pairs
     contact_scale: float = 20.0  # one unit of overlap at 1/4, in u squared
     disc_softness: float = 2.0  # width of the border of an object's disc
     pair_range: float = 4.0  # geometric pair features are clipped to +- this
-    agreement: bool = True  # one more feature for each attribute: do the two objects agree in it?
+    agreement: bool = True  # one more feature per attribute: agreement of the two objects
 
     # Chooser
     width: Channels = 128
@@ -44,4 +44,6 @@ class SelectorConfig(Config):
     max_words: Repeats = 24
 
     # Answer
-    fallback: Literal["none", "best"] = "none"  # something exists, but no object is chosen: nothing, or the best one
+    fallback: Literal["none", "best"] = (
+        "none"  # prediction when a referent exists but no object is chosen: none, or the best object
+    )

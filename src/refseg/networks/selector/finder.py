@@ -1,4 +1,8 @@
-"""Selector's finder: objects of an image, without words."""
+"""Selector's finder: image to objects, without words.
+
+In the order of the data: `ObjectFinder.maps` (pyramid, centres), `select_candidates` (cells, best first), `describe`
+(masks by dynamic kernels, tokens), `Pairs` (geometry and attributes of one object relative to another).
+"""
 
 import math
 from dataclasses import dataclass
@@ -17,12 +21,12 @@ from refseg.networks.selector.maps import at, length_unit, pixels, up
 
 @dataclass
 class Maps:
-    """What the finder computes of B images before it knows where the objects are.
+    """Dense maps of B images, before objects are selected.
 
     Attributes:
-        coarse: (B, C, H/8, W/8) what an object's centre is described by.
-        fine: (B, C, H/4, W/4) appearance, summed over each object's mask.
-        pixels: (B, C, h/2, w/2) what the masks (h, w) are shuffled out of.
+        coarse: (B, C, H/8, W/8) features of object centres.
+        fine: (B, C, H/4, W/4) appearance, pooled over each object's mask.
+        pixels: (B, C, h/2, w/2) features of the masks (h, w), before the pixel shuffle.
         centre: (B, 4, H/8, W/8) float32: score logit, offset x and y, size.
     """
 
@@ -39,7 +43,7 @@ class Maps:
 
 @dataclass
 class Candidates:
-    """The cells of the 1/8 map that may hold an object; see `FoundObjects` for the two masks."""
+    """Cells of the 1/8 map that may hold an object; masks as in `FoundObjects`."""
 
     cells: Tensor
     valid: Tensor
@@ -48,17 +52,17 @@ class Candidates:
 
 @dataclass
 class FoundObjects:
-    """The objects of B images, Q slots each; everything that the chooser needs to know of an image.
+    """Objects of B images in Q slots each, the chooser's only input from an image.
 
     Attributes:
         tokens: (B, Q, D) description of each object.
-        valid: (B, Q) bool, False on padding: what objects can look at.
-        selectable: (B, Q) bool, what can be chosen: as `valid`, but in an image without objects, where the best
-            candidate is looked at and not chosen.
-        pairs: (B, Q, Q, P) float32; entry (q, k) is what q sees of k.
+        valid: (B, Q) bool, True on objects that can be attended to, False on padding.
+        selectable: (B, Q) bool, True on objects that can be chosen: as `valid`, but False for the best candidate of an
+            image without objects.
+        pairs: (B, Q, Q, P) float32; entry (q, k) describes k relative to q.
         masks: (B, Q, h, w) float32 logits at 1 / mask_stride; objects may overlap here.
         centres: (B, Q, 3) float32 x, y and radius in pixels.
-        scores: (B, Q) float32 logit that there is an object.
+        scores: (B, Q) float32 logit of there being an object.
         cells: (B, Q) int64 index into the 1/8 map.
         coarse: (B, C, H/8, W/8) the coarse map.
     """
@@ -75,7 +79,7 @@ class FoundObjects:
 
 
 class ObjectFinder(nn.Module):
-    """Image to objects, without words."""
+    """Finder of objects in images, without words."""
 
     def __init__(self, config: SelectorConfig):
         super().__init__()
@@ -108,12 +112,16 @@ class ObjectFinder(nn.Module):
         self.pairs = Pairs(config)
 
     def forward(self, image: Tensor) -> FoundObjects:
-        """The objects of images (B, 3, H, W), normalised; H and W multiples of 16."""
+        """Finds the objects of normalised images (B, 3, H, W); H and W are multiples of 16."""
         maps = self.maps(image)
         return self.describe(maps, self.select_candidates(maps))
 
     def maps(self, image: Tensor) -> Maps:
-        """Encoder, pyramid and dense outputs."""
+        """Computes encoder, pyramid and dense outputs.
+
+        Raises:
+            InvalidInput: if height or width is not a multiple of 16.
+        """
         height, width = image.shape[-2:]
         if height % 16 or width % 16:
             raise InvalidInput(f"the image has {height} x {width} pixels; pad both sides to a multiple of 16")
@@ -130,26 +138,26 @@ class ObjectFinder(nn.Module):
 
     @torch.no_grad()
     def select_candidates(self, maps: Maps) -> Candidates:
-        """The best cells, best first; nearby ones that point to the same object are suppressed by the best of them."""
+        """Selects cells, best first; of nearby cells that point to the same object only the best is kept."""
         scores = maps.centre[:, 0].flatten(1)
         scores, cells = scores.topk(min(self.config.candidates, scores.shape[1]))
         centres = self.centres(maps, cells)[..., :2]
         distance = (centres[:, :, None] - centres[:, None]).square().sum(-1).sqrt()
         duplicate = distance < self.config.duplicate_distance * length_unit(maps.size_hw)
-        keep: list[Tensor] = []  # greedy: only what is kept suppresses
+        keep: list[Tensor] = []  # greedy: only kept cells suppress others
         for q, good in enumerate((scores > logit(self.config.score_threshold)).unbind(1)):
             suppressed = (duplicate[:, q, :q] & torch.stack(keep, 1)).any(1) if keep else torch.zeros_like(good)
             keep.append(good & ~suppressed)
         selectable = torch.stack(keep, 1)
         best = torch.arange(selectable.shape[1], device=cells.device) == 0
-        valid = selectable | best  # always something to look at
+        valid = selectable | best  # at least one object to attend to
         if torch.compiler.is_compiling():  # a fixed number of slots
             return Candidates(cells, valid, selectable)
         first = (~valid).int().argsort(dim=1, stable=True)[:, : int(valid.sum(1).max())]
         return Candidates(cells.gather(1, first), valid.gather(1, first), selectable.gather(1, first))
 
     def describe(self, maps: Maps, candidates: Candidates) -> FoundObjects:
-        """Masks, tokens and pairs of the objects in these cells."""
+        """Computes masks, tokens and pairs of the objects in the candidate cells."""
         config, u = self.config, length_unit(maps.size_hw)
         at_cell = at(maps.coarse, candidates.cells)  # (B, Q, C)
         scores = at(maps.centre[:, :1], candidates.cells).squeeze(-1)
@@ -188,7 +196,7 @@ class ObjectFinder(nn.Module):
         )
 
     def centres(self, maps: Maps, cells: Tensor) -> Tensor:
-        """x, y and radius (B, Q, 3) in pixels that the map predicts in these cells (B, Q)."""
+        """Decodes x, y and radius (B, Q, 3) in pixels in cells (B, Q)."""
         columns = maps.centre.shape[-1]
         offset = at(maps.centre[:, 1:], cells)
         x = 8 * (cells % columns + offset[..., 0]) + 3.5
@@ -197,10 +205,10 @@ class ObjectFinder(nn.Module):
         return torch.stack([x, y, self.config.reference_radius * length_unit(maps.size_hw) * size.exp()], dim=-1)
 
     def masks(self, maps: Maps, at_cell: Tensor, centres: Tensor) -> Tensor:
-        """Mask logits (B, Q, h, w): a kernel of each object over the embedding, inside a window around its centre.
+        """Computes mask logits (B, Q, h, w): each object's kernel on the embedding, in a window around its centre.
 
-        The embedding E = pixel_shuffle(embed(pixels)) is not built: the kernels go through `embed` instead, which is
-        the same and cheaper for the few objects of an image.
+        The embedding E = pixel_shuffle(embed(pixels)) is not built: the kernels are projected through `embed` instead,
+        with the same result at a lower cost for the few objects of an image.
         """
         kernel, bias, narrow = self.kernel(at_cell).split([self.config.kernel, 1, 1], dim=-1)
         kernel = kernel * (2 / math.sqrt(self.config.kernel))
@@ -220,18 +228,18 @@ class ObjectFinder(nn.Module):
 
 
 class QuarterPixels(nn.Module):
-    """Masks at 1/2 come out of the fine map itself."""
+    """Pixel features of masks at 1/2: the fine map itself."""
 
     def __init__(self, half: int, fine: int):
         super().__init__()
 
     def forward(self, half: Tensor, fine: Tensor) -> Tensor:
-        """Features (B, C, H/4, W/4) from the maps at 1/2 and 1/4."""
+        """Returns features (B, C, H/4, W/4) of the maps at 1/2 and 1/4."""
         return fine
 
 
 class HalfPixels(nn.Module):
-    """Masks at 1/1 come out of a map at 1/2 that joins the first stage and the fine map."""
+    """Pixel features of masks at 1/1: first stage and fine map, fused at 1/2."""
 
     def __init__(self, half: int, fine: int):
         super().__init__()
@@ -239,12 +247,12 @@ class HalfPixels(nn.Module):
         self.smooth = conv_norm(half, half)
 
     def forward(self, half: Tensor, fine: Tensor) -> Tensor:
-        """Features (B, C, H/2, W/2) from the maps at 1/2 and 1/4."""
+        """Computes features (B, C, H/2, W/2) of the maps at 1/2 and 1/4."""
         return self.smooth(self.detail(half) + up(self.context(fine)))
 
 
 class Pairs(nn.Module):
-    """What an object sees of another: direction, distance, size, contact, who covers whom, and shared attributes."""
+    """Features of object pairs: direction, distance, size, contact, cover both ways, and agreement of attributes."""
 
     def __init__(self, config: SelectorConfig):
         super().__init__()
@@ -252,13 +260,13 @@ class Pairs(nn.Module):
 
     @torch.no_grad()
     def forward(self, soft: Tensor, centres: Tensor, u: float, attributes: nn.Module | None, tokens: Tensor) -> Tensor:
-        """Pair features (B, Q, Q, P) float32 without gradient.
+        """Computes pair features (B, Q, Q, P) float32 without gradient.
 
         Args:
             soft: (B, Q, H/4, W/4) mask probabilities.
             centres: (B, Q, 3) x, y, radius in pixels.
             u: the length unit in pixels.
-            attributes: head that reads attribute logits from tokens.
+            attributes: head that predicts attribute logits from tokens.
             tokens: (B, Q, D).
         """
         config = self.config
@@ -278,20 +286,20 @@ class Pairs(nn.Module):
             touch, cover = both.chunk(2, dim=1)  # (B, Q, Q) each
 
             distance = (dx.square() + dy.square() + 1e-6).sqrt()
-            seen = torch.stack([dx, dy, distance, size, touch, touch.mT, cover, cover.mT], dim=-1)
-            seen = seen.clamp(-config.pair_range, config.pair_range)
+            geometry = torch.stack([dx, dy, distance, size, touch, touch.mT, cover, cover.mT], dim=-1)
+            geometry = geometry.clamp(-config.pair_range, config.pair_range)
         if not (config.agreement and attributes is not None):
-            return seen
+            return geometry
         groups = attributes(tokens).float().split(config.attributes, dim=-1)
         agree = [2 * (p @ p.mT) - 1 for p in (group.softmax(-1) for group in groups)]
-        return torch.cat([seen, torch.stack(agree, dim=-1)], dim=-1)
+        return torch.cat([geometry, torch.stack(agree, dim=-1)], dim=-1)
 
 
 def pair_features(config: SelectorConfig) -> int:
-    """Number of features of a pair of objects."""
+    """Returns the number of features of a pair of objects."""
     return 8 + (len(config.attributes) if config.agreement else 0)
 
 
 def logit(probability: float) -> float:
-    """The logit of a probability."""
+    """Returns the logit of a probability."""
     return math.log(probability / (1 - probability))

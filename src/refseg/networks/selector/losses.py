@@ -1,4 +1,4 @@
-"""Selector's losses."""
+"""Losses of Selector's finder: centres, offsets, masks, and attributes of pixels and objects."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from refseg.networks.selector.maps import at, length_unit, true_cells
 
 
 class FinderLoss(nn.Module):
-    """What the finder is taught: where objects are, how large, their masks and attributes."""
+    """Loss of the finder: centres, sizes, masks and attributes."""
 
     def __init__(self, config: SelectorConfig):
         super().__init__()
@@ -31,13 +31,13 @@ class FinderLoss(nn.Module):
         objects: Objects,
         dense_weight: float,
     ) -> dict[str, Tensor]:
-        """The loss, and its parts for the log.
+        """Computes the loss, and its parts for the log.
 
         Args:
             maps: of the images.
             found: objects in them.
-            matched: (B, Q) the true object that each of them is, -1 = none.
-            attributes: head that reads attribute logits from tokens.
+            matched: (B, Q) index of the true object of each, -1 = none.
+            attributes: head that predicts attribute logits from tokens.
             objects: the true objects.
             dense_weight: weight of the per-pixel loss.
         """
@@ -52,15 +52,15 @@ class FinderLoss(nn.Module):
                 "dense": self.pixels(dense.float(), objects),
             }
         if attributes is not None:
-            read = attributes(found.tokens[image, slot])
+            predicted = attributes(found.tokens[image, slot])
             parts["attributes"] = attribute_loss(
-                read.float(), objects.attributes[image, number], self.config, 1.5, 0.02
+                predicted.float(), objects.attributes[image, number], self.config, 1.5, 0.02
             )
         total = sum((v for k, v in parts.items() if k != "dense"), start=dense_weight * parts["dense"])
         return {"loss": total, **{name: part.detach() for name, part in parts.items()}}
 
     def centres(self, maps: Maps, objects: Objects) -> Tensor:
-        """Focal loss of the score map: 1 in the cell that holds a true centre."""
+        """Computes the focal loss of the score map, whose target is 1 in cells with a true centre."""
         score = maps.centre[:, 0].flatten(1)  # (B, cells)
         rows, columns = maps.centre.shape[-2:]
         cells = true_cells(objects, rows, columns)
@@ -71,7 +71,7 @@ class FinderLoss(nn.Module):
         return 4 * (weight * loss).sum() / mean_count(objects.present.sum(), loss)
 
     def offsets(self, maps: Maps, objects: Objects) -> Tensor:
-        """Offset and size in the 3 x 3 cells around each true centre, the middle one counts most."""
+        """Computes the smooth L1 loss of offset and size in the 3 x 3 cells around each true centre."""
         rows, columns = maps.centre.shape[-2:]
         u = length_unit(maps.size_hw)
         middle = true_cells(objects, rows, columns)
@@ -90,14 +90,19 @@ class FinderLoss(nn.Module):
         return (torch.where(inside, loss, 0) * weight).sum() / mean_count(weight.sum(), loss)
 
     def masks(self, logits: Tensor, id_map: Tensor, image: Tensor, number: Tensor) -> Tensor:
-        """Cross entropy and Dice of the masks (K, h, w) of objects `number` of images `image`."""
+        """Computes the mask loss of logits (K, h, w) for objects `number` of images `image`."""
         truth = (id_map.short()[image] == (number + 1).short()[:, None, None]).float()
         if self.config.mask_stride > 1:
             truth = F.avg_pool2d(truth, self.config.mask_stride)
         return mask_loss(logits, truth)
 
     def pixels(self, dense: Tensor, objects: Objects) -> Tensor:
-        """Foreground and, on it, attributes of every fourth pixel; dense (B, sum(attributes) + 1, H/4, W/4)."""
+        """Computes the loss of foreground and its attributes at every fourth pixel.
+
+        Args:
+            dense: (B, sum(attributes) + 1, H/4, W/4) logits.
+            objects: the true objects.
+        """
         ids = objects.id_map[:, 2::4, 2::4]
         loss = F.binary_cross_entropy_with_logits(dense[:, -1], (ids > 0).float())
         if not self.config.attributes:
@@ -108,11 +113,11 @@ class FinderLoss(nn.Module):
 
 
 class MaskLoss(torch.autograd.Function):
-    """See `mask_loss`; the gradient is written out because masks are the largest tensors of training."""
+    """`mask_loss` with its gradient written out, since masks are the largest tensors of training."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, truth: Tensor) -> Tensor:
-        """The loss, from one sigmoid and one logarithm of each pixel."""
+        """Computes the loss with one sigmoid and one logarithm per pixel."""
         p = logits.sigmoid()
         entropy = logits.clamp(min=0).sum() - (logits * truth).sum() - torch.maximum(p, 1 - p).log_().sum()
         both = 2 * (p * truth).sum((-2, -1), keepdim=True) + 1  # (K, 1, 1)
@@ -123,7 +128,7 @@ class MaskLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """With respect to the logits."""
+        """Computes the gradient with respect to the logits."""
         p, truth, both, size, pixels, masks = ctx.saved_tensors
         dice = torch.addcmul(both / size.square(), truth, -2 / size) / masks
         entropy = (p - truth).mul_(8 / pixels)
@@ -131,7 +136,7 @@ class MaskLoss(torch.autograd.Function):
 
 
 def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """8 * cross entropy + Dice of masks (K, h, w), truth in [0, 1]; 0 without masks."""
+    """Computes 8 * cross-entropy + Dice loss of masks (K, h, w), with targets in [0, 1]; 0 without masks."""
     loss: Tensor = MaskLoss.apply(logits, truth)
     return loss
 
@@ -139,7 +144,7 @@ def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
 def attribute_loss(
     logits: Tensor, classes: Tensor, config: SelectorConfig, first: float, smoothing: float = 0
 ) -> Tensor:
-    """Cross entropy of logits (K, sum of classes) against classes (K, A); the first attribute weighs `first`."""
+    """Computes the cross-entropy of logits (K, sum of classes) and classes (K, A), the first weighted by `first`."""
     loss = logits.new_zeros(())
     for i, group in enumerate(logits.split(config.attributes, dim=-1)):
         entropy = F.cross_entropy(group, classes[:, i], label_smoothing=smoothing, reduction="sum")

@@ -1,4 +1,7 @@
-"""Cells, coordinates and the unit of length of Selector's maps."""
+"""Cells, coordinates and the length unit of Selector's maps.
+
+The 1/8 map holds one cell per possible object; centres lie at s * i + (s - 1) / 2 in cell i of a map at 1/s.
+"""
 
 import math
 
@@ -10,26 +13,26 @@ from refseg.batch import Objects
 
 
 def true_cells(objects: Objects, rows: int, columns: int) -> Tensor:
-    """The cell (B, N) int64 of the flattened 1/8 map that holds each true centre."""
+    """Returns the cell (B, N) int64 of the flattened 1/8 map that holds each true centre."""
     column, row = ((objects.centres.float() + 0.5) / 8).floor().long().unbind(-1)
     return row.clamp(0, rows - 1) * columns + column.clamp(0, columns - 1)
 
 
 def up(x: Tensor) -> Tensor:
-    """Bilinear, to twice the size."""
+    """Upsamples a map to twice its size, bilinearly."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def at(values: Tensor, cells: Tensor) -> Tensor:
-    """Values (B, C, h, w) in cells (B, Q) of the flattened map: (B, Q, C)."""
+    """Gathers the values (B, Q, C) of a map (B, C, h, w) in cells (B, Q) of the flattened map."""
     return values.flatten(2).mT.gather(1, cells.unsqueeze(-1).expand(-1, -1, values.shape[1]))
 
 
 def pixels(count: int, stride: int, like: Tensor) -> Tensor:
-    """Coordinates (count,) in image pixels of the cells of a map at 1 / stride."""
+    """Returns the coordinates (count,) in image pixels of the cells of a map at 1 / stride."""
     return torch.arange(count, device=like.device, dtype=torch.float32) * stride + (stride - 1) / 2
 
 
 def length_unit(size_hw: tuple[int, int]) -> float:
-    """The length unit u in pixels."""
+    """Returns the length unit u in pixels."""
     return math.sqrt(size_hw[0] * size_hw[1]) / 128

@@ -1,9 +1,10 @@
-"""Selector: objects first, words second. A small network of our own that answers on a CPU.
+"""Selector: finds objects without words, then chooses among them; a small network of our own for CPUs.
 
 Idea       A finder turns the image into at most a few dozen objects with masks, once and without language. A chooser
-           reads the expression and decides for each object whether it is meant: none, one and many are one question.
-Read with  `ObjectFinder` (maps, centres, objects), `Pairs` (what an object sees of another), `Chooser` (words, blocks,
-           scores), `Selector` (from scores to a mask, training), `FinderLoss`, and the names of first-version weights.
+           reads the expression and decides for each object whether it is a referent, so none, one and many need no
+           special case.
+Read with  `maps` (cells, units), `finder.ObjectFinder` (maps, centres, objects), `finder.Pairs` (object pairs),
+           `chooser.Chooser` (words, blocks, scores), `Selector` (scores to mask, training), `losses.FinderLoss`.
 Units      u = sqrt(H * W) / 128, a pixel of a 128 x 128 image: lengths in the config are in u and scale with the image.
            Pixel centres are at integer coordinates; a map at 1/s has its cell i at s * i + (s - 1) / 2.
 """
@@ -29,7 +30,7 @@ from refseg.networks.selector.maps import length_unit, true_cells
 
 
 class Selector(Network):
-    """The network: finder, chooser, and the rule that turns their answers into a mask."""
+    """Finder, chooser, and the rule from their scores to a mask."""
 
     knows_objects = True
     idea = (
@@ -51,17 +52,17 @@ class Selector(Network):
         self.training_only = ("finder_criterion.",) + (() if config.agreement else ("finder.attributes.",))
 
     def encode_image(self, image: Tensor) -> FoundObjects:
-        """The objects of images (B, 3, H, W), normalised; H and W multiples of 16."""
+        """Finds the objects of normalised images (B, 3, H, W); H and W are multiples of 16."""
         return self.finder(image)
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Words (M, L, D) of tokens (M, L)."""
+        """Encodes tokens (M, L) as words (M, L, D)."""
         return self.chooser.words(tokens, word_mask)
 
     def fuse(
         self, image_features: FoundObjects, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
     ) -> Output:
-        """Answers M expressions; the sign of the logits says exactly: a pixel of a chosen object (see `chosen`)."""
+        """Predicts masks of M expressions; logits are above 0 exactly on the chosen objects (see `chosen`)."""
         found, image = image_features, image_of_expression
         scores, exists = self.chooser(found.tokens, found.valid, found.pairs, words, word_mask, image)
         exists = exists.masked_fill(~found.selectable.any(1)[image], ABSENT)
@@ -73,7 +74,7 @@ class Selector(Network):
         return Output(logits, exists, scores, found.masks, found.selectable, found.centres)
 
     def fall_back(self, scores: Tensor, exists: Tensor, selectable: Tensor) -> Tensor:
-        """Scores (M, Q); with the fallback one of them is above 0 whenever the expression refers to something."""
+        """Masks the scores (M, Q); with the fallback one is above 0 whenever the expression has a referent."""
         if self.config.fallback == "best":
             scores = scores.masked_fill(~selectable, -math.inf)
             best = scores.amax(1, keepdim=True)
@@ -82,23 +83,23 @@ class Selector(Network):
         return scores.masked_fill(~selectable, ABSENT)
 
     def familiarity_features(self, image_features: FoundObjects) -> Tensor:
-        """The coarse map (B, C, H/8, W/8)."""
+        """Returns the coarse map (B, C, H/8, W/8)."""
         return image_features.coarse
 
     def id_map(self, found: FoundObjects) -> Tensor:
-        """The objects as disjoint regions (B, H, W) int64: 0 = no object, q + 1 = object q."""
+        """Returns the objects as disjoint regions (B, H, W) int64: 0 = no object, q + 1 = object q."""
         value, owner = self._owners(found)
         return torch.where(value > 0, owner + 1, 0)
 
     def chosen(self, output: Output) -> Tensor:
-        """Which objects (M, Q) the expressions mean; their regions of the id map are exactly the logits above 0."""
+        """Returns the referents (M, Q) bool; their regions of the id map are exactly the logits above 0."""
         assert output.scores is not None
         return (output.scores > 0) & (output.exists - self.exists_threshold_logit > 0).unsqueeze(1)
 
     def _owners(self, found: FoundObjects) -> tuple[Tensor, Tensor]:
-        """Largest mask logit of each pixel of the image (B, H, W), and the object that has it."""
+        """Returns the largest mask logit of each pixel (B, H, W), and the object that has it."""
         masks = found.masks.masked_fill(~found.selectable[..., None, None], ABSENT)
-        if self.config.mask_stride > 1:  # before the maximum: the other order moves borders
+        if self.config.mask_stride > 1:  # before the maximum, since the other order moves borders
             masks = F.interpolate(masks, scale_factor=self.config.mask_stride, mode="bilinear", align_corners=False)
         value, owner = masks.max(dim=1)
         return value.clamp(min=ABSENT), owner  # the same whether there are free slots or not
@@ -106,7 +107,7 @@ class Selector(Network):
     # Training ------------------------------------------------------------------------------------------------------
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Finder and chooser together, on the objects that the finder picks."""
+        """Computes the losses of finder and chooser, on the objects that the finder selects."""
         maps = self.finder.maps(batch.image)
         found = self.finder.describe(maps, self.finder.select_candidates(maps))
         assert batch.objects is not None
@@ -126,7 +127,7 @@ class Selector(Network):
         return {**parts, "loss": choose["loss"] + 0.5 * find["loss"]}
 
     def find_loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The finder alone, on objects at the true centres, without picking; the expressions are not read."""
+        """Computes the finder's loss on objects at the true centres; the expressions are not read."""
         objects = batch.objects
         assert objects is not None
         maps = self.finder.maps(batch.image)
@@ -148,28 +149,28 @@ class Selector(Network):
         image_of_expression: Tensor,
         targets: Tensor,
     ) -> dict[str, Tensor]:
-        """The chooser alone, on objects that were found before.
+        """Computes the chooser's loss on objects that were found before.
 
         Args:
             found_tokens: (S, Q, D) of S images, as in `FoundObjects`.
             valid: (S, Q).
             pairs: (S, Q, Q, P).
-            matched: (S, Q) int64, the true object that each found object is; -1 = none.
+            matched: (S, Q) int64, index of the true object of each found object; -1 = none.
             tokens: (M, L).
             word_mask: (M, L).
-            image_of_expression: (M,) int64, which of the S images.
-            targets: (M, N) bool, the true objects that each expression means.
+            image_of_expression: (M,) int64, index of the S images.
+            targets: (M, N) bool, True on the referents among the true objects.
         """
         filled = int((valid.any(0) * torch.arange(1, valid.shape[1] + 1, device=valid.device)).max())
         valid, matched, found_tokens = valid[:, :filled], matched[:, :filled], found_tokens[:, :filled]
         pairs = pairs[:, :filled, :filled]
 
-        def answer(some: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        def score(some: Tensor, length: int) -> tuple[Tensor, Tensor]:
             mask = word_mask[some, :length]
             words = self.encode_words(tokens[some, :length], mask)
             return self.chooser(found_tokens, valid, pairs, words, mask, image_of_expression[some])
 
-        scores, exists = by_length(answer, word_mask)
+        scores, exists = by_length(score, word_mask)
         there = valid[image_of_expression]
         wanted = F.pad(targets, (1, 0)).gather(1, matched[image_of_expression] + 1)
         with full_precision(scores):
@@ -182,10 +183,10 @@ class Selector(Network):
 
     @torch.no_grad()
     def match(self, found: FoundObjects, objects: Objects) -> Tensor:
-        """Which true object each found one is (B, Q) int64, -1 = none.
+        """Matches found to true objects: (B, Q) int64 indices of true objects, -1 = none.
 
-        Each true object takes the found object nearest to its centre, unless that is too far; of two that want the
-        same, the nearer gets it.
+        Each true object takes the found object nearest to its centre, unless that is too far; of two that take the
+        same, the nearer one keeps it.
         """
         size_hw = (objects.id_map.shape[-2], objects.id_map.shape[-1])
         difference = found.centres[:, :, None, :2] - objects.centres[:, None].float()  # (B, Q, N, 2)
@@ -198,7 +199,7 @@ class Selector(Network):
         return distance.argmin(-1) - 1
 
     def views(self) -> list[View]:
-        """Where the finder expects centres, and what the objects read of the words."""
+        """Returns the finder's centre map, and the objects' attention to words."""
         views = [View("centres", self.finder.centre, lambda out: out[:, 0].sigmoid(), "map", "finder")]
         for number, block in enumerate(self.chooser.blocks, start=1):
             assert isinstance(block, Block)
@@ -206,31 +207,31 @@ class Selector(Network):
         return views
 
     def image_encoder_weights(self) -> dict[str, Tensor]:
-        """The finder's first stages as the weights of `encoders.small.SmallImageEncoder.net`."""
+        """Returns the finder's stages as weights of `encoders.small.SmallImageEncoder.net`."""
         return self.finder.stages.state_dict()
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
-        """What is learnt from images (with the heads that only training needs), and what from expressions."""
+        """Returns the parameters of the finder, heads for training included, and of the chooser."""
         finder = chain(self.finder.parameters(), self.finder_criterion.parameters())
         return {"finder": list(finder), "chooser": list(self.chooser.parameters())}
 
 
 def _of_objects(weights: Tensor) -> Tensor:
-    """Attention weights (M, heads, Q, L) as what the objects read on average (M, L)."""
+    """Averages attention weights (M, heads, Q, L) over heads and objects: (M, L)."""
     return weights.mean((1, 2))
 
 
-def by_length(answer: Callable[[Tensor, int], tuple[Tensor, Tensor]], word_mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Runs `answer(rows, words)` on expressions sorted by length, so that short ones are not padded to the longest.
+def by_length(score: Callable[[Tensor, int], tuple[Tensor, Tensor]], word_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Runs `score(rows, length)` on expressions in groups of similar length, to save padding.
 
     Args:
-        answer: from rows (m,) of the batch, of at most so many words, to two tensors with m rows.
+        score: function from rows (m,) of the batch, and their largest number of words, to two tensors of m rows.
         word_mask: (M, L).
     """
     if len(word_mask) < 48 or torch.compiler.is_compiling():
-        return answer(torch.arange(len(word_mask), device=word_mask.device), word_mask.shape[1])
+        return score(torch.arange(len(word_mask), device=word_mask.device), word_mask.shape[1])
     lengths = word_mask.sum(1)
     order = lengths.argsort(stable=True)
-    parts = [answer(rows, max(int(lengths[rows].max()), 1)) for rows in order.chunk(3)]
+    parts = [score(rows, max(int(lengths[rows].max()), 1)) for rows in order.chunk(3)]
     first, second = (torch.cat(column)[order.argsort()] for column in zip(*parts, strict=True))
     return first, second
