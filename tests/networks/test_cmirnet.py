@@ -22,7 +22,7 @@ from refseg.networks.cmirnet.config import (
     TGMMConfig,
     WPAConfig,
 )
-from refseg.networks.cmirnet.guidance import nearest_words
+from refseg.networks.cmirnet.graph import nearest_words
 from refseg.recipes.ablations.cmirnet import ABLATIONS
 
 TINY = CMIRNetConfig(

@@ -299,7 +299,7 @@ class TestLoss:
 
 
 @torch.no_grad()
-def test_views_show_types_of_words_and_where_they_look():
+def test_views_show_types_of_words_and_their_attention():
     network, inputs = tiny(), asked(1)
     views = network.views()
     assert [view.name for view in views][:5] == [*(f"words: {name}" for name in TYPES), "c3: entity words"]

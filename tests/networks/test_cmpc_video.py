@@ -142,7 +142,7 @@ class TestAction:
         torch.testing.assert_close(act.gather(pixels, expression, (6, 7)), wanted)
 
     @torch.no_grad()
-    def test_pixels_look_at_what_the_graph_made_of_the_frames(self, parts):
+    def test_pixels_attend_to_the_frames_after_the_graph(self, parts):
         act, expression, named = parts
         vertices = act.graph(act.gather(named.flatten(2, 3), expression, (6, 7)), expression)
         middle = named[:, 2]
@@ -215,7 +215,7 @@ class TestClips:
             assert changed > 1e-4, frame
 
     @torch.no_grad()
-    def test_without_a_temporal_graph_only_the_middle_frame_is_looked_at(self):
+    def test_without_a_temporal_graph_only_the_middle_frame_is_read(self):
         network, (clips, tokens, word_mask) = tiny(TINY.replace(temporal_graph="none")), asked(1)
         seen = []
         network.image_encoder.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))

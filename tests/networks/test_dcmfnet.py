@@ -319,7 +319,7 @@ def test_the_gates_of_every_igf_are_shown_layer_by_layer():
         ({"guided": ("V3",)}, "guided: unknown field"),
     ],
 )
-def test_a_wrong_setting_is_told_in_one_line(settings, message):
+def test_a_wrong_setting_is_reported_in_one_line(settings, message):
     with pytest.raises(ValidationError) as caught:
         TINY.replace(**settings)
     line = one_line(caught.value)

@@ -87,7 +87,7 @@ class TestMaps:
 
 
 class TestPixelWordAttention:
-    def test_padding_is_not_seen_however_many_heads_look(self):
+    def test_padding_is_not_attended_to_with_any_number_of_heads(self):
         words, word_mask = torch.randn(1, 6, 16), torch.arange(6)[None] < 4
         changed = words.clone()
         changed[:, 4:] = torch.randn(2, 16)
@@ -199,7 +199,7 @@ class TestLoss:
         assert tiny().loss(dataclasses.replace(batch(), erased=None))["loss"].isfinite()
 
 
-def test_the_words_that_each_stage_looks_at_sum_to_one():
+def test_the_word_attention_of_each_stage_sums_to_one():
     network, shown = tiny(), {}
     for view in network.views():
         view.module.register_forward_hook(lambda _, __, output, name=view.name: shown.__setitem__(name, output))

@@ -198,7 +198,7 @@ class TestFinder:
         candidates = finder.select_candidates(maps_with(centre))
         assert candidates.cells[candidates.selectable].tolist() == [4 * 16 + 4, 4 * 16 + 6]
 
-    def test_the_best_candidate_of_an_empty_image_is_seen_but_not_selectable(self):
+    def test_the_best_candidate_of_an_empty_image_is_valid_but_not_selectable(self):
         centre = torch.full((1, 4, 16, 16), -9.0)
         candidates = lively(SelectorConfig()).finder.select_candidates(maps_with(centre))
         assert candidates.valid.tolist() == [[True]]

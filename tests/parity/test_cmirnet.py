@@ -9,8 +9,8 @@ from refseg.encoders.configs import BertConfig
 from refseg.losses import weighted_cross_entropy
 from refseg.networks.cmirnet.config import PRESETS, CGIConfig, CGIPConfig, CMAEConfig, IGRConfig
 from refseg.networks.cmirnet.decoder import CMAE, Decoder, DecoderInputs
-from refseg.networks.cmirnet.graph import CGI, CGIP, IGR
-from refseg.networks.cmirnet.guidance import TGMM, nearest_words, pixels_of
+from refseg.networks.cmirnet.graph import CGI, CGIP, IGR, nearest_words
+from refseg.networks.cmirnet.guidance import TGMM, pixels_of
 from refseg.recipes.schedules import LineThenPolynomial
 
 RESNET, SWIN_BASE = PRESETS["cmirnet_resnet50"], PRESETS["cmirnet_swin_base"]

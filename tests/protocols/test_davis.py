@@ -28,7 +28,7 @@ def scored(score, prediction, truth):
     return davis.summarize_objects([score(prediction, truth)])
 
 
-def test_the_boundary_looks_right_and_down_and_never_has_the_last_corner():
+def test_the_boundary_compares_right_and_down_and_never_has_the_last_corner():
     mask = np.zeros((1, 3, 4), bool)
     mask[0, 1:, 1:] = True
     expected = [[1, 1, 1, 1], [1, 0, 0, 0], [1, 0, 0, 0]]

@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refseg.blocks.attention import attend
+from refseg.blocks.autocast import full_precision
 from refseg.blocks.convolution import conv_norm
 from refseg.blocks.pixel_sequence import instance_norm
 from refseg.networks.cmirnet.config import CGIConfig, CGIPConfig, CMIRNetConfig, CrossAttentionConfig, IGRConfig
-from refseg.networks.cmirnet.guidance import map_of, nearest_words, pixels_of
+from refseg.networks.cmirnet.guidance import map_of, pixels_of
 
 
 class CGIP(nn.Module):
@@ -78,6 +79,28 @@ class CGI(nn.Module):
         key, query, value = self.head_weights(z.unflatten(-1, (self.heads, -1))).chunk(3, dim=-1)  # (M, heads, c)
         attention = (query @ key.mT).float().softmax(-2)  # over the queries
         return (attention.mT @ value.float()).flatten(1)
+
+
+def nearest_words(pixels: Tensor, words: Tensor, word_mask: Tensor, count: int) -> Tensor:
+    """Returns the indices (M, N, count, heads) int64 of the words nearest to each pixel, nearest first.
+
+    Distances are angles. Of equally near words the first of the sentence wins, on every device and in every batch:
+    angles are computed in float64 and compared in float32, so that equal words are equally near, and the sort is
+    stable. With fewer words than `count`, the farthest is repeated.
+
+    Args:
+        pixels: (M, N, heads, c).
+        words: (M, T, heads, c).
+        word_mask: (M, T), True on words that may be chosen.
+        count: number of words.
+    """
+    with torch.no_grad(), full_precision(pixels):
+        pixels, words = (F.normalize(each.double(), dim=-1).transpose(1, 2) for each in (pixels, words))
+        cosine = (pixels @ words.mT).float().masked_fill(~word_mask[:, None, None], -torch.inf)  # (M, heads, N, T)
+        order = cosine.sort(dim=-1, descending=True, stable=True).indices
+        rank = torch.arange(count, device=order.device).minimum(word_mask.sum(1, keepdim=True) - 1)  # (M, count)
+        index = rank.clamp(min=0)[:, None, None].expand(*order.shape[:3], -1)
+        return order.gather(-1, index).permute(0, 2, 3, 1)
 
 
 class IGR(nn.Module):

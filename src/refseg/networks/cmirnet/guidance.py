@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from refseg.blocks.autocast import full_precision
 from refseg.blocks.pixel_sequence import instance_norm
 from refseg.networks.cmirnet.config import TGMMConfig
 
@@ -124,28 +123,6 @@ def read_words(attention: Tensor, value: Tensor) -> Tensor:
     """Computes the language features (M, N, V) of pixels from attention (M, heads, N, T) and words (M, T, V)."""
     value = value.unflatten(-1, (attention.shape[1], -1)).transpose(1, 2)
     return (attention.to(value.dtype) @ value).transpose(1, 2).flatten(2)
-
-
-def nearest_words(pixels: Tensor, words: Tensor, word_mask: Tensor, count: int) -> Tensor:
-    """Returns the indices (M, N, count, heads) int64 of the words nearest to each pixel, nearest first.
-
-    Distances are angles. Of equally near words the first of the sentence wins, on every device and in every batch:
-    angles are computed in float64 and compared in float32, so that equal words are equally near, and the sort is
-    stable. With fewer words than `count`, the farthest is repeated.
-
-    Args:
-        pixels: (M, N, heads, c).
-        words: (M, T, heads, c).
-        word_mask: (M, T), True on words that may be chosen.
-        count: number of words.
-    """
-    with torch.no_grad(), full_precision(pixels):
-        pixels, words = (F.normalize(each.double(), dim=-1).transpose(1, 2) for each in (pixels, words))
-        cosine = (pixels @ words.mT).float().masked_fill(~word_mask[:, None, None], -torch.inf)  # (M, heads, N, T)
-        order = cosine.sort(dim=-1, descending=True, stable=True).indices
-        rank = torch.arange(count, device=order.device).minimum(word_mask.sum(1, keepdim=True) - 1)  # (M, count)
-        index = rank.clamp(min=0)[:, None, None].expand(*order.shape[:3], -1)
-        return order.gather(-1, index).permute(0, 2, 3, 1)
 
 
 def pixels_of(x: Tensor) -> Tensor:

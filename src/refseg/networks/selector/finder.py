@@ -16,7 +16,7 @@ from refseg.blocks.convolution import conv_norm
 from refseg.encoders.small import small_stages
 from refseg.errors import InvalidInput
 from refseg.networks.selector.config import SelectorConfig
-from refseg.networks.selector.maps import at, length_unit, pixels, up
+from refseg.networks.selector.maps import gather_cells, length_unit, pixels, upsample
 
 
 @dataclass
@@ -129,8 +129,8 @@ class ObjectFinder(nn.Module):
         quarter = self.stages[1](half)
         eighth = self.stages[2](quarter)
         sixteenth = self.stages[3](eighth)
-        coarse = self.coarse_smooth(self.coarse["8"](eighth) + up(self.coarse["16"](sixteenth)))
-        fine = self.fine["4"](quarter) + self.fine["2"](F.pixel_unshuffle(half, 2)) + up(self.down(coarse))
+        coarse = self.coarse_smooth(self.coarse["8"](eighth) + upsample(self.coarse["16"](sixteenth)))
+        fine = self.fine["4"](quarter) + self.fine["2"](F.pixel_unshuffle(half, 2)) + upsample(self.down(coarse))
         fine = self.fine_smooth(fine)
         with full_precision(coarse):
             centre = self.centre(coarse.float())
@@ -159,8 +159,8 @@ class ObjectFinder(nn.Module):
     def describe(self, maps: Maps, candidates: Candidates) -> FoundObjects:
         """Computes masks, tokens and pairs of the objects in the candidate cells."""
         config, u = self.config, length_unit(maps.size_hw)
-        at_cell = at(maps.coarse, candidates.cells)  # (B, Q, C)
-        scores = at(maps.centre[:, :1], candidates.cells).squeeze(-1)
+        at_cell = gather_cells(maps.coarse, candidates.cells)  # (B, Q, C)
+        scores = gather_cells(maps.centre[:, :1], candidates.cells).squeeze(-1)
         centres = self.centres(maps, candidates.cells).detach()
         masks = self.masks(maps, at_cell, centres)
 
@@ -198,7 +198,7 @@ class ObjectFinder(nn.Module):
     def centres(self, maps: Maps, cells: Tensor) -> Tensor:
         """Decodes x, y and radius (B, Q, 3) in pixels in cells (B, Q)."""
         columns = maps.centre.shape[-1]
-        offset = at(maps.centre[:, 1:], cells)
+        offset = gather_cells(maps.centre[:, 1:], cells)
         x = 8 * (cells % columns + offset[..., 0]) + 3.5
         y = 8 * (cells // columns + offset[..., 1]) + 3.5
         size = offset[..., 2].clamp(-self.config.size_range, self.config.size_range)
@@ -248,7 +248,7 @@ class HalfPixels(nn.Module):
 
     def forward(self, half: Tensor, fine: Tensor) -> Tensor:
         """Computes features (B, C, H/2, W/2) of the maps at 1/2 and 1/4."""
-        return self.smooth(self.detail(half) + up(self.context(fine)))
+        return self.smooth(self.detail(half) + upsample(self.context(fine)))
 
 
 class Pairs(nn.Module):

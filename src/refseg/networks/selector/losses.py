@@ -11,7 +11,7 @@ from refseg.blocks.autocast import full_precision
 from refseg.distributed import mean_count
 from refseg.networks.selector.config import SelectorConfig
 from refseg.networks.selector.finder import FoundObjects, Maps
-from refseg.networks.selector.maps import at, length_unit, true_cells
+from refseg.networks.selector.maps import gather_cells, length_unit, true_cells
 
 
 class FinderLoss(nn.Module):
@@ -81,7 +81,7 @@ class FinderLoss(nn.Module):
         inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
         inside = inside & objects.present[..., None]
         cells = torch.where(inside, row * columns + column, 0).flatten(1)
-        guess = at(maps.centre[:, 1:], cells).unflatten(1, row.shape[1:])  # (B, N, 9, 3)
+        guess = gather_cells(maps.centre[:, 1:], cells).unflatten(1, row.shape[1:])  # (B, N, 9, 3)
         x, y = objects.centres.float().unsqueeze(-2).unbind(-1)  # (B, N, 1)
         size = (objects.radii.float().clamp(min=1e-3) / (self.config.reference_radius * u)).log()
         truth = torch.stack([(x - 3.5) / 8 - column, (y - 3.5) / 8 - row, size.unsqueeze(-1).expand_as(row)], dim=-1)

@@ -18,12 +18,12 @@ def true_cells(objects: Objects, rows: int, columns: int) -> Tensor:
     return row.clamp(0, rows - 1) * columns + column.clamp(0, columns - 1)
 
 
-def up(x: Tensor) -> Tensor:
+def upsample(x: Tensor) -> Tensor:
     """Upsamples a map to twice its size, bilinearly."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def at(values: Tensor, cells: Tensor) -> Tensor:
+def gather_cells(values: Tensor, cells: Tensor) -> Tensor:
     """Gathers the values (B, Q, C) of a map (B, C, h, w) in cells (B, Q) of the flattened map."""
     return values.flatten(2).mT.gather(1, cells.unsqueeze(-1).expand(-1, -1, values.shape[1]))
 
