@@ -253,4 +253,4 @@ def test_the_words_must_be_those_of_the_weights(export, tmp_path):
 @pytest.mark.parametrize("key", ["aligner.weight", "levels.c3.reason.layers.1.update.weight", "word_encoder.x.weight"])
 def test_a_layer_that_the_authors_do_not_have_is_named(key):
     with pytest.raises(InvalidInput, match=f"{key} has no name"):
-        cmpc.release_name(key)
+        cmpc.official_name(key)

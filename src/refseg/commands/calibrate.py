@@ -13,8 +13,8 @@ def calibrate(
     dataset: Annotated[str, typer.Argument(help="Name of a data set.")] = "drawn_scenes",
     split: Annotated[str, typer.Option(help="A part of the data set that was not trained on.")] = "val",
     count: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.", show_default="all")] = None,
-    network: options.Network = None,
     photographs: Annotated[Path | None, typer.Option(help="Folder of images that should be unfamiliar.")] = None,
+    network: options.Network = None,
 ) -> None:
     """Fit how sure a checkpoint is that something exists, and which images are familiar to it."""
     from rich.progress import track
