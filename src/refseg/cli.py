@@ -165,7 +165,7 @@ def explanation(error: Exception) -> str | None:
 
 
 def unforeseen(error: Exception) -> str | None:
-    """What the operating system, the memory or the locale refused where no command foresaw it; None for other errors.
+    """Returns the line for what system, memory or locale refused and no command foresaw; None for other errors.
 
     A last net: what is caught here may be a mistake of ours as well.
     """

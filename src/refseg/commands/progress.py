@@ -1,14 +1,16 @@
 """Progress of a long command, on stderr: a bar on a terminal, lines in a log."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+
+from refseg.progress import Advance, no_progress
 
 EVERY = 30.0  # seconds between lines, where nobody watches a bar
 
 
 @contextmanager
-def progress(total: int | None, rank: int = 0, of: str = "images", done: int = 0) -> Iterator[Callable[..., None]]:
+def progress(total: int | None, rank: int = 0, of: str = "images", done: int = 0) -> Iterator[Advance]:
     """Shows progress with speed and time left; rank 0 alone does.
 
     Yields a function of the further steps, and of a note that stands beside them.
@@ -30,7 +32,8 @@ def progress(total: int | None, rank: int = 0, of: str = "images", done: int = 0
     )
 
     if rank:
-        yield lambda steps, note="": None
+        with no_progress(total) as advance:
+            yield advance
     elif sys.stderr.isatty():
         columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"), TimeElapsedColumn()
         left = TextColumn("left"), TimeRemainingColumn()

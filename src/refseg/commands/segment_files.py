@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """What to write for each expression."""
+    """Formats of the files that are written for each expression."""
 
     MASK = "mask"
     OVERLAY = "overlay"
@@ -41,7 +41,7 @@ def file_stems(image: Path, expressions: list[str]) -> list[str]:
 
 
 def file_stem(path: Path) -> str:
-    """What the names of files about an image or video begin with; any file system takes it."""
+    """Returns how the names of files about an image or video begin, in letters that any file system takes."""
     return cut(_UNPRINTABLE.sub("_", path.stem), 100)
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -30,15 +30,13 @@ from refseg.files.lock import only_writer
 from refseg.hardware import describe_hardware, versions
 from refseg.inference.crf import DenseCRF, library
 from refseg.inference.prefetch import count_threads
+from refseg.progress import Progress, no_progress
 from refseg.protocols import build_for
 from refseg.protocols.video_protocol import Scoring
 from refseg.samples import Clip, Sample
 
 MASKS = "masks"  # folder of the masks of videos
 NOT_REPORTED = ("protocol", "images", "masks", "version")  # of a run: elsewhere in the report
-
-Progress = Callable[[int, int, str], AbstractContextManager[Callable[[int], None]]]
-"""Total steps, rank of the process and what the steps are, to a context that gives a function of further steps."""
 
 
 def evaluate(
@@ -54,7 +52,7 @@ def evaluate(
     masks: bool = False,
     crf: DenseCRF | None = None,
     shortcuts: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
     on_message: Callable[[str], None] = lambda line: None,
     command: str | None = None,
     **settings: Any,
@@ -125,7 +123,7 @@ def evaluate(
             count = len(unfinished.done)
             on_message(f"goes on: {count:,} of {len(data.samples):,} {data.kind} are answered")
         steps = len(left) * (2 if shortcuts else 1)
-        advance = stack.enter_context((progress or _no_progress)(steps, mine.rank, data.kind))
+        advance = stack.enter_context(progress(steps, mine.rank, data.kind))
         answers = []
         for image in _answers(checkpoint, data, left, crf, masks, folder, batch_images, count_threads(workers)):
             if unfinished:
@@ -162,7 +160,7 @@ def score_masks(
     protocols: Iterable[str | Scoring] = (),
     out: str | Path | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
     on_message: Callable[[str], None] = lambda line: None,
     command: str | None = None,
     **settings: Any,
@@ -203,7 +201,7 @@ def score_masks(
             on_message(line)
         answers = []
         score = stored_video_masks.score_videos if data.of_clips else stored_masks.score_samples
-        with (progress or _no_progress)(len(data.samples), 0, data.kind) as advance:
+        with progress(len(data.samples), 0, data.kind) as advance:
             for image in score(stored, data.samples, data.protocols, count_threads(workers)):
                 answers.append(image)
                 advance(1)
@@ -328,7 +326,3 @@ def _circumstances(
 
 def _today() -> str:
     return datetime.now(UTC).date().isoformat()
-
-
-def _no_progress(total: int, rank: int, kind: str) -> AbstractContextManager[Callable[[int], None]]:
-    return nullcontext(lambda steps: None)

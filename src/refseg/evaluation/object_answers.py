@@ -114,7 +114,7 @@ def answer_by_objects(checkpoint: Checkpoint, prediction: Prediction[SampleQuery
 
 
 def meant_objects(scene: Scene) -> NDArray[np.bool_]:
-    """Which of the n objects each of a scene's expressions refers to, (M, n)."""
+    """Returns the referents of a scene's M expressions among its n objects, (M, n) bool."""
     meant = np.zeros((len(scene.expressions), len(scene.centres)), bool)
     for means, expression in zip(meant, scene.expressions, strict=True):
         means[[number - 1 for number in expression.targets]] = True

@@ -3,14 +3,15 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from lightning.fabric.loggers import CSVLogger, TensorBoardLogger
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import Tensor
+
+from refseg.progress import Progress
 
 if TYPE_CHECKING:
     from refseg.training.loop import StageLoop
@@ -22,10 +23,6 @@ ANSWERED_BY_DESIGN = (
     ".*`broadcast_buffers` is deprecated.*",  # its new name is unknown to older versions of torch
 )
 
-Advance = Callable[[int, str], None]
-Progress = Callable[..., AbstractContextManager[Advance]]
-"""Called with a number of steps, `of` (their name) and `done`; yields a function of further steps and a note."""
-
 print_once = rank_zero_only(print)  # from the first process alone
 
 
@@ -35,12 +32,6 @@ def silence_known_warnings() -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
     for message in ANSWERED_BY_DESIGN:
         warnings.filterwarnings("ignore", message)
-
-
-@contextmanager
-def no_progress(total: int, of: str, done: int) -> Iterator[Advance]:
-    """Shows nothing."""
-    yield lambda steps, note: None
 
 
 class StageLog:
@@ -55,8 +46,7 @@ class StageLog:
     def __init__(self, folder: Path, loop: "StageLoop", progress: Progress):
         self.loop, name = loop, loop.stage.name
         self._loggers = [CSVLogger(folder, name), TensorBoardLogger(folder, name)]
-        shown = progress if loop.fabric.is_global_zero else no_progress
-        self._progress = shown(loop.length.steps, of=f"steps of {name}", done=loop.step)
+        self._progress = progress(loop.length.steps, loop.fabric.global_rank, f"steps of {name}", loop.step)
         self._note, self._amount, self._since = "", 0, time.perf_counter()
 
     def __enter__(self) -> Self:

@@ -33,6 +33,7 @@ from refseg.files.atomic import remove_leftovers, write_atomically
 from refseg.files.lock import only_writer
 from refseg.hardware import supports_bfloat16
 from refseg.networks.network import Network
+from refseg.progress import Progress, no_progress
 from refseg.recipes.recipe import Recipe, Stage
 from refseg.training.checks import check_run
 from refseg.training.data.cached_objects import CachedObjectBatches, cache_objects
@@ -43,7 +44,7 @@ from refseg.training.initial_weights import initialise
 from refseg.training.loop import StageLoop, step_seed
 from refseg.training.object_pretraining import CLASSES, OBJECT_PRETRAINING, ObjectHeads
 from refseg.training.parameter_groups import Length, frozen_parameters
-from refseg.training.progress import Progress, StageLog, no_progress, print_once, silence_known_warnings
+from refseg.training.progress import StageLog, print_once, silence_known_warnings
 from refseg.training.repeated_blocks import checkpoint_activations
 from refseg.training.resume_states import TRAIN_AGAIN, States, unwritable, write_on_first
 
@@ -144,9 +145,7 @@ class Run:
         states = States(self.fabric, self.out, stage.name)
         if not states.finished.exists():
             self._train_stage(stage, number, states)
-            if isinstance(
-                self.fabric.strategy, ModelParallelStrategy
-            ):  # what is sharded cannot be made whole again in place
+            if isinstance(self.fabric.strategy, ModelParallelStrategy):  # a sharded network is not made whole in place
                 self.network = self._learning_network()
         else:
             print_once(f"stage {stage.name} is finished")
@@ -167,12 +166,17 @@ class Run:
         states.resume(loop)
         todo = range(loop.step * stage.accumulate, length.steps * stage.accumulate)
         every = stage.validate_every or (length.steps if stage.steps else int(per_epoch))
+        questions = None  # in a stage without language there is nothing to ask
+        if stage.expressions_per_image:
+            validation = self.source.validation(self.tokenizer, self.fabric.world_size)
+            mine = range(self.fabric.global_rank, len(validation), self.fabric.world_size)
+            questions = self._loader(validation, mine)
         with StageLog(self.out / "logs", loop, self.progress) as log:
             loop.run(
                 self._loader(batches, todo),
                 log=log.write_step,
                 validate_every=min(every, length.steps),
-                validate=lambda: self.validate(loop, source, log),
+                validate=lambda: self.validate(loop, questions, source, log),
                 save_every=self.save_every,
                 save=lambda: states.write(loop.step, loop.state_dict()),
             )
@@ -197,15 +201,21 @@ class Run:
             num_workers=workers,
             pin_memory=self.fabric.device.type == "cuda",
             prefetch_factor=4 if workers else None,
+            persistent_workers=workers > 0,  # validation comes again and again
         )
 
-    def validate(self, loop: StageLoop, source: Source, log: StageLog) -> None:
-        """Writes RUN/last, and RUN/best if the oIoU is the best so far."""
-        if not loop.stage.expressions_per_image:  # there is nothing to ask in a stage without language
+    def validate(self, loop: StageLoop, questions: DataLoader | None, source: Source, log: StageLog) -> None:
+        """Validates the loop's network and writes RUN/last, and RUN/best if the oIoU is the best so far.
+
+        Args:
+            loop: of the stage.
+            questions: batches of this process; None: nothing is validated.
+            source: what the network learns from.
+            log: of the stage.
+        """
+        if questions is None:
             return
-        batches = self.source.validation(self.tokenizer, self.fabric.world_size)
-        mine = range(self.fabric.global_rank, len(batches), self.fabric.world_size)
-        values = loop.validate(self._loader(batches, mine), self.source.types)
+        values = loop.validate(questions, self.source.types)
         log.write({f"val/{name}": value for name, value in values.items()})
         weights = loop.network_weights()
 

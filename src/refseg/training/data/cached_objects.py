@@ -14,6 +14,7 @@ from refseg.recipes.recipe import Stage
 from refseg.text.tokenizer import Tokenizer
 from refseg.training.data.scene_batches import SceneBatches
 from refseg.training.data.sources import SceneSource
+from refseg.training.progress import print_once
 
 
 @dataclass(frozen=True)
@@ -92,5 +93,8 @@ def cache_objects(
             arrays["valid"][here, :q] = found.valid.cpu().numpy()
             arrays["pairs"][here, :q, :q] = found.pairs.float().cpu().numpy()
             arrays["matched"][here, :q] = matched.cpu().numpy()
+            done = min(start + world * SCENES_AT_ONCE, count)
+            print_once(f"\rfinding objects: {done:,} of {count:,} scenes", end="", flush=True)
+    print_once()
     fabric.barrier()
     return CachedObjects(**{name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in shapes})
