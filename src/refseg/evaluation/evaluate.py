@@ -18,7 +18,7 @@ from refseg.evaluation import stored_masks, stored_video_masks
 from refseg.evaluation.answers import answer
 from refseg.evaluation.clip_answers import answer_clips
 from refseg.evaluation.clip_scoring import check_clips
-from refseg.evaluation.partial_rows import PartialRows
+from refseg.evaluation.partial_rows import MemoryRows, PartialRows
 from refseg.evaluation.report.provenance import dataset_facts, dataset_name, weights_facts
 from refseg.evaluation.report.report import Report, build_report
 from refseg.evaluation.report.write import mask_predictor, write
@@ -113,27 +113,18 @@ def evaluate(
             "masks": masks,
             "version": __version__,
         }
-        unfinished = PartialRows(out, run, mine.rank, mine.world) if out else None
-        folder = unfinished.folder / MASKS if unfinished and masks and data.of_clips else None
-        if folder and unfinished and not folder.exists():
-            unfinished.done.clear()  # their masks went with results that could not be written
-        left = unfinished.mine(len(data.samples)) if unfinished else list(range(len(data.samples)))
+        rows = PartialRows(out, run, mine.rank, mine.world) if out else MemoryRows()
+        folder = _masks_folder(rows) if isinstance(rows, PartialRows) and masks and data.of_clips else None
+        left = rows.mine(len(data.samples))
         begin = time.perf_counter()
-        if unfinished and unfinished.done and mine.rank == 0:
-            count = len(unfinished.done)
-            on_message(f"goes on: {count:,} of {len(data.samples):,} {data.kind} are answered")
-        steps = len(left) * (2 if shortcuts else 1)
-        advance = stack.enter_context(progress(steps, mine.rank, data.kind))
-        answers = []
+        if rows.done and mine.rank == 0:
+            on_message(f"goes on: {len(rows.done):,} of {len(data.samples):,} {data.kind} are answered")
+        advance = stack.enter_context(progress(len(left) * (2 if shortcuts else 1), mine.rank, data.kind))
         for image in _answers(checkpoint, data, left, crf, masks, folder, batch_images, count_threads(workers)):
-            if unfinished:
-                unfinished.write(image)
-            else:
-                answers.append(image)
+            rows.write(image)
             advance(1)
         mine.wait_for_all()
-        if unfinished:
-            answers = unfinished.answers()
+        answers = rows.answers()
         mine.wait_for_all()  # all have read before the first removes
         about = {
             "answers": run["weights"]["name"],
@@ -146,9 +137,9 @@ def evaluate(
         if shortcuts:
             report.shortcuts = score_shortcuts(checkpoint, data.samples, STANDARD, advance)
         report.about["seconds"] = round(time.perf_counter() - begin, 1)
-        if out and unfinished:
+        if out:
             write(out, report, answers, data.samples, mask_predictor(checkpoint, crf), folder)
-            unfinished.remove()
+            rows.remove()
     return report
 
 
@@ -289,6 +280,14 @@ def _protocols(protocols: Iterable[str | Scoring], dataset: str) -> list[Any]:
     for one in chosen:
         built += build_for(dataset, [one]) if isinstance(one, str) else [one]
     return with_standard(built or build_for(dataset, []))
+
+
+def _masks_folder(rows: PartialRows) -> Path:
+    """The folder of the masks of clips; where it is missing, clips that are answered are to be answered again."""
+    folder = rows.folder / MASKS
+    if not folder.exists():
+        rows.done.clear()  # their masks went with results that could not be written
+    return folder
 
 
 def _answers(

@@ -20,6 +20,33 @@ from refseg.files.resumable import cut_to_whole_lines
 FOLDER, RUN = ".unfinished", "run.json"
 
 
+class MemoryRows:
+    """The rows of a run that writes nothing: kept in memory, by one process.
+
+    Attributes:
+        done: images that are answered, none when a run begins.
+    """
+
+    def __init__(self) -> None:
+        self.done: set[int] = set()
+        self._rows: list[ImageAnswers] = []
+
+    def mine(self, images: int) -> list[int]:
+        """Returns the numbers of the images that are left."""
+        return list(range(images))
+
+    def write(self, image: ImageAnswers) -> None:
+        """Adds the answers to one image."""
+        self._rows.append(image)
+
+    def answers(self) -> list[ImageAnswers]:
+        """Returns everything so far."""
+        return self._rows
+
+    def remove(self) -> None:
+        """Does nothing: nothing was written."""
+
+
 class PartialRows:
     """The rows so far of process `rank` of `world`, and those of all others that this run or an earlier one had.
 
