@@ -9,7 +9,7 @@ import refseg
 
 PACKAGE = Path(refseg.__file__).parent
 ORDER = (
-    "errors progress extensions array_types config hardware optional distributed files metrics preprocessing masks "
+    "errors lazy progress extensions array_types config hardware optional distributed files metrics preprocessing masks "
     "text samples batch losses video datasets blocks encoders networks checkpoints protocols inference evaluation "
     "conversion recipes training inspection commands cli"
 ).split()

@@ -5,14 +5,26 @@ Functions take vectors with one entry per expression of a whole split; averages 
 published table means; `training.running_metrics` computes the same metrics across ranks.
 """
 
+from __future__ import annotations
+
 import math
+import operator
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+from refseg.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
+
+Values: TypeAlias = Any
+"""(N,), an entry per expression: a tensor, or a NumPy array, which needs no torch."""
 
 PRECISION_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -27,12 +39,12 @@ class Counts(NamedTuple):
         has_prediction: (N,) bool, False for an empty predicted mask.
     """
 
-    intersection: Tensor
-    union: Tensor
-    has_target: Tensor
-    has_prediction: Tensor
+    intersection: Values
+    union: Values
+    has_target: Values
+    has_prediction: Values
 
-    def where(self, chosen: Tensor) -> "Counts":
+    def where(self, chosen: Values) -> Counts:
         """Selects the expressions where `chosen` (N,) bool is True."""
         return Counts(*(column[chosen] for column in self))
 
@@ -60,16 +72,34 @@ def count_pixels(predictions: Tensor, truths: Tensor, has_target: Tensor) -> Cou
     return Counts(intersection, predicted + true - intersection, has_target, predicted > 0)
 
 
-def iou(intersection: Tensor, union: Tensor) -> Tensor:
+def double(values: Values) -> Values:
+    """Converts numbers or truth values to 64-bit floating point."""
+    return values.astype(np.float64) if isinstance(values, np.ndarray) else values.double()
+
+
+def ratio(numerator: Values, denominator: Values) -> Values:
+    """Divides in double precision; 0 / 0 is NaN."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return double(numerator) / double(denominator)
+
+
+def where(condition: Values, value: Values | float, other: Values | float) -> Values:
+    """Selects from `value` where the condition holds, and from `other` elsewhere."""
+    choose = np.where if isinstance(condition, np.ndarray) else torch.where
+    chosen: Values = choose(condition, value, other)
+    return chosen
+
+
+def iou(intersection: Values, union: Values) -> Values:
     """Computes the IoU of each expression, (N,) float64; 1 where both masks are empty.
 
     >>> iou(torch.tensor([1, 0]), torch.tensor([4, 0]))
     tensor([0.2500, 1.0000], dtype=torch.float64)
     """
-    return torch.where(union == 0, 1.0, intersection.double() / union.double())
+    return where(union == 0, 1.0, ratio(intersection, union))
 
 
-def overall_iou(intersection: Tensor, union: Tensor) -> float:
+def overall_iou(intersection: Values, union: Values) -> float:
     """Computes the overall IoU (oIoU, or cIoU): all intersections over all unions, NaN without pixels.
 
     Large referents weigh more.
@@ -81,7 +111,7 @@ def overall_iou(intersection: Tensor, union: Tensor) -> float:
     return int(intersection.sum()) / pixels if pixels else math.nan
 
 
-def mean(values: Tensor, name: str) -> float:
+def mean(values: Values, name: str) -> float:
     """Averages a metric over expressions (N,); the sum is exact, so their order does not matter.
 
     Raises:
@@ -96,9 +126,9 @@ def mean(values: Tensor, name: str) -> float:
 
 
 def precisions(
-    ious: Tensor,
+    ious: Values,
     thresholds: Sequence[float] = PRECISION_THRESHOLDS,
-    passes: Callable[[Tensor, float], Tensor] = torch.ge,
+    passes: Callable[[Values, float], Values] = operator.ge,
 ) -> dict[str, float]:
     """Computes Prec@X by name: the share of expressions whose IoU (N,) is at least X, or as `passes` compares.
 
@@ -109,7 +139,7 @@ def precisions(
 
 
 def overall_mean_precisions(
-    counts: Counts, ious: Tensor, thresholds: Sequence[float] = PRECISION_THRESHOLDS
+    counts: Counts, ious: Values, thresholds: Sequence[float] = PRECISION_THRESHOLDS
 ) -> dict[str, float]:
     """Computes oIoU, mIoU and Prec@X of expressions with these IoUs (N,); empty without expressions."""
     if not len(ious):
@@ -127,7 +157,7 @@ def precision_name(threshold: float) -> str:
     return f"Prec@{threshold:.4g}"
 
 
-def no_target_accuracy(has_target: Tensor, has_prediction: Tensor) -> float:
+def no_target_accuracy(has_target: Values, has_prediction: Values) -> float:
     """Computes N-acc, the share of no-target expressions with an empty predicted mask.
 
     It is 1 for empty masks everywhere, so read it with T-acc.
@@ -138,7 +168,7 @@ def no_target_accuracy(has_target: Tensor, has_prediction: Tensor) -> float:
     return mean(~has_prediction[~has_target], "N-acc")
 
 
-def target_accuracy(has_target: Tensor, has_prediction: Tensor) -> float:
+def target_accuracy(has_target: Values, has_prediction: Values) -> float:
     """Computes T-acc, the share of expressions with a target whose predicted mask is not empty.
 
     Raises:
@@ -168,9 +198,9 @@ def bootstrap(counts: Counts, image_ids: Sequence[Hashable], resamples: int = 10
     kept = counts.has_target.tolist()
     rows: dict[Hashable, int] = {}
     image_rows = [rows.setdefault(image, len(rows)) for image, keep in zip(image_ids, kept, strict=True) if keep]
-    ious = iou(with_target.intersection, with_target.union).numpy()
+    ious = np.asarray(iou(with_target.intersection, with_target.union))
     per_expression = np.stack(
-        [with_target.intersection.numpy(), with_target.union.numpy(), np.ones_like(ious), ious]
+        [np.asarray(with_target.intersection), np.asarray(with_target.union), np.ones_like(ious), ious]
         + [ious >= threshold for threshold in PRECISION_THRESHOLDS],
         axis=1,
     )

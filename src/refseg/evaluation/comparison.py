@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from refseg import metrics
@@ -173,7 +172,7 @@ def _resampled(rows: Sequence[Row], protocol: Scoring) -> Mapping[str, NDArray[n
     def summary(chosen: list[int]) -> dict[str, float]:
         if isinstance(protocol, VideoProtocol):
             return averaged([found[k] for k in chosen])
-        return protocol.summarize(counts.where(torch.tensor(chosen)))
+        return protocol.summarize(counts.where(np.array(chosen)))
 
     members: dict[str, list[int]] = {}
     for i, image in enumerate(image_ids):

@@ -12,11 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from refseg.errors import InvalidInput, MissingFile
-from refseg.metrics import Counts
+from refseg.metrics import Counts, Values
 
 ROWS, MASKS = "expressions.jsonl", "masks.jsonl"
 MOST_PIXELS = 2**53  # of a count; more are not exact as floats
@@ -183,14 +183,14 @@ def counts_of(rows: Iterable[Row], protocol: str) -> Counts:
     rows = [row for row in rows if protocol in row.scores]
     scores = [row.scores[protocol] for row in rows]
     return Counts(
-        torch.tensor([score.intersection for score in scores], dtype=torch.int64),
-        torch.tensor([score.union for score in scores], dtype=torch.int64),
-        torch.tensor([row.has_target for row in rows], dtype=torch.bool),
-        torch.tensor([score.has_prediction for score in scores], dtype=torch.bool),
+        np.array([score.intersection for score in scores], np.int64),
+        np.array([score.union for score in scores], np.int64),
+        np.array([row.has_target for row in rows], np.bool_),
+        np.array([score.has_prediction for score in scores], np.bool_),
     )
 
 
-def scores_of(counts: Counts, ious: torch.Tensor) -> Iterator[Score]:
+def scores_of(counts: Counts, ious: Values) -> Iterator[Score]:
     """A score for each of the expressions that were counted."""
     columns = (counts.intersection, counts.union, counts.has_prediction, ious)
     for intersection, union, has_prediction, iou in zip(*(column.tolist() for column in columns), strict=True):

@@ -1,16 +1,17 @@
 """One image: answers to its expressions, under several protocols at once, to rows."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from refseg.datasets.drawn_scenes.dataset import SIZES, Scene
 from refseg.datasets.drawn_scenes.objects import SIZE
 from refseg.evaluation.error_types import kind_of_mask
 from refseg.evaluation.rows import ImageAnswers, Row, Score, scores_of
+from refseg.lazy import LazyModule
 from refseg.masks.rle import encode_rle
 from refseg.protocols.protocol import Protocol
 from refseg.protocols.standard import Standard
@@ -18,12 +19,18 @@ from refseg.protocols.video_protocol import Scoring
 from refseg.samples import Expression, Sample
 from refseg.text.expression_types import main_type
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
+
 EXPRESSIONS_AT_ONCE = 2  # expressions whose masks are in memory together: those of few fit into the cache
 STANDARD = Standard()
 SHARES = {"under 1 %": 0.01, "1 to 5 %": 0.05, "5 to 20 %": 0.2, "over 20 %": 1.0}
 """Sizes of referents where the data set has no words for them: up to which share of the image."""
 
-Predict = Callable[[Protocol, slice], Tensor]
+Predict = Callable[[Protocol, slice], "Tensor"]
 
 
 def with_standard(protocols: Iterable[Scoring]) -> list[Any]:
@@ -32,7 +39,6 @@ def with_standard(protocols: Iterable[Scoring]) -> list[Any]:
     return protocols if any(p.name == STANDARD.name for p in protocols) else [*protocols, STANDARD]
 
 
-@torch.inference_mode()
 def score_image(
     index: int,
     sample: Sample,
@@ -59,30 +65,31 @@ def score_image(
     """
     rows: list[Row] = []
     masks: list[dict[str, Any]] = []
-    has_target = torch.tensor([bool(expression.targets) for expression in sample.expressions])
-    for start in range(0, len(sample.expressions), EXPRESSIONS_AT_ONCE):
-        where = slice(start, min(start + EXPRESSIONS_AT_ONCE, len(sample.expressions)))
-        truths: dict[Any, Tensor] = {}
-        scores: dict[str, list[Score]] = {}
-        answers, own = torch.empty(0), torch.empty(0)
-        for protocol in protocols:
-            truth = getattr(protocol.truth, "__func__", protocol.truth)  # protocols that share it share its result
-            if truth not in truths:
-                known = [protocol.truth(sample, i) for i in range(where.start, where.stop)]
-                truths[truth] = torch.from_numpy(np.stack(known))
-            predicted = predict(protocol, where)
-            counts = protocol.count(predicted, truths[truth], has_target[where], predicts_none[where])
-            scores[protocol.name] = list(scores_of(counts, protocol.ious(counts)))
-            if protocol.name == STANDARD.name:
-                answers, own = predicted, truths[truth]
-        for m in range(where.stop - where.start):
-            i, answer, truth_mask = where.start + m, answers[m].numpy(), own[m].numpy()
-            score, true = scores[STANDARD.name][m], int(np.count_nonzero(truth_mask))
-            error = kind_of_mask(sample, i, answer, truth_mask, score.intersection, score.union, true)
-            each = {name: of_all[m] for name, of_all in scores.items()}
-            rows.append(row(sample, i, true, exists[i], seconds, error, each))
-            if keep_masks:
-                masks.append({"id": rows[-1].id, "exists": exists[i], **encode_rle(answer)})
+    with torch.inference_mode():
+        has_target = torch.tensor([bool(expression.targets) for expression in sample.expressions])
+        for start in range(0, len(sample.expressions), EXPRESSIONS_AT_ONCE):
+            where = slice(start, min(start + EXPRESSIONS_AT_ONCE, len(sample.expressions)))
+            truths: dict[Any, Tensor] = {}
+            scores: dict[str, list[Score]] = {}
+            answers, own = torch.empty(0), torch.empty(0)
+            for protocol in protocols:
+                truth = getattr(protocol.truth, "__func__", protocol.truth)  # protocols that share it share its result
+                if truth not in truths:
+                    known = [protocol.truth(sample, i) for i in range(where.start, where.stop)]
+                    truths[truth] = torch.from_numpy(np.stack(known))
+                predicted = predict(protocol, where)
+                counts = protocol.count(predicted, truths[truth], has_target[where], predicts_none[where])
+                scores[protocol.name] = list(scores_of(counts, protocol.ious(counts)))
+                if protocol.name == STANDARD.name:
+                    answers, own = predicted, truths[truth]
+            for m in range(where.stop - where.start):
+                i, answer, truth_mask = where.start + m, answers[m].numpy(), own[m].numpy()
+                score, true = scores[STANDARD.name][m], int(np.count_nonzero(truth_mask))
+                error = kind_of_mask(sample, i, answer, truth_mask, score.intersection, score.union, true)
+                each = {name: of_all[m] for name, of_all in scores.items()}
+                rows.append(row(sample, i, true, exists[i], seconds, error, each))
+                if keep_masks:
+                    masks.append({"id": rows[-1].id, "exists": exists[i], **encode_rle(answer)})
     return ImageAnswers(index, rows, unfamiliar, masks=masks)
 
 

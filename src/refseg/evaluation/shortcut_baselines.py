@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from refseg.checkpoints.checkpoint import Checkpoint
@@ -60,9 +59,8 @@ def score_shortcuts(
                 forced = count_sets(table, choose_one(best, scores.shape[1]), meant_objects(sample))
                 counts.setdefault(FORCED, []).append(forced)
         on_images(len(prediction.queries))
-    return {
-        name: protocol.summarize(Counts(*map(torch.cat, zip(*parts, strict=True)))) for name, parts in counts.items()
-    }
+    columns = {name: zip(*parts, strict=True) for name, parts in counts.items()}
+    return {name: protocol.summarize(Counts(*map(np.concatenate, of_parts))) for name, of_parts in columns.items()}
 
 
 def score_scene(scene: Scene, random: np.random.Generator) -> dict[str, Counts]:

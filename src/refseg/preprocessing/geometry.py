@@ -1,11 +1,15 @@
 """Geometry: size and place of an image in the network's input."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from refseg.preprocessing.resampling import MAX_ROUNDING, Taps, linear
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Size = tuple[int, int]  # height, width
 

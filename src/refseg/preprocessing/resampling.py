@@ -4,12 +4,20 @@ Each grid of the releases (aligned corners, half-pixel, quantised) is a list of 
 formula. Places are pixel numbers: 0 is the centre of the first pixel.
 """
 
-from typing import Literal, NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+from refseg.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 CUBIC = -0.75  # the slope of PyTorch's and OpenCV's cubic
 MAX_ROUNDING = 1e-9  # pixels; a place this close to a pixel is rounded to it
@@ -58,12 +66,12 @@ class MapTaps(NamedTuple):
     weight: NDArray[np.float32]
 
     @classmethod
-    def of(cls, taps: Taps) -> "MapTaps":
+    def of(cls, taps: Taps) -> MapTaps:
         """Converts `Taps`."""
         pixels, weight = taps.pixels.T.contiguous().numpy(), taps.weight.T.float().contiguous().numpy()
         return cls(pixels, weight)
 
-    def at(self, places: slice) -> "MapTaps":
+    def at(self, places: slice) -> MapTaps:
         """Returns the taps of some places."""
         return MapTaps(self.pixels[:, places], self.weight[:, places])
 

@@ -1,16 +1,25 @@
 """Resizing of logits and masks to the image's own size."""
 
+from __future__ import annotations
+
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
+from refseg.lazy import LazyModule
 from refseg.preprocessing.geometry import Geometry, Size
 from refseg.preprocessing.images import strips
 from refseg.preprocessing.resampling import MapTaps, Taps, resample, resample_map
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.nn import functional as F
+else:
+    torch = LazyModule("torch")
+    F = LazyModule("torch.nn.functional")
 
 
 def crop_padding(logits: Tensor, geometry: Geometry) -> Tensor:

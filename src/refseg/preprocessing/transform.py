@@ -1,18 +1,26 @@
 """Preprocessing: resizes, normalises and pads images for a network."""
 
-from typing import Annotated, Any, Literal
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
-from torch import Tensor
-from torch.nn import functional as F
 
 from refseg.array_types import RgbValues
 from refseg.config import Config
+from refseg.lazy import LazyModule
 from refseg.preprocessing.geometry import Geometry, Size
 from refseg.preprocessing.resampling import Taps, cubic, linear, resample
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.nn import functional as F
+else:
+    torch = LazyModule("torch")
+    F = LazyModule("torch.nn.functional")
 
 IMAGENET_MEAN: RgbValues = (123.675, 116.28, 103.53)
 IMAGENET_STD: RgbValues = (58.395, 57.12, 57.375)

@@ -12,25 +12,34 @@ Best candidate That of the highest score, the last among equals: oIoU, mIoU, Pre
                IoU = (intersection + 1e-6) / (union + 1e-6) in float32, so 1 when both masks are empty.
 """
 
+from __future__ import annotations
+
 import io
+import operator
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from torch import Tensor
-from torch.nn import functional as F
 
 from refseg import metrics
-from refseg.metrics import Counts
+from refseg.lazy import LazyModule
+from refseg.metrics import Counts, Values
 from refseg.preprocessing.geometry import Geometry, Size
 from refseg.preprocessing.restore import resize_logits
 from refseg.protocols.protocol import Protocol, own_logits
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.nn import functional as F
+else:
+    torch = LazyModule("torch")
+    F = LazyModule("torch.nn.functional")
 
 EPSILON = 1e-6
 COCO_NAMES = ("mAP", "AP@0.5", "AP@0.75", "AP small", "AP medium", "AP large")
@@ -58,7 +67,7 @@ class A2D(Protocol):
         )
         return masks[:, rows][:, :, columns]
 
-    def ious(self, counts: Counts) -> Tensor:
+    def ious(self, counts: Counts) -> Values:
         """Computes the IoU of the best candidates, with 1e-6 added to intersection and union."""
         return ious(counts.intersection, counts.union)
 
@@ -79,21 +88,25 @@ def query_masks(logits: Tensor, padded_hw: Size, resized_hw: Size, own_hw: Size)
     return _without_padding(resize_logits(logits[:, None], padded_hw)[:, 0].sigmoid() > 0.5, resized_hw, own_hw)
 
 
-def ious(intersection: Tensor, union: Tensor) -> Tensor:
+def ious(intersection: Values, union: Values) -> Values:
     """Computes the IoU (N,) float32 of each sample, from pixel counts (N,) int64."""
-    return (intersection.float() + EPSILON) / (union.float() + EPSILON)
+    return (_single(intersection) + EPSILON) / (_single(union) + EPSILON)
 
 
-def best_summary(intersection: Tensor, union: Tensor) -> dict[str, float]:
+def best_summary(intersection: Values, union: Values) -> dict[str, float]:
     """Computes oIoU, mIoU and Prec@X from the pixel counts (N,) of the best candidate of each sample."""
     if not len(union):
         return {}
-    values = ious(intersection, union).double()
+    values = metrics.double(ious(intersection, union))
     return {
         "oIoU": metrics.overall_iou(intersection, union),
         "mIoU": metrics.mean(values, "mIoU"),
-        **metrics.precisions(values, passes=torch.gt),
+        **metrics.precisions(values, passes=operator.gt),
     }
+
+
+def _single(values: Values) -> Values:
+    return values.astype(np.float32) if isinstance(values, np.ndarray) else values.float()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +159,8 @@ def ranked(samples: Sequence[Judged]) -> dict[str, float]:
         max(reversed(sample.candidates), key=lambda one: one.score, default=none)
         for sample, none in zip(samples, nothing, strict=True)
     ]
-    pixels = torch.tensor([(one.intersection, one.union) for one in best])
-    return _average_precisions(samples) | best_summary(*pixels.unbind(1))
+    pixels = np.array([(one.intersection, one.union) for one in best], np.int64)
+    return _average_precisions(samples) | best_summary(*pixels.T)
 
 
 class _Evaluation(COCOeval):

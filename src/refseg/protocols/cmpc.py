@@ -9,17 +9,23 @@ IoU            intersection over union; 0/0 is NaN, makes mIoU NaN and fails Pre
 All            oIoU, mIoU, Prec@.5 to Prec@.9 (IoU at least X), over every expression.
 """
 
-from collections.abc import Sequence
-from typing import ClassVar
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from refseg import metrics
-from refseg.metrics import PRECISION_THRESHOLDS, Counts
+from refseg.lazy import LazyModule
+from refseg.metrics import PRECISION_THRESHOLDS, Counts, Values
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.resampling import Taps, linear, resample
 from refseg.protocols.protocol import Protocol, own_logits
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 FOREGROUND = 1e-9
 
@@ -42,9 +48,9 @@ class CMPC(Protocol):
         masks = resample(logits, rows, columns)[:, 0] >= FOREGROUND
         return resample(masks.float(), *_taps_from_input(geometry)) > 0
 
-    def ious(self, counts: Counts) -> Tensor:
+    def ious(self, counts: Counts) -> Values:
         """Computes intersection over union, NaN where both masks are empty."""
-        return counts.intersection.double() / counts.union.double()
+        return metrics.ratio(counts.intersection, counts.union)
 
     def summarize(self, counts: Counts) -> dict[str, float]:
         """Computes the metrics over every expression."""

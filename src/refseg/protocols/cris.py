@@ -11,16 +11,27 @@ All            mIoU (the release prints it as "IoU"), Prec@.5 to Prec@.9 (IoU ab
                every expression.
 """
 
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from refseg import metrics
-from refseg.metrics import PRECISION_THRESHOLDS, Counts
+from refseg.lazy import LazyModule
+from refseg.metrics import PRECISION_THRESHOLDS, Counts, Values
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.resampling import Taps, cubic, resample
 from refseg.protocols.protocol import Protocol, own_logits
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.nn import functional as F
+else:
+    torch = LazyModule("torch")
+    F = LazyModule("torch.nn.functional")
 
 FOREGROUND = 0.35
 EPSILON = 1e-6
@@ -42,16 +53,16 @@ class CRIS(Protocol):
             probability = F.interpolate(probability, geometry.padded_hw, mode="bicubic", align_corners=True)
         return resample(probability, *_warp(geometry))[:, 0] > FOREGROUND
 
-    def ious(self, counts: Counts) -> Tensor:
+    def ious(self, counts: Counts) -> Values:
         """Computes intersection over union + 1e-6."""
-        return counts.intersection.double() / (counts.union.double() + EPSILON)
+        return metrics.double(counts.intersection) / (metrics.double(counts.union) + EPSILON)
 
     def summarize(self, counts: Counts) -> dict[str, float]:
         """Computes the metrics over every expression."""
         if not len(counts.union):
             return {}
         ious = self.ious(counts)
-        precisions = metrics.precisions(ious, THRESHOLDS, torch.gt)
+        precisions = metrics.precisions(ious, THRESHOLDS, operator.gt)
         return {"mIoU": metrics.mean(ious, "mIoU")} | {name: float(np.float32(x)) for name, x in precisions.items()}
 
 

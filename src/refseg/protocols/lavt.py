@@ -8,19 +8,22 @@ IoU            intersection over union, 0 when both masks are empty.
 All            oIoU, mIoU, Prec@.5 to Prec@.9 (IoU at least X), over every expression.
 """
 
-from typing import ClassVar
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from refseg import metrics
-from refseg.metrics import Counts
+from refseg.metrics import Counts, Values
 from refseg.preprocessing.geometry import Geometry
 from refseg.protocols.protocol import Protocol, own_logits
 from refseg.protocols.squashed import squashed_logits, squashed_mask, squashed_masks
 from refseg.samples import Sample
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class LAVT(Protocol):
@@ -43,9 +46,9 @@ class LAVT(Protocol):
         """Returns the true mask on the square."""
         return squashed_mask(sample.mask(index))
 
-    def ious(self, counts: Counts) -> Tensor:
+    def ious(self, counts: Counts) -> Values:
         """Computes intersection over union, 0 where both masks are empty."""
-        return torch.where(counts.union == 0, 0.0, counts.intersection.double() / counts.union.double())
+        return metrics.where(counts.union == 0, 0.0, metrics.ratio(counts.intersection, counts.union))
 
     def summarize(self, counts: Counts) -> dict[str, float]:
         """Computes the metrics over every expression."""

@@ -1,18 +1,22 @@
 """Protocol: the interface of image protocols, from logits to masks, to counts, to the metrics of a split."""
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from refseg.errors import InvalidInput
-from refseg.metrics import Counts, count_pixels
+from refseg.metrics import Counts, Values, count_pixels
 from refseg.preprocessing.geometry import Geometry
 from refseg.samples import Sample
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Protocol(ABC):
@@ -76,7 +80,7 @@ class Protocol(ABC):
         return count_pixels(predictions, truths, has_target)
 
     @abstractmethod
-    def ious(self, counts: Counts) -> Tensor:
+    def ious(self, counts: Counts) -> Values:
         """Computes the IoU (N,) of each expression in this protocol's arithmetic, which may give NaN."""
 
     @abstractmethod

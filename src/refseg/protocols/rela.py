@@ -13,17 +13,22 @@ All            gIoU = mean IoU, cIoU = all intersections over all unions. N-acc 
                Prec@.7 to Prec@.9 (IoU at least X) of expressions with a target.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from refseg import metrics
-from refseg.metrics import Counts
+from refseg.metrics import Counts, Values
 from refseg.preprocessing.geometry import Geometry
 from refseg.protocols.protocol import Protocol, own_logits
 from refseg.protocols.squashed import SIDE, squashed_logits, squashed_masks
 from refseg.samples import Sample
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 THRESHOLDS = (0.7, 0.8, 0.9)
 
@@ -56,10 +61,10 @@ class ReLA(Protocol):
         union = counts.union.where(has_target | ~predicts_none, 0)
         return Counts(intersection, union, has_target, ~predicts_none)
 
-    def ious(self, counts: Counts) -> Tensor:
+    def ious(self, counts: Counts) -> Values:
         """Computes the IoU by the rules for no-target expressions (see above)."""
-        ious = torch.where(counts.union == 0, 0.0, counts.intersection.double() / counts.union.double())
-        return torch.where(counts.has_target, ious, (~counts.has_prediction).double())
+        ious = metrics.where(counts.union == 0, 0.0, metrics.ratio(counts.intersection, counts.union))
+        return metrics.where(counts.has_target, ious, metrics.double(~counts.has_prediction))
 
     def summarize(self, counts: Counts) -> dict[str, float]:
         """Computes the metrics over all expressions; T-acc and Prec@X only if one has a target."""

@@ -1,14 +1,24 @@
 """Logits and masks squashed to 480 x 480 pixels, as LAVT, DMMI, CMIRNet and ReLA compare them."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional as F
 
+from refseg.lazy import LazyModule
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.resampling import resample
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.nn import functional as F
+else:
+    torch = LazyModule("torch")
+    F = LazyModule("torch.nn.functional")
 
 SIDE = 480
 

@@ -11,16 +11,19 @@ All            gIoU = mean IoU, cIoU = all intersections over all unions.
 Metrics without an expression to average over are absent.
 """
 
-from collections.abc import Hashable, Sequence
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
 
 from refseg import metrics
-from refseg.metrics import Counts
+from refseg.metrics import Counts, Values
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.restore import mask_at_image_size
 from refseg.protocols.protocol import Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Standard(Protocol):
@@ -40,7 +43,7 @@ class Standard(Protocol):
         """Empties the masks where no target is predicted."""
         return masks & ~predicts_none.to(masks.device)[:, None, None]
 
-    def ious(self, counts: Counts) -> Tensor:
+    def ious(self, counts: Counts) -> Values:
         """Computes intersection over union, 1 where both masks are empty."""
         return metrics.iou(counts.intersection, counts.union)
 
@@ -50,14 +53,14 @@ class Standard(Protocol):
         with_target = counts.where(counts.has_target)
         if len(with_target.union):
             summary |= metrics.overall_mean_precisions(with_target, self.ious(with_target))
-            if not torch.any(with_target.union > 0):
+            if not (with_target.union > 0).any():
                 del summary["oIoU"]
             summary["T-acc"] = metrics.target_accuracy(counts.has_target, counts.has_prediction)
         if not bool(counts.has_target.all()):
             summary["N-acc"] = metrics.no_target_accuracy(counts.has_target, counts.has_prediction)
         if len(counts.union):
             summary["gIoU"] = metrics.mean(self.ious(counts), "gIoU")
-        if torch.any(counts.union > 0):
+        if (counts.union > 0).any():
             summary["cIoU"] = metrics.overall_iou(counts.intersection, counts.union)
         return summary
 

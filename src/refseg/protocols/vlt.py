@@ -10,15 +10,25 @@ All            mIoU, Prec@.5 to Prec@.95 (IoU above X, which an IoU of exactly X
                expression.
 """
 
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from refseg import metrics
-from refseg.metrics import Counts
+from refseg.lazy import LazyModule
+from refseg.metrics import Counts, Values
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.restore import crop_padding, resize_logits
 from refseg.protocols.protocol import Protocol, own_logits
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 FOREGROUND = 0.35
 SIGMOID_EPSILON = 1e-9  # in the release's sigmoid, against 0/0
@@ -43,13 +53,13 @@ class VLT(Protocol):
         probability = (1 + SIGMOID_EPSILON) / (1 + torch.exp(-own_logits(logits, threshold)) + SIGMOID_EPSILON)
         return resize_logits(crop_padding(probability, geometry), geometry.own_hw)[:, 0] > self.foreground
 
-    def ious(self, counts: Counts) -> Tensor:
+    def ious(self, counts: Counts) -> Values:
         """Computes IoU with 1e-10 added to intersection and union."""
-        return (counts.intersection.double() + EPSILON) / (counts.union.double() + EPSILON)
+        return (metrics.double(counts.intersection) + EPSILON) / (metrics.double(counts.union) + EPSILON)
 
     def summarize(self, counts: Counts) -> dict[str, float]:
         """Computes the metrics over every expression."""
         if not len(counts.union):
             return {}
         ious = self.ious(counts)
-        return {"mIoU": metrics.mean(ious, "mIoU")} | metrics.precisions(ious, THRESHOLDS, torch.gt)
+        return {"mIoU": metrics.mean(ious, "mIoU")} | metrics.precisions(ious, THRESHOLDS, operator.gt)

@@ -1,5 +1,7 @@
 """CLIP's byte pairs."""
 
+from __future__ import annotations
+
 import gzip
 import html
 import unicodedata
@@ -7,10 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
+from refseg.lazy import LazyModule
 from refseg.text.vocabulary import require_words
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 if TYPE_CHECKING:
     import tokenizers
@@ -95,7 +101,7 @@ class BytePairs:
             row[: len(ids)] = torch.tensor(ids)
         return tokens, tokens != 0
 
-    def _read(self, expression: str) -> "tokenizers.Encoding":
+    def _read(self, expression: str) -> tokenizers.Encoding:
         text = html.unescape(html.unescape(expression)).translate(_STRAIGHT)
         return self._tokenizer.encode(" ".join(unicodedata.normalize("NFC", text).split()).lower())
 

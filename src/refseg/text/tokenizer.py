@@ -1,9 +1,12 @@
 """Tokenizer: the interface of tokenizers."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Tokenizer(Protocol):

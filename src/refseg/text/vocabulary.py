@@ -1,12 +1,19 @@
 """Closed vocabulary of whole words, for networks that learn their own word embedding."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Mapping, Sequence
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from refseg.errors import InvalidInput
+from refseg.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 PADDING, UNKNOWN = 0, 1
 _NOT_WORDS = re.compile(r"[^\w\s-]")
@@ -28,7 +35,7 @@ class Vocabulary:
         self._id = {word: i for i, word in enumerate(self.words, start=2)}
 
     @classmethod
-    def of(cls, expressions: Iterable[str], max_words: int = 24) -> "Vocabulary":
+    def of(cls, expressions: Iterable[str], max_words: int = 24) -> Vocabulary:
         """Builds the vocabulary of expressions, with words in alphabetical order."""
         return cls(sorted({word for text in expressions for word in split_words(text)}), max_words)
 

@@ -1,12 +1,19 @@
 """BERT's word pieces."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
+from refseg.lazy import LazyModule
 from refseg.text.vocabulary import require_words
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 VOCABULARY = Path(__file__).parent / "bert_base_uncased.txt"
 
