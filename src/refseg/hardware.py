@@ -2,11 +2,47 @@
 
 import os
 import platform
+import re
 from importlib.metadata import version
 from pathlib import Path
 
 from refseg import __version__
 from refseg.errors import InvalidInput, first_line, shown
+
+GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")  # of NVIDIA's driver, AMD's and Windows' Linux
+_DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu|xla|hpu|npu)(:\d{1,3})?")
+
+
+def check_device_name(device: str) -> None:
+    """Checks a device as far as it can be done without torch.
+
+    Raises:
+        InvalidInput: for an unknown name, or a GPU on a machine that has none.
+    """
+    if not _DEVICE.fullmatch(device):
+        raise InvalidInput(f"unknown device {shown(device)}; use one of: auto, cpu, cuda, cuda:1")
+    if device.startswith("cuda") and not _may_have_gpu():
+        raise InvalidInput(f"device {shown(device)} cannot be used (this machine has no GPU); use 'cpu' or 'auto'")
+
+
+def choose_device(device: str = "auto") -> str:
+    """Returns the device, for "auto" a GPU if there is one and else the CPU.
+
+    >>> choose_device("cpu")
+    'cpu'
+    """
+    if device != "auto":
+        return device
+    if not _may_have_gpu():
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _may_have_gpu() -> bool:
+    """Whether there may be a GPU for torch's "cuda"; on Linux its driver has a file in /dev."""
+    return platform.system() != "Linux" or any(os.path.exists(file) for file in GPU_FILES)
 
 
 def check_device(device: str) -> None:
@@ -21,7 +57,7 @@ def check_device(device: str) -> None:
         torch.ones(1, device=device).add(1).item()
     except Exception as error:  # depends on the kind of device
         raise InvalidInput(
-            f"device {shown(device)} cannot be used ({first_line(error)}); use 'cpu', or 'cuda' with a GPU"
+            f"device {shown(device)} cannot be used ({first_line(error)}); use 'cpu', 'cuda' with a GPU, or 'auto'"
         ) from error
 
 

@@ -49,7 +49,7 @@ def test_unknown_parts_and_weights_are_refused_with_the_way_out(network):
 
 
 def test_a_part_starts_from_that_of_a_checkpoint(network, tmp_path):
-    from refseg.checkpoints.checkpoint import WEIGHTS
+    from refseg.checkpoints.schema import WEIGHTS
 
     (tmp_path / "config.json").write_text("{}")
     other = build("selector", TINY, 10).state_dict()

@@ -11,12 +11,10 @@ import torch
 
 from refseg.checkpoints.calibration import Calibration
 from refseg.checkpoints.familiarity import Familiarity
-from refseg.hardware import check_device
+from refseg.hardware import check_device, choose_device
 from refseg.networks.network import Network
 from refseg.preprocessing.transform import Preprocessing
 from refseg.text.tokenizer import Tokenizer
-
-WEIGHTS, CONFIG, RECIPE, CARD = "model.safetensors", "config.json", "recipe.yaml", "card.md"
 
 
 @dataclass
@@ -51,7 +49,12 @@ def use_threshold(checkpoint: Checkpoint, probability: float) -> None:
 
 
 def to_device(checkpoint: Checkpoint, device: str) -> Checkpoint:
-    """Moves network and statistics to a device; raises InvalidInput if it cannot be used."""
+    """Moves network and statistics to a device, for "auto" a GPU if there is one.
+
+    Raises:
+        InvalidInput: if it cannot be used.
+    """
+    device = choose_device(device)
     check_device(device)
     checkpoint.network.to(device)
     if checkpoint.familiarity is not None:

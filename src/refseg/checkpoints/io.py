@@ -1,21 +1,24 @@
 """Loads and saves checkpoint folders."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from refseg import networks
-from refseg.checkpoints.checkpoint import CARD, CONFIG, RECIPE, WEIGHTS, Checkpoint, to_device, use_threshold
+from refseg.checkpoints.checkpoint import Checkpoint, to_device, use_threshold
+from refseg.checkpoints.config_file import read_config, read_text
 from refseg.checkpoints.familiarity import Familiarity
-from refseg.checkpoints.locate import bundled_names, find
+from refseg.checkpoints.locate import find
 from refseg.checkpoints.schema import (
+    CARD,
+    CONFIG,
     FORMAT,
+    RECIPE,
+    WEIGHTS,
     BytePairsEntry,
     CheckpointConfig,
     FamiliarityEntry,
@@ -25,8 +28,7 @@ from refseg.checkpoints.schema import (
     WordListEntry,
     WordPiecesEntry,
 )
-from refseg.config import one_line
-from refseg.errors import InvalidInput, MissingFile, UnwritableOutput, first_line, shortened, shown
+from refseg.errors import InvalidInput, UnwritableOutput, shortened
 from refseg.files.atomic import all_or_nothing
 from refseg.files.tensor_files import check_finite, read_safetensors, safetensors_shapes
 from refseg.networks.network import Network
@@ -35,7 +37,6 @@ from refseg.text.vocabulary import Vocabulary
 from refseg.text.word_list import WordList
 
 _COMPLETE = f"a checkpoint folder holds {WEIGHTS} and {CONFIG}"
-_MAX_TEXT_SIZE = 2**26  # bytes
 
 
 def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
@@ -44,14 +45,14 @@ def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
     Args:
         where: a folder, the name of bundled weights ("selector") or of downloaded ones
             ("dmmi_swin_base/refzom"), or a hub id ("owner/name").
-        device: where the network runs: "cpu", "cuda", ...
+        device: where the network runs: "cpu", "cuda", ..., or "auto" for a GPU if there is one.
 
     Raises:
         MissingFile: if there are no such weights, or a file of the folder is missing.
         InvalidInput: if the files do not fit each other or are damaged, or the device is unknown.
     """
     folder = find(where)
-    config = _read_config(folder / CONFIG)
+    config = read_config(folder / CONFIG)
     tokenizer = _tokenizer(config.tokenizer)
     name, words, clip = config.network.name, len(tokenizer), config.preprocessing.clip
     try:
@@ -78,8 +79,8 @@ def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
         calibration=config.calibration,
         familiarity=familiarity,
         knows=config.knows,
-        recipe=_text(folder / RECIPE),
-        card=_text(folder / CARD),
+        recipe=read_text(folder / RECIPE),
+        card=read_text(folder / CARD),
         trained_on=config.trained_on,
     )
     use_threshold(checkpoint, config.calibration.exists_threshold)
@@ -110,26 +111,6 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path, half: bool = Fal
         (new / RECIPE).write_text(checkpoint.recipe, encoding="utf-8")
         (new / CARD).write_text(checkpoint.card, encoding="utf-8")
         (new / WEIGHTS).chmod(0o644)  # safetensors keeps it from other users
-
-
-def _read_config(path: Path) -> CheckpointConfig:
-    if not os.path.isfile(path):
-        names = ", ".join(bundled_names()) or "(none)"
-        raise MissingFile(f"{path} is missing, so this is no checkpoint folder; bundled weights: {names}")
-    text = _text(path)
-    try:
-        content = json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"{path} is not valid JSON ({first_line(error)}); copy or download it again") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format") if isinstance(content, dict) else None
-        raise InvalidInput(
-            f"{path} has format {shown(found, 40)}, this version of refseg reads {FORMAT}; update refseg"
-        )
-    try:
-        return CheckpointConfig.model_validate(content)
-    except ValidationError as error:
-        raise InvalidInput(f"{path}: {one_line(error)}") from error
 
 
 def _config(checkpoint: Checkpoint) -> CheckpointConfig:
@@ -230,25 +211,3 @@ def _familiarity(entry: FamiliarityEntry, tensors: Mapping[str, Tensor], folder:
     if mean.ndim != 1 or precision.shape != (len(mean), len(mean)):
         raise InvalidInput(f"{folder / WEIGHTS} has other shapes of familiarity.precision; copy it again")
     return Familiarity(mean=mean, precision=precision, threshold=entry.threshold, fitted_on=entry.fitted_on)
-
-
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number")
-
-
-def _text(path: Path) -> str:
-    """Reads the text of a file of a checkpoint; "" if it is missing."""
-    try:
-        if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe may not end
-            raise InvalidInput(f"{path} is no file; put a copy of the file there, or remove it")
-        if path.stat().st_size > _MAX_TEXT_SIZE:
-            raise InvalidInput(
-                f"{path} has more than {_MAX_TEXT_SIZE >> 20} MiB; no file of a checkpoint but {WEIGHTS} does"
-            )
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        return ""
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path} is not UTF-8 ({first_line(error)}); save it as UTF-8") from error
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from refseg.checkpoints import bundled, catalogue
-from refseg.checkpoints.checkpoint import CARD, CONFIG, RECIPE, WEIGHTS
+from refseg.checkpoints.schema import CARD, CONFIG, RECIPE, WEIGHTS
 from refseg.errors import InvalidInput, MissingFile, first_line
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

@@ -9,6 +9,8 @@ from refseg.config import Config, Repeats
 from refseg.preprocessing.transform import Preprocessing
 
 FORMAT = 1
+WEIGHTS, CONFIG, RECIPE, CARD = "model.safetensors", "config.json", "recipe.yaml", "card.md"
+"""Files of a checkpoint folder."""
 
 
 class NetworkEntry(Config):

@@ -110,7 +110,7 @@ def _vocabulary_size(word_encoder: str) -> int:
         return len(BytePairs())
     if word_encoder in ("gru", "lstm"):
         return 2  # padding and unknown; its word vectors are those of a data set's words
-    from refseg.checkpoints.checkpoint import CONFIG
+    from refseg.checkpoints.schema import CONFIG
     from refseg.text.vocabulary import Vocabulary
 
     tokenizer = json.loads((bundled.FOLDER / bundled.FOR_IMAGES / CONFIG).read_text(encoding="utf-8"))["tokenizer"]

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from refseg.checkpoints.calibration import fit_calibration
-from refseg.checkpoints.checkpoint import WEIGHTS, Checkpoint, to_device, use_threshold
+from refseg.checkpoints.checkpoint import Checkpoint, to_device, use_threshold
 from refseg.checkpoints.familiarity import MIN_IMAGES, describe, fit_familiarity, unpadded
+from refseg.checkpoints.schema import WEIGHTS
 from refseg.errors import MissingFile
 from refseg.files.tensor_files import safetensors_shapes
 from refseg.inference.predict import evaluation_mode, is_unfamiliar, predict_samples

@@ -1,13 +1,13 @@
 """One video: the answers to its expressions, frame by frame and under several protocols at once, to rows."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from refseg.array_types import LabelImage
 from refseg.datasets.ref_davis import by_annotator
@@ -15,10 +15,17 @@ from refseg.datasets.storage.annotated_frames import AnnotatedFrame
 from refseg.errors import InvalidInput
 from refseg.evaluation.rows import ImageAnswers, Row, Score
 from refseg.evaluation.scoring import STANDARD, Predict, score_image
+from refseg.lazy import LazyModule
 from refseg.protocols.davis import DAVIS
 from refseg.protocols.protocol import Protocol
 from refseg.protocols.video_protocol import Fit, FrameAnswers, Scoring, VideoProtocol
 from refseg.samples import Clip
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 Save = Callable[[FrameAnswers], None]
 

@@ -7,27 +7,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refseg import __version__, datasets
-from refseg.checkpoints.checkpoint import Checkpoint
-from refseg.checkpoints.io import load_checkpoint
-from refseg.distributed import Ranks, ranks
-from refseg.errors import InvalidInput
-from refseg.evaluation import stored_masks, stored_video_masks
-from refseg.evaluation.answers import answer
-from refseg.evaluation.clip_answers import answer_clips
+from refseg.checkpoints.config_file import check_weights
+from refseg.errors import InvalidInput, MissingFile
 from refseg.evaluation.clip_scoring import check_clips
 from refseg.evaluation.partial_rows import MemoryRows, PartialRows
 from refseg.evaluation.report.provenance import dataset_facts, dataset_name, weights_facts
-from refseg.evaluation.report.report import Report, build_report
-from refseg.evaluation.report.write import mask_predictor, write
 from refseg.evaluation.rows import ImageAnswers
 from refseg.evaluation.scoring import STANDARD, with_standard
-from refseg.evaluation.shortcut_baselines import score_shortcuts
 from refseg.files.atomic import check_writable
 from refseg.files.lock import only_writer
-from refseg.hardware import describe_hardware, versions
+from refseg.hardware import check_device_name, choose_device, describe_hardware, versions
 from refseg.inference.crf import DenseCRF, library
 from refseg.inference.prefetch import count_threads
 from refseg.progress import Progress, no_progress
@@ -35,18 +27,23 @@ from refseg.protocols import build_for
 from refseg.protocols.video_protocol import Scoring
 from refseg.samples import Clip, Sample
 
+if TYPE_CHECKING:
+    from refseg.checkpoints.checkpoint import Checkpoint
+    from refseg.distributed import Ranks
+    from refseg.evaluation.report.report import Report
+
 MASKS = "masks"  # folder of the masks of videos
 NOT_REPORTED = ("protocol", "images", "masks", "version")  # of a run: elsewhere in the report
 
 
 def evaluate(
-    weights: str | Path | Checkpoint,
+    weights: "str | Path | Checkpoint",
     dataset: str | Sequence[Any],
     *,
     split: str | None = None,
     protocols: Iterable[str | Scoring] = (),
     out: str | Path | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     batch_images: int = 8,
     workers: int | None = None,
     masks: bool = False,
@@ -56,7 +53,7 @@ def evaluate(
     on_message: Callable[[str], None] = lambda line: None,
     command: str | None = None,
     **settings: Any,
-) -> Report:
+) -> "Report":
     """Evaluates weights on a data set of images or videos.
 
     With `out` each answer is on disk at once, and the same call resumes where it was stopped. Under torchrun the images
@@ -68,7 +65,7 @@ def evaluate(
         split: split of the data set of this name, "test" if not given; of an opened one a name for the report.
         protocols: names or protocols, the first one leads; those of the data set if empty. `standard` is always added.
         out: folder for rows and reports.
-        device: device of the network: "cpu", "cuda".
+        device: device of the network: "cpu", "cuda", or "auto" for a GPU if there is one.
         batch_images: number of images that the network gets at once.
         workers: threads that decode and count; processors, at most 8, if not given.
         masks: whether to write the masks into `out`: run-length coded, of videos a folder of PNG.
@@ -89,6 +86,9 @@ def evaluate(
     out = Path(out) if out is not None else None
     if masks and out is None:
         raise InvalidInput("--masks needs a place for them; give --out FOLDER")
+    check_device_name(device)
+    if isinstance(weights, str | Path):
+        check_weights(weights)
     data = _open(dataset, split, protocols, settings)
     if shortcuts and data.of_clips:
         raise InvalidInput(f"--shortcuts are of images, and {data.name} holds videos; leave it out")
@@ -96,6 +96,15 @@ def evaluate(
         check_writable(out)
     if data.of_clips:
         check_clips(data.samples, data.protocols)
+
+    from refseg.checkpoints.checkpoint import Checkpoint  # torch, of which what is wrong above has no need
+    from refseg.checkpoints.io import load_checkpoint
+    from refseg.distributed import ranks
+    from refseg.evaluation.report.report import build_report
+    from refseg.evaluation.report.write import mask_predictor, write
+    from refseg.evaluation.shortcut_baselines import score_shortcuts
+
+    device = choose_device(device)
     with ExitStack() as stack:
         mine = stack.enter_context(ranks())
         if mine.world > 1 and out is None:
@@ -155,7 +164,7 @@ def score_masks(
     on_message: Callable[[str], None] = lambda line: None,
     command: str | None = None,
     **settings: Any,
-) -> Report:
+) -> "Report":
     """Scores masks that any program wrote, named by the ids of their expressions.
 
     Args:
@@ -177,9 +186,16 @@ def score_masks(
         UnwritableOutput: if `out` cannot be written.
     """
     out, masks = Path(out) if out is not None else None, Path(masks)
+    if not masks.exists():
+        raise MissingFile(f"{masks} is missing; give a folder of ID.png, or JSON Lines of run lengths")
     data = _open(dataset, split, protocols, settings)
     if out:
         check_writable(out)
+
+    from refseg.evaluation import stored_masks, stored_video_masks
+    from refseg.evaluation.report.report import build_report
+    from refseg.evaluation.report.write import write
+
     with only_writer(out) if out else nullcontext():
         if data.of_clips:
             check_clips(data.samples, data.protocols)
@@ -214,11 +230,11 @@ def score_masks(
 
 
 def evaluate_samples(
-    checkpoint: Checkpoint,
+    checkpoint: "Checkpoint",
     samples: Iterable[Sample],
     protocols: Iterable[Scoring] = (STANDARD,),
     about: Mapping[str, Any] | None = None,
-) -> Report:
+) -> "Report":
     """Evaluates a checkpoint on samples in this process alone, whatever torchrun says; nothing is written.
 
     Args:
@@ -227,6 +243,9 @@ def evaluate_samples(
         protocols: protocols of images; `standard` is always added.
         about: facts for the report, such as "dataset" and "split"; the counts are added.
     """
+    from refseg.evaluation.answers import answer
+    from refseg.evaluation.report.report import build_report
+
     protocols = with_standard(protocols)
     return build_report(list(answer(checkpoint, samples, protocols)), protocols, about or {}, checkpoint)
 
@@ -291,7 +310,7 @@ def _masks_folder(rows: PartialRows) -> Path:
 
 
 def _answers(
-    checkpoint: Checkpoint,
+    checkpoint: "Checkpoint",
     data: _Data,
     numbers: Sequence[int],
     crf: DenseCRF | None,
@@ -301,6 +320,10 @@ def _answers(
     threads: int,
 ) -> Iterator[ImageAnswers]:
     """The answers to these samples; masks of clips are written into the folder."""
+    from refseg.evaluation import stored_video_masks
+    from refseg.evaluation.answers import answer
+    from refseg.evaluation.clip_answers import answer_clips
+
     samples = (data.samples[k] for k in numbers)
     if not data.of_clips:
         return answer(checkpoint, samples, data.protocols, crf, masks, numbers, batch_images, threads)
@@ -310,7 +333,7 @@ def _answers(
 
 
 def _circumstances(
-    checkpoint: Checkpoint, mine: Ranks, batch_images: int, device: str, command: str | None
+    checkpoint: "Checkpoint", mine: "Ranks", batch_images: int, device: str, command: str | None
 ) -> dict[str, Any]:
     return {
         "processes": mine.world,

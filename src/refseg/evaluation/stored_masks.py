@@ -1,14 +1,15 @@
 """Masks that any program wrote: a folder of PNG, or JSON Lines of run lengths, by the expressions' ids."""
 
+from __future__ import annotations
+
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL.Image
-import torch
 
 from refseg.array_types import Mask
 from refseg.datasets.storage.annotation_masks import extract_mask
@@ -16,10 +17,16 @@ from refseg.errors import InvalidInput, MissingFile, first_line
 from refseg.evaluation.rows import ImageAnswers
 from refseg.evaluation.scoring import score_image
 from refseg.inference.prefetch import prefetch_map
+from refseg.lazy import LazyModule
 from refseg.masks.rle import decode_rle, parse_rle
 from refseg.preprocessing.images import open_image
 from refseg.protocols.protocol import Protocol
 from refseg.samples import Sample
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = LazyModule("torch")
 
 NAMED = 5  # ids that an error or a warning names
 

@@ -6,18 +6,25 @@ Settings   Those of CMPC (S. Huang et al., CVPR 2020), for images of 320 x 320 a
            image at the size that the network sees too, and the result is enlarged.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
 from refseg.config import Config
+from refseg.lazy import LazyModule
 from refseg.optional import import_optional
 from refseg.preprocessing.restore import resize_logits
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 MIN_PROBABILITY = 1e-8  # probability of either class that enters
 
@@ -55,7 +62,6 @@ class DenseCRF(Config):
         refined: NDArray[np.float32] = np.array(field.inference(self.rounds), np.float32)[1].reshape(height, width)
         return refined
 
-    @torch.inference_mode()
     def refine(self, logits: Tensor, images: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Refines mask logits (M, 1, h, w) to (M, 1, H, W) at the size of the images; empty masks stay empty.
 
@@ -63,11 +69,14 @@ class DenseCRF(Config):
             logits: above 0 on the referent.
             images: (H, W, 3) RGB for each of the M, as the network saw it.
         """
-        refined = resize_logits(logits, images[0].shape[:2]).to(torch.float64, copy=True)
-        for one, image in zip(refined[:, 0], images, strict=True):
-            if (one > 0).any() and not one.isnan().any():
-                one.copy_(torch.from_numpy(self(one.sigmoid().cpu().numpy(), image)).double().logit(MIN_PROBABILITY))
-        return refined.float()
+        with torch.inference_mode():
+            refined = resize_logits(logits, images[0].shape[:2]).to(torch.float64, copy=True)
+            for one, image in zip(refined[:, 0], images, strict=True):
+                if (one > 0).any() and not one.isnan().any():
+                    one.copy_(
+                        torch.from_numpy(self(one.sigmoid().cpu().numpy(), image)).double().logit(MIN_PROBABILITY)
+                    )
+            return refined.float()
 
 
 def library() -> Any:

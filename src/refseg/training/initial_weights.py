@@ -7,8 +7,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from refseg.checkpoints import bundled
-from refseg.checkpoints.checkpoint import WEIGHTS
 from refseg.checkpoints.locate import find
+from refseg.checkpoints.schema import WEIGHTS
 from refseg.conversion.encoders import HUB, TIMM, bert_names, darknet_weights, timm_weights
 from refseg.encoders.bert import BertWords
 from refseg.encoders.darknet import DarkNet

@@ -2,14 +2,15 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from refseg.checkpoints.checkpoint import WEIGHTS, Checkpoint
 from refseg.checkpoints.locate import find
+from refseg.checkpoints.schema import WEIGHTS
 from refseg.datasets import DATASETS
 from refseg.datasets.dataset import Dataset
+
+if TYPE_CHECKING:
+    from refseg.checkpoints.checkpoint import Checkpoint
 
 
 def dataset_facts(dataset: Any, name: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -32,9 +33,11 @@ def dataset_name(dataset: Any) -> str:
     return next((name for name, place in DATASETS.items() if place in (home, type(dataset))), type(dataset).__name__)
 
 
-def weights_facts(weights: str | Path | Checkpoint) -> dict[str, str]:
+def weights_facts(weights: "str | Path | Checkpoint") -> dict[str, str]:
     """Returns name and sha256: of the file of weights, or of the tensors of a checkpoint."""
-    if isinstance(weights, Checkpoint):
+    if not isinstance(weights, str | Path):
+        import torch
+
         digest = hashlib.sha256()
         for name, tensor in sorted(weights.network.state_dict().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -1,0 +1,73 @@
+"""Reads the texts of a checkpoint folder."""
+
+import json
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from refseg.checkpoints.locate import bundled_names, find
+from refseg.checkpoints.schema import CONFIG, FORMAT, WEIGHTS, CheckpointConfig
+from refseg.config import one_line
+from refseg.errors import InvalidInput, MissingFile, first_line, shown
+
+_MAX_TEXT_SIZE = 2**26  # bytes
+
+
+def check_weights(where: str | Path) -> None:
+    """Checks that there are such weights, and that their config can be read.
+
+    Raises:
+        MissingFile, InvalidInput: if not.
+    """
+    folder = find(where)
+    read_config(folder / CONFIG)
+    if not (folder / WEIGHTS).is_file():
+        raise MissingFile(f"{folder / WEIGHTS} is missing; a checkpoint folder holds {WEIGHTS} and {CONFIG}")
+
+
+def read_config(path: Path) -> CheckpointConfig:
+    """Reads config.json of a checkpoint folder.
+
+    Raises:
+        MissingFile, InvalidInput: if it is missing, or not valid.
+    """
+    if not os.path.isfile(path):
+        names = ", ".join(bundled_names()) or "(none)"
+        raise MissingFile(f"{path} is missing, so this is no checkpoint folder; bundled weights: {names}")
+    text = read_text(path)
+    try:
+        content = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{path} is not valid JSON ({first_line(error)}); copy or download it again") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else None
+        raise InvalidInput(
+            f"{path} has format {shown(found, 40)}, this version of refseg reads {FORMAT}; update refseg"
+        )
+    try:
+        return CheckpointConfig.model_validate(content)
+    except ValidationError as error:
+        raise InvalidInput(f"{path}: {one_line(error)}") from error
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def read_text(path: Path) -> str:
+    """Reads the text of a file of a checkpoint; "" if it is missing."""
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe may not end
+            raise InvalidInput(f"{path} is no file; put a copy of the file there, or remove it")
+        if path.stat().st_size > _MAX_TEXT_SIZE:
+            raise InvalidInput(
+                f"{path} has more than {_MAX_TEXT_SIZE >> 20} MiB; no file of a checkpoint but {WEIGHTS} does"
+            )
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is not UTF-8 ({first_line(error)}); save it as UTF-8") from error
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error
