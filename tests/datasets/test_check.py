@@ -8,6 +8,7 @@ from PIL import Image
 from refseg import datasets
 from refseg.datasets.tools import published_counts
 from refseg.datasets.tools.check import examine
+from refseg.datasets.tools.no_target import check_no_target
 from refseg.datasets.tools.published_counts import Count
 
 
@@ -51,6 +52,32 @@ def test_a_healthy_data_set_has_no_problem(healthy):
     found = healthy.check()
     assert {finding.verdict for finding in found.values()} == {"ok", "skipped"}
     assert [check for check, finding in found.items() if finding.verdict == "skipped"] == ["counts"]
+
+
+def test_expressions_that_refer_to_nothing_are_a_problem_where_there_are_no_others(healthy):
+    healthy.refs[2]["ann_id"] = [-1]
+    assert healthy.check()["no-target"].verdict == "ok"
+    healthy.refs[3]["ann_id"] = [-1]  # and with it all of split val
+    finding = healthy.check()["no-target"]
+    assert (finding.verdict, finding.count) == ("problem", 2)
+    assert finding.examples == ("split val: 2 of 2 (100%)",)
+
+
+@pytest.mark.parametrize(
+    ("name", "none", "verdict", "what"),
+    [
+        ("jsonl", 5, "ok", "expressions that refer to nothing"),
+        ("jsonl", 11, "note", "expressions that refer to nothing, unusually many"),
+        ("jsonl", 20, "problem", "expressions that refer to nothing, and there are no others"),
+        ("refcoco", 1, "problem", "expressions that refer to nothing; refcoco is published without any"),
+        ("refcoco", 0, "ok", "expressions that refer to nothing"),
+        ("grefcoco", 0, "note", "expressions that refer to nothing; grefcoco is published with some"),
+        ("grefcoco", 3, "ok", "expressions that refer to nothing"),
+    ],
+)
+def test_expressions_that_refer_to_nothing_are_compared_with_what_a_set_is_known_for(name, none, verdict, what):
+    finding = check_no_target(name, {"train": [0] * none + [1] * (20 - none), "val": []})
+    assert (finding.verdict, finding.count, finding.what) == (verdict, none, what)
 
 
 def test_a_missing_image_is_named(healthy):

@@ -48,6 +48,14 @@ def test_healthy_videos_have_no_problem(healthy, fast):
     assert {finding.verdict for finding in found.values()} == ({"ok", "skipped"} if fast else {"ok"})
 
 
+def test_videos_whose_expressions_all_refer_to_nothing_are_a_problem(healthy):
+    for one in healthy.said.values():
+        one["obj_id"] = []
+    found = healthy.check(fast=True)
+    assert problems(found) == {"no-target"}
+    assert found["no-target"].examples == ("split train: 2 of 2 (100%)",)
+
+
 def test_sizes_of_splits_are_told(healthy):
     healthy.check()
     opened = open_splits("refer_youtube_vos", healthy.root)

@@ -29,7 +29,9 @@ def lines(files):
 
 
 def line(**more) -> dict:
-    return {"image": "desk.jpg", "expression": "the cup"} | more
+    """A line that refers to nothing, unless it has a mask or boxes."""
+    nothing = {} if more.keys() & {"mask", "boxes"} else {"mask": []}
+    return {"image": "desk.jpg", "expression": "the cup"} | nothing | more
 
 
 def test_masks_are_png_files_polygons_run_lengths_boxes_or_nothing(lines, files):
@@ -50,6 +52,17 @@ def test_masks_are_png_files_polygons_run_lengths_boxes_or_nothing(lines, files)
     assert sample.box(4) is None
     with pytest.raises(InvalidInput, match="it has a box but no mask"):
         sample.mask(3)
+
+
+@pytest.mark.parametrize("keys", [{}, {"mask": None}, {"mask": None, "boxes": None}])
+def test_lines_that_do_not_say_what_they_refer_to_are_counted_and_refused(lines, keys):
+    unstated = {"image": "desk.jpg", "expression": "the cup"} | keys
+    with pytest.raises(
+        InvalidInput, match=r'1 of 2 lines \(line 2\) has neither mask nor boxes; .* "mask": \[\] where'
+    ):
+        lines(line(), unstated)
+    with pytest.raises(InvalidInput, match=r"9 of 10 lines \(line 1, line 2, line 3, \.\.\.\) have neither"):
+        lines(*[unstated] * 9, line(boxes=[]))
 
 
 def test_ids_are_the_lines_own_or_their_numbers(lines):
@@ -80,6 +93,8 @@ def test_splits_are_those_of_the_lines(lines):
         (line(expression="  "), "expression must be a text that is not empty"),
         (line(expression=None), "expression must be a text that is not empty"),
         (line(masks=[]), "unknown key 'masks'; allowed are image, expression, mask"),
+        (line(mask=" "), "mask names no file; give one, or .. where the expression refers to nothing"),
+        (line(boxes=""), r"boxes is a list of .left, top, right, bottom., not ''"),
         (line(mask=3), "a segmentation is a list of polygons or run lengths"),
         (line(mask=[[1, 2, 3]]), "a polygon is"),
         (line(mask=[[1, 2, 3, 4]]), "no polygon of mask has 3 points"),
@@ -144,12 +159,13 @@ def test_a_table_of_expressions_is_imported(files, instances):
         writer.writerow(["expression", "annotation", "image", "split", "id"])
         writer.writerow(["the cup, left", "11", "", "train", ""])
         writer.writerow(["both", "11 12", "1", "", "b"])
-        writer.writerow(["a cat", "", "desk.jpg", "", ""])
+        writer.writerow(["a cat", "None", "desk.jpg", "", ""])
         writer.writerow(["only a box", "13", "", "", ""])
     out = files.root / "out" / "mine.jsonl"
     assert run(table, instances, "--out", out, "--images", files.root / "photos") == (
         0,
-        f"{out}: 4 expressions; next: refseg data check jsonl --root {out} --images {files.root / 'photos'}",
+        f"{out}: 4 expressions, 1 of them refer to nothing; next: "
+        f"refseg data check jsonl --root {out} --images {files.root / 'photos'}",
     )
     (sample,) = datasets.build("jsonl", split="all", root=out, images=files.root / "photos")
     assert [expression.text for expression in sample.expressions] == ["the cup, left", "both", "a cat", "only a box"]
@@ -182,12 +198,15 @@ def test_half_a_character_in_a_sentence_becomes_a_question_mark(files, instances
 
 
 def test_rows_may_be_json_lines(files, instances):
-    rows = [{"expression": "both", "annotation": [11, 12]}, {"expression": "a cat", "image": 2, "type": "name"}]
+    rows = [
+        {"expression": "both", "annotation": [11, 12]},
+        {"expression": "a cat", "image": 2, "annotation": [], "type": "name"},
+    ]
     table = files.root / "rows.jsonl"
     table.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     assert run(table, instances, "--out", files.root / "mine.jsonl")[0] == 0
     read = [json.loads(text) for text in (files.root / "mine.jsonl").read_text().splitlines()]
-    assert read[1] == {"image": "shelf.jpg", "expression": "a cat", "type": "name"}
+    assert read[1] == {"image": "shelf.jpg", "expression": "a cat", "mask": [], "type": "name"}
 
 
 def test_refs_are_imported_with_their_ids(files, instances):
@@ -203,8 +222,10 @@ def test_refs_are_imported_with_their_ids(files, instances):
     [
         ("expression,annotation\ncup,77\n", "line 2: annotation 77 is not in the COCO file"),
         ("expression,annotation\ncup,11 21\n", r"line 2: its annotations and image are of several images \(1, 2\)"),
-        ("expression,annotation\ncup,\n", "line 2: it has neither annotation nor image"),
-        ("expression,image\ncup,9.jpg\n", r"line 2: image 9\.jpg is not in the COCO file"),
+        ("expression,annotation\ncup,none\n", "line 2: its annotation is none, so its image must be said; add its id"),
+        ("expression,annotation,image\ncup,none,9.jpg\n", r"line 2: image 9\.jpg is not in the COCO file"),
+        ("expression,image\ncup,1\n", r"1 of 1 rows \(line 2\) has no annotation; give its id in COCO, or none where"),
+        ("expression,annotation,image\ncup,11,\na, ,1\nb,,1\n", r"2 of 3 rows \(line 3, line 4\) have no annotation"),
         ("expression,annotation\n,11\ncup,77\n", "line 2: expression is empty; line 3: annotation 77"),
         ("expression,ann_id\ncup,11\n", "an unknown column 'ann_id'; the columns are expression, annotation"),
         ("annotation\n11\n", "no column 'expression'"),

@@ -37,7 +37,7 @@ def test_areas_are_shares_of_the_image_over_expressions_with_a_referent(small):
 
 def test_rules_say_the_types_where_the_data_set_does_not(small):
     assert small.types_by == "rules"
-    assert small.main_types == {"ordinal": 1, "plural": 1, "location": 1, "attribute": 1}
+    assert small.main_types == {"ordinal": 1, "plural": 1, "location": 1, "name only": 1}
     assert sum(small.main_types.values()) == small.expressions < sum(small.all_types.values()) + 1
 
 

@@ -270,7 +270,9 @@ def _tables(folder: Path) -> None:
 def _import(folder: Path, out: Path) -> None:
     from refseg.datasets.tools.import_coco import convert_coco
 
-    (out / "o.jsonl").write_text("\n".join(convert_coco(folder / "t.csv", folder / "instances.json")), encoding="utf-8")
+    (out / "o.jsonl").write_text(
+        "\n".join(convert_coco(folder / "t.csv", folder / "instances.json").lines), encoding="utf-8"
+    )
 
 
 def _stored(folder: Path) -> None:

@@ -4,7 +4,7 @@
 {"image": "desk.jpg", "expression": "both pens", "mask": [[x, y, x, y, ...], ...]}          polygons, in pixels
 {"image": "desk.jpg", "expression": "the lamp", "mask": {"counts": ..., "size": [h, w]}}    COCO's run lengths
 {"image": "desk.jpg", "expression": "the chair", "boxes": [[left, top, right, bottom]]}     in pixels, one a referent
-{"image": "desk.jpg", "expression": "the cat", "split": "val", "id": "17", "type": "attribute"}   refers to nothing
+{"image": "desk.jpg", "expression": "the cat", "mask": []}                                  refers to nothing
 
 Source     yours; `refseg data import` makes it from COCO annotations, docs/datasets.md#jsonl describes it.
 Licence    yours.
@@ -20,7 +20,7 @@ from typing import Any
 from refseg.datasets.storage.annotation_masks import MaskFile, Piece, parse_segmentation
 from refseg.datasets.storage.index import BOX_ONLY, NONE, IndexBuilder
 from refseg.datasets.storage.indexed_dataset import IndexedDataset
-from refseg.datasets.storage.reading import ErrorCollector, error_context, find_one_file, parse_coco_id
+from refseg.datasets.storage.reading import ErrorCollector, count_of, error_context, find_one_file, parse_coco_id
 from refseg.errors import InvalidInput
 from refseg.masks.rle import Rle
 
@@ -61,6 +61,11 @@ class JsonLines(IndexedDataset):
                     with errors.collect(f"line {number}"):
                         reader.read(number, line)
         errors.raise_if_any(self.file)
+        if reader.unstated:
+            raise InvalidInput(
+                f"{self.file}: {count_of(reader.unstated, len(reader), 'lines')} neither mask nor boxes; add them, or "
+                'write "mask": [] where an expression refers to nothing'
+            )
 
     def _root(self, root: str | Path | None) -> Path:
         self.file = find_one_file(super()._root(root), "*.jsonl")
@@ -68,13 +73,21 @@ class JsonLines(IndexedDataset):
 
 
 class LineReader:
-    """Adds lines to an index and checks ids and sizes across lines."""
+    """Adds lines to an index and checks ids and sizes across lines; its length is the number of lines read.
+
+    Attributes:
+        unstated: lines that do not say what they refer to, nor that it is nothing.
+    """
 
     def __init__(self, builder: IndexBuilder):
         self._builder = builder
         self._images: dict[str, int] = {}
         self._lines: dict[str, int] = {}  # by id of the expression
+        self.unstated: list[str] = []
         self._sizes: dict[str, tuple[tuple[int, int], int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._lines)
 
     def read(self, number: int, line: bytes) -> None:
         """Adds a line; its number is the id of an expression that has none.
@@ -89,6 +102,8 @@ class LineReader:
         except (ValueError, RecursionError) as error:  # ValueError: also numbers of thousands of digits
             raise InvalidInput(f"not JSON ({error})") from error
         _check(entry)
+        if entry.get("mask") is None and entry.get("boxes") is None:
+            self.unstated.append(f"line {number}")
         pieces, boxes = _pieces(entry.get("mask")), _boxes(entry.get("boxes"))
         image, id = entry["image"], str(entry.get("id", number))
         self._check_id(id, number)
@@ -145,6 +160,8 @@ def _pieces(mask: Any) -> list[Piece]:
     if mask is None:
         return []
     if isinstance(mask, str):
+        if not mask.strip():
+            raise InvalidInput("mask names no file; give one, or [] where the expression refers to nothing")
         return [MaskFile(mask)]
     pieces = parse_segmentation(mask)
     if mask and not pieces:
@@ -155,6 +172,8 @@ def _pieces(mask: Any) -> list[Piece]:
 def _boxes(boxes: Any) -> list[tuple[float, float, float, float]]:
     if boxes is None:
         return []
+    if not isinstance(boxes, list):
+        raise InvalidInput(f"boxes is a list of [left, top, right, bottom], not {reprlib.repr(boxes)}")
     found = []
     with error_context("boxes"):
         for box in boxes:

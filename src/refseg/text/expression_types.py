@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
 PRECEDENCE = ("negation", "ordinal", "plural", "relation", "location", "attribute")
+NAME_ONLY = "name only"
+"""For statistics, expressions of none of the types: a bare noun. Rows of evaluations count them as attribute."""
 LENGTHS = ("1 word", "2-3 words", "4-7 words", "8 words or more")
 
 
@@ -44,12 +46,23 @@ def types(expression: str) -> tuple[str, ...]:
 
 
 def main_type(expression: str) -> str:
-    """Returns the first type of an expression, by default "attribute", so that a table by main type is complete.
+    """Returns the first type of an expression, "attribute" for a bare noun, as in drawn scenes.
+
+    Rows of evaluations hold it; statistics tell bare nouns apart by `main_type_or_name`.
 
     >>> main_type("sky"), main_type("man in a red shirt on the left"), main_type("dog beside the bench")
     ('attribute', 'location', 'relation')
     """
     return next(iter(types(expression)), "attribute")
+
+
+def main_type_or_name(expression: str) -> str:
+    """Returns the first type of an expression, `NAME_ONLY` for a bare noun.
+
+    >>> main_type_or_name("sky"), main_type_or_name("red car")
+    ('name only', 'attribute')
+    """
+    return next(iter(types(expression)), NAME_ONLY)
 
 
 def length_class(expression: str) -> str:

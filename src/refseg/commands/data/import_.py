@@ -18,8 +18,8 @@ def import_(
     """Make a data set of your own, one JSON line an expression, from COCO annotations and expressions for them.
 
     The table has the columns `expression`; `annotation`, the id in COCO of what it refers to (several: with spaces
-    between them); `image`, the id or file name of the image, needed only where there is no annotation, since then the
-    expression refers to nothing; and, if you like, `split`, `id` and `type`. docs/datasets.md#jsonl shows all.
+    between them), or `none` where it refers to nothing; `image`, the id or file name of the image, needed only where
+    `annotation` is none; and, if you like, `split`, `id` and `type`. docs/datasets.md#jsonl shows all.
     """
     from refseg.datasets.tools.import_coco import convert_coco
     from refseg.errors import InvalidInput
@@ -31,8 +31,9 @@ def import_(
     folder = out.parent.resolve()
     inside = images is None or images.resolve().is_relative_to(folder)
     before = f"{images.resolve().relative_to(folder).as_posix()}/" if images is not None and inside else ""
-    lines = convert_coco(expressions, instances, before.removeprefix("./"))
+    imported = convert_coco(expressions, instances, before.removeprefix("./"))
     with all_or_nothing(out.parent) as folder:
-        (folder / out.name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        (folder / out.name).write_text("".join(f"{line}\n" for line in imported.lines), encoding="utf-8")
     where = "" if inside else f" --images {images}"  # names within a data set do not leave its folder
-    print(f"{out}: {len(lines):,} expressions; next: refseg data check jsonl --root {out}{where}")
+    nothing = f", {imported.no_target:,} of them refer to nothing" if imported.no_target else ""
+    print(f"{out}: {len(imported.lines):,} expressions{nothing}; next: refseg data check jsonl --root {out}{where}")

@@ -28,7 +28,7 @@ from refseg.files.atomic import all_or_nothing, remove_leftovers
 from refseg.files.cache import cache_folder
 from refseg.masks.rle import Rle, check_size
 
-VERSION = 3
+VERSION = 4
 """Raised with every change of the arrays or of what is read into them."""
 
 FOLDER = ".refseg"

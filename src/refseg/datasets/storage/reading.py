@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,16 @@ class ErrorCollector:
             others = len(self._found) - self.SHOWN
             more = f"; and {others:,} more" if others > 0 else ""
             raise InvalidInput(f"{path}: {'; '.join(self._found[: self.SHOWN])}{more}")
+
+
+def count_of(places: Sequence[str], total: int, what: str, named: int = 3) -> str:
+    """Says how many of all lines, rows, ... have something, and which are the first.
+
+    >>> count_of(["line 2"], 3, "lines"), count_of(["a", "b", "c", "d"], 9, "rows")
+    ('1 of 3 lines (line 2) has', '4 of 9 rows (a, b, c, ...) have')
+    """
+    some = ", ".join(places[:named]) + (", ..." if len(places) > named else "")
+    return f"{len(places):,} of {total:,} {what} ({some}) {'has' if len(places) == 1 else 'have'}"
 
 
 def parse_coco_id(file: str) -> int:

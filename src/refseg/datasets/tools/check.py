@@ -23,6 +23,7 @@ from refseg.datasets.tools.findings import (
     make_finding,
     sort_by_verdict,
 )
+from refseg.datasets.tools.no_target import check_no_target
 from refseg.datasets.tools.photographs import Photograph, check_photographs, read_photograph
 from refseg.datasets.tools.published_counts import PUBLISHED, SHARE_IMAGES
 from refseg.datasets.tools.sentences import SentenceEntry, check_sentences
@@ -53,6 +54,7 @@ def examine(
     return sort_by_verdict(
         [
             *_counts(dataset),
+            _no_target(dataset),
             *_repeated_ids(dataset),
             check_encodings(dataset.sources()),
             *_files(dataset, photographs),
@@ -88,6 +90,13 @@ def _counts(dataset: IndexedDataset) -> Iterator[Finding]:
         "take the file again from its source; a file of another division (split_by) or a cut-off one counts differently"
     )
     yield make_finding("counts", found, "splits are not those that were published", advice, examples=len(found))
+
+
+def _no_target(dataset: IndexedDataset) -> Finding:
+    """Counts the expressions that refer to nothing, by split."""
+    referents = np.diff(dataset.index["expression_targets"])
+    splits = [*filter(None, dataset.splits)] or ["all"]
+    return check_no_target(dataset.name, {split: referents[dataset.expressions_of(split)].tolist() for split in splits})
 
 
 def _repeated_ids(dataset: IndexedDataset) -> Iterator[Finding]:

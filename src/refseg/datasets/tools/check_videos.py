@@ -22,6 +22,7 @@ from refseg.datasets.tools.findings import (
     make_finding,
     sort_by_verdict,
 )
+from refseg.datasets.tools.no_target import check_no_target
 from refseg.datasets.tools.photographs import Photograph, check_photographs, read_photograph
 from refseg.datasets.tools.sentences import SentenceEntry, check_sentences
 from refseg.errors import MissingFile, RefsegError, shortened
@@ -133,6 +134,7 @@ def examine_videos(
         [
             make_finding("splits", opened.refused, what, "take these files again from their source"),
             check_encodings(list(sources)),
+            check_no_target(opened.name, {split: _referents(clips) for split, clips in opened.splits.items()}),
             _repeated_keys(list(sources)),
             *_findings(faults, fast),
             *check_photographs(faults.frames, "frames"),
@@ -251,6 +253,16 @@ def _findings(faults: _Faults, fast: bool) -> Iterator[Finding]:
     yield make_finding("frames without labels", faults.frames_unlabelled, what, "these are not scored", "note")
     what = "images of labels for which there is no frame"
     yield make_finding("labels without frames", faults.labels_alone, what, "they are not read", "note")
+
+
+def _referents(clips: ClipsOfFiles) -> list[int]:
+    """Returns the number of referents of each expression whose truth is given out."""
+    return [
+        len(one.targets)
+        for video in clips.listed
+        for one, truth in zip(video.expressions, video.annotations, strict=True)
+        if truth is not None
+    ]
 
 
 def _repeated_keys(paths: Sequence[Path]) -> Finding:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,31 @@ from refseg.datasets.refer import get_annotation_ids
 from refseg.datasets.storage.annotation_masks import parse_segmentation
 from refseg.datasets.storage.ids import normalize_id, repeated
 from refseg.datasets.storage.index import IndexBuilder
-from refseg.datasets.storage.reading import ErrorCollector, entries, error_context, read_plain
+from refseg.datasets.storage.reading import ErrorCollector, count_of, entries, error_context, read_plain
 from refseg.errors import InvalidInput, MissingFile
 from refseg.files.names import path_inside
 from refseg.files.text import read_table
 
 COLUMNS = ("expression", "annotation", "image", "split", "id", "type")
+NOTHING = ["none"], ["-1"]
+"""Values of column `annotation` of an expression that refers to nothing; the latter is gRefCOCO's."""
 
 
-def convert_coco(expressions: Path, instances: Path, images: str = "") -> list[str]:
-    """Returns a JSON line for each expression, in the format of `jsonl`.
+@dataclass(frozen=True)
+class ImportedLines:
+    """Lines in the format of `jsonl`.
+
+    Attributes:
+        lines: a JSON line for each expression.
+        no_target: how many of them refer to nothing.
+    """
+
+    lines: list[str]
+    no_target: int
+
+
+def convert_coco(expressions: Path, instances: Path, images: str = "") -> ImportedLines:
+    """Makes a JSON line of each expression, in the format of `jsonl`.
 
     Args:
         expressions: .csv or .jsonl with COLUMNS, or refs(...).p or .json.
@@ -33,10 +49,18 @@ def convert_coco(expressions: Path, instances: Path, images: str = "") -> list[s
         if not path.is_file():
             raise MissingFile(f"{path} is missing; give EXPRESSIONS and INSTANCES, see refseg data import --help")
     errors = ErrorCollector()
-    rows = []
+    rows, unstated = [], []
     for place, row in _rows(expressions):
         with errors.collect(place):
-            rows.append((place, row | {"annotation": _ids(row.get("annotation"))}))
+            ids = _ids(row.get("annotation"))
+            if ids is None:
+                unstated.append(place)
+            rows.append((place, row | {"annotation": ids or []}))
+    if unstated:
+        raise InvalidInput(
+            f"{expressions}: {count_of(unstated, len(rows), 'rows')} no annotation; give its id in COCO, or none where "
+            "the expression refers to nothing"
+        )
     annotations = _Annotations(instances, {id for _, row in rows for id in row["annotation"]})
     reader, lines = LineReader(IndexBuilder()), list[str]()
     for number, (place, row) in enumerate(rows, start=1):
@@ -47,7 +71,7 @@ def convert_coco(expressions: Path, instances: Path, images: str = "") -> list[s
     errors.raise_if_any(expressions)
     if not lines:
         raise InvalidInput(f"{expressions} holds no expression; give a table with a row for each")
-    return lines
+    return ImportedLines(lines, sum(not row["annotation"] for _, row in rows))
 
 
 class _Annotations:
@@ -85,15 +109,14 @@ class _Annotations:
             raise InvalidInput(
                 f"its annotations and image are of several images ({', '.join(sorted(about))})"
                 if about
-                else "it has neither annotation nor image"
+                else "its annotation is none, so its image must be said; add its id or file name in column image"
             )
         if (number := about.pop()) not in self._files:
             raise InvalidInput(f"image {number} is not in the COCO file")
         self._check_once("annotation", ids)
         self._check_once("image", [number])
         line: dict[str, Any] = {"image": images + self._files[number], "expression": row["expression"]}
-        if found:
-            line |= _mask_and_boxes(ids, found)
+        line |= _mask_and_boxes(ids, found) if found else {"mask": []}
         return line | {key: row[key] for key in ("split", "id", "type") if row.get(key) not in (None, "")}
 
     def _check_once(self, what: str, ids: list[str]) -> None:
@@ -182,9 +205,13 @@ def _check_columns(path: Path, names: Any) -> None:
         raise InvalidInput(f"{path} has {what}; the columns are {', '.join(COLUMNS)}")
 
 
-def _ids(value: Any) -> list[str]:
-    """Parses ids of annotations: a list, a number, or a text with spaces between them; nothing for nothing."""
-    if value is None:
-        return []
+def _ids(value: Any) -> list[str] | None:
+    """Parses ids of annotations: a list, a number, or a text with spaces between them.
+
+    Returns an empty list where it is said that there are none, and None where nothing is said.
+    """
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
     values = value.split() if isinstance(value, str) else value if isinstance(value, list) else [value]
-    return [normalize_id(id) for id in values]
+    ids = [normalize_id(id) for id in values]
+    return [] if [id.lower() for id in ids] in NOTHING else ids

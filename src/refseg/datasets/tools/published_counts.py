@@ -62,5 +62,12 @@ PUBLISHED: dict[tuple[str, str], dict[str, Count]] = {  # (data set, split_by or
         "miniv": Count(100, None, 821),
     },
 }
+ALWAYS_REFER = frozenset(
+    {"refcoco", "refcoco+", "refcocog", "refclef", "referit", "phrasecut", "visual_genome", "a2d_sentences"}
+    | {"jhmdb_sentences", "ref_davis"}
+)
+"""Sets whose expressions all refer to something."""
+SOME_REFER_TO_NOTHING = frozenset({"grefcoco", "refzom"})
+"""Sets that are made to have expressions that refer to nothing, too."""
 SHARE_IMAGES = frozenset({("refcoco", "google"), ("refcocog", "google")})
 """Sets that divide refs among their splits, not images."""

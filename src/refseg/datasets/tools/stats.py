@@ -10,7 +10,7 @@ import numpy as np
 from refseg.errors import InvalidInput, printable
 from refseg.optional import import_optional
 from refseg.samples import Sample
-from refseg.text.expression_types import LENGTHS, PRECEDENCE, length_class, main_type, types
+from refseg.text.expression_types import LENGTHS, NAME_ONLY, PRECEDENCE, length_class, main_type_or_name, types
 from refseg.text.vocabulary import split_words
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Statistics:
         areas: share of the image that expressions with a referent mean; of the box where there are no masks.
         area_percentiles: of the same, in [0, 1].
         types_by: source of the types: "data set" or "rules" (text.expression_types).
-        main_types: one type an expression.
+        main_types: one type an expression; by rules, a bare noun is of type `NAME_ONLY`.
         all_types: every type that applies; empty where the data set has one only.
         lengths: classes of length.
         frequent: the most frequent words but articles and the like.
@@ -144,8 +144,8 @@ def describe(samples: Sequence[Sample], track: Track = lambda items, what: items
             lengths[length_class(expression.text)] += 1
             referents[len(expression.targets)] += 1
             own_types[expression.type] += 1
-            main[main_type(expression.text)] += 1
-            every.update(types(expression.text))
+            main[main_type_or_name(expression.text)] += 1
+            every.update(types(expression.text) or (NAME_ONLY,))
             if expression.targets not in known:
                 known[expression.targets] = _share(sample, i)
             share = known[expression.targets]
@@ -163,8 +163,8 @@ def describe(samples: Sequence[Sample], track: Track = lambda items, what: items
         areas=_area_classes(areas),
         area_percentiles={str(p): round(float(np.percentile(areas, p)), 5) for p in PERCENTILES} if areas else {},
         types_by="data set" if own else "rules",
-        main_types=dict(own_types.most_common()) if own else _in_order(main, PRECEDENCE),
-        all_types={} if own else _in_order(every, PRECEDENCE),
+        main_types=dict(own_types.most_common()) if own else _in_order(main, (*PRECEDENCE, NAME_ONLY)),
+        all_types={} if own else _in_order(every, (*PRECEDENCE, NAME_ONLY)),
         lengths=_in_order(lengths, LENGTHS),
         frequent=dict(frequent[:FREQUENT]),
         different_words=len(vocabulary),
