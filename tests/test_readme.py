@@ -33,6 +33,23 @@ def test_every_python_block_runs(block, folder_with_a_scene):
     exec(compile(block, "document", "exec"), {})
 
 
+def test_the_five_lines_of_the_readme_need_nothing_but_the_package(tmp_path, monkeypatch, capsys):
+    """In an empty folder, right after the installation; and their answers are right."""
+    monkeypatch.chdir(tmp_path)
+    [block] = re.findall(r"## Five lines\n\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    exec(compile(block, "README.md", "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    scene = DrawnScenes("test")[0]
+    true = {expression.text: expression.targets for expression in scene.expressions}
+    assert [": 1 object," in said[0], ": 4 objects," in said[1], ": nothing matches" in said[2]] == [True] * 3
+    assert len(true["the pentagons"]) == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "the green ring.png",
+        "the pentagons.png",
+        "the red square.png",
+    ]
+
+
 def commands() -> list[str]:
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("refseg ")]
     inline = re.findall(r"`(refseg [^`]+)`", (ROOT / "README.md").read_text())

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from refseg.datasets import DATASETS
     from refseg.datasets.load import load_dataset
     from refseg.evaluation.evaluate import evaluate
-    from refseg.inference.results import FrameResult, Result
+    from refseg.inference.results import FrameResult, Instance, Result
     from refseg.inference.segmenter import Segmenter, load, segment
     from refseg.networks import NETWORKS, PRESETS
     from refseg.networks.create import create_network
@@ -28,6 +28,7 @@ __all__ = [
     "PROTOCOLS",
     "RECIPES",
     "FrameResult",
+    "Instance",
     "Result",
     "Segmenter",
     "__version__",
@@ -46,6 +47,7 @@ _HOMES = {
     "PROTOCOLS": "refseg.protocols",
     "RECIPES": "refseg.recipes",
     "FrameResult": "refseg.inference.results",
+    "Instance": "refseg.inference.results",
     "Result": "refseg.inference.results",
     "Segmenter": "refseg.inference.segmenter",
     "create_network": "refseg.networks.create",

@@ -1,11 +1,14 @@
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from refseg.checkpoints import bundled
 from refseg.cli import main
-from refseg.commands.demo import choose_clip, choose_scene
+from refseg.commands.demo import RIGHT_CLIP, choose_clip, choose_scene
 from refseg.datasets.drawn_clips.dataset import KINDS
+from refseg.inference.segmenter import load
 from refseg.video.reading import read_frames
 
 
@@ -31,10 +34,28 @@ def test_the_demo_draws_one_picture_of_four_panels_and_a_video_of_two(demo):
     width, height = Image.open(out).size
     assert width > 4 * 300 and height > 300
     assert said[-2:] == [str(out), str(out.with_suffix(".mp4"))]
-    clip, _ = choose_clip(0, acts=False)
+    clip, _ = choose_clip(RIGHT_CLIP, acts=False)
     frames = list(read_frames(out.with_suffix(".mp4")))
-    assert len(frames) == len(clip) and frames[0].pixels.shape[1] > 2 * 300
-    assert float(frames[-1].time) == pytest.approx((len(clip) - 1) / clip.frame_rate, abs=0.01)
+    assert len(frames) % len(clip) == 0 and frames[0].pixels.shape[1] > 2 * 3 * 128
+    assert float(frames[-1].time) >= 3
+    assert float(frames[len(clip)].time) == pytest.approx(len(clip) / clip.frame_rate, abs=0.01)
+    again = frames[len(clip)].pixels.astype(int)
+    assert np.abs(again - frames[0].pixels).mean() < np.abs(again - frames[len(clip) - 1].pixels).mean()
+
+
+def test_the_clip_of_the_demo_is_the_first_that_is_right_in_every_frame():
+    segmenter, number = load(bundled.FOR_VIDEOS), -1
+    while True:
+        clip, asked = choose_clip(number + 1, acts=True)
+        number = int(clip.clip_id.removeprefix("test-"))
+        index = [expression.text for expression in clip.expressions].index(asked)
+        if all(mask_iou(result.mask, clip.mask(index, result.index)) >= 0.8 for result in segmenter.video(clip, asked)):
+            break
+    assert number == RIGHT_CLIP
+
+
+def mask_iou(mask, true) -> float:
+    return (mask & true).sum() / (mask | true).sum()
 
 
 def test_without_pyav_there_is_a_picture_alone(demo, monkeypatch):

@@ -1,26 +1,93 @@
 """Results: the answer to one expression, and its export formats."""
 
-from collections.abc import Iterator
+import json
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from importlib import import_module
+from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageShow
 from torch import Tensor
 
 from refseg.array_types import Mask, PixelBox, PolygonList
+from refseg.errors import InvalidInput
+from refseg.files.atomic import write_atomically
+from refseg.inference.html import encoded, figure_html
+from refseg.inference.verdicts import DecidedBy, decided_by, verdict
 from refseg.masks.boxes import mask_box
-from refseg.masks.overlay import coloured
+from refseg.masks.instances import left_to_right
+from refseg.masks.overlay import COLOURS, Colour, coloured, contrasting_colours
+from refseg.masks.pictures import (
+    GREY,
+    RED,
+    SIDE,
+    Line,
+    captioned,
+    enlarged,
+    enlarged_mask,
+    greyed,
+    numbered,
+    whole_factor,
+    with_banner,
+)
 from refseg.masks.polygons import polygons
 from refseg.masks.rle import encode_rle
 from refseg.preprocessing.restore import resize_logits
 
+UNFAMILIAR = "no answer: unfamiliar kind of image"
+_ENDINGS = ".png", ".jpg", ".jpeg", ".json", ".npy"
+_MAX_KEYS = 24  # objects that a picture's legend lists
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One object that an expression refers to, in an image of H x W pixels.
+
+    Attributes:
+        mask: (H, W) bool.
+        box: left, top, right, bottom in pixels; right and bottom lie just outside.
+
+    >>> star = Instance(np.array([[False, True], [False, True]]), (1, 0, 2, 2))
+    >>> star, star.area, star.share
+    (Instance(box (1, 0, 2, 2), 2 px), 2, 0.5)
+    """
+
+    mask: Mask
+    box: PixelBox
+
+    def __repr__(self) -> str:
+        return f"Instance(box {self.box}, {self.area} px)"
+
+    @cached_property
+    def area(self) -> int:
+        """Pixels of the mask."""
+        return int(np.count_nonzero(self.mask))
+
+    @property
+    def share(self) -> float:
+        """Part of the image that the mask covers, 0 to 1."""
+        return self.area / self.mask.size
+
+    def rle(self) -> dict[str, Any]:
+        """The mask in COCO's compressed run-length code: {"size": [H, W], "counts": str}."""
+        return encode_rle(self.mask)
+
+    def polygons(self) -> list[PolygonList]:
+        """The outlines [x, y, x, y, ...] of the mask's connected parts in pixels; holes as `outlines.polygons` says."""
+        return polygons(self.mask)
+
 
 @dataclass(eq=False, repr=False)
 class Result:
-    """The answer to one expression about one image of H x W pixels.
+    """The answer to one expression about one image of H x W pixels, and the sequence of the objects that it found.
+
+    Objects are in order from left to right, by the centres of their boxes, in everything that lists them; there is one,
+    the whole mask, where the network knows no objects. A result without objects is false.
 
     Attributes:
         expression: the expression.
@@ -32,6 +99,17 @@ class Result:
         warnings: one line each: why the answer may be worthless.
         unknown_words: words of the expression that the network has never seen.
         source: what the image is, for those who get the result as a file; "" if unknown.
+        exists_threshold: probability of existence above which there is a mask.
+        familiar: Whether the image is like those that the network was trained on; pictures say if it is not.
+
+    >>> from refseg import load, load_dataset
+    >>> scene = load_dataset("drawn_scenes", split="test")[0]
+    >>> result = load()(scene.image, "the pentagons")
+    >>> result.found, len(result), result.decided_by
+    (True, 4, 'mask')
+    >>> abs(result[0].box[0] - 24) < 3  # the leftmost
+    True
+    >>> result.save("pentagons.png")  # doctest: +SKIP
     """
 
     expression: str
@@ -43,16 +121,57 @@ class Result:
     warnings: tuple[str, ...] = ()
     unknown_words: tuple[str, ...] = ()
     source: str = ""
+    exists_threshold: float = 0.5
+    familiar: bool = True
+
+    def __post_init__(self) -> None:
+        if self.instance_map is not None:
+            self.instance_map = left_to_right(self.instance_map)
 
     def __repr__(self) -> str:
-        found = f"{len(self.boxes)} found, {self.area} px ({self.share:.1%})" if self.found else "nothing matches"
-        doubt = f", {len(self.warnings)} warnings" if self.warnings else ""
-        return f"Result({self.expression!r}: {found}, exists {self.exists:.2f}{doubt})"
+        size = f", {self.area} px ({self.share:.1%})" if self.found else ""
+        doubt = "".join(f"; warning: {warning}" for warning in self.warnings)
+        return f"{type(self).__name__}({self.expression!r}{self._place}: {self.verdict}{size}{doubt})"
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __iter__(self) -> Iterator[Instance]:
+        return map(Instance, self._regions(), self.boxes)
+
+    @overload
+    def __getitem__(self, index: int) -> Instance: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Instance]: ...
+
+    def __getitem__(self, index: int | slice) -> Instance | list[Instance]:
+        """Returns the object at `index`, from left to right, or a list of them."""
+        if isinstance(index, slice):
+            return [self._instance(k) for k in range(len(self))[index]]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there are {len(self)} objects, counted from 0; there is none at {index}")
+        return self._instance(index % len(self))
 
     @cached_property
     def found(self) -> bool:
         """Whether the mask has any pixel."""
         return bool(self.mask.any())
+
+    @property
+    def decided_by(self) -> DecidedBy:
+        """What made the answer: "mask", or, where nothing was found, "existence threshold" or "empty mask"."""
+        return decided_by(self.found, self.exists, self.exists_threshold)
+
+    @property
+    def verdict(self) -> str:
+        """The answer in words: how many objects, or why there is none."""
+        return verdict(len(self), self.exists, self.exists_threshold)
+
+    @property
+    def caption(self) -> str:
+        """The verdict as pictures say it: of an unfamiliar image, that there is no answer."""
+        return self.verdict if self.familiar else UNFAMILIAR
 
     @cached_property
     def area(self) -> int:
@@ -84,14 +203,74 @@ class Result:
     @cached_property
     def boxes(self) -> list[PixelBox]:
         """As `box`, for each object; for the whole mask where the network knows no objects."""
-        masks = self._instances() if self.instance_map is not None else [self.mask]
-        return [box for box in map(mask_box, masks) if box is not None]
+        return [box for box in map(mask_box, self._regions()) if box is not None]
 
-    def overlay(self) -> Image.Image:
-        """The image with the mask's objects coloured and outlined."""
-        return Image.fromarray(
-            coloured(self.image, self._instances() if self.instance_map is not None else [self.mask])
-        )
+    def colours(self) -> list[Colour]:
+        """Returns red, green and blue for each object, which stand out from what it covers."""
+        return contrasting_colours(self.image, self._regions()) if self.found else []
+
+    def overlay(self, colours: Sequence[Colour] = (), side: int = 0) -> Image.Image:
+        """Returns the image with the objects coloured and outlined; `picture` says what is meant as well.
+
+        An unfamiliar image loses its colours, and a band across it says that there is no answer.
+
+        Args:
+            colours: of the objects, for example those of a video's first frame; by default those of `colours()`.
+            side: a smaller image is enlarged by a whole factor up to so many pixels; by default it keeps its size.
+        """
+        height, width = self.mask.shape
+        factor = whole_factor((height, width), side)
+        regions = (enlarged_mask(region, factor) for region in self._regions())
+        drawn = coloured(enlarged(self.image, factor), regions, colours or self.colours() or COLOURS)
+        return Image.fromarray(drawn) if self.familiar else with_banner(greyed(drawn), UNFAMILIAR)
+
+    def picture(self) -> Image.Image:
+        """Returns the overlay with the expression, the verdict, a legend of several objects and the warnings below it.
+
+        Small images are enlarged by a whole factor.
+        """
+        colours, lines = self.colours(), [Line(self._title), Line(self.caption, GREY)]
+        if len(self) > 1 and self.familiar:
+            shares = [f"{k}: {one.share:.1%}" for k, one in enumerate(self, start=1)]
+            lines.append(Line(keys=list(zip(colours, shares, strict=True))[:_MAX_KEYS]))
+        return captioned(self._enlarged(colours), [*lines, *(Line(f"warning: {text}", RED) for text in self.warnings)])
+
+    def show(self) -> None:
+        """Shows the picture: in a notebook below the cell, elsewhere in the system's viewer.
+
+        Raises:
+            InvalidInput: if there is no viewer.
+        """
+        ipython = sys.modules.get("IPython")
+        if ipython is not None and hasattr(ipython.get_ipython(), "kernel"):
+            ipython.display.display(self)
+        elif not ImageShow.show(self.picture(), self.expression):
+            raise InvalidInput('there is no viewer for pictures here; write a file, for example result.save("it.png")')
+
+    def save(self, path: str | Path) -> None:
+        """Writes the result to a file, which is replaced if it is there.
+
+        Args:
+            path: its ending says what is written: .png, .jpg or .jpeg the picture, .json everything but pixels, .npy
+                the mask.
+
+        Raises:
+            InvalidInput: for another ending.
+            UnwritableOutput: if it cannot be written.
+        """
+        path = Path(path)
+        ending = path.suffix.lower()
+        if ending not in _ENDINGS:
+            raise InvalidInput(f"{path} ends in none of {', '.join(_ENDINGS)}; give for example answer.png")
+        with write_atomically(path) as file:
+            if ending == ".json":
+                file.write_text(json.dumps(self.to_dict(), allow_nan=False) + "\n", encoding="utf-8")
+            elif ending == ".npy":
+                np.save(file, self.mask, allow_pickle=False)
+            elif ending == ".png":
+                self.picture().save(file)
+            else:
+                self.picture().save(file, quality=92, subsampling=0)
 
     def rle(self) -> dict[str, Any]:
         """The mask in COCO's compressed run-length code: {"size": [H, W], "counts": str}."""
@@ -107,6 +286,9 @@ class Result:
             "expression": self.expression,
             "found": self.found,
             "exists": round(self.exists, 6),
+            "exists_threshold": round(self.exists_threshold, 6),
+            "decided_by": self.decided_by,
+            "familiar": self.familiar,
             "size": list(self.mask.shape),
             "area": self.area,
             "box": list(self.box) if self.box else None,
@@ -119,6 +301,76 @@ class Result:
             "unknown_words": list(self.unknown_words),
             **({"source": self.source} if self.source else {}),
         }
+
+    def to_coco(self, image_id: int | str = 0, category_id: int = 1) -> list[dict[str, Any]]:
+        """Returns an entry of a COCO results file for each object, ready for JSON; its score is `exists`.
+
+        Args:
+            image_id: of the image in the COCO annotations that the file goes with.
+            category_id: of all objects, since expressions have no categories.
+        """
+        return [
+            {
+                "image_id": image_id,
+                "category_id": category_id,
+                "bbox": [one.box[0], one.box[1], one.box[2] - one.box[0], one.box[3] - one.box[1]],
+                "segmentation": one.rle(),
+                "score": round(self.exists, 6),
+                "expression": self.expression,
+            }
+            for one in self
+        ]
+
+    def to_supervision(self) -> Any:
+        """Returns the objects as `supervision.Detections`: boxes, masks, `exists` as confidence, class 0, expression.
+
+        Raises:
+            InvalidInput: if supervision is not installed.
+        """
+        try:
+            detections = import_module("supervision").Detections
+        except ModuleNotFoundError as error:
+            raise InvalidInput("to_supervision needs supervision; install it with: pip install supervision") from error
+        count = len(self)
+        return detections(
+            xyxy=np.array(self.boxes, np.float32).reshape(count, 4),
+            mask=np.array([one.mask for one in self], bool).reshape(count, *self.mask.shape),
+            confidence=np.full(count, self.exists, np.float32),
+            class_id=np.zeros(count, int),
+            data={"expression": np.array([self.expression] * count, dtype=str)},
+        )
+
+    @property
+    def _title(self) -> str:
+        return f"“{self.expression}”{self._place}"
+
+    @property
+    def _place(self) -> str:
+        return ""
+
+    def _repr_png_(self) -> bytes:
+        return encoded(self.picture(), "PNG")
+
+    def _repr_html_(self) -> str:
+        colours = self.colours()
+        objects = [f"{k}: box {one.box}, {one.area} px ({one.share:.1%})" for k, one in enumerate(self, start=1)]
+        keys = list(zip(colours, objects, strict=True))[:_MAX_KEYS] if self.familiar else []
+        return figure_html(self._enlarged(colours), self._title, self.caption, keys, self.warnings)
+
+    def _enlarged(self, colours: Sequence[Colour]) -> Image.Image:
+        """The enlarged overlay, with numbers if there are several objects."""
+        picture = self.overlay(colours, SIDE)
+        if len(self) < 2 or not self.familiar:
+            return picture
+        factor = picture.height // self.image.shape[0]
+        return numbered(picture, [(left * factor, top * factor) for left, top, _, _ in self.boxes], colours)
+
+    def _instance(self, k: int) -> Instance:
+        return Instance(self.mask if self.instance_map is None else self.instance_map == k + 1, self.boxes[k])
+
+    def _regions(self) -> Iterator[Mask]:
+        """The masks of the objects; the whole mask where the network knows none."""
+        return iter([self.mask]) if self.instance_map is None else self._instances()
 
     def _instances(self) -> Iterator[Mask]:
         """One after the other: of a large image they take much memory."""
@@ -133,10 +385,20 @@ class FrameResult(Result):
     Attributes:
         index: of the frame, from 0.
         seconds: from the beginning of the video.
+
+    >>> from refseg import load, load_dataset
+    >>> clip = load_dataset("drawn_clips", split="test")[8]
+    >>> results = list(load("cmpc_video_small").video(clip, "the white disk that moves down"))
+    >>> len(results), results[1].index, results[1].seconds, results[1].found
+    (12, 1, 0.125, True)
     """
 
     index: int = 0
     seconds: float = 0.0
+
+    @property
+    def _place(self) -> str:
+        return f", frame {self.index}"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but pixels, ready for JSON."""

@@ -16,6 +16,7 @@ from refseg.errors import InvalidInput
 from refseg.inference.network_input import sampling_of
 from refseg.inference.results import Result
 from refseg.inference.segmenter import Segmenter
+from refseg.masks.pictures import SIDE
 from refseg.optional import import_optional
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.restore import to_image_size
@@ -187,9 +188,8 @@ def figure(explanation: Explanation) -> "Figure":
 
 def _draw_answer(axes: "Axes", explanation: Explanation) -> None:
     result = explanation.result
-    axes.imshow(np.asarray(result.overlay()))
-    verdict = f"exists {result.exists:.1%}" if result.found else f"nothing matches, exists {result.exists:.1%}"
-    axes.set_title(f"“{result.expression}”\n{verdict}", fontsize=8, wrap=True)
+    axes.imshow(np.asarray(result.overlay(side=SIDE)))
+    axes.set_title(f"“{result.expression}”\n{result.caption}", fontsize=8, wrap=True)
     axes.axis("off")
 
 
