@@ -37,7 +37,10 @@ def progress(total: int | None, rank: int = 0, of: str = "images", done: int = 0
     elif sys.stderr.isatty():
         columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"), TimeElapsedColumn()
         left = TextColumn("left"), TimeRemainingColumn()
-        with Progress(TextColumn(of), *columns, *left, console=Console(stderr=True), transient=True) as bar:
+        console, of_terminal = Console(stderr=True), sys.stdout.isatty()  # what goes to a file or pipe is left alone
+        with Progress(
+            TextColumn(of), *columns, *left, console=console, transient=True, redirect_stdout=of_terminal
+        ) as bar:
             task = bar.add_task(of, total=total, completed=done, speed="")
 
             def advance(steps: int, note: str = "") -> None:

@@ -1,6 +1,6 @@
-"""`refseg segment`: masks of what expressions refer to in an image or a video."""
+"""`refseg segment`: masks of what expressions refer to in images or a video."""
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,34 +9,59 @@ import typer
 from refseg.checkpoints import bundled
 from refseg.commands import options
 from refseg.commands.options import Weights
+from refseg.commands.segment_files import ENDINGS, Format, file_stems, write
 
 if TYPE_CHECKING:
     from refseg.inference.results import Result
     from refseg.inference.segmenter import Segmenter
-from refseg.commands.segment_files import Format, file_stems
 
-_ENDINGS = {
-    Format.MASK: "mask.png",
-    Format.OVERLAY: "overlay.png",
-    Format.RLE: "rle.json",
-    Format.POLYGONS: "polygons.json",
-    Format.JSON: "json",
-}
+MANY = Path("answers")  # folder of the results of many images
 
 
 def segment(
-    image: Annotated[
-        Path,
-        typer.Argument(help="An image or a video: a file, an animation, or a folder of frames.", show_default=False),
-    ],
-    expressions: Annotated[
-        list[str], typer.Argument(metavar="EXPRESSION...", help='What to find: "the red star".', show_default=False)
-    ],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="IMAGE... EXPRESSION...",
+            help="Images and what to find in them: desk.jpg 'the red cup'. An image is a file, a folder of "
+            "photographs, a glob, or - for paths on stdin; a video is a file, an animation, or a folder of frames.",
+            show_default=False,
+        ),
+    ] = None,
+    images: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--images",
+            "-i",
+            help="An image, folder or glob; repeatable. All words are then expressions.",
+            metavar="IMAGE",
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="A .csv or .jsonl with image and expression; its paths start from its folder, or --images."),
+    ] = None,
     weights: Weights = None,
-    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("."),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the files.", show_default=f". of one image or video, {MANY} of many images"),
+    ] = None,
     format: Annotated[
-        list[Format], typer.Option("--format", help="What to write for each expression; may be given several times.")
-    ] = [Format.MASK, Format.OVERLAY],  # noqa: B006
+        list[Format] | None,
+        typer.Option(
+            "--format",
+            help="What to write for each expression; may be given several times.",
+            show_default="mask, overlay",
+        ),
+    ] = None,
+    coco: Annotated[Path | None, typer.Option(help="Write a COCO results file, too.", metavar="FILE")] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print a line of JSON an answer; files are then written with --out or --format alone."
+        ),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     threshold: Annotated[
         float | None,
         typer.Option(help="Probability of existence above which there is a mask, 0 to 1 [default: the weights' own]."),
@@ -44,25 +69,35 @@ def segment(
     crf: Annotated[
         bool, typer.Option("--crf", help="Draw masks to the image's edges (DenseCRF): pip install 'refseg[crf]'.")
     ] = False,
+    frames: Annotated[
+        bool | None,
+        typer.Option(
+            "--frames/--photographs",
+            help="Whether a folder is a video or photographs.",
+            show_default="a video if its images have numbers for names and one size",
+        ),
+    ] = None,
     every: Annotated[
         int, typer.Option(min=1, help="Of a video, answer each n-th frame; its overlay keeps the last mask.")
     ] = 1,
     network: options.Network = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
 ) -> None:
-    """Find what each EXPRESSION refers to in IMAGE, and write masks and overlays.
+    """Find what each EXPRESSION refers to in each IMAGE, and write masks and overlays.
 
-    Of a video there is a mask for each frame, and an overlay video; what was stopped goes on where it was. Results of
-    another image or video are never replaced. The bundled weights know drawn scenes only, no photographs.
+    Of many images there is also a line of answers.jsonl for each image and expression. Of a video there is a mask for
+    each frame, and an overlay video. What was stopped goes on where it was. Results of another image or video are never
+    replaced. The bundled weights know drawn scenes only, no photographs.
     """
-    from refseg.commands.sources import check_replaceable, source_of, warn_of_replaced
-    from refseg.files.atomic import all_or_nothing, check_writable
-    from refseg.preprocessing.images import read_image
-    from refseg.video.reading import is_video
+    from refseg.commands.segment_inputs import read_inputs
+    from refseg.errors import InvalidInput
+    from refseg.files.atomic import check_file_writable, check_writable
 
     options.add_networks(network)
-    check_writable(out)
-    formats = list(_ENDINGS) if Format.ALL in format else list(dict.fromkeys(format))
+    inputs = read_inputs(words or [], images or [], table, frames)
+    formats = _formats(format)
+    chosen = weights or bundled.default_weights(inputs.is_video)
+    run = {"weights": chosen, "threshold": threshold, "crf": crf}
 
     def segmenter() -> "Segmenter":
         from refseg.inference.crf import DenseCRF
@@ -70,68 +105,90 @@ def segment(
 
         return load(chosen, device, DenseCRF() if crf else None)
 
-    of_video = is_video(image)
-    chosen = weights or bundled.default_weights(of_video)
-    if of_video:
+    if inputs.note and not quiet:
+        typer.echo(inputs.note, err=True)
+    if inputs.is_video and (coco or as_json):
+        raise InvalidInput("--coco and --json are of images; of a video --format json writes a line a frame")
+    if inputs.one is None or coco or as_json:
+        from refseg.commands.segment_many import segment_many
+
+        written = (out or MANY) if out or format or coco or not as_json else None
+        check_writable(written or MANY)
+        if coco:
+            check_file_writable(coco)
+        return segment_many(inputs, formats, written, coco, as_json, quiet, run, segmenter, describe)
+    out = out or Path(".")
+    check_writable(out)
+    expressions = inputs.expressions or []
+    if inputs.is_video:
         from refseg.commands.segment_video import segment_video
 
-        run = {"weights": chosen, "threshold": threshold, "crf": crf}
-        return segment_video(image, expressions, formats, out, every, run, segmenter)
+        return segment_video(inputs.one, expressions, formats, out, every, run, segmenter, quiet)
+    _segment_image(inputs.one, expressions, formats, out, threshold, segmenter, quiet)
+
+
+def _formats(given: list[Format] | None) -> list[Format]:
+    formats = [Format.MASK, Format.OVERLAY] if given is None else list(dict.fromkeys(given))
+    return list(ENDINGS) if Format.ALL in formats else [kind for kind in formats if kind != Format.NONE]
+
+
+def _segment_image(
+    image: Path,
+    expressions: list[str],
+    formats: list[Format],
+    out: Path,
+    threshold: float | None,
+    load: "Callable[[], Segmenter]",
+    quiet: bool,
+) -> None:
+    from refseg.commands.sources import check_replaceable, is_same, source_of, warn_of_replaced
+    from refseg.files.atomic import all_or_nothing
+    from refseg.preprocessing.images import read_image
+
     stems, source = file_stems(image, expressions), source_of(image, out)
-    names = [[f"{stem}.{_ENDINGS[kind]}" for kind in formats] for stem in stems]
+    names = [[f"{stem}.{ENDINGS[kind]}" for kind in formats] for stem in stems]
 
     def check(new: Path | None = None) -> list[Path]:
         replaced = []
         for stem, some in zip(stems, names, strict=True):
-            files = [out / f"{stem}.{ending}" for ending in _ENDINGS.values()]
+            files = [out / f"{stem}.{ending}" for ending in ENDINGS.values()]
             replaced += check_replaceable(files, [out / name for name in some], source, new)
         return replaced
 
-    warn_of_replaced(check())
+    unsaid = check()
+    warn_of_replaced(unsaid)
     pixels = read_image(image)  # before the seconds that torch takes to import
-    results = segmenter().ask(pixels, expressions, threshold)
+    results = load().ask(pixels, expressions, threshold)
     del pixels  # of which the segmenter has its own
-    report, warnings = [], {}
+    report, warnings, replaced = [], {}, []
     with all_or_nothing(out) as folder:
         for result, some in zip(results, names, strict=True):
             result.source = source
             for kind, name in zip(formats, some, strict=True):
                 write(result, kind, folder / name)
+                if (out / name).exists() and out / name not in unsaid and not is_same(out / name, folder / name):
+                    replaced.append(str(out / name))
             report.append((describe(result), [str(out / name) for name in some]))
             warnings.update(dict.fromkeys(result.warnings))
         check(folder)
+    if quiet:
+        return
     for warning in warnings:
         typer.echo(f"warning: {warning}", err=True)
+    if replaced:
+        typer.echo(f"replaced, of an earlier run about this image: {', '.join(replaced)}", err=True)
     for text, files in report:
         typer.echo(text)
         for file in files:
             typer.echo(f"  {file}")
 
 
-def write(result: "Result", kind: Format, path: Path) -> None:
-    """Writes one form of a result; a mask is a PNG of 0 and 255."""
-    if kind in (Format.MASK, Format.OVERLAY):
-        from PIL import Image
-
-        from refseg.commands.sources import png_text
-
-        mask = kind is Format.MASK
-        image = Image.fromarray(result.mask.astype("uint8") * 255) if mask else result.overlay()
-        image.save(path, pnginfo=png_text(result.source))
-    else:
-        content = {Format.RLE: result.rle, Format.POLYGONS: result.polygons, Format.JSON: result.to_dict}[kind]()
-        path.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
-
-
 def describe(result: "Result") -> str:
     """The answer for people: one line with the expression, one with what was found."""
     title = typer.style(result.expression, bold=True)
-    exists = f"exists {result.exists:.1%}"
     if not result.found:
-        return f"{title}\n  {typer.style('nothing matches', fg='yellow')}, {exists}"
-    count = len(result.boxes)
-    objects = "1 object" if count == 1 else f"{count} objects"
+        return f"{title}\n  {typer.style(result.verdict, fg='yellow')}"
     boxes = "  ".join(" ".join(map(str, box)) for box in result.boxes)
-    found = typer.style(objects, fg="green")
-    word = "box" if count == 1 else "boxes"
-    return f"{title}\n  {found}, {exists}, area {result.area} px ({result.share:.1%}), {word} {boxes}"
+    verdict = typer.style(result.verdict, fg="green")
+    word = "box" if len(result.boxes) == 1 else "boxes"
+    return f"{title}\n  {verdict}, area {result.area} px ({result.share:.1%}), {word} {boxes}"

@@ -1,12 +1,15 @@
 """Formats and names of the files of `refseg segment`."""
 
+import json
 import re
+import unicodedata
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    pass
+    from refseg.inference.results import Result
 
 
 class Format(StrEnum):
@@ -18,8 +21,17 @@ class Format(StrEnum):
     POLYGONS = "polygons"
     JSON = "json"
     ALL = "all"
+    NONE = "none"
 
 
+ENDINGS = {
+    Format.MASK: "mask.png",
+    Format.OVERLAY: "overlay.png",
+    Format.RLE: "rle.json",
+    Format.POLYGONS: "polygons.json",
+    Format.JSON: "json",
+}
+"""Endings of the files about an image."""
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters; bytes that are no text
 
 
@@ -31,13 +43,18 @@ def file_stems(image: Path, expressions: list[str]) -> list[str]:
     """
     stems: list[str] = []
     for expression in expressions:
-        slug = re.sub(r"\W+", "-", expression.lower()).strip("-") or "expression"
-        base = stem = f"{file_stem(image)}.{cut(slug, 80)}"
+        base = stem = stem_of(image, expression)
         number = 2
         while stem in stems:
             stem, number = f"{base}-{number}", number + 1
         stems.append(stem)
     return stems
+
+
+def stem_of(image: Path, expression: str) -> str:
+    """Returns how the names of files about an expression begin, unless others begin so."""
+    slug = re.sub(r"\W+", "-", expression.lower()).strip("-") or "expression"
+    return f"{file_stem(image)}.{cut(slug, 80)}"
 
 
 def file_stem(path: Path) -> str:
@@ -48,3 +65,51 @@ def file_stem(path: Path) -> str:
 def cut(text: str, size: int) -> str:
     """At most so many bytes: file systems allow 255 in a name."""
     return text.encode()[:size].decode(errors="ignore").rstrip("-")
+
+
+class FileStems:
+    """The stems of the files of many answers, one an answer, also where file systems ignore case.
+
+    >>> stems = FileStems()
+    >>> for folder in "ab":
+    ...     stems.take(next(stems.free(Path(folder, "x.jpg"), "the cup")))
+    >>> next(stems.free(Path("c/X.png"), "The cup!"))
+    'X.the-cup-3'
+    """
+
+    def __init__(self) -> None:
+        self._taken, self._numbers = set[str](), dict[str, int]()
+
+    def free(self, image: Path, expression: str) -> Iterator[str]:
+        """Yields stems that no other answer has, the best one first."""
+        base = stem_of(image, expression)
+        number = self._numbers.get(_folded(base), 1)
+        while True:
+            stem = base if number == 1 else f"{base}-{number}"
+            self._numbers[_folded(base)] = number
+            if _folded(stem) not in self._taken:
+                yield stem
+            number += 1
+
+    def take(self, stem: str) -> None:
+        """Notes that an answer has a stem."""
+        self._taken.add(_folded(stem))
+
+
+def _folded(stem: str) -> str:
+    return unicodedata.normalize("NFC", stem).casefold()
+
+
+def write(result: "Result", kind: Format, path: Path) -> None:
+    """Writes one form of a result; a mask is a PNG of 0 and 255."""
+    if kind in (Format.MASK, Format.OVERLAY):
+        from PIL import Image
+
+        from refseg.commands.sources import png_text
+
+        mask = kind is Format.MASK
+        image = Image.fromarray(result.mask.astype("uint8") * 255) if mask else result.overlay()
+        image.save(path, pnginfo=png_text(result.source))
+    else:
+        content = {Format.RLE: result.rle, Format.POLYGONS: result.polygons, Format.JSON: result.to_dict}[kind]()
+        path.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ results (`video.unfinished`).
 """
 
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+import numpy as np
 import typer
 from PIL import Image
 
@@ -19,6 +21,8 @@ from refseg.array_types import RgbImage
 from refseg.commands.progress import progress
 from refseg.commands.segment_files import Format, file_stem, file_stems
 from refseg.commands.sources import SOURCE, check_replaceable, png_text, source_of, warn_of_replaced
+from refseg.inference.verdicts import FramesVerdict
+from refseg.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from refseg.array_types import Mask
@@ -44,6 +48,7 @@ def segment_video(
     every: int,
     run: dict[str, Any],
     load: Callable[[], "Segmenter"],
+    quiet: bool = False,
 ) -> None:
     """Writes what each expression refers to in the frames of a video.
 
@@ -55,6 +60,7 @@ def segment_video(
         every: how many frames from one that is answered to the next.
         run: what else the answers depend on, "threshold" among it.
         load: gives what answers.
+        quiet: Whether nothing but errors is printed.
     """
     from refseg.files.atomic import all_or_nothing
     from refseg.files.lock import only_writer
@@ -79,18 +85,24 @@ def segment_video(
     run = {"video": stamp(video), "expressions": expressions, "every": every, **run}
     answers = out / f".{file_stem(video.absolute())}.unfinished"
     warn_of_replaced(check())
+    replaced = [name for some in names.values() for name in some if os.path.lexists(out / name)]
+    shown: Progress = no_progress if quiet else progress
     with only_writer(answers):
         unfinished = PartialAnswers(answers, run)
-        _answer(load(), frames, expressions, every, run["threshold"], unfinished)
+        _answer(load(), frames, expressions, every, run["threshold"], unfinished, shown)
         remarks = dict.fromkeys(frames.remarks)
         with all_or_nothing(out) as folder:
             found = _write_masks(folder, stems, formats, unfinished, source)
             if Format.OVERLAY in formats:
                 overlays = [folder / f"{stem}.{_ENDINGS[Format.OVERLAY]}" for stem in stems]
-                with progress(frames.count, of="overlay frames") as advance:
+                with shown(frames.count, of="overlay frames") as advance:
                     _write_overlays(overlays, frames, iter(unfinished), advance, source)
             check()
         unfinished.remove()
+    if quiet:
+        return
+    if replaced:
+        typer.echo(f"replaced, of an earlier run: {', '.join(str(out / name) for name in replaced)}", err=True)
     for warning in remarks | dict.fromkeys(warning for one in found for warning in one.warnings):
         typer.echo(f"warning: {warning}", err=True)
     for expression, one, files in zip(expressions, found, names.values(), strict=True):
@@ -106,6 +118,7 @@ def _answer(
     every: int,
     threshold: float | None,
     unfinished: "PartialAnswers",
+    shown: Progress,
 ) -> None:
     """Answers the frames that are left, and keeps each answer at once."""
     start = 0 if unfinished.last is None else unfinished.last + every
@@ -114,7 +127,7 @@ def _answer(
     done = start
     try:
         with (
-            progress(frames.count and max(frames.count - start, 0), of="frames") as advance,
+            shown(frames.count and max(frames.count - start, 0), of="frames") as advance,
             warnings.catch_warnings(action="ignore"),  # remarks are told at the end
         ):
             for results in segmenter.video(frames, expressions, threshold, every, start):
@@ -131,20 +144,15 @@ class _Found:
     """What was found of one expression, for people."""
 
     def __init__(self) -> None:
-        self.frames = self.found = 0
-        self.least, self.most = 1.0, 0.0
+        self.verdict = FramesVerdict()
         self.warnings: dict[str, None] = {}
 
     def add(self, answer: dict[str, Any]) -> None:
-        self.frames, self.found = self.frames + 1, self.found + answer["found"]
-        self.least, self.most = min(self.least, answer["exists"]), max(self.most, answer["exists"])
+        self.verdict.add(answer["found"], answer["exists"], answer["exists_threshold"])
         self.warnings.update(dict.fromkeys(answer["warnings"]))
 
     def __str__(self) -> str:
-        exists = f"exists {self.least:.1%} to {self.most:.1%}"
-        if not self.found:
-            return f"{typer.style('nothing matches', fg='yellow')} in {self.frames} frames, {exists}"
-        return f"{typer.style(f'found in {self.found} of {self.frames} frames', fg='green')}, {exists}"
+        return typer.style(str(self.verdict), fg="green" if self.verdict.found else "yellow")
 
 
 def _write_masks(
@@ -203,12 +211,18 @@ def _write_overlays(
     advance: Callable[[int], None],
     source: str,
 ) -> None:
-    """Writes the whole video once for each expression; frames without an answer show the last mask before them."""
-    from refseg.masks.overlay import coloured
+    """Writes the whole video once for each expression; frames without an answer show the last mask before them.
+
+    Colours are those that stand out in the first frame with a mask; frames that the weights do not know are grey.
+    """
+    from refseg.masks.overlay import COLOURS, Colour, coloured, contrasting_palette
+    from refseg.masks.pictures import UNFAMILIAR, greyed, with_banner
     from refseg.masks.rle import decode_rle, parse_rle
     from refseg.video.writer import video_writer
 
     regions: list[list[Mask]] = []
+    familiar: list[bool] = []
+    palettes: dict[int, list[Colour]] = {}
     coming = next(answers, None)
     with ExitStack() as stack:
         writers: list[Callable[[Fraction, RgbImage], None]] = []
@@ -218,7 +232,12 @@ def _write_overlays(
                 writers = [stack.enter_context(video_writer(file, size_hw, frames.time_base, source)) for file in files]
             if coming and coming[0]["frame"] == frame.index:
                 regions = [[decode_rle(parse_rle(part["rle"])) for part in one["instances"] or [one]] for one in coming]
+                familiar = [one["familiar"] for one in coming]
+                for k, one in enumerate(coming):
+                    if one["found"] and k not in palettes:
+                        palettes[k] = contrasting_palette(frame.pixels, regions[k])
                 coming = next(answers, None)
-            for write, masks in zip(writers, regions, strict=True):
-                write(frame.time, coloured(frame.pixels, masks))
+            for k, (write, masks) in enumerate(zip(writers, regions, strict=True)):
+                shown = coloured(frame.pixels, masks, palettes.get(k, COLOURS))
+                write(frame.time, shown if familiar[k] else np.asarray(with_banner(greyed(shown), UNFAMILIAR)))
             advance(1)

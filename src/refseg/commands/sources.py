@@ -60,7 +60,7 @@ def check_replaceable(
         return []
     replaced = [file for file in written if file in stated]
     for file in replaced:
-        if file.name.endswith(SILENT) and new is not None and not _is_same(file, new / file.name):
+        if file.name.endswith(SILENT) and new is not None and not is_same(file, new / file.name):
             raise UnwritableOutput(f"{file} is there and does not say of which image or video it is; {_WAY_OUT}")
     return [file for file in replaced if not file.name.endswith(SILENT)]
 
@@ -95,5 +95,6 @@ def stated_source(file: Path) -> str | None:
     return str(stated) if stated is not None else None
 
 
-def _is_same(file: Path, other: Path) -> bool:
-    return file.is_file() and file.read_bytes() == other.read_bytes()
+def is_same(file: Path, other: Path) -> bool:
+    """Whether two files have the same content."""
+    return file.is_file() and other.is_file() and file.read_bytes() == other.read_bytes()

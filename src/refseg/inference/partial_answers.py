@@ -1,84 +1,43 @@
-"""Answers of an unfinished run, a line for each answered frame: stopping it costs the frames in work only."""
+"""Answers of an unfinished run about a video, a line for each answered frame."""
 
-import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from refseg.errors import InvalidInput, UnwritableOutput, first_line
-from refseg.files.resumable import cut_to_whole_lines
-
-RUN, ANSWERS = "run.json", "answers.jsonl"
+from refseg.files.resumable import ResumableLines
 
 
-class PartialAnswers:
-    """The answers so far, in a folder that is made with the first of them.
+class PartialAnswers(ResumableLines):
+    """The answers so far: each line is a list with an answer for each expression.
 
     Attributes:
-        folder: where they are.
-        frames: how many have been answered.
         last: the last frame that has been answered; None if there is none.
     """
 
+    kind = "an unfinished run"
+
     def __init__(self, folder: Path, run: Mapping[str, Any]):
-        """Reads what an earlier run left.
-
-        Args:
-            folder: where the answers are, or will be.
-            run: whatever makes answers those of one run: video, weights, expressions.
-
-        Raises:
-            InvalidInput: if the folder holds answers of another run.
-        """
-        self.folder, self.frames = folder, 0
         self.last: int | None = None
-        self._run, self._file = json.loads(json.dumps(run)), folder / ANSWERS
-        if not self._file.exists():
-            return
-        try:
-            before = dict(json.loads((folder / RUN).read_text(encoding="utf-8")))
-            other = next((name for name in self._run if before.get(name) != self._run[name]), None)
-            if other is None:
-                cut_to_whole_lines(self._file)
-                for answers in self:
-                    self.frames, self.last = self.frames + 1, int(answers[0]["frame"])
-        except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
-            raise InvalidInput(
-                f"{folder} holds an unfinished run that is damaged ({first_line(error)}); remove it to start again"
-            ) from error
-        if other is not None:
-            raise InvalidInput(
-                f"{folder} holds an unfinished run with another {other}; repeat that command to finish it, give "
-                "another --out, or remove the folder to start again"
-            )
+        super().__init__(folder, run)
 
-    def write(self, answers: list[dict[str, Any]]) -> None:
-        """Adds the answers to one frame, one for each expression; they are with the operating system on return.
+    @property
+    def frames(self) -> int:
+        """Number of frames that have been answered."""
+        return self.count
 
-        Raises:
-            UnwritableOutput: if they cannot be written.
-        """
-        try:
-            if self.last is None:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                (self.folder / RUN).write_text(json.dumps(self._run, indent=1) + "\n", encoding="utf-8")
-            with self._file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(answers, allow_nan=False) + "\n")
-        except OSError as error:
-            raise UnwritableOutput(
-                f"{self.folder} cannot be written ({error.strerror}); make room and repeat the command, or choose "
-                "another place with --out"
-            ) from error
-        self.frames, self.last = self.frames + 1, answers[0]["frame"]
+    @property
+    def removed(self) -> Path:
+        """The folder, which holds nothing else."""
+        return self.folder
 
-    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
-        """The answers to frame after frame."""
-        with self._file.open(encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
+    def note(self, line: Any) -> None:
+        """Takes notice of the answers to a frame."""
+        self.last = int(line[0]["frame"])
+        super().note(line)
 
     def remove(self) -> None:
         """Removes the folder, when the results are written."""

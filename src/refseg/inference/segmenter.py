@@ -1,11 +1,11 @@
 """Segmenter: image or video and expressions to results."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -16,11 +16,14 @@ from refseg.array_types import RgbImage
 from refseg.checkpoints import bundled
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.io import load_checkpoint
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, RefsegError, shown
 from refseg.inference.chunks import expressions_at_once
 from refseg.inference.crf import DenseCRF, library
+from refseg.inference.file_result import FileResult
 from refseg.inference.network_input import NetworkInput, sampling_of
 from refseg.inference.predict import Query, exists_probability, is_unfamiliar, predict
+from refseg.inference.prefetch import prefetch_map
+from refseg.inference.questions import Question, group_by_image, questions
 from refseg.inference.results import FrameResult, Result
 from refseg.inference.windows import windows
 from refseg.masks.boxes import mask_box
@@ -33,6 +36,7 @@ from refseg.video.reading import read_frames
 
 BATCH_IMAGES = 16
 CLIPS_AT_ONCE = 8  # at most: how far the answers to a video are behind what was read of it
+FILE_THREADS = 2  # that decode image files ahead; each holds up to four images
 
 
 def load(where: str | Path = bundled.FOR_IMAGES, device: str = "cpu", crf: DenseCRF | None = None) -> "Segmenter":
@@ -65,6 +69,18 @@ def segment(
 ) -> Result | list[Result]:
     """Segments an image: a result for one expression, or results for several; `load` once for many images."""
     return load(weights)(image, expressions, threshold)
+
+
+@dataclass
+class _ImageQuery(Query):
+    """An image (H, W, 3), or a frame, with its index and its time in seconds."""
+
+    pixels: RgbImage
+    index: int
+    time: Any = 0.0
+
+
+ImageQuery = TypeVar("ImageQuery", bound=_ImageQuery)
 
 
 class Segmenter:
@@ -106,7 +122,7 @@ class Segmenter:
 
     def ask(self, image: Any, expressions: Sequence[str], threshold: float | None = None) -> Iterator[Result]:
         """Yields the results one after the other, for images so large that not all masks fit into memory."""
-        self._check(expressions, threshold)
+        self.check(expressions, threshold)
         pixels = read_image(image)
         return (result for _, result in self._predict_images([pixels], [expressions], threshold))
 
@@ -119,7 +135,7 @@ class Segmenter:
                 f"{len(images)} images and {len(expressions)} lists of expressions; give one list an image"
             )
         for some in expressions:
-            self._check(some, threshold)
+            self.check(some, threshold)
         results: list[list[Result]] = [[] for _ in images]
         for start in range(0, len(images), BATCH_IMAGES):
             end = start + BATCH_IMAGES
@@ -128,7 +144,95 @@ class Segmenter:
                 results[start + i].append(result)
         return results
 
-    def _check(self, expressions: Sequence[str], threshold: float | None) -> None:
+    def many(
+        self,
+        images: str | Path | Iterable[str | Path | Question | Mapping[str, Any]],
+        expressions: Sequence[str] | None = None,
+        threshold: float | None = None,
+        *,
+        root: str | Path | None = None,
+        workers: int = FILE_THREADS,
+        on_error: Callable[[Question, RefsegError], None] | None = None,
+    ) -> Iterator[FileResult]:
+        """Yields results of many image files, which are decoded ahead in threads: a few images are in memory at once.
+
+        The results are those of one call an image, in the order of the images; `name`, `path` and `row` of each say
+        what it is of. An image that cannot be read, or an expression that the network cannot read, ends nothing.
+
+        Args:
+            images: with expressions, a folder of photographs, a glob, a path, or an iterable of these. Without, a table
+                .csv or .jsonl with columns image and expression, whose further columns are kept in `row`; or an
+                iterable of such rows.
+            expressions: one or more sentences about each image.
+            threshold: as of calling.
+            root: folder of the paths of the table; its own folder if not given.
+            workers: threads that decode images; 0 decodes them in this one.
+            on_error: receives what could not be answered, in place of a warning.
+
+        Raises:
+            MissingFile, InvalidInput: if a table, a folder or a glob cannot be read, or `expressions`.
+
+        Warns:
+            UserWarning: for each image or expression that could not be answered, unless there is `on_error`.
+
+        >>> from PIL import Image
+        >>> from tempfile import TemporaryDirectory
+        >>> segmenter = load()
+        >>> with TemporaryDirectory() as photographs:
+        ...     for name in "ab":
+        ...         Image.new("RGB", (64, 48)).save(f"{photographs}/{name}.png")
+        ...     for result in segmenter.many(photographs, ["the red star", "both circles"]):
+        ...         print(result.path.name, result.expression, result.mask.shape)
+        a.png the red star (48, 64)
+        a.png both circles (48, 64)
+        b.png the red star (48, 64)
+        b.png both circles (48, 64)
+        """
+        self.check(expressions or [], threshold)
+        asked = questions(images, expressions, root)
+        return self._answer_files(asked, threshold, workers, on_error or _warn_of_file)
+
+    def _answer_files(
+        self,
+        asked: Iterable[Question],
+        threshold: float | None,
+        workers: int,
+        on_error: Callable[[Question, RefsegError], None],
+    ) -> Iterator[FileResult]:
+        def read(group: list[Question]) -> tuple[list[Question], _FileQuery | RefsegError]:
+            try:
+                path = group[0].path()
+                pixels = read_image(path)
+                return group, _FileQuery([self._network_input(pixels)], [], pixels, 0, path=path)
+            except RefsegError as error:
+                return group, error
+
+        def queries() -> Iterator[_FileQuery]:
+            for group, query in prefetch_map(read, group_by_image(asked), workers):
+                if isinstance(query, RefsegError):
+                    for question in group:
+                        on_error(question, query)
+                    continue
+                readable = []
+                for question in group:
+                    try:
+                        self.check([question.expression], None)
+                        readable.append(question)
+                    except RefsegError as error:
+                        on_error(question, error)
+                query.expressions, query.questions = [one.expression for one in readable], iter(readable)
+                yield query
+
+        # alone on a CPU, where several are no faster: answers are those of single calls to the last bit
+        on_cpu = next(self.network.parameters()).device.type == "cpu"
+        for query, result in self._predict(queries(), threshold, 1 if on_cpu else BATCH_IMAGES):
+            question = next(query.questions)
+            yield FileResult(
+                **{**vars(result), "source": str(query.path)}, name=question.image, path=query.path, row=question.row
+            )
+
+    def check(self, expressions: Sequence[str], threshold: float | None = None) -> None:
+        """Checks expressions and a threshold; raises InvalidInput if they cannot be answered."""
         if threshold is not None and not 0 < threshold < 1:
             raise InvalidInput(f"threshold {threshold} is not between 0 and 1; it is a probability, for example 0.5")
         if isinstance(expressions, str):
@@ -177,7 +281,7 @@ class Segmenter:
                 their size; of `Frames`, see their `remarks`.
         """
         asked = [expressions] if isinstance(expressions, str) else expressions
-        self._check(asked, threshold)
+        self.check(asked, threshold)
         if every < 1 or start < 0:
             raise InvalidInput(f"every {every} from frame {start} on cannot be answered; every must be 1 or more")
         sampling = sampling_of(self.network, self.checkpoint.preprocessing)
@@ -220,8 +324,8 @@ class Segmenter:
                 results = []
 
     def _predict(
-        self, queries: Iterable["_ImageQuery"], threshold: float | None, batch_images: int
-    ) -> Iterator[tuple["_ImageQuery", Result]]:
+        self, queries: Iterable[ImageQuery], threshold: float | None, batch_images: int
+    ) -> Iterator[tuple[ImageQuery, Result]]:
         """Yields a result for each expression of each image, a few at a time."""
         logit = None if threshold is None else self.checkpoint.calibration.existence_logit(threshold)
         network = self.network if logit is None else self.network.at_threshold(logit)
@@ -291,12 +395,15 @@ class Segmenter:
 
 
 @dataclass
-class _ImageQuery(Query):
-    """An image (H, W, 3), or a frame, with its index and its time in seconds."""
+class _FileQuery(_ImageQuery):
+    """An image file with the questions that are left of its group."""
 
-    pixels: RgbImage
-    index: int
-    time: Any = 0.0
+    path: Path = Path()
+    questions: Iterator[Question] = field(default_factory=lambda: iter(()))
+
+
+def _warn_of_file(question: Question, error: RefsegError) -> None:
+    warnings.warn(f"{shown(question.expression, 40)} about {question.image}: {error}", stacklevel=2)
 
 
 def _warned(results: Iterator[list[FrameResult]], frames: Frames) -> Iterator[list[FrameResult]]:

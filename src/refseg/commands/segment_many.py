@@ -1,0 +1,339 @@
+"""What `refseg segment` does with many images: results in one folder, and a line of answers.jsonl for each expression.
+
+A run that was stopped goes on where it was: lines are written when their files are there, and are never written twice.
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from refseg import __version__
+from refseg.commands.progress import progress
+from refseg.commands.segment_files import ENDINGS, FileStems, Format, write
+from refseg.commands.segment_inputs import Inputs
+from refseg.commands.sources import SILENT, is_same, source_of, stated_source
+from refseg.errors import InvalidInput, RefsegError, UnwritableOutput, printable
+from refseg.files.lock import only_writer
+from refseg.files.resumable import ResumableLines
+from refseg.inference.coco_results import write_coco_results
+from refseg.inference.questions import Question, QuestionTable, group_by_image, questions
+from refseg.progress import no_progress
+
+if TYPE_CHECKING:
+    from refseg.inference.file_result import FileResult
+    from refseg.inference.results import Result
+    from refseg.inference.segmenter import Segmenter
+
+STAGING = ".unfinished"  # folder of the files of the answer in work
+MAX_TOLD = 8  # warnings
+ABOUT = ("weights", "sha256", "threshold", "crf", "version")
+FIELDS = (
+    *("found", "exists", "size", "area", "box", "boxes", "rle", "instances", "warnings", "unknown_words", "source"),
+    *("exists_threshold", "decided_by", "familiar", "error", "files", *ABOUT),
+)
+"""Fields of a line of answers.jsonl beside image, expression and the columns of a table."""
+
+
+@dataclass
+class Tally:
+    """Counts of answers.
+
+    Attributes:
+        count: all of them.
+        found: those with a mask.
+        failed: those with an error.
+        warnings: how many answers have each.
+    """
+
+    count: int = 0
+    found: int = 0
+    failed: int = 0
+    warnings: Counter[str] = field(default_factory=Counter)
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Counts a line."""
+        self.count += 1
+        self.failed += "error" in line
+        self.found += line.get("found", False)
+        self.warnings.update(line.get("warnings", []))
+
+
+class Answers(ResumableLines):
+    """The lines of answers.jsonl: what has been answered, and the names of its files."""
+
+    def __init__(self, out: Path, run: dict[str, Any]):
+        self.stems = FileStems()
+        self.answered: Counter[tuple[str, str]] = Counter()
+        self._again: Counter[tuple[str, str]] = Counter()
+        super().__init__(out, run)
+
+    def note(self, line: Any) -> None:
+        """Takes notice of a line."""
+        super().note(line)
+        if "error" in line:
+            return
+        self.answered[line["source"], line["expression"]] += 1
+        for file in line["files"][:1]:
+            ending = next(ending for ending in ENDINGS.values() if file.endswith(f".{ending}"))
+            self.stems.take(file.removesuffix(f".{ending}"))
+
+    def keep_answered(self) -> None:
+        """Removes the lines with errors: they are asked again."""
+        if self.answered.total() < self.count:
+            self.answered.clear()
+            self.keep(lambda line: "error" not in line)
+
+    def left(self, asked: Iterable[Question], counting: bool = False) -> Iterator[Question]:
+        """Yields all questions about images of which one has no answer; unless counting, notes those that have one.
+
+        They are asked once more, since answers depend in their last bits on what is asked beside them.
+        """
+        answered = self.answered.copy()
+        for group in group_by_image(asked):
+            keys = [self.key(question) if answered else None for question in group]
+            known = list[tuple[str, str]]()
+            for key in filter(None, keys):
+                if answered[key] > 0:
+                    answered[key] -= 1
+                    known.append(key)
+            if len(known) < len(group):
+                if not counting:
+                    self._again.update(known)
+                yield from group
+
+    def is_asked_again(self, key: tuple[str, str] | None) -> bool:
+        """Whether an answer was there before it was asked again; once for each."""
+        if key is None or not self._again[key]:
+            return False
+        self._again[key] -= 1
+        return True
+
+    def key(self, question: Question) -> tuple[str, str] | None:
+        """Returns what tells a question from others; None if its image has no path."""
+        try:
+            return source_of(question.path(), self.folder), question.expression
+        except RefsegError:  # it has no path, and so no answer
+            return None
+
+
+@dataclass
+class Output:
+    """Where answers go: files and lines in a folder, and the terminal.
+
+    Attributes:
+        answers: lines of the folder; None if nothing is written.
+        formats: of the files.
+        about: what all lines say.
+        as_json: Whether lines are printed.
+        quiet: Whether nothing but errors is printed.
+        describe: an answer for people.
+    """
+
+    answers: Answers | None
+    formats: Sequence[Format]
+    about: dict[str, Any]
+    as_json: bool
+    quiet: bool
+    describe: Callable[["Result"], str]
+
+    def __post_init__(self) -> None:
+        self.tally = Tally()
+        # a bar draws what is printed above itself, on stderr, where an answer for a file or a pipe must not go
+        self.stdout = None if sys.stdout.isatty() else sys.stdout
+
+    def resume(self) -> None:
+        """Counts and prints what an earlier run left, but for errors."""
+        if self.answers and self.answers.count:
+            self.answers.keep_answered()
+            for line in self.answers:
+                self._tell(line)
+            self.say(f"{self.answers.count:,} answers are there already", err=True)
+
+    def add(self, result: "FileResult") -> None:
+        """Writes the files and the line of a result, and prints it."""
+        result.source = source_of(result.path, self.answers.folder if self.answers else Path())
+        if self.answers and self.answers.is_asked_again((result.source, result.expression)):
+            return
+        files = {"files": self._write_files(result)} if self.answers else {}
+        self._add({**result.to_dict(), "boxes": [list(box) for box in result.boxes], **files, **self.about})
+        if not (self.as_json or self.quiet):
+            typer.echo(f"{printable(result.name)}: {self.describe(result)}", file=self.stdout)
+
+    def fail(self, question: Question, error: RefsegError) -> None:
+        """Writes the line of a question that cannot be answered, and prints it."""
+        if self.answers and self.answers.is_asked_again(self.answers.key(question)):
+            return
+        message, asked = " ".join(str(error).split()), {"image": question.image, "expression": question.expression}
+        self._add({**asked, **question.row, "error": message, **self.about})
+        typer.echo(f"error: {printable(question.image)}: {printable(message)}", err=True)
+
+    def say(self, text: str, err: bool = False) -> None:
+        """Prints a line for people."""
+        if not self.quiet:
+            typer.echo(printable(text), err=err or self.as_json)
+
+    def summarise(self) -> None:
+        """Prints warnings and counts; ends the command with 1 if something could not be answered."""
+        told = self.tally.warnings.most_common()
+        for warning, count in told[:MAX_TOLD]:
+            self.say(f"warning: {warning} ({count:,} of {self.tally.count:,} answers)", err=True)
+        if len(told) > MAX_TOLD:
+            self.say(f"warning: {len(told) - MAX_TOLD:,} others are in the answers", err=True)
+        where = f": {self.answers.file}" if self.answers else ""
+        self.say(f"{self.tally.count:,} answers, {self.tally.found:,} of them found something{where}")
+        if self.tally.failed:
+            again = "; the same command tries them again" if self.answers else ""
+            typer.echo(f"{self.tally.failed:,} of {self.tally.count:,} could not be answered{again}", err=True)
+            raise typer.Exit(1)
+
+    def _add(self, line: dict[str, Any]) -> None:
+        if self.answers:
+            self.answers.write(line)
+        self._tell(line)
+
+    def _tell(self, line: dict[str, Any]) -> None:
+        self.tally.add(line)
+        if self.as_json:
+            typer.echo(json.dumps(line, allow_nan=False), file=self.stdout)
+
+    def _write_files(self, result: "FileResult") -> list[str]:
+        """Writes the files of a result, of whose names none is taken by another result."""
+        assert self.answers
+        out, staging = self.answers.folder, self.answers.folder / STAGING
+        try:
+            staging.mkdir(exist_ok=True)
+            new = [staging / ENDINGS[kind] for kind in self.formats]
+            for kind, file in zip(self.formats, new, strict=True):
+                write(result, kind, file)
+            for stem in self.answers.stems.free(result.path, result.expression):
+                names = [f"{stem}.{ENDINGS[kind]}" for kind in self.formats]
+                if _is_free(out, stem, names, result.source, staging):
+                    break
+            for file, name in zip(new, names, strict=True):
+                os.replace(file, out / name)
+        except UnwritableOutput:
+            raise
+        except OSError as error:
+            raise UnwritableOutput(
+                f"{out} cannot be written ({error.strerror}); make room and repeat the command: it goes on from here"
+            ) from error
+        return names
+
+
+def _is_free(out: Path, stem: str, names: Sequence[str], source: str, staging: Path) -> bool:
+    """Whether files of a stem may be written: none is there, or those of this image that a killed process left."""
+    there = [file for ending in ENDINGS.values() if os.path.lexists(file := out / f"{stem}.{ending}")]
+    for file in there:
+        stated = stated_source(file)
+        if stated is None and not file.name.endswith(SILENT) or stated not in (None, source):
+            return False
+        if stated is None and not is_same(file, staging / file.name.removeprefix(f"{stem}.")):
+            return False
+    return True
+
+
+def segment_many(
+    inputs: Inputs,
+    formats: Sequence[Format],
+    out: Path | None,
+    coco: Path | None,
+    as_json: bool,
+    quiet: bool,
+    run: dict[str, Any],
+    load: Callable[[], "Segmenter"],
+    describe: Callable[["Result"], str],
+) -> None:
+    """Writes what expressions refer to in many images.
+
+    Args:
+        inputs: images and expressions.
+        formats: what to write for each expression.
+        out: folder for it; None writes no file.
+        coco: file for COCO's results.
+        as_json: Whether answers are printed as lines of JSON.
+        quiet: Whether nothing but errors is printed.
+        run: "weights", "threshold" and "crf".
+        load: gives what answers.
+        describe: an answer for people.
+    """
+    asked = inputs.images if inputs.expressions is None else questions(inputs.images, inputs.expressions)
+    if isinstance(asked, QuestionTable) and (taken := sorted(asked.columns.intersection(FIELDS))):
+        raise InvalidInput(f"{asked.file}: column {taken[0]} has the name of a field of the answers; rename it")
+    if not inputs.is_stream:
+        sum(1 for _ in asked)  # or an error before the weights are read
+    with ExitStack() as stack:
+        if out:
+            stack.enter_context(only_writer(out))
+            remove_staging = partial(shutil.rmtree, out / STAGING, ignore_errors=True)
+            remove_staging()  # of a killed process
+            stack.callback(remove_staging)
+        segmenter = load()
+        segmenter.check(inputs.expressions or [], run["threshold"])
+        about = _about(segmenter, run)
+        answers = Answers(out, {**about, "formats": list(formats)}) if out else None
+        if coco and coco.exists() and not (answers and answers.count):
+            raise UnwritableOutput(f"{coco} is there already; choose another name with --coco, or remove it")
+        output = Output(answers, formats, about, as_json, quiet, describe)
+        output.resume()
+        _answer(segmenter, asked, not inputs.is_stream, run["threshold"], output)
+        if coco and answers:
+            output.say(write_coco_results(answers, coco))
+    output.summarise()
+
+
+def _about(segmenter: "Segmenter", run: dict[str, Any]) -> dict[str, Any]:
+    from refseg.evaluation.report.provenance import weights_facts
+
+    facts = weights_facts(run["weights"])
+    threshold = run["threshold"] or segmenter.checkpoint.calibration.exists_threshold
+    values = facts["name"], facts["sha256"], threshold, run["crf"], __version__
+    return dict(zip(ABOUT, values, strict=True))
+
+
+def _answer(
+    segmenter: "Segmenter",
+    asked: Iterable[Question],
+    countable: bool,
+    threshold: float | None,
+    output: Output,
+) -> None:
+    """Answers the questions that are left; those that are countable can be read twice."""
+    answers = output.answers
+
+    def left(counting: bool = False) -> Iterable[Question]:
+        return answers.left(asked, counting) if answers else asked
+
+    total = sum(1 for _ in group_by_image(left(counting=True))) if countable else None
+    silent = output.quiet or (output.as_json and output.stdout is None)
+    last: str | None = None
+    try:
+        with (no_progress if silent else progress)(total, of="images") as advance:
+
+            def step(image: str) -> None:
+                nonlocal last
+                if image != last:
+                    advance(last is not None)
+                    last = image
+
+            def fail(question: Question, error: RefsegError) -> None:
+                step(question.image)
+                output.fail(question, error)
+
+            for result in segmenter.many(left(), threshold=threshold, on_error=fail):
+                step(result.name)
+                output.add(result)
+            advance(1)
+    except KeyboardInterrupt:
+        if answers and answers.count:
+            typer.echo(f"{answers.count:,} answers are written; the same command goes on from there", err=True)
+        raise
