@@ -26,6 +26,7 @@ from refseg.masks.pictures import (
     GREY,
     RED,
     SIDE,
+    UNFAMILIAR,
     Line,
     captioned,
     enlarged,
@@ -39,7 +40,6 @@ from refseg.masks.polygons import polygons
 from refseg.masks.rle import encode_rle
 from refseg.preprocessing.restore import resize_logits
 
-UNFAMILIAR = "no answer: unfamiliar kind of image"
 _ENDINGS = ".png", ".jpg", ".jpeg", ".json", ".npy"
 _MAX_KEYS = 24  # objects that a picture's legend lists
 

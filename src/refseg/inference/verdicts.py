@@ -1,6 +1,5 @@
 """Verdicts: mask and probability of existence as one decision, in words."""
 
-from collections.abc import Iterable
 from typing import Literal
 
 DecidedBy = Literal["mask", "existence threshold", "empty mask"]
@@ -39,26 +38,31 @@ def verdict(count: int, exists: float, exists_threshold: float) -> str:
     return f"nothing matches: {below}"
 
 
-def frames_verdict(answers: Iterable[tuple[bool, float, float]]) -> str:
-    """Returns the answers to one expression in all frames of a video in words.
+class FramesVerdict:
+    """The answers to one expression in the frames of a video, as one verdict in words; `str` gives it.
 
-    Args:
-        answers: for each frame found, exists and exists_threshold, as of `decided_by`.
-
-    >>> frames_verdict([(True, 0.99, 0.9), (True, 0.95, 0.9), (False, 0.2, 0.9)])
-    'found in 2 of 3 frames, exists 20.0% to 99.0%'
-    >>> frames_verdict([(False, 0.1, 0.9), (False, 0.8, 0.9)])
-    'nothing matches in 2 frames: exists 10.0% to 80.0% is below the threshold 90.0%'
-    >>> frames_verdict([(False, 0.1, 0.5), (False, 0.8, 0.5)])
-    'no object found in 2 frames; the sentence alone says up to 80.0%'
+    >>> verdict = FramesVerdict()
+    >>> for found, exists in ((True, 0.99), (False, 0.2)):
+    ...     verdict.add(found, exists, 0.9)
+    >>> print(verdict)
+    found in 1 of 2 frames, exists 20.0% to 99.0%
     """
-    given = list(answers)
-    found, exists = sum(one[0] for one in given), [one[1] for one in given]
-    if not given:
-        return "no frame is answered"
-    span = f"exists {min(exists):.1%} to {max(exists):.1%}"
-    if found:
-        return f"found in {found} of {len(given)} frames, {span}"
-    if any(decided_by(*one) == "empty mask" for one in given):
-        return f"no object found in {len(given)} frames; the sentence alone says up to {max(exists):.1%}"
-    return f"nothing matches in {len(given)} frames: {span} is below the threshold {given[0][2]:.1%}"
+
+    def __init__(self) -> None:
+        self.frames = self.found = self.empty_masks = 0
+        self.least, self.most, self.threshold = 1.0, 0.0, 0.5
+
+    def add(self, found: bool, exists: float, exists_threshold: float) -> None:
+        """Adds a frame; the arguments are those of `decided_by`."""
+        self.frames, self.found = self.frames + 1, self.found + found
+        self.empty_masks += decided_by(found, exists, exists_threshold) == "empty mask"
+        self.least, self.most = min(self.least, exists), max(self.most, exists)
+        self.threshold = exists_threshold
+
+    def __str__(self) -> str:
+        span = f"exists {self.least:.1%} to {self.most:.1%}"
+        if self.found:
+            return f"found in {self.found} of {self.frames} frames, {span}"
+        if self.empty_masks:
+            return f"no object found in {self.frames} frames; the sentence alone says up to {self.most:.1%}"
+        return f"nothing matches in {self.frames} frames: {span} is below the threshold {self.threshold:.1%}"

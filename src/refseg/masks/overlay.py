@@ -54,6 +54,11 @@ def contrasting_colours(image: RgbImage, regions: Iterable[Mask]) -> list[Colour
     return chosen
 
 
+def contrasting_palette(image: RgbImage, regions: Iterable[Mask]) -> list[Colour]:
+    """Returns all of `COLOURS`, first those that stand out from regions of a video's first frame, one for each."""
+    return list(dict.fromkeys((*contrasting_colours(image, regions), *COLOURS)))
+
+
 def _mean_colours(image: RgbImage, region: Mask) -> list[NDArray[np.float64]]:
     """Returns the mean colour of the region's pixels, and that of the others in its box, if there are any."""
     box = mask_box(region)

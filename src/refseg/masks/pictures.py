@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from refseg.array_types import Mask, RgbImage
 from refseg.masks.overlay import Colour
 
+UNFAMILIAR = "no answer: unfamiliar kind of image"
 SIDE = 640  # pixels up to which a small image is enlarged
 NARROWEST = 320  # pixels that a line of text has at least
 BLACK, GREY, RED, WHITE = (0, 0, 0), (90, 90, 90), (176, 0, 32), (255, 255, 255)
