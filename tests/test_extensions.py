@@ -6,8 +6,14 @@ import sys
 import pytest
 
 from refseg import datasets, networks, protocols, recipes
+from refseg.datasets.drawn_clips.dataset import DrawnClips
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.errors import InvalidInput, MissingFile
+from refseg.evaluation.evaluate import evaluate
 from refseg.extensions import add_extension
+from refseg.preprocessing.transform import Preprocessing
+from refseg.recipes.recipe import FileData
+from refseg.training.data.file_batches import ClipItems, items_of
 
 NETWORK = """
 import torch
@@ -138,10 +144,38 @@ def test_data_never_name_a_file_that_is_run(tmp_path):
 
 class EntryPoint:
     def load(self):
-        return "what the package offers"
+        return DrawnScenes
 
 
 def test_an_installed_package_offers_by_entry_points(monkeypatch):
     found = {("refseg.datasets", "theirs"): [EntryPoint()]}
     monkeypatch.setattr("refseg.extensions.entry_points", lambda group, name: found.get((group, name), []))
-    assert datasets.class_of("theirs") == "what the package offers"
+    assert datasets.class_of("theirs") is DrawnScenes
+
+
+@pytest.fixture
+def own_clips(monkeypatch):
+    class OwnClips(DrawnClips):
+        pass
+
+    monkeypatch.setitem(datasets.DATASETS, "OwnClips", OwnClips)
+    return "OwnClips"
+
+
+def test_videos_of_ones_own_are_videos_everywhere(own_clips):
+    assert own_clips in datasets.names_of_clips()
+    assert set(protocols.fitting(own_clips)) > {"a2d", "standard"}
+    with pytest.raises(InvalidInput, match="OwnClips holds videos, images are wanted"):
+        datasets.build_images(own_clips, split="val")
+    with pytest.raises(InvalidInput, match="--shortcuts are of images, and OwnClips holds videos"):
+        evaluate("selector", own_clips, split="val", count=2, shortcuts=True)
+    with pytest.raises(InvalidInput, match="--shortcuts are of images, and OwnClips holds videos"):
+        evaluate("selector", datasets.build(own_clips, split="val", count=2), shortcuts=True)
+    data = FileData(dataset=own_clips, train="val", validation="val", preprocessing=Preprocessing(side=64))
+    assert isinstance(items_of(datasets.build(own_clips, split="val", count=2), data), ClipItems)
+
+
+def test_data_sets_of_ones_own_keep_the_contract(monkeypatch):
+    monkeypatch.setitem(datasets.DATASETS, "Bare", type("Bare", (list,), {}))
+    with pytest.raises(InvalidInput, match="data set 'Bare' is no subclass of refseg.datasets.dataset.Dataset"):
+        datasets.build("Bare", split="val")

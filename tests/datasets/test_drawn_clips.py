@@ -250,7 +250,7 @@ def test_settings_that_are_not_allowed_are_refused(settings, message):
         datasets.build("drawn_clips", **settings)
 
 
-@pytest.mark.parametrize("name", sorted(datasets.OF_CLIPS))
+@pytest.mark.parametrize("name", sorted(datasets.names_of_clips()))
 def test_what_wants_images_refuses_videos_by_name(name):
     with pytest.raises(InvalidInput, match=f"{name} holds videos, images are wanted; choose one of: drawn_scenes"):
         datasets.build_images(name, split="val")

@@ -78,7 +78,7 @@ def look_at(name: str, **settings: Any) -> Callable[[Path, Path], None]:
             clip = some[k]
             for i, expression in enumerate(clip.expressions[:FIRST]):
                 assert isinstance(expression.text, str)
-                if name in datasets.OF_CLIPS:
+                if datasets.class_of(name).of_clips:
                     for t in clip.annotated_frames(i)[:FIRST]:
                         assert clip.frame(t).ndim == 3 and clip.mask(i, t).ndim == 2
                 else:

@@ -12,7 +12,7 @@ from lightning.fabric import Fabric
 from PIL import Image
 from tests.networks.test_network import TINY
 
-from refseg.datasets import OF_CLIPS
+from refseg.datasets import class_of
 from refseg.datasets.drawn_clips.dataset import DrawnClips
 from refseg.datasets.drawn_clips.export import export
 from refseg.networks import PRESETS, build, configured, network_class
@@ -207,7 +207,7 @@ def small(recipe: Recipe, root, videos=None) -> Recipe:
     def few(data: FileData | None) -> FileData | None:
         if data is None:
             return None
-        if data.dataset in OF_CLIPS:
+        if class_of(data.dataset).of_clips:
             return data.replace(
                 dataset="refer_youtube_vos",
                 settings={"root": str(videos)},
@@ -277,7 +277,7 @@ def test_a_stage_with_data_of_its_own_is_validated_on_that_of_the_recipe(folder,
     recipe = recipe.replace(data=recipe.data.replace(workers=0), stages=(boxes.replace(data=own), learn))
     train(recipe, tmp_path / "run", resume=False, devices=Devices(accelerator="cpu"))
     for stage in ("boxes", "learn"):
-        log = (tmp_path / "run" / "logs" / stage / "version_0" / "metrics.csv").read_text()
+        log = (tmp_path / "run" / "logs" / stage / "metrics.csv").read_text()
         assert "val/oIoU" in log.splitlines()[0]
     assert (tmp_path / "run" / "weights" / "card.md").is_file()
 

@@ -8,6 +8,7 @@ from lightning.fabric import Fabric
 from safetensors.torch import load_file
 
 from refseg.batch import Objects
+from refseg.datasets.drawn_clips.dataset import DrawnClips
 from refseg.errors import InvalidInput
 from refseg.networks import build
 from refseg.recipes import find_recipe
@@ -16,7 +17,7 @@ from refseg.training.data.sources import source_of
 from refseg.training.devices import Devices
 from refseg.training.initial_weights import initialise
 from refseg.training.loop import StageLoop
-from refseg.training.object_pretraining import CLASSES, ObjectHeads
+from refseg.training.object_pretraining import ObjectHeads
 from refseg.training.parameter_groups import Length
 from refseg.training.run import train
 
@@ -67,7 +68,7 @@ def test_what_it_sees_of_clips_is_told_in_the_frame_that_is_answered(batch):
     assert batch.image.shape[:2] == (2, 3) and len(batch.tokens) == 0  # nothing is said
     network = build("cmpc_video_small", {}, vocabulary_size=3)
     encoder = network.image_encoder
-    seen = ObjectHeads(encoder.channels, CLASSES["drawn_clips"])
+    seen = ObjectHeads(encoder.channels, DrawnClips.object_classes)
     seen.loss(network, batch)["loss"].backward()
     assert all(parameter.grad is not None for parameter in [*seen.parameters(), *encoder.parameters()])
     middle = [x[:, 1] for x in encoder.encode_clips(batch.image)]
@@ -76,7 +77,7 @@ def test_what_it_sees_of_clips_is_told_in_the_frame_that_is_answered(batch):
 
 def test_an_encoder_that_sees_frames_one_by_one_looks_at_the_answered_one_alone(batch):
     network = build("cmpc_video_small", {"image_encoder": "small"}, vocabulary_size=3).eval()
-    seen = ObjectHeads(network.image_encoder.channels, CLASSES["drawn_clips"])
+    seen = ObjectHeads(network.image_encoder.channels, DrawnClips.object_classes)
     maps = [x[:, 1] for x in network.image_encoder.encode_clips(batch.image)]
     torch.testing.assert_close(seen.loss(network, batch), seen.of_maps(maps[1:], batch.objects))
 
@@ -84,7 +85,7 @@ def test_an_encoder_that_sees_frames_one_by_one_looks_at_the_answered_one_alone(
 def test_a_stage_that_sees_teaches_the_image_encoder_alone_and_leaves_no_heads():
     network = build("cmpc_video_small", {}, vocabulary_size=3)
     (stage, _) = drawn().stages
-    seen = ObjectHeads(network.image_encoder.channels, CLASSES["drawn_clips"])
+    seen = ObjectHeads(network.image_encoder.channels, DrawnClips.object_classes)
     loop = StageLoop(Fabric(accelerator="cpu"), network, stage, Length(2, 1), Path(), heads=seen)
     learning = {id(each) for group in loop.optimizer.param_groups for each in group["params"]}
     assert learning == {id(each) for each in [*network.image_encoder.parameters(), *seen.parameters()]}

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from inspect import Parameter, signature
 from typing import Any, Literal, get_origin, get_type_hints
 
+from refseg.datasets.dataset import Dataset
 from refseg.errors import InvalidInput
 from refseg.extensions import look_up
 
@@ -31,11 +32,6 @@ DATASETS: dict[str, Any] = {
     "ref_davis": "refseg.datasets.ref_davis:RefDAVIS17",
     "mevis": "refseg.datasets.mevis:MeViS",
 }
-
-OF_CLIPS = frozenset(
-    {"drawn_clips", "a2d_sentences", "jhmdb_sentences", "refer_youtube_vos", "ref_davis", "mevis"},
-)
-"""Names of data sets of videos, `samples.Clip`; the others hold images, `samples.Sample`."""
 
 
 def build(name: str, **settings: Any) -> Any:
@@ -84,12 +80,22 @@ def class_of(name: str) -> Any:
     """Returns the class of the data set of that name.
 
     Raises:
-        InvalidInput: for an unknown name.
+        InvalidInput: for an unknown name, or something that is not a subclass of `datasets.dataset.Dataset`.
     """
     found = look_up(DATASETS, "refseg.datasets", name)
     if found is None:
         raise InvalidInput(f"unknown data set {name!r}; choose one of: {', '.join(DATASETS)}")
+    if not (isinstance(found, type) and issubclass(found, Dataset)):
+        raise InvalidInput(
+            f"data set {name!r} is no subclass of refseg.datasets.dataset.Dataset; derive its class from that one, as "
+            "docs/your_own.md#a-data-set says"
+        )
     return found
+
+
+def names_of_clips() -> list[str]:
+    """Returns the names of the data sets of videos."""
+    return [name for name in DATASETS if class_of(name).of_clips]
 
 
 def build_images(name: str, **settings: Any) -> Any:
@@ -98,8 +104,8 @@ def build_images(name: str, **settings: Any) -> Any:
     Raises:
         InvalidInput: besides, if it is a data set of videos.
     """
-    if name in OF_CLIPS:
-        others = ", ".join(other for other in DATASETS if other not in OF_CLIPS)
+    if class_of(name).of_clips:
+        others = ", ".join(other for other in DATASETS if not class_of(other).of_clips)
         raise InvalidInput(f"{name} holds videos, images are wanted; choose one of: {others}")
     return build(name, **settings)
 

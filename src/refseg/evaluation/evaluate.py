@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from refseg import __version__, datasets
 from refseg.checkpoints.config_file import check_weights
+from refseg.datasets.dataset import Dataset
 from refseg.errors import InvalidInput, MissingFile
 from refseg.evaluation.clip_scoring import check_clips
 from refseg.evaluation.partial_rows import MemoryRows, PartialRows
@@ -278,27 +279,28 @@ def _open(
     dataset: str | Sequence[Any], split: str | None, protocols: Iterable[str | Scoring], settings: dict[str, Any]
 ) -> _Data:
     if isinstance(dataset, str):
-        name, of_clips = dataset, dataset in datasets.OF_CLIPS
+        name, of_clips = dataset, datasets.class_of(dataset).of_clips
         settings = {"split": split or "test", **settings}
-        scoring = _protocols(protocols, name)
+        scoring = _protocols(protocols, name, of_clips)
         samples = datasets.build(dataset, **settings)
     else:
         if settings:
             raise InvalidInput(f"{', '.join(settings)}: settings of a data set that is open; give its name with them")
         name, samples = dataset_name(dataset), dataset
-        of_clips = len(dataset) > 0 and isinstance(dataset[0], Clip)
-        settings = {"split": split or getattr(dataset, "split", "all")}
-        scoring = _protocols(protocols, name)
+        opened = dataset if isinstance(dataset, Dataset) else None  # otherwise a list of samples or clips
+        of_clips = opened.of_clips if opened else len(dataset) > 0 and isinstance(dataset[0], Clip)
+        settings = {"split": split or (opened.split if opened else "all")}
+        scoring = _protocols(protocols, name, of_clips)
     return _Data(name, samples, of_clips, scoring, dataset_facts(samples, name, settings))
 
 
-def _protocols(protocols: Iterable[str | Scoring], dataset: str) -> list[Any]:
+def _protocols(protocols: Iterable[str | Scoring], dataset: str, of_clips: bool) -> list[Any]:
     """The protocols, or the data set's own ones, and `standard`."""
     chosen = [protocols] if isinstance(protocols, str) else list(dict.fromkeys(protocols))
     built: list[Scoring] = []
     for one in chosen:
-        built += build_for(dataset, [one]) if isinstance(one, str) else [one]
-    return with_standard(built or build_for(dataset, []))
+        built += build_for(dataset, [one], of_clips) if isinstance(one, str) else [one]
+    return with_standard(built or build_for(dataset, [], of_clips))
 
 
 def _masks_folder(rows: PartialRows) -> Path:

@@ -7,7 +7,7 @@ them. PROTOCOLS score images or single frames (`protocol.py`), VIDEO_PROTOCOLS w
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from refseg.datasets import OF_CLIPS
+from refseg.datasets import class_of
 from refseg.errors import InvalidInput
 from refseg.extensions import look_up
 
@@ -66,13 +66,18 @@ def build(name: str) -> Any:
     return found(*([_probability(name, threshold)] if at else []))
 
 
-def build_for(dataset: str, names: Sequence[str]) -> "list[Protocol | VideoProtocol]":
+def build_for(dataset: str, names: Sequence[str], of_clips: bool | None = None) -> "list[Protocol | VideoProtocol]":
     """Builds the protocols of these names for a data set, by default its own.
+
+    Args:
+        dataset: its name.
+        names: names of protocols.
+        of_clips: whether it holds videos, where its class is not known by the name.
 
     Raises:
         InvalidInput: for an unknown name, or one that does not fit the data set.
     """
-    allowed = fitting(dataset)
+    allowed = fitting(dataset, of_clips)
     for name in names:
         base = name.partition("@")[0]
         if base not in allowed:
@@ -81,9 +86,9 @@ def build_for(dataset: str, names: Sequence[str]) -> "list[Protocol | VideoProto
     return [build(name) for name in dict.fromkeys(names or DEFAULTS.get(dataset, ("standard",)))]
 
 
-def fitting(dataset: str) -> list[str]:
-    """Returns the names of the protocols that fit a data set."""
-    if dataset not in OF_CLIPS:
+def fitting(dataset: str, of_clips: bool | None = None) -> list[str]:
+    """Returns the names of the protocols that fit a data set; arguments as of `build_for`."""
+    if not (class_of(dataset).of_clips if of_clips is None else of_clips):
         return [name for name in sorted(PROTOCOLS) if name not in FRAME_PROTOCOLS]
     return sorted([*FRAME_PROTOCOLS, "standard", *_FITTING_VIDEO_PROTOCOLS.get(dataset, VIDEO_PROTOCOLS)])
 

@@ -11,15 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refseg.batch import Batch, Objects
-from refseg.datasets.drawn_clips.motions import MOTIONS
-from refseg.datasets.drawn_scenes.objects import ATTRIBUTES, VALUES
 from refseg.distributed import mean_count
 from refseg.networks.network import Network
 
 OBJECT_PRETRAINING = "object_pretraining"  # the objective of a stage that teaches this
-LOOKS = {attribute: len(values) for attribute, values in zip(ATTRIBUTES, VALUES, strict=True)}
-CLASSES: Mapping[str, Mapping[str, int]] = {"drawn_scenes": LOOKS, "drawn_clips": LOOKS | {"motion": len(MOTIONS)}}
-"""By the data sets that tell it, attributes of objects with their numbers of classes, as in `Objects.attributes`."""
 LAST = 3  # maps of the image encoder; the first is too early to say what it sees
 
 
@@ -28,7 +23,7 @@ class ObjectHeads(nn.Module):
 
     Args:
         channels: of all maps of the image encoder.
-        classes: of `CLASSES`.
+        classes: of a data set, `Dataset.object_classes`, in the order of `Objects.attributes`.
     """
 
     def __init__(self, channels: Sequence[int], classes: Mapping[str, int]):

@@ -38,12 +38,12 @@ def check(
     """
     from dataclasses import asdict
 
-    from refseg.datasets import OF_CLIPS
+    from refseg.datasets import class_of
     from refseg.errors import InvalidInput
 
     _require_checkable(name)
     about: dict[str, Any] = {"dataset": name, "split_by": None}
-    if name in OF_CLIPS:
+    if class_of(name).of_clips:
         of_images = given(split_by=split_by, images=images, grefs=grefs, against=against)
         if of_images:
             option = next(iter(of_images)).replace("_", "-")

@@ -20,7 +20,7 @@ from refseg.datasets.drawn_clips.motions import LEFT, MOTIONS, RIGHT
 from refseg.datasets.drawn_clips.sentences import KINDS, Doing
 from refseg.datasets.drawn_clips.twins import Twins, draw_twins
 from refseg.datasets.drawn_scenes.balanced_sentences import object_ids
-from refseg.datasets.drawn_scenes.dataset import DRAWN_LICENCE, DRAWN_UNCHECKABLE
+from refseg.datasets.drawn_scenes.dataset import DRAWN_LICENCE, DRAWN_UNCHECKABLE, DrawnScenes
 from refseg.datasets.drawn_scenes.layout import Layout, rasterise
 from refseg.datasets.drawn_scenes.objects import SeededRandom
 from refseg.datasets.drawn_scenes.rendering import Look, draw_noise
@@ -141,11 +141,13 @@ class DrawnClips(Dataset):
         InvalidInput: if one of them is not allowed.
     """
 
+    of_clips = True
     seed: int
     version = VERSION
     kinds = KINDS
     all_have_words = True
     familiar_images = "drawn clips only: coloured, patterned shapes that move on a plain ground; no filmed videos"
+    object_classes = {**DrawnScenes.object_classes, "motion": len(MOTIONS)}
     licence = DRAWN_LICENCE
     uncheckable = DRAWN_UNCHECKABLE
 

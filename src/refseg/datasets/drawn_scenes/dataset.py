@@ -118,6 +118,7 @@ class DrawnScenes(Dataset):
     seed: int
     version = VERSION
     familiar_images = "drawn scenes only: coloured, patterned shapes on a plain ground; no photographs"
+    object_classes = {attribute: len(values) for attribute, values in zip(ATTRIBUTES, VALUES, strict=True)}
     licence = DRAWN_LICENCE
     uncheckable = DRAWN_UNCHECKABLE
 

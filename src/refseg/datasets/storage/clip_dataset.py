@@ -150,6 +150,7 @@ class ClipsOfFiles(Dataset, ABC):
         InvalidInput: if they are damaged, or a setting is not allowed.
     """
 
+    of_clips = True
     name: ClassVar[str]
     folder: ClassVar[str]
     """Under $REFSEG_DATA."""
