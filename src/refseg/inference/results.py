@@ -363,7 +363,8 @@ class Result:
         if len(self) < 2 or not self.familiar:
             return picture
         factor = picture.height // self.image.shape[0]
-        return numbered(picture, [(left * factor, top * factor) for left, top, _, _ in self.boxes], colours)
+        tops = [(float(np.flatnonzero(one.mask[one.box[1]]).mean()), one.box[1]) for one in self]
+        return numbered(picture, [(round(x * factor), y * factor) for x, y in tops], colours)
 
     def _instance(self, k: int) -> Instance:
         return Instance(self.mask if self.instance_map is None else self.instance_map == k + 1, self.boxes[k])

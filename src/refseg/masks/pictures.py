@@ -60,14 +60,14 @@ def greyed(image: RgbImage) -> RgbImage:
     return np.asarray(Image.fromarray(image).convert("L").convert("RGB"))
 
 
-def numbered(image: Image.Image, corners: Iterable[tuple[int, int]], colours: Sequence[Colour]) -> Image.Image:
-    """Returns a copy of an image with the numbers 1, 2, ... in boxes at x and y of their upper left corners."""
+def numbered(image: Image.Image, tops: Iterable[tuple[int, int]], colours: Sequence[Colour]) -> Image.Image:
+    """Returns a copy of an image with the numbers 1, 2, ... in boxes above points x, y, the tops of objects."""
     image = image.copy()
     draw, font = ImageDraw.Draw(image), _font(image.width)
-    for k, (left, top) in enumerate(corners):
+    for k, (x, y) in enumerate(tops):
         x0, y0, x1, y1 = draw.textbbox((0, 0), str(k + 1), font=font)
-        width, height = x1 - x0 + 8, y1 - y0 + 8
-        left, top = max(0, min(left, image.width - int(width))), max(0, min(top, image.height - int(height)))
+        width, height = int(x1 - x0) + 8, int(y1 - y0) + 8
+        left, top = max(0, min(x - width // 2, image.width - width)), max(0, y - height)
         draw.rectangle((left, top, left + width, top + height), fill=colours[k % len(colours)])
         draw.text((left + 4 - x0, top + 4 - y0), str(k + 1), fill=BLACK, font=font)
     return image
