@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from refseg.datasets import DATASETS
     from refseg.datasets.load import load_dataset
     from refseg.evaluation.evaluate import evaluate
+    from refseg.inference.file_result import FileResult
     from refseg.inference.results import FrameResult, Instance, Result
     from refseg.inference.segmenter import Segmenter, load, segment
     from refseg.networks import NETWORKS, PRESETS
@@ -27,6 +28,7 @@ __all__ = [
     "PRESETS",
     "PROTOCOLS",
     "RECIPES",
+    "FileResult",
     "FrameResult",
     "Instance",
     "Result",
@@ -46,6 +48,7 @@ _HOMES = {
     "PRESETS": "refseg.networks",
     "PROTOCOLS": "refseg.protocols",
     "RECIPES": "refseg.recipes",
+    "FileResult": "refseg.inference.file_result",
     "FrameResult": "refseg.inference.results",
     "Instance": "refseg.inference.results",
     "Result": "refseg.inference.results",

@@ -1,7 +1,8 @@
 """COCO's results file of segmentation, from answers: a list of {image_id, category_id, segmentation, score}.
 
 Format     https://cocodataset.org/#format-results; what `pycocotools.coco.COCO.loadRes` reads.
-Departs    Each entry also names its image and expression, which readers of the format pass over.
+Departs    Each entry also names its image and expression, which readers of the format pass over. There is no bbox:
+           where there is one, pycocotools takes the area of the box for that of the mask.
 """
 
 import json
@@ -16,7 +17,9 @@ IMAGE_ID, CATEGORY_ID = "image_id", "category_id"
 
 
 def write_coco_results(answers: Iterable[Mapping[str, Any]], file: Path) -> str:
-    """Writes the answers that found something, a mask each, scored by the probability that something is there.
+    """Writes an entry for each object that was found, or for each mask where the network knows no objects.
+
+    Its score is the probability that the expression refers to anything.
 
     The id of an image is column `image_id` of the table where all rows have it, else the number in its name where all
     are named as COCO names them (000000000025.jpg), else its number by order, from 1. The category is column
@@ -46,14 +49,15 @@ def write_coco_results(answers: Iterable[Mapping[str, Any]], file: Path) -> str:
                 continue
             image, category = images[answer.get("source", answer["image"])], expressions[answer["expression"]]
             image = parse_coco_id(answer["image"]) if named else image
-            yield {
-                IMAGE_ID: _number(answer[IMAGE_ID]) if given else image,
-                CATEGORY_ID: _number(answer[CATEGORY_ID]) if categorised else category,
-                "segmentation": answer["rle"],
-                "score": answer["exists"],
-                "image": answer["image"],
-                "expression": answer["expression"],
-            }
+            for one in answer["instances"] or [answer]:
+                yield {
+                    IMAGE_ID: _number(answer[IMAGE_ID]) if given else image,
+                    CATEGORY_ID: _number(answer[CATEGORY_ID]) if categorised else category,
+                    "segmentation": one["rle"],
+                    "score": answer["exists"],
+                    "image": answer["image"],
+                    "expression": answer["expression"],
+                }
 
     with write_atomically(file) as partial, partial.open("w", encoding="utf-8") as output:
         output.write("[")

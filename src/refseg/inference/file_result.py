@@ -16,11 +16,25 @@ class FileResult(Result):
         name: path of the image as it was given, or as its table says.
         path: path of the image.
         row: further columns of its table.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from refseg import load, load_dataset
+    >>> from PIL import Image
+    >>> scene = load_dataset("drawn_scenes", split="test", count=1)[0]
+    >>> with TemporaryDirectory() as folder:
+    ...     Image.fromarray(scene.image).save(f"{folder}/scene.png")
+    ...     (result,) = load().many(folder, [scene.expressions[0].text])
+    >>> result.path.name, result.row, result.found
+    ('scene.png', {}, True)
     """
 
     name: str = ""
     path: Path = Path()
     row: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def _place(self) -> str:
+        return f", {self.name}"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but pixels, ready for JSON; columns of the table do not replace anything."""

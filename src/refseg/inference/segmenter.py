@@ -88,6 +88,13 @@ class Segmenter:
 
     Images are what `images.read_image` reads: paths, bytes, PIL images, arrays, tensors. May be used by many threads,
     and after a fork: a call changes nothing that others use.
+
+    >>> from refseg import load_dataset
+    >>> scene = load_dataset("drawn_scenes", split="test", count=1)[0]
+    >>> segmenter = load()
+    >>> result = segmenter(scene.image, scene.expressions[0].text)
+    >>> result.found, result.mask.shape
+    (True, (128, 128))
     """
 
     def __init__(self, checkpoint: Checkpoint, crf: DenseCRF | None = None):
