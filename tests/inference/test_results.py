@@ -213,7 +213,6 @@ def test_in_a_notebook_show_displays_the_result_itself(two, monkeypatch):
 
 def test_entries_of_a_coco_results_file_are_what_pycocotools_loads(two):
     entries = json.loads(json.dumps(two.to_coco(image_id=7)))
-    assert [entry["bbox"] for entry in entries] == [[3, 2, 6, 6], [9, 10, 21, 10]]
     truth = COCO()
     truth.dataset = {
         "images": [{"id": 7, "height": 20, "width": 30}],
@@ -225,6 +224,8 @@ def test_entries_of_a_coco_results_file_are_what_pycocotools_loads(two):
     loaded = truth.loadRes(entries)
     for annotation, mask in zip(loaded.anns.values(), two.instances, strict=True):
         np.testing.assert_array_equal(loaded.annToMask(annotation).astype(bool), mask)
+        assert annotation["area"] == mask.sum()
+    assert [annotation["bbox"] for annotation in loaded.anns.values()] == [[3, 2, 6, 6], [9, 10, 21, 10]]
 
 
 def test_supervision_gets_boxes_masks_and_confidence(two, none, monkeypatch):

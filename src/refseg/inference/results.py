@@ -305,6 +305,8 @@ class Result:
     def to_coco(self, image_id: int | str = 0, category_id: int = 1) -> list[dict[str, Any]]:
         """Returns an entry of a COCO results file for each object, ready for JSON; its score is `exists`.
 
+        There is no bbox, which pycocotools computes from the mask; with one it takes the box's area for the mask's.
+
         Args:
             image_id: of the image in the COCO annotations that the file goes with.
             category_id: of all objects, since expressions have no categories.
@@ -313,7 +315,6 @@ class Result:
             {
                 "image_id": image_id,
                 "category_id": category_id,
-                "bbox": [one.box[0], one.box[1], one.box[2] - one.box[0], one.box[3] - one.box[1]],
                 "segmentation": one.rle(),
                 "score": round(self.exists, 6),
                 "expression": self.expression,
