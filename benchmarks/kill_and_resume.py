@@ -109,11 +109,8 @@ def traces(out: Path) -> Iterator[tuple[str, bytes]]:
 
 def losses(out: Path) -> list[float]:
     """What a run logged, step by step, before and after it was resumed."""
-    found: dict[int, float] = {}
-    for log in sorted((out / "logs" / "learn").glob("version_*/metrics.csv")):
-        rows = (row for row in csv.DictReader(log.open()) if row.get("train/loss"))
-        found |= {int(row["step"]): float(row["train/loss"]) for row in rows}
-    return [found[step] for step in sorted(found)]
+    with (out / "logs" / "learn" / "metrics.csv").open() as log:
+        return [float(row["train/loss"]) for row in csv.DictReader(log) if row["train/loss"]]
 
 
 def wait_for(path: Path, seconds: float = 300) -> float:

@@ -184,7 +184,7 @@ def test_a_run_on_clips_is_validated_by_kind_calibrated_and_says_which_frames_it
         "nothing else; before it, of each place in an image the shape, colour, size, material and motion"
         in released.card
     )
-    log = (tmp_path / "run" / "logs" / "learn" / "version_0" / "metrics.csv").read_text().splitlines()[0]
+    log = (tmp_path / "run" / "logs" / "learn" / "metrics.csv").read_text().splitlines()[0]
     assert {"val/oIoU", "val/T-acc", "val/moves right/mIoU"} <= set(log.split(","))
 
 

@@ -108,8 +108,9 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path, half: bool = Fal
         save_file(_tensors(checkpoint, half), new / WEIGHTS, metadata={"format": "pt"})
         config = _config(checkpoint).model_dump(mode="json")
         (new / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        (new / RECIPE).write_text(checkpoint.recipe, encoding="utf-8")
-        (new / CARD).write_text(checkpoint.card, encoding="utf-8")
+        for name, text in ((RECIPE, checkpoint.recipe), (CARD, checkpoint.card)):
+            if text:
+                (new / name).write_text(text, encoding="utf-8")
         (new / WEIGHTS).chmod(0o644)  # safetensors keeps it from other users
 
 

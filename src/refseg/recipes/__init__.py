@@ -10,7 +10,7 @@ from pathlib import Path
 
 from refseg.errors import InvalidInput
 from refseg.extensions import look_up
-from refseg.recipes import cmirnet, cmpc, cmpc_video, cris, dcmfnet, dmmi, eavl, lavt, overfit, selector, small, vlt
+from refseg.recipes import cmirnet, cmpc, cmpc_video, cris, dcmfnet, dmmi, eavl, finetune, lavt, overfit, selector, small, vlt
 from refseg.recipes.recipe import Recipe
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
@@ -19,6 +19,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "small_image_encoder": selector.small_image_encoder,
     "selector_first_version": selector.selector_first_version,
     "photographs_by_heart": overfit.photographs_by_heart,
+    "finetune": finetune.finetune,
     "dmmi_small": small.dmmi_small,
     "cmirnet_small": small.cmirnet_small,
     "lavt_small": small.lavt_small,

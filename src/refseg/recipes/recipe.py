@@ -47,6 +47,7 @@ class Group(Config):
     only: tuple[str, ...] = ()  # names of trainable parameters, others are frozen; (): all
     undecayed: tuple[str, ...] | None = None  # names without decay; None: norms, biases, embeddings, position tables
     first_epoch_lr: float | None = Field(None, gt=0)  # CRIS's release: its first epoch has one rate for all
+    layer_decay: float = Field(1.0, gt=0, le=1)  # factor of the rate from each layer to the one before it
 
 
 class SceneData(Config):
@@ -73,6 +74,7 @@ class FileData(Config):
     validation: str = "val"
     validation_images: Amount | None = Field(None, ge=1)  # the first of them; None: all
     calibration_images: Amount | None = Field(None, ge=1)  # for the thresholds at the end; None: the validation images
+    held_out: float = Field(0.0, ge=0, lt=1)  # share of training images to validate on if there is no such split
     item: Literal["referent", "expression", "image"] = "referent"  # unit of an epoch and of `images`
     spread_no_target: bool = False  # spread expressions without referent evenly (Ref-ZOM)
     preprocessing: Preprocessing = photographs(480)
@@ -129,6 +131,7 @@ class Stage(Config):
     frozen_batch_norm: bool = False  # keep their statistics in trainable parts, too
     cached_scenes: Amount = Field(0, ge=0)  # above 0: cache the image side's outputs of so many scenes
     validate_every: Amount = Field(0, ge=0)  # steps; 0: after every epoch, or at the end if the length is in steps
+    patience: Amount | None = Field(None, ge=1)  # validations without a better oIoU, after which the stage ends
 
     @model_validator(mode="after")
     def _has_one_length(self) -> "Stage":

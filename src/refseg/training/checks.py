@@ -1,19 +1,22 @@
 """What is refused before the first step of a run: settings, devices and folders that do not go together."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from refseg import networks
-from refseg.datasets import OF_CLIPS
+from refseg.datasets import DATASETS, class_of, names_of_clips
 from refseg.errors import InvalidInput
 from refseg.files.atomic import check_writable
 from refseg.networks.network import Network
 from refseg.recipes.recipe import FileData, Recipe, SceneData, Stage
 from refseg.training.devices import Devices
-from refseg.training.object_pretraining import CLASSES, OBJECT_PRETRAINING
+from refseg.training.loggers import settings
+from refseg.training.object_pretraining import OBJECT_PRETRAINING
 from refseg.training.parameter_groups import frozen_parameters, trainable_parameters
+from refseg.training.resume_states import finished_steps
 
 
 def check_run(recipe: Recipe, out: Path, resume: bool, devices: Devices) -> None:
@@ -66,15 +69,46 @@ def check_run(recipe: Recipe, out: Path, resume: bool, devices: Devices) -> None
     if resume:
         if not saved.is_file():
             raise InvalidInput(f"{out} holds no run to resume; leave --resume out to start one")
-        if Recipe.from_yaml(saved).to_yaml() != recipe.to_yaml():  # tuples and lists are the same
-            raise InvalidInput(
-                f"{saved} differs from this recipe; resume with what was started: refseg train {saved} --out {out} "
-                "--resume"
-            )
+        _check_same_run(Recipe.from_yaml(saved), recipe, out)
     elif not rank_zero_only.rank:  # the first process looks, and writes later
         if saved.exists():
             raise InvalidInput(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
         check_writable(out)
+
+
+def _check_same_run(saved: Recipe, recipe: Recipe, out: Path) -> None:
+    """Refuses to resume a run with another recipe, but for lengths of stages that are not over."""
+    before, now = (settings(one.model_dump(mode="json")) for one in (saved, recipe))
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    lengths = {f"stages.{stage.name}.{unit}" for stage in recipe.stages for unit in ("steps", "epochs")}
+    if other := [name for name in names if name not in lengths]:
+        first = ", ".join(f"{name} ({before.get(name)}, now {now.get(name)})" for name in other[:3])
+        raise InvalidInput(
+            f"{out / 'recipe.yaml'} differs from this recipe in {first}; only steps and epochs of stages may change "
+            f"on the way. Go on as it was started: refseg train --resume --out {out}"
+        )
+    for old, new in zip(saved.stages, recipe.stages, strict=True):
+        if (old.steps, old.epochs) == (new.steps, new.epochs) or not (out / "state" / new.name).exists():
+            continue
+        done = finished_steps(out / "state" / new.name)
+        if not any((out / "state").glob(f"{new.name}-step=*.ckpt")):
+            raise InvalidInput(
+                f"stage {new.name} is finished and has kept no state to go on from; start another run from its "
+                f"weights: refseg train finetune --set initial.weights={out / 'last'}"
+            )
+        if (new.steps or done) < done or (new.epochs and old.epochs and new.epochs < old.epochs):
+            raise InvalidInput(f"stage {new.name} is finished after {done:,} steps; it can be prolonged, but not cut")
+
+
+def changed_lengths(saved: Recipe, recipe: Recipe) -> Iterator[str]:
+    """Yields a line for each stage of a resumed run that is prolonged or cut."""
+    for old, new in zip(saved.stages, recipe.stages, strict=True):
+        if (old.steps, old.epochs) != (new.steps, new.epochs):
+            lengths = [f"{s.steps:,} steps" if s.steps else f"{s.epochs:g} epochs" for s in (old, new)]
+            yield (
+                f"stage {new.name}: {lengths[1]} instead of {lengths[0]}; from here on its learning rates are those of "
+                "a stage of that length"
+            )
 
 
 def _check_frames(network: Network, data: SceneData | FileData) -> None:
@@ -84,10 +118,10 @@ def _check_frames(network: Network, data: SceneData | FileData) -> None:
             f"the network takes clips of {network.frames} frames and answers number {network.annotated} of them, but "
             f"the offsets of data.preprocessing.clip are {list(offsets)}; change those or the network"
         )
-    if network.frames > 1 and data.dataset not in OF_CLIPS:
-        videos = ", ".join(sorted(OF_CLIPS))
+    if network.frames > 1 and not class_of(data.dataset).of_clips:
+        videos = ", ".join(sorted(names_of_clips()))
         raise InvalidInput(f"the network takes clips, and {data.dataset} holds images; choose one of: {videos}")
-    if data.dataset in OF_CLIPS and isinstance(data, FileData) and data.spread_no_target:
+    if isinstance(data, FileData) and data.spread_no_target and class_of(data.dataset).of_clips:
         raise InvalidInput(f"data.spread_no_target is for images, and {data.dataset} holds videos; leave it out")
 
 
@@ -97,6 +131,6 @@ def _check_object_pretraining(network: Network, stage: Stage, data: SceneData | 
             f"stage {stage.name} teaches an image encoder what objects are, and no more; it takes one group, "
             f"image_encoder, and a network that has one, so not {', '.join(stage.groups)} of this network"
         )
-    if data.dataset not in CLASSES:
-        known = " or ".join(CLASSES)
+    if not class_of(data.dataset).object_classes:
+        known = " or ".join(name for name in DATASETS if class_of(name).object_classes)
         raise InvalidInput(f"{data.dataset} does not tell what objects are; stage {stage.name} takes {known}")

@@ -1,5 +1,6 @@
 """From a finished run to weights that can be shipped: calibrated, in half precision, with a card."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -12,9 +13,11 @@ from refseg.evaluation.evaluate import evaluate_samples
 from refseg.evaluation.report.report import Report, percent
 from refseg.files.atomic import write_atomically
 from refseg.networks.network import Network
+from refseg.progress import Advance, Progress, no_progress
 from refseg.recipes.recipe import Recipe
+from refseg.samples import Sample
 from refseg.training.data.sources import Source
-from refseg.training.object_pretraining import CLASSES, OBJECT_PRETRAINING
+from refseg.training.object_pretraining import OBJECT_PRETRAINING
 
 CARD = """# {name}
 
@@ -36,7 +39,9 @@ above, so for a figure to quote see the test split in the project's docs/results
 """
 
 
-def export_weights(run: Path, recipe: Recipe, source: Source, device: str = "cpu") -> Path:
+def export_weights(
+    run: Path, recipe: Recipe, source: Source, device: str = "cpu", progress: Progress = no_progress
+) -> Path:
     """Calibrates the best weights of a run on validation data and writes them, with a card, to RUN/weights.
 
     Data without a single no-target expression leave the network's own rule: a mask wherever it sees one.
@@ -44,12 +49,21 @@ def export_weights(run: Path, recipe: Recipe, source: Source, device: str = "cpu
     samples, fitted_on = source.calibration()
     checkpoint = load_checkpoint(run / "best", device)
     if any(not expression.targets for sample in samples for expression in sample.expressions):
-        checkpoint = calibrate(checkpoint, samples, fitted_on)
+        with progress(len(samples), of="images calibrated on") as advance:
+            checkpoint = calibrate(checkpoint, samples, fitted_on, advance)
     about = {"dataset": recipe.data.dataset, "split": "validation"}
-    report = evaluate_samples(checkpoint, samples, about=about)
+    with progress(len(samples), of="images evaluated") as advance:
+        report = evaluate_samples(checkpoint, advancing(samples, advance), about=about)
     checkpoint.card = card(checkpoint, recipe, report)
     save_checkpoint(checkpoint, run / "weights", half=True)
     return run / "weights"
+
+
+def advancing(samples: Iterable[Sample], advance: Advance) -> Iterator[Sample]:
+    """Yields samples and shows that one more is being worked on."""
+    for sample in samples:
+        yield sample
+        advance(1)
 
 
 def export_image_encoder(run: Path, network: Network) -> Path:
@@ -109,6 +123,6 @@ def told_beforehand(recipe: Recipe) -> str:
     """What stages without language were told."""
     for stage in recipe.stages:
         if stage.objective == OBJECT_PRETRAINING:
-            *others, last = CLASSES[(stage.data or recipe.data).dataset]
+            *others, last = class_of((stage.data or recipe.data).dataset).object_classes
             return f"; before it, of each place in an image the {', '.join(others)} and {last} of the object there"
     return ""

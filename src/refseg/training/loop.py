@@ -2,6 +2,7 @@
 
 A step      For each of its parts (`accumulate`) forward and backward; then clipping, optimiser, schedule, running mean.
 Between     Validation with its checkpoints, then a state from which the stage goes on as if it had never been stopped.
+Stopping    When one process is asked to, all stop after the same step, or within a validation, which is made up for.
 Random      Dropout and the like are functions of the run's seed, the stage's number, step and process.
 """
 
@@ -32,6 +33,7 @@ from refseg.recipes.recipe import Stage
 from refseg.training.object_pretraining import OBJECT_PRETRAINING, ObjectHeads
 from refseg.training.parameter_groups import Length, build_optimizer, trainable_parameters
 from refseg.training.running_metrics import RunningMetrics
+from refseg.training.stopping import StopRequest, Timer, TrainingStopped
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)  # unsharded, on the first process
 Losses = Mapping[str, Tensor]
@@ -76,6 +78,9 @@ class StageLoop:
 
     Attributes:
         step: steps that are done.
+        validated: the step after which the network was validated last.
+        best, best_step: the highest score of a validation, and its step.
+        since_best: validations since then.
     """
 
     def __init__(
@@ -91,6 +96,8 @@ class StageLoop:
     ):
         self.fabric, self.network, self.stage, self.length, self.key = fabric, network, stage, length, key
         self.out, self.step = out, 0
+        self.validated, self.best, self.best_step, self.since_best = 0, -math.inf, 0, 0
+        self.request: StopRequest | None = None
         trainable = trainable_parameters(network, stage, frozen)
         network.requires_grad_(False)
         for parameter in (each for named in trainable.values() for each in named.values()):
@@ -117,28 +124,72 @@ class StageLoop:
         self,
         batches: Iterable[Batch | CachedObjectBatch],
         validate_every: int,
-        validate: Callable[[], None],
+        validate: Callable[[], bool],
         save_every: int,
         save: Callable[[], None],
         log: Callable[[Losses, int], None],
+        request: StopRequest | None = None,
+        timer: Timer | None = None,
     ) -> None:
         """Runs the steps that are still to do.
 
         Args:
             batches: from the first part of the next step on, each on its way to the device.
             validate_every: steps between two calls of `validate`, which is also called after the last step.
-            validate: after a step.
+            validate: after a step; returns False if it was broken off, since a stop was asked for.
             save_every: steps between two calls of `save`.
-            save: before the next step, when all that belongs to the one before is over.
+            save: when all that belongs to a step is over.
             log: takes the losses of each step, means over processes, and how many expressions it had on this one.
+            request: asks for an end after the step.
+            timer: asks for a call of `save` after the step; that of the first process counts.
+
+        Raises:
+            TrainingStopped: on all processes, after a call of `save`, if one was asked to stop.
         """
-        parts, resumed_at = iter(batches), self.step
-        while self.step < self.length.steps:
-            if self.step % save_every == 0 and self.step > resumed_at:
-                save()
+        self.request = request
+        parts = iter(batches)
+        if self._is_validation_due(validate_every) and not validate():  # it was broken off
+            self._stop_as_asked(save)
+        while not self.is_over():
             log(*self.train_step(parts))
-            if self.step % validate_every == 0 or self.step == self.length.steps:
-                validate()
+            stop, late = self._agree(bool(timer and timer.is_due()))
+            if stop or (self._is_validation_due(validate_every) and not validate()):
+                self._stop_as_asked(save)
+            if self.is_over():
+                break
+            if self.step % save_every == 0 or late:
+                save()
+                if timer:
+                    timer.set()
+
+    def is_over(self) -> bool:
+        """Whether all steps are done, or so many validations were no better that the stage has no patience left."""
+        patience = self.stage.patience
+        return self.step >= self.length.steps or (patience is not None and self.since_best >= patience)
+
+    def note_score(self, score: float) -> bool:
+        """Takes note of the score of a validation; returns whether it is the best so far."""
+        better = score > self.best
+        if better:
+            self.best, self.best_step = score, self.step
+        self.since_best = 0 if better else self.since_best + 1
+        return better
+
+    def _is_validation_due(self, every: int) -> bool:
+        return self.step > self.validated and (self.step % every == 0 or self.is_over())
+
+    def _stop_as_asked(self, save: Callable[[], None]) -> NoReturn:
+        save()
+        raise TrainingStopped(self.stage.name, self.step, self.request.signal if self.request else 0)
+
+    def _agree(self, late: bool = False) -> tuple[bool, bool]:
+        """Whether any process was asked to stop, and what the first one says of the other flag; the same on all."""
+        asked = bool(self.request and self.request.signal)
+        if self.fabric.world_size == 1:
+            return asked, late
+        own = torch.tensor([asked, late and self.fabric.is_global_zero], dtype=torch.float32, device=self.fabric.device)
+        stop, save = self.fabric.all_reduce(own, reduce_op="sum").tolist()
+        return stop > 0, save > 0
 
     def train_step(self, parts: Iterator[Batch | CachedObjectBatch]) -> tuple[Losses, int]:
         """Takes one step of the optimiser.
@@ -157,6 +208,7 @@ class StageLoop:
                 self.fabric.backward(losses["loss"] / accumulate)
             amount += len(batch.tokens if self.stage.expressions_per_image else batch.image)
         self._clip_gradients()
+        self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.schedule.step()
@@ -164,6 +216,15 @@ class StageLoop:
             self.average.update_parameters(self.network)
         self.step += 1
         return means, amount
+
+    def learning_rates(self) -> dict[str, float]:
+        """Returns the learning rate of each part in the latest step, the highest of its layers."""
+        parts = {id(each): part for part, named in self.trainable.items() for each in named.values()}
+        rates: dict[str, float] = {}
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            part = parts[id(group["params"][0])]
+            rates[part] = max(rate, rates.get(part, 0.0))
+        return rates
 
     def compute_losses(self, batch: Batch | CachedObjectBatch) -> Losses:
         """Computes the losses that the stage's objective names; "loss" is the one to minimise."""
@@ -209,7 +270,12 @@ class StageLoop:
             nn.utils.clip_grad_norm_(self.trainable[part].values(), clip)
 
     @torch.no_grad()
-    def validate(self, batches: Iterable[Batch], types: Sequence[str] = ()) -> dict[str, float]:
+    def validate(
+        self,
+        batches: Iterable[Batch],
+        types: Sequence[str] = (),
+        see: Callable[[Batch, Tensor], None] = lambda batch, answers: None,
+    ) -> dict[str, float] | None:
         """Returns every metric over all expressions of all processes, and "TYPE/mIoU" for each type.
 
         The running mean of the weights is validated where the stage keeps one.
@@ -217,6 +283,10 @@ class StageLoop:
         Args:
             batches: of this process; `Batch.types` has numbers of `types`.
             types: of expressions.
+            see: takes each batch with its answers (M, H, W) bool.
+
+        Returns:
+            the metrics; None if it was broken off, since a process was asked to stop.
         """
         device = self.fabric.device
         everything, by_type = RunningMetrics().to(device), [RunningMetrics().to(device) for _ in types]
@@ -227,11 +297,16 @@ class StageLoop:
                 output: Output = model("predict", {"batch": batch})
             truths = batch.masks()
             logits = F.interpolate(output.logits, truths.shape[-2:], mode="bilinear")  # some networks' are coarser
-            counts = count_pixels(logits[:, 0] > 0, truths, batch.targets.any(1))
+            answers = logits[:, 0] > 0
+            counts = count_pixels(answers, truths, batch.targets.any(1))
+            see(batch, answers)
             everything.update(*counts)
             if batch.types is not None:
                 for number, metrics in enumerate(by_type):
                     metrics.update(*counts.where(batch.types == number))
+            if self._agree()[0]:
+                self.model.train()
+                return None
         self.model.train()
         values = {name: float(value) for name, value in everything.compute().items()}
         for name, metrics in zip(types, by_type, strict=True):
@@ -250,6 +325,8 @@ class StageLoop:
         weights, optimizer = get_state_dict(self.learner, self.optimizer.optimizer, options=WHOLE)
         return {
             "step": self.step,
+            "validated": self.validated,
+            "scores": {"best": self.best, "best_step": self.best_step, "since_best": self.since_best},
             "weights": weights,
             "optimizer": optimizer,
             "schedule": self.schedule.state_dict(),
@@ -258,8 +335,11 @@ class StageLoop:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a state, which may come from another number of processes."""
+        """Goes on from a state, which may come from another number of processes, or of a stage of another length."""
         self.step = state["step"]
+        self.validated = state.get("validated", self.step)  # older states were saved after validation
+        for name, value in state.get("scores", {}).items():
+            setattr(self, name, value)
         options = StateDictOptions(full_state_dict=True)
         optimizer = self.optimizer.optimizer
         set_state_dict(
@@ -270,6 +350,9 @@ class StageLoop:
             options=options,
         )
         self.schedule.load_state_dict(state["schedule"])
+        rates, factors = self.schedule.base_lrs, self.schedule.lr_lambdas
+        for group, rate, factor in zip(optimizer.param_groups, rates, factors, strict=True):
+            group["lr"] = rate * factor(self.step)  # the same, unless the stage has another length
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])

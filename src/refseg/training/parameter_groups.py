@@ -1,7 +1,7 @@
 """What of a network learns in a stage, at which rate, with which decay."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from torch import nn
@@ -26,6 +26,8 @@ class Length(NamedTuple):
 
 
 Named = Mapping[str, nn.Parameter]
+LAYER = re.compile(r".*(?:layer|block|stage|\bnet)[^.]*\.\d+(?=\.)")
+"""Matches the start of a name that tells its layer, such as "encoder.layer.3" or "layers.2.blocks.17"."""
 
 
 def frozen_parameters(network: nn.Module) -> frozenset[str]:
@@ -72,15 +74,33 @@ def build_optimizer(
     for part, named in trainable.items():
         settings = stage.groups[part]
         still = without_decay(network, named, settings.undecayed)
-        for decays in (True, False):
-            parameters = [parameter for name, parameter in named.items() if (name not in still) == decays]
-            if parameters:
-                decay = settings.weight_decay if decays else 0.0
-                groups.append({"params": parameters, "lr": settings.lr, "weight_decay": decay})
-                factors.append(lr_factor(settings, stage, length))
+        layers = layers_of(named) if settings.layer_decay < 1 else [list(named)]
+        for above, names in enumerate(reversed(layers)):
+            for decays in (True, False):
+                parameters = [named[name] for name in names if (name not in still) == decays]
+                if parameters:
+                    decay = settings.weight_decay if decays else 0.0
+                    rate = settings.lr * settings.layer_decay**above
+                    groups.append({"params": parameters, "lr": rate, "weight_decay": decay})
+                    factors.append(lr_factor(settings, stage, length))
     kind = {"adamw": AdamW, "adam": Adam}[stage.optimiser]
     optimizer = kind(groups, betas=stage.betas, fused=fused)
     return optimizer, LambdaLR(optimizer, factors)
+
+
+def layers_of(names: Iterable[str]) -> list[list[str]]:
+    """Groups names of a part's parameters by layer, the first one first; what is between two belongs to the former.
+
+    >>> layers_of(["embed.weight", "layers.0.blocks.0.mlp.0.weight", "layers.0.blocks.1.mlp.0.weight", "norm.weight"])
+    [['embed.weight'], ['layers.0.blocks.0.mlp.0.weight'], ['layers.0.blocks.1.mlp.0.weight', 'norm.weight']]
+    """
+    layers: dict[str, list[str]] = {}
+    latest = ""
+    for name in names:
+        found = LAYER.match(name)
+        latest = found[0] if found else latest
+        layers.setdefault(latest, []).append(name)
+    return list(layers.values())
 
 
 def lr_factor(group: Group, stage: Stage, length: Length) -> Callable[[int], float]:

@@ -3,15 +3,15 @@
 import logging
 import time
 import warnings
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from lightning.fabric.loggers import CSVLogger, TensorBoardLogger
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
+from refseg.array_types import RgbImage
 from refseg.progress import Progress
+from refseg.training.loggers import Logger
 
 if TYPE_CHECKING:
     from refseg.training.loop import StageLoop
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 EVERY = 20  # steps between two lines of the log
 ANSWERED_BY_DESIGN = (
     ".*``compute`` method of metric RunningMetrics was called before.*",  # a type without an expression
-    ".*exists and is not empty.*",  # a resumed run
     ".*`broadcast_buffers` is deprecated.*",  # its new name is unknown to older versions of torch
 )
 
@@ -35,17 +34,16 @@ def silence_known_warnings() -> None:
 
 
 class StageLog:
-    """Writes the log of a stage, RUN/logs/NAME/version_N, and shows how far it is.
+    """Writes the curves of a stage, and shows how far it is.
 
     Args:
-        folder: RUN/logs.
+        loggers: where they are written, on the first process; on others nowhere.
         loop: of the stage.
         progress: shows how far it is.
     """
 
-    def __init__(self, folder: Path, loop: "StageLoop", progress: Progress):
-        self.loop, name = loop, loop.stage.name
-        self._loggers = [CSVLogger(folder, name), TensorBoardLogger(folder, name)]
+    def __init__(self, loggers: Sequence[Logger], loop: "StageLoop", progress: Progress):
+        self.loop, self._loggers, name = loop, loggers, loop.stage.name
         self._progress = progress(loop.length.steps, loop.fabric.global_rank, f"steps of {name}", loop.step)
         self._note, self._amount, self._since = "", 0, time.perf_counter()
 
@@ -56,7 +54,7 @@ class StageLog:
     def __exit__(self, *error: Any) -> None:
         self._progress.__exit__(*error)
         for logger in self._loggers:
-            logger.finalize("failed" if error[0] else "success")
+            logger.close(failed=bool(error[0]))
 
     def write_step(self, losses: Mapping[str, Tensor], amount: int) -> None:
         """Takes note of a step of the loop.
@@ -72,12 +70,18 @@ class StageLog:
             speed = self._amount * loop.fabric.world_size / (now - self._since)
             self._amount, self._since = 0, now
             of = "expressions/s" if loop.stage.expressions_per_image else "images/s"
-            self.write({f"train/{name}": float(value) for name, value in losses.items()} | {of: speed})
+            rates = {f"lr/{part}": rate for part, rate in loop.learning_rates().items()}
+            self.write({f"train/{name}": float(value) for name, value in losses.items()} | {of: speed} | rates)
             self._note = f"loss {float(losses['loss']):.4g}, {speed:,.1f} {of}"
         self._advance(1, self._note)
 
     def write(self, values: Mapping[str, float]) -> None:
         """Writes values that belong to the loop's latest step."""
         for logger in self._loggers:
-            logger.log_metrics(values, self.loop.step - 1)
-            logger.save()
+            logger.write(self.loop.step, values)
+
+    def show(self, images: Mapping[str, RgbImage]) -> None:
+        """Shows images that belong to the loop's latest step."""
+        for logger in self._loggers:
+            for name, image in images.items():
+                logger.show(self.loop.step, name, image)

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from refseg.errors import InvalidInput, UnwritableOutput, first_line, unreadable
 from refseg.files.atomic import NO_ROOM, write_atomically
-from refseg.files.tensor_files import DamagedFile, read_safetensors, read_saved_plain
+from refseg.files.tensor_files import DamagedFile, read_safetensors, read_saved_plain, safetensors_metadata
 from refseg.training.loop import StageLoop
 from refseg.training.progress import print_once
 
 FORMAT = 2  # of a state; the first was the Lightning Trainer's
 KEPT = 2
+LENGTH = "steps"  # name of the stage's length in the head of its weights
 TRAIN_AGAIN = "put back a copy, or delete it and --resume to train this stage again"
 WAY_OUT = "put back a copy of a state that this run wrote, or delete it and --resume"
 
@@ -49,6 +50,10 @@ class States:
             InvalidInput: if they are damaged.
         """
         return read_safetensors(self.finished, TRAIN_AGAIN)
+
+    def can_be_prolonged(self, steps: int) -> bool:
+        """Whether the stage is finished, was shorter than so many steps, and has kept a state to go on from."""
+        return 0 < finished_steps(self.finished) < steps and bool(self.paths())
 
     def resume(self, loop: StageLoop) -> None:
         """Lets a loop go on from the newest state, if there is one.
@@ -106,8 +111,13 @@ class States:
 
         write_on_first(self.fabric, self.run, write)
 
-    def finish(self, weights: Mapping[str, Tensor]) -> None:
-        """Writes the weights at the end of the stage, whose states are not needed any more.
+    def finish(self, weights: Mapping[str, Tensor], steps: int = 0, kept: int = 0) -> None:
+        """Writes the weights at the end of the stage, and removes states that are not needed any more.
+
+        Args:
+            weights: of the network.
+            steps: the stage's length.
+            kept: states to keep, so that the stage can be prolonged.
 
         Raises:
             UnwritableOutput: on all processes, if the first could not write them.
@@ -115,11 +125,22 @@ class States:
 
         def write() -> None:
             with write_atomically(self.finished) as partial:
-                save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial)
-            for path in self.paths():
+                tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
+                save_file(tensors, partial, metadata={LENGTH: str(steps)})
+            for path in self.paths()[kept:]:
                 path.unlink()
 
         write_on_first(self.fabric, self.run, write)
+
+
+def finished_steps(path: Path) -> int:
+    """Returns how long a stage was whose weights this file has; 0 if there is none, or it does not say so.
+
+    Raises:
+        InvalidInput: if the file is damaged.
+    """
+    steps = safetensors_metadata(path, TRAIN_AGAIN).get(LENGTH, "") if path.exists() else ""
+    return int(steps) if steps.isdecimal() else 0
 
 
 def read_valid(path: Path) -> dict[str, Any] | None:

@@ -2,16 +2,17 @@
 
 RUN/recipe.yaml          what is trained
 RUN/last/  RUN/best/     checkpoints: after the latest validation, and the one with the best oIoU
-RUN/state/NAME-step=N    everything that resuming inside a stage needs, written every few hundred; the last two are kept
+RUN/state/NAME-step=N    everything that resuming inside a stage needs, written every few hundred steps and every few
+                         minutes; the last two are kept, and that of the end of the last stage, which can be prolonged
 RUN/state/NAME           weights at the end of a finished stage
-RUN/logs/NAME/version_N  CSV and TensorBoard, another N each time the stage is resumed
+RUN/logs/NAME/           metrics.csv and files of TensorBoard, of the whole stage, however often it was resumed
 RUN/weights/             at the end: the best checkpoint, calibrated, in half precision, with its card; or
 RUN/image_encoder.safetensors   what other networks start from, where that is what the recipe releases
 """
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from math import isfinite
 from pathlib import Path
@@ -28,6 +29,7 @@ from refseg import networks
 from refseg.checkpoints.calibration import Calibration
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.io import save_checkpoint
+from refseg.datasets import class_of
 from refseg.errors import InvalidInput, RefsegError, UnwritableOutput, first_line
 from refseg.files.atomic import remove_leftovers, write_atomically
 from refseg.files.lock import only_writer
@@ -35,18 +37,22 @@ from refseg.hardware import supports_bfloat16
 from refseg.networks.network import Network
 from refseg.progress import Progress, no_progress
 from refseg.recipes.recipe import Recipe, Stage
-from refseg.training.checks import check_run
+from refseg.training.checks import changed_lengths, check_run
 from refseg.training.data.cached_objects import CachedObjectBatches, cache_objects
 from refseg.training.data.sources import SceneSource, Source, source_of
 from refseg.training.devices import ONE_DEVICE, Devices
+from refseg.training.examples import COUNT, Examples
 from refseg.training.export import export_image_encoder, export_weights
+from refseg.training.initial_checkpoint import WHOLE, initial_checkpoint, with_checkpoint
 from refseg.training.initial_weights import initialise
+from refseg.training.loggers import DEFAULT, Logger, StageOfRun, check_loggers, open_loggers
 from refseg.training.loop import StageLoop, step_seed
-from refseg.training.object_pretraining import CLASSES, OBJECT_PRETRAINING, ObjectHeads
+from refseg.training.object_pretraining import OBJECT_PRETRAINING, ObjectHeads
 from refseg.training.parameter_groups import Length, frozen_parameters
 from refseg.training.progress import StageLog, print_once, silence_known_warnings
 from refseg.training.repeated_blocks import checkpoint_activations
 from refseg.training.resume_states import TRAIN_AGAIN, States, unwritable, write_on_first
+from refseg.training.stopping import Timer, TrainingStopped, ignore_signals, stop_requests
 
 
 def train(
@@ -56,33 +62,52 @@ def train(
     devices: Devices = ONE_DEVICE,
     save_every: int = 250,
     progress: Progress = no_progress,
+    save_minutes: float = 5.0,
+    loggers: Sequence[str] = DEFAULT,
 ) -> None:
     """Runs the recipe in the folder `out`, which the header of this file describes.
 
     Args:
         recipe: what to train.
         out: the run's folder; must not hold a run yet, unless it is resumed.
-        resume: go on with the run in `out` where it was stopped.
+        resume: go on with the run in `out` where it was stopped; `recipe` may then have other lengths of stages.
         devices: what it runs on.
         save_every: steps between two states from which a stage can be resumed.
         progress: shows how far a stage is.
+        save_minutes: minutes between two such states, where steps are slow.
+        loggers: where curves are written, names of `training.loggers.LOGGERS`.
 
     Raises:
+        TrainingStopped: if Ctrl-C, SIGTERM or SIGHUP asked for an end; a state is saved. It is a KeyboardInterrupt.
         InvalidInput: if the folder, the recipe and the devices do not go together.
         UnwritableOutput: if the folder cannot be written, or the disk is full.
         RefsegError: if a loss is not finite.
     """
     try:
         with nullcontext() if rank_zero_only.rank else only_writer(out):
+            check_loggers(loggers)
+            recipe = with_checkpoint(recipe)
             check_run(recipe, out, resume, devices)
-            _train(recipe, out, resume, devices, save_every, progress)
+            _train(recipe, out, resume, devices, (save_every, save_minutes), progress, loggers)
     except RefsegError as error:
         if rank_zero_only.rank:
             raise SystemExit(2) from error  # the first process says it
         raise
+    except TrainingStopped as stopped:
+        if rank_zero_only.rank:
+            raise SystemExit(0) from stopped  # Fabric kills the first process where another one fails
+        raise
 
 
-def _train(recipe: Recipe, out: Path, resume: bool, devices: Devices, save_every: int, progress: Progress) -> None:
+def _train(
+    recipe: Recipe,
+    out: Path,
+    resume: bool,
+    devices: Devices,
+    saving: tuple[int, float],
+    progress: Progress,
+    loggers: Sequence[str],
+) -> None:
     if not devices.have_gpus and devices.count > 1:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // devices.count))
     silence_known_warnings()
@@ -90,11 +115,14 @@ def _train(recipe: Recipe, out: Path, resume: bool, devices: Devices, save_every
     fabric = devices.fabric(_precision(recipe, devices))
     fabric.launch()
     try:
-        run = Run(recipe, out, fabric, save_every, progress)
+        run = Run(recipe, out, fabric, saving, progress, loggers)
         if fabric.is_global_zero:
             for folder in (out, out / "state"):  # a stage that is finished is not written again
                 remove_leftovers(folder)
-            if not resume:
+            saved = Recipe.from_yaml(out / "recipe.yaml") if resume else None
+            for line in changed_lengths(saved, recipe) if saved else ():
+                print(line)
+            if saved is None or saved.to_yaml() != recipe.to_yaml():
                 with write_atomically(out / "recipe.yaml") as partial:
                     partial.write_text(recipe.to_yaml(), encoding="utf-8")
         for number in range(len(recipe.stages)):
@@ -105,7 +133,7 @@ def _train(recipe: Recipe, out: Path, resume: bool, devices: Devices, save_every
             print(f"weights of the image encoder: {export_image_encoder(out, run.network)}")
         else:
             print("calibrating on validation data")
-            print(f"weights: {export_weights(out, recipe, run.source, str(fabric.device))}")
+            print(f"weights: {export_weights(out, recipe, run.source, str(fabric.device), progress)}")
     except (OSError, SafetensorError) as error:
         raise UnwritableOutput(unwritable(out, error)) from error
 
@@ -125,62 +153,107 @@ class Run:
         recipe: what to train.
         out: the run's folder.
         fabric: devices, processes and precision; launched.
-        save_every: steps between two states.
+        saving: steps, and minutes, between two states.
         progress: shows how far a stage is.
+        loggers: where curves are written.
     """
 
-    def __init__(self, recipe: Recipe, out: Path, fabric: Fabric, save_every: int, progress: Progress):
-        self.recipe, self.out, self.fabric, self.save_every, self.progress = recipe, out, fabric, save_every, progress
+    def __init__(
+        self,
+        recipe: Recipe,
+        out: Path,
+        fabric: Fabric,
+        saving: tuple[int, float],
+        progress: Progress,
+        loggers: Sequence[str] = DEFAULT,
+    ):
+        self.recipe, self.out, self.fabric, self.saving, self.progress = recipe, out, fabric, saving, progress
+        self.loggers, self.steps_before = loggers, 0
         self.config = networks.configured(recipe.network, recipe.config)
         self.erases = networks.network_class(recipe.network).reads_erased
-        self.source = source_of(recipe.data, self.erases)
-        self.tokenizer = self.source.tokenizer(self.config)
+        self.source = source_of(recipe.data, self.erases, recipe.seed)
+        start = initial_checkpoint(recipe)
+        self.tokenizer = self.source.tokenizer(self.config) if start is None else start.tokenizer
         self.network = self._learning_network()
         self.frozen = frozen_parameters(self.network)
-        initialise(self.network, recipe.initial, self.tokenizer)
+        if start is not None:
+            self.network.load_state_dict(start.network.state_dict())
+        parts = {part: source for part, source in recipe.initial.items() if part != WHOLE}
+        initialise(self.network, parts, self.tokenizer)
 
     def train_stage(self, number: int) -> None:
         """Trains one stage, or the rest of it; does nothing if it is finished."""
         stage = self.recipe.stages[number]
         states = States(self.fabric, self.out, stage.name)
-        if not states.finished.exists():
-            self._train_stage(stage, number, states)
+        source = self.source
+        if stage.data is not None:
+            source = source_of(stage.data, self.erases, self.recipe.seed, validates=False)
+        per_epoch = source.steps_per_epoch(stage)
+        length = Length(stage.steps or max(1, round((stage.epochs or 0) * per_epoch)), per_epoch)
+        prolonged = states.can_be_prolonged(length.steps)
+        if prolonged or not states.finished.exists():
+            self._train_stage(stage, number, states, source, length, prolonged)
             if isinstance(self.fabric.strategy, ModelParallelStrategy):  # a sharded network is not made whole in place
                 self.network = self._learning_network()
         else:
             print_once(f"stage {stage.name} is finished")
+        self.steps_before += length.steps
         self._load(states)  # every process has the first one's batch norm statistics
 
-    def _train_stage(self, stage: Stage, number: int, states: States) -> None:
-        source = self.source if stage.data is None else source_of(stage.data, self.erases, validates=False)
-        per_epoch, key = source.steps_per_epoch(stage), (self.recipe.seed, number)
-        length = Length(stage.steps or max(1, round((stage.epochs or 0) * per_epoch)), per_epoch)
+    def _train_stage(
+        self, stage: Stage, number: int, states: States, source: Source, length: Length, prolonged: bool
+    ) -> None:
+        key = self.recipe.seed, number
         print_once(f"stage {stage.name}: {length.steps:,} steps of {stage.images} images")
         heads = None
         if stage.objective == OBJECT_PRETRAINING:
             torch.manual_seed(step_seed(key, 0, 0, 0))
             encoder: Any = self.network.image_encoder
-            heads = ObjectHeads(encoder.channels, CLASSES[(stage.data or self.recipe.data).dataset])
+            heads = ObjectHeads(encoder.channels, class_of((stage.data or self.recipe.data).dataset).object_classes)
         batches = self._batches(stage, source, key)
         loop = StageLoop(self.fabric, self.network, stage, length, self.out, key, self.frozen, heads)
         states.resume(loop)
+        if loop.step:
+            print_once(f"stage {stage.name} goes on after step {loop.step:,}")
+        if prolonged:
+            loop.since_best = 0  # it may have ended for lack of patience
         todo = range(loop.step * stage.accumulate, length.steps * stage.accumulate)
-        every = stage.validate_every or (length.steps if stage.steps else int(per_epoch))
+        every = stage.validate_every or (length.steps if stage.steps else int(length.steps_per_epoch))
         questions = None  # in a stage without language there is nothing to ask
         if stage.expressions_per_image:
             validation = self.source.validation(self.tokenizer, self.fabric.world_size)
             mine = range(self.fabric.global_rank, len(validation), self.fabric.world_size)
             questions = self._loader(validation, mine)
-        with StageLog(self.out / "logs", loop, self.progress) as log:
+        save_every, minutes = self.saving
+        with (
+            StageLog(self._open_loggers(loop), loop, self.progress) as log,
+            stop_requests(tells=self.fabric.is_global_zero) as request,
+        ):
             loop.run(
                 self._loader(batches, todo),
                 log=log.write_step,
                 validate_every=min(every, length.steps),
                 validate=lambda: self.validate(loop, questions, source, log),
-                save_every=self.save_every,
+                save_every=save_every,
                 save=lambda: states.write(loop.step, loop.state_dict()),
+                request=request,
+                timer=Timer(minutes),
             )
-        states.finish(loop.network_weights())
+        if loop.step < length.steps:
+            print_once(
+                f"stage {stage.name} ends after step {loop.step:,}: the last {loop.since_best} validations were not "
+                f"better than that of step {loop.best_step:,}"
+            )
+        last = stage is self.recipe.stages[-1]
+        if last:
+            states.write(loop.step, loop.state_dict())
+        states.finish(loop.network_weights(), length.steps, kept=int(last))
+
+    def _open_loggers(self, loop: StageLoop) -> list[Logger]:
+        if not self.fabric.is_global_zero:
+            return []
+        plain = self.recipe.model_dump(mode="json")
+        return open_loggers(self.loggers, StageOfRun(self.out, loop.stage.name, loop.step, self.steps_before, plain))
 
     def _batches(self, stage: Stage, source: Source, key: tuple[int, int]) -> Dataset:
         place = self.fabric.global_rank, self.fabric.world_size
@@ -202,9 +275,10 @@ class Run:
             pin_memory=self.fabric.device.type == "cuda",
             prefetch_factor=4 if workers else None,
             persistent_workers=workers > 0,  # validation comes again and again
+            worker_init_fn=ignore_signals if workers else None,
         )
 
-    def validate(self, loop: StageLoop, questions: DataLoader | None, source: Source, log: StageLog) -> None:
+    def validate(self, loop: StageLoop, questions: DataLoader | None, source: Source, log: StageLog) -> bool:
         """Validates the loop's network and writes RUN/last, and RUN/best if the oIoU is the best so far.
 
         Args:
@@ -212,11 +286,21 @@ class Run:
             questions: batches of this process; None: nothing is validated.
             source: what the network learns from.
             log: of the stage.
+
+        Returns:
+            whether it went to its end: a process that is asked to stop breaks it off.
         """
         if questions is None:
-            return
-        values = loop.validate(questions, self.source.types)
+            loop.validated = loop.step
+            return True
+        examples = Examples(source.preprocessing, self.network.annotated, self.source.first_texts(COUNT))
+        values = loop.validate(questions, self.source.types, examples.see)
+        if values is None:
+            return False
+        loop.validated = loop.step
+        loop.note_score(round(values["oIoU"], 5))
         log.write({f"val/{name}": value for name, value in values.items()})
+        log.show(examples.pictures)
         weights = loop.network_weights()
 
         def write() -> None:
@@ -231,7 +315,10 @@ class Run:
                 save_checkpoint(checkpoint, best)
 
         write_on_first(self.fabric, self.out, write)
-        print_once(" ".join(f"{name} {100 * value:.1f}" for name, value in values.items() if isfinite(value)))
+        main, *others = (f"{name} {100 * value:.1f}" for name, value in values.items() if isfinite(value))
+        best = f"(best {100 * loop.best:.1f} at step {loop.best_step:,})"
+        print_once(f"step {loop.step:,} of {loop.length.steps:,}: {main} {best}, {', '.join(others)}")
+        return True
 
     def _load(self, states: States) -> None:
         """Loads the weights at the end of a stage."""

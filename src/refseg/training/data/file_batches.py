@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from refseg.batch import Batch
-from refseg.datasets import OF_CLIPS
+from refseg.datasets import class_of
 from refseg.errors import InvalidInput
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.resampling import linear, resample
@@ -179,7 +179,7 @@ class FileBatches(Dataset):
 
 def items_of(samples: Any, data: FileData) -> "Items | ClipItems":
     """What an epoch of these data goes through."""
-    if data.dataset in OF_CLIPS:
+    if class_of(data.dataset).of_clips:
         return ClipItems(samples, data.item, check_words=not samples.all_have_words)
     return Items(samples, data.item)
 

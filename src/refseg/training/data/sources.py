@@ -23,7 +23,9 @@ from refseg.text.tokenizer import Tokenizer
 from refseg.text.vocabulary import Vocabulary
 from refseg.text.word_list import WordList
 from refseg.training.data.file_batches import FileBatches, items_of
+from refseg.training.data.held_out import HeldOut
 from refseg.training.data.scene_batches import SceneBatches, TokenTable
+from refseg.training.progress import print_once
 
 VALIDATION_IMAGES, VALIDATION_PHOTOGRAPHS = 16, 4  # a batch
 
@@ -59,6 +61,10 @@ class Source(ABC):
     def validation(self, tokenizer: Tokenizer, world: int) -> "ValidationBatches":
         """All expressions of the validation images."""
 
+    def first_texts(self, images: int) -> dict[str, str]:
+        """Expressions of the first validation images, by their id; {} where batches have no ids."""
+        return {}
+
     @abstractmethod
     def calibration(self) -> tuple[Sequence[Sample], str]:
         """Samples for thresholds after the training, and what they are."""
@@ -68,9 +74,16 @@ class Source(ABC):
         """What a checkpoint says of its training data."""
 
 
-def source_of(data: SceneData | FileData, erases: bool, validates: bool = True) -> Source:
-    """The source of these data; `erases` says whether the network learns from expressions with a phrase erased."""
-    return SceneSource(data, erases) if isinstance(data, SceneData) else FileSource(data, erases, validates)
+def source_of(data: SceneData | FileData, erases: bool, seed: int = 0, validates: bool = True) -> Source:
+    """Opens training and validation data.
+
+    Args:
+        data: which.
+        erases: whether the network learns from expressions with a phrase erased.
+        seed: of the run, by which validation images are held out where the data have no split of them.
+        validates: whether checkpoints are chosen by them; a stage with its own data is validated on the recipe's.
+    """
+    return SceneSource(data, erases) if isinstance(data, SceneData) else FileSource(data, erases, seed, validates)
 
 
 class SceneSource(Source):
@@ -147,12 +160,16 @@ class SceneSource(Source):
 class FileSource(Source):
     """A data set of files."""
 
-    def __init__(self, data: FileData, erases: bool, validates: bool = True):
-        """`validates`: are checkpoints chosen by it? A stage with its own data is validated on the recipe's."""
-        self.data, self.erases = data, erases
+    def __init__(self, data: FileData, erases: bool, seed: int = 0, validates: bool = True):
+        """As `source_of`."""
+        self.erases = erases
         self.preprocessing, self.workers = data.preprocessing, data.workers
-        self.of_clips = data.dataset in datasets.OF_CLIPS
-        self.samples = datasets.build(data.dataset, split=data.train, **data.settings)
+        self.of_clips = datasets.class_of(data.dataset).of_clips
+        self.held_out = HeldOut.of(data, seed) if data.held_out and validates else None
+        self.data = data = self.held_out.data if self.held_out else data
+        self.samples = self._build(data.train, data.settings.get("count"))
+        if self.held_out:
+            print_once(self.held_out.describe())
         self.validation_samples = self._validation_samples(data.validation_images) if validates else []
         self.types = self.samples.kinds
         self.images = "annotated frames" if self.of_clips else "images"
@@ -186,12 +203,18 @@ class FileSource(Source):
         whole = FileBatches(self.validation_samples, tokenizer, data, whole_images(1), (0, 0))
         return ValidationBatches(whole, len(self.validation_samples), VALIDATION_PHOTOGRAPHS, world)
 
+    def first_texts(self, images: int) -> dict[str, str]:
+        """As `Source` says."""
+        first = (self.validation_samples[number] for number in range(min(images, len(self.validation_samples))))
+        return {expression.id: expression.text for sample in first for expression in sample.expressions}
+
     def calibration(self) -> tuple[Sequence[Sample], str]:
         """The validation split, or as much of it as the data say."""
         samples, data = self.validation_samples, self.data
         if data.calibration_images is not None:
             samples = self._validation_samples(data.calibration_images)
-        return samples, f"{data.dataset}, split {data.validation}, {len(samples)} {self.images}"
+        split = f"held out of split {data.train}" if self.held_out else f"split {data.validation}"
+        return samples, f"{data.dataset}, {split}, {len(samples)} {self.images}"
 
     def about(self) -> dict[str, Any]:
         """As `Source` says."""
@@ -200,6 +223,7 @@ class FileSource(Source):
             "dataset": data.dataset,
             **{name: str(value) for name, value in data.settings.items() if name not in ("root", "images")},
             "split": data.train,
+            **({"held out": f"{self.held_out.count} images, seed {self.held_out.seed}"} if self.held_out else {}),
             **self._amount(),
         }
 
@@ -210,9 +234,14 @@ class FileSource(Source):
         return {images: len(self.samples), "expressions": self.samples.expression_count}
 
     def _validation_samples(self, count: int | None) -> Sequence[Sample]:
-        data = self.data
-        samples = datasets.build(data.dataset, split=data.validation, **{**data.settings, "count": count})
+        samples = self._build(self.data.validation, count, validation=True)
         return AnnotatedFrames(samples) if self.of_clips else samples
+
+    def _build(self, split: str, count: int | None, validation: bool = False) -> Any:
+        settings = {**self.data.settings, "count": count}
+        if self.held_out is None:
+            return datasets.build(self.data.dataset, split=split, **settings)
+        return self.held_out.images(validation, count)
 
 
 class ValidationBatches(Dataset):
