@@ -225,7 +225,7 @@ def test_entries_of_a_coco_results_file_are_what_pycocotools_loads(two):
     for annotation, mask in zip(loaded.anns.values(), two.instances, strict=True):
         np.testing.assert_array_equal(loaded.annToMask(annotation).astype(bool), mask)
         assert annotation["area"] == mask.sum()
-    assert [annotation["bbox"] for annotation in loaded.anns.values()] == [[3, 2, 6, 6], [9, 10, 21, 10]]
+    assert [list(annotation["bbox"]) for annotation in loaded.anns.values()] == [[3, 2, 6, 6], [9, 10, 21, 10]]
 
 
 def test_supervision_gets_boxes_masks_and_confidence(two, none, monkeypatch):
