@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from multiprocessing import get_context
@@ -285,10 +286,10 @@ def test_coco_reads_the_results(segment, tmp_path, capsys):
         json.dumps({"images": images, "annotations": [], "categories": [{"id": 1}, {"id": 2}]})
     )
     loaded = COCO("truth.json").loadRes("results.json")
-    found = [line for line in lines() if line["found"]]
-    assert len(loaded.anns) == len(found) > 0
-    for annotation, line in zip(loaded.loadAnns(loaded.getAnnIds()), found, strict=True):
-        assert annotation["image_id"] == int(Path(line["image"]).stem) and annotation["area"] == line["area"]
+    found = [(line, one) for line in lines() for one in line["instances"]]
+    assert len(loaded.anns) == len(found) >= 2
+    for annotation, (line, one) in zip(loaded.loadAnns(loaded.getAnnIds()), found, strict=True):
+        assert annotation["image_id"] == int(Path(line["image"]).stem) and annotation["area"] == one["area"]
         assert ASKED[annotation["category_id"] - 1] == line["expression"] and annotation["score"] == line["exists"]
     assert segment("photos/0*.png", *ASKED, "--coco", "results.json", "--out", "other") == 2
     assert "results.json is there already" in capsys.readouterr().err
@@ -298,7 +299,27 @@ def test_the_ids_of_coco_may_be_columns(segment):
     Path("photos/t.csv").write_text("image,expression,image_id\na.png,the stars,17\nc.png,the stars,x\n")
     assert segment("--table", "photos/t.csv", "--coco", "results.json") == 0
     ids = [entry["image_id"] for entry in json.loads(Path("results.json").read_text())]
-    assert ids == [{"17": 17}.get(line["image_id"], "x") for line in lines() if line["found"]]
+    assert ids == [{"17": 17}.get(line["image_id"], "x") for line in lines() for _ in line["instances"]]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["photos", "photos/a.png"],
+        ["missing.png", "photos/a.png", "the star"],
+        ["photos", "the star", "--weights", "nothing"],
+        ["photos", "the star", "--device", "toaster"],
+        ["photos/*.gif", "the star"],
+        ["--table", "photos/notes.txt"],
+        ["photos", "the star", "--out", "photos/notes.txt"],
+        ["photos", "the star", "--coco", "photos"],
+    ],
+)
+def test_mistakes_are_told_before_torch_is_imported(photographs, words):
+    code = "import sys; from refseg.cli import main\ntry: main()\nfinally: print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, "segment", *words], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "False\n") and "error: " in done.stderr
+    assert not Path("answers").exists()
 
 
 @pytest.mark.parametrize(
