@@ -30,6 +30,7 @@ from refseg.commands import (
     train,
     weights,
 )
+from refseg.commands.help import add_command, create_app
 from refseg.commands.stopping import stoppable
 from refseg.errors import WAYS_OUT, MissingFile, RefsegError, first_line, is_out_of_memory, printable
 
@@ -40,25 +41,20 @@ INTERRUPTED = STOPPED + signal.SIGINT
 TRACEBACK = "REFSEG_DEBUG"
 """Environment variable; where it is set, the traceback of whatever ends a command is printed before its message."""
 
-app = typer.Typer(
-    help="Referring segmentation: an image and an expression in, the mask of what it refers to out.",
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-app.command()(segment.segment)
-app.command()(evaluate.evaluate)
-app.command()(score.score)
-app.command()(compare.compare)
-app.command()(explain.explain)
-app.command()(calibrate.calibrate)
-app.command()(recipes.recipes)
-app.command()(train.train)
+app = create_app("Referring segmentation: an image and an expression in, the mask of what it refers to out.")
+add_command(app, segment.segment, "segment")
+add_command(app, evaluate.evaluate, "evaluate")
+add_command(app, score.score, "score")
+add_command(app, compare.compare, "compare")
+add_command(app, explain.explain, "explain")
+add_command(app, calibrate.calibrate, "calibrate")
+add_command(app, recipes.recipes, "recipes")
+add_command(app, train.train, "train")
 app.add_typer(data.app, name="data")
-app.command()(convert.convert)
+add_command(app, convert.convert, "convert")
 app.add_typer(weights.app, name="weights")
-app.command()(networks.networks)
-app.command()(demo.demo)
+add_command(app, networks.networks, "networks")
+add_command(app, demo.demo, "demo")
 
 
 def _print_version(asked: bool) -> None:
@@ -152,7 +148,7 @@ def explanation(error: Exception) -> str | None:
         return str(error)
     if hasattr(error, "format_message"):  # wrong usage; the class is click's, or that of a copy of click within typer
         message: str = error.format_message().replace("Value error, ", "")
-        return message and f"{message} See refseg --help."  # empty where the help has been printed already
+        return message and f"{message} See {_help_page(error)}"  # empty where the help has been printed already
     if "pydantic" in sys.modules:
         from pydantic import ValidationError
 
@@ -162,6 +158,16 @@ def explanation(error: Exception) -> str | None:
             return one_line(error)
     told = unforeseen(error)
     return told and f"{told} ({TRACEBACK}=1 shows where it came from)"
+
+
+def _help_page(error: Any) -> str:
+    """Returns the command that shows the help of the command that was used wrongly."""
+    names: list[str] = []
+    context = getattr(error, "ctx", None)
+    while context is not None and context.parent is not None:
+        names.insert(0, context.info_name)
+        context = context.parent
+    return " ".join(["refseg", *names, "--help"])
 
 
 def unforeseen(error: Exception) -> str | None:

@@ -10,22 +10,36 @@ from refseg.commands import options
 
 def calibrate(
     folder: Annotated[Path, typer.Argument(help="Checkpoint folder; its config.json and statistics are replaced.")],
-    dataset: Annotated[str, typer.Argument(help="Name of a data set.")] = "drawn_scenes",
+    dataset: options.Name = "drawn_scenes",
     split: Annotated[str, typer.Option(help="A part of the data set that was not trained on.")] = "val",
-    count: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.", show_default="all")] = None,
+    root: options.Root = None,
+    split_by: options.SplitBy = None,
+    images: options.Images = None,
+    grefs: options.Grefs = None,
+    count: options.Count = None,
+    settings: options.Settings = None,
     photographs: Annotated[Path | None, typer.Option(help="Folder of images that should be unfamiliar.")] = None,
     network: options.Network = None,
+    device: options.Device = "auto",
 ) -> None:
     """Fit how sure a checkpoint is that something exists, and which images are familiar to it."""
     from rich.progress import track
 
     from refseg import datasets
+    from refseg.checkpoints.config_file import check_weights
+    from refseg.hardware import check_device_name
+
+    options.add_networks(network)
+    check_device_name(device)
+    check_weights(folder)
+    dataset = options.add_dataset(dataset)
+    given = options.settings_of(dataset, split, root, split_by, images, count, settings, grefs)
+    samples = datasets.build_images(dataset, **given)
+
     from refseg.checkpoints.io import load_checkpoint, save_checkpoint
     from refseg.evaluation import calibrate as fitting
 
-    options.add_networks(network)
-    samples = datasets.build_images(options.add_dataset(dataset), split=split, count=count)
-    checkpoint = load_checkpoint(folder)
+    checkpoint = load_checkpoint(folder, device)
     fitted_on = f"{dataset}, split {split}, {len(samples)} images"
     if photographs:
         fitting.photographs(photographs)  # a wrong folder should not be noticed at the end

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from refseg.checkpoints import bundled
+from refseg.commands.completion import complete_networks
 
 if TYPE_CHECKING:
     from refseg.inspection.flops import Complexity
@@ -26,26 +27,38 @@ PAPER_CONVENTION = (
 
 
 def networks(
-    preset: Annotated[str, typer.Argument(help="Only this preset.", show_default="all")] = "",
+    preset: Annotated[
+        str,
+        typer.Argument(
+            help="Only this preset, or those of a network or a pattern: 'lavt*'.",
+            show_default="all",
+            autocompletion=complete_networks,
+        ),
+    ] = "",
     parts: Annotated[bool, typer.Option("--parts", help="The parts of a preset beside its paper's table.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """List the networks: papers, encoders, parameters, multiply-adds, published weights, recipes."""
+    from refseg.commands.matching import match
     from refseg.errors import InvalidInput
     from refseg.networks import NETWORKS, PRESETS
 
     names = [name for family in NETWORKS for name in [p for p, f in PRESETS.items() if f == family] or [family]]
-    if preset and preset not in names:
-        raise InvalidInput(f"unknown preset {preset!r}; choose one of: {', '.join(names)}")
-    if parts and not preset:
+    if preset in names:
+        chosen = [preset]
+    elif preset in NETWORKS:
+        chosen = [name for name in names if PRESETS.get(name, name) == preset]
+    else:
+        chosen = match(preset, names, "presets") if preset else names
+    if parts and len(chosen) > 1:
         raise InvalidInput(
             "--parts is about one preset; name it, for example: refseg networks cmirnet_swin_base --parts"
         )
-    rows = [row(name) for name in ([preset] if preset else names)]
+    rows = [row(name) for name in chosen]
     if parts and len(rows[0]["parts"]) == 1:
-        raise InvalidInput(f"{preset} names no parts; those of CMIRNet do, for example cmirnet_swin_base")
+        raise InvalidInput(f"{chosen[0]} names no parts; those of CMIRNet do, for example cmirnet_swin_base")
     if as_json:
-        typer.echo(json.dumps(rows[0] if preset else rows, indent=1))
+        typer.echo(json.dumps(rows[0] if preset in names else rows, indent=1))
     elif parts:
         _print_parts(rows[0])
     else:
@@ -162,7 +175,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
         console.print()
     console.print(f"{CONVENTION}.", soft_wrap=True)
     if any(row["paper"] for row in rows):
-        console.print('* "-": not given. Papers count otherwise: refseg networks PRESET --parts.', soft_wrap=True)
+        line = '* "-": not given. Papers count otherwise: refseg networks cmirnet_swin_base --parts.'
+        console.print(line, soft_wrap=True)
 
 
 def _or_not_given(figure: float | None, paper: Any) -> str:

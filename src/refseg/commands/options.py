@@ -6,11 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from refseg.checkpoints.bundled import FOR_IMAGES, FOR_VIDEOS
+from refseg.commands.completion import complete_datasets, complete_devices, complete_weights
 
 Weights = Annotated[
     str | None,
     typer.Option(
-        help=f"A bundled name, a checkpoint folder, or a hub id [default: {FOR_IMAGES}; of a video {FOR_VIDEOS}]."
+        help="A bundled name, a checkpoint folder, or a hub id.",
+        show_default=f"{FOR_IMAGES}, of a video {FOR_VIDEOS}",
+        autocompletion=complete_weights,
     ),
 ]
 """None: `bundled.default_weights`."""
@@ -21,7 +24,19 @@ Network = Annotated[
     typer.Option(metavar="FILE.py:NAME", help="Network of the weights, defined in your own file; repeatable."),
 ]
 
-Name = Annotated[str, typer.Argument(help="Name of a data set, or FILE.py:NAME.")]
+GivenWeights = Annotated[
+    str,
+    typer.Argument(help="A bundled name, a checkpoint folder, or a hub id.", autocompletion=complete_weights),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="Where the network runs: auto (a GPU if there is one), cpu, cuda.", autocompletion=complete_devices
+    ),
+]
+"""Its default is "auto"; `refseg.hardware.choose_device` makes a device of it."""
+
+Name = Annotated[str, typer.Argument(help="Name of a data set, or FILE.py:NAME.", autocompletion=complete_datasets)]
 Split = Annotated[str, typer.Option(help="Which part of it; `all` takes everything.")]
 Count = Annotated[int | None, typer.Option(min=1, help="Only the first so many images.", show_default="all")]
 Root = Annotated[Path | None, typer.Option(help="Its folder.", show_default="$REFSEG_DATA/<its usual name>")]
@@ -103,6 +118,7 @@ def settings_of(
     images: list[Path] | None = None,
     count: int | None = None,
     others: list[str] | None = None,
+    grefs: bool | None = None,
 ) -> dict[str, Any]:
     """Returns the settings of a data set that were given, with their names checked.
 
@@ -111,7 +127,8 @@ def settings_of(
     """
     from refseg import datasets
 
-    settings = given(split=split, root=root, split_by=split_by, images=images, count=count) | _parsed(others or [])
+    settings = given(split=split, root=root, split_by=split_by, images=images, count=count, grefs=grefs)
+    settings |= _parsed(others or [])
     datasets.check_settings(dataset, settings)
     return settings
 

@@ -5,23 +5,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from refseg.commands.completion import complete_recipes
+
 if TYPE_CHECKING:
     from refseg.recipes.recipe import Recipe, Stage
 
 
 def recipes(
-    recipe: Annotated[str, typer.Argument(help="Show this one in full.", show_default="list all")] = "",
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="Show this one in full; of a part of a name, or a pattern ('*_refcoco'), list those that match.",
+            show_default="list all",
+            autocompletion=complete_recipes,
+        ),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """List the recipes, or show one: what it trains, on what, and what the paper reports and says."""
+    from refseg.commands.matching import match
     from refseg.recipes import RECIPES, find_recipe
 
-    chosen = [find_recipe(recipe)] if recipe else [make() for make in RECIPES.values()]
-    names = [recipe] if recipe else list(RECIPES)
+    single = recipe in RECIPES or recipe.endswith((".yaml", ".yml"))
+    names = [recipe] if single else match(recipe, RECIPES, "recipes") if recipe else list(RECIPES)
+    single = single or (len(names) == 1 and bool(recipe))
+    chosen = [find_recipe(name) for name in names]
     rows = [row(name, one) for name, one in zip(names, chosen, strict=True)]
     if as_json:
-        typer.echo(json.dumps(rows[0] | {"recipe": chosen[0].model_dump(mode="json")} if recipe else rows, indent=1))
-    elif recipe:
+        typer.echo(json.dumps(rows[0] | {"recipe": chosen[0].model_dump(mode="json")} if single else rows, indent=1))
+    elif single:
         _show(rows[0], chosen[0])
     else:
         _list(rows)
@@ -58,7 +70,7 @@ def _list(rows: list[dict[str, Any]]) -> None:
         cells = [cell.ljust(width) for cell, width in zip(line, (*widths, 0), strict=True)]
         typer.echo("  ".join(cells).rstrip())
     typer.echo(
-        "\nOne in full: refseg recipes NAME. Figures are those that we know of, and hold for their protocol only.\n"
+        "\nOne in full: refseg recipes selector. Figures are those that we know of, and hold for their protocol only.\n"
         "JHMDB Sentences has no recipe: weights of cmpc_video_a2d and the like are scored on it as they are."
     )
 

@@ -6,21 +6,40 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="List and fetch the weights that the papers' authors published.", no_args_is_help=True)
+from refseg.commands.completion import complete_networks, complete_published
+from refseg.commands.help import add_command, create_app
+
+app = create_app("List and fetch the weights that the papers' authors published.")
 
 
-@app.command("list")
 def list_(
+    network: Annotated[
+        str | None,
+        typer.Option(
+            help="Only those of a network or preset; a pattern such as 'lavt*' too.",
+            show_default="all",
+            autocompletion=complete_networks,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """List published weights: what they were trained on, what their authors report, and how to have them."""
     from refseg.checkpoints.catalogue import CATALOGUE, SQUASHED, WEIGHTS_LICENCE, is_installed
+    from refseg.commands.matching import match
+    from refseg.networks import PRESETS
+
+    entries = CATALOGUE
+    if network:
+        names = {entry.preset: {entry.preset, PRESETS.get(entry.preset, entry.preset)} for entry in CATALOGUE}
+        known = dict.fromkeys(name for some in names.values() for name in sorted(some))
+        chosen = set(match(network, known, "networks with published weights"))
+        entries = tuple(entry for entry in CATALOGUE if names[entry.preset] & chosen)
 
     if as_json:
         rows = [
             entry.model_dump()
             | {"name": entry.name, "link": entry.link, "weights_licence": WEIGHTS_LICENCE, "here": is_installed(entry)}
-            for entry in CATALOGUE
+            for entry in entries
         ]
         typer.echo(json.dumps(rows, indent=1))
         return
@@ -29,8 +48,8 @@ def list_(
     from rich.table import Table
 
     console = Console(highlight=False)
-    for preset in dict.fromkeys(entry.preset for entry in CATALOGUE):
-        some = [entry for entry in CATALOGUE if entry.preset == preset]
+    for preset in dict.fromkeys(entry.preset for entry in entries):
+        some = [entry for entry in entries if entry.preset == preset]
         first = some[0]
         if not first.conversion:
             way = "conversion: not in this version"
@@ -56,9 +75,10 @@ def list_(
         console.print(line, soft_wrap=True)
 
 
-@app.command()
 def get(
-    name: Annotated[str, typer.Argument(help="As in `refseg weights list`.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(help="As in `refseg weights list`.", show_default=False, autocompletion=complete_published)
+    ],
     file: Annotated[Path | None, typer.Option(help="The authors' file, if you have it; nothing is downloaded.")] = None,
     folder: Annotated[
         Path | None, typer.Option(help="Where to write the checkpoint.", show_default="the local store")
@@ -86,3 +106,7 @@ def get(
     typer.echo(f"written: {written}")
     weights = written if folder else name
     typer.echo(f'try: refseg segment IMAGE "EXPRESSION" --weights {weights}')
+
+
+add_command(app, list_, "list", "weights")
+add_command(app, get, "get", "weights")

@@ -15,6 +15,7 @@ from PIL import Image
 from refseg.array_types import Mask
 from refseg.datasets.ref_davis import by_annotator
 from refseg.datasets.storage.annotated_frames import AnnotatedFrame, iter_annotated_frames
+from refseg.datasets.tools.mask_ids import mask_id
 from refseg.errors import InvalidInput, UnwritableOutput, first_line
 from refseg.evaluation.clip_answers import join_frames
 from refseg.evaluation.clip_scoring import Save, ScoredFrame, first_mask_wins, score_frame
@@ -139,11 +140,6 @@ def read_frame_masks(masks: StoredMasks, frame: AnnotatedFrame) -> list[Mask]:
         InvalidInput: if one is not of its size.
     """
     return read_masks(masks, [mask_id(frame.clip, number, frame.t) for number in frame.asked], frame.size_hw)
-
-
-def mask_id(clip: Clip, number: int, t: int) -> str:
-    """Returns the id of the mask of expression `number` in frame t."""
-    return f"{clip.expression_id(number)}/{clip.frame_name(t)}"
 
 
 def mask_file(folder: Path, id: str) -> Path:

@@ -1,14 +1,17 @@
 """`refseg data`: data sets as files; one file a command."""
 
-import typer
+from refseg.commands.data import check, draw, ids, import_, shard, stats, view, vocabulary
+from refseg.commands.help import add_command, create_app
 
-from refseg.commands.data import check, draw, import_, shard, stats, view, vocabulary
-
-app = typer.Typer(help="Draw data sets, look at them, check them.", no_args_is_help=True)
-app.command()(check.check)
-app.command()(stats.stats)
-app.command()(view.view)
-app.command()(draw.draw)
-app.command()(shard.shard)
-app.command("import")(import_.import_)
-app.command()(vocabulary.vocabulary)
+app = create_app("Draw data sets, look at them, check them.")
+for _function, _name in (
+    (check.check, "check"),
+    (stats.stats, "stats"),
+    (view.view, "view"),
+    (ids.ids, "ids"),
+    (draw.draw, "draw"),
+    (shard.shard, "shard"),
+    (import_.import_, "import"),
+    (vocabulary.vocabulary, "vocabulary"),
+):
+    add_command(app, _function, _name, "data")

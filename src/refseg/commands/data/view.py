@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from refseg.commands.options import Grefs, Images, Name, Root, Split, SplitBy, open_images
+from refseg.commands.options import Count, Grefs, Images, Name, Root, Split, SplitBy, open_images
 
 
 def view(
@@ -16,6 +16,7 @@ def view(
     split_by: SplitBy = None,
     images: Images = None,
     grefs: Grefs = None,
+    count: Count = None,
     number: Annotated[int, typer.Option(min=1, max=400, help="How many images.")] = 12,
     seed: Annotated[int, typer.Option(help="Another seed, other images.")] = 0,
 ) -> None:
@@ -29,7 +30,7 @@ def view(
     if out.suffix.lower() != ".png":
         raise InvalidInput(f"{out} is to be a PNG; let its name end in .png")
     check_writable(out.parent)
-    samples = open_images(name, split=split, root=root, split_by=split_by, images=images, grefs=grefs)
+    samples = open_images(name, split=split, root=root, split_by=split_by, images=images, grefs=grefs, count=count)
     sheet = contact_sheet(samples, number, seed)
     with all_or_nothing(out.parent) as folder:
         sheet.save(folder / out.name, "PNG")

@@ -18,8 +18,8 @@ def mask_ids(samples: Iterable[Sample | Clip]) -> Iterator[dict[str, str]]:
     """
     for sample in samples:
         if isinstance(sample, Clip):
-            frames = [(frame.t, frame.asked) for frame in iter_annotated_frames(sample)]
-            everything = list(range(len(sample.expressions)))
+            frames = [(frame.t, tuple(frame.asked)) for frame in iter_annotated_frames(sample)]
+            everything = tuple(range(len(sample.expressions)))
             for t, asked in frames or [(t, everything) for t in range(len(sample))]:
                 for number in asked:
                     text = sample.expressions[number].text

@@ -1,0 +1,60 @@
+"""Names that the shell completes; nothing here imports torch."""
+
+
+def complete_weights(incomplete: str) -> list[str]:
+    """Returns the bundled weights, and the published ones that are on this machine."""
+    from refseg.checkpoints.catalogue import CATALOGUE, is_installed
+    from refseg.checkpoints.locate import bundled_names
+
+    return _matching([*bundled_names(), *(entry.name for entry in CATALOGUE if is_installed(entry))], incomplete)
+
+
+def complete_published(incomplete: str) -> list[str]:
+    """Returns the published weights that this version converts."""
+    from refseg.checkpoints.catalogue import CATALOGUE
+
+    return _matching([entry.name for entry in CATALOGUE if entry.conversion], incomplete)
+
+
+def complete_datasets(incomplete: str) -> list[str]:
+    """Returns the data sets."""
+    from refseg.datasets import DATASETS
+
+    return _matching(list(DATASETS), incomplete)
+
+
+def complete_recipes(incomplete: str) -> list[str]:
+    """Returns the recipes."""
+    from refseg.recipes import RECIPES
+
+    return _matching(list(RECIPES), incomplete)
+
+
+def complete_networks(incomplete: str) -> list[str]:
+    """Returns networks and presets."""
+    from refseg.networks import NETWORKS, PRESETS
+
+    return _matching(list(dict.fromkeys([*NETWORKS, *PRESETS])), incomplete)
+
+
+def complete_protocols(incomplete: str) -> list[str]:
+    """Returns the protocols."""
+    from refseg.protocols import PROTOCOLS, VIDEO_PROTOCOLS
+
+    return _matching([*PROTOCOLS, *VIDEO_PROTOCOLS], incomplete)
+
+
+def complete_conversions(incomplete: str) -> list[str]:
+    """Returns the layouts of files that are converted."""
+    from refseg.conversion import AUTO, CONVERSIONS
+
+    return _matching([AUTO, *CONVERSIONS], incomplete)
+
+
+def complete_devices(incomplete: str) -> list[str]:
+    """Returns the usual devices."""
+    return _matching(["auto", "cpu", "cuda"], incomplete)
+
+
+def _matching(names: list[str], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]

@@ -1,0 +1,75 @@
+"""Examples of each command, with which its help ends."""
+
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "segment": (
+        'refseg segment scene.png "the red star"',
+        'refseg segment clip.gif "the red star" --out answers --format all',
+        'refseg segment scene.png "both circles" --weights lavt_swin_base/refcoco --device cuda',
+    ),
+    "evaluate": (
+        "refseg evaluate selector",
+        "refseg evaluate selector drawn_scenes --split hard --out results/hard",
+        "refseg evaluate lavt_swin_base/refcoco refcoco --split testA --protocol lavt --device cuda --full",
+    ),
+    "score": (
+        "refseg score masks drawn_scenes --split test",
+        "refseg score answers.jsonl refcoco --split val --root data/refcoco --out results/val",
+    ),
+    "compare": (
+        "refseg compare results/a results/b",
+        "refseg compare a/expressions.jsonl b/expressions.jsonl --protocol lavt --json",
+    ),
+    "explain": (
+        'refseg explain scene.png "the red star" --out explanation.png',
+        'refseg explain clip.gif "the red star" --frame 2',
+    ),
+    "calibrate": (
+        "refseg calibrate runs/selector/release",
+        "refseg calibrate my_weights jsonl --split val --root own.jsonl",
+    ),
+    "recipes": ("refseg recipes cris", 'refseg recipes "*_refcoco"', "refseg recipes lavt_refcoco"),
+    "train": (
+        "refseg train selector_quick --out runs/quick",
+        "refseg train lavt_refcoco --set data.settings.root=data/refcoco",
+        "refseg train selector_quick --out runs/quick --resume",
+    ),
+    "data check": (
+        "refseg data check refcoco --root data/refcoco",
+        "refseg data check jsonl --root own.jsonl --fast",
+    ),
+    "data stats": (
+        "refseg data stats drawn_scenes --count 100",
+        "refseg data stats jsonl --root own.jsonl --out stats",
+    ),
+    "data view": (
+        "refseg data view drawn_scenes --split val --out sheet.png",
+        "refseg data view refcoco --root data/refcoco --split val --number 20 --out sheet.png",
+    ),
+    "data ids": ("refseg data ids drawn_scenes --split test --count 2", "refseg data ids refcoco --split val --json"),
+    "data draw": ("refseg data draw --out scenes --count 20", "refseg data draw --out clips --clips --split test"),
+    "data shard": ("refseg data shard refcoco --root data/refcoco --split train --out shards",),
+    "data import": (
+        "refseg data import sentences.csv instances.json --out own.jsonl",
+        'refseg data import "refs(unc).p" instances.json --images photographs --out own.jsonl',
+    ),
+    "data vocabulary": (
+        "refseg data vocabulary --out words.txt",
+        "refseg data vocabulary --dataset refcoco --root data/refcoco --at-least 3 --out words.txt",
+    ),
+    "convert": (
+        "refseg convert auto official.pth --out my_weights",
+        "refseg convert cmpc cmpc.npz --vocabulary vocabulary.txt --out my_weights",
+        "refseg convert lavt my_weights --to-official --out official.pth",
+    ),
+    "weights list": ("refseg weights list", "refseg weights list --network dmmi"),
+    "weights get": (
+        "refseg weights get lavt_swin_base/refcoco",
+        "refseg weights get dmmi_swin_base/refzom --file official.pth",
+    ),
+    "networks": (
+        'refseg networks "lavt*"',
+        "refseg networks cmirnet_swin_base --parts",
+        "refseg networks selector --json",
+    ),
+    "demo": ("refseg demo", "refseg demo --out demo.png"),
+}

@@ -1,0 +1,104 @@
+"""Look-ups and mistakes do not wait for torch; imports are counted, not seconds."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+PROBE = """
+import json, sys
+from refseg.cli import main
+code = 0
+try: main()
+except SystemExit as ended: code = ended.code or 0
+print("\\n" + json.dumps({"code": code, "torch": "torch" in sys.modules, "lightning": "lightning" in sys.modules}))
+"""
+
+
+def probe(*words: str) -> dict[str, object]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *words], capture_output=True, text=True, timeout=120, check=False
+    )
+    return json.loads(done.stdout.splitlines()[-1]) | {"said": done.stderr}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "recipes",
+        "recipes cris",
+        "recipes lavt_refcoco",
+        "weights list",
+        "data stats drawn_scenes --split val --count 2",
+        "data ids drawn_scenes --split val --count 2",
+        "data ids drawn_clips --split val --count 1",
+        "data view drawn_scenes --split val --number 2 --out {folder}/sheet.png",
+        "data check jsonl --root {folder}/own.jsonl --fast",
+        "data draw --count 1 --out {folder}/drawn",
+        "compare {folder}/rows.jsonl {folder}/rows.jsonl --protocol standard",
+        "compare {folder}/rows.jsonl {folder}/rows.jsonl --protocol lavt --protocol rela --protocol cris",
+    ],
+)
+def test_a_look_up_does_not_import_torch(words, tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    line = {"image": "a.png", "expression": "the dot", "split": "val", "boxes": [[1, 1, 4, 4]]}
+    (tmp_path / "own.jsonl").write_text(json.dumps(line) + "\n")
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows())) + "\n")
+    done = probe(*words.format(folder=tmp_path).split())
+    assert done["code"] in (0, 1) and not done["torch"], done["said"]
+
+
+def rows() -> list[dict[str, object]]:
+    score = {"intersection": 3, "union": 4, "has_prediction": True, "iou": 0.75}
+    scores = {name: score for name in ("standard", "lavt", "rela", "cris")}
+    return [
+        {"id": f"{image}/0", "image_id": image, "expression": "the dot", "referents": 1, "part": "", "size": ""}
+        | {"type": "", "kind": "", "area": 3, "exists": 0.9, "error": "good", "seconds": 0.1, "scores": scores}
+        for image in "ab"
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "data check refcoco --root {folder}/none",
+        "data check nothing",
+        "data stats refcoco --root {folder}/none",
+        "data view drawn_scenes --split none --out {folder}/a.png",
+        "data ids refcoco --root {folder}/none",
+        "compare {folder}/none {folder}/none",
+        "score {folder}/none drawn_scenes",
+        "score {folder} nothing",
+        "score {folder} refcoco --root {folder}/none",
+        "score {folder} drawn_scenes --protocol none",
+        "recipes nothing",
+        "networks nothing",
+        "weights list --network nothing",
+        "weights get nothing",
+        "evaluate nothing",
+        "evaluate {folder}",
+        "evaluate selector nothing",
+        "evaluate selector drawn_scenes --split none",
+        "evaluate selector drawn_scenes --protocol none",
+        "evaluate selector drawn_scenes --set none=1",
+        "evaluate selector drawn_scenes --set tier=none",
+        "evaluate selector drawn_scenes --device none",
+        "evaluate selector drawn_scenes --masks",
+        "evaluate selector refcoco --root {folder}/none",
+        "convert none {folder}/a.pth --out {folder}/out",
+        "convert lavt {folder}/none.pth --out {folder}/out",
+        "calibrate {folder}/none",
+        "calibrate selector nothing",
+        "train nothing",
+        "train selector --set none=1",
+        "train selector --set stages.find.steps=many",
+        "train selector --precision none",
+        "train selector --accelerator none",
+    ],
+)
+def test_a_mistake_is_told_before_torch_is_imported(words, tmp_path):
+    done = probe(*words.format(folder=tmp_path).split())
+    assert done["code"] == 2 and done["said"].startswith("error: ") and not done["torch"], done["said"]
