@@ -26,6 +26,7 @@ def test_a_figure_and_arrays_are_written(scene, golden, checkpoint_folder, tmp_p
     arguments = ["explain", str(scene), golden.of(0)[0], "--weights", str(checkpoint_folder)]
     outcome = runner.invoke(app, [*arguments, "--out", str(out), "--npz", str(npz)], catch_exceptions=False)
     assert outcome.exit_code == 0 and str(out) in outcome.output
+    assert outcome.output.startswith(f"{golden.of(0)[0]}\n  1 object, exists ")
     assert Image.open(out).size[0] > 600
     arrays = np.load(npz)
     assert arrays["mask"].shape == golden.images[0].shape[:2]

@@ -25,15 +25,17 @@ def explain(
         int | None, typer.Option(min=0, help="Of a video, the frame to answer, from 0 [default: the middle one].")
     ] = None,
     network: options.Network = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+    device: options.Device = "auto",
 ) -> None:
     """Draw what a network attends to when it reads EXPRESSION and looks at IMAGE."""
     from refseg.errors import InvalidInput
     from refseg.files.atomic import all_or_nothing, check_file_writable
+    from refseg.hardware import check_device_name
     from refseg.preprocessing.images import read_image
     from refseg.video.reading import is_video, read_frames
 
     options.add_networks(network)
+    check_device_name(device)
     for path, ending in ((out, ".png"), (npz, ".npz")):
         if path is not None and path.suffix.lower() != ending:
             raise InvalidInput(f"{path} does not end in {ending}; give the file's name, for example --out answer.png")
@@ -46,6 +48,7 @@ def explain(
 
     import numpy as np
 
+    from refseg.commands.segment import describe
     from refseg.inference.segmenter import load
     from refseg.inspection.attention import explain as look
     from refseg.inspection.attention import explain_frame, figure
@@ -55,6 +58,7 @@ def explain(
     drawn = figure(explanation)
     with all_or_nothing(out.parent) as folder:
         drawn.savefig(folder / out.name, dpi=120)
+    typer.echo(describe(explanation.result))
     typer.echo(out)
     if npz is not None:
         with all_or_nothing(npz.parent) as folder:
