@@ -325,9 +325,10 @@ def test_mistakes_are_told_before_torch_is_imported(photographs, words):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["photos/a.png", "the star", "photos/b.png"], "refseg segment photos/a.png photos/b.png 'the red cup'"),
+        (["photos/a.png", "the star", "photos/b.png"], "refseg segment photos/a.png photos/b.png 'the star'"),
+        (["photos", "the star", "--out", "photos"], "photos holds the photographs"),
         (["photos/a.png", "photos"], "photos is a folder|among the expressions and is a folder"),
-        (["-i", "photos/a.png", "photos/b.png", "the star"], "--images takes one path"),
+        (["-i", "photos/a.png", "photos/b.png", "the star"], "segment -i photos/a.png -i photos/b.png 'the star'"),
         (
             ["photos/a.png", "photos/b.png"],
             "Missing argument EXPRESSION: say what to find in photos/a.png photos/b.png",

@@ -81,7 +81,7 @@ def segment(
         int, typer.Option(min=1, help="Of a video, answer each n-th frame; its overlay keeps the last mask.")
     ] = 1,
     network: options.Network = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+    device: options.Device = "auto",
 ) -> None:
     """Find what each EXPRESSION refers to in each IMAGE, and write masks and overlays.
 
@@ -89,11 +89,14 @@ def segment(
     each frame, and an overlay video. What was stopped goes on where it was. Results of another image or video are never
     replaced. The bundled weights know drawn scenes only, no photographs.
     """
+    from refseg.checkpoints.config_file import check_weights
     from refseg.commands.segment_inputs import read_inputs
     from refseg.errors import InvalidInput
     from refseg.files.atomic import check_file_writable, check_writable
+    from refseg.hardware import check_device_name
 
     options.add_networks(network)
+    check_device_name(device)
     inputs = read_inputs(words or [], images or [], table, frames)
     formats = _formats(format)
     chosen = weights or bundled.default_weights(inputs.is_video)
@@ -116,9 +119,11 @@ def segment(
         check_writable(written or MANY)
         if coco:
             check_file_writable(coco)
+        check_weights(chosen)
         return segment_many(inputs, formats, written, coco, as_json, quiet, run, segmenter, describe)
     out = out or Path(".")
     check_writable(out)
+    check_weights(chosen)
     expressions = inputs.expressions or []
     if inputs.is_video:
         from refseg.commands.segment_video import segment_video

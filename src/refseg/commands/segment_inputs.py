@@ -165,20 +165,23 @@ def _check_expressions(images: list[str], expressions: list[str], named: bool) -
         InvalidInput: if one is.
     """
     for word in expressions:
-        if named and _is_path(word):
-            raise InvalidInput(
-                f"{word} is an image, but stands among the expressions; --images takes one path: repeat it (-i A -i B) "
-                "or put a glob into quotes (-i '*.jpg')"
-            )
-        if not named and (_is_path(word) or os.path.lexists(word)):
-            kind = "folder" if os.path.isdir(word) else "file"
-            way_out = word if _is_path(word) else f".{os.sep}{word}"
-            before = " ".join(f"-i {shlex.quote(image)}" for image in images[:2])
-            raise InvalidInput(
-                f"{word} stands among the expressions and is a {kind} here; several images come first: refseg segment "
-                f"{_listed([*images, way_out])} 'the red cup'; for the word itself name the images by -i: refseg "
-                f"segment {before} {shlex.quote(word)}"
-            )
+        is_path = _is_path(word)
+        if not is_path and (named or not os.path.lexists(word)):
+            continue
+        kind = "folder" if os.path.isdir(word) else "file"
+        asked = shlex.quote(next((one for one in expressions if not os.path.lexists(one)), "the red cup"))
+        together = [*images, word if is_path else f".{os.sep}{word}"]
+        if named:
+            ways_out = f"--images takes one path, repeat it: refseg segment {_options(together)} {asked}"
+        else:
+            ways_out = f"images come first: refseg segment {_listed(together)} {asked}"
+            if not is_path:
+                ways_out += f"; to look for it, name the images by -i: refseg segment {_options(images)} {word}"
+        raise InvalidInput(f"{word} stands among the expressions and is a {kind} here; {ways_out}")
+
+
+def _options(images: list[str]) -> str:
+    return " ".join(f"-i {shlex.quote(image)}" for image in images[:3]) + (" ..." if len(images) > 3 else "")
 
 
 def _listed(images: list[str]) -> str:

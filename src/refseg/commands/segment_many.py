@@ -269,6 +269,10 @@ def segment_many(
     asked = inputs.images if inputs.expressions is None else questions(inputs.images, inputs.expressions)
     if isinstance(asked, QuestionTable) and (taken := sorted(asked.columns.intersection(FIELDS))):
         raise InvalidInput(f"{asked.file}: column {taken[0]} has the name of a field of the answers; rename it")
+    if out and isinstance(inputs.images, str | Path | list):
+        folders = [inputs.images] if isinstance(inputs.images, str | Path) else inputs.images
+        if any(os.path.isdir(folder) and Path(folder).resolve() == out.resolve() for folder in folders):
+            raise InvalidInput(f"{out} holds the photographs; give another folder for the results with --out")
     if not inputs.is_stream:
         sum(1 for _ in asked)  # or an error before the weights are read
     with ExitStack() as stack:
