@@ -39,5 +39,5 @@ def test_one_recipe_is_shown_in_full_as_yaml_beneath_what_paper_and_release_say(
 
 
 def test_an_unknown_recipe_is_refused_with_those_that_are_called_alike():
-    with pytest.raises(InvalidInput, match=r"such as dmmi_refcoco\+?, "):
+    with pytest.raises(InvalidInput, match=r"choose one of: dmmi_refcoco\+?, "):
         recipes("dmmi_refcocos")

@@ -36,8 +36,9 @@ def test_the_list_tells_scores_licences_places_and_ways():
     for said in (
         "dmmi_swin_base/refzom",
         "oIoU 68.77, mIoU 68.25",
-        "refseg weights get NAME --file FILE",
+        "refseg weights get cmirnet_resnet50/refcoco --file model_best.pth",
         "vlt_darknet53: conversion: not in this version",
+        "cmpc_release: refseg convert cmpc variables.npz --vocabulary vocabulary.txt --out cmpc_release",
         "Baidu share",
         "GPL-3.0",
         "Licence of the weights: not stated",

@@ -40,6 +40,7 @@ class Published(Config):
         protocol: of these figures.
         code_licence: of the code beside the weights.
         conversion: one of `CONVERSIONS`; None if this version does not read the file.
+        exported: Whether `refseg convert` takes an export of the file, not the file itself.
     """
 
     preset: str
@@ -51,6 +52,7 @@ class Published(Config):
     protocol: str = SQUASHED
     code_licence: str = "none stated"
     conversion: str | None = None
+    exported: bool = False
 
     @property
     def name(self) -> str:
@@ -174,6 +176,8 @@ CATALOGUE = (
             reported="Table 1 of the TPAMI paper",
             protocol="the authors' own",
             code_licence="MIT; TensorFlow 1 checkpoint",
+            conversion="cmpc",
+            exported=True,
         )
         for preset, data in (("cmpc_release", "UNC, UNC+, G-Ref, ReferIt"), ("cmpc_video_release", "A2D Sentences"))
     ),
@@ -189,7 +193,7 @@ def find_published(name: str) -> Published:
     for entry in CATALOGUE:
         if entry.name == name:
             return entry
-    names = ", ".join(entry.name for entry in CATALOGUE if entry.conversion)
+    names = ", ".join(entry.name for entry in CATALOGUE if entry.conversion and not entry.exported)
     raise InvalidInput(f"unknown weights {name!r}; choose one of: {names}; refseg weights list shows all")
 
 

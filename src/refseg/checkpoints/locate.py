@@ -41,10 +41,22 @@ def find(where: str | Path) -> Path:
         return folder
     choices = f"give a checkpoint folder, a hub id 'owner/name', or one of: {', '.join(bundled_names()) or '(none)'}"
     if exists:
-        raise InvalidInput(f"{name} is a file; {choices}")
+        raise InvalidInput(_about_file(path, choices))
     if isinstance(where, str) and _HUB_ID.fullmatch(name) and not path.parent.is_dir():
         return _download(name, choices)
     raise MissingFile(f"there are no weights {name!r}; {choices}")
+
+
+def _about_file(path: Path, choices: str) -> str:
+    """Returns the way from a file to weights: its checkpoint folder, or the command that converts it."""
+    if path.name in (WEIGHTS, CONFIG) and (path.parent / CONFIG).is_file():
+        return f"{path} is a file of a checkpoint; give its folder: {path.parent}"
+    from refseg.checkpoints.official_release import conversion_command
+
+    if command := conversion_command(path):
+        folder = command.partition("--out ")[2].partition(" --")[0]
+        return f"{path} is a file of an official release; convert it, and give the folder {folder}: {command}"
+    return f"{path} is a file, and of no official release that `refseg convert` reads; {choices}"
 
 
 def _download(hub_id: str, choices: str) -> Path:

@@ -13,7 +13,7 @@ def complete_published(incomplete: str) -> list[str]:
     """Returns the published weights that this version converts."""
     from refseg.checkpoints.catalogue import CATALOGUE
 
-    return _matching([entry.name for entry in CATALOGUE if entry.conversion], incomplete)
+    return _matching([entry.name for entry in CATALOGUE if entry.conversion and not entry.exported], incomplete)
 
 
 def complete_datasets(incomplete: str) -> list[str]:

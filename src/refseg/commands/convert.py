@@ -5,14 +5,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refseg.conversion import CONVERSIONS
+from refseg.commands.completion import complete_conversions
+from refseg.conversion import AUTO, CONVERSIONS
 
 if TYPE_CHECKING:
     from refseg.conversion.fit_report import Report
 
 
 def convert(
-    network: Annotated[str, typer.Argument(help=f"Whose file it is: {', '.join(CONVERSIONS)}.", show_default=False)],
+    network: Annotated[
+        str,
+        typer.Argument(
+            help=f"Whose file it is: {', '.join(CONVERSIONS)}; or {AUTO}, the file tells.",
+            show_default=False,
+            autocompletion=complete_conversions,
+        ),
+    ],
     source: Annotated[Path, typer.Argument(help="The authors' file (.pth; cmpc: .npz).", show_default=False)],
     out: Annotated[Path, typer.Option(help="Checkpoint folder to write; the file with --to-official.")],
     image_size: Annotated[
@@ -38,17 +46,21 @@ def convert(
     to_official: Annotated[
         bool, typer.Option("--to-official", help="The way back: SOURCE is a folder of ours, --out the file.")
     ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")] = False,
 ) -> None:
     """Convert published weights, tensor by tensor; what does not fit is refused, code in a file is never run."""
     from rich.console import Console
     from rich.text import Text
 
-    from refseg.errors import InvalidInput
-    from refseg.files.atomic import check_file_writable, check_writable
+    from refseg.errors import InvalidInput, MissingFile
+    from refseg.files.atomic import check_absent, check_file_writable, check_writable
     from refseg.files.lock import only_writer
 
-    if network not in CONVERSIONS:
-        raise InvalidInput(f"nothing converts {network!r}; choose one of: {', '.join(CONVERSIONS)}")
+    if network not in CONVERSIONS and network != AUTO:
+        raise InvalidInput(f"nothing converts {network!r}; choose one of: {', '.join((*CONVERSIONS, AUTO))}")
+    if not source.exists():
+        here = "a checkpoint folder" if to_official else "docs/published_weights.md says where the authors' files are"
+        raise MissingFile(f"{source} is missing; {here if not to_official else 'give ' + here}")
     if to_official and (image_size or max_words or vocabulary or knows):
         raise InvalidInput(
             "--image-size, --max-words, --vocabulary and --knows describe a checkpoint of ours; leave them out with "
@@ -57,6 +69,8 @@ def convert(
     if to_official and out.is_dir():
         raise InvalidInput(f"{out} is a folder; give the file to write, for example --out official.pth")
     check_file_writable(out) if to_official else check_writable(out)
+    if not overwrite:
+        check_absent(out, "add --overwrite, or choose another --out")
     if report:
         check_file_writable(report)
     with only_writer(out, beside=True), Console(stderr=True).status(Text(f"converting {source}")):
@@ -91,6 +105,9 @@ def _back(network: str, source: Path, out: Path, report: Path | None) -> "Report
     from refseg.errors import InvalidInput
 
     checkpoint = load_checkpoint(source)
+    if network == AUTO:
+        names = (name for name in CONVERSIONS if checkpoint.name in find_layout(name).networks)
+        network = next(names, network)
     layout = find_layout(network)
     if checkpoint.name not in layout.networks:
         raise InvalidInput(f"{source} holds a {checkpoint.name}; --to-official writes {network} here")

@@ -51,12 +51,15 @@ def list_(
     for preset in dict.fromkeys(entry.preset for entry in entries):
         some = [entry for entry in entries if entry.preset == preset]
         first = some[0]
-        if not first.conversion:
+        if first.exported:
+            way = f"refseg convert {first.conversion} variables.npz --vocabulary vocabulary.txt --out {preset}"
+            way += ", after the export that docs/published_weights.md shows"
+        elif not first.conversion:
             way = "conversion: not in this version"
         elif first.link:
-            way = "refseg weights get NAME"
+            way = f"refseg weights get {first.name}"
         else:
-            way = "refseg weights get NAME --file FILE"
+            way = f"download it, then: refseg weights get {first.name} --file model_best.pth"
         where = "Google Drive" if first.link else first.where
         console.print(f"[bold]{preset}[/]: {way}", soft_wrap=True)
         console.print(f"  at {where}; licence of the code beside them: {first.code_licence}", soft_wrap=True)
@@ -105,7 +108,7 @@ def get(
     typer.echo(f"licence of the weights: {catalogue.WEIGHTS_LICENCE}; of the code beside them: {entry.code_licence}")
     typer.echo(f"written: {written}")
     weights = written if folder else name
-    typer.echo(f'try: refseg segment IMAGE "EXPRESSION" --weights {weights}')
+    typer.echo(f'try: refseg segment photo.jpg "the person on the left" --weights {weights}')
 
 
 add_command(app, list_, "list", "weights")

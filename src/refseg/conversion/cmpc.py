@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from refseg.checkpoints.official_release import MARKS
 from refseg.conversion.official_file import OfficialCheckpoint, check_file
 from refseg.conversion.official_layout import OfficialLayout
 from refseg.errors import InvalidInput
@@ -32,7 +33,7 @@ TRUNK_MEAN = 122.67891434, 116.66876762, 104.00698793  # red, green, blue
 
 SCOPE = "text_objseg/"
 EMBEDDING = "Variable"
-PARSED = "words_parse_2/DW"
+(PARSED,) = MARKS["cmpc"].names
 WHICH_FILE = "give the .npz of all variables that docs/published_weights.md exports"
 OPTIMISER = re.compile(r"(^|/)(Adam|Momentum|RMSProp|ExponentialMovingAverage|beta[12]_power|global_step)(_\d+)?$")
 TRUNK = re.compile(r"(?:^|/)((?:bn_)?conv1/\w+|(?:res|bn)[2-5][a-z]\d*_branch[12][a-c]?/\w+)$")
@@ -130,7 +131,9 @@ class CMPCLayout(OfficialLayout[CMPC]):
     @override
     def tokenizer(self, max_words: int) -> Tokenizer:
         """Raises InvalidInput, since the release has no list of words."""
-        raise InvalidInput("an export holds no words; give the authors' list of them, one a line, as --vocabulary FILE")
+        raise InvalidInput(
+            "an export holds no words; give the authors' list of them, one a line, as --vocabulary vocabulary.txt"
+        )
 
     @override
     def preprocessing(self, side: int) -> Preprocessing:

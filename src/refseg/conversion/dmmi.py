@@ -9,6 +9,7 @@ from timm.models.swin_transformer import get_relative_position_index
 from torch import Tensor
 from typing_extensions import override
 
+from refseg.checkpoints.official_release import MARKS
 from refseg.conversion.official_layout import OfficialLayout
 from refseg.encoders.configs import ResNetConfig, SwinConfig
 from refseg.errors import InvalidInput
@@ -84,7 +85,7 @@ class DMMILayout(OfficialLayout[DMMI]):
 
     @override
     def preset_of(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
-        for needed in "classifier.lan_func.conv1.weight", "contrastive.align_lan.0.weight":
+        for needed in MARKS["dmmi"].names:
             if needed not in shapes:
                 raise InvalidInput(f"no weights of DMMI: {needed} is missing")
         found = _swin(shapes) if "backbone.patch_embed.proj.weight" in shapes else _resnet(shapes)

@@ -50,7 +50,7 @@ def timm_weights(net: nn.Module, source: str) -> dict[str, Tensor]:
         except Exception as error:  # of whichever HTTP library the hub's client uses
             raise MissingFile(
                 f"{name} cannot be downloaded ({first_line(error)}); download {HUB.format(registered.hf_hub_id)} by "
-                f"hand and set this to {TIMM}{name}:FILE"
+                f"hand as model.safetensors and set this to {TIMM}{name}:model.safetensors"
             ) from error
     if isinstance(net, SwinTransformer):
         tensors = checkpoint_filter_fn(tensors, net)

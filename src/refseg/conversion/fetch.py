@@ -43,6 +43,11 @@ def get(
         MissingFile: if the file cannot be downloaded; the message tells how to do it by hand.
         UnwritableOutput: if the folder cannot be written.
     """
+    if entry.exported:
+        raise InvalidInput(
+            f"{entry.name} is a checkpoint of TensorFlow 1; export it as docs/published_weights.md shows, and run: "
+            f"refseg convert {entry.conversion} variables.npz --vocabulary vocabulary.txt --out {entry.preset}"
+        )
     if not entry.conversion:
         raise InvalidInput(f"{entry.name} is listed for the record: this version of refseg does not read its weights")
     folder = folder or store(entry.name)
@@ -78,7 +83,10 @@ def download(entry: Published) -> Path:
         MissingFile: if it cannot be downloaded; the message tells how to do it by hand.
         UnwritableOutput: if the cache folder cannot be written, or has no room for it.
     """
-    by_hand = f"download it by hand from {entry.by_hand} and run: refseg weights get {entry.name} --file FILE"
+    saved = f"{entry.name.replace('/', '-')}.pth"
+    by_hand = (
+        f"download it by hand from {entry.by_hand} as {saved} and run: refseg weights get {entry.name} --file {saved}"
+    )
     if entry.link is None:
         raise MissingFile(f"{entry.name} has no direct link; {by_hand}")
     name = entry.name.replace("/", "-")

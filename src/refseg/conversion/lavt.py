@@ -10,6 +10,7 @@ from timm.models.swin_transformer import get_relative_position_index
 from torch import Tensor
 from typing_extensions import override
 
+from refseg.checkpoints.official_release import MARKS
 from refseg.conversion.official_layout import OfficialLayout
 from refseg.encoders.configs import SwinConfig
 from refseg.errors import InvalidInput
@@ -47,7 +48,7 @@ class LAVTLayout(OfficialLayout[LAVT]):
 
     @override
     def preset_of(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
-        for needed in ("classifier.conv1_4.weight", "backbone.layers.0.fusion.image_lang_att.f_query.0.weight"):
+        for needed in MARKS["lavt"].names:
             if needed not in shapes:
                 raise InvalidInput(f"no weights of LAVT: {needed} is missing")
         table = shapes.get("backbone.layers.0.blocks.0.attn.relative_position_bias_table", (1, 0))

@@ -136,14 +136,23 @@ class OfficialLayout(ABC, Generic[NetworkT]):
         return photographs(side)
 
 
+def check_conversion(conversion: str) -> None:
+    """Checks that there is such a conversion.
+
+    Raises:
+        InvalidInput: if not.
+    """
+    if conversion not in CONVERSIONS:
+        raise InvalidInput(f"nothing converts {conversion!r}; choose one of: {', '.join(CONVERSIONS)}")
+
+
 def find_layout(conversion: str) -> OfficialLayout[Any]:
     """Returns the layout of one of `CONVERSIONS`.
 
     Raises:
         InvalidInput: for another name.
     """
-    if conversion not in CONVERSIONS:
-        raise InvalidInput(f"nothing converts {conversion!r}; choose one of: {', '.join(CONVERSIONS)}")
+    check_conversion(conversion)
     module, _, name = CONVERSIONS[conversion].partition(":")
     layout: OfficialLayout[Any] = getattr(import_module(module), name)()
     return layout

@@ -7,9 +7,11 @@ from refseg import __version__, networks
 from refseg.checkpoints.calibration import Calibration
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.io import save_checkpoint
+from refseg.checkpoints.official_release import command_for, conversion_command, recognise
+from refseg.conversion import AUTO, CONVERSIONS
 from refseg.conversion.fit_report import Report, misfits
 from refseg.conversion.mapping import fit, from_official
-from refseg.conversion.official_file import sha256
+from refseg.conversion.official_file import check_file, sha256
 from refseg.conversion.official_layout import find_layout
 from refseg.errors import InvalidInput
 from refseg.files.tensor_files import check_finite
@@ -35,7 +37,7 @@ def convert(
     At most one copy of the weights is in memory, beside the mapped pages of the file.
 
     Args:
-        conversion: one of `CONVERSIONS`.
+        conversion: one of `CONVERSIONS`, or "auto": the file tells which.
         path: the authors' file.
         folder: of the checkpoint.
         image_size: side of the images; by default that of the file, or else of the layout.
@@ -50,15 +52,26 @@ def convert(
         MissingFile, InvalidInput: if the file cannot be used.
         UnwritableOutput: if the folder cannot be written.
     """
+    if conversion == AUTO:
+        conversion = _recognised(path)
     layout = find_layout(conversion)
-    release = layout.read(path)
-    network, places, report = fit(layout, release)
+    try:
+        release = layout.read(path)
+        network, places, report = fit(layout, release)
+    except InvalidInput as error:
+        command = conversion_command(path)
+        if command is None or command.split()[2] == conversion:
+            raise
+        other = command.split()[2]
+        raise InvalidInput(
+            f"{path} is a file of {other}, not of {conversion}; convert it with: {command_for(other, path, folder)}"
+        ) from error
     if expected and report.preset != expected:
         raise InvalidInput(f"{path} holds a {report.preset}, not a {expected}; take the other file of the release")
     if report_file:
         report.write(report_file)
     if not report.fits:
-        more = f"{report_file} lists all" if report_file else "--report FILE.json lists all"
+        more = f"{report_file} lists all" if report_file else "--report fit.json lists all"
         raise InvalidInput(f"{path} does not fit {report.preset}: {misfits(report)}; {more}")
     if max_words:
         network.config = network.config.replace(max_words=max_words)
@@ -90,6 +103,17 @@ def convert(
         folder,
     )
     return report
+
+
+def _recognised(path: Path) -> str:
+    check_file(path)
+    name = recognise(path)
+    if name is None:
+        raise InvalidInput(
+            f"{path} is of no official release that refseg converts: {', '.join(CONVERSIONS)}; "
+            "docs/published_weights.md says which files there are"
+        )
+    return name
 
 
 def _word_list(file: Path, network: Network) -> WordList:

@@ -57,7 +57,7 @@ def check_clips(clips: Sequence[Clip], protocols: Iterable[Scoring]) -> None:
     if not any(clip.annotated_frames(number) for clip in clips for number in range(len(clip.expressions))):
         raise InvalidInput(
             "the truth of this split is not given out, so nothing can be scored; `refseg evaluate --submission "
-            "FILE.zip` writes what the server of the challenge takes"
+            "answers.zip` writes what the server of the challenge takes"
         )
     if of_videos := [protocol for protocol in protocols if isinstance(protocol, VideoProtocol)]:
         for clip in clips:
