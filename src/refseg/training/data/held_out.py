@@ -45,9 +45,9 @@ class HeldOut:
 
         A data set without the training split either is taken as a whole.
         """
-        everything = datasets.build(data.dataset, split=EVERYTHING, **data.settings)
-        if not isinstance(everything, IndexedDataset):
+        if not issubclass(datasets.class_of(data.dataset), IndexedDataset):
             raise InvalidInput(f"data.held_out is for data sets of images in files, not {data.dataset}; set it to 0")
+        everything: IndexedDataset = datasets.build(data.dataset, split=EVERYTHING, **data.settings)
         if len(everything.expressions_of(data.validation)):
             return None
         split = data.train if len(everything.expressions_of(data.train)) else EVERYTHING
