@@ -88,3 +88,23 @@ def test_a_full_disk_on_the_way_back_leaves_nothing(tiny_release, tmp_path, monk
     with pytest.raises(UnwritableOutput, match="No space left"):
         convert("tiny", tmp_path / "ours", "--to-official", "--out", tmp_path / "back.pth")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["ours", "release.pth"]
+
+
+def test_what_is_there_is_replaced_only_if_asked(tiny_release, tmp_path):
+    out, back = tmp_path / "ours", tmp_path / "back.pth"
+    convert("tiny", tiny_release.file, "--out", out, "--knows", "cats")
+    with pytest.raises(
+        UnwritableOutput, match="ours is there already and would be replaced; add --overwrite, or choose"
+    ):
+        convert("tiny", tiny_release.file, "--out", out)
+    assert "cats" in (out / "config.json").read_text()
+    convert("tiny", tiny_release.file, "--out", out, "--overwrite")
+    assert "cats" not in (out / "config.json").read_text()
+    back.write_text("mine")
+    with pytest.raises(UnwritableOutput, match="back.pth is there already"):
+        convert("tiny", out, "--to-official", "--out", back)
+    assert back.read_text() == "mine"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    convert("tiny", tiny_release.file, "--out", empty)
+    assert (empty / "config.json").is_file()

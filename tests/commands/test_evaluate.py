@@ -36,7 +36,7 @@ def stops_after(monkeypatch):
                 raise KeyboardInterrupt
             yield image
 
-    monkeypatch.setattr("refseg.evaluation.evaluate.answer", answer)
+    monkeypatch.setattr("refseg.evaluation.answers.answer", answer)
     return left
 
 
@@ -52,7 +52,7 @@ def rows(folder):
 
 def test_an_evaluation_prints_and_writes_its_tables(checkpoint_folder, tmp_path):
     out = tmp_path / "results"
-    result = run(checkpoint_folder, "drawn_scenes", "--split", "val", "--count", 3, "--out", out)
+    result = run(checkpoint_folder, "drawn_scenes", "--split", "val", "--count", 3, "--out", out, "--full")
     assert result.exit_code == 0 and "by type of expression" in result.output
     assert sorted(path.name for path in out.iterdir()) == FILES
     about = json.loads((out / "report.json").read_text())["about"]
@@ -100,7 +100,7 @@ def test_damaged_weights_are_named(checkpoint_folder, tmp_path):
 
 
 def test_an_unwritable_place_is_noticed_before_the_work(checkpoint_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("refseg.evaluation.evaluate.load_checkpoint", lambda *_, **__: pytest.fail("it loaded first"))
+    monkeypatch.setattr("refseg.checkpoints.io.load_checkpoint", lambda *_, **__: pytest.fail("it loaded first"))
     (tmp_path / "file").touch()
     with pytest.raises(UnwritableOutput):
         run(checkpoint_folder, "drawn_scenes", "--count", 1, "--out", tmp_path / "file" / "results")
@@ -141,7 +141,7 @@ def test_two_processes_answer_what_one_does(checkpoint_folder, tmp_path):
 
 def test_without_its_library_a_crf_is_refused_before_the_work(checkpoint_folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
-    monkeypatch.setattr("refseg.evaluation.evaluate.load_checkpoint", lambda *_, **__: pytest.fail("it loaded first"))
+    monkeypatch.setattr("refseg.checkpoints.io.load_checkpoint", lambda *_, **__: pytest.fail("it loaded first"))
     with pytest.raises(InvalidInput, match=r"pip install 'refseg\[crf\]'"):
         run(checkpoint_folder, "drawn_scenes", "--count", 1, "--crf")
 

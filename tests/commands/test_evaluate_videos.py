@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, UnwritableOutput
 from refseg.evaluation import clip_answers
 from refseg.protocols import davis
 
@@ -133,7 +133,7 @@ def test_a_stopped_evaluation_goes_on_with_the_next_video(run, of, colours, tmp_
         raise KeyboardInterrupt
 
     command = colours(shift=1), *of("ref_davis", "val"), *named("davis", "cmpc_video"), "--masks", "--batch-images", 1
-    monkeypatch.setattr("refseg.evaluation.evaluate.answer_clips", stops)
+    monkeypatch.setattr("refseg.evaluation.clip_answers.answer_clips", stops)
     run("evaluate", *command, "--out", tmp_path / "a")
     assert [path.name for path in (tmp_path / "a").iterdir()] == [".unfinished"]
 
@@ -142,7 +142,7 @@ def test_a_stopped_evaluation_goes_on_with_the_next_video(run, of, colours, tmp_
         asked.extend(number for number, _ in clips)
         return genuine(checkpoint, clips, *arguments, **settings)
 
-    monkeypatch.setattr("refseg.evaluation.evaluate.answer_clips", counts)
+    monkeypatch.setattr("refseg.evaluation.clip_answers.answer_clips", counts)
     assert "1 of 2 videos are answered" in run("evaluate", *command, "--out", tmp_path / "a")
     assert asked == [1]
     run("evaluate", *command, "--out", tmp_path / "b")
@@ -195,6 +195,8 @@ def test_a_split_without_truth_is_answered_for_its_server(run, of, colours, tmp_
         with file.open("Annotations/a/2/00001.png") as png:
             mask = np.asarray(Image.open(png))
     assert mask.shape == (24, 24) and (mask[14:22, 13:21] == 255).all() and (mask > 0).sum() == 64
+    with pytest.raises(UnwritableOutput, match="s.zip is there already and would be replaced; give another"):
+        run("evaluate", colours(), *asked, "--submission", tmp_path / "out" / "s.zip")
 
 
 def test_a_stopped_submission_goes_on_with_the_next_video(run, of, colours, tmp_path, monkeypatch):

@@ -47,6 +47,15 @@ def test_a_comparison_names_what_differs_and_by_how_much(run, evaluated, tmp_pat
     assert found["metrics"]["mIoU"]["b"] > found["metrics"]["mIoU"]["a"] and found["metrics"]["mIoU"]["interval"][0] > 0
 
 
+def test_a_comparison_prints_no_terminal_sequences_of_data(run, evaluated, tmp_path):
+    lines = [json.loads(line) for line in (evaluated / "expressions.jsonl").read_text().splitlines()]
+    for number, line in enumerate(lines):
+        line["type"] = "\x1b[2J" if number % 2 else "plain"
+    (tmp_path / "expressions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    output = run("compare", tmp_path, evaluated)
+    assert "\x1b" not in output and r"\x1b[2J" in output
+
+
 def test_files_of_other_expressions_and_unknown_protocols_are_refused(run, evaluated, tmp_path):
     lines = (evaluated / "expressions.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "less.jsonl").write_text("".join(lines[:-1]))

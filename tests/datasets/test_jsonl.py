@@ -270,6 +270,17 @@ def test_files_that_are_missing_or_of_another_kind_are_named(files, instances):
     assert "is not the name of a .jsonl file" in run(table, instances, "--out", files.root)[1]
 
 
+def test_files_that_are_there_are_replaced_only_if_asked(files, instances):
+    table, out = files.bytes("t.jsonl", b'{"expression": "the cup", "annotation": 11}\n'), files.root / "mine.jsonl"
+    out.write_text("mine")
+    said = run(table, instances, "--out", out)[1]
+    assert "mine.jsonl is there already and would be replaced; add --overwrite" in said and out.read_text() == "mine"
+    said = run(table, instances, "--out", table, "--overwrite")[1]
+    assert "is one of the files that are read; give another name" in said and "annotation" in table.read_text()
+    assert run(table, instances, "--out", out, "--overwrite")[0] == 0
+    assert "desk.jpg" in out.read_text()
+
+
 def test_realset_imported_has_the_same_masks(realset, files):
     out = files.root / "real.jsonl"
     refs = realset / "grefs(real).json"

@@ -48,6 +48,19 @@ def test_the_protocol_that_was_asked_for_first_leads_and_standard_is_always_ther
     assert list(report.metrics) == ["cris", "standard"]
 
 
+def test_texts_of_data_print_without_terminal_sequences(evaluated):
+    _, rows = evaluated
+    wild = [dataclasses.replace(row, type="a\x1b[2J", kind="k\x1b]0;t\x07", part="p\nq") for row in rows]
+    report = build_report([ImageAnswers(0, wild)], [STANDARD], ABOUT | {"answers": "mine\x1b[31m"})
+    report.cautions.append("masks of 7\x1b[2J are left out.")
+    printed = io.StringIO()
+    report.print(Console(file=printed, width=200))
+    report.print_result(Console(file=printed, width=200))
+    assert not {letter for letter in printed.getvalue() if not letter.isprintable()} - {"\n"}
+    assert r"a\x1b[2J" in printed.getvalue() and r"p\nq" in printed.getvalue()
+    assert "\x1b" not in report.markdown()
+
+
 def test_figures_are_printed_as_their_releases_do(by_three):
     printed = by_three.printed_by_releases()
     assert printed["lavt"] == f"oIoU {100 * by_three.metrics['lavt']['oIoU']:.2f} %, " + printed["lavt"].split(", ")[1]

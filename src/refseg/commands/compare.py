@@ -28,7 +28,7 @@ def compare(
     from rich.console import Console
 
     from refseg import protocols
-    from refseg.errors import InvalidInput
+    from refseg.errors import InvalidInput, printable
     from refseg.evaluation.comparison import compare as run
     from refseg.evaluation.comparison import paired
     from refseg.evaluation.rows import read_rows
@@ -50,7 +50,7 @@ def compare(
     console = Console(highlight=False, markup=False, emoji=False)
     shown = "video" if a[0].frame else "image"
     counts = f"{found[0].expressions:,} expressions, {found[0].images:,} {shown}s"
-    console.print(f"A {first}\nB {second}\n{counts}; percent")
+    console.print(f"A {printable(str(first))}\nB {printable(str(second))}\n{counts}; percent")
     for comparison in found:
         show(comparison, console, shown)
 
@@ -74,6 +74,8 @@ def _table(console: "Console", corner: str, lines: "Mapping[str, tuple[int | Non
     from rich.console import Console
     from rich.table import Table
 
+    from refseg.errors import printable
+
     assert isinstance(console, Console)
     counted = any(number is not None for number, _ in lines.values())
     table = Table(corner, *(["expr."] if counted else []), "A", "B", "B - A", "95 % interval", box=None, pad_edge=False)
@@ -83,7 +85,7 @@ def _table(console: "Console", corner: str, lines: "Mapping[str, tuple[int | Non
         values = [difference.a, difference.b, difference.b - difference.a]
         interval = difference.interval
         table.add_row(
-            name,
+            printable(name),
             *([f"{number:,}"] if counted else []),
             *(f"{100 * value:.2f}" for value in values[:2]),
             f"{100 * values[2]:+.2f}",

@@ -1,32 +1,41 @@
 """`refseg evaluate`: weights and data set to tables of metrics."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from refseg.commands import options
+from refseg.commands.completion import complete_protocols
 from refseg.commands.progress import progress
+
+if TYPE_CHECKING:
+    from refseg.evaluation.report.report import Report
 
 Protocols = Annotated[
     list[str] | None,
     typer.Option(
-        "--protocol", help="How masks are scored; may be given several times.", show_default="those of the data set"
+        "--protocol",
+        help="How masks are scored; may be given several times.",
+        show_default="those of the data set",
+        autocompletion=complete_protocols,
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder for rows and reports (JSON, Markdown, HTML).")]
+Full = Annotated[bool, typer.Option("--full", help="Print all tables, which the report of --out has too.")]
 Workers = Annotated[
     int | None, typer.Option(min=0, help="Threads that decode and count.", show_default="processors, at most 8")
 ]
 
 
 def evaluate(
-    weights: Annotated[str, typer.Argument(help="Checkpoint folder, name of bundled weights, or hub id.")],
+    weights: options.GivenWeights,
     dataset: options.Name = "drawn_scenes",
     split: options.Split = "test",
     root: options.Root = None,
     split_by: options.SplitBy = None,
     images: options.Images = None,
+    grefs: options.Grefs = None,
     count: options.Count = None,
     settings: options.Settings = None,
     protocol: Protocols = None,
@@ -43,9 +52,10 @@ def evaluate(
         typer.Option(help="Write only this .zip for the server of the challenge (of refer_youtube_vos, mevis)."),
     ] = None,
     network: options.Network = None,
-    device: Annotated[str, typer.Option(help="Where the network runs: cpu, cuda.")] = "cpu",
+    device: options.Device = "auto",
     batch_images: Annotated[int, typer.Option(min=1, help="Images that the network gets at once.")] = 8,
     workers: Workers = None,
+    full: Full = False,
 ) -> None:
     """Score weights on a data set of images or videos: by protocol, by type of expression, by kind of error.
 
@@ -55,41 +65,63 @@ def evaluate(
     import shlex
     import sys
 
-    from rich.console import Console
-
-    from refseg.commands.evaluate_submission import write_submission
-    from refseg.distributed import ranks
-    from refseg.errors import InvalidInput
+    from refseg.errors import InvalidInput, printable
     from refseg.evaluation import evaluate as evaluation
     from refseg.inference.crf import DenseCRF
 
     options.add_networks(network)
     dataset, protocol = options.add_dataset(dataset), options.add_protocols(protocol)
-    given = options.settings_of(dataset, split, root, split_by, images, count, settings)
+    given = options.settings_of(dataset, split, root, split_by, images, count, settings, grefs)
     if submission:
         if protocol or shortcuts or out or masks:
             raise InvalidInput("--submission scores nothing; leave out --protocol, --shortcuts, --out and --masks")
-        write_submission(weights, dataset, given, submission, device, crf)
-        return
-    with ranks() as mine:
-        report = evaluation.evaluate(
+        from refseg.evaluation.submission import write_submission
+
+        written = write_submission(
             weights,
             dataset,
-            protocols=protocol,
-            out=out,
+            submission,
             device=device,
-            batch_images=batch_images,
-            workers=workers,
-            masks=masks,
             crf=DenseCRF() if crf else None,
-            shortcuts=shortcuts,
             progress=progress,
-            on_message=lambda line: typer.echo(line, err=True),
-            command=shlex.join(["refseg", *sys.argv[1:]]),
+            on_message=lambda line: typer.echo(printable(line), err=True),
             **given,
         )
-    if mine.rank:
+        if written:
+            print(f"written: {submission}")
         return
-    report.print(Console(markup=False, emoji=False))
+    report = evaluation.evaluate(
+        weights,
+        dataset,
+        protocols=protocol,
+        out=out,
+        device=device,
+        batch_images=batch_images,
+        workers=workers,
+        masks=masks,
+        crf=DenseCRF() if crf else None,
+        shortcuts=shortcuts,
+        progress=progress,
+        on_message=lambda line: typer.echo(printable(line), err=True),
+        command=shlex.join(["refseg", *sys.argv[1:]]),
+        **given,
+    )
+    if report:  # otherwise another process of torchrun has it
+        show(report, out, full)
+
+
+def show(report: "Report", out: Path | None, full: bool) -> None:
+    """Prints a line of result for each protocol, or all tables, and the path of the report."""
+    from rich.console import Console
+
+    console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+    if full:
+        report.print(Console(markup=False, emoji=False))
+    else:
+        report.print_result(console)
     if out:
-        print(f"\nwritten: {out}")
+        from refseg.evaluation.earlier_results import PAGE
+
+        print(f"report: {out / PAGE}")
+    elif not full:
+        print("--full prints the tables by type, size and kind of error; --out results writes them as a report")

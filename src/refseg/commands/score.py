@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from refseg.commands import options
-from refseg.commands.evaluate import Out, Protocols, Workers
+from refseg.commands.evaluate import Full, Out, Protocols, Workers, show
 from refseg.commands.progress import progress
 
 
@@ -17,21 +17,22 @@ def score(
     root: options.Root = None,
     split_by: options.SplitBy = None,
     images: options.Images = None,
+    grefs: options.Grefs = None,
     count: options.Count = None,
     settings: options.Settings = None,
     protocol: Protocols = None,
     out: Out = None,
     workers: Workers = None,
+    full: Full = False,
 ) -> None:
-    """Score masks that another program wrote, named by the ids of their expressions.
+    """Score masks that another program wrote, named by the ids that `refseg data ids` lists.
 
     Of videos: EXPRESSION/FRAME.png, or anno_K/VIDEO/FRAME.png with labels as the tool of DAVIS takes them.
     """
     import shlex
     import sys
 
-    from rich.console import Console
-
+    from refseg.errors import printable
     from refseg.evaluation.evaluate import score_masks
 
     dataset = options.add_dataset(dataset)
@@ -42,10 +43,8 @@ def score(
         out=out,
         workers=workers,
         progress=progress,
-        on_message=lambda line: typer.echo(f"warning: {line}", err=True),
+        on_message=lambda line: typer.echo(f"warning: {printable(line)}", err=True),
         command=shlex.join(["refseg", *sys.argv[1:]]),
-        **options.settings_of(dataset, split, root, split_by, images, count, settings),
+        **options.settings_of(dataset, split, root, split_by, images, count, settings, grefs),
     )
-    report.print(Console(markup=False, emoji=False))
-    if out:
-        print(f"\nwritten: {out}")
+    show(report, out, full)

@@ -14,6 +14,7 @@ from refseg.checkpoints.config_file import check_weights
 from refseg.datasets.dataset import Dataset
 from refseg.errors import InvalidInput, MissingFile
 from refseg.evaluation.clip_scoring import check_clips
+from refseg.evaluation.earlier_results import EarlierResults, find_earlier, tell_earlier
 from refseg.evaluation.partial_rows import MemoryRows, PartialRows
 from refseg.evaluation.report.provenance import dataset_facts, dataset_name, weights_facts
 from refseg.evaluation.rows import ImageAnswers
@@ -54,11 +55,14 @@ def evaluate(
     on_message: Callable[[str], None] = lambda line: None,
     command: str | None = None,
     **settings: Any,
-) -> "Report":
+) -> "Report | None":
     """Evaluates weights on a data set of images or videos.
 
     With `out` each answer is on disk at once, and the same call resumes where it was stopped. Under torchrun the images
-    are divided among the processes; the first one writes, and its report alone has shortcuts.
+    are divided among the processes; the first one writes and returns the report, the others return None.
+
+    A folder that holds the same evaluation under other protocols gets the report of both; results of other weights,
+    data or settings are never replaced.
 
     Args:
         weights: checkpoint folder, name of bundled weights, hub id, or a checkpoint, which stays on its device.
@@ -80,13 +84,13 @@ def evaluate(
     Raises:
         MissingFile: if weights or files of the data set are missing.
         InvalidInput: for unknown names and settings, or what does not fit each other.
-        UnwritableOutput: if `out` cannot be written.
+        UnwritableOutput: if `out` cannot be written, or holds results of another evaluation.
     """
     if crf is not None:
         library()  # or an error before the weights are read
     out = Path(out) if out is not None else None
     if masks and out is None:
-        raise InvalidInput("--masks needs a place for them; give --out FOLDER")
+        raise InvalidInput("--masks needs a place for them; give --out results, or out='results' in Python")
     check_device_name(device)
     if isinstance(weights, str | Path):
         check_weights(weights)
@@ -95,8 +99,11 @@ def evaluate(
         raise InvalidInput(f"--shortcuts are of images, and {data.name} holds videos; leave it out")
     if out:
         check_writable(out)
+    facts = {**data.facts, "weights": weights_facts(weights), "crf": crf.model_dump() if crf else None}
+    earlier = find_earlier(out, facts) if out else None
+    scoring = _with_earlier(data, earlier)
     if data.of_clips:
-        check_clips(data.samples, data.protocols)
+        check_clips(data.samples, scoring)
 
     from refseg.checkpoints.checkpoint import Checkpoint  # torch, of which what is wrong above has no need
     from refseg.checkpoints.io import load_checkpoint
@@ -109,16 +116,14 @@ def evaluate(
     with ExitStack() as stack:
         mine = stack.enter_context(ranks())
         if mine.world > 1 and out is None:
-            raise InvalidInput("many processes need a place to put their rows together; give --out FOLDER")
+            raise InvalidInput("many processes need a place to put their rows together; give --out results")
         if out and mine.rank == 0:
             stack.enter_context(only_writer(out))
         mine.wait_for_all()  # none writes if the first may not
         checkpoint = weights if isinstance(weights, Checkpoint) else load_checkpoint(weights, mine.device(device))
         run = {
-            **data.facts,
-            "weights": weights_facts(weights),
-            "protocol": [one.name for one in data.protocols],
-            "crf": crf.model_dump() if crf else None,
+            **facts,
+            "protocol": [one.name for one in scoring],
             "images": len(data.samples),
             "masks": masks,
             "version": __version__,
@@ -127,23 +132,28 @@ def evaluate(
         folder = _masks_folder(rows) if isinstance(rows, PartialRows) and masks and data.of_clips else None
         left = rows.mine(len(data.samples))
         begin = time.perf_counter()
+        if out and earlier and mine.rank == 0:
+            tell_earlier(earlier, [one.name for one in data.protocols], out, on_message)
         if rows.done and mine.rank == 0:
             on_message(f"goes on: {len(rows.done):,} of {len(data.samples):,} {data.kind} are answered")
         advance = stack.enter_context(progress(len(left) * (2 if shortcuts else 1), mine.rank, data.kind))
-        for image in _answers(checkpoint, data, left, crf, masks, folder, batch_images, count_threads(workers)):
+        for image in _answers(
+            checkpoint, data, scoring, left, crf, masks, folder, batch_images, count_threads(workers)
+        ):
             rows.write(image)
             advance(1)
-        mine.wait_for_all()
+        mine.wait_for_all()  # all have written before the first reads
+        if mine.rank:
+            return None
         answers = rows.answers()
-        mine.wait_for_all()  # all have read before the first removes
         about = {
             "answers": run["weights"]["name"],
             **{name: value for name, value in run.items() if name not in NOT_REPORTED and value is not None},
             **_circumstances(checkpoint, mine, batch_images, device, command),
         }
-        report = build_report(answers, data.protocols, about, checkpoint)
-        if mine.rank:
-            return report
+        report = build_report(answers, scoring, about, checkpoint)
+        if earlier:
+            report.shortcuts = earlier.shortcuts
         if shortcuts:
             report.shortcuts = score_shortcuts(checkpoint, data.samples, STANDARD, advance)
         report.about["seconds"] = round(time.perf_counter() - begin, 1)
@@ -190,16 +200,21 @@ def score_masks(
     if not masks.exists():
         raise MissingFile(f"{masks} is missing; give a folder of ID.png, or JSON Lines of run lengths")
     data = _open(dataset, split, protocols, settings)
+    earlier = None
     if out:
         check_writable(out)
+        earlier = find_earlier(out, {**data.facts, "answers": str(masks)})
+    scoring = _with_earlier(data, earlier)
 
     from refseg.evaluation import stored_masks, stored_video_masks
     from refseg.evaluation.report.report import build_report
     from refseg.evaluation.report.write import write
 
     with only_writer(out) if out else nullcontext():
+        if out and earlier:
+            tell_earlier(earlier, [one.name for one in data.protocols], out, on_message)
         if data.of_clips:
-            check_clips(data.samples, data.protocols)
+            check_clips(data.samples, scoring)
             stored = stored_video_masks.open_folders(masks, data.samples)
             cautions = stored_video_masks.compare_frames(stored, data.samples)
         else:
@@ -210,7 +225,7 @@ def score_masks(
         answers = []
         score = stored_video_masks.score_videos if data.of_clips else stored_masks.score_samples
         with progress(len(data.samples), 0, data.kind) as advance:
-            for image in score(stored, data.samples, data.protocols, count_threads(workers)):
+            for image in score(stored, data.samples, scoring, count_threads(workers)):
                 answers.append(image)
                 advance(1)
         for line in (cut := stored.cautions()):
@@ -222,7 +237,7 @@ def score_masks(
             "date": _today(),
             "versions": versions(),
         }
-        report = build_report(answers, data.protocols, about)
+        report = build_report(answers, scoring, about)
         report.cautions += [f"{line[0].upper()}{line[1:]}." for line in cautions + cut]
         if out:
             read_masks = stored_video_masks.read_frame_masks if data.of_clips else stored_masks.read_sample_masks
@@ -303,6 +318,20 @@ def _protocols(protocols: Iterable[str | Scoring], dataset: str, of_clips: bool)
     return with_standard(built or build_for(dataset, [], of_clips))
 
 
+def _with_earlier(data: _Data, earlier: EarlierResults | None) -> list[Any]:
+    """Returns the protocols of an evaluation and those of its earlier results.
+
+    Raises:
+        InvalidInput: if one of the latter is not known.
+    """
+    names = {one.name for one in data.protocols}
+    others = [name for name in (earlier.protocols if earlier else ()) if name not in names]
+    try:
+        return data.protocols + (build_for(data.name, others, data.of_clips) if others else [])
+    except InvalidInput as error:
+        raise InvalidInput(f"the results in --out cannot be kept: {error}; give another --out") from error
+
+
 def _masks_folder(rows: PartialRows) -> Path:
     """The folder of the masks of clips; where it is missing, clips that are answered are to be answered again."""
     folder = rows.folder / MASKS
@@ -314,6 +343,7 @@ def _masks_folder(rows: PartialRows) -> Path:
 def _answers(
     checkpoint: "Checkpoint",
     data: _Data,
+    protocols: Sequence[Any],
     numbers: Sequence[int],
     crf: DenseCRF | None,
     masks: bool,
@@ -328,10 +358,10 @@ def _answers(
 
     samples = (data.samples[k] for k in numbers)
     if not data.of_clips:
-        return answer(checkpoint, samples, data.protocols, crf, masks, numbers, batch_images, threads)
+        return answer(checkpoint, samples, protocols, crf, masks, numbers, batch_images, threads)
     save = stored_video_masks.saver(data.name, folder) if folder else None
     numbered = zip(numbers, samples, strict=True)
-    return answer_clips(checkpoint, numbered, data.protocols, crf, save, batch_images, threads)
+    return answer_clips(checkpoint, numbered, protocols, crf, save, batch_images, threads)
 
 
 def _circumstances(

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import PIL.Image
 
 from refseg.array_types import Mask
-from refseg.datasets.storage.annotation_masks import extract_mask
+from refseg.datasets.storage.annotation_masks import extract_mask, has_more_values
 from refseg.errors import InvalidInput, MissingFile, first_line
 from refseg.evaluation.rows import ImageAnswers
 from refseg.evaluation.scoring import score_image
@@ -80,7 +79,7 @@ class PngFolder(StoredMasks):
         try:
             with open_image(file) as image:
                 mask = extract_mask(image, str(file), labels=False)
-                if _has_more_values(image):
+                if has_more_values(image):
                     self.cut.add(id)
                 return mask
         except InvalidInput:
@@ -233,17 +232,6 @@ def read_masks(masks: StoredMasks, ids: Sequence[str], size_hw: tuple[int, int])
             )
         found.append(mask)
     return found
-
-
-def _has_more_values(image: PIL.Image.Image) -> bool:
-    """Whether a mask, which can be read, has more than two values; of a cut-out its alpha counts."""
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image)
-        return bool(((values != 0) & (values != values.max())).any())
-    colours = image.convert("RGBA")
-    alpha = colours.getchannel("A")
-    low, high = alpha.getextrema()
-    return (alpha if low != high else colours).getcolors(maxcolors=2) is None
 
 
 def _some(ids: Sequence[Any]) -> str:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from refseg.errors import RefsegError, UnwritableOutput, system_errno
-from refseg.files.lock import UNLOCKABLE, made_folder, try_lock
+from refseg.files.lock import LOCK, UNLOCKABLE, made_folder, try_lock
 
 STAGING = ".refseg-"
 """Prefix of staging folders, which hold a locked file, new files, old folders and a list of moves."""
@@ -57,6 +57,24 @@ def check_file_writable(file: Path) -> None:
         return
     if is_folder:
         raise UnwritableOutput(f"{file} is a folder; give the name of a file in it")
+
+
+def check_absent(path: Path, way_out: str) -> None:
+    """Checks that nothing would be replaced: that a file is not there, or a folder is empty or not there.
+
+    Args:
+        path: the file or folder to write.
+        way_out: what to do otherwise.
+
+    Raises:
+        UnwritableOutput: if it is there.
+    """
+    try:
+        is_there = any(file.name != LOCK for file in path.iterdir()) if path.is_dir() else os.path.lexists(path)
+    except OSError:
+        return  # what writes there tells why
+    if is_there:
+        raise UnwritableOutput(f"{path} is there already and would be replaced; {way_out}")
 
 
 @contextmanager

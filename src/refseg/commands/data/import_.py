@@ -14,6 +14,7 @@ def import_(
     instances: Annotated[Path, typer.Argument(help="COCO's instances.json.", show_default=False)],
     out: Annotated[Path, typer.Option(help="The .jsonl file to write.")],
     images: Annotated[Path | None, typer.Option(help="Folder of the images.", show_default="--out's")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --out.")] = False,
 ) -> None:
     """Make a data set of your own, one JSON line an expression, from COCO annotations and expressions for them.
 
@@ -23,11 +24,15 @@ def import_(
     """
     from refseg.datasets.tools.import_coco import convert_coco
     from refseg.errors import InvalidInput
-    from refseg.files.atomic import all_or_nothing, check_writable
+    from refseg.files.atomic import all_or_nothing, check_absent, check_writable
 
     if out.suffix != ".jsonl" or out.is_dir():
         raise InvalidInput(f"--out {out} is not the name of a .jsonl file; give for example --out mine.jsonl")
+    if out.exists() and any(given.exists() and out.samefile(given) for given in (expressions, instances)):
+        raise InvalidInput(f"--out {out} is one of the files that are read; give another name")
     check_writable(out.parent)
+    if not overwrite:
+        check_absent(out, "add --overwrite, or choose another --out")
     folder = out.parent.resolve()
     inside = images is None or images.resolve().is_relative_to(folder)
     before = f"{images.resolve().relative_to(folder).as_posix()}/" if images is not None and inside else ""

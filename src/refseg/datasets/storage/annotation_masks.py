@@ -197,6 +197,17 @@ def extract_mask(image: Image.Image, what: str, labels: bool = True) -> Mask:
     return _cut(np.asarray(image.convert("RGB")).max(-1), what, labels)
 
 
+def has_more_values(image: Image.Image) -> bool:
+    """Whether a mask, which can be read, has more than two values; of a cut-out its alpha counts."""
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image)
+        return bool(((values != 0) & (values != values.max())).any())
+    colours = image.convert("RGBA")
+    alpha = colours.getchannel("A")
+    low, high = alpha.getextrema()
+    return (alpha if low != high else colours).getcolors(maxcolors=2) is None
+
+
 def read_matlab(path: Path, name: str, of: str) -> NDArray[Any]:
     """Reads the array of that name in a MATLAB file.
 

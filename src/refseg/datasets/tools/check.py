@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refseg.datasets.storage.annotation_masks import MaskFile, draw
+from refseg.datasets.storage.annotation_masks import MaskFile, draw, has_more_values
 from refseg.datasets.storage.index import BOX_ONLY, CROWD, MISSING, Index
 from refseg.datasets.storage.indexed_dataset import IndexedDataset
 from refseg.datasets.tools.findings import (
@@ -185,7 +185,7 @@ def _objects(dataset: IndexedDataset, photographs: Sequence[Photograph], fast: b
             elif not fast:
                 if not draw(pieces, size_hw).any():
                     empty.append(name)
-                cut += [piece.path for piece in pieces if isinstance(piece, MaskFile) and _has_more_values(piece)]
+                cut += [piece.path for piece in pieces if isinstance(piece, MaskFile) and _is_soft(piece)]
         except RefsegError as error:
             turned = f" (turned as EXIF says it is {as_size(photograph.turned)})" if photograph.turned else ""
             broken.append(f"{name}: {error}{turned}")
@@ -207,12 +207,12 @@ def _objects(dataset: IndexedDataset, photographs: Sequence[Photograph], fast: b
     yield make_finding("crowds", crowds, "expressions name crowd regions", "some loaders leave these out", "note")
 
 
-def _has_more_values(piece: MaskFile) -> bool:
+def _is_soft(piece: MaskFile) -> bool:
     """Whether a mask's file, which can be drawn, has more than two values."""
     if piece.path.endswith(".mat"):
         return False
     with open_image(piece.path) as image:
-        return image.convert("RGBA").getcolors(maxcolors=2) is None
+        return has_more_values(image)
 
 
 def _beyond(coordinates: NDArray[np.float64], size_hw: tuple[int, int]) -> bool:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from refseg.evaluation.earlier_results import PAGE
 from refseg.evaluation.error_types import BOUNDARY, CORRECT, INVENTED, KINDS, MISSED, MISSED_ONE, PART, TOO_MUCH, WRONG
 from refseg.evaluation.report.breakdown import Table
 from refseg.evaluation.report.plots import can_plot, plots
-from refseg.evaluation.report.report import ERRORS, OF_VIDEOS, PAGE, Report, Section, percent
+from refseg.evaluation.report.report import ERRORS, OF_VIDEOS, Report, Section, percent
 from refseg.evaluation.report.worst_examples import Example
 from refseg.evaluation.rows import Row
 from refseg.evaluation.scoring import STANDARD

@@ -12,6 +12,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from refseg.checkpoints.checkpoint import Checkpoint
+from refseg.errors import printable
+from refseg.evaluation.earlier_results import REPORT, TEXT
 from refseg.evaluation.report.breakdown import (
     Table,
     breakdowns,
@@ -27,9 +29,6 @@ from refseg.evaluation.rows import ImageAnswers, Row, counts_of, rows_of
 from refseg.evaluation.summarize import summarize
 from refseg.protocols.protocol import Protocol
 from refseg.protocols.video_protocol import Scoring
-
-REPORT, TEXT, PAGE = "report.json", "report.md", "report.html"
-
 
 ERRORS = "kinds of error"
 
@@ -175,7 +174,7 @@ class Report:
     def title(self) -> str:
         """Returns data set, split and system in one line."""
         about = self.about
-        return f"{about['dataset']}, split {about['split']}: {about['answers']}"
+        return printable(f"{about['dataset']}, split {about['split']}: {about['answers']}")
 
     def counts(self) -> str:
         """Returns the numbers of images or videos, expressions and no-targets in one line."""
@@ -198,7 +197,7 @@ class Report:
     def markdown(self) -> str:
         """The report as Markdown."""
         text = [f"# {self.title()}", ""]
-        text += [f"> **Beware.** {caution}\n" for caution in self.cautions]
+        text += [f"> **Beware.** {printable(caution)}\n" for caution in self.cautions]
         text += [f"* {name}: {value}" for name, value in self.facts().items()]
         text += ["", "| protocol | compares | its release prints |", "| --- | --- | --- |"]
         text += [
@@ -211,11 +210,28 @@ class Report:
             text += [f"| {' | '.join(line)} |" for line in (head, ruler, *lines)]
         return "\n".join(text) + "\n"
 
+    def result(self) -> list[str]:
+        """Returns the headline figures in a line for each protocol."""
+        about = self.about["protocols"]
+        lines = []
+        for name, values in self.metrics.items():
+            metrics = [metric for metric in about[name]["headline"] if metric in values]
+            figures = ", ".join(f"{metric} {percent(values[metric])} %" for metric in metrics)
+            lines.append(f"{self.title()}, protocol {name}: {figures or 'no figure'} ({self.counts()})")
+        return lines
+
+    def print_result(self, console: Console) -> None:
+        """Prints a line for each protocol, and what is to be known of them."""
+        for caution in self.cautions:
+            console.print(Text(f"beware: {printable(caution)}", style="yellow"))
+        for line in self.result():
+            console.print(line)
+
     def print(self, console: Console) -> None:
         """Prints the tables; what is between brackets is a name of the user's, not markup."""
         console.print(f"{self.title()}: {self.counts()}; percent", highlight=False, markup=False)
         for caution in self.cautions:
-            console.print(Text(f"beware: {caution}", style="yellow"))
+            console.print(Text(f"beware: {printable(caution)}", style="yellow"))
         for title, head, lines in self.sections():
             table = RichTable(*head, box=None, pad_edge=False)
             for column in table.columns[1:]:
@@ -300,17 +316,17 @@ def format_as_release(value: float, metric: str, described: Mapping[str, Any]) -
 
 
 def section(title: str, table: Mapping[str, Mapping[str, float]], columns: Sequence[str], corner: str = "") -> Section:
-    """Returns a table of the columns that have any figure; an undefined figure is a dash."""
+    """Returns a table of the columns that have any figure; undefined ones are dashes, names from data are escaped."""
     columns = [name for name in columns if any(name in line for line in table.values())]
-    lines = [[name, *(_cell(column, line) for column in columns)] for name, line in table.items() if columns]
-    return title, [corner, *(SHORT.get(column, column) for column in columns)], lines
+    lines = [[printable(name), *(_cell(column, line) for column in columns)] for name, line in table.items() if columns]
+    return title, [corner, *(SHORT.get(column, printable(column)) for column in columns)], lines
 
 
 def describe_fact(value: Any) -> str:
     """Formats a fact as text."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {describe_fact(inner)}" for name, inner in value.items())
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else printable(str(value))
 
 
 def _cell(column: str, line: Mapping[str, float]) -> str:
