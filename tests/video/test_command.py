@@ -257,8 +257,23 @@ def test_a_gif_is_a_video_for_the_command(segment, golden, tmp_path):
     assert [json.loads(line)["seconds"] for line in lines] == [0, 0.1, 0.2]
 
 
-def test_without_pyav_a_folder_of_frames_gives_masks_but_no_overlay(segment, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("kind", ["folder", "gif"])
+def test_without_pyav_frames_and_animations_give_masks_and_a_note_in_place_of_the_overlay(
+    segment, frames, golden, tmp_path, monkeypatch, capsys, kind
+):
     monkeypatch.setitem(sys.modules, "av", None)
-    assert segment("the star") == 2
+    video = frames if kind == "folder" else tmp_path / "moving.gif"
+    if kind == "gif":
+        images = [Image.fromarray(image) for image in golden.images[:2]]
+        images[0].save(video, save_all=True, append_images=images[1:], duration=100)
+    assert segment("the star", video=video) == 0
+    said = capsys.readouterr().err
+    assert "note: no overlay video is written" in said and "pip install 'refseg[video]'" in said
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [f"{video.stem}.the-star.masks"]
+
+
+def test_without_pyav_overlays_alone_are_refused(segment, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert segment("the star", "--format", "overlay") == 2
     assert "pip install 'refseg[video]'" in capsys.readouterr().err and not (tmp_path / "out").exists()
     assert segment("the star", "--format", "mask") == 0

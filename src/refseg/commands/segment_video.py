@@ -69,9 +69,7 @@ def segment_video(
 
     frames = read_frames(video)
     if Format.OVERLAY in formats:
-        from refseg.video.writer import encoder
-
-        encoder()  # or an error before the work
+        formats = _without_overlays(formats)  # or an error before the work
     stems, source = file_stems(video.absolute(), expressions), source_of(video, out)
     names = {stem: [f"{stem}.{_ENDINGS[kind]}" for kind in formats] for stem in stems}
 
@@ -109,6 +107,26 @@ def segment_video(
         typer.echo(f"{typer.style(expression, bold=True)}\n  {one}")
         for file in files:
             typer.echo(f"  {out / file}")
+
+
+def _without_overlays(formats: Sequence[Format]) -> Sequence[Format]:
+    """Returns the formats, without overlays where they cannot be written and something else is asked for.
+
+    Raises:
+        InvalidInput: if overlays alone are asked for, and PyAV is not installed.
+    """
+    from refseg.errors import InvalidInput
+    from refseg.video.writer import encoder
+
+    try:
+        encoder()
+    except InvalidInput as error:
+        others = [one for one in formats if one is not Format.OVERLAY]
+        if not others:
+            raise
+        typer.echo(f"note: no overlay video is written: {error}", err=True)
+        return others
+    return formats
 
 
 def _answer(

@@ -46,7 +46,7 @@ def import_av() -> Any:
     Raises:
         InvalidInput: if it is not installed.
     """
-    return import_optional("av", "what is no image needs PyAV to be read or written as a video", "video")
+    return import_optional("av", "a video file needs PyAV to be read or written", "video")
 
 
 def read_comment(path: Path) -> str | None:
