@@ -31,7 +31,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "train": (
         "refseg train selector_quick --out runs/quick",
         "refseg train lavt_refcoco --set data.settings.root=data/refcoco",
-        "refseg train selector_quick --out runs/quick --resume",
+        "refseg train --resume --out runs/quick",
     ),
     "data check": (
         "refseg data check refcoco --root data/refcoco",
