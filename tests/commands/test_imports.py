@@ -96,6 +96,9 @@ def rows() -> list[dict[str, object]]:
         "train selector --set none=1",
         "train selector --set stages.find.steps=many",
         "train selector --precision none",
+        "train selector --set network=none",
+        "train lavt_refcoco --set data.settings.none=1",
+        "train lavt_refcoco --set data.settings.root={folder}/none",
         "train selector --accelerator none",
     ],
 )

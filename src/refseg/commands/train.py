@@ -55,6 +55,7 @@ def train(
     from refseg.errors import InvalidInput
     from refseg.extensions import add_extension
     from refseg.recipes import RECIPES, find_recipe
+    from refseg.recipes.early_checks import check_early
     from refseg.training.loggers import DEFAULT, check_loggers
 
     if plot is not None:
@@ -76,6 +77,7 @@ def train(
                 f"{out} holds no run to resume; start one with a recipe: refseg train RECIPE --out {out}"
             )
     chosen = find_recipe(add_extension(RECIPES, recipe or str(out and out / "recipe.yaml"))).with_settings(settings)
+    check_early(chosen)
     try:
         from refseg.training.devices import Devices
         from refseg.training.run import train as run
