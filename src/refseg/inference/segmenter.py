@@ -336,6 +336,8 @@ class Segmenter:
         """Yields a result for each expression of each image, a few at a time."""
         logit = None if threshold is None else self.checkpoint.calibration.existence_logit(threshold)
         network = self.network if logit is None else self.network.at_threshold(logit)
+        if threshold is None:
+            threshold = self.checkpoint.calibration.exists_threshold
         features, warned = None, list[str | None]()
         for prediction in predict(
             self.checkpoint,
@@ -358,7 +360,7 @@ class Segmenter:
                 chosen = network.chosen(output)
             for m, k in enumerate(prediction.image_of_expression.tolist()):
                 query = prediction.queries[k]
-                yield query, self._result(prediction.expressions[m], query, output, chosen, m, k, warned[k])
+                yield query, self._result(prediction.expressions[m], query, output, chosen, threshold, m, k, warned[k])
 
     def _network_input(self, image: RgbImage) -> NetworkInput:
         return NetworkInput(*self.checkpoint.preprocessing(image))
@@ -370,6 +372,7 @@ class Segmenter:
         query: "_ImageQuery",
         output: Output,
         chosen: Tensor | None,
+        threshold: float,
         m: int,
         k: int,
         unfamiliar: str | None,
@@ -387,6 +390,8 @@ class Segmenter:
             exists=float(exists_probability(self.checkpoint, output.exists[m])),
             logits=crop_padding(logits, geometry)[0, 0].float().cpu().clone(),
             instance_map=instance_map,
+            exists_threshold=threshold,
+            familiar=unfamiliar is None,
             warnings=(*filter(None, [unfamiliar]), *self.checkpoint.tokenizer.remarks(expression)),
             unknown_words=tuple(self.checkpoint.tokenizer.unknown_words(expression)),
         )
