@@ -157,7 +157,7 @@ ESCAPE = "\x1b[2J\x1b]0;owned\x07"
 
 
 def test_texts_of_a_data_set_do_not_steer_the_terminal(root):
-    line = {"image": "gone.jpg", "expression": f"a {ESCAPE}", "id": ESCAPE, "split": ESCAPE, "type": ESCAPE}
+    line = {"image": "gone.jpg", "expression": f"a {ESCAPE}", "id": ESCAPE, "mask": [], "split": ESCAPE, "type": ESCAPE}
     (root / "d.jsonl").write_text(json.dumps(line))
     for command in ("check", "stats"):
         done = run(command, "jsonl", "--root", root, *(["--split", "all"] if command == "stats" else []))

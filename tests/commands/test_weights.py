@@ -8,7 +8,7 @@ from refseg.checkpoints import catalogue
 from refseg.checkpoints.catalogue import Published
 from refseg.cli import app
 from refseg.conversion.fetch import get
-from refseg.errors import InvalidInput, MissingFile
+from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 
 
 def weights(*arguments: object) -> str:
@@ -72,6 +72,8 @@ def test_a_folder_of_ones_own_is_taken(tiny_release, tiny_entry, tmp_path, cache
     assert f"--weights {tmp_path / 'mine'}" in out
     assert refseg.load(tmp_path / "mine").checkpoint.name == "tiny"
     assert not cache.exists()
+    with pytest.raises(UnwritableOutput, match="mine is there already and would be replaced; choose another --folder"):
+        weights("get", "tiny_narrow/refcoco", "--file", tiny_release.file, "--folder", tmp_path / "mine")
 
 
 def test_weights_that_are_not_here_are_told_how_to_get(tiny_entry):

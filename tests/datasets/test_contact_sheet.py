@@ -25,7 +25,7 @@ def test_the_seed_decides_what_is_shown():
 
 def panel(files, **what) -> np.ndarray:
     files.photograph("a.png")
-    (files.root / "my.jsonl").write_text(json.dumps({"image": "a.png", "expression": "the cup", **what}))
+    (files.root / "my.jsonl").write_text(json.dumps({"image": "a.png", "expression": "the cup", "mask": [], **what}))
     return np.asarray(contact_sheet(datasets.build("jsonl", split="all", root=files.root), 1))
 
 

@@ -20,7 +20,7 @@ def lines(files):
     """A data set of these lines of JSON, in a folder that is not the current one."""
 
     def build(*entries: dict, **settings) -> IndexedDataset:
-        text = "".join(json.dumps({"expression": "it", **entry}) + "\n" for entry in entries)
+        text = "".join(json.dumps({"expression": "it", "mask": [], **entry}) + "\n" for entry in entries)
         files.bytes("d.jsonl", text.encode())
         return datasets.build("jsonl", split="all", root=files.root, **settings)
 

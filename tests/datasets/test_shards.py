@@ -124,7 +124,8 @@ def test_a_shard_that_is_a_link_out_of_the_folder_is_refused(shards, tmp_path):
 
 def test_a_file_that_is_no_photograph_is_not_packed(files, tmp_path):
     files.bytes("passwords.txt", b"secret")
-    files.bytes("d.jsonl", json.dumps({"image": "passwords.txt", "expression": "it", "split": "train"}).encode())
+    line = {"image": "passwords.txt", "expression": "it", "mask": [], "split": "train"}
+    files.bytes("d.jsonl", json.dumps(line).encode())
     with pytest.raises(InvalidInput, match=r"passwords\.txt cannot be"):
         write_shards(build("jsonl", split="train", root=files.root), "s", tmp_path, 10**6)
 
@@ -133,7 +134,7 @@ def test_a_photograph_with_an_odd_ending_is_packed_and_read_again(files, tmp_pat
     content = files.photograph("a.png").read_bytes()
     for name in ("b.json", "c." + "x" * 120, "d"):
         files.bytes(name, content)
-        files.bytes("d.jsonl", json.dumps({"image": name, "expression": "it", "split": "train"}).encode())
+        files.bytes("d.jsonl", json.dumps({"image": name, "expression": "it", "mask": [], "split": "train"}).encode())
         write_shards(build("jsonl", split="train", root=files.root), name[0], tmp_path, 10**6)
     assert [sample.image.shape for sample in build("shards", split="train", root=tmp_path)] == [(20, 30, 3)] * 3
 

@@ -151,7 +151,7 @@ def _jsonl(folder: Path) -> None:
         {"image": "a.png", "expression": "the box", "mask": "m.png", "split": "val"},
         {"image": "a.png", "expression": "both", "mask": [[1, 1, 9, 1, 9, 9], [12, 12, 20, 12, 20, 20, 12, 20]]},
         {"image": "a.png", "expression": "the run", "mask": run_lengths, "boxes": [[1, 2, 9, 9]], "id": "7"},
-        {"image": "a.png", "expression": "a cat"},
+        {"image": "a.png", "expression": "a cat", "mask": []},
     ]
     (folder / "d.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 

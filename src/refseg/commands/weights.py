@@ -91,13 +91,15 @@ def get(
     """Fetch published weights and convert them; then `--weights NAME` and `refseg.load("NAME")` know them."""
     from refseg.checkpoints import catalogue
     from refseg.conversion.fetch import get
-    from refseg.files.atomic import check_file_writable, check_writable
+    from refseg.files.atomic import check_absent, check_file_writable, check_writable
 
     entry = catalogue.find_published(name)
     if not file and not folder and catalogue.is_installed(entry):
         typer.echo(f"already here: {catalogue.store(name)}; delete it to fetch it again")
         return
     check_writable(folder or catalogue.store(name))
+    if folder:
+        check_absent(folder, "choose another --folder, or remove it first")
     if report:
         check_file_writable(report)
     written, done = get(entry, folder, file, report)
