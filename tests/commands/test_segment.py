@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import refseg.commands.segment as command
 from refseg.cli import main
+from refseg.inference.segmenter import load
 
 
 @pytest.fixture
@@ -145,6 +146,29 @@ def test_results_say_which_picture_they_are_of(segment, tmp_path):
     assert segment("the star", "--format", "mask", "--format", "json") == 0
     assert json.loads((tmp_path / "out" / "my scene.the-star.json").read_text())["source"] == "../my scene.png"
     assert Image.open(tmp_path / "out" / "my scene.the-star.mask.png").info["source"] == "../my scene.png"
+
+
+def test_an_overlay_is_the_picture_and_of_a_jpeg_a_jpeg(segment, scene, checkpoint_folder, tmp_path, capsys):
+    photograph = scene.with_suffix(".jpg")
+    Image.open(scene).convert("RGB").save(photograph, quality=95)
+    assert segment("the star", image=photograph) == 0
+    overlay = tmp_path / "out" / "my scene.the-star.overlay.jpg"
+    assert names(tmp_path / "out") == ["my scene.the-star.mask.png", overlay.name]
+    drawn = Image.open(overlay)
+    expected = load(checkpoint_folder)(photograph, "the star").picture()
+    assert drawn.format == "JPEG" and drawn.size == expected.size and drawn.height > 5 * Image.open(photograph).height
+    assert np.abs(np.asarray(drawn).astype(int) - np.asarray(expected)).mean() < 3
+    assert drawn.info["comment"] == b"source=../my scene.jpg"
+    assert segment("the star", image=photograph) == 0  # its own results are replaced
+    before = content(tmp_path / "out")
+    (tmp_path / "out" / "my scene.the-star.mask.png").unlink()
+    other = tmp_path / "other" / photograph.name
+    other.parent.mkdir()
+    photograph.rename(other)
+    capsys.readouterr()
+    assert segment("the star", image=other) == 2
+    assert "overlay.jpg is of another image or video (../my scene.jpg)" in capsys.readouterr().err
+    assert content(tmp_path / "out") == {overlay.name: before[overlay.name]}
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe scene.png", b"x" * 246 + b".png", b"two\nlines.png"])

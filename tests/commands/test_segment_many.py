@@ -189,6 +189,32 @@ def test_new_images_are_added_and_what_was_answered_is_not_asked_again(segment, 
     assert all(after[name] == before[name] for name in before) and len(after) == len(before) + 4
 
 
+@pytest.mark.parametrize("kind", ["all", "rle"])
+def test_a_photograph_that_has_changed_is_answered_again(segment, golden, capsys, kind):
+    assert segment("photos", *ASKED, "--format", kind) == 0
+    before, old = content("answers"), lines()
+    Image.fromarray(golden.images[6]).save("photos/b.png")
+    capsys.readouterr()
+    assert segment("photos", *ASKED, "--format", kind) == 0
+    told = capsys.readouterr().err
+    assert "2 answers are about images that have changed since" in told and "6 answers are there already" in told
+    assert asked() == [(f"{name}.png", text) for name in "acdb" for text in ASKED]
+    assert lines()[:6] == [line for line in old if not line["image"].endswith("b.png")]
+    assert lines()[-1]["size"] == list(golden.images[6].shape[:2]) and lines()[-1]["files"] == old[3]["files"]
+    after = content("answers")
+    assert after.keys() == before.keys()
+    assert {name[:2] for name in after if after[name] != before[name] and "." in name[:2]} == {"b."}
+    assert segment("photos", *ASKED, "--format", kind) == 0
+    assert content("answers") == after
+
+
+def test_answers_of_an_image_that_is_gone_are_kept(segment):
+    assert segment("photos/a.png", "photos/b.png", "the star", "--format", "none") == 0
+    Path("photos/a.png").unlink()
+    assert segment("photos/b.png", "photos/c.png", "the star", "--format", "none") == 0
+    assert [name for name, _ in asked()] == ["a.png", "b.png", "c.png"]
+
+
 @pytest.mark.parametrize("change", [["--threshold", "0.77"], ["--format", "rle"]])
 def test_answers_of_other_settings_are_not_mixed_in(segment, capsys, change):
     assert segment("photos/a.png", "photos/b.png", "the star") == 0

@@ -9,7 +9,7 @@ import typer
 from refseg.checkpoints import bundled
 from refseg.commands import options
 from refseg.commands.options import Weights
-from refseg.commands.segment_files import ENDINGS, Format, file_stems, write
+from refseg.commands.segment_files import ALL_ENDINGS, ENDINGS, Format, ending_of, file_stems, write
 
 if TYPE_CHECKING:
     from refseg.inference.results import Result
@@ -151,12 +151,12 @@ def _segment_image(
     from refseg.preprocessing.images import read_image
 
     stems, source = file_stems(image, expressions), source_of(image, out)
-    names = [[f"{stem}.{ENDINGS[kind]}" for kind in formats] for stem in stems]
+    names = [[f"{stem}.{ending_of(kind, image)}" for kind in formats] for stem in stems]
 
     def check(new: Path | None = None) -> list[Path]:
         replaced = []
         for stem, some in zip(stems, names, strict=True):
-            files = [out / f"{stem}.{ending}" for ending in ENDINGS.values()]
+            files = [out / f"{stem}.{ending}" for ending in ALL_ENDINGS]
             replaced += check_replaceable(files, [out / name for name in some], source, new)
         return replaced
 

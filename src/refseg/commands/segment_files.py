@@ -32,6 +32,8 @@ ENDINGS = {
     Format.JSON: "json",
 }
 """Endings of the files about an image."""
+JPEG_OVERLAY = "overlay.jpg"  # of an image that is a JPEG itself: as a PNG it would be many times larger
+ALL_ENDINGS = (*ENDINGS.values(), JPEG_OVERLAY)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters; bytes that are no text
 
 
@@ -49,6 +51,16 @@ def file_stems(image: Path, expressions: list[str]) -> list[str]:
             stem, number = f"{base}-{number}", number + 1
         stems.append(stem)
     return stems
+
+
+def ending_of(kind: Format, image: Path) -> str:
+    """Returns how the name of a file about an image ends.
+
+    >>> ending_of(Format.OVERLAY, Path("desk.JPG")), ending_of(Format.MASK, Path("desk.jpg"))
+    ('overlay.jpg', 'mask.png')
+    """
+    is_jpeg = image.suffix.lower() in (".jpg", ".jpeg", ".jfif")
+    return JPEG_OVERLAY if kind is Format.OVERLAY and is_jpeg else ENDINGS[kind]
 
 
 def stem_of(image: Path, expression: str) -> str:
@@ -101,15 +113,18 @@ def _folded(stem: str) -> str:
 
 
 def write(result: "Result", kind: Format, path: Path) -> None:
-    """Writes one form of a result; a mask is a PNG of 0 and 255."""
+    """Writes one form of a result; a mask is a PNG of 0 and 255, an overlay the picture with what was asked."""
     if kind in (Format.MASK, Format.OVERLAY):
         from PIL import Image
 
-        from refseg.commands.sources import png_text
+        from refseg.commands.sources import jpeg_comment, png_text
 
         mask = kind is Format.MASK
-        image = Image.fromarray(result.mask.astype("uint8") * 255) if mask else result.overlay()
-        image.save(path, pnginfo=png_text(result.source))
+        image = Image.fromarray(result.mask.astype("uint8") * 255) if mask else result.picture()
+        if path.suffix == ".jpg":
+            image.save(path, quality=92, subsampling=0, comment=jpeg_comment(result.source))
+        else:
+            image.save(path, pnginfo=png_text(result.source))
     else:
         content = {Format.RLE: result.rle, Format.POLYGONS: result.polygons, Format.JSON: result.to_dict}[kind]()
         path.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")

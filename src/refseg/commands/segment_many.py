@@ -19,13 +19,15 @@ import typer
 
 from refseg import __version__
 from refseg.commands.progress import progress
-from refseg.commands.segment_files import ENDINGS, FileStems, Format, write
+from refseg.commands.segment_files import ALL_ENDINGS, FileStems, Format, ending_of, write
 from refseg.commands.segment_inputs import Inputs
 from refseg.commands.sources import SILENT, is_same, source_of, stated_source
 from refseg.errors import InvalidInput, RefsegError, UnwritableOutput, printable
 from refseg.files.lock import only_writer
+from refseg.files.names import path_inside
 from refseg.files.resumable import ResumableLines
 from refseg.inference.coco_results import write_coco_results
+from refseg.inference.partial_answers import file_stamp
 from refseg.inference.questions import Question, QuestionTable, group_by_image, questions
 from refseg.progress import no_progress
 
@@ -39,7 +41,7 @@ MAX_TOLD = 8  # warnings
 ABOUT = ("weights", "sha256", "threshold", "crf", "version")
 FIELDS = (
     *("found", "exists", "size", "area", "box", "boxes", "rle", "instances", "warnings", "unknown_words", "source"),
-    *("exists_threshold", "decided_by", "familiar", "error", "files", *ABOUT),
+    *("exists_threshold", "decided_by", "familiar", "error", "files", "stamp", *ABOUT),
 )
 """Fields of a line of answers.jsonl beside image, expression and the columns of a table."""
 
@@ -75,6 +77,7 @@ class Answers(ResumableLines):
         self.stems = FileStems()
         self.answered: Counter[tuple[str, str]] = Counter()
         self._again: Counter[tuple[str, str]] = Counter()
+        self._stamps = dict[str, tuple[int, ...]]()
         super().__init__(out, run)
 
     def note(self, line: Any) -> None:
@@ -83,15 +86,34 @@ class Answers(ResumableLines):
         if "error" in line:
             return
         self.answered[line["source"], line["expression"]] += 1
+        if "stamp" in line:
+            self._stamps[line["source"]] = tuple(line["stamp"])
         for file in line["files"][:1]:
-            ending = next(ending for ending in ENDINGS.values() if file.endswith(f".{ending}"))
+            ending = next(ending for ending in ALL_ENDINGS if file.endswith(f".{ending}"))
             self.stems.take(file.removesuffix(f".{ending}"))
 
-    def keep_answered(self) -> None:
-        """Removes the lines with errors: they are asked again."""
-        if self.answered.total() < self.count:
+    def keep_answered(self) -> int:
+        """Removes the lines with errors, and those of images that have changed: they are asked again.
+
+        Returns:
+            the number of answers about images that have changed; their files are removed, too.
+        """
+        changed = {source for source, stamp in self._stamps.items() if self._has_changed(source, stamp)}
+        outdated = [line for line in self if "error" not in line and line["source"] in changed] if changed else []
+        for name in (name for line in outdated for name in line["files"]):
+            path_inside(self.folder, name, "files").unlink(missing_ok=True)
+        if outdated or self.answered.total() < self.count:
             self.answered.clear()
-            self.keep(lambda line: "error" not in line)
+            self._stamps.clear()
+            self.stems = FileStems()
+            self.keep(lambda line: "error" not in line and line["source"] not in changed)
+        return len(outdated)
+
+    def _has_changed(self, source: str, stamp: tuple[int, ...]) -> bool:
+        try:
+            return file_stamp(self.folder / source) != stamp
+        except (OSError, ValueError):  # it cannot be asked again
+            return False
 
     def left(self, asked: Iterable[Question], counting: bool = False) -> Iterator[Question]:
         """Yields all questions about images of which one has no answer; unless counting, notes those that have one.
@@ -154,7 +176,8 @@ class Output:
     def resume(self) -> None:
         """Counts and prints what an earlier run left, but for errors."""
         if self.answers and self.answers.count:
-            self.answers.keep_answered()
+            if count := self.answers.keep_answered():
+                self.say(f"{count:,} answers are about images that have changed since; they are asked again", err=True)
             for line in self.answers:
                 self._tell(line)
             self.say(f"{self.answers.count:,} answers are there already", err=True)
@@ -164,7 +187,7 @@ class Output:
         result.source = source_of(result.path, self.answers.folder if self.answers else Path())
         if self.answers and self.answers.is_asked_again((result.source, result.expression)):
             return
-        files = {"files": self._write_files(result)} if self.answers else {}
+        files = {"files": self._write_files(result), "stamp": list(result.stamp)} if self.answers else {}
         self._add({**result.to_dict(), "boxes": [list(box) for box in result.boxes], **files, **self.about})
         if not (self.as_json or self.quiet):
             typer.echo(f"{printable(result.name)}: {self.describe(result)}", file=self.stdout)
@@ -212,11 +235,12 @@ class Output:
         out, staging = self.answers.folder, self.answers.folder / STAGING
         try:
             staging.mkdir(exist_ok=True)
-            new = [staging / ENDINGS[kind] for kind in self.formats]
+            endings = [ending_of(kind, result.path) for kind in self.formats]
+            new = [staging / ending for ending in endings]
             for kind, file in zip(self.formats, new, strict=True):
                 write(result, kind, file)
             for stem in self.answers.stems.free(result.path, result.expression):
-                names = [f"{stem}.{ENDINGS[kind]}" for kind in self.formats]
+                names = [f"{stem}.{ending}" for ending in endings]
                 if _is_free(out, stem, names, result.source, staging):
                     break
             for file, name in zip(new, names, strict=True):
@@ -232,7 +256,7 @@ class Output:
 
 def _is_free(out: Path, stem: str, names: Sequence[str], source: str, staging: Path) -> bool:
     """Whether files of a stem may be written: none is there, or those of this image that a killed process left."""
-    there = [file for ending in ENDINGS.values() if os.path.lexists(file := out / f"{stem}.{ending}")]
+    there = [file for ending in ALL_ENDINGS if os.path.lexists(file := out / f"{stem}.{ending}")]
     for file in there:
         stated = stated_source(file)
         if stated is None and not file.name.endswith(SILENT) or stated not in (None, source):

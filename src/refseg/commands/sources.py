@@ -1,7 +1,8 @@
 """Results say which image or video they are of, so that those of another one are never replaced.
 
-In PNG it is the text "source", in JSON the key of that name, in MP4 the comment: the path, as seen from the folder of
-the results. Lists of polygons and run lengths of images, which others read as they are, cannot say it.
+In PNG it is the text "source", in JPEG a comment "source=...", in JSON the key of that name, in MP4 the comment: the path,
+as seen from the folder of the results. Lists of polygons and run lengths of images, which others read as they are, cannot
+say it.
 """
 
 import json
@@ -35,6 +36,11 @@ def png_text(source: str) -> PngInfo:
     text = PngInfo()
     text.add_text(SOURCE, source)
     return text
+
+
+def jpeg_comment(source: str) -> bytes:
+    """The comment for a JPEG, which holds at most 65,533 bytes."""
+    return f"{SOURCE}={source}".encode()[:65_533]
 
 
 def check_replaceable(
@@ -82,6 +88,10 @@ def stated_source(file: Path) -> str | None:
         if file.suffix == ".png":
             with open_image(file) as image:
                 stated = image.info.get(SOURCE)
+        elif file.suffix == ".jpg":
+            with open_image(file) as image:
+                name, equals, source = image.info.get("comment", b"").decode().partition("=")
+            stated = source if equals and name == SOURCE else None
         elif file.suffix == ".mp4":
             from refseg.video.container import read_comment
 

@@ -16,6 +16,7 @@ class FileResult(Result):
         name: path of the image as it was given, or as its table says.
         path: path of the image.
         row: further columns of its table.
+        stamp: size in bytes and time of change in nanoseconds of the file that was read.
 
     >>> from tempfile import TemporaryDirectory
     >>> from refseg import load, load_dataset
@@ -31,6 +32,7 @@ class FileResult(Result):
     name: str = ""
     path: Path = Path()
     row: Mapping[str, Any] = field(default_factory=dict)
+    stamp: tuple[int, int] = (0, 0)
 
     @property
     def _place(self) -> str:

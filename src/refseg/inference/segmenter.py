@@ -21,6 +21,7 @@ from refseg.inference.chunks import expressions_at_once
 from refseg.inference.crf import DenseCRF, library
 from refseg.inference.file_result import FileResult
 from refseg.inference.network_input import NetworkInput, sampling_of
+from refseg.inference.partial_answers import file_stamp
 from refseg.inference.predict import Query, exists_probability, is_unfamiliar, predict
 from refseg.inference.prefetch import prefetch_map
 from refseg.inference.questions import Question, group_by_image, questions
@@ -209,8 +210,9 @@ class Segmenter:
         def read(group: list[Question]) -> tuple[list[Question], _FileQuery | RefsegError]:
             try:
                 path = group[0].path()
+                stamp = file_stamp(path) if path.exists() else (0, 0)  # before it is read, lest it changes in between
                 pixels = read_image(path)
-                return group, _FileQuery([self._network_input(pixels)], [], pixels, 0, path=path)
+                return group, _FileQuery([self._network_input(pixels)], [], pixels, 0, path=path, stamp=stamp)
             except RefsegError as error:
                 return group, error
 
@@ -234,9 +236,8 @@ class Segmenter:
         on_cpu = next(self.network.parameters()).device.type == "cpu"
         for query, result in self._predict(queries(), threshold, 1 if on_cpu else BATCH_IMAGES):
             question = next(query.questions)
-            yield FileResult(
-                **{**vars(result), "source": str(query.path)}, name=question.image, path=query.path, row=question.row
-            )
+            about = {"name": question.image, "path": query.path, "row": question.row, "stamp": query.stamp}
+            yield FileResult(**{**vars(result), "source": str(query.path), **about})
 
     def check(self, expressions: Sequence[str], threshold: float | None = None) -> None:
         """Checks expressions and a threshold; raises InvalidInput if they cannot be answered."""
@@ -411,6 +412,7 @@ class _FileQuery(_ImageQuery):
     """An image file with the questions that are left of its group."""
 
     path: Path = Path()
+    stamp: tuple[int, int] = (0, 0)
     questions: Iterator[Question] = field(default_factory=lambda: iter(()))
 
 
