@@ -1,0 +1,63 @@
+"""Finder: the interface of object finders, and what they return."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+from refseg.array_types import Box, Mask, RgbImage
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """One object that a finder found.
+
+    Attributes:
+        box_xyxy: left, top, right, bottom in pixels, within the image.
+        class_name: one of the finder's `classes`.
+        score: of the finder, in [0, 1]; scores of different finders are not comparable.
+        finder: name of the finder.
+        draw_mask: computes the mask.
+    """
+
+    box_xyxy: Box
+    class_name: str
+    score: float
+    finder: str
+    draw_mask: Callable[[], Mask] = field(repr=False)
+
+    @cached_property
+    def mask(self) -> Mask:
+        """The mask (H, W) at the image's size, computed when it is first asked for."""
+        return self.draw_mask()
+
+
+class Finder(ABC):
+    """Finds objects of known classes in an image.
+
+    Attributes:
+        name: of the finder.
+        classes: names of the classes that it knows; it never finds anything else.
+        threshold: lowest score of what it finds, unless another is asked for.
+    """
+
+    name: ClassVar[str]
+    classes: tuple[str, ...]
+    threshold: float
+
+    @classmethod
+    @abstractmethod
+    def load(cls, **settings: Any) -> Self:
+        """Loads it with its weights; errors as of `finders.load_finder`."""
+
+    @abstractmethod
+    def find(self, image: RgbImage, threshold: float | None = None) -> list[Detection]:
+        """Finds the objects of an image, the highest score first.
+
+        An object may be found as several classes, with one detection for each.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            threshold: lowest score; by default the finder's own.
+        """
