@@ -20,7 +20,7 @@ from refseg.finders.box_masks import BoxMasker, find_masker
 from refseg.finders.darknet_weights import load_darknet_weights
 from refseg.finders.finder import Detection, Finder
 from refseg.finders.overlaps import suppress_overlaps
-from refseg.finders.published import PUBLISHED_FINDERS, check_file
+from refseg.finders.published import PUBLISHED_FINDERS, read_published
 from refseg.finders.yolov4_tiny import YoloV4Tiny
 from refseg.hardware import check_device, check_device_name, choose_device
 
@@ -67,7 +67,6 @@ class Coco80(Finder):
         self.masker = find_masker(masker) if isinstance(masker, str) else masker
 
     @classmethod
-    @override
     def load(
         cls,
         threshold: float = 0.25,
@@ -92,12 +91,11 @@ class Coco80(Finder):
             find_masker(masker)
         check_device_name(device)
         entry = PUBLISHED_FINDERS[cls.name]
-        file = file or entry.path
-        check_file(file, entry)
+        content = read_published(entry, file)
         device = choose_device(device)
         check_device(device)
         network = YoloV4Tiny(len(COCO_CLASSES))
-        load_darknet_weights(network, file, entry.way_out)
+        load_darknet_weights(network, content, str(file or entry.path), entry.way_out)
         return cls(network, threshold, masker, device)
 
     @override

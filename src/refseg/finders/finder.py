@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 from refseg.array_types import Box, Mask, RgbImage
 
@@ -34,7 +34,7 @@ class Detection:
 
 
 class Finder(ABC):
-    """Finds objects of known classes in an image.
+    """Finds objects of known classes in an image; its class has `load(**settings)`, as `finders.load_finder` says.
 
     Attributes:
         name: of the finder.
@@ -45,11 +45,6 @@ class Finder(ABC):
     name: ClassVar[str]
     classes: tuple[str, ...]
     threshold: float
-
-    @classmethod
-    @abstractmethod
-    def load(cls, **settings: Any) -> Self:
-        """Loads it with its weights; errors as of `finders.load_finder`."""
 
     @abstractmethod
     def find(self, image: RgbImage, threshold: float | None = None) -> list[Detection]:

@@ -77,28 +77,43 @@ PUBLISHED_FINDERS = {
 }
 
 
-def check_file(file: Path, entry: PublishedFinder) -> None:
-    """Checks that a file is the published one.
+def read_published(entry: PublishedFinder, file: Path | None = None) -> bytes:
+    """Reads published weights, from the store or another file, and checks that they are the published ones.
 
     Raises:
-        MissingFile: if there is none.
+        MissingFile: if there is no such file.
         InvalidInput: if it is another or damaged, or cannot be read.
     """
-    if not file.is_file():
+    if file is None and not entry.path.is_file():
         raise MissingFile(f"the finder {entry.name!r} is not on this machine; {entry.way_out}")
+    path = file or entry.path
+    content = read_bytes(path, entry)
+    check_content(content, str(path), entry, entry.way_out)
+    return content
+
+
+def read_bytes(file: Path, entry: PublishedFinder) -> bytes:
+    """Reads a file of exactly the published size; errors as of `read_published`."""
+    if not file.is_file():
+        raise MissingFile(f"{file} is missing; give {entry.file_name}, or {entry.way_out}")
     try:
-        size, found = file.stat().st_size, ""
-        if size == entry.size:
-            with file.open("rb") as opened:
-                found = hashlib.file_digest(opened, "sha256").hexdigest()
+        check_size(file.stat().st_size, str(file), entry)
+        return file.read_bytes()
     except OSError as error:
-        raise unreadable(file, error) or error from None
+        raise unreadable(file, error) or error from error
+
+
+def check_size(size: int, what: str, entry: PublishedFinder) -> None:
+    """Raises InvalidInput if weights are not of the published size in bytes."""
     if size != entry.size:
-        raise InvalidInput(
-            f"{file} has {size:,} bytes, {entry.file_name} has {entry.size:,}; delete it and {entry.way_out}"
-        )
+        raise InvalidInput(f"{what} has {size:,} bytes, {entry.file_name} has {entry.size:,}; {entry.way_out}")
+
+
+def check_content(content: bytes, what: str, entry: PublishedFinder, way_out: str) -> None:
+    """Raises InvalidInput if a content is not the published one."""
+    found = hashlib.sha256(content).hexdigest()
     if found != entry.sha256:
         raise InvalidInput(
-            f"{file} is damaged or another file: its sha256 begins {found[:16]}, that of {entry.file_name} "
-            f"{entry.sha256[:16]}; delete it and {entry.way_out}"
+            f"{what} is damaged or another file: its sha256 begins {found[:16]}, that of {entry.file_name} "
+            f"{entry.sha256[:16]}; {way_out}"
         )

@@ -20,6 +20,8 @@ STRIDE = 32  # sides of the input are multiples of it
 class YoloV4Tiny(nn.Module):
     """YOLOv4-tiny for any number of classes; `width` is 32 in the paper."""
 
+    anchors_wh: Tensor  # (6, 2)
+
     def __init__(self, classes: int, width: int = 32):
         super().__init__()
         outputs = 3 * (5 + classes)
