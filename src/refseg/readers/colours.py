@@ -59,15 +59,14 @@ _WHITE = np.array([0.95047, 1.0, 1.08883])
 def lab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Returns L*, a*, b* (N, 3) of sRGB pixels (N, 3).
 
-    >>> lab(np.array([[255, 255, 255], [255, 0, 0]], np.uint8)).round().tolist()
-    [[100.0, 0.0, 0.0], [53.0, 80.0, 67.0]]
+    >>> lab(np.array([[0, 128, 0], [255, 0, 0]], np.uint8)).round().tolist()
+    [[46.0, -52.0, 50.0], [53.0, 80.0, 67.0]]
     """
     values = rgb.reshape(-1, 3) / 255.0
     linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
     xyz = linear @ _TO_XYZ.T / _WHITE
     f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
-    found = np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
-    return found + 0.0
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
 
 
 def name_pixels(rgb: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -32,11 +32,12 @@ SMALL, SMALL_AREA = 0.7, 0.02  # log odds for each factor e below a part of the 
 FIRST = 5.0  # log odds of being the very first, where a superlative asks for it
 TOLERANCE = 0.045  # by which one thing may pass the middle of the image
 NEAR_BORDER = 0.01  # softness of a border, in parts of the image
-LARGE, CENTRAL, CUT_OFF = 1.1, 0.5, 0.8  # log odds of what is meant where no place is said
-COLOURED, OTHERS, ROWS = 0.25, 1.0, 0.3
+LARGE, CENTRAL, CENTRAL_THING, CUT_OFF = 1.1, 0.35, 0.1, 0.8  # log odds of what is meant where no place is said
+COLOURED = 0.25  # of LARGE, where a colour tells people apart
 LARGE_RELATED = {"near": -0.8, "left": -0.8, "right": -0.8, "behind": -0.8, "front": -0.8, "with": 0.8}
 WEAK = 0.4  # of a cue that stands with an anchor that cannot be found
-EXISTS = 0.5
+ROW = 0.3  # of the way between the extremes, from where on an object stands in the front row
+EXISTS = 0.5  # probability from which on there is a referent
 
 _SIDES = {"left": ("x", 1.0), "right": ("x", -1.0), "top": ("y", 1.0), "bottom": ("y", -1.0)}
 
@@ -158,9 +159,9 @@ class _Executor:
         if not _several(query):
             return [int(np.argmax(p))]
         inside = np.flatnonzero(p >= 0.5)
-        count = query.number.count if query.number is not None else None
-        if count is not None and len(inside) > count:
-            return np.argsort(-scores)[:count].tolist()
+        count = _count(query)
+        if count and len(inside) > count:
+            return inside[np.argsort(-scores[inside], kind="stable")[:count]].tolist()
         return inside.tolist()
 
     def knows(self, noun: Noun) -> bool:
@@ -212,7 +213,7 @@ class _Executor:
                 filters += self.note("place", place, self._in_place(place, several), True, anchor)
         weights = np.exp(filters - filters.max())
         members = weights >= 0.5
-        if not several:
+        if not several or _count(query):
             counted = bool(query.orders or query.superlatives) or any(place.far for place in query.places)
             for place in query.places:
                 if not (self._is_region(place) and (counted or place.half)):
@@ -221,9 +222,7 @@ class _Executor:
             if self._judged(name) is None:
                 preferences += self.note("size", name, 0.6 * self._extreme(name, members), False, anchor)
         for superlative in query.superlatives:
-            preferences += self.note(
-                "superlative", superlative, self._superlative(superlative, members, several), several, anchor
-            )
+            preferences += self.note("superlative", superlative, self._superlative(superlative, members), False, anchor)
         for order in query.orders:
             f, p = self._order(order, members if self.named else self._row(query, members))
             filters += f
@@ -348,7 +347,9 @@ class _Executor:
             return PLACE * self._scaled(dx * np.sin(angle) - dy * np.cos(angle), members)
         total = np.zeros(self.count)
         for side in place.sides:
-            if side == "middle":
+            if side == "middle" and {"left", "right"} & set(place.sides):
+                total += 0.4 * PLACE * self._scaled(-abs(g.y - 0.5), members)  # half-way up
+            elif side == "middle":
                 total += self._middle(members, place)
             elif side in ("corner", "edge"):
                 total += 0.5 * PLACE * self._scaled(np.maximum(abs(g.x - 0.5), abs(g.y - 0.5)), members)
@@ -384,28 +385,23 @@ class _Executor:
             size = LARGE_RELATED.get(query.relations[0].kind, 0.0) if not self.named else 0.0
         elif query.colours and query.noun is not None and query.noun.classes == (PERSON,):
             size = COLOURED * LARGE
-        elif query.others:
-            size = OTHERS * LARGE
-        return size * self._scaled(np.sqrt(g.area), members) + CENTRAL * central - CUT_OFF * cut
+        people = query.noun is None or query.noun.classes in ((), (PERSON,))
+        middle = CENTRAL if people else CENTRAL_THING
+        return size * self._scaled(np.sqrt(g.area), members) + middle * central - CUT_OFF * cut
 
-    def _superlative(self, superlative: Superlative, members: NDArray[np.bool_], several: bool) -> Scores:
+    def _superlative(self, superlative: Superlative, members: NDArray[np.bool_]) -> Scores:
         return self._extreme(superlative.quality, members, only_first=True)
 
     def _row(self, query: Query, members: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Returns the members in the row that the places name ("second from the left in the front row")."""
         for place in query.places:
-            if (
-                ROWS
-                and members.sum() > 2
-                and set(place.sides) & {"front", "back", "top", "bottom"}
-                and len(place.sides) == 1
-            ):
-                row = members & (self._scaled(self._axis(place.sides[0]), members) > ROWS)
+            if members.sum() > 2 and place.sides in (("front",), ("back",), ("top",), ("bottom",)):
+                row = members & (self._scaled(self._axis(place.sides[0]), members) > ROW)
                 members = row if row.any() else members
         return members
 
     def _order(self, order: Order, members: NDArray[np.bool_]) -> tuple[Scores, Scores]:
-        side = order.side or "left"
+        side = order.side or "front"
         where = np.flatnonzero(members)
         ranked = where[np.argsort(-self._axis(side)[where], kind="stable")]
         wanted = order.n - 1 if order.n > 0 else len(ranked) + order.n
@@ -582,10 +578,18 @@ class _Executor:
         return np.log(np.maximum(1 - p, LEAST))
 
 
+def _count(query: Query) -> int:
+    """Returns the number of objects that a sentence asks for, 0 if it does not say."""
+    return query.number.count or 0 if query.number is not None else 0
+
+
 def _several(query: Query) -> bool:
-    """Whether all objects that match are asked for."""
-    if query.orders or any(s.quality for s in query.superlatives):
+    """Whether several objects are asked for: all that match, or a number of them."""
+    count = _count(query)
+    if query.orders or count == 1:
         return False
+    if query.superlatives:
+        return count > 1
     return query.number is not None or (query.noun is not None and query.noun.plural)
 
 

@@ -36,6 +36,9 @@ _NOUN_SPELLING = Spelling(
 _SPLITTABLE = sorted((w for w in WORDS if WORDS[w][0] in ("SIDE", "COLOUR") and len(w) > 2), key=len, reverse=True)
 _COMPOUND_WORDS = frozenset(word for compound in COMPOUNDS for word in compound.split("_"))
 _AXES = ("left", "right", "top", "bottom", "front", "back")
+_BEFORE_NOUNS = frozenset(
+    "FILL SIZE SIDE COUNT ALL STRESS LOOK PATTERN COLOUR SUPERLATIVE ORDER NEAREST FARTHEST".split()
+)
 _FROM = frozenset({"from", "frm", "fron", "form", "fom"})
 
 
@@ -316,7 +319,10 @@ class _Reader:
             case "FILL" | "REGION" | "CAMERA" | "PICTURE" | "STRESS" | "GROUP" | "HALF":
                 pass
             case "COUNT":
-                if token.value == "1":
+                if token.value == "1" and self.tag() == "OF":
+                    draft.number = Number(1)  # "one of the dogs"
+                    self.i += 1
+                elif token.value == "1":
                     draft.anything = draft.anything or token
                 elif draft.number is None and not draft.runs:
                     draft.number = Number(int(token.value))
@@ -370,6 +376,9 @@ class _Reader:
             case "ON":
                 self.relation(draft, "on", depth)
             case "RELATION":
+                verb = token.written.split()[0]
+                if verb.endswith("ing") and " " in token.written:
+                    draft.others.append(verb)
                 self.relation(draft, token.value, depth)
             case "HANDLING":
                 draft.others.append(token.written)
@@ -390,6 +399,7 @@ class _Reader:
     def colour(self, draft: _Draft, token: Token) -> None:
         as_thing = token.written in AMBIGUOUS_COLOURS or token.written.rstrip("s") in AMBIGUOUS_COLOURS
         before_noun = self.tag() in ("NOUN", "PART", "ANY", "OTHER", "COLOUR", "SIZE", "LOOK")
+        before_noun = before_noun or (self.tag(), self.tag(1)) == ("AND", "COLOUR")
         if as_thing and classes_of(token.written) and not (before_noun or draft.runs or draft.anything):
             draft.settle()
             draft.runs.append([Token(token.written, "NOUN", token.written, token.article)])
@@ -632,10 +642,12 @@ class _Reader:
             if kind in ("front", "near"):
                 draft.places.append(Place(("front",)))
             return
-        if kind in ("near", "on", "in") and not self.begins_thing() and self.place(draft, depth):
+        if kind in ("near", "on", "in", "touching") and not self.begins_thing() and self.place(draft, depth):
             return  # "sitting on the far right"
         if self.tag() in ("", "BUT", "AND") or depth >= DEEPEST:
-            if kind in ("behind", "front", "above", "below"):
+            if draft.last == "OTHER" and kind in ("above", "near"):
+                draft.others.append("over")  # "bending over"
+            elif kind in ("behind", "front", "above", "below"):
                 side = {"behind": "back", "front": "front", "above": "top", "below": "bottom"}[kind]
                 draft.places.append(Place((side,)))
             return
@@ -740,10 +752,7 @@ class _Reader:
     def union(self, draft: _Draft, depth: int) -> None:
         """Reads "and": another thing, if a noun phrase follows."""
         ahead = 0
-        while (
-            self.tag(ahead) in ("FILL", "SIZE", "SIDE", "COUNT", "ALL", "STRESS", "LOOK", "PATTERN")
-            or self.tag(ahead) == "COLOUR"
-        ):
+        while self.tag(ahead) in _BEFORE_NOUNS:
             ahead += 1
         if draft.runs and self.tag(ahead) == "NOUN" and depth < DEEPEST:
             draft.settle()
@@ -759,6 +768,8 @@ class _Reader:
         if self.i >= len(self.tokens):
             draft.not_understood.append("not")
             return
+        if self.value().endswith("ing") and self.tag(1) in ("RELATION", "ON", "IN", "WITH"):
+            self.i += 1  # "not sitting next to the cat"
         token = self.tokens[self.i]
         inner = _Draft()
         if token.article and token.tag not in ("NOUN", "PART", "OTHER", "LOOK"):

@@ -205,6 +205,7 @@ PHRASES |= {
         "with stripes": ("PATTERN", "striped"),
         "with dots": ("PATTERN", "dotted"),
         "with spots": ("PATTERN", "dotted"),
+        "all way": ("STRESS", "way"),
         "polka dots": ("PATTERN", "dotted"),
         "polka dot": ("PATTERN", "dotted"),
         "polka dotted": ("PATTERN", "dotted"),
