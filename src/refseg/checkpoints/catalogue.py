@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from refseg.config import Config
 from refseg.errors import InvalidInput, MissingFile
 from refseg.files.cache import cache_folder
+from refseg.finders.published import PUBLISHED_FINDERS
 
 if TYPE_CHECKING:
     pass
@@ -194,6 +195,7 @@ def find_published(name: str) -> Published:
         if entry.name == name:
             return entry
     names = ", ".join(entry.name for entry in CATALOGUE if entry.conversion and not entry.exported)
+    names = ", ".join([names, *PUBLISHED_FINDERS])
     raise InvalidInput(f"unknown weights {name!r}; choose one of: {names}; refseg weights list shows all")
 
 

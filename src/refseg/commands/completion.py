@@ -10,10 +10,12 @@ def complete_weights(incomplete: str) -> list[str]:
 
 
 def complete_published(incomplete: str) -> list[str]:
-    """Returns the published weights that this version converts."""
+    """Returns the published weights that this version converts, and the finders."""
     from refseg.checkpoints.catalogue import CATALOGUE
+    from refseg.finders.published import PUBLISHED_FINDERS
 
-    return _matching([entry.name for entry in CATALOGUE if entry.conversion and not entry.exported], incomplete)
+    converted = (entry.name for entry in CATALOGUE if entry.conversion and not entry.exported)
+    return _matching([*converted, *PUBLISHED_FINDERS], incomplete)
 
 
 def complete_datasets(incomplete: str) -> list[str]:

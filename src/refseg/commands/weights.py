@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from refseg.commands.completion import complete_networks, complete_published
 from refseg.commands.help import add_command, create_app
+
+if TYPE_CHECKING:
+    from refseg.finders.published import PublishedFinder
 
 app = create_app("List and fetch the weights that the papers' authors published.")
 
@@ -26,10 +29,12 @@ def list_(
     """List published weights: what they were trained on, what their authors report, and how to have them."""
     from refseg.checkpoints.catalogue import CATALOGUE, SQUASHED, WEIGHTS_LICENCE, is_installed
     from refseg.commands.matching import match
+    from refseg.finders.published import PUBLISHED_FINDERS
     from refseg.networks import PRESETS
 
-    entries = CATALOGUE
+    entries, finders = CATALOGUE, list(PUBLISHED_FINDERS.values())
     if network:
+        finders = []
         names = {entry.preset: {entry.preset, PRESETS.get(entry.preset, entry.preset)} for entry in CATALOGUE}
         known = dict.fromkeys(name for some in names.values() for name in sorted(some))
         chosen = set(match(network, known, "networks with published weights"))
@@ -40,6 +45,12 @@ def list_(
             entry.model_dump()
             | {"name": entry.name, "link": entry.link, "weights_licence": WEIGHTS_LICENCE, "here": is_installed(entry)}
             for entry in entries
+        ]
+        for row in rows:
+            row["kind"] = "network"
+        rows += [
+            finder.model_dump() | {"kind": "finder", "file": str(finder.path), "here": finder.is_installed()}
+            for finder in finders
         ]
         typer.echo(json.dumps(rows, indent=1))
         return
@@ -69,6 +80,11 @@ def list_(
             here = ", here" if is_installed(entry) else ""
             table.add_row(entry.name, f"{entry.data}: {entry.reported}{protocol}{here}")
         console.print(table)
+    for finder in finders:
+        here = ", here" if finder.is_installed() else ""
+        console.print(f"[bold]{finder.name}[/], a finder: refseg weights get {finder.name}", soft_wrap=True)
+        console.print(f"  {finder.what}, {finder.megabytes}, finds {finder.knows}{here}", soft_wrap=True)
+        console.print(f"  licence: {finder.licence}; {finder.reported}", soft_wrap=True)
     for line in (
         f"Figures are the authors', {SQUASHED} unless said otherwise, in percent; none was run again.",
         "Three of them are for val / testA / testB, two for val / test.",
@@ -91,8 +107,15 @@ def get(
     """Fetch published weights and convert them; then `--weights NAME` and `refseg.load("NAME")` know them."""
     from refseg.checkpoints import catalogue
     from refseg.conversion.fetch import get
+    from refseg.errors import InvalidInput
     from refseg.files.atomic import check_absent, check_file_writable, check_writable
+    from refseg.finders.published import PUBLISHED_FINDERS
 
+    if name in PUBLISHED_FINDERS:
+        if folder or report:
+            raise InvalidInput(f"{name} is kept in the local store as it is; leave out --folder and --report")
+        _get_finder(PUBLISHED_FINDERS[name], file)
+        return
     entry = catalogue.find_published(name)
     if not file and not folder and catalogue.is_installed(entry):
         typer.echo(f"already here: {catalogue.store(name)}; delete it to fetch it again")
@@ -111,6 +134,19 @@ def get(
     typer.echo(f"written: {written}")
     weights = written if folder else name
     typer.echo(f'try: refseg segment photo.jpg "the person on the left" --weights {weights}')
+
+
+def _get_finder(entry: "PublishedFinder", file: Path | None) -> None:
+    from refseg.conversion.fetch_finder import get_finder, is_intact
+
+    if not file and is_intact(entry):
+        typer.echo(f"already here: {entry.path}")
+        return
+    typer.echo(f"{entry.name} ({entry.what}): {entry.megabytes} from {file or entry.link}")
+    written = get_finder(entry, file)
+    typer.echo(f"licence of the weights: {entry.licence}; finds {entry.knows}")
+    typer.echo(f"written: {written}")
+    typer.echo('try: refseg segment photo.jpg "the person on the left" --weights reader')
 
 
 add_command(app, list_, "list", "weights")

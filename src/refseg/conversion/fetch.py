@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 from refseg.checkpoints.catalogue import Published, store
 
 _TIMEOUT = 10.0  # seconds to wait for a server
+_CONNECT_TIMEOUT = 4.0  # seconds to reach it
 _STALL_SECONDS, _MIN_BYTES = 60.0, 2**20  # so many bytes must arrive in this time
 _MAX_TRIES = 4  # in succession, in which fewer arrive
 _MAX_SIZE = 20 * 10**9  # bytes of a file, whatever its server announces
@@ -75,23 +76,34 @@ def get(
 
 
 def download(entry: Published) -> Path:
-    """Downloads the authors' file to the cache folder; resumes an incomplete download of the same file.
-
-    The size is checked against the server's, and ZIP archives, which most files are, against their checksums.
-
-    Raises:
-        MissingFile: if it cannot be downloaded; the message tells how to do it by hand.
-        UnwritableOutput: if the cache folder cannot be written, or has no room for it.
-    """
+    """Downloads the authors' file to the cache folder; errors as of `download_file`."""
     saved = f"{entry.name.replace('/', '-')}.pth"
     by_hand = (
         f"download it by hand from {entry.by_hand} as {saved} and run: refseg weights get {entry.name} --file {saved}"
     )
     if entry.link is None:
         raise MissingFile(f"{entry.name} has no direct link; {by_hand}")
-    name = entry.name.replace("/", "-")
+    return download_file(entry.name, entry.link, by_hand)
+
+
+def download_file(name: str, link: str, by_hand: str, known_size: int | None = None) -> Path:
+    """Downloads a file to the cache folder; resumes an incomplete download of the same file.
+
+    The size is checked against the server's, and ZIP archives, which most files are, against their checksums.
+
+    Args:
+        name: of the weights.
+        link: to the file.
+        by_hand: advice for errors.
+        known_size: in bytes; a server that announces another is not asked for more.
+
+    Raises:
+        MissingFile: if it cannot be downloaded; the message tells how to do it by hand.
+        UnwritableOutput: if the cache folder cannot be written, or has no room for it.
+    """
+    file_name = name.replace("/", "-")
     folder = cache_folder() / "downloads"
-    done = folder / f"{name}.pth"
+    done = folder / f"{file_name}.pth"
     if done.is_file():
         return done
     from huggingface_hub import get_session
@@ -99,12 +111,14 @@ def download(entry: Published) -> Path:
     partial = done
     try:
         session = get_session()
-        remote = _ask(session, entry.link)
+        remote = _ask(session, link)
+        if known_size and remote.size not in (None, known_size):
+            raise _Unreachable(f"its server announces {remote.size:,} bytes, the file has {known_size:,}")
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f"{name}-{remote.key}.part"
+        partial = folder / f"{file_name}-{remote.key}.part"
         with only_writer(done, beside=True):
             for other in folder.glob("*.part"):
-                if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]+\.part", other.name) and other != partial:
+                if re.fullmatch(rf"{re.escape(file_name)}-[0-9a-f]+\.part", other.name) and other != partial:
                     other.unlink(missing_ok=True)  # of an earlier file behind the link
             _fetch(session, remote, partial)
             if damage := _damage(partial):
@@ -112,7 +126,7 @@ def download(entry: Published) -> Path:
                 raise _Unreachable(f"what its server sends is damaged ({damage})")
             os.replace(partial, done)
     except _Unreachable as error:
-        raise MissingFile(f"{entry.name} cannot be downloaded ({error}); {by_hand}") from error
+        raise MissingFile(f"{name} cannot be downloaded ({error}); {by_hand}") from error
     except OSError as error:
         raise UnwritableOutput(
             f"{partial} cannot be written ({error.strerror or error}); set REFSEG_CACHE to a folder with room for it"
@@ -220,9 +234,10 @@ def _append(session: Any, remote: _Remote, file: BinaryIO) -> bool:
 def _answer(session: Any, link: str, part: str | None) -> Iterator[Any]:
     """Opens the response to a request; `part` is a range of bytes."""
     headers = {"Accept-Encoding": "identity"} | ({"Range": part} if part else {})
+    limits = min(_CONNECT_TIMEOUT, _TIMEOUT), _TIMEOUT, _TIMEOUT, _TIMEOUT  # to connect, read, write, wait for others
     with ExitStack() as stack:
         try:
-            answer = stack.enter_context(session.stream("GET", link, headers=headers, timeout=_TIMEOUT))
+            answer = stack.enter_context(session.stream("GET", link, headers=headers, timeout=limits))
         except Exception as error:  # depends on the HTTP library of the hub's client
             raise _Unreachable(first_line(error)) from error
         if answer.status_code >= 400:
