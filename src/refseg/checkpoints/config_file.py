@@ -6,10 +6,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from refseg.checkpoints.locate import bundled_names, find
+from refseg.checkpoints.locate import bundled_names, find, settings_of
 from refseg.checkpoints.schema import CONFIG, FORMAT, WEIGHTS, CheckpointConfig
 from refseg.config import one_line
 from refseg.errors import InvalidInput, MissingFile, first_line, shown
+from refseg.finders.installed import check_finder
+from refseg.networks import COMPOSITIONS
 
 _MAX_TEXT_SIZE = 2**26  # bytes
 
@@ -20,10 +22,36 @@ def check_weights(where: str | Path) -> None:
     Raises:
         MissingFile, InvalidInput: if not.
     """
-    folder = find(where)
-    read_config(folder / CONFIG)
-    if not (folder / WEIGHTS).is_file():
+    folder, config = open_config(where)
+    if config.network.name in COMPOSITIONS:
+        check_finder(config.network.config.get("finder"))
+    elif not (folder / WEIGHTS).is_file():
         raise MissingFile(f"{folder / WEIGHTS} is missing; a checkpoint folder holds {WEIGHTS} and {CONFIG}")
+
+
+def open_config(where: str | Path) -> tuple[Path, CheckpointConfig]:
+    """Finds the folder of weights and reads its config, with the settings that stand behind the name.
+
+    Raises:
+        MissingFile, InvalidInput: if there are no such weights, their config is not valid, or they have no settings.
+    """
+    folder, settings = find(where), settings_of(where)
+    config = read_config(folder / CONFIG)
+    if settings:
+        if config.network.name not in COMPOSITIONS:
+            raise InvalidInput(
+                f"{where}: {', '.join(settings)} cannot be set, since {config.network.name} was trained as it is; only "
+                f"compositions have settings: {', '.join(COMPOSITIONS)}"
+            )
+        network = config.network.replace(config={**config.network.config, **settings})
+        config = config.replace(network=network)
+    return folder, config
+
+
+def settings_names(where: str | Path) -> tuple[str, ...]:
+    """Returns the names of the settings of weights: of compositions their config's; else none. Errors as of `find`."""
+    network = read_config(find(where) / CONFIG).network
+    return tuple(network.config) if network.name in COMPOSITIONS else ()
 
 
 def read_config(path: Path) -> CheckpointConfig:

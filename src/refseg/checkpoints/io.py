@@ -10,9 +10,8 @@ from torch import Tensor
 
 from refseg import networks
 from refseg.checkpoints.checkpoint import Checkpoint, to_device, use_threshold
-from refseg.checkpoints.config_file import read_config, read_text
+from refseg.checkpoints.config_file import open_config, read_text
 from refseg.checkpoints.familiarity import Familiarity
-from refseg.checkpoints.locate import find
 from refseg.checkpoints.schema import (
     CARD,
     CONFIG,
@@ -20,6 +19,7 @@ from refseg.checkpoints.schema import (
     RECIPE,
     WEIGHTS,
     BytePairsEntry,
+    CharactersEntry,
     CheckpointConfig,
     FamiliarityEntry,
     NetworkEntry,
@@ -32,6 +32,7 @@ from refseg.errors import InvalidInput, UnwritableOutput, shortened
 from refseg.files.atomic import all_or_nothing
 from refseg.files.tensor_files import check_finite, read_safetensors, safetensors_shapes
 from refseg.networks.network import Network
+from refseg.text.characters import Characters
 from refseg.text.tokenizer import Tokenizer
 from refseg.text.vocabulary import Vocabulary
 from refseg.text.word_list import WordList
@@ -44,17 +45,20 @@ def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
 
     Args:
         where: a folder, the name of bundled weights ("selector") or of downloaded ones
-            ("dmmi_swin_base/refzom"), or a hub id ("owner/name").
+            ("dmmi_swin_base/refzom"), or a hub id ("owner/name"); of compositions with settings, if wanted
+            ("reader:finder=selector").
         device: where the network runs: "cpu", "cuda", ..., or "auto" for a GPU if there is one.
 
     Raises:
         MissingFile: if there are no such weights, or a file of the folder is missing.
         InvalidInput: if the files do not fit each other or are damaged, or the device is unknown.
     """
-    folder = find(where)
-    config = read_config(folder / CONFIG)
+    folder, config = open_config(where)
     tokenizer = _tokenizer(config.tokenizer)
     name, words, clip = config.network.name, len(tokenizer), config.preprocessing.clip
+    if name in networks.COMPOSITIONS:
+        composed = networks.network_class(name)(networks.configured(name, config.network.config), words)
+        return _checkpoint(composed, tokenizer, config, None, folder, device)
     try:
         settings = networks.configured(name, config.network.config)
         with torch.device("meta"):  # sizes are checked against the weights before memory is allocated
@@ -71,6 +75,17 @@ def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
     own = network.state_dict()
     given = {name: value.to(own[name].dtype) for name, value in tensors.items() if name in own}
     network.load_state_dict(given, strict=False)
+    return _checkpoint(network, tokenizer, config, familiarity, folder, device)
+
+
+def _checkpoint(
+    network: Network,
+    tokenizer: Tokenizer,
+    config: CheckpointConfig,
+    familiarity: Familiarity | None,
+    folder: Path,
+    device: str,
+) -> Checkpoint:
     checkpoint = Checkpoint(
         name=config.network.name,
         network=network.eval(),
@@ -105,13 +120,14 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path, half: bool = Fal
     with all_or_nothing(folder.parent, replaces=True) as staging:
         new = staging / folder.name
         new.mkdir()
-        save_file(_tensors(checkpoint, half), new / WEIGHTS, metadata={"format": "pt"})
+        if checkpoint.name not in networks.COMPOSITIONS:
+            save_file(_tensors(checkpoint, half), new / WEIGHTS, metadata={"format": "pt"})
+            (new / WEIGHTS).chmod(0o644)  # safetensors keeps it from other users
         config = _config(checkpoint).model_dump(mode="json")
         (new / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         for name, text in ((RECIPE, checkpoint.recipe), (CARD, checkpoint.card)):
             if text:
                 (new / name).write_text(text, encoding="utf-8")
-        (new / WEIGHTS).chmod(0o644)  # safetensors keeps it from other users
 
 
 def _config(checkpoint: Checkpoint) -> CheckpointConfig:
@@ -139,6 +155,8 @@ def _tokenizer(entry: TokenizerEntry) -> Tokenizer:
             from refseg.text.word_pieces import WordPieces
 
             return WordPieces(entry.max_words)
+        case CharactersEntry():
+            return Characters(entry.max_words)
         case BytePairsEntry():
             from refseg.text.byte_pairs import BytePairs
 
@@ -155,6 +173,8 @@ def _tokenizer_entry(tokenizer: Tokenizer) -> TokenizerEntry:
             return VocabularyEntry(words=tokenizer.words, max_words=tokenizer.max_words)
         case BytePairs():
             return BytePairsEntry(max_words=tokenizer.max_words)
+        case Characters():
+            return CharactersEntry(max_words=tokenizer.max_words)
     return WordPiecesEntry(max_words=tokenizer.max_words)
 
 

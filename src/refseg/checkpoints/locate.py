@@ -1,15 +1,42 @@
 """Finds the checkpoint folder of a path, a bundled name or a hub id."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from refseg.checkpoints import bundled, catalogue
 from refseg.checkpoints.schema import CARD, CONFIG, RECIPE, WEIGHTS
-from refseg.errors import InvalidInput, MissingFile, first_line
+from refseg.errors import InvalidInput, MissingFile, first_line, shown
+from refseg.files.yaml_values import parse_yaml
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_SETTINGS = re.compile(r"(?P<weights>.+):(?P<settings>[a-z_]+=[^,=:/\\]+(,[a-z_]+=[^,=:/\\]+)*)")
 _HUB_TIMEOUT = 5.0  # timeout of the hub
+
+
+def with_settings(where: str | Path, settings: Mapping[str, Any]) -> str:
+    """Returns the name of weights with settings behind it, as `find` and `settings_of` read it.
+
+    >>> with_settings("reader", {"finder": "coco80", "threshold": 0.4})
+    'reader:finder=coco80,threshold=0.4'
+    """
+    texts = [f"{name}={value}" for name, value in settings.items()]
+    for text in texts:
+        if not _SETTINGS.fullmatch(f"weights:{text}"):
+            raise InvalidInput(f"{shown(text)} cannot be a setting of weights; give for example finder=coco80")
+    return f"{where}{',' if settings_of(where) else ':'}{','.join(texts)}" if texts else str(where)
+
+
+def settings_of(where: str | Path) -> dict[str, Any]:
+    """Returns the settings behind the name of weights.
+
+    >>> settings_of("reader:finder=coco80,threshold=0.4"), settings_of("reader")
+    ({'finder': 'coco80', 'threshold': 0.4}, {})
+    """
+    found = _SETTINGS.fullmatch(str(where))
+    pairs = [one.partition("=") for one in found["settings"].split(",")] if found else []
+    return {name: parse_yaml(value) for name, _, value in pairs}
 
 
 def bundled_names() -> list[str]:
@@ -23,6 +50,8 @@ def find(where: str | Path) -> Path:
     Raises:
         MissingFile: if it is neither a folder, nor bundled, nor on the hub.
     """
+    if found := _SETTINGS.fullmatch(str(where)):
+        where = found["weights"]
     path, name = Path(where), str(where)
     try:
         path.stat()

@@ -50,7 +50,14 @@ class BytePairsEntry(Config):
     max_words: Repeats
 
 
-TokenizerEntry = VocabularyEntry | WordListEntry | WordPiecesEntry | BytePairsEntry
+class CharactersEntry(Config):
+    """The expression as it is."""
+
+    name: Literal["characters"] = "characters"
+    max_words: int = Field(ge=1, le=100_000)  # bytes
+
+
+TokenizerEntry = VocabularyEntry | WordListEntry | WordPiecesEntry | BytePairsEntry | CharactersEntry
 
 
 class FamiliarityEntry(Config):

@@ -70,6 +70,7 @@ def evaluate(
     from refseg.inference.crf import DenseCRF
 
     options.add_networks(network)
+    weights, settings = options.divide_settings(weights, settings)
     dataset, protocol = options.add_dataset(dataset), options.add_protocols(protocol)
     given = options.settings_of(dataset, split, root, split_by, images, count, settings, grefs)
     if submission:

@@ -67,6 +67,36 @@ def open_images(name: str, **settings: Any) -> Any:
     return datasets.build_images(add_dataset(name), **given(**settings))
 
 
+WeightsSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A setting of `reader`: finder=coco80, masker=grabcut (ellipse, box), threshold=0.25; repeatable.",
+    ),
+]
+
+
+def with_settings(weights: str | None, settings: list[str] | None) -> str | None:
+    """Returns weights with the settings behind their name; of the reader if none are named.
+
+    Raises:
+        InvalidInput: if a setting has no name or no value, or one that cannot be.
+    """
+    from refseg.checkpoints import bundled, locate
+
+    return locate.with_settings(weights or bundled.FOR_PHOTOGRAPHS, _parsed(settings)) if settings else weights
+
+
+def divide_settings(weights: str, settings: list[str] | None) -> tuple[str, list[str]]:
+    """Returns the weights with those of the settings that are theirs, and the others, which are the data set's."""
+    from refseg.checkpoints.config_file import settings_names
+
+    names = settings_names(weights) if settings else ()
+    theirs = [text for text in settings or [] if text.partition("=")[0] in names]
+    return with_settings(weights, theirs) or weights, [text for text in settings or [] if text not in theirs]
+
+
 def given(**settings: Any) -> dict[str, Any]:
     """Those settings that were given: not None, not an empty list."""
     return {key: value for key, value in settings.items() if value not in (None, [])}
@@ -90,7 +120,10 @@ def add_networks(names: list[str] | None) -> None:
 
     for name in names or []:
         if not is_extension(name):
-            raise InvalidInput(f"--network {name} is not FILE.py:NAME; networks of refseg need no such option")
+            raise InvalidInput(
+                f"--network {name} names no class of your own, such as own_file.py:OwnName; networks of refseg need no "
+                "such option"
+            )
         add_extension(NETWORKS, name)
 
 
@@ -141,7 +174,7 @@ def _parsed(others: list[str]) -> dict[str, Any]:
     for text in others:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
-            raise InvalidInput(f"--set {shown(text)} is not NAME=VALUE, for example --set grefs=true")
+            raise InvalidInput(f"--set {shown(text)} has no name or no value; write it as --set grefs=true")
         try:
             settings[name] = parse_yaml(value)
         except InvalidInput as error:

@@ -1,8 +1,8 @@
 """`refseg segment`: masks of what expressions refer to in images or a video."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -81,13 +81,15 @@ def segment(
         int, typer.Option(min=1, help="Of a video, answer each n-th frame; its overlay keeps the last mask.")
     ] = 1,
     network: options.Network = None,
+    settings: options.WeightsSettings = None,
     device: options.Device = "auto",
 ) -> None:
     """Find what each EXPRESSION refers to in each IMAGE, and write masks and overlays.
 
     Of many images there is also a line of answers.jsonl for each image and expression. Of a video there is a mask for
     each frame, and an overlay video. What was stopped goes on where it was. Results of another image or video are never
-    replaced. The bundled weights know drawn scenes only, no photographs.
+    replaced. The bundled weights know drawn scenes; photographs go to `reader`, once `refseg weights get coco80` has
+    fetched its finder.
     """
     from refseg.checkpoints.config_file import check_weights
     from refseg.commands.segment_inputs import read_inputs
@@ -99,6 +101,7 @@ def segment(
     check_device_name(device)
     inputs = read_inputs(words or [], images or [], table, frames)
     formats = _formats(format)
+    weights = options.with_settings(weights, settings)
     chosen = weights or bundled.default_weights(inputs.is_video)
     run = {"weights": chosen, "threshold": threshold, "crf": crf}
 
@@ -107,6 +110,18 @@ def segment(
         from refseg.inference.segmenter import load
 
         return load(chosen, device, DenseCRF() if crf else None)
+
+    def best(images: Iterable[Any], before: str | None = None) -> "tuple[str, Segmenter]":
+        """Returns the segmenter of the weights, or of those that suit the images where none are named."""
+        if weights:
+            return chosen, segmenter()
+        from refseg.inference.crf import DenseCRF
+        from refseg.inference.default_weights import load_default
+
+        name, loaded, note = load_default(images, device, DenseCRF() if crf else None, before)
+        if note and not quiet:
+            typer.echo(note, err=True)
+        return name, loaded
 
     if inputs.note and not quiet:
         typer.echo(inputs.note, err=True)
@@ -120,7 +135,7 @@ def segment(
         if coco:
             check_file_writable(coco)
         check_weights(chosen)
-        return segment_many(inputs, formats, written, coco, as_json, quiet, run, segmenter, describe)
+        return segment_many(inputs, formats, written, coco, as_json, quiet, run, best, describe)
     out = out or Path(".")
     check_writable(out)
     check_weights(chosen)
@@ -129,7 +144,7 @@ def segment(
         from refseg.commands.segment_video import segment_video
 
         return segment_video(inputs.one, expressions, formats, out, every, run, segmenter, quiet)
-    _segment_image(inputs.one, expressions, formats, out, threshold, segmenter, quiet)
+    _segment_image(inputs.one, expressions, formats, out, threshold, best, quiet)
 
 
 def _formats(given: list[Format] | None) -> list[Format]:
@@ -143,7 +158,7 @@ def _segment_image(
     formats: list[Format],
     out: Path,
     threshold: float | None,
-    load: "Callable[[], Segmenter]",
+    load: "Callable[[Iterable[Any]], tuple[str, Segmenter]]",
     quiet: bool,
 ) -> None:
     from refseg.commands.sources import check_replaceable, is_same, source_of, warn_of_replaced
@@ -163,7 +178,8 @@ def _segment_image(
     unsaid = check()
     warn_of_replaced(unsaid)
     pixels = read_image(image)  # before the seconds that torch takes to import
-    results = load().ask(pixels, expressions, threshold)
+    _, segmenter = load([pixels])
+    results = segmenter.ask(pixels, expressions, threshold)
     del pixels  # of which the segmenter has its own
     report, warnings, replaced = [], {}, []
     with all_or_nothing(out) as folder:

@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from refseg.commands.sources import SILENT, is_same, source_of, stated_source
 from refseg.errors import InvalidInput, RefsegError, UnwritableOutput, printable
 from refseg.files.lock import only_writer
 from refseg.files.names import path_inside
-from refseg.files.resumable import ResumableLines
+from refseg.files.resumable import RUN, ResumableLines
 from refseg.inference.coco_results import write_coco_results
 from refseg.inference.partial_answers import file_stamp
 from refseg.inference.questions import Question, QuestionTable, group_by_image, questions
@@ -41,7 +41,7 @@ MAX_TOLD = 8  # warnings
 ABOUT = ("weights", "sha256", "threshold", "crf", "version")
 FIELDS = (
     *("found", "exists", "size", "area", "box", "boxes", "rle", "instances", "warnings", "unknown_words", "source"),
-    *("exists_threshold", "decided_by", "familiar", "error", "files", "stamp", *ABOUT),
+    *("exists_threshold", "decided_by", "familiar", "error", "files", "stamp", "reading", *ABOUT),
 )
 """Fields of a line of answers.jsonl beside image, expression and the columns of a table."""
 
@@ -274,7 +274,7 @@ def segment_many(
     as_json: bool,
     quiet: bool,
     run: dict[str, Any],
-    load: Callable[[], "Segmenter"],
+    load: Callable[[Iterable[str | Path], str | None], tuple[str, "Segmenter"]],
     describe: Callable[["Result"], str],
 ) -> None:
     """Writes what expressions refer to in many images.
@@ -286,8 +286,8 @@ def segment_many(
         coco: file for COCO's results.
         as_json: Whether answers are printed as lines of JSON.
         quiet: Whether nothing but errors is printed.
-        run: "weights", "threshold" and "crf".
-        load: gives what answers.
+        run: "weights", "threshold" and "crf"; weights of None are chosen.
+        load: gives the name of the weights and what answers; takes images, and the weights of an earlier run.
         describe: an answer for people.
     """
     asked = inputs.images if inputs.expressions is None else questions(inputs.images, inputs.expressions)
@@ -305,7 +305,9 @@ def segment_many(
             remove_staging = partial(shutil.rmtree, out / STAGING, ignore_errors=True)
             remove_staging()  # of a killed process
             stack.callback(remove_staging)
-        segmenter = load()
+        asked, looked_at = _images(asked, inputs.is_stream)
+        weights, segmenter = load(looked_at, _earlier_weights(out) if out else None)
+        run = {**run, "weights": weights}
         segmenter.check(inputs.expressions or [], run["threshold"])
         about = _about(segmenter, run)
         answers = Answers(out, {**about, "formats": list(formats)}) if out else None
@@ -317,6 +319,34 @@ def segment_many(
         if coco and answers:
             output.say(write_coco_results(answers, coco))
     output.summarise()
+
+
+def _images(asked: Iterable[Question], is_stream: bool) -> tuple[Iterable[Question], Iterator[Path]]:
+    """Returns the questions, and the paths of their images, of which a stream loses none by being looked at."""
+    source = iter(asked) if is_stream else asked
+    taken: list[Question] = []
+
+    def paths() -> Iterator[Path]:
+        for question in source:
+            if is_stream:
+                taken.append(question)
+            with suppress(RefsegError):  # what has no path is told when it is asked
+                yield question.path()
+
+    def all_questions() -> Iterator[Question]:
+        yield from taken
+        yield from source
+
+    return (all_questions() if is_stream else asked), paths()
+
+
+def _earlier_weights(out: Path) -> str | None:
+    """Returns the weights of an earlier run in a folder, if there was one."""
+    try:
+        weights = json.loads((out / RUN).read_text(encoding="utf-8"))["weights"]
+    except (OSError, ValueError, LookupError, TypeError):  # `Answers` tells what is damaged
+        return None
+    return weights if isinstance(weights, str) else None
 
 
 def _about(segmenter: "Segmenter", run: dict[str, Any]) -> dict[str, Any]:

@@ -166,7 +166,8 @@ class _Found:
         self.warnings: dict[str, None] = {}
 
     def add(self, answer: dict[str, Any]) -> None:
-        self.verdict.add(answer["found"], answer["exists"], answer["exists_threshold"])
+        unknown = answer["reading"]["unknown"] if "reading" in answer else ""
+        self.verdict.add(answer["found"], answer["exists"], answer["exists_threshold"], unknown)
         self.warnings.update(dict.fromkeys(answer["warnings"]))
 
     def __str__(self) -> str:

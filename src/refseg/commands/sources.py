@@ -1,8 +1,8 @@
 """Results say which image or video they are of, so that those of another one are never replaced.
 
-In PNG it is the text "source", in JPEG a comment "source=...", in JSON the key of that name, in MP4 the comment: the path,
-as seen from the folder of the results. Lists of polygons and run lengths of images, which others read as they are, cannot
-say it.
+In PNG it is the text "source", in JPEG a comment "source=...", in JSON the key of that name, in MP4 the comment: the
+path, as seen from the folder of the results. Lists of polygons and run lengths of images, which others read as they
+are, cannot say it.
 """
 
 import json

@@ -3,7 +3,7 @@
 from importlib.metadata import entry_points
 from typing import Any
 
-from refseg.errors import InvalidInput, MissingFile, shown
+from refseg.errors import InvalidInput, MissingFile, for_caller, shown
 from refseg.finders import FINDERS
 from refseg.finders.published import PUBLISHED_FINDERS
 
@@ -26,3 +26,10 @@ def check_finder(name: Any) -> None:
 def installed_finder() -> str | None:
     """Returns the name of the best finder for photographs whose weights are on this machine."""
     return next((name for name in FOR_PHOTOGRAPHS if PUBLISHED_FINDERS[name].is_installed()), None)
+
+
+def photograph_advice() -> str:
+    """Returns what to do with photographs, for a warning: take the reader, or get a finder for it first."""
+    if installed_finder():
+        return "for photographs take " + for_caller("--weights reader", 'refseg.load("reader")')
+    return f"photographs need a finder; {PUBLISHED_FINDERS[FOR_PHOTOGRAPHS[0]].way_out}"

@@ -34,6 +34,8 @@ def fuse_in_parts(
     parts = zip(words.split(count), word_mask.split(count), image_of_expression.split(count), strict=True)
     outputs = [network.fuse(features, *part) for part in parts]
     first = outputs[0]
+    referents = [some for output in outputs for some in output.referents or ()]
+    readings = [one for output in outputs for one in output.readings or ()]
     return Output(
         logits=torch.cat([output.logits for output in outputs]),
         exists=torch.cat([output.exists for output in outputs]),
@@ -41,4 +43,6 @@ def fuse_in_parts(
         masks=first.masks,  # of images
         valid=first.valid,
         centres=first.centres,
+        referents=None if first.referents is None else referents,
+        readings=None if first.readings is None else readings,
     )

@@ -39,6 +39,7 @@ from refseg.masks.pictures import (
 from refseg.masks.polygons import polygons
 from refseg.masks.rle import encode_rle
 from refseg.preprocessing.restore import resize_logits
+from refseg.readers.reading import Reading
 
 _ENDINGS = ".png", ".jpg", ".jpeg", ".json", ".npy"
 _MAX_KEYS = 24  # objects that a picture's legend lists
@@ -101,6 +102,7 @@ class Result:
         source: what the image is, for those who get the result as a file; "" if unknown.
         exists_threshold: probability of existence above which there is a mask.
         familiar: Whether the image is like those that the network was trained on; pictures say if it is not.
+        reading: how the expression was read, and what each object scored; None for networks that give no reading.
 
     >>> from refseg import load, load_dataset
     >>> scene = load_dataset("drawn_scenes", split="test")[0]
@@ -123,6 +125,7 @@ class Result:
     source: str = ""
     exists_threshold: float = 0.5
     familiar: bool = True
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
         if self.instance_map is not None:
@@ -160,13 +163,13 @@ class Result:
 
     @property
     def decided_by(self) -> DecidedBy:
-        """What made the answer: "mask", or, where nothing was found, "existence threshold" or "empty mask"."""
-        return decided_by(self.found, self.exists, self.exists_threshold)
+        """What made the answer, as `inference.verdicts.DecidedBy` says."""
+        return decided_by(self.found, self.exists, self.exists_threshold, self._unknown)
 
     @property
     def verdict(self) -> str:
         """The answer in words: how many objects, or why there is none."""
-        return verdict(len(self), self.exists, self.exists_threshold)
+        return verdict(len(self), self.exists, self.exists_threshold, self._unknown)
 
     @property
     def caption(self) -> str:
@@ -299,6 +302,7 @@ class Result:
             ],
             "warnings": list(self.warnings),
             "unknown_words": list(self.unknown_words),
+            **({"reading": self.reading.to_dict()} if self.reading else {}),
             **({"source": self.source} if self.source else {}),
         }
 
@@ -340,6 +344,11 @@ class Result:
             class_id=np.zeros(count, int),
             data={"expression": np.array([self.expression] * count, dtype=str)},
         )
+
+    @property
+    def _unknown(self) -> str:
+        """The thing that the network has no name for, if that is why there is no answer."""
+        return self.reading.unknown if self.reading else ""
 
     @property
     def _title(self) -> str:

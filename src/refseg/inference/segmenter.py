@@ -16,13 +16,15 @@ from refseg.array_types import RgbImage
 from refseg.checkpoints import bundled
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.io import load_checkpoint
+from refseg.checkpoints.locate import with_settings
 from refseg.errors import InvalidInput, RefsegError, shown
+from refseg.finders.installed import photograph_advice
 from refseg.inference.chunks import expressions_at_once
 from refseg.inference.crf import DenseCRF, library
 from refseg.inference.file_result import FileResult
-from refseg.inference.network_input import NetworkInput, sampling_of
+from refseg.inference.network_input import NetworkInput, encode, sampling_of
 from refseg.inference.partial_answers import file_stamp
-from refseg.inference.predict import Query, exists_probability, is_unfamiliar, predict
+from refseg.inference.predict import Query, evaluation_mode, exists_probability, is_unfamiliar, predict
 from refseg.inference.prefetch import prefetch_map
 from refseg.inference.questions import Question, group_by_image, questions
 from refseg.inference.results import FrameResult, Result
@@ -40,14 +42,24 @@ CLIPS_AT_ONCE = 8  # at most: how far the answers to a video are behind what was
 FILE_THREADS = 2  # that decode image files ahead; each holds up to four images
 
 
-def load(where: str | Path = bundled.FOR_IMAGES, device: str = "cpu", crf: DenseCRF | None = None) -> "Segmenter":
-    """Loads a segmenter with weights of a checkpoint folder, a bundled name, or a hub id "owner/name".
+def load(
+    where: str | Path = bundled.FOR_IMAGES, device: str = "cpu", crf: DenseCRF | None = None, **settings: Any
+) -> "Segmenter":
+    """Loads a segmenter.
 
-    With a `refseg.inference.crf.DenseCRF`, masks are drawn to the edges of the image.
+    Args:
+        where: a checkpoint folder, a bundled name, or a hub id "owner/name".
+        device: where the network runs: "cpu", "cuda", ..., or "auto".
+        crf: draws masks to the edges of the image (`refseg.inference.crf.DenseCRF`).
+        settings: of the reader: finder, masker, threshold.
+
+    >>> load("reader", finder="yolo")
+    Traceback (most recent call last):
+    refseg.errors.InvalidInput: unknown finder 'yolo'; choose one of: coco80
     """
     if crf is not None:
         library()  # or an error before the weights are read
-    return Segmenter(load_checkpoint(where, device), crf)
+    return Segmenter(load_checkpoint(with_settings(where, settings) if settings else where, device), crf)
 
 
 @overload
@@ -127,6 +139,14 @@ class Segmenter:
         if isinstance(expressions, str):
             return next(self.ask(image, [expressions], threshold))
         return list(self.ask(image, expressions, threshold))
+
+    def knows(self, image: Any) -> bool | None:
+        """Whether an image is like those that the weights were trained on; None if the weights cannot tell."""
+        shown = self._network_input(read_image(image))
+        with evaluation_mode(self.network):
+            features = encode(self.network, [[shown] * self.network.frames])
+        unfamiliar = is_unfamiliar(self.checkpoint, features, 0, shown.geometry)
+        return None if unfamiliar is None else not unfamiliar
 
     def ask(self, image: Any, expressions: Sequence[str], threshold: float | None = None) -> Iterator[Result]:
         """Yields the results one after the other, for images so large that not all masks fit into memory."""
@@ -381,8 +401,11 @@ class Segmenter:
         """The result of expression m of a prediction, about its image k."""
         geometry, logits = query.image.geometry, output.logits[m : m + 1]
         mask = mask_at_image_size(logits, geometry)[0].numpy()
-        instance_map = None
-        if chosen is not None and output.masks is not None:
+        instance_map, tokenizer = None, self.checkpoint.tokenizer
+        reading = output.readings[m] if output.readings is not None else None
+        if output.referents is not None:
+            instance_map = _instance_map(output.referents[m], geometry, mask)
+        elif chosen is not None and output.masks is not None:
             instance_map = _instance_map(output.masks[k, chosen[m]], geometry, mask)
         return Result(
             expression=expression,
@@ -393,8 +416,13 @@ class Segmenter:
             instance_map=instance_map,
             exists_threshold=threshold,
             familiar=unfamiliar is None,
-            warnings=(*filter(None, [unfamiliar]), *self.checkpoint.tokenizer.remarks(expression)),
-            unknown_words=tuple(self.checkpoint.tokenizer.unknown_words(expression)),
+            warnings=(
+                *filter(None, [unfamiliar]),
+                *tokenizer.remarks(expression),
+                *(reading.warnings(bool(mask.any())) if reading else ()),
+            ),
+            unknown_words=reading.not_understood if reading else tuple(tokenizer.unknown_words(expression)),
+            reading=reading,
         )
 
     def _unfamiliar(self, features: Any, k: int, geometry: Geometry) -> str | None:
@@ -403,7 +431,7 @@ class Segmenter:
             return None
         return (
             f"the image is unlike what these weights know ({self.checkpoint.knows or 'see their card'}), so the answer "
-            'may mean nothing; use other weights: --weights FOLDER, or refseg.load("FOLDER")'
+            f"may mean nothing; {photograph_advice()}"
         )
 
 

@@ -108,16 +108,20 @@ def explain_frame(segmenter: Segmenter, video: Any, expression: str, t: int | No
     frames = read_frames(video)
     t = (frames.count or 0) // 2 if t is None else t
     sampling = sampling_of(segmenter.network, segmenter.checkpoint.preprocessing)
-
-    def answer() -> Result:
-        read = (frame.pixels for frame in islice(frames, t + sampling.offsets[-1] + 1))  # to the end of the clip
-        result = next(segmenter.video(read, expression, start=t, every=sys.maxsize), None)
-        if result is None:
-            raise InvalidInput(f"{frames.name} has no frame {t}; they are counted from 0")
-        return result
-
-    explanation = _explained(segmenter, answer)
+    explanation = _explained(segmenter, lambda: answer_frame(segmenter, frames, expression, t))
     return replace(explanation, frames=_clip(frames, sampling, t))
+
+
+def answer_frame(segmenter: Segmenter, video: Any, expression: str, t: int | None = None) -> Result:
+    """Segments an expression in one frame of a video; arguments and errors as of `explain_frame`."""
+    frames = read_frames(video)
+    t = (frames.count or 0) // 2 if t is None else t
+    sampling = sampling_of(segmenter.network, segmenter.checkpoint.preprocessing)
+    read = (frame.pixels for frame in islice(frames, t + sampling.offsets[-1] + 1))  # to the end of the clip
+    result = next(segmenter.video(read, expression, start=t, every=sys.maxsize), None)
+    if result is None:
+        raise InvalidInput(f"{frames.name} has no frame {t}; they are counted from 0")
+    return result
 
 
 def _clip(frames: Frames, sampling: ClipSampling, t: int) -> list[RgbImage]:

@@ -24,6 +24,9 @@ NETWORKS: dict[str, Any] = {  # a network of your own file is the class itself, 
     "cmpc": "refseg.networks.cmpc:CMPC",
     "cmpc_video": "refseg.networks.cmpc_video:CMPCVideo",
 }
+COMPOSITIONS: dict[str, Any] = {  # made of parts that bring their own weights; nothing of them is trained
+    "reader": "refseg.compositions.reader:Reader",
+}
 PRESETS = {  # the network whose `presets` hold the settings
     "dmmi_swin_base": "dmmi",
     "dmmi_resnet101": "dmmi",
@@ -81,10 +84,11 @@ def network_class(name: str) -> "type[Network]":
         InvalidInput: for an unknown name.
     """
     family = PRESETS.get(name, name)
-    found: type[Network] | None = look_up(NETWORKS, "refseg.networks", family)
+    table = COMPOSITIONS if family in COMPOSITIONS else NETWORKS
+    found: type[Network] | None = look_up(table, "refseg.networks", family)
     if found is None:
         choices = ", ".join([*NETWORKS, *PRESETS])
-        raise InvalidInput(f"unknown network {name!r}; choose one of: {choices}, or add yours by FILE.py:NAME")
+        raise InvalidInput(f"unknown network {name!r}; choose one of: {choices}, or add yours as own_file.py:OwnName")
     return found
 
 

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from refseg.batch import Batch
 from refseg.blocks.view import View
 from refseg.config import Config
+from refseg.readers.reading import Reading
 
 ABSENT = -20.0  # logit of the impossible: the mask of an empty slot, existence in an image without objects
 
@@ -30,6 +31,8 @@ class Output:
         masks: (B, Q, h', w') mask logits of the objects.
         valid: (B, Q) bool, False on padding.
         centres: (B, Q, 3) x, y and radius in pixels of the network's input.
+        referents: M tensors (N, h, w), the mask logits of each referent, where they depend on the expression.
+        readings: how each of the M expressions was read.
     """
 
     logits: Tensor
@@ -38,6 +41,8 @@ class Output:
     masks: Tensor | None = None
     valid: Tensor | None = None
     centres: Tensor | None = None
+    referents: Sequence[Tensor] | None = None
+    readings: Sequence[Reading] | None = None
 
 
 class Network(nn.Module, ABC):
@@ -54,6 +59,7 @@ class Network(nn.Module, ABC):
         training_only: name prefixes of the weights that only training needs.
         knows_objects: whether it finds objects without words: its `Output` has scores and masks of objects, its
             features have an id map (`id_map`), and `chosen` gives the objects that an expression refers to.
+        gives_readings: whether its `Output` says how it read each expression.
         threshold: probability above which a pixel belongs to the referent; logits of the output are 0 there.
         frames: length K of the input clips (B, K, 3, H, W); 1 for a network of images.
     """
@@ -63,6 +69,7 @@ class Network(nn.Module, ABC):
     supervision: ClassVar[str] = "the mask of each expression and nothing else"
     reads_erased: ClassVar[bool] = False
     knows_objects: ClassVar[bool] = False
+    gives_readings: ClassVar[bool] = False
     training_only: tuple[str, ...] = ()
     config: Config
     exists_threshold_logit: float = 0.0

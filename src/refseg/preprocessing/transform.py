@@ -59,7 +59,8 @@ class Preprocessing(Config):
     Attributes:
         resize: "keep" keeps the aspect ratio; "square" does not, as in most published networks; a letterbox keeps it
             and centres the image in a square: "letterbox" by one cubic warp, as CRIS, "letterbox_rounded" resized
-            linearly to rounded sides, as CMPC, "letterbox_truncated" by cubic interpolation, as VLT.
+            linearly to rounded sides, as CMPC, "letterbox_truncated" by cubic interpolation, as VLT; "none" leaves the
+            image as it is, without padding, for networks that resize it by themselves.
         side: side in pixels of the square, or of a square of the same area as the resized image with "keep".
         mean, std: of the pixels, 0 to 255, for red, green and blue, or one number for all.
         multiple_of: divisor of the padded height and width.
@@ -68,7 +69,7 @@ class Preprocessing(Config):
         clip: frames of a clip, for networks that take clips.
     """
 
-    resize: Literal["keep", "square", "letterbox", "letterbox_rounded", "letterbox_truncated"] = "keep"
+    resize: Literal["keep", "square", "letterbox", "letterbox_rounded", "letterbox_truncated", "none"] = "keep"
     side: int = Field(default=128, ge=1, le=4096)
     mean: RgbValues = (118.0, 118.0, 118.0)
     std: RgbValues = (60.0, 60.0, 60.0)
@@ -120,6 +121,8 @@ class Preprocessing(Config):
         >>> Preprocessing().geometry((480, 640))
         Geometry(own_hw=(480, 640), resized_hw=(111, 148), padded_hw=(112, 160), offset_hw=None, scale=None)
         """
+        if self.resize == "none":
+            return Geometry(own_hw, own_hw, own_hw)
         height, width = own_hw
         side = min(self.side, self.longest_side)
         if self.resize.startswith("letterbox"):

@@ -4,10 +4,11 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from refseg.checkpoints.locate import find
+from refseg.checkpoints.config_file import open_config
 from refseg.checkpoints.schema import WEIGHTS
 from refseg.datasets import DATASETS
 from refseg.datasets.dataset import Dataset
+from refseg.networks import COMPOSITIONS
 
 if TYPE_CHECKING:
     from refseg.checkpoints.checkpoint import Checkpoint
@@ -39,11 +40,18 @@ def weights_facts(weights: "str | Path | Checkpoint") -> dict[str, str]:
         import torch
 
         digest = hashlib.sha256()
+        if weights.name in COMPOSITIONS:
+            digest.update(weights.network.config.model_dump_json().encode())
         for name, tensor in sorted(weights.network.state_dict().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
         return {"name": weights.name, "sha256": digest.hexdigest()}
-    return {"name": str(weights), "sha256": hashlib.sha256((find(weights) / WEIGHTS).read_bytes()).hexdigest()}
+    folder, config = open_config(weights)
+    if config.network.name in COMPOSITIONS:  # its finder's file has a checksum of its own
+        content = config.model_dump_json().encode()
+    else:
+        content = (folder / WEIGHTS).read_bytes()
+    return {"name": str(weights), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _plain(value: Any) -> Any:

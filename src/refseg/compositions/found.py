@@ -1,0 +1,60 @@
+"""What a finder found in an image, as a reader takes it."""
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+from refseg.array_types import Box, Mask, RgbImage
+from refseg.finders.finder import Detection, Finder
+from refseg.readers.colours import REGIONS, object_colours
+from refseg.readers.objects import FoundObject, FoundObjects
+
+
+class PixelColours(Mapping[str, Mapping[str, float]]):
+    """Named colours of an object's regions, which are looked at when a sentence first asks for one."""
+
+    def __init__(self, image: RgbImage, box_xyxy: Box):
+        self._image, self._box = image, box_xyxy
+
+    @cached_property
+    def _found(self) -> Mapping[str, Mapping[str, float]]:
+        return object_colours(self._image, self._box)
+
+    def __getitem__(self, region: str) -> Mapping[str, float]:
+        return self._found[region]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(REGIONS)
+
+    def __len__(self) -> int:
+        return len(REGIONS)
+
+
+class FoundImage:
+    """The objects of one image, found once for all expressions; each object's mask is drawn when it is first needed.
+
+    Attributes:
+        objects: what the reader evaluates programs on.
+    """
+
+    def __init__(self, finder: Finder, image: RgbImage):
+        self._by_box: dict[Box, list[Detection]] = {}
+        for detection in finder.find(image):  # an object may be found as several classes
+            self._by_box.setdefault(detection.box_xyxy, []).append(detection)
+        self._detections = list(self._by_box.values())
+        things = (_object(same, image) for same in self._detections)
+        self.objects = FoundObjects(tuple(things), (image.shape[0], image.shape[1]), frozenset(finder.classes))
+
+    def mask(self, k: int) -> Mask:
+        """Returns the mask (H, W) of object k."""
+        return self._detections[k][0].mask
+
+
+def _object(same: list[Detection], image: RgbImage) -> FoundObject:
+    """The object of detections that share a box: its score is the best one's, its classes are in proportion to it."""
+    best = max(detection.score for detection in same)
+    return FoundObject(
+        box_xyxy=same[0].box_xyxy,
+        classes={detection.class_name: float(detection.score / best) for detection in same} if best else {},
+        score=float(best),
+        colours=PixelColours(image, same[0].box_xyxy),
+    )

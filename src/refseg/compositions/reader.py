@@ -1,0 +1,109 @@
+"""Reader: a finder proposes objects, a masker draws them, and a program made of the sentence chooses among them.
+
+Idea       Open detectors find things and misunderstand sentences; choosing needs no pixels. So the sentence is read as
+           a program (`readers.parse`), which is evaluated on what was found (`readers.execute`), and says how.
+Read with  `encode_image` (objects, once an image), `fuse` (one program an expression), `Reader.draw` (masks).
+Weights    Those of the finder alone, which brings them (`finders`). Nothing is trained.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from refseg.batch import Batch
+from refseg.compositions.found import FoundImage
+from refseg.config import Config
+from refseg.errors import InvalidInput
+from refseg.finders import load_finder
+from refseg.finders.finder import Finder
+from refseg.networks.network import ABSENT, Network, Output
+from refseg.readers.execute import execute
+from refseg.readers.parse import read
+from refseg.readers.reading import Reading
+from refseg.text.characters import Characters
+
+INSIDE = 4.0  # mask logit inside of an object, and below 0 outside
+MOST_PIXELS = 2**20  # of mask logits; of a larger image they are coarser
+CERTAIN = 1e-6  # existence is as far from 0 and 1, at least
+
+
+class ReaderConfig(Config):
+    """Parts of a reader; what is None is the finder's own default.
+
+    Attributes:
+        finder: name of what finds objects, one of `refseg.finders.FINDERS`.
+        masker: what draws the mask of an object from its box: "grabcut", "ellipse", "box".
+        threshold: lowest score of an object, 0 to 1.
+    """
+
+    finder: str = "coco80"
+    masker: str | None = None
+    threshold: float | None = None
+
+
+class Reader(Network):
+    """A finder and a reader of sentences as one network."""
+
+    idea = "It finds objects first, then reads the sentence as a program: places, orders, sizes, relations and colours"
+    supervision = "none but that of the finder"
+    gives_readings = True
+    config: ReaderConfig
+
+    def __init__(self, config: ReaderConfig, vocabulary_size: int, finder: Finder | None = None):
+        """Loads the finder, unless one is given; errors as of `load_finder`."""
+        super().__init__()
+        self.config = config
+        settings = {"masker": config.masker, "threshold": config.threshold}
+        given = {name: value for name, value in settings.items() if value is not None}
+        self.finder = finder or load_finder(config.finder, **given)
+        self.characters = Characters()
+        self.nothing = nn.Parameter(torch.zeros(0))  # says on which device outputs are
+
+    @override
+    def encode_image(self, image: Tensor) -> list[FoundImage]:
+        """Finds the objects of images (B, 3, H, W) of 0 to 255."""
+        pixels = image.round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+        return [FoundImage(self.finder, one) for one in pixels]
+
+    @override
+    def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
+        """Returns the tokens (M, L) as they are: `fuse` reads the whole sentence."""
+        return tokens
+
+    @override
+    def fuse(
+        self, image_features: Sequence[FoundImage], words: Tensor, word_mask: Tensor, image_of_expression: Tensor
+    ) -> Output:
+        logits, exists, referents, readings = [], [], [], []
+        for ids, known, of_image in zip(words, word_mask, image_of_expression.tolist(), strict=True):
+            found = image_features[of_image]
+            answer = execute(read(self.characters.text(ids[known].tolist())), found.objects)
+            # the mask that holds if anything exists: of the best object, where none is probable enough
+            assumed = answer.chosen or (() if answer.best is None else (answer.best,))
+            masks = self.draw(found, assumed if answer.outcome != "unknown noun" else ())
+            p = min(max(answer.exists, CERTAIN), 1 - CERTAIN)
+            there = ABSENT if answer.outcome == "unknown noun" else math.log(p / (1 - p))
+            logits.append(masks.amax(0, keepdim=True).clamp(max=there - self.exists_threshold_logit))
+            exists.append(there)
+            referents.append(masks if len(assumed) else masks[:0])
+            readings.append(Reading(answer, found.objects, self.config.finder))
+        return Output(torch.stack(logits), self.nothing.new_tensor(exists), referents=referents, readings=readings)
+
+    def draw(self, found: FoundImage, chosen: Sequence[int]) -> Tensor:
+        """Returns mask logits (N, h, w) of these objects; one empty mask if there is none."""
+        assert found.objects.size_hw is not None
+        height, width = found.objects.size_hw
+        coarser = min(1.0, math.sqrt(MOST_PIXELS / (height * width)))
+        size_hw = max(1, round(height * coarser)), max(1, round(width * coarser))
+        drawn = torch.full((max(1, len(chosen)), *size_hw), -INSIDE, device=self.nothing.device)
+        for mask, k in zip(drawn, chosen, strict=False):
+            inside = torch.from_numpy(found.mask(k)).to(drawn)
+            mask += 2 * INSIDE * nn.functional.interpolate(inside[None, None], size_hw, mode="area")[0, 0]
+        return drawn
+
+    @override
+    def loss(self, batch: Batch) -> Mapping[str, Tensor]:
+        raise InvalidInput("the reader has nothing to train: its sentences are read by rules, its finder comes trained")
