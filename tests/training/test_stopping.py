@@ -168,15 +168,40 @@ def test_all_processes_stop_after_the_same_step_when_one_is_asked_to(recipe, tmp
     same_end(out, whole)
 
 
+def started(files, tiny_of, folder, devices):
+    """The command in a group of its own, with more to do than a test waits for."""
+    long = tiny_of(files.replace(workers=2), "stages.learn.steps=100000", "stages.learn.validate_every=1000")
+    (folder / "tiny.yaml").write_text(long.to_yaml())
+    command = [sys.executable, "-m", "refseg", "train", str(folder / "tiny.yaml"), "--out", str(folder / "run")]
+    command += ["--accelerator=cpu", "--save-every=2", f"--devices={devices}"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, start_new_session=True, **pipes)
+
+
+def commands_of(group):
+    listed = subprocess.run(["ps", "-o", "args=", "-g", str(group)], capture_output=True, text=True).stdout
+    return [line for line in listed.splitlines() if " train " in line]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("send", [os.killpg, os.kill], ids=["the whole group", "the first process"])
+def test_sigterm_before_the_first_step_ends_all_processes(files, tiny_of, tmp_path, send):
+    process = started(files, tiny_of, tmp_path, devices=2)
+    end = time.monotonic() + 300
+    while len(commands_of(process.pid)) < 2:  # the first one waits for the second, within a library
+        assert process.poll() is None and time.monotonic() < end, process.communicate()
+        time.sleep(0.05)
+    send(process.pid, signal.SIGTERM)
+    out, err = process.communicate(timeout=20)  # until no process can write any more
+    assert process.returncode == 128 + signal.SIGTERM, err
+    assert err.splitlines()[-1] == "stopped before the first step" and "Traceback" not in out + err
+    assert not commands_of(process.pid) and not (tmp_path / "run" / "recipe.yaml").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 2])
 def test_sigterm_to_the_whole_group_saves_and_prints_the_command_that_goes_on(files, tiny_of, tmp_path, devices):
-    long = tiny_of(files.replace(workers=2), "stages.learn.steps=100000", "stages.learn.validate_every=1000")
-    (tmp_path / "tiny.yaml").write_text(long.to_yaml())
-    command = [sys.executable, "-m", "refseg", "train", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "run")]
-    command += ["--accelerator=cpu", "--save-every=2", f"--devices={devices}"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(command, start_new_session=True, **pipes)
+    process = started(files, tiny_of, tmp_path, devices)
     end = time.monotonic() + 300
     while not list((tmp_path / "run" / "state").glob("*.ckpt")):
         assert process.poll() is None and time.monotonic() < end, process.communicate()
@@ -184,7 +209,7 @@ def test_sigterm_to_the_whole_group_saves_and_prints_the_command_that_goes_on(fi
     os.killpg(process.pid, signal.SIGTERM)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM, err
-    assert "Traceback" not in err and "worker" not in err
+    assert "Traceback" not in err and "worker" not in err and not commands_of(process.pid)
     again = out.splitlines()[-1].split()
     assert again[:5] == ["refseg", "train", "--resume", "--out", str(tmp_path / "run")]
     newest = max(steps(tmp_path / "run"))

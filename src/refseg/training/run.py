@@ -45,6 +45,7 @@ from refseg.training.examples import COUNT, Examples
 from refseg.training.export import export_image_encoder, export_weights
 from refseg.training.initial_checkpoint import WHOLE, initial_checkpoint, with_checkpoint
 from refseg.training.initial_weights import initialise
+from refseg.training.launching import launched
 from refseg.training.loggers import DEFAULT, Logger, StageOfRun, check_loggers, open_loggers
 from refseg.training.loop import StageLoop, step_seed
 from refseg.training.object_pretraining import OBJECT_PRETRAINING, ObjectHeads
@@ -113,27 +114,27 @@ def _train(
     silence_known_warnings()
     seed_everything(recipe.seed, workers=True, verbose=False)
     fabric = devices.fabric(_precision(recipe, devices))
-    fabric.launch()
     try:
-        run = Run(recipe, out, fabric, saving, progress, loggers)
-        if fabric.is_global_zero:
-            for folder in (out, out / "state"):  # a stage that is finished is not written again
-                remove_leftovers(folder)
-            saved = Recipe.from_yaml(out / "recipe.yaml") if resume else None
-            for line in changed_lengths(saved, recipe) if saved else ():
-                print(line)
-            if saved is None or saved.to_yaml() != recipe.to_yaml():
-                with write_atomically(out / "recipe.yaml") as partial:
-                    partial.write_text(recipe.to_yaml(), encoding="utf-8")
-        for number in range(len(recipe.stages)):
-            run.train_stage(number)
-        if not fabric.is_global_zero:
-            return
-        if recipe.releases == "image_encoder":
-            print(f"weights of the image encoder: {export_image_encoder(out, run.network)}")
-        else:
-            print("calibrating on validation data")
-            print(f"weights: {export_weights(out, recipe, run.source, str(fabric.device), progress)}")
+        with launched(fabric):
+            run = Run(recipe, out, fabric, saving, progress, loggers)
+            if fabric.is_global_zero:
+                for folder in (out, out / "state"):  # a stage that is finished is not written again
+                    remove_leftovers(folder)
+                saved = Recipe.from_yaml(out / "recipe.yaml") if resume else None
+                for line in changed_lengths(saved, recipe) if saved else ():
+                    print(line)
+                if saved is None or saved.to_yaml() != recipe.to_yaml():
+                    with write_atomically(out / "recipe.yaml") as partial:
+                        partial.write_text(recipe.to_yaml(), encoding="utf-8")
+            for number in range(len(recipe.stages)):
+                run.train_stage(number)
+            if not fabric.is_global_zero:
+                return
+            if recipe.releases == "image_encoder":
+                print(f"weights of the image encoder: {export_image_encoder(out, run.network)}")
+            else:
+                print("calibrating on validation data")
+                print(f"weights: {export_weights(out, recipe, run.source, str(fabric.device), progress)}")
     except (OSError, SafetensorError) as error:
         raise UnwritableOutput(unwritable(out, error)) from error
 
