@@ -7,7 +7,7 @@ among them, so that the leftmost of three dogs need not stand at the very left o
 Strengths of preferences are set by hand on sentences of RefCOCO val.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,6 +36,7 @@ LARGE, CENTRAL, CENTRAL_THING, CUT_OFF = 1.1, 0.35, 0.1, 0.8  # log odds of what
 COLOURED = 0.25  # of LARGE, where a colour tells people apart
 LARGE_RELATED = {"near": -0.8, "left": -0.8, "right": -0.8, "behind": -0.8, "front": -0.8, "with": 0.8}
 WEAK = 0.4  # of a cue that stands with an anchor that cannot be found
+ACROSS = ((("left",), ("right",)), (("front",), ("back",), ("top",), ("bottom",)))  # places across down, and along
 ROW = 0.3  # of the way between the extremes, from where on an object stands in the front row
 EXISTS = 0.5  # probability from which on there is a referent
 
@@ -214,17 +215,18 @@ class _Executor:
         weights = np.exp(filters - filters.max())
         members = weights >= 0.5
         if not several or _count(query):
+            sides = {side for place in query.places for side in place.sides}
             counted = bool(query.orders or query.superlatives) or any(place.far for place in query.places)
             for place in query.places:
                 if not (self._is_region(place) and (counted or place.half)):
-                    preferences += self.note("place", place, self._place(place, members), False, anchor)
+                    preferences += self.note("place", place, self._place(place, members, sides), False, anchor)
         for name in query.sizes:
             if self._judged(name) is None:
                 preferences += self.note("size", name, 0.6 * self._extreme(name, members), False, anchor)
         for superlative in query.superlatives:
             preferences += self.note("superlative", superlative, self._superlative(superlative, members), False, anchor)
         for order in query.orders:
-            f, p = self._order(order, members if self.named else self._row(query, members))
+            f, p = self._order(order, members if self.named else self._row(query, order, members))
             filters += f
             preferences += self.note("order", order, p, False, anchor)
         if self.named and not several and not query.orders:
@@ -339,7 +341,8 @@ class _Executor:
         first = FIRST * (values >= values[members].max(initial=-np.inf)) if self.named and only_first else 0.0
         return PLACE * self._scaled(values, members) + first
 
-    def _place(self, place: Place, members: NDArray[np.bool_]) -> Scores:
+    def _place(self, place: Place, members: NDArray[np.bool_], sides: Set[str] = frozenset()) -> Scores:
+        """Returns log odds of a place; `sides` are all that the phrase names: the middle of the left is half-way up."""
         g = self.geometry
         if place.clock is not None:
             angle = np.deg2rad(30.0 * place.clock)
@@ -347,7 +350,7 @@ class _Executor:
             return PLACE * self._scaled(dx * np.sin(angle) - dy * np.cos(angle), members)
         total = np.zeros(self.count)
         for side in place.sides:
-            if side == "middle" and {"left", "right"} & set(place.sides):
+            if side == "middle" and {"left", "right"} & {*sides, *place.sides}:
                 total += 0.4 * PLACE * self._scaled(-abs(g.y - 0.5), members)  # half-way up
             elif side == "middle":
                 total += self._middle(members, place)
@@ -392,10 +395,10 @@ class _Executor:
     def _superlative(self, superlative: Superlative, members: NDArray[np.bool_]) -> Scores:
         return self._extreme(superlative.quality, members, only_first=True)
 
-    def _row(self, query: Query, members: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _row(self, query: Query, order: Order, members: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Returns the members in the row that the places name ("second from the left in the front row")."""
         for place in query.places:
-            if members.sum() > 2 and place.sides in (("front",), ("back",), ("top",), ("bottom",)):
+            if members.sum() > 2 and place.sides in ACROSS[order.side in ("left", "right", None)]:
                 row = members & (self._scaled(self._axis(place.sides[0]), members) > ROW)
                 members = row if row.any() else members
         return members
