@@ -109,7 +109,7 @@ def test_a_network_trains_and_is_evaluated_from_files_of_ones_own(folder):
 def test_weights_of_a_network_that_was_not_added_say_how_to_add_it(folder):
     refseg("train", "own_recipe.py:own_recipe", "--out", "run", "--accelerator", "cpu")
     done = subprocess.run([sys.executable, "-m", "refseg", "evaluate", "run/weights"], capture_output=True, text=True)
-    assert done.returncode == 2 and "OwnNetwork" in done.stderr and "FILE.py:NAME" in done.stderr
+    assert done.returncode == 2 and "OwnNetwork" in done.stderr and "own_file.py:OwnName" in done.stderr
 
 
 def test_names_that_are_no_files_stay_as_they_are():
@@ -167,9 +167,9 @@ def test_videos_of_ones_own_are_videos_everywhere(own_clips):
     assert set(protocols.fitting(own_clips)) > {"a2d", "standard"}
     with pytest.raises(InvalidInput, match="OwnClips holds videos, images are wanted"):
         datasets.build_images(own_clips, split="val")
-    with pytest.raises(InvalidInput, match="--shortcuts are of images, and OwnClips holds videos"):
+    with pytest.raises(InvalidInput, match="shortcuts=True is for images, and OwnClips holds videos"):
         evaluate("selector", own_clips, split="val", count=2, shortcuts=True)
-    with pytest.raises(InvalidInput, match="--shortcuts are of images, and OwnClips holds videos"):
+    with pytest.raises(InvalidInput, match="shortcuts=True is for images, and OwnClips holds videos"):
         evaluate("selector", datasets.build(own_clips, split="val", count=2), shortcuts=True)
     data = FileData(dataset=own_clips, train="val", validation="val", preprocessing=Preprocessing(side=64))
     assert isinstance(items_of(datasets.build(own_clips, split="val", count=2), data), ClipItems)

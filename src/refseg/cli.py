@@ -32,7 +32,7 @@ from refseg.commands import (
 )
 from refseg.commands.help import add_command, create_app
 from refseg.commands.stopping import stoppable
-from refseg.errors import WAYS_OUT, MissingFile, RefsegError, first_line, is_out_of_memory, printable
+from refseg.errors import WAYS_OUT, MissingFile, RefsegError, command_line, first_line, is_out_of_memory, printable
 
 USAGE_ERROR, PIPE_CLOSED = 2, 1
 STOPPED = 128  # plus the number of the signal
@@ -65,10 +65,12 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
+    context.with_resource(command_line())
     if _folder_is_gone():  # where libraries end the process before anything can be told
         raise MissingFile("the current folder has been removed; go to another folder and repeat the command")
 

@@ -6,7 +6,10 @@ The command line prints these without a traceback and exits with code 2.
 import errno
 import os
 import re
+import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 WAYS_OUT = {
@@ -26,6 +29,8 @@ WAYS_OUT = {
     errno.ESTALE: "the disk is damaged or gone",
 }
 """Advice for errors of the operating system."""
+
+_is_command = False  # Whether a command of `refseg` is running: see `command_line`
 
 
 class RefsegError(Exception):
@@ -48,6 +53,55 @@ class UnwritableOutput(RefsegError, OSError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+@contextmanager
+def command_line() -> Iterator[None]:
+    """Makes messages name options as a user types them, `--out results`, and not parameters of Python."""
+    global _is_command
+    before, _is_command = _is_command, True
+    try:
+        yield
+    finally:
+        _is_command = before
+
+
+def for_caller(command: str, python: str) -> str:
+    """Returns the first text within a command of `refseg`, and the second where Python calls the library."""
+    return command if _is_command else python
+
+
+def option(name: str, value: object = None) -> str:
+    """Names a parameter, and the value to give, as the caller writes them.
+
+    >>> option("split_by"), option("out", Path("my results")), option("masks", True)
+    ('split_by=...', "out='my results'", 'masks=True')
+    >>> with command_line():
+    ...     option("split_by"), option("out", Path("my results")), option("masks", True)
+    ('--split-by', "--out 'my results'", '--masks')
+    """
+    if not _is_command:
+        shown_value = "..." if value is None else repr(str(value) if isinstance(value, Path) else value)
+        return f"{name}={shown_value}"
+    words = f"--{name.replace('_', '-')}"
+    return words if value is None or value is True else f"{words} {shlex.quote(str(value))}"
+
+
+def another_out() -> str:
+    """Returns what to give where an output cannot be written: another place, by its option within a command."""
+    return for_caller("another --out", "another place")
+
+
+def setting(name: str, value: object) -> str:
+    """Names a change of a recipe as the caller writes it.
+
+    >>> setting("stages.learn.images", 8)
+    'recipe.with_settings(["stages.learn.images=8"])'
+    >>> with command_line():
+    ...     setting("stages.learn.images", 8)
+    '--set stages.learn.images=8'
+    """
+    return for_caller(f"--set {name}={value}", f'recipe.with_settings(["{name}={value}"])')
 
 
 def first_line(error: BaseException, limit: int = 120) -> str:

@@ -54,14 +54,14 @@ def add_extension(table: Table, name: str) -> str:
     path, _, attribute = name.rpartition(":")
     module = _import_file(Path(path))
     if not hasattr(module, attribute):
-        raise InvalidInput(f"{path} defines no {attribute!r}; give FILE.py:NAME with a NAME of that file")
+        raise InvalidInput(f"{path} defines no {attribute!r}; give a name that it defines")
     table[attribute] = getattr(module, attribute)
     return attribute
 
 
 def _import_file(path: Path) -> Any:
     if not path.is_file():
-        raise MissingFile(f"{path} is missing; give FILE.py:NAME of a file that exists")
+        raise MissingFile(f"{path} is missing; give a file that exists")
     path = path.resolve()
     if (known := sys.modules.get(path.stem)) and getattr(known, "__file__", None) == str(path):
         return known

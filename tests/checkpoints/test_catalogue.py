@@ -155,7 +155,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(tiny_release, host):
 
 def test_the_next_try_goes_on_where_the_last_one_stopped(host, cache):
     host.content, host.breaks = bytes(range(256)) * 40, [5000, *[0] * 6]
-    with pytest.raises(MissingFile, match="0 MB are here, the same command goes on .* --file FILE"):
+    with pytest.raises(MissingFile, match="0 MB are here, the same command goes on .* --file tiny_narrow-refcoco.pth"):
         download(entry(host.link))
     host.asked.clear()
     host.breaks.clear()
@@ -168,7 +168,7 @@ def test_a_host_that_knows_no_ranges_starts_over(host):
     assert download(entry(host.link)).read_bytes() == host.content
 
 
-BY_HAND = r"download it by hand from http://127.* and run: refseg weights get tiny_narrow/refcoco --file FILE"
+BY_HAND = r"download it by hand from http://127.* and run: refseg weights get tiny_narrow/refcoco --file tiny_narrow-ref"
 
 
 def part_of(host: Host, cache) -> Path:
@@ -314,7 +314,9 @@ def test_the_hub_s_offline_switch_is_obeyed(host, monkeypatch):
 
 
 def test_a_share_is_fetched_by_hand():
-    with pytest.raises(MissingFile, match="no direct link; download it by hand from Baidu share .* --file FILE"):
+    with pytest.raises(
+        MissingFile, match="no direct link; download it by hand from Baidu share .* --file tiny_narrow-refcoco.pth"
+    ):
         get(entry("Baidu share https://pan.baidu.com/s/0"))
 
 

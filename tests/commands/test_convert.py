@@ -6,6 +6,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from refseg.cli import app
+from refseg.conversion.to_checkpoint import convert as convert_file
 from refseg.errors import InvalidInput, RefsegError, UnwritableOutput
 
 
@@ -26,6 +27,7 @@ def test_a_file_becomes_a_folder_and_the_report_says_what_was_left_out(tiny_rele
         "      1  bert_model.pooler.*",
         "not read: optimizer, lr_scheduler, epoch",
         f"written: {tmp_path / 'ours'}",
+        f"report: {tmp_path / 'report.json'}",
     ]
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["preset"] == "tiny_narrow" and report["fits"]
@@ -108,3 +110,27 @@ def test_what_is_there_is_replaced_only_if_asked(tiny_release, tmp_path):
     empty.mkdir()
     convert("tiny", tiny_release.file, "--out", empty)
     assert (empty / "config.json").is_file()
+
+
+def test_a_report_replaces_a_report_and_nothing_else(tiny_release, tmp_path):
+    report = tmp_path / "report.json"
+    convert("tiny", tiny_release.file, "--out", tmp_path / "ours", "--report", report)
+    out = convert("tiny", tiny_release.file, "--out", tmp_path / "again", "--report", report)
+    assert f"report: {report} (replaced, of an earlier run)" in out
+    report.write_text('{"mine": 1}')
+    with pytest.raises(UnwritableOutput, match="report.json is there already and is something else"):
+        convert("tiny", tiny_release.file, "--out", tmp_path / "third", "--report", report)
+    assert report.read_text() == '{"mine": 1}' and not (tmp_path / "third").exists()
+
+
+def test_python_replaces_a_checkpoint_only_if_asked(tiny_release, tmp_path):
+    ours, report = tmp_path / "ours", tmp_path / "report.json"
+    convert_file("tiny", tiny_release.file, ours, knows="cats")
+    with pytest.raises(UnwritableOutput, match="would be replaced; add overwrite=True, or choose another place"):
+        convert_file("tiny", tiny_release.file, ours)
+    report.write_text("mine")
+    with pytest.raises(UnwritableOutput, match="is something else; choose another place"):
+        convert_file("tiny", tiny_release.file, ours, report_file=report, overwrite=True)
+    assert "cats" in (ours / "config.json").read_text() and report.read_text() == "mine"
+    convert_file("tiny", tiny_release.file, ours, overwrite=True)
+    assert "cats" not in (ours / "config.json").read_text()

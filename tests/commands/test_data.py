@@ -106,6 +106,16 @@ def test_the_words_of_training_expressions_are_listed(tmp_path):
     assert not any(words.unknown_words(text) for text in texts)
 
 
+def test_a_word_list_replaces_a_word_list_and_nothing_else(tmp_path):
+    words, notes = tmp_path / "words.txt", tmp_path / "notes.txt"
+    assert "replaced" not in vocabulary("--count", 2, "--out", words)
+    assert f"{words} (replaced, of an earlier run): " in vocabulary("--count", 3, "--out", words)
+    notes.write_text("buy milk")
+    with pytest.raises(RefsegError, match="notes.txt is there already and is something else"):
+        vocabulary("--count", 2, "--out", notes)
+    assert notes.read_text() == "buy milk"
+
+
 def test_rare_words_can_be_left_out(tmp_path):
     for times in (1, 9):
         vocabulary("--count", 2, "--at-least", times, "--out", tmp_path / f"{times}.txt")

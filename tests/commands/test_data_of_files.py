@@ -117,7 +117,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(root, monkeypatch):
         (["drawn_clips"], "drawn on the fly"),
         (["rec_pretraining"], "put together from other data sets"),
         (["refer", "--root", "nowhere"], "nowhere is missing"),
-        (["refer", "--root", ".", "--against", "refcoco"], "give NAME=FOLDER"),
+        (["refer", "--root", ".", "--against", "refcoco"], "give it, for example --against refcoco=data/refcoco"),
     ],
 )
 def test_what_cannot_be_checked_is_told_in_one_line(arguments, message):
@@ -142,6 +142,28 @@ def test_view_writes_one_picture(root, tmp_path):
     out = tmp_path / "new" / "sheet.png"
     assert "1 of 1 images" in run("view", "refer", "--root", root, "--out", out).output
     assert Image.open(out).format == "PNG"
+
+
+def test_pictures_and_tables_replace_those_of_the_same_command_only(root, tmp_path):
+    sheet, stats = tmp_path / "sheet.png", tmp_path / "stats"
+    for command, out in (("view", sheet), ("stats", stats)):
+        assert "replaced" not in run(command, "refer", "--root", root, "--out", out).output
+        assert "(replaced, of an earlier run)" in " ".join(
+            run(command, "refer", "--root", root, "--out", out).output.split()
+        )
+    for name in ("stats.md", "stats.json", "stats.png"):
+        before = (stats / name).read_bytes()
+        (stats / name).write_text("mine")
+        with pytest.raises(RefsegError, match=f"{name} is there already and is something else"):
+            run("stats", "refer", "--root", root, "--out", stats)
+        assert (stats / name).read_text() == "mine"
+        (stats / name).write_bytes(before)
+    with pytest.raises(RefsegError, match="stats.png is there already and is something else"):
+        run("view", "refer", "--root", root, "--out", stats / "stats.png")
+    Image.new("RGB", (8, 8)).save(sheet)
+    with pytest.raises(RefsegError, match="sheet.png is there already and is something else"):
+        run("view", "refer", "--root", root, "--out", sheet)
+    assert Image.open(sheet).size == (8, 8)
 
 
 def test_view_writes_nothing_where_it_fails(root, tmp_path):

@@ -34,6 +34,8 @@ def test_the_demo_draws_one_picture_of_four_panels_and_a_video_of_two(demo):
     width, height = Image.open(out).size
     assert width > 4 * 300 and height > 300
     assert said[-2:] == [str(out), str(out.with_suffix(".mp4"))]
+    _, said = demo()
+    assert said[-2:] == [f"{file} (replaced, of an earlier run)" for file in (out, out.with_suffix(".mp4"))]
     clip, _ = choose_clip(RIGHT_CLIP, acts=False)
     frames = list(read_frames(out.with_suffix(".mp4")))
     assert len(frames) % len(clip) == 0 and frames[0].pixels.shape[1] > 2 * 3 * 128
@@ -41,6 +43,19 @@ def test_the_demo_draws_one_picture_of_four_panels_and_a_video_of_two(demo):
     assert float(frames[len(clip)].time) == pytest.approx(len(clip) / clip.frame_rate, abs=0.01)
     again = frames[len(clip)].pixels.astype(int)
     assert np.abs(again - frames[0].pixels).mean() < np.abs(again - frames[len(clip) - 1].pixels).mean()
+
+
+@pytest.mark.parametrize("ending", [".png", ".mp4"])
+def test_the_demo_replaces_nothing_of_others(ending, tmp_path, monkeypatch, capsys):
+    if ending == ".mp4":
+        pytest.importorskip("av", reason="PyAV is not installed: pip install 'refseg[video]'")
+    (tmp_path / f"holiday{ending}").write_bytes(b"mine")
+    monkeypatch.setattr("refseg.inference.segmenter.load", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(sys, "argv", ["refseg", "demo", "--out", str(tmp_path / "holiday.png")])
+    with pytest.raises(SystemExit):
+        main()
+    assert f"holiday{ending} is there already and is something else" in capsys.readouterr().err
+    assert (tmp_path / f"holiday{ending}").read_bytes() == b"mine"
 
 
 def test_the_clip_of_the_demo_is_the_first_that_is_right_in_every_frame():

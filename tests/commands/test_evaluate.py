@@ -73,7 +73,7 @@ def test_several_protocols_are_scored_at_once(checkpoint_folder, tmp_path):
         (["drawn_scenes", "--protocol", "lavvt"], "choose one of: cmirnet"),
         (["drawn_scenes", "--count", 9999], "1 to 2,000"),
         (["drawn_scenes", "--root", "there"], "no setting root"),
-        (["drawn_scenes", "--set", "tier"], "is not NAME=VALUE"),
+        (["drawn_scenes", "--set", "tier"], "write it as --set grefs=true"),
         (["drawn_scenes", "--masks"], "give --out"),
     ],
 )

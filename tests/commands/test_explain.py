@@ -31,6 +31,19 @@ def test_a_figure_and_arrays_are_written(scene, golden, checkpoint_folder, tmp_p
     arrays = np.load(npz)
     assert arrays["mask"].shape == golden.images[0].shape[:2]
     assert {"image", "pieces", "centres"} <= set(arrays)
+    outcome = runner.invoke(app, [*arguments, "--out", str(out), "--npz", str(npz)], catch_exceptions=False)
+    assert {f"{file} (replaced, of an earlier run)" for file in (out, npz)} < set(outcome.output.splitlines())
+
+
+@pytest.mark.parametrize("option, name", [("--out", "mine.png"), ("--npz", "mine.npz")])
+def test_files_of_others_are_refused_before_the_network_runs(scene, tmp_path, monkeypatch, option, name):
+    monkeypatch.setattr("refseg.inference.segmenter.load", lambda *_: pytest.fail("loaded"))
+    Image.new("RGB", (8, 8)).save(tmp_path / "mine.png")
+    np.savez(tmp_path / "mine.npz", image=np.zeros(1))
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(RefsegError, match=f"{name} is there already and is something else"):
+        runner.invoke(app, ["explain", str(scene), "a", option, str(tmp_path / name)], catch_exceptions=False)
+    assert (tmp_path / name).read_bytes() == before
 
 
 @pytest.mark.parametrize("preset", ["eavl_small", "cris_small_aligner", "vlt_small_aligner"])

@@ -90,6 +90,10 @@ def rows() -> list[dict[str, object]]:
         "evaluate selector refcoco --root {folder}/none",
         "convert none {folder}/a.pth --out {folder}/out",
         "convert lavt {folder}/none.pth --out {folder}/out",
+        "convert lavt {folder}/empty.pth --out {folder}/out",
+        "convert auto {folder}/cut.pth --out {folder}/out",
+        "convert cmpc {folder}/photograph.npz --out {folder}/out",
+        "convert lavt {folder}/none --to-official --out {folder}/out.pth",
         "calibrate {folder}/none",
         "calibrate selector nothing",
         "train nothing",
@@ -103,5 +107,8 @@ def rows() -> list[dict[str, object]]:
     ],
 )
 def test_a_mistake_is_told_before_torch_is_imported(words, tmp_path):
+    (tmp_path / "empty.pth").touch()
+    (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04" + bytes(100))
+    (tmp_path / "photograph.npz").write_bytes(b"\xff\xd8\xff" + bytes(100))
     done = probe(*words.format(folder=tmp_path).split())
     assert done["code"] == 2 and done["said"].startswith("error: ") and not done["torch"], done["said"]

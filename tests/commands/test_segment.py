@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import refseg.commands.segment as command
 from refseg.cli import main
+from refseg.commands.sources import png_text
 from refseg.inference.segmenter import load
 
 
@@ -121,6 +122,18 @@ def test_results_of_the_same_picture_are_replaced_whatever_changed(segment, scen
     assert segment("the star", "--format", "all") == 0
     after = content(tmp_path / "out")
     assert after.keys() == before.keys() and all(after[name] != before[name] for name in after)
+
+
+def test_results_that_another_run_about_the_picture_left_are_named_where_they_are_replaced(segment, tmp_path, capsys):
+    assert segment("the star", "--format", "mask") == 0
+    assert segment("the star", "--format", "mask") == 0
+    assert "replaced" not in capsys.readouterr().err  # they are the same
+    mask = tmp_path / "out" / "my scene.the-star.mask.png"
+    with Image.open(mask) as old:
+        old.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mask, pnginfo=png_text(old.info["source"]))
+    assert segment("the star", "--format", "mask") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("replaced, of an earlier run about this image: ") and mask.name in line
 
 
 def test_what_does_not_say_of_which_picture_it_is_is_replaced_with_a_warning(segment, tmp_path, capsys):

@@ -67,6 +67,12 @@ def test_weights_that_are_here_are_not_fetched_again(tiny_release, tiny_entry, c
     assert weights("get", "tiny_narrow/refcoco").startswith(f"already here: {folder}")
 
 
+def test_weights_that_a_file_replaces_are_named(tiny_release, tiny_entry, cache):
+    assert "replaced" not in weights("get", "tiny_narrow/refcoco", "--file", tiny_release.file)
+    out = weights("get", "tiny_narrow/refcoco", "--file", tiny_release.file)
+    assert f"written: {cache / 'weights' / 'tiny_narrow' / 'refcoco'} (replaced, of an earlier run)" in out
+
+
 def test_a_folder_of_ones_own_is_taken(tiny_release, tiny_entry, tmp_path, cache):
     out = weights("get", "tiny_narrow/refcoco", "--file", tiny_release.file, "--folder", tmp_path / "mine")
     assert f"--weights {tmp_path / 'mine'}" in out

@@ -121,7 +121,9 @@ def rename(content):
 
 
 def test_a_renamed_tensor_is_missing_and_unexpected(changed, tmp_path):
-    with pytest.raises(InvalidInput, match=r"1 missing \(model.backbone.conv.bias\), 1 unexpected .*--report"):
+    with pytest.raises(
+        InvalidInput, match=r"1 missing \(model.backbone.conv.bias\), 1 unexpected .*report_file='fit.json'"
+    ):
         changed(rename)
     assert not changed.folder.exists()
     with pytest.raises(InvalidInput, match="why.json lists all"):
@@ -259,7 +261,7 @@ def test_a_folder_of_something_else_is_left_alone(tiny_release, tmp_path):
     (tmp_path / "ours").mkdir()
     (tmp_path / "ours" / "thesis.tex").touch()
     with pytest.raises(UnwritableOutput, match="no checkpoint"):
-        convert("tiny", tiny_release.file, tmp_path / "ours")
+        convert("tiny", tiny_release.file, tmp_path / "ours", overwrite=True)
     assert [file.name for file in (tmp_path / "ours").iterdir()] == ["thesis.tex"]
 
 
@@ -270,7 +272,7 @@ def test_ctrl_c_leaves_nothing(tiny_release, tmp_path, monkeypatch):
     monkeypatch.setattr("refseg.checkpoints.io.save_file", interrupted)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(KeyboardInterrupt):
-        convert("tiny", tiny_release.file, tmp_path / "ours")
+        convert("tiny", tiny_release.file, tmp_path / "ours", overwrite=True)
     assert sorted(tmp_path.iterdir()) == before
     shutil.rmtree(tmp_path)
 

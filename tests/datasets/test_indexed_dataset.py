@@ -101,7 +101,7 @@ def secret(files):
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_an_image_outside_of_the_folders_is_refused_with_the_way_out(files, lines, secret, name):
     (sample,) = lines({"image": name})
-    with pytest.raises(InvalidInput, match=r"use names relative to the folder.*or give the folder .* \(--images\)"):
+    with pytest.raises(InvalidInput, match=r"use names relative to the folder.*or give the folder .* images=\.\.\."):
         _ = sample.image
 
 

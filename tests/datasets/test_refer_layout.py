@@ -122,7 +122,7 @@ def test_what_is_missing_is_named_with_the_place_to_get_it(refcoco, files, monke
     with pytest.raises(MissingFile, match=r"instances\.json is missing; docs/datasets\.md#refcoco"):
         refcoco("train")
     monkeypatch.delenv("REFSEG_DATA", raising=False)
-    with pytest.raises(MissingFile, match=r"give its folder as root=.*REFSEG_DATA"):
+    with pytest.raises(MissingFile, match=r"give its folder, such as root='data/.*REFSEG_DATA"):
         datasets.build("refcoco", split="train")
     with pytest.raises(MissingFile, match=r"refcoco is missing; docs/datasets\.md#refcoco"):
         datasets.build("refcoco", split="train", root=files.root / "elsewhere" / "refcoco")

@@ -204,7 +204,7 @@ def test_what_cannot_be_scored_is_said_at_once(clips_of, videos):
     with pytest.raises(InvalidInput, match="'davis' scores single objects .*'both' in a names 2: choose mevis"):
         check_clips([clip], [davis])
     untold = datasets.build("refer_youtube_vos", split="valid", root=videos.root / "untold")
-    with pytest.raises(InvalidInput, match="not given out.*--submission"):
+    with pytest.raises(InvalidInput, match="not given out.*write_submission"):
         check_clips(untold, [mevis])
 
 

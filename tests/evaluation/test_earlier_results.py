@@ -70,7 +70,7 @@ def test_protocols_that_are_not_known_any_more_are_not_dropped(evaluated, checkp
     report = json.loads((evaluated / "report.json").read_text())
     report["metrics"]["own"] = {}
     (tmp_path / "report.json").write_text(json.dumps(report))
-    with pytest.raises(InvalidInput, match="the results in --out cannot be kept: protocol 'own' .*give another --out"):
+    with pytest.raises(InvalidInput, match="the earlier results cannot be kept: protocol 'own' .*give another place"):
         evaluate(checkpoint_folder, **DATA, out=tmp_path)
 
 

@@ -56,13 +56,13 @@ def test_another_number_of_processes_goes_on_without_gap_or_repetition(tmp_path,
 )
 def test_rows_of_another_run_are_refused_by_what_differs(tmp_path, change, named):
     PartialRows(tmp_path, RUN).write(answers(0))
-    with pytest.raises(InvalidInput, match=f"another {named} .*--out"):
+    with pytest.raises(InvalidInput, match=f"another {named} .*another place"):
         PartialRows(tmp_path, RUN | change)
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UnwritableOutput, match="--out"):
+    with pytest.raises(UnwritableOutput, match="another place"):
         PartialRows(tmp_path / "file", RUN)
 
 

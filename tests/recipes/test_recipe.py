@@ -53,7 +53,7 @@ def test_settings_of_data_and_initial_weights_may_be_new():
         ("stages.find.steps", "has no '='"),
         ("stages.found.steps=3", "stages has no 'found'; it has: find, choose, together"),
         ("data.scene=3", "data has no 'scene'; it has: dataset, scenes"),
-        ("stages.find.steps=0", r"^--set: stages\.0\.steps: input should be greater than or equal to 1 \(got 0\)$"),
+        ("stages.find.steps=0", r"^the settings: stages\.0\.steps: input should be greater than or equal to 1 \(got 0\)$"),
         ("stages.find.steps=many", "stages.0.steps"),
         ("precision=8", "precision"),
     ],
@@ -90,8 +90,8 @@ def test_two_stages_cannot_share_a_name():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("seed=2001-99-99", r"--set: seed: .*valid integer"),
-        ("seed=" + "9" * 5000, r"--set 'seed=9+\.\.\.: '9+\.\.\. is not a value"),
+        ("seed=2001-99-99", r"the settings: seed: .*valid integer"),
+        ("seed=" + "9" * 5000, r"setting 'seed=9+\.\.\.: '9+\.\.\. is not a value"),
         ("seed=-1", "seed: .*greater than or equal to 0"),
         ("data.scenes=1" + "0" * 30, "scenes: .*less than or equal to"),
         ("stages.find.epochs=.inf", "epochs"),

@@ -114,7 +114,7 @@ def test_a_full_disk_is_told_in_one_line_with_the_way_out(tmp_path, error):
     def write():
         raise error
 
-    with pytest.raises(UnwritableOutput, match="No space left on device.; make room and go on with --resume"):
+    with pytest.raises(UnwritableOutput, match="No space left on device.; make room and go on with resume=True"):
         write_on_first(FABRIC, tmp_path, write)
 
 

@@ -123,7 +123,7 @@ def test_a_best_checkpoint_that_does_not_say_how_good_it_is_is_as_good_as_none(t
 
 
 def test_bad_combinations_are_refused_before_anything_is_written(finished, tiny, tmp_path):
-    with pytest.raises(InvalidInput, match="holds a run already; add --resume"):
+    with pytest.raises(InvalidInput, match="holds a run already; add resume=True"):
         train(tiny, finished, resume=False, devices=CPU)
     with pytest.raises(InvalidInput, match="differs from this recipe"):
         train(tiny.with_settings(["seed=1"]), finished, resume=True, devices=CPU)
@@ -139,7 +139,7 @@ def test_bad_combinations_are_refused_before_anything_is_written(finished, tiny,
             train(recipe, tmp_path / "new", resume=resume, devices=Devices(devices, accelerator="cpu"))
         assert not (tmp_path / "new").exists()
     for devices, message in (
-        (Devices(99, accelerator="gpu"), "99 GPUs are wanted"),
+        (Devices(99, accelerator="gpu"), "99 GPUs are needed"),
         (Devices(accelerator="cpu", strategy="fsdp"), "channels_last is not for --strategy fsdp"),
     ):
         images = [f"stages.{stage.name}.images=99" for stage in tiny.stages]

@@ -1,12 +1,12 @@
 """Recognises files of official releases by the names of their tensors; nothing in a file is run."""
 
 import shlex
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from refseg.errors import RefsegError
+from refseg.files.archives import member_names
 
 
 class Marks(NamedTuple):
@@ -80,9 +80,8 @@ def command_for(name: str, path: Path, out: Path | None = None) -> str:
 def _array_names(path: Path) -> list[str] | None:
     """Returns the names of the arrays of a .npz; None for other files."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        names = member_names(path)
+    except (OSError, ValueError):
         return None
     return names if names and all(name.endswith(".npy") for name in names) else None
 

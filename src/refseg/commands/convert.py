@@ -52,15 +52,15 @@ def convert(
     from rich.console import Console
     from rich.text import Text
 
-    from refseg.errors import InvalidInput, MissingFile
+    from refseg.conversion.fit_report import MARK
+    from refseg.conversion.source_file import check_file
+    from refseg.errors import InvalidInput
     from refseg.files.atomic import check_absent, check_file_writable, check_writable
+    from refseg.files.earlier import check_earlier, named
     from refseg.files.lock import only_writer
 
     if network not in CONVERSIONS and network != AUTO:
         raise InvalidInput(f"nothing converts {network!r}; choose one of: {', '.join((*CONVERSIONS, AUTO))}")
-    if not source.exists():
-        here = "a checkpoint folder" if to_official else "docs/published_weights.md says where the authors' files are"
-        raise MissingFile(f"{source} is missing; {here if not to_official else 'give ' + here}")
     if to_official and (image_size or max_words or vocabulary or knows):
         raise InvalidInput(
             "--image-size, --max-words, --vocabulary and --knows describe a checkpoint of ours; leave them out with "
@@ -68,19 +68,29 @@ def convert(
         )
     if to_official and out.is_dir():
         raise InvalidInput(f"{out} is a folder; give the file to write, for example --out official.pth")
+    if to_official:
+        from refseg.checkpoints.config_file import check_weights
+
+        check_weights(source)
+    else:
+        check_file(source)
     check_file_writable(out) if to_official else check_writable(out)
     if not overwrite:
         check_absent(out, "add --overwrite, or choose another --out")
+    reports = []
     if report:
         check_file_writable(report)
+        reports = check_earlier({report: MARK})
     with only_writer(out, beside=True), Console(stderr=True).status(Text(f"converting {source}")):
         done = (
             _back(network, source, out, report)
             if to_official
-            else _forth(network, source, out, image_size, max_words, knows, report, vocabulary)
+            else _forth(network, source, out, image_size, max_words, knows, report, vocabulary, overwrite)
         )
     show(done, back=to_official)
     typer.echo(f"written: {out}")
+    if report:
+        typer.echo(f"report: {named(report, reports)}")
 
 
 def _forth(
@@ -92,10 +102,13 @@ def _forth(
     knows: str,
     report: Path | None,
     vocabulary: Path | None,
+    overwrite: bool,
 ) -> "Report":
     from refseg.conversion.to_checkpoint import convert
 
-    return convert(network, source, out, size, words, knows, report_file=report, vocabulary=vocabulary)
+    return convert(
+        network, source, out, size, words, knows, report_file=report, vocabulary=vocabulary, overwrite=overwrite
+    )
 
 
 def _back(network: str, source: Path, out: Path, report: Path | None) -> "Report":

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PANEL, MARGIN, LINE = 384, 16, 26  # pixels
 VERDICT_LINES = 2
 MIN_FRAMES, MIN_SECONDS = 12, 3.0
+MARK = "refseg demo"  # of its picture and its video
 RIGHT_CLIP = 8
 """The first test clip that `choose_clip` gives whose answers by the bundled weights have an IoU of 0.8 or more in each
 frame."""
@@ -44,10 +45,13 @@ def demo(
 
     from refseg.errors import InvalidInput
     from refseg.files.atomic import all_or_nothing, check_file_writable
+    from refseg.files.earlier import check_earlier, named, png_mark
 
     if out.suffix.lower() != ".png":
         raise InvalidInput(f"{out} does not end in .png; give the picture's name, for example --out demo.png")
     check_file_writable(out)
+    has_video, video = find_spec("av") is not None, out.with_suffix(".mp4")
+    replaced = check_earlier({out: MARK} | ({video: MARK} if has_video else {}))
 
     from refseg.commands.segment import describe
     from refseg.inference.segmenter import load
@@ -55,15 +59,18 @@ def demo(
     segmenter = load(weights)
     shown, expressions = choose_scene(scene)
     results = segmenter(shown.image, expressions)
-    video = out.with_suffix(".mp4")
     with all_or_nothing(out.parent) as folder:
-        picture(results).save(folder / out.name)
-        if has_video := find_spec("av") is not None:
+        picture(results).save(folder / out.name, pnginfo=png_mark(MARK))
+        if has_video:
             write_video(segmenter if video_weights == weights else load(video_weights), scene, folder / video.name)
     for result in results:
         typer.echo(describe(result))
-    typer.echo(out)
-    typer.echo(video if has_video else "no video, which needs PyAV; install it with: pip install 'refseg[video]'")
+    typer.echo(named(out, replaced))
+    typer.echo(
+        named(video, replaced)
+        if has_video
+        else "no video, which needs PyAV; install it with: pip install 'refseg[video]'"
+    )
 
 
 def choose_scene(first: int) -> tuple["Scene", list[str]]:
@@ -104,7 +111,7 @@ def write_video(segmenter: "Segmenter", first: int, path: Path) -> None:
     count = len(pictures)
     while (count - 1) * frames.time_base < MIN_SECONDS:
         count += len(pictures)
-    with video_writer(path, (height, width), frames.time_base) as write:
+    with video_writer(path, (height, width), frames.time_base, MARK) as write:
         for t in range(count):
             write(t * frames.time_base, pictures[t % len(pictures)])
 

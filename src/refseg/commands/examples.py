@@ -4,6 +4,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "segment": (
         'refseg segment scene.png "the red star"',
         'refseg segment clip.gif "the red star" --out answers --format all',
+        'refseg segment photographs/*.jpg "the dog on the left" --out answers',
+        "refseg segment --table sentences.csv --out answers --coco results.json",
         'refseg segment scene.png "both circles" --weights lavt_swin_base/refcoco --device cuda',
     ),
     "evaluate": (

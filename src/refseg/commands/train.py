@@ -22,7 +22,9 @@ def train(
             show_default="with --resume: that of the run",
         ),
     ] = "",
-    out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/RECIPE")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run.", show_default="in runs/, named as the recipe")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one setting: a.b=value. May be repeated.")
     ] = None,
@@ -45,7 +47,8 @@ def train(
         ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Only draw the curves of this run, to RUN/curves.png.")
+        Path | None,
+        typer.Option(metavar="RUN", help="Only draw the curves of the run in this folder, to its curves.png."),
     ] = None,
 ) -> None:
     """Train a network as a recipe says.
@@ -71,10 +74,13 @@ def train(
     settings = [*(set_ or []), *([f"precision={precision}"] if precision else [])]
     if not recipe:
         if not (resume and out):
-            raise InvalidInput("say which recipe to train (refseg recipes lists them), or --resume --out RUN")
+            raise InvalidInput(
+                f"say which recipe to train (refseg recipes lists them), or --resume --out {_newest_run()}"
+            )
         if not (out / "recipe.yaml").is_file():
             raise InvalidInput(
-                f"{out} holds no run to resume; start one with a recipe: refseg train RECIPE --out {out}"
+                f"{out} holds no run to resume; start one with a recipe, for example: refseg train selector_quick "
+                f"--out {shlex.quote(str(out))}"
             )
     chosen = find_recipe(add_extension(RECIPES, recipe or str(out and out / "recipe.yaml"))).with_settings(settings)
     check_early(chosen)
@@ -95,6 +101,12 @@ def train(
         if stopped.signal:
             raise typer.Exit(STOPPED + stopped.signal) from stopped
         raise
+
+
+def _newest_run() -> Path:
+    """Returns the folder in runs/ that was changed last, or how one would be called."""
+    found = [recipe.parent for recipe in Path("runs").glob("*/recipe.yaml")]
+    return max(found, key=lambda run: run.stat().st_mtime, default=Path("runs/selector_quick"))
 
 
 def resuming(recipe: str, folder: Path, settings: list[str], options: Mapping[str, Any]) -> str:

@@ -107,8 +107,10 @@ def get(
     """Fetch published weights and convert them; then `--weights NAME` and `refseg.load("NAME")` know them."""
     from refseg.checkpoints import catalogue
     from refseg.conversion.fetch import get
+    from refseg.conversion.fit_report import MARK
     from refseg.errors import InvalidInput
     from refseg.files.atomic import check_absent, check_file_writable, check_writable
+    from refseg.files.earlier import check_earlier, named
     from refseg.finders.published import PUBLISHED_FINDERS
 
     if name in PUBLISHED_FINDERS:
@@ -123,15 +125,20 @@ def get(
     check_writable(folder or catalogue.store(name))
     if folder:
         check_absent(folder, "choose another --folder, or remove it first")
+    reports = []
     if report:
         check_file_writable(report)
+        reports = check_earlier({report: MARK})
+    before = [] if folder or not catalogue.is_installed(entry) else [catalogue.store(name)]
     written, done = get(entry, folder, file, report)
 
     from refseg.commands.convert import show
 
     show(done)
     typer.echo(f"licence of the weights: {catalogue.WEIGHTS_LICENCE}; of the code beside them: {entry.code_licence}")
-    typer.echo(f"written: {written}")
+    typer.echo(f"written: {named(written, before)}")
+    if report:
+        typer.echo(f"report: {named(report, reports)}")
     weights = written if folder else name
     typer.echo(f'try: refseg segment photo.jpg "the person on the left" --weights {weights}')
 

@@ -18,9 +18,10 @@ from torch import Tensor
 from typing_extensions import override
 
 from refseg.checkpoints.official_release import MARKS
-from refseg.conversion.official_file import OfficialCheckpoint, check_file
+from refseg.conversion.official_file import OfficialCheckpoint
 from refseg.conversion.official_layout import OfficialLayout
-from refseg.errors import InvalidInput
+from refseg.conversion.source_file import check_file
+from refseg.errors import InvalidInput, option
 from refseg.files.tensor_files import read_npz
 from refseg.networks.cmpc import CMPC, LEVELS
 from refseg.preprocessing.transform import ClipSampling, Preprocessing
@@ -86,7 +87,7 @@ class CMPCLayout(OfficialLayout[CMPC]):
     @override
     def read(self, path: Path) -> OfficialCheckpoint:
         """Reads variables with PyTorch's order of axes; nothing is unpickled."""
-        check_file(path)
+        check_file(path, WHICH_FILE)
         tensors: dict[str, Tensor] = {}
         others: Counter[str] = Counter()
         for full, array in read_npz(path, lambda name: short_name(name) is not None, WHICH_FILE):
@@ -132,7 +133,8 @@ class CMPCLayout(OfficialLayout[CMPC]):
     def tokenizer(self, max_words: int) -> Tokenizer:
         """Raises InvalidInput, since the release has no list of words."""
         raise InvalidInput(
-            "an export holds no words; give the authors' list of them, one a line, as --vocabulary vocabulary.txt"
+            "an export holds no words; give the authors' list of them, one a line, as "
+            f"{option('vocabulary', 'vocabulary.txt')}"
         )
 
     @override

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from refseg.conversion.source_file import check_file
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput, first_line
 from refseg.files.cache import cache_folder
 from refseg.files.lock import only_writer
@@ -51,7 +52,10 @@ def get(
         )
     if not entry.conversion:
         raise InvalidInput(f"{entry.name} is listed for the record: this version of refseg does not read its weights")
+    replaces = folder is None  # what the store holds of it
     folder = folder or store(entry.name)
+    if file:
+        check_file(file)
     source = file or download(entry)
 
     from refseg.conversion.to_checkpoint import convert
@@ -65,6 +69,7 @@ def get(
             about=entry.about(),
             expected=entry.preset,
             report_file=report_file,
+            overwrite=replaces,
         )
     except InvalidInput as error:
         if file:

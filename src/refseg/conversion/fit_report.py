@@ -9,6 +9,8 @@ from pathlib import Path
 from refseg.files.atomic import write_atomically
 
 _SHOWN = 3  # names in a message
+MARK = '"preset": '
+"""Text by which the file of a report is known."""
 
 
 @dataclass(frozen=True)

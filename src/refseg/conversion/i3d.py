@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import Tensor
 
 from refseg.conversion.fit_report import Report, misfits, sides
-from refseg.conversion.official_file import check_file
+from refseg.conversion.source_file import check_file
 from refseg.encoders.i3d import I3D
 from refseg.errors import InvalidInput
 from refseg.files.tensor_files import read_tensors
@@ -47,7 +47,7 @@ def read_i3d(path: Path) -> dict[str, Tensor]:
     Raises:
         MissingFile, InvalidInput: if there is no such file, or it holds something else.
     """
-    check_file(path)
+    check_file(path, WHICH_FILE)
     return read_tensors(path, WHICH_FILE)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from refseg.errors import InvalidInput, MissingFile
+from refseg.conversion.source_file import check_file
+from refseg.errors import InvalidInput
 from refseg.files.pickles import Foreign
 from refseg.files.tensor_files import kind_of, read_saved, unwrapped
 
@@ -106,42 +107,8 @@ def load_saved(path: Path, which_file: str) -> Any:
     Raises:
         MissingFile, InvalidInput: if there is no such file, or it is another one.
     """
-    check_file(path)
+    check_file(path, which_file)
     return read_saved(path, which_file)
-
-
-def check_file(path: Path) -> bytes:
-    """Returns the first bytes of an authors' file.
-
-    Raises:
-        MissingFile, InvalidInput: if there is none, it cannot be read, is empty, or a web page.
-    """
-    if not path.exists():
-        raise MissingFile(f"{path} is missing; docs/published_weights.md says where the authors' files are")
-    if path.is_dir():
-        raise InvalidInput(f"{path} is a folder; give an authors' file, or --to-official for the way back")
-    try:
-        with path.open("rb") as file:
-            start = file.read(512)
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error
-    check_start(start, path)
-    return start
-
-
-def check_start(start: bytes, path: Path) -> None:
-    """Checks the first bytes of a file.
-
-    Raises:
-        InvalidInput: if it is empty, or a web page instead of a file.
-    """
-    if not start:
-        raise InvalidInput(f"{path} is empty; download it again")
-    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        raise InvalidInput(
-            f"{path} is a web page, not weights (a file host sends one when it wants a confirmation or its quota is "
-            "used up); open the link in a browser and save the file from there"
-        )
 
 
 def _tensors(path: Path, entry: str, state: Any, which_file: str) -> tuple[dict[str, Tensor], list[str]]:

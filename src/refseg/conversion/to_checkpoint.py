@@ -9,11 +9,14 @@ from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.io import save_checkpoint
 from refseg.checkpoints.official_release import command_for, conversion_command, recognise
 from refseg.conversion import AUTO, CONVERSIONS
-from refseg.conversion.fit_report import Report, misfits
+from refseg.conversion.fit_report import MARK, Report, misfits
 from refseg.conversion.mapping import fit, from_official
-from refseg.conversion.official_file import check_file, sha256
+from refseg.conversion.official_file import sha256
 from refseg.conversion.official_layout import find_layout
-from refseg.errors import InvalidInput
+from refseg.conversion.source_file import check_file
+from refseg.errors import InvalidInput, another_out, for_caller, option
+from refseg.files.atomic import check_absent
+from refseg.files.earlier import check_earlier
 from refseg.files.tensor_files import check_finite
 from refseg.networks.network import Network
 from refseg.preprocessing.transform import ClipSampling
@@ -31,6 +34,7 @@ def convert(
     expected: str = "",
     report_file: Path | None = None,
     vocabulary: Path | None = None,
+    overwrite: bool = False,
 ) -> Report:
     """Converts an authors' file to a checkpoint folder, which is there completely or not at all.
 
@@ -47,11 +51,16 @@ def convert(
         expected: the preset that the file must be; "" takes any.
         report_file: JSON file for all names, also written when the release does not fit.
         vocabulary: the authors' list of words, one a line, for networks whose files hold none.
+        overwrite: Whether a checkpoint that the folder holds is replaced.
 
     Raises:
         MissingFile, InvalidInput: if the file cannot be used.
-        UnwritableOutput: if the folder cannot be written.
+        UnwritableOutput: if the folder or the report cannot be written, or would replace something else.
     """
+    if not overwrite:
+        check_absent(folder, f"add {option('overwrite', True)}, or choose {another_out()}")
+    if report_file:
+        check_earlier({report_file: MARK})
     if conversion == AUTO:
         conversion = _recognised(path)
     layout = find_layout(conversion)
@@ -71,8 +80,8 @@ def convert(
     if report_file:
         report.write(report_file)
     if not report.fits:
-        more = f"{report_file} lists all" if report_file else "--report fit.json lists all"
-        raise InvalidInput(f"{path} does not fit {report.preset}: {misfits(report)}; {more}")
+        where = report_file or for_caller("--report fit.json", "report_file='fit.json'")
+        raise InvalidInput(f"{path} does not fit {report.preset}: {misfits(report)}; {where} lists all")
     if max_words:
         network.config = network.config.replace(max_words=max_words)
     tokenizer = (
@@ -120,7 +129,7 @@ def _word_list(file: Path, network: Network) -> WordList:
     """Reads a word list of as many words as the network has word vectors."""
     vectors = getattr(network.word_encoder, "vectors", None)
     if vectors is None:
-        raise InvalidInput(f"this network brings its own words; leave out --vocabulary {file}")
+        raise InvalidInput(f"this network brings its own words; leave out {option('vocabulary', file)}")
     words = WordList.read(file, network.config.max_words)  # type: ignore[attr-defined]
     if len(words) != vectors.num_embeddings:
         raise InvalidInput(

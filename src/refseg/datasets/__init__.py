@@ -5,7 +5,7 @@ from inspect import Parameter, signature
 from typing import Any, Literal, get_origin, get_type_hints
 
 from refseg.datasets.dataset import Dataset
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, option
 from refseg.extensions import look_up
 
 DATASETS: dict[str, Any] = {
@@ -43,7 +43,7 @@ def build(name: str, **settings: Any) -> Any:
     """
     check_settings(name, settings)
     if "split" not in settings:
-        raise InvalidInput(f"say which split of {name}, for example split='val'")
+        raise InvalidInput(f"say which split of {name}, for example {option('split', 'val')}")
     dataset = class_of(name)
     return dataset(**{setting: _checked(name, setting, value, dataset) for setting, value in settings.items()})
 

@@ -22,7 +22,7 @@ from refseg.datasets.storage.annotation_masks import read_matlab
 from refseg.datasets.storage.clip_dataset import ClipOfFiles, ClipsOfFiles, Video
 from refseg.datasets.storage.frame_files import StoredFrames, frames_in_folder
 from refseg.datasets.storage.reading import error_context, read_plain
-from refseg.errors import InvalidInput, MissingFile
+from refseg.errors import InvalidInput, MissingFile, for_caller
 from refseg.files.names import file_name, path_inside
 from refseg.files.text import read_table
 from refseg.samples import Expression
@@ -141,9 +141,10 @@ def published_frames(path: Path) -> dict[str, tuple[int, ...]]:
         MissingFile, InvalidInput: if it is missing or not as the format says.
     """
     if not path.is_file():
+        every = for_caller("--set frames=all", "frames='all'")
         raise MissingFile(
             f"{path} is missing, the published list of frames that are scored; docs/datasets.md#jhmdb_sentences says "
-            "where to get it; with frames='all' every frame is scored"
+            f"where to get it; with {every} every frame is scored"
         )
     found: dict[str, list[int]] = {}
     rows = read_plain(path)

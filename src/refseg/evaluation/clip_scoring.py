@@ -12,7 +12,7 @@ import numpy as np
 from refseg.array_types import LabelImage
 from refseg.datasets.ref_davis import by_annotator
 from refseg.datasets.storage.annotated_frames import AnnotatedFrame
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, for_caller
 from refseg.evaluation.rows import ImageAnswers, Row, Score
 from refseg.evaluation.scoring import STANDARD, Predict, score_image
 from refseg.lazy import LazyModule
@@ -55,9 +55,10 @@ def check_clips(clips: Sequence[Clip], protocols: Iterable[Scoring]) -> None:
         InvalidInput: if not: nothing is known of them, or a protocol asks for more.
     """
     if not any(clip.annotated_frames(number) for clip in clips for number in range(len(clip.expressions))):
+        write = for_caller("--submission answers.zip", "refseg.evaluation.submission.write_submission")
         raise InvalidInput(
-            "the truth of this split is not given out, so nothing can be scored; `refseg evaluate --submission "
-            "answers.zip` writes what the server of the challenge takes"
+            f"the truth of this split is not given out, so nothing can be scored; {write} writes what the server of "
+            "the challenge takes"
         )
     if of_videos := [protocol for protocol in protocols if isinstance(protocol, VideoProtocol)]:
         for clip in clips:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from refseg.errors import UnwritableOutput, printable, shown
+from refseg.errors import UnwritableOutput, another_out, printable, shown
 from refseg.evaluation.rows import MASKS, ROWS
 from refseg.files.atomic import remove_leftovers
 
@@ -54,14 +54,14 @@ def find_earlier(out: Path, facts: Mapping[str, Any]) -> EarlierResults | None:
         shortcuts = dict(report.get("shortcuts") or {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UnwritableOutput(
-            f"{out} holds {there[0]}, and no {REPORT} that says of which evaluation it is; give another --out"
+            f"{out} holds {there[0]}, and no {REPORT} that says of which evaluation it is; give {another_out()}"
         ) from None
     old, new = _identity(before), _identity(json.loads(json.dumps(facts)))
     for name in {**new, **old}:
         if old.get(name) != new.get(name):
             change = f"{_told(before, name)}, now {_told(facts, name)}"
             raise UnwritableOutput(
-                f"{out} holds an evaluation with another {name} ({change}); give another --out, or remove it first"
+                f"{out} holds an evaluation with another {name} ({change}); give {another_out()}, or remove it first"
             )
     return EarlierResults(protocols, shortcuts, str(before.get("date", "")))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from refseg import __version__, datasets
 from refseg.checkpoints.config_file import check_weights
 from refseg.datasets.dataset import Dataset
-from refseg.errors import InvalidInput, MissingFile
+from refseg.errors import InvalidInput, MissingFile, another_out, option
 from refseg.evaluation.clip_scoring import check_clips
 from refseg.evaluation.earlier_results import EarlierResults, find_earlier, tell_earlier
 from refseg.evaluation.partial_rows import MemoryRows, PartialRows
@@ -90,13 +90,13 @@ def evaluate(
         library()  # or an error before the weights are read
     out = Path(out) if out is not None else None
     if masks and out is None:
-        raise InvalidInput("--masks needs a place for them; give --out results, or out='results' in Python")
+        raise InvalidInput(f"{option('masks', True)} needs a place for them; give {option('out', 'results')}")
     check_device_name(device)
     if isinstance(weights, str | Path):
         check_weights(weights)
     data = _open(dataset, split, protocols, settings)
     if shortcuts and data.of_clips:
-        raise InvalidInput(f"--shortcuts are of images, and {data.name} holds videos; leave it out")
+        raise InvalidInput(f"{option('shortcuts', True)} is for images, and {data.name} holds videos; leave it out")
     if out:
         check_writable(out)
     facts = {**data.facts, "weights": weights_facts(weights), "crf": crf.model_dump() if crf else None}
@@ -116,7 +116,7 @@ def evaluate(
     with ExitStack() as stack:
         mine = stack.enter_context(ranks())
         if mine.world > 1 and out is None:
-            raise InvalidInput("many processes need a place to put their rows together; give --out results")
+            raise InvalidInput(f"many processes need a place for all of their rows; give {option('out', 'results')}")
         if out and mine.rank == 0:
             stack.enter_context(only_writer(out))
         mine.wait_for_all()  # none writes if the first may not
@@ -329,7 +329,7 @@ def _with_earlier(data: _Data, earlier: EarlierResults | None) -> list[Any]:
     try:
         return data.protocols + (build_for(data.name, others, data.of_clips) if others else [])
     except InvalidInput as error:
-        raise InvalidInput(f"the results in --out cannot be kept: {error}; give another --out") from error
+        raise InvalidInput(f"the earlier results cannot be kept: {error}; give {another_out()}") from error
 
 
 def _masks_folder(rows: PartialRows) -> Path:

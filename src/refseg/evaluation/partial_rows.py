@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from refseg.errors import InvalidInput, UnwritableOutput
+from refseg.errors import InvalidInput, UnwritableOutput, another_out
 from refseg.evaluation.rows import ImageAnswers
 from refseg.files.atomic import write_atomically
 from refseg.files.resumable import cut_to_whole_lines
@@ -77,9 +77,7 @@ class PartialRows:
                 self.folder.rmdir()  # unless there are rows
             raise
         except OSError as error:
-            raise UnwritableOutput(
-                f"{out} cannot be written ({error.strerror}); choose another place with --out"
-            ) from error
+            raise UnwritableOutput(f"{out} cannot be written ({error.strerror}); choose {another_out()}") from error
         self.done = {image.index for image in self.answers()}
 
     def mine(self, images: int) -> list[int]:
@@ -119,7 +117,7 @@ class PartialRows:
             if before.get(name) != run.get(name):
                 raise InvalidInput(
                     f"{self.folder.parent} holds an unfinished evaluation with another {name} ({before.get(name)}, now "
-                    f"{run.get(name)}); give another --out, or remove {self.folder} to start again"
+                    f"{run.get(name)}); give {another_out()}, or remove {self.folder} to start again"
                 )
 
     def _read(self, file: Path) -> Iterator[ImageAnswers]:

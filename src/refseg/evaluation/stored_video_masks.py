@@ -16,7 +16,7 @@ from refseg.array_types import Mask
 from refseg.datasets.ref_davis import by_annotator
 from refseg.datasets.storage.annotated_frames import AnnotatedFrame, iter_annotated_frames
 from refseg.datasets.tools.mask_ids import mask_id
-from refseg.errors import InvalidInput, UnwritableOutput, first_line
+from refseg.errors import InvalidInput, UnwritableOutput, another_out, first_line
 from refseg.evaluation.clip_answers import join_frames
 from refseg.evaluation.clip_scoring import Save, ScoredFrame, first_mask_wins, score_frame
 from refseg.evaluation.rows import ImageAnswers
@@ -163,4 +163,4 @@ def _write(file: Path, image: Image.Image) -> None:
         image.save(file, "PNG")
     except OSError as error:
         reason = error.strerror or error
-        raise UnwritableOutput(f"{file} cannot be written ({reason}); choose another place with --out") from error
+        raise UnwritableOutput(f"{file} cannot be written ({reason}); choose {another_out()}") from error

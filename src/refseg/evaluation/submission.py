@@ -14,7 +14,7 @@ from refseg.array_types import Mask
 from refseg.checkpoints.config_file import check_weights
 from refseg.datasets.storage.challenge_submission import SubmittedClips
 from refseg.datasets.tools.mask_ids import mask_id
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, for_caller
 from refseg.evaluation.partial_rows import PartialRows
 from refseg.evaluation.report.provenance import dataset_facts, weights_facts
 from refseg.evaluation.rows import ImageAnswers
@@ -60,9 +60,10 @@ def write_submission(
     check_weights(weights)
     clips = datasets.build(dataset, **settings)
     if not isinstance(clips, SubmittedClips):
-        raise InvalidInput(f"there is no server that takes masks of {dataset}; evaluate it without --submission")
+        score = for_caller("evaluate it without --submission", "score it with refseg.evaluate")
+        raise InvalidInput(f"there is no server that takes masks of {dataset}; {score}")
     check_file_writable(out)
-    check_absent(out, "give another --submission, or remove it first")
+    check_absent(out, f"give another {for_caller('--submission', 'file')}, or remove it first")
 
     from refseg.distributed import ranks  # torch, of which what is wrong above has no need
     from refseg.evaluation.stored_video_masks import mask_file, write_mask

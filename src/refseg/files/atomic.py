@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from refseg.errors import RefsegError, UnwritableOutput, system_errno
+from refseg.errors import RefsegError, UnwritableOutput, another_out, system_errno
 from refseg.files.lock import LOCK, UNLOCKABLE, made_folder, try_lock
 
 STAGING = ".refseg-"
@@ -35,11 +35,11 @@ def check_writable(folder: Path) -> None:
             reason = error.strerror
         else:
             if not parent.is_dir():
-                raise UnwritableOutput(f"{parent} is not a folder; choose another place with --out")
+                raise UnwritableOutput(f"{parent} is not a folder; choose {another_out()}")
             if os.access(parent, os.W_OK | os.X_OK):
                 return
             reason = "no permission"
-        raise UnwritableOutput(f"{parent} cannot be written ({reason}); choose another place with --out")
+        raise UnwritableOutput(f"{parent} cannot be written ({reason}); choose {another_out()}")
 
 
 def check_file_writable(file: Path) -> None:
@@ -108,9 +108,7 @@ def all_or_nothing(folder: Path, replaces: bool = False) -> Iterator[Path]:
         number = system_errno(error)
         if number is None or filled is not None and not _is_of_writing(error, number, filled):
             raise
-        raise UnwritableOutput(
-            f"{folder} cannot be written ({os.strerror(number)}); choose another place with --out"
-        ) from error
+        raise UnwritableOutput(f"{folder} cannot be written ({os.strerror(number)}); choose {another_out()}") from error
 
 
 @contextmanager
@@ -214,8 +212,8 @@ def _check_replaceable(new: Path, folder: Path) -> None:
     for file in new.iterdir():
         old = folder / file.name
         if old.is_dir() and not file.is_dir():
-            raise UnwritableOutput(f"{old} is a folder; choose another place with --out")
+            raise UnwritableOutput(f"{old} is a folder; choose {another_out()}")
         if file.is_dir() and old.exists():
             kinds = {one.suffix for one in file.iterdir()}
             if not old.is_dir() or any(one.suffix not in kinds for one in old.iterdir()):
-                raise UnwritableOutput(f"{old} is or holds something else; choose another place with --out")
+                raise UnwritableOutput(f"{old} is or holds something else; choose {another_out()}")

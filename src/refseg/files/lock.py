@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refseg.errors import UnwritableOutput
+from refseg.errors import UnwritableOutput, another_out
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -43,10 +43,11 @@ def only_writer(out: Path, beside: bool = False) -> Iterator[None]:
             if error.errno in UNLOCKABLE:
                 yield
                 return
-            raise UnwritableOutput(f"{out} cannot be written ({error.strerror}); choose another --out") from error
+            raise UnwritableOutput(f"{out} cannot be written ({error.strerror}); choose {another_out()}") from error
         if lock is None:
             raise UnwritableOutput(
-                f"{out} is being written by another run (process {_owner(file)}); wait for it, or choose another --out"
+                f"{out} is being written by another run (process {_owner(file)}); wait for it, or choose "
+                f"{another_out()}"
             )
         try:
             yield
@@ -86,9 +87,7 @@ def made_folder(folder: Path) -> Iterator[None]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UnwritableOutput(
-                f"{folder} cannot be written ({error.strerror}); choose another place with --out"
-            ) from error
+            raise UnwritableOutput(f"{folder} cannot be written ({error.strerror}); choose {another_out()}") from error
         yield
     finally:
         with suppress(OSError):

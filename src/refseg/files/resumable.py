@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from refseg.errors import InvalidInput, UnwritableOutput, first_line, shown
+from refseg.errors import InvalidInput, UnwritableOutput, another_out, first_line, for_caller, shown
 from refseg.files.atomic import write_atomically
 
 RUN, ANSWERS = "run.json", "answers.jsonl"
@@ -46,14 +46,14 @@ class ResumableLines:
                     self.note(line)
         except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
             raise InvalidInput(
-                f"{folder} holds {self.kind} that is damaged ({first_line(error)}); give another --out, or remove "
+                f"{folder} holds {self.kind} that is damaged ({first_line(error)}); give {another_out()}, or remove "
                 f"{self.removed} to start again"
             ) from error
         if other is not None:
             raise InvalidInput(
                 f"{folder} holds {self.kind} with another {other} ({shown(before.get(other), 40)}, now "
-                f"{shown(self._run[other], 40)}); repeat that command to go on with it, give another --out, or remove "
-                f"{self.removed} to start again"
+                f"{shown(self._run[other], 40)}); repeat that {for_caller('command', 'call')} to go on with it, give "
+                f"{another_out()}, or remove {self.removed} to start again"
             )
 
     @property
@@ -78,9 +78,10 @@ class ResumableLines:
             with self.file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line, allow_nan=False) + "\n")
         except OSError as error:
+            again = for_caller("the command", "the call")
             raise UnwritableOutput(
-                f"{self.folder} cannot be written ({error.strerror}); make room and repeat the command, or choose "
-                "another place with --out"
+                f"{self.folder} cannot be written ({error.strerror}); make room and repeat {again}, or choose "
+                f"{another_out()}"
             ) from error
         self.note(line)
 

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,10 @@ MARKS = {  # the longer ones first: UTF-32's begins as UTF-16's does
 }
 """Byte-order marks and their encodings."""
 
-_WAY_OUT = 'save it as UTF-8 (in Excel "CSV UTF-8"; elsewhere iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW)'
+
+def _way_out(path: Path) -> str:
+    old, new = shlex.quote(str(path)), shlex.quote(f"utf8_{path.name}")
+    return f'save it as UTF-8 (in Excel "CSV UTF-8"; elsewhere iconv -f WINDOWS-1252 -t UTF-8 {old} > {new})'
 
 
 def read_text(path: Path) -> str:
@@ -39,10 +43,10 @@ def read_text(path: Path) -> str:
         text = content.decode("utf-8-sig" if encoding == "UTF-8" else encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InvalidInput(f"{path}: line {line} is not {encoding}; {_WAY_OUT}") from error
+        raise InvalidInput(f"{path}: line {line} is not {encoding}; {_way_out(path)}") from error
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise InvalidInput(f"{path}: line {line} has a zero byte, as UTF-16 without a mark has; {_WAY_OUT}")
+        raise InvalidInput(f"{path}: line {line} has a zero byte, as UTF-16 without a mark has; {_way_out(path)}")
     return text
 
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 import stat
 import struct
 import sys
@@ -108,9 +109,10 @@ def open_image(source: str | Path | IO[Any], what: str | None = None) -> Image.I
             ) from error
         except Image.UnidentifiedImageError:
             if kind := still_kind(source):
+                name = Path(source).name if isinstance(source, str | Path) else f"photo.{kind.lower()}"
                 raise InvalidInput(
                     f"{what} is a picture in {kind}, which cannot be read; convert it to JPEG or PNG first, for "
-                    f"example with ImageMagick: magick IN.{kind.lower()} OUT.jpg"
+                    f"example with ImageMagick: magick {shlex.quote(name)} {shlex.quote(f'{Path(name).stem}.jpg')}"
                 ) from None
             raise
     try:

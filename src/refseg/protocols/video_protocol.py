@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refseg.array_types import LabelImage
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, for_caller
 from refseg.protocols.protocol import Protocol
 from refseg.samples import Clip
 
@@ -86,10 +86,11 @@ class VideoProtocol(ABC):
         for index, expression in enumerate(clip.expressions):
             known = clip.annotated_frames(index)
             if known != every:
+                every_frame = for_caller("--set annotated=all", "annotated='all'")
                 raise InvalidInput(
                     f"protocol {self.name!r} scores whole videos, and of {expression.text!r} in {clip.clip_id} "
                     f"{len(known)} of {len(every)} frames are annotated; choose one that scores frames, such as "
-                    "cmpc_video (of drawn_clips all are with --set annotated=all)"
+                    f"cmpc_video (of drawn_clips all are with {every_frame})"
                 )
 
     @abstractmethod

@@ -23,8 +23,8 @@ SAYS = {
     "_i3d": "8 frames of a clip; I3D of Kinetics on RGB. Whether it is frozen and which frames these are is not said; "
     "here it is, and they are every second one of 16.",
 }
-JHMDB = " JHMDB Sentences is scored with these weights as they are: refseg evaluate RUN/weights jhmdb_sentences."
-NO_VAL = " There is no val with masks: 50 clips of train are scored on the way, so take RUN/last rather than RUN/best."
+JHMDB = " JHMDB Sentences is scored with these weights as they are: refseg evaluate runs/{run}/weights jhmdb_sentences."
+NO_VAL = " There is no val with masks: 50 clips of train are scored on the way, so take the run's last/, not its best/."
 RELEASE = (
     "R2D only: of 16 frames around the answered one the numbers 0, 4, 8, 12 and 15; 380,000 steps of one expression, "
     "on a schedule that would end at 400,000; the weights of step 360,000 are scored. 2 rounds of TGFE, the visual "
@@ -34,12 +34,14 @@ RELEASE = (
 
 def a2d(encoder: str) -> Recipe:
     """Returns the recipe of the main result on A2D Sentences."""
+    name = f"cmpc_video_a2d{encoder}"
+    notes = NO_VAL + JHMDB.format(run=name)
     return Recipe(
-        name=f"cmpc_video_a2d{encoder}",
+        name=name,
         about=PaperReference(
             row=f"main results, A2D Sentences, {'I3D' if encoder else 'R2D'}",
             protocol="cmpc_video",
-            paper_says=f"3 rounds of TGFE; the loss is averaged over pixels. {SAYS[encoder]}{NO_VAL}{JHMDB}",
+            paper_says=f"3 rounds of TGFE; the loss is averaged over pixels. {SAYS[encoder]}{notes}",
             release_does=RELEASE,
         ),
         network=f"cmpc_video{encoder}",
@@ -55,10 +57,12 @@ def a2d_release() -> Recipe:
     """Returns the recipe of the released code."""
     base = a2d("")
     assert base.about is not None and isinstance(base.data, FileData)
+    name = f"{base.name}_release"
+    notes = NO_VAL + JHMDB.format(run=name)
     return base.replace(
-        name=f"{base.name}_release",
+        name=name,
         about=base.about.replace(
-            paper_says=f"3 rounds of TGFE, the multimodal skip; the loss is averaged over pixels.{NO_VAL}{JHMDB}",
+            paper_says=f"3 rounds of TGFE, the multimodal skip; the loss is averaged over pixels.{notes}",
             release_does=f"{RELEASE} This recipe ends there. initial.image_encoder is the folder that `refseg convert "
             "cmpc` makes of the released checkpoint: its image encoder is the one that they started from, "
             "since it was frozen.",

@@ -18,7 +18,7 @@ RELEASED = {  # figures of the released weights
     ("refcocog_umd", "swin_base"): {"oIoU": 63.46, "mIoU": 66.48},
     ("refzom", "swin_base"): {"oIoU": 68.77, "mIoU": 68.25},
 }
-NO_VAL = " Ref-ZOM has no val: 500 images of train are scored on the way, so take RUN/last rather than RUN/best."
+NO_VAL = " Ref-ZOM has no val: 500 images of train are scored on the way, so take the run's last/, not its best/."
 
 
 def dmmi(data: str, image_encoder: str) -> Recipe:

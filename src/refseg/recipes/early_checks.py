@@ -19,7 +19,7 @@ def check_early(recipe: Recipe) -> None:
     name = recipe.network
     if name not in NETWORKS and name not in PRESETS and not entry_points(group="refseg.networks", name=name):
         choices = ", ".join([*NETWORKS, *PRESETS])
-        raise InvalidInput(f"unknown network {name!r}; choose one of: {choices}, or add yours by FILE.py:NAME")
+        raise InvalidInput(f"unknown network {name!r}; choose one of: {choices}, or add yours as own_file.py:OwnName")
     for data in (recipe.data, *(stage.data for stage in recipe.stages if stage.data)):
         if isinstance(data, FileData):
             datasets.check_settings(data.dataset, data.settings)

@@ -1,6 +1,6 @@
 """Overfits a few photographs on a laptop: a check that images, masks and words of a data set are read correctly.
 
-Run       refseg train photographs_by_heart --set data.dataset=refer --set "data.settings={root: FOLDER, count: 16}"
+Run       refseg train photographs_by_heart --set data.dataset=refer --set "data.settings={root: data/mine, count: 16}"
 Measured  docs/results.md
 """
 

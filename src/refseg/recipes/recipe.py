@@ -11,7 +11,7 @@ import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from refseg.config import Config, one_line
-from refseg.errors import InvalidInput, MissingFile, first_line, shown
+from refseg.errors import InvalidInput, MissingFile, first_line, for_caller, shown
 from refseg.files.yaml_values import parse_yaml
 from refseg.preprocessing.transform import Preprocessing, photographs
 from refseg.recipes.schedules import AnySchedule, Cosine
@@ -207,13 +207,13 @@ class Recipe(Config):
         for setting in settings:
             path, equals, text = setting.partition("=")
             if not equals:
-                raise InvalidInput(f"--set {shown(setting)} has no '='; write it as a.b=value")
+                raise InvalidInput(f"{_named(shown(setting))} has no '='; write it as stages.learn.steps=100")
             try:
                 value = parse_yaml(text)
             except InvalidInput as error:
-                raise InvalidInput(f"--set {shown(setting)}: {shown(text)} is not a value") from error
+                raise InvalidInput(f"{_named(shown(setting))}: {shown(text)} is not a value") from error
             _set(plain, path.split("."), value, shown(setting))
-        return checked(plain, "--set") if settings else self
+        return checked(plain, for_caller("--set", "the settings")) if settings else self
 
 
 def checked(plain: Any, source: str) -> Recipe:
@@ -226,6 +226,10 @@ def checked(plain: Any, source: str) -> Recipe:
         return Recipe.model_validate(plain)
     except ValidationError as error:
         raise InvalidInput(f"{source}: {one_line(error)}") from error
+
+
+def _named(setting: str) -> str:
+    return for_caller(f"--set {setting}", f"setting {setting}")
 
 
 FREE_FORM = "config", "settings", "initial"  # fields that take new names
@@ -241,7 +245,7 @@ def _set(node: Any, path: list[str], value: Any, setting: str) -> None:
         if key not in names and not free:
             where = ".".join(path[:depth]) or "the recipe"
             known = ", ".join(names) or "nothing"
-            raise InvalidInput(f"--set {setting}: {where} has no {key!r}; it has: {known}")
+            raise InvalidInput(f"{_named(setting)}: {where} has no {key!r}; it has: {known}")
         if depth == len(path) - 1:
             if value is None and path[depth - 1] == "initial":
                 node.pop(key, None)
@@ -249,7 +253,7 @@ def _set(node: Any, path: list[str], value: Any, setting: str) -> None:
                 node[names.get(key, key)] = value
         elif key not in names:
             raise InvalidInput(
-                f"--set {setting}: {'.'.join(path[: depth + 1])} is not set in this recipe; give its value"
+                f"{_named(setting)}: {'.'.join(path[: depth + 1])} is not set in this recipe; give its value"
             )
         else:
             node = node[names[key]]

@@ -8,7 +8,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from refseg import networks
 from refseg.datasets import DATASETS, class_of, names_of_clips
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, another_out, for_caller, option, setting
 from refseg.files.atomic import check_writable
 from refseg.networks.network import Network
 from refseg.recipes.recipe import FileData, Recipe, SceneData, Stage
@@ -28,14 +28,16 @@ def check_run(recipe: Recipe, out: Path, resume: bool, devices: Devices) -> None
     """
     for stage in recipe.stages:
         if stage.images // stage.accumulate % devices.world:
+            at_once = devices.world * stage.accumulate
+            enough = setting(f"stages.{stage.name}.images", -(-stage.images // at_once) * at_once)
             raise InvalidInput(
                 f"stage {stage.name} has {stage.images // stage.accumulate} images at once, which {devices.world} "
-                f"devices cannot share evenly; set --devices to a divisor or --set stages.{stage.name}.images=N"
+                f"devices cannot share evenly; take a number of devices that divides it, or {enough}"
             )
         if stage.ema and devices.strategy == "fsdp":
             raise InvalidInput(
-                f"stage {stage.name} keeps a running mean of its weights, which --strategy fsdp cannot; take ddp, or "
-                f"--set stages.{stage.name}.ema=null"
+                f"stage {stage.name} keeps a running mean of its weights, which strategy fsdp cannot; take ddp, or "
+                f"{setting(f'stages.{stage.name}.ema', 'null')}"
             )
         data = stage.data or recipe.data
         if isinstance(data, SceneData):
@@ -44,14 +46,14 @@ def check_run(recipe: Recipe, out: Path, resume: bool, devices: Devices) -> None
         elif stage.cached_scenes:
             raise InvalidInput(f"stage {stage.name} caches scenes, but learns from {data.dataset}; leave it out")
     if recipe.channels_last and devices.strategy == "fsdp":
-        raise InvalidInput("channels_last is not for --strategy fsdp; take ddp, or --set channels_last=false")
+        raise InvalidInput(f"channels_last is not for strategy fsdp; take ddp, or {setting('channels_last', 'false')}")
     if devices.have_gpus and devices.count > torch.cuda.device_count():
         raise InvalidInput(
-            f"{devices.count} GPUs are wanted and {torch.cuda.device_count()} found; set --devices, or "
-            "--accelerator cpu"
+            f"{devices.count} GPUs are needed and {torch.cuda.device_count()} found; take fewer, or "
+            f"{option('accelerator', 'cpu')}"
         )
     if recipe.precision == "16" and not devices.have_gpus:
-        raise InvalidInput("precision 16 wants a GPU; set --precision 32, or bf16")
+        raise InvalidInput(f"precision 16 needs a GPU; take 32 or bf16: {setting('precision', 32)}")
     with torch.device("meta"):
         network = networks.build(recipe.network, recipe.config, vocabulary_size=3)
     for data in (recipe.data, *(stage.data for stage in recipe.stages if stage.data is not None)):
@@ -68,11 +70,13 @@ def check_run(recipe: Recipe, out: Path, resume: bool, devices: Devices) -> None
     saved = out / "recipe.yaml"
     if resume:
         if not saved.is_file():
-            raise InvalidInput(f"{out} holds no run to resume; leave --resume out to start one")
+            raise InvalidInput(f"{out} holds no run to resume; leave {option('resume', True)} out to start one")
         _check_same_run(Recipe.from_yaml(saved), recipe, out)
     elif not rank_zero_only.rank:  # the first process looks, and writes later
         if saved.exists():
-            raise InvalidInput(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
+            raise InvalidInput(
+                f"{out} holds a run already; add {option('resume', True)} to go on with it, or choose {another_out()}"
+            )
         check_writable(out)
 
 
@@ -83,9 +87,10 @@ def _check_same_run(saved: Recipe, recipe: Recipe, out: Path) -> None:
     lengths = {f"stages.{stage.name}.{unit}" for stage in recipe.stages for unit in ("steps", "epochs")}
     if other := [name for name in names if name not in lengths]:
         first = ", ".join(f"{name} ({before.get(name)}, now {now.get(name)})" for name in other[:3])
+        as_before = for_caller(f"refseg train --resume --out {out}", f"Recipe.from_yaml(Path('{out}/recipe.yaml'))")
         raise InvalidInput(
             f"{out / 'recipe.yaml'} differs from this recipe in {first}; only steps and epochs of stages may change "
-            f"on the way. Go on as it was started: refseg train --resume --out {out}"
+            f"on the way. Go on as it was started: {as_before}"
         )
     for old, new in zip(saved.stages, recipe.stages, strict=True):
         if (old.steps, old.epochs) == (new.steps, new.epochs) or not (out / "state" / new.name).exists():

@@ -72,7 +72,7 @@ def check_loggers(names: Sequence[str]) -> None:
     for name in names:
         module = LOGGERS[name].module
         if module and find_spec(module) is None:
-            raise InvalidInput(f"--logger {name} needs the package {module}; install it with: pip install {module}")
+            raise InvalidInput(f"logger {name} needs the package {module}; install it with: pip install {module}")
 
 
 def open_loggers(names: Sequence[str], stage: StageOfRun) -> list[Logger]:

@@ -23,10 +23,10 @@ def plot_run(run: Path) -> Path:
     if not files:
         raise MissingFile(
             f"{run / 'logs'} has no metrics.csv of a stage; give the folder of a run, which `refseg train` fills "
-            "unless --logger leaves csv out"
+            "unless csv is not among its loggers"
         )
     tables = {file.parent.name: read_rows(file) for file in files}
-    figure_module = import_optional("matplotlib.figure", "--plot draws with matplotlib", "plot")
+    figure_module = import_optional("matplotlib.figure", "curves are drawn with matplotlib", "plot")
     figure = figure_module.Figure(figsize=(5 * len(PANELS), 3.2 * len(tables)), layout="constrained")
     axes = figure.subplots(len(tables), len(PANELS), squeeze=False)
     for (stage, rows), row_of_axes in zip(tables.items(), axes, strict=True):

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from refseg.errors import InvalidInput, UnwritableOutput, first_line, unreadable
+from refseg.errors import InvalidInput, UnwritableOutput, first_line, option, unreadable
 from refseg.files.atomic import NO_ROOM, write_atomically
 from refseg.files.tensor_files import DamagedFile, read_safetensors, read_saved_plain, safetensors_metadata
 from refseg.training.loop import StageLoop
@@ -22,8 +22,16 @@ from refseg.training.progress import print_once
 FORMAT = 2  # of a state; the first was the Lightning Trainer's
 KEPT = 2
 LENGTH = "steps"  # name of the stage's length in the head of its weights
-TRAIN_AGAIN = "put back a copy, or delete it and --resume to train this stage again"
-WAY_OUT = "put back a copy of a state that this run wrote, or delete it and --resume"
+
+
+def train_again() -> str:
+    """Returns advice on damaged weights of a stage."""
+    return f"put back a copy, or delete it and train this stage again with {option('resume', True)}"
+
+
+def go_back() -> str:
+    """Returns advice on a state that is damaged or of another run."""
+    return f"put back a copy of a state that this run wrote, or delete it and go on with {option('resume', True)}"
 
 
 class States:
@@ -49,7 +57,7 @@ class States:
         Raises:
             InvalidInput: if they are damaged.
         """
-        return read_safetensors(self.finished, TRAIN_AGAIN)
+        return read_safetensors(self.finished, train_again())
 
     def can_be_prolonged(self, steps: int) -> bool:
         """Whether the stage is finished, was shorter than so many steps, and has kept a state to go on from."""
@@ -66,7 +74,7 @@ class States:
             try:
                 loop.load_state_dict(state)
             except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
-                raise InvalidInput(f"{path} does not belong to this run ({first_line(error)}); {WAY_OUT}") from error
+                raise InvalidInput(f"{path} does not belong to this run ({first_line(error)}); {go_back()}") from error
 
     def newest(self) -> tuple[Path, dict[str, Any]] | None:
         """Returns the newest state whose every byte is as it was written, and its file; None if there is no state.
@@ -84,7 +92,7 @@ class States:
             names = ", ".join(path.name for path in found)
             raise InvalidInput(
                 f"all states of stage {self.stage} in {self.folder} are damaged ({names}); put back a copy of one, or "
-                "delete them and --resume to start this stage again"
+                f"delete them and start this stage again with {option('resume', True)}"
             )
         return None
 
@@ -139,7 +147,7 @@ def finished_steps(path: Path) -> int:
     Raises:
         InvalidInput: if the file is damaged.
     """
-    steps = safetensors_metadata(path, TRAIN_AGAIN).get(LENGTH, "") if path.exists() else ""
+    steps = safetensors_metadata(path, train_again()).get(LENGTH, "") if path.exists() else ""
     return int(steps) if steps.isdecimal() else 0
 
 
@@ -159,11 +167,11 @@ def read_valid(path: Path) -> dict[str, Any] | None:
             raise refused from error
         return None
     try:
-        state: dict[str, Any] = read_saved_plain(path, WAY_OUT)
+        state: dict[str, Any] = read_saved_plain(path, go_back())
     except DamagedFile:  # the archive's own lists have no checksums
         return None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise InvalidInput(f"{path} does not belong to this run (another program or version wrote it); {WAY_OUT}")
+        raise InvalidInput(f"{path} does not belong to this run (another program or version wrote it); {go_back()}")
     return state
 
 
@@ -193,6 +201,6 @@ def unwritable(run: Path, error: BaseException) -> str:
         raise error
     reason = os.strerror(errno.ENOSPC if full else cause.errno)  # type: ignore[attr-defined]
     return (
-        f"{run} cannot be written ({reason}); make room and go on with --resume: nothing but the steps since the last "
-        "state is lost"
+        f"{run} cannot be written ({reason}); make room and go on with {option('resume', True)}: nothing but the steps "
+        "since the last state is lost"
     )

@@ -52,7 +52,7 @@ from refseg.training.object_pretraining import OBJECT_PRETRAINING, ObjectHeads
 from refseg.training.parameter_groups import Length, frozen_parameters
 from refseg.training.progress import StageLog, print_once, silence_known_warnings
 from refseg.training.repeated_blocks import checkpoint_activations
-from refseg.training.resume_states import TRAIN_AGAIN, States, unwritable, write_on_first
+from refseg.training.resume_states import States, train_again, unwritable, write_on_first
 from refseg.training.stopping import Timer, TrainingStopped, ignore_signals, stop_requests
 
 
@@ -327,7 +327,7 @@ class Run:
             self.network.load_state_dict(states.finished_weights())
         except RuntimeError as error:
             raise InvalidInput(
-                f"{states.finished} does not belong to this run ({first_line(error)}); {TRAIN_AGAIN}"
+                f"{states.finished} does not belong to this run ({first_line(error)}); {train_again()}"
             ) from error
 
     def _fresh_network(self) -> Network:

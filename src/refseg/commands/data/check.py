@@ -27,7 +27,11 @@ def check(
         list[int] | None, typer.Option(min=1, help="A network's limit of word pieces, beside the usual; repeatable.")
     ] = None,
     against: Annotated[
-        list[str] | None, typer.Option(help="NAME=FOLDER of a data set that must not leak into this one; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER",
+            help="A data set that must not leak into this one, such as refcocog=data/refcocog; repeatable.",
+        ),
     ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Read sizes of images only, draw no masks.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
@@ -112,7 +116,7 @@ def _open_other(given: str) -> Any:
 
     name, equals, folder = given.partition("=")
     if not equals:
-        raise InvalidInput(f"--against {given} has no folder; give NAME=FOLDER, for example refcocog=data/refcocog")
+        raise InvalidInput(f"--against {given} has no folder; give it, for example --against {name}=data/{name}")
     return _open(name, root=folder)
 
 

@@ -9,6 +9,10 @@ import typer
 
 from refseg.commands.options import Count, Grefs, Images, Name, Root, Split, SplitBy, open_images
 
+TEXT, TABLE, PLOTS = "stats.md", "stats.json", "stats.png"
+MARKS = {TEXT: " different words, ", TABLE: '"expressions_per_image": ', PLOTS: "refseg data stats"}
+"""Names of its files, and the text by which each is known."""
+
 
 def stats(
     name: Name,
@@ -28,9 +32,11 @@ def stats(
 
     from refseg.datasets.tools.stats import describe, figure_class
     from refseg.files.atomic import all_or_nothing, check_writable
+    from refseg.files.earlier import SOFTWARE, check_earlier, named
 
     if out:
         check_writable(out)
+        replaced = check_earlier({out / name: mark for name, mark in MARKS.items()})
         figure_class()  # or an error before the masks are drawn
     samples = open_images(name, split=split, root=root, split_by=split_by, images=images, grefs=grefs, count=count)
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -44,12 +50,12 @@ def stats(
         figure = found.figure()
         figure.suptitle(title.replace("$", r"\$"))  # or matplotlib reads a formula
         with all_or_nothing(out) as folder:
-            figure.savefig(folder / "stats.png", dpi=110)
-            (folder / "stats.json").write_text(json.dumps(found.to_dict(), indent=1), encoding="utf-8")
-            (folder / "stats.md").write_text(found.markdown(title), encoding="utf-8")
+            figure.savefig(folder / PLOTS, dpi=110, metadata={SOFTWARE: MARKS[PLOTS]})
+            (folder / TABLE).write_text(json.dumps(found.to_dict(), indent=1), encoding="utf-8")
+            (folder / TEXT).write_text(found.markdown(title), encoding="utf-8")
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=1))
     else:
         Console().print(Markdown(found.markdown(title)))
         if out:
-            print(f"\nwritten: {out}")
+            print(f"\nwritten: {', '.join(named(out / name, replaced) for name in MARKS)}")

@@ -7,6 +7,8 @@ import typer
 
 from refseg.commands.options import Count, Grefs, Images, Name, Root, Split, SplitBy, open_images
 
+MARK = "refseg data view"  # of its picture
+
 
 def view(
     name: Name,
@@ -24,14 +26,16 @@ def view(
     from refseg.datasets.tools.contact_sheet import contact_sheet
     from refseg.errors import InvalidInput, UnwritableOutput
     from refseg.files.atomic import all_or_nothing, check_writable
+    from refseg.files.earlier import check_earlier, named, png_mark
 
     if out.is_dir():
         raise UnwritableOutput(f"{out} is a folder; give the file to write, for example --out sheet.png")
     if out.suffix.lower() != ".png":
         raise InvalidInput(f"{out} is to be a PNG; let its name end in .png")
     check_writable(out.parent)
+    replaced = check_earlier({out: MARK})
     samples = open_images(name, split=split, root=root, split_by=split_by, images=images, grefs=grefs, count=count)
     sheet = contact_sheet(samples, number, seed)
     with all_or_nothing(out.parent) as folder:
-        sheet.save(folder / out.name, "PNG")
-    print(f"{out}: {min(number, len(samples))} of {len(samples):,} images")
+        sheet.save(folder / out.name, "PNG", pnginfo=png_mark(MARK))
+    print(f"{named(out, replaced)}: {min(number, len(samples))} of {len(samples):,} images")

@@ -28,11 +28,13 @@ def vocabulary(
     from refseg.datasets import class_of
     from refseg.errors import UnwritableOutput
     from refseg.files.atomic import all_or_nothing, check_writable
+    from refseg.files.earlier import check_earlier, named
     from refseg.text.word_list import SPECIAL, WordList
 
     if out.is_dir():
         raise UnwritableOutput(f"{out} is a folder; give the file to write, for example --out words.txt")
     check_writable(out.parent)
+    replaced = check_earlier({out: "\n".join(SPECIAL)})
     drawn = class_of(dataset).version is not None
     amount = {"count": count or DRAWN_COUNT, "seed": seed} if drawn else {"count": count}
     samples = open_dataset(dataset, split="train", root=root, split_by=split_by, **amount)
@@ -41,4 +43,5 @@ def vocabulary(
     words = WordList.of(texts, at_least=at_least)
     with all_or_nothing(out.parent) as folder:
         words.write(folder / out.name)
-    print(f"{out}: {len(words) - len(SPECIAL):,} words of {len(texts):,} expressions, and {', '.join(SPECIAL)}")
+    told = f"{len(words) - len(SPECIAL):,} words of {len(texts):,} expressions, and {', '.join(SPECIAL)}"
+    print(f"{named(out, replaced)}: {told}")

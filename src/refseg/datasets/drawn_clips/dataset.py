@@ -24,7 +24,7 @@ from refseg.datasets.drawn_scenes.dataset import DRAWN_LICENCE, DRAWN_UNCHECKABL
 from refseg.datasets.drawn_scenes.layout import Layout, rasterise
 from refseg.datasets.drawn_scenes.objects import SeededRandom
 from refseg.datasets.drawn_scenes.rendering import Look, draw_noise
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, option
 from refseg.samples import Clip, Expression, KnownObjects
 
 __all__ = ["KINDS", "MOTIONS", "SPLITS", "VERSION", "DrawnClip", "DrawnClips"]
@@ -161,7 +161,7 @@ class DrawnClips(Dataset):
         if annotated not in ("middle", "all"):
             raise InvalidInput(f"unknown annotated {annotated!r} of drawn_clips; choose middle or all")
         if count is None and split == "train":
-            raise InvalidInput("split train of drawn_clips has no end; say how many clips, for example count=1000")
+            raise InvalidInput(f"split train of drawn_clips has no end; say how many: {option('count', 1000)}")
         self.count = SPLITS[split] if count is None else count
         if not 1 <= self.count <= SPLITS[split]:
             raise InvalidInput(f"split {split} of drawn_clips has 1 to {SPLITS[split]:,} clips, not {count}")

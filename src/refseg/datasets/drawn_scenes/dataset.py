@@ -23,7 +23,7 @@ from refseg.datasets.drawn_scenes.layout import TIERS, Layout
 from refseg.datasets.drawn_scenes.objects import ATTRIBUTES, COLOURS, MATERIALS, SHAPES, SIZES, VALUES, SeededRandom
 from refseg.datasets.drawn_scenes.programs import Program
 from refseg.datasets.drawn_scenes.rendering import render
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, option
 from refseg.samples import Expression, Sample
 
 __all__ = [
@@ -131,7 +131,7 @@ class DrawnScenes(Dataset):
         if side not in (128, 256):
             raise InvalidInput(f"the side of a drawn scene is 128 or 256 pixels, not {side}")
         if count is None and split == "train":
-            raise InvalidInput("split train of drawn_scenes has no end; say how many scenes, for example count=1000")
+            raise InvalidInput(f"split train of drawn_scenes has no end; say how many: {option('count', 1000)}")
         self.count = SPLITS[split] if count is None else count
         if not 1 <= self.count <= SPLITS[split]:
             raise InvalidInput(f"split {split} of drawn_scenes has 1 to {SPLITS[split]:,} scenes, not {count}")

@@ -16,7 +16,7 @@ from refseg.datasets.dataset import Dataset
 from refseg.datasets.storage.annotation_masks import CoveredTwice, MaskFile, Piece, draw, draw_at
 from refseg.datasets.storage.index import BOX_ONLY, CROWD, MISSING, NONE, Index, IndexBuilder, open_index
 from refseg.datasets.storage.reading import error_context, expand_user, find_folder
-from refseg.errors import InvalidInput, MissingFile, RefsegError, first_line
+from refseg.errors import InvalidInput, MissingFile, RefsegError, first_line, option
 from refseg.files.names import path_inside
 from refseg.preprocessing.images import open_image, to_rgb
 from refseg.samples import Expression, Sample
@@ -306,12 +306,12 @@ class IndexedDataset(Dataset):
                 if os.path.isfile(path):
                     return path
         if refusal:
-            raise InvalidInput(f"{refusal}; or give the folder of these images as images=... (--images)") from refusal
+            raise InvalidInput(f"{refusal}; or give the folder of these images as {option('images')}") from refusal
         existing = [str(folder) for folder in self._folders if os.path.isdir(folder)]
         where = f"not in {', '.join(existing)}" if existing else f"no folder of images is at {self._folders[0]}"
         raise MissingFile(
             f"{file} is missing ({where}); docs/datasets.md#{self.anchor} says where to get it, "
-            "and images=... (--images) where it is"
+            f"and {option('images')} where it is"
         )
 
     def open_image(self, file: str) -> Image.Image:
@@ -375,7 +375,7 @@ class IndexedDataset(Dataset):
             folders = [expand_user(folder) for folder in chosen]
             for folder in folders:
                 if not os.path.isdir(folder):
-                    raise MissingFile(f"{folder} is missing; images=... (--images) takes folders of photographs")
+                    raise MissingFile(f"{folder} is missing; {option('images')} takes folders of photographs")
             return folders
         places = [
             place / name

@@ -9,12 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from refseg.errors import InvalidInput, MissingFile, first_line
+from refseg.errors import InvalidInput, MissingFile, first_line, for_caller, option
 from refseg.files.names import path_inside
 from refseg.files.pickles import read_pickle
-
-ROOT = "root=... (--root FOLDER; of a training --set data.settings.root=FOLDER)"
-"""The options that name a data set's folder."""
 
 
 def read_plain(path: Path, each: Callable[[dict[str, Any]], Any] | None = None) -> Any:
@@ -123,6 +120,16 @@ def parse_coco_id(file: str) -> int:
     return int(found[1]) if found else -1
 
 
+def root_option(path: Path) -> str:
+    """Names the options that say where a data set is.
+
+    >>> root_option(Path("data/refcoco"))
+    "root='data/refcoco'"
+    """
+    training = for_caller(f" (of a training --set data.settings.root={path})", "")
+    return f"{option('root', path)}{training}"
+
+
 def find_folder(name: str, folder: str, anchor: str, root: str | Path | None) -> Path:
     """Returns the folder of a data set: `root`, or $REFSEG_DATA/<folder>.
 
@@ -138,9 +145,10 @@ def find_folder(name: str, folder: str, anchor: str, root: str | Path | None) ->
     if root is None:
         home = os.environ.get("REFSEG_DATA")
         if home is None:
+            example = root_option(Path("data") / folder)
             raise MissingFile(
-                f"it is not known where {name} is; give its folder as {ROOT}, or set REFSEG_DATA to the folder "
-                f"that holds {folder}; docs/datasets.md#{anchor} says where to get it"
+                f"it is not known where {name} is; give its folder, such as {example}, or set REFSEG_DATA to the "
+                f"folder that holds {folder}; docs/datasets.md#{anchor} says where to get it"
             )
         root = Path(home) / folder
     path = expand_user(root)
@@ -149,7 +157,8 @@ def find_folder(name: str, folder: str, anchor: str, root: str | Path | None) ->
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFile(f"{path} is missing; docs/datasets.md#{anchor} says where to get {name}") from error
     except (OSError, ValueError) as error:
-        raise MissingFile(f"{path} cannot be read ({first_line(error)}); give another folder as {ROOT}") from error
+        another = f"give another folder as {option('root')}"
+        raise MissingFile(f"{path} cannot be read ({first_line(error)}); {another}") from error
     return path
 
 
@@ -191,5 +200,6 @@ def find_one_file(path: Path, pattern: str) -> Path:
         return path
     found = sorted(path.glob(pattern))
     if len(found) != 1:
-        raise InvalidInput(f"{path} has {len(found)} files {pattern}; give one of them as {ROOT}")
+        one = f"give one of them, such as {root_option(found[0])}" if found else f"give another as {option('root')}"
+        raise InvalidInput(f"{path} has {len(found)} files {pattern}; {one}")
     return found[0]

@@ -27,7 +27,7 @@ from refseg.datasets.tools.no_target import check_no_target
 from refseg.datasets.tools.photographs import Photograph, check_photographs, read_photograph
 from refseg.datasets.tools.published_counts import PUBLISHED, SHARE_IMAGES
 from refseg.datasets.tools.sentences import SentenceEntry, check_sentences
-from refseg.errors import MissingFile, RefsegError, shortened
+from refseg.errors import MissingFile, RefsegError, option, shortened
 from refseg.preprocessing.images import open_image
 
 READERS = 8
@@ -194,7 +194,7 @@ def _objects(dataset: IndexedDataset, photographs: Sequence[Photograph], fast: b
         "annotations missing", missing, "objects that expressions name and no annotation describes", advice
     )
     if fast:
-        yield Finding("masks", "skipped", 0, "masks were not drawn, images not decoded (--fast)")
+        yield Finding("masks", "skipped", 0, f"masks were not drawn, images not decoded ({option('fast', True)})")
     yield make_finding("masks unreadable", broken, "masks that cannot be drawn", "download the annotations again")
     what = "mask files of more than two values: soft edges are cut at half, labels are inside whatever their number"
     yield make_finding("mask values", cut, what, "save masks as black and one other value, as PNG", "note")

@@ -25,7 +25,7 @@ from refseg.datasets.tools.findings import (
 from refseg.datasets.tools.no_target import check_no_target
 from refseg.datasets.tools.photographs import Photograph, check_photographs, read_photograph
 from refseg.datasets.tools.sentences import SentenceEntry, check_sentences
-from refseg.errors import MissingFile, RefsegError, shortened
+from refseg.errors import MissingFile, RefsegError, option, shortened
 
 READERS = 8
 
@@ -241,7 +241,7 @@ def _findings(faults: _Faults, fast: bool) -> Iterator[Finding]:
     what = "expressions whose truth is not given out: they can be answered and submitted, not scored"
     yield make_finding("truth", faults.untold, what, verdict="note")
     if fast:
-        yield Finding("masks", "skipped", 0, "masks were not read, frames not decoded (--fast)")
+        yield Finding("masks", "skipped", 0, f"masks were not read, frames not decoded ({option('fast', True)})")
     what = "videos without masks whose ground truth is published"
     yield make_finding("masks missing", faults.labels_missing, what, advice)
     what = "masks that cannot be read, or are of another size than the frames"

@@ -47,7 +47,9 @@ def convert_coco(expressions: Path, instances: Path, images: str = "") -> Import
     """
     for path in (expressions, instances):
         if not path.is_file():
-            raise MissingFile(f"{path} is missing; give EXPRESSIONS and INSTANCES, see refseg data import --help")
+            raise MissingFile(
+                f"{path} is missing; give a table of expressions and an instances.json, see refseg data import --help"
+            )
     errors = ErrorCollector()
     rows, unstated = [], []
     for place, row in _rows(expressions):

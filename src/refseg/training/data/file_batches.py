@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from refseg.batch import Batch
 from refseg.datasets import class_of
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, setting
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.resampling import linear, resample
 from refseg.preprocessing.transform import Preprocessing
@@ -73,7 +73,10 @@ class FileBatches(Dataset):
             print_once(f"split {data.train} of {data.dataset}: {self.items.left_out} have no word and are left out")
         if len(self.items) < stage.images:
             what = f"{stage.images} {data.item}s, split {data.train} of {data.dataset} has {len(self.items)}"
-            raise InvalidInput(f"a step of stage {stage.name} takes {what}; --set stages.{stage.name}.images=N")
+            at_once = world * stage.accumulate
+            most = len(self.items) // at_once * at_once
+            fewer = setting(f"stages.{stage.name}.images", most) if most else "give it a larger split"
+            raise InvalidInput(f"a step of stage {stage.name} takes {what}; {fewer}")
         if data.spread_no_target:
             assert isinstance(self.items, Items)  # of videos it is refused
             self._nothing = self.items.about_nothing(samples)

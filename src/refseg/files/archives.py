@@ -1,0 +1,26 @@
+"""Names of the members of ZIP archives: nothing is unpacked, and torch is not imported."""
+
+import zipfile
+from pathlib import Path
+
+MAX_MEMBERS = 1_000_000
+"""Largest number of members; those of weights have thousands."""
+ZIP = b"PK\x03\x04"
+"""First bytes of an archive."""
+
+
+def member_names(path: Path) -> list[str]:
+    """Returns the names of the members of a ZIP archive, which only its directory at the end of the file tells.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is no archive, damaged, or has too many members.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise ValueError(str(error)) from error
+    if len(names) > MAX_MEMBERS:
+        raise ValueError(f"it has {len(names):,} members")
+    return names
