@@ -19,7 +19,7 @@ from refseg.training.stopping import SIGNALS, TrainingStopped
 STARTED_BY = "REFSEG_STARTED_BY"
 """Environment variable of a process that another one of the run has started: the number of that one."""
 
-PATIENCE = 10.0  # seconds until a process that was told to end is killed
+PATIENCE = 3.0  # seconds; what a process has to do once it was told to end is over sooner, its exit need not be
 
 
 @contextmanager
