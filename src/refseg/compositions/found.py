@@ -41,7 +41,7 @@ class FoundImage:
         for detection in finder.find(image):  # an object may be found as several classes
             self._by_box.setdefault(detection.box_xyxy, []).append(detection)
         self._detections = list(self._by_box.values())
-        things = (_object(same, image) for same in self._detections)
+        things = (_object(same, image, finder.finds_masks) for same in self._detections)
         self.objects = FoundObjects(tuple(things), (image.shape[0], image.shape[1]), frozenset(finder.classes))
 
     def mask(self, k: int) -> Mask:
@@ -49,12 +49,16 @@ class FoundImage:
         return self._detections[k][0].mask
 
 
-def _object(same: list[Detection], image: RgbImage) -> FoundObject:
+def _object(same: list[Detection], image: RgbImage, finds_masks: bool) -> FoundObject:
     """The object of detections that share a box: its score is the best one's, its classes are in proportion to it."""
-    best = max(detection.score for detection in same)
+    first, best = same[0], max(detection.score for detection in same)
     return FoundObject(
-        box_xyxy=same[0].box_xyxy,
+        box_xyxy=first.box_xyxy,
+        mask=first.mask if finds_masks else None,
         classes={detection.class_name: float(detection.score / best) for detection in same} if best else {},
         score=float(best),
-        colours=PixelColours(image, same[0].box_xyxy),
+        words=first.words,
+        colours=PixelColours(image, first.box_xyxy),
+        centre_xy=first.centre_xy,
+        size=first.size,
     )

@@ -86,7 +86,8 @@ class Reader(Network):
             masks = self.draw(found, assumed if answer.outcome != "unknown noun" else ())
             p = min(max(answer.exists, CERTAIN), 1 - CERTAIN)
             there = ABSENT if answer.outcome == "unknown noun" else math.log(p / (1 - p))
-            logits.append(masks.amax(0, keepdim=True).clamp(max=there - self.exists_threshold_logit))
+            together = masks if len(masks) == 1 else masks.amax(0, keepdim=True)
+            logits.append(together.clamp(max=there - self.exists_threshold_logit))
             exists.append(there)
             referents.append(masks if len(assumed) else masks[:0])
             readings.append(Reading(answer, found.objects, self.config.finder))
@@ -100,8 +101,11 @@ class Reader(Network):
         size_hw = max(1, round(height * coarser)), max(1, round(width * coarser))
         drawn = torch.full((max(1, len(chosen)), *size_hw), -INSIDE, device=self.nothing.device)
         for mask, k in zip(drawn, chosen, strict=False):
-            inside = torch.from_numpy(found.mask(k)).to(drawn)
-            mask += 2 * INSIDE * nn.functional.interpolate(inside[None, None], size_hw, mode="area")[0, 0]
+            inside = torch.from_numpy(found.mask(k)).to(drawn.device)
+            if size_hw == (height, width):
+                mask[inside] = INSIDE
+            else:
+                mask += 2 * INSIDE * nn.functional.interpolate(inside[None, None].float(), size_hw, mode="area")[0, 0]
         return drawn
 
     @override

@@ -11,7 +11,10 @@ from refseg.extensions import look_up
 if TYPE_CHECKING:
     from refseg.finders.finder import Finder
 
-FINDERS: dict[str, Any] = {"coco80": "refseg.finders.coco80:Coco80"}
+FINDERS: dict[str, Any] = {
+    "coco80": "refseg.finders.coco80:Coco80",
+    "selector": "refseg.compositions.selector_finder:SelectorFinder",
+}
 
 
 def load_finder(name: str, **settings: Any) -> "Finder":

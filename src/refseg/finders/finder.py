@@ -1,7 +1,7 @@
 """Finder: the interface of object finders, and what they return."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -19,6 +19,9 @@ class Detection:
         score: of the finder, in [0, 1]; scores of different finders are not comparable.
         finder: name of the finder.
         draw_mask: computes the mask.
+        words: probability of each attribute that the finder judges, such as "striped"; {} if it judges none.
+        centre_xy: centre in pixels, if it is not that of the box.
+        size: true size in any unit, if it is not that of the mask.
     """
 
     box_xyxy: Box
@@ -26,6 +29,9 @@ class Detection:
     score: float
     finder: str
     draw_mask: Callable[[], Mask] = field(repr=False)
+    words: Mapping[str, float] = field(default_factory=dict)
+    centre_xy: tuple[float, float] | None = None
+    size: float | None = None
 
     @cached_property
     def mask(self) -> Mask:
@@ -40,11 +46,13 @@ class Finder(ABC):
         name: of the finder.
         classes: names of the classes that it knows; it never finds anything else.
         threshold: lowest score of what it finds, unless another is asked for.
+        finds_masks: whether masks are found with the objects, and not drawn from their boxes.
     """
 
     name: ClassVar[str]
     classes: tuple[str, ...]
     threshold: float
+    finds_masks: ClassVar[bool] = False
 
     @abstractmethod
     def find(self, image: RgbImage, threshold: float | None = None) -> list[Detection]:

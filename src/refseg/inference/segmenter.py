@@ -55,7 +55,7 @@ def load(
 
     >>> load("reader", finder="yolo")
     Traceback (most recent call last):
-    refseg.errors.InvalidInput: unknown finder 'yolo'; choose one of: coco80
+    refseg.errors.InvalidInput: unknown finder 'yolo'; choose one of: coco80, selector
     """
     if crf is not None:
         library()  # or an error before the weights are read
