@@ -72,7 +72,7 @@ def test_weights_of_timm_that_are_not_here_are_named_with_the_way_out(tmp_path, 
     monkeypatch.setattr("timm.models.load_state_dict_from_hf", offline)
     by_hand = (
         f"initial.image_encoder: {SWIN[5:]} cannot be downloaded (no network); download https://huggingface.co/{SWIN}/"
-        f"resolve/main/model.safetensors by hand and set this to {SWIN}:FILE"
+        f"resolve/main/model.safetensors by hand as model.safetensors and set this to {SWIN}:model.safetensors"
     )
     ours = network(SWIN_CONFIG)
     with pytest.raises(MissingFile, match=f"^{re.escape(by_hand)}$"):

@@ -42,7 +42,7 @@ def test_the_same_again_says_that_it_replaces(evaluated, checkpoint_folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"count": 3}, "holds an evaluation with another count .2, now 3.; give another --out"),
+        ({"count": 3}, "holds an evaluation with another count .2, now 3.; give another place"),
         ({"split": "test"}, "holds an evaluation with another split .val, now test."),
         ({"seed": 1}, "holds an evaluation with another seed .0, now 1."),
     ],

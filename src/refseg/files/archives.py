@@ -5,8 +5,8 @@ from pathlib import Path
 
 MAX_MEMBERS = 1_000_000
 """Largest number of members; those of weights have thousands."""
-ZIP = b"PK\x03\x04"
-"""First bytes of an archive."""
+ZIP = b"PK\x03\x04", b"PK\x05\x06"
+"""First bytes of an archive, and of an empty one."""
 
 
 def member_names(path: Path) -> list[str]:
