@@ -41,7 +41,7 @@ ALLOWED = {
     ("files/tensor_files.py", "safetensors.safe_open"): "one place tells what is wrong with such a file",
     ("training/resume_states.py", "zipfile.ZipFile"): "looks at checksums only",
     ("files/archives.py", "zipfile.ZipFile"): "lists names of members, a million at most; nothing is unpacked",
-    ("training/launching.py", "import subprocess"): "waits for processes that Fabric started, and ends them; starts none",
+    ("training/launching.py", "import subprocess"): "waits for processes of Fabric and ends them; starts none",
     ("conversion/fetch.py", "zipfile.ZipFile"): "looks at checksums only",
     ("conversion/fetch_finder.py", "zipfile.ZipFile"): "reads one member by its exact name, of a size known before",
     ("datasets/storage/challenge_submission.py", "zipfile.ZipFile"): "writes an archive",

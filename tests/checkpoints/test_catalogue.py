@@ -168,7 +168,9 @@ def test_a_host_that_knows_no_ranges_starts_over(host):
     assert download(entry(host.link)).read_bytes() == host.content
 
 
-BY_HAND = r"download it by hand from http://127.* and run: refseg weights get tiny_narrow/refcoco --file tiny_narrow-ref"
+BY_HAND = (
+    r"download it by hand from http://127.* and run: refseg weights get tiny_narrow/refcoco --file tiny_narrow-ref"
+)
 
 
 def part_of(host: Host, cache) -> Path:
