@@ -10,7 +10,21 @@ from pathlib import Path
 
 from refseg.errors import InvalidInput
 from refseg.extensions import look_up
-from refseg.recipes import cmirnet, cmpc, cmpc_video, cris, dcmfnet, dmmi, eavl, finetune, lavt, overfit, selector, small, vlt
+from refseg.recipes import (
+    cmirnet,
+    cmpc,
+    cmpc_video,
+    cris,
+    dcmfnet,
+    dmmi,
+    eavl,
+    finetune,
+    lavt,
+    overfit,
+    selector,
+    small,
+    vlt,
+)
 from refseg.recipes.recipe import Recipe
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
