@@ -140,7 +140,7 @@ def test_bad_combinations_are_refused_before_anything_is_written(finished, tiny,
         assert not (tmp_path / "new").exists()
     for devices, message in (
         (Devices(99, accelerator="gpu"), "99 GPUs are needed"),
-        (Devices(accelerator="cpu", strategy="fsdp"), "channels_last is not for --strategy fsdp"),
+        (Devices(accelerator="cpu", strategy="fsdp"), "channels_last is not for strategy fsdp"),
     ):
         images = [f"stages.{stage.name}.images=99" for stage in tiny.stages]
         with pytest.raises(InvalidInput, match=message):
