@@ -4,10 +4,9 @@ import subprocess
 import sys
 
 import pytest
-from typer import Typer
 from typer.testing import CliRunner
 
-from refseg.commands.evaluate import evaluate
+from refseg.cli import app
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 from refseg.evaluation import answers
 from refseg.inference.crf import DenseCRF
@@ -16,9 +15,7 @@ FILES = ["expressions.jsonl", "report.html", "report.json", "report.md"]
 
 
 def run(*arguments):
-    app = Typer()
-    app.command()(evaluate)
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(app, ["evaluate", *(str(argument) for argument in arguments)])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
