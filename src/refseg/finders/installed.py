@@ -30,6 +30,7 @@ def installed_finder() -> str | None:
 
 def photograph_advice() -> str:
     """Returns what to do with photographs, for a warning: take the reader, or get a finder for it first."""
+    reader = for_caller("--weights reader", 'refseg.load("reader")')
     if installed_finder():
-        return "for photographs take " + for_caller("--weights reader", 'refseg.load("reader")')
-    return f"photographs need a finder; {PUBLISHED_FINDERS[FOR_PHOTOGRAPHS[0]].way_out}"
+        return f"for photographs take {reader}"
+    return f"photographs need a finder; {PUBLISHED_FINDERS[FOR_PHOTOGRAPHS[0]].way_out}, then take {reader}"
