@@ -53,7 +53,10 @@ def test_settings_of_data_and_initial_weights_may_be_new():
         ("stages.find.steps", "has no '='"),
         ("stages.found.steps=3", "stages has no 'found'; it has: find, choose, together"),
         ("data.scene=3", "data has no 'scene'; it has: dataset, scenes"),
-        ("stages.find.steps=0", r"^the settings: stages\.0\.steps: input should be greater than or equal to 1 \(got 0\)$"),
+        (
+            "stages.find.steps=0",
+            r"^the settings: stages\.0\.steps: input should be greater than or equal to 1 \(got 0\)$",
+        ),
         ("stages.find.steps=many", "stages.0.steps"),
         ("precision=8", "precision"),
     ],
