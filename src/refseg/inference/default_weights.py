@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from refseg.checkpoints import bundled
-from refseg.errors import RefsegError
+from refseg.errors import RefsegError, another_out
 from refseg.finders.installed import installed_finder
 from refseg.finders.published import PUBLISHED_FINDERS
 from refseg.inference import segmenter as segmenters
@@ -24,13 +24,17 @@ def load_default(
         before: the weights that answered earlier, which are kept if they are one of the two.
 
     Returns:
-        the name of the weights, the segmenter, and a line for the user if it is the reader, else "".
+        the name of the weights, the segmenter, and a line for the user, "" without need: if it is the reader, or would
+        be without `before`.
     """
     segmenter, finder = segmenters.load(bundled.FOR_IMAGES, device, crf), installed_finder()
-    if finder is None or before == bundled.FOR_IMAGES:
+    if finder is None:
         return bundled.FOR_IMAGES, segmenter, ""
     if before != bundled.FOR_PHOTOGRAPHS and not _shows_photograph(segmenter, images):
         return bundled.FOR_IMAGES, segmenter, ""
+    if before == bundled.FOR_IMAGES:
+        note = f"{before} goes on, whose answers are there; for {bundled.FOR_PHOTOGRAPHS} give {another_out()}"
+        return bundled.FOR_IMAGES, segmenter, note
     known = PUBLISHED_FINDERS[finder].knows
     note = f"no drawn scene, so {bundled.FOR_PHOTOGRAPHS} answers, with the finder {finder}: {known}"
     return bundled.FOR_PHOTOGRAPHS, segmenters.load(bundled.FOR_PHOTOGRAPHS, device, crf), note

@@ -168,8 +168,9 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """The answer in words: how many objects, or why there is none."""
-        return verdict(len(self), self.exists, self.exists_threshold, self._unknown)
+        """The answer in words: how many objects, or why there is none; of an unfamiliar image, that it is no answer."""
+        text = verdict(len(self), self.exists, self.exists_threshold, self._unknown)
+        return text if self.familiar else f"{UNFAMILIAR} ({text})"
 
     @property
     def caption(self) -> str:

@@ -252,7 +252,7 @@ class _Executor:
 
     def _region(self, phrase: str, anchor: str) -> Scores:
         if self.score_regions is None:
-            remark = f"{phrase!r} was not taken into account: only a region scorer can judge it"
+            remark = f"{phrase!r} was not taken into account: place, size and colours do not tell it"
             if remark not in self.remarks:
                 self.remarks.append(remark)
             return np.zeros(self.count)
