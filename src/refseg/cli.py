@@ -118,6 +118,9 @@ def _run() -> int:
         _forget_output()
         return PIPE_CLOSED
     except Exception as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # click's, or that of a copy of click within typer
+            print(error)
+            return USAGE_ERROR
         message = explanation(error)
         if message is None:  # our mistake
             raise

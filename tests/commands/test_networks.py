@@ -57,7 +57,7 @@ def test_what_a_paper_does_not_give_is_said_so():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["cmirnet"], "unknown preset 'cmirnet'; choose one of: selector, dmmi_swin_base"),
+        (["cmirnetz"], "no presets match 'cmirnetz'; choose one of: cmirnet_small"),
         (["--parts"], "--parts is about one preset"),
         (["selector", "--parts"], "selector names no parts"),
     ],

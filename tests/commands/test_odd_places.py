@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -112,9 +113,10 @@ def test_a_folder_that_another_run_is_writing_to_is_refused_at_once(run, tmp_pat
     assert f"(process {os.getpid()})" in str(caught.value)
 
 
-def test_weights_that_another_run_is_converting_are_refused_at_once(run, image, tmp_path):
+def test_weights_that_another_run_is_converting_are_refused_at_once(run, tmp_path):
+    np.savez(tmp_path / "cris.npz", weight=np.zeros(1))
     with only_writer(tmp_path / "out", beside=True), pytest.raises(UnwritableOutput, match="another run"):
-        run("convert", "cris", image, "--out", tmp_path / "out")
+        run("convert", "cris", tmp_path / "cris.npz", "--out", tmp_path / "out")
 
 
 def test_a_video_that_another_run_is_answering_is_refused_at_once(run, image, tmp_path):

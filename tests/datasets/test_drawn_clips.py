@@ -238,7 +238,7 @@ def test_a_larger_canvas_has_the_same_clips_at_twice_the_size():
     ("settings", "message"),
     [
         ({"split": "hard"}, "unknown split 'hard' of drawn_clips; choose one of: train, val, test"),
-        ({"split": "train"}, "say how many clips"),
+        ({"split": "train"}, "say how many"),
         ({"split": "val", "count": 1001}, "has 1 to 1,000 clips, not 1001"),
         ({"split": "val", "side": 64}, "128 or 256 pixels, not 64"),
         ({"split": "val", "annotated": "first"}, "choose middle or all"),

@@ -67,7 +67,7 @@ class TestMetricsTable:
     [
         (["tensorbord"], "unknown logger 'tensorbord'; choose one of: csv, tensorboard, wandb, mlflow, none"),
         (["none", "csv"], "none goes with no other"),
-        (["wandb"], "--logger wandb needs the package no_such; install it with: pip install no_such"),
+        (["wandb"], "logger wandb needs the package no_such; install it with: pip install no_such"),
     ],
 )
 def test_a_logger_that_cannot_be_used_is_told_before_anything_is_imported(names, message, monkeypatch):

@@ -16,7 +16,7 @@ from refseg.recipes.recipe import SceneData
 from refseg.training import run
 from refseg.training.devices import Devices
 from refseg.training.loop import StageLoop
-from refseg.training.stopping import Timer, TrainingStopped, stop_requests
+from refseg.training.stopping import SIGNALS, Timer, TrainingStopped, stop_requests
 
 CPU = Devices(accelerator="cpu")
 
@@ -27,6 +27,17 @@ def cache(tmp_path_factory):
         patch.setenv("REFSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(run, "export_weights", lambda out, *_: out)
         yield
+
+
+@pytest.fixture(autouse=True)
+def heeded():
+    """Signals that whatever started the tests made them ignore, as a shell does in the background."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
