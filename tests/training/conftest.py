@@ -10,6 +10,17 @@ from refseg.recipes.recipe import FileData, Recipe, SceneData
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 
+@pytest.fixture(scope="module")
+def without_export(tmp_path_factory):
+    """Trainings with a cache of their own, which end without calibrated weights."""
+    from refseg.training import run
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REFSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(run, "export_weights", lambda out, *_: out)
+        yield
+
+
 @pytest.fixture(scope="session")
 def refer(tmp_path_factory) -> Path:
     """13 drawn scenes in the refer layout, 10 of split train and 3 of split val."""

@@ -19,14 +19,7 @@ from refseg.training.loop import StageLoop
 from refseg.training.stopping import SIGNALS, Timer, TrainingStopped, stop_requests
 
 CPU = Devices(accelerator="cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REFSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(run, "export_weights", lambda out, *_: out)
-        yield
+pytestmark = pytest.mark.usefixtures("without_export")
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,7 @@ MARKS = {
 """By name of the conversion: `refseg.conversion.CONVERSIONS` has the same names."""
 
 MORE = {"cmpc": " --vocabulary vocabulary.txt"}
-"""What a conversion needs besides."""
+"""Further options that a conversion needs, as they are typed."""
 
 
 def recognise(path: Path) -> str | None:

@@ -144,7 +144,7 @@ def choose_clip(first: int, acts: bool) -> tuple["DrawnClip", str]:
 
 
 def picture(results: Sequence["Result"], shown: str = "the scene", colours: Sequence["Colour"] = ()) -> "Image":
-    """What is shown and each result's overlay side by side, with the expressions and the verdicts below."""
+    """Returns the shown image and each result's overlay side by side, expressions and verdicts below."""
     from PIL import Image, ImageDraw, ImageFont
 
     from refseg.masks.pictures import enlarged, whole_factor, wrapped

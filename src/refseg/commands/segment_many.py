@@ -1,4 +1,4 @@
-"""What `refseg segment` does with many images: results in one folder, and a line of answers.jsonl for each expression.
+"""Many images in one run of `refseg segment`: results in one folder, a line of answers.jsonl for each expression.
 
 A run that was stopped goes on where it was: lines are written when their files are there, and are never written twice.
 """
@@ -150,7 +150,7 @@ class Answers(ResumableLines):
 
 @dataclass
 class Output:
-    """Where answers go: files and lines in a folder, and the terminal.
+    """Writer of answers: files and lines in a folder, and the terminal.
 
     Attributes:
         answers: lines of the folder; None if nothing is written.

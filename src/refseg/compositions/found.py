@@ -1,4 +1,4 @@
-"""What a finder found in an image, as a reader takes it."""
+"""Objects that a finder found in an image, as a reader takes them."""
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property

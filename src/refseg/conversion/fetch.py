@@ -81,7 +81,7 @@ def get(
 
 
 def download(entry: Published) -> Path:
-    """Downloads the authors' file to the cache folder; errors as of `download_file`."""
+    """Downloads the authors' file to the cache folder; raises the errors of `download_file`."""
     saved = f"{entry.name.replace('/', '-')}.pth"
     by_hand = (
         f"download it by hand from {entry.by_hand} as {saved} and run: refseg weights get {entry.name} --file {saved}"

@@ -44,7 +44,7 @@ class MemoryRows:
         return self._rows
 
     def remove(self) -> None:
-        """Does nothing: nothing was written."""
+        """Does nothing, since nothing was written."""
 
 
 class PartialRows:
