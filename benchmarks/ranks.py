@@ -1,4 +1,8 @@
-"""Processes of one training, started here as torchrun starts them, without the seconds that importing torch takes."""
+"""Processes of one training, started here as torchrun starts them, without the seconds that importing torch takes.
+
+They are forked from a server that has imported the training and done nothing else: a fork of a process in which autograd has
+run cannot train.
+"""
 
 import multiprocessing
 import os
@@ -14,8 +18,13 @@ def start(world: int, function: Callable[..., Any], *arguments: Any) -> list[Bas
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=_call, args=(rank, world, port, function, arguments)) for rank in range(world)]
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["refseg.training.run"])
+    environment = dict(os.environ)
+    processes = [
+        context.Process(target=_call, args=(rank, world, port, environment, function, arguments))
+        for rank in range(world)
+    ]
     for process in processes:
         process.start()
     return processes
@@ -39,7 +48,15 @@ def kill(processes: list[BaseProcess]) -> None:
     finish(processes)
 
 
-def _call(rank: int, world: int, port: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _call(
+    rank: int,
+    world: int,
+    port: int,
+    environment: dict[str, str],
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
+    os.environ |= environment  # the server has that of its start
     import torch
     from lightning.fabric.utilities.rank_zero import rank_zero_only
 
