@@ -1,7 +1,7 @@
 """Processes of one training, started here as torchrun starts them, without the seconds that importing torch takes.
 
-They are forked from a server that has imported the training and done nothing else: a fork of a process in which autograd has
-run cannot train.
+They are forked from a server that has imported the training and done nothing else: a fork of a process in which
+autograd has run cannot train.
 """
 
 import multiprocessing
