@@ -29,6 +29,8 @@ def probe(*words: str) -> dict[str, object]:
         "recipes",
         "recipes cris",
         "recipes lavt_refcoco",
+        "networks",
+        "networks lavt*",
         "weights list",
         "data stats drawn_scenes --split val --count 2",
         "data ids drawn_scenes --split val --count 2",

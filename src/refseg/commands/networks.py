@@ -1,21 +1,14 @@
 """`refseg networks`: the networks, what they cost, and what their papers say they cost."""
 
 import json
-from dataclasses import asdict
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from refseg.checkpoints import bundled
 from refseg.commands.completion import complete_networks
+from refseg.inspection.costs import ENCODERS
 
-if TYPE_CHECKING:
-    from refseg.inspection.flops import Complexity
-
-ENCODERS = ("image_encoder", "word_encoder")
-SIDES = {"small": 128, "small_clips": 128, "deeplab": 320, "i3d": 320, "clip_resnet": 416}  # of images, by encoder
-PHOTOGRAPH = 480
 CONVENTION = (
     "Multiply-adds of one image (or clip) and one expression, without the word encoder, as torch.utils.flop_counter "
     "counts them (attention products in, normalisations out)"
@@ -41,9 +34,9 @@ def networks(
     """List the networks: papers, encoders, parameters, multiply-adds, published weights, recipes."""
     from refseg.commands.matching import match
     from refseg.errors import InvalidInput
-    from refseg.networks import NETWORKS, PRESETS
+    from refseg.networks import NETWORKS, PRESETS, listed
 
-    names = [name for family in NETWORKS for name in [p for p, f in PRESETS.items() if f == family] or [family]]
+    names = listed()
     if preset in names:
         chosen = [preset]
     elif preset in NETWORKS:
@@ -67,30 +60,22 @@ def networks(
 
 def row(name: str) -> dict[str, Any]:
     """All that is known of a preset, ready for JSON."""
-    from refseg import networks as table
     from refseg.checkpoints.catalogue import CATALOGUE
-    from refseg.encoders import encoder_name
-    from refseg.inspection.flops import complexity
+    from refseg.inspection.costs import read_costs
+    from refseg.networks import PRESETS
     from refseg.networks.papers import PAPERS, REMARKS, REPORTED
 
-    family = table.PRESETS.get(name, name)
-    config = table.preset(name)
-    encoders = {part: encoder_name(getattr(config, part)) for part in ENCODERS if hasattr(config, part)}
-    kind = getattr(getattr(config, "image_encoder", None), "kind", "small")
-    side = getattr(config, "image_size", None) or SIDES.get(kind, PHOTOGRAPH)
-    cost: Complexity = complexity(name, (side, side), _vocabulary_size(encoders.get("word_encoder", "")))
+    family = PRESETS.get(name, name)
+    costs = dict(read_costs(name))
+    parts = costs.pop("parts")
     paper = PAPERS.get(family)
     return {
         "preset": name,
         "network": family,
         "paper": paper and paper.model_dump(),
-        **encoders,
-        "image_size": side,
-        "parameters": cost.parameters,
-        "word_encoder_parameters": cost.word_parameters,
-        "multiply_adds": cost.multiply_adds,
+        **costs,
         "convention": CONVENTION,
-        "parts": {part: asdict(value) for part, value in cost.as_thop.items()},
+        "parts": parts,
         "parts_in_paper": {part: value.model_dump() for part, value in REPORTED.get(name, {}).items()},
         "parts_convention": PAPER_CONVENTION,
         "remark": REMARKS.get(name, ""),
@@ -109,25 +94,6 @@ def _recipes() -> dict[str, list[str]]:
     for name, recipe in RECIPES.items():
         names.setdefault(recipe().network, []).append(name)
     return names
-
-
-def _vocabulary_size(word_encoder: str) -> int:
-    """Of the tokenizer that comes with an encoder; else the words of drawn scenes, as the bundled weights know them."""
-    if word_encoder == "bert_base":
-        from refseg.text.word_pieces import WordPieces
-
-        return len(WordPieces())
-    if word_encoder.startswith("clip_text"):
-        from refseg.text.byte_pairs import BytePairs
-
-        return len(BytePairs())
-    if word_encoder in ("gru", "lstm"):
-        return 2  # padding and unknown; its word vectors are those of a data set's words
-    from refseg.checkpoints.schema import CONFIG
-    from refseg.text.vocabulary import Vocabulary
-
-    tokenizer = json.loads((bundled.FOLDER / bundled.FOR_IMAGES / CONFIG).read_text(encoding="utf-8"))["tokenizer"]
-    return len(Vocabulary(tokenizer["words"], tokenizer["max_words"]))
 
 
 def _licence(name: str) -> str:

@@ -77,6 +77,11 @@ PRESETS = {  # the network whose `presets` hold the settings
 }
 
 
+def listed() -> list[str]:
+    """Returns the presets in the order of their networks, and of networks without presets the network."""
+    return [name for family in NETWORKS for name in [p for p, f in PRESETS.items() if f == family] or [family]]
+
+
 def network_class(name: str) -> "type[Network]":
     """Returns the class of a network or a preset.
 
