@@ -1,0 +1,40 @@
+"""clipseg: CLIPSeg, a mask of any phrase from CLIP's features and a small decoder."""
+
+from pydantic import Field
+
+from refseg.adapters.entry import AdapterConfig, AdapterEntry
+from refseg.adapters.hub import HubModel
+
+
+class ClipSegConfig(AdapterConfig):
+    """Settings of `clipseg`; it has no objects, so `answer` "best" keeps the largest connected part of the mask.
+
+    Attributes:
+        threshold: probability above which a pixel belongs to the referent.
+    """
+
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+
+
+ENTRY = AdapterEntry(
+    name="clipseg",
+    title="CLIPSeg rd64-refined",
+    paper="https://arxiv.org/abs/2112.10003",
+    parts={
+        "model": (
+            HubModel(
+                name="rd64-refined",
+                id="CIDAS/clipseg-rd64-refined",
+                licence="stated at https://huggingface.co/CIDAS/clipseg-rd64-refined, not checked by us",
+                size=609_600_000,
+                parameters=152_400_000,
+            ),
+        )
+    },
+    settings=ClipSegConfig,
+    exists="the largest logit of a pixel; not calibrated: refseg calibrate clipseg --out FOLDER",
+    encodes_once="the image; of an expression the words and a small decoder are left",
+    most_pieces=77,
+    knows="things and stuff in photographs, named by a phrase",
+    cannot="tell objects apart, count, or read places and relations; masks are coarse, made at 352 x 352",
+)

@@ -1,0 +1,363 @@
+"""Models on the hub: found on this machine, downloaded, loaded.
+
+Files      weights in safetensors, and the texts beside them; nothing else is downloaded, and no code is run.
+Revision   a branch, a tag or a commit. "main" is what the hub has at the time of the download; the commit that came is
+           in the name of the local folder, and a calibrated adapter keeps it.
+Network    only `get_model` uses it. `model_folder` looks at this machine alone and answers at once.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from refseg.config import Config
+from refseg.errors import InvalidInput, MissingFile, RefsegError, UnwritableOutput, first_line, shown, unreadable
+
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+_PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.jinja"]
+_IN_FOLDERS = ["*/*"]  # exports to other formats, and originals
+_TIMEOUT = 5.0  # seconds until the hub answers
+
+
+class Fact(Config):
+    """A figure that others published, and where."""
+
+    text: str
+    source: str
+
+
+class HubModel(Config):
+    """A model on the hub.
+
+    Attributes:
+        name: of the model in settings and messages.
+        id: "owner/name" on the hub.
+        revision: branch, tag or commit.
+        licence: of the weights, or where it is stated.
+        size: bytes of a download, about.
+        parameters: number of them.
+        gated: whether the hub wants its licence accepted first.
+    """
+
+    name: str
+    id: str
+    revision: str = Field(default="main", pattern=r"[\w.-]+", max_length=100)
+    licence: str
+    size: int
+    parameters: int
+    gated: bool = False
+
+    @property
+    def page(self) -> str:
+        """Address of its page."""
+        return f"https://huggingface.co/{self.id}"
+
+
+def size_text(size: int) -> str:
+    """Formats a number of bytes.
+
+    >>> size_text(609_600_000), size_text(3_439_600_000), size_text(24_251)
+    ('610 MB', '3.4 GB', '1 MB')
+    """
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A model on this machine.
+
+    Attributes:
+        name: of the adapter, for messages.
+        folder: with config.json and weights.
+        own: whether it is the user's own folder, not of the hub's cache.
+    """
+
+    name: str
+    folder: Path
+    own: bool = False
+
+    @property
+    def commit(self) -> str:
+        """The commit that the hub sent; "" for an own folder."""
+        return self.folder.name if self.folder.parent.name == "snapshots" else ""
+
+    @property
+    def way_out(self) -> str:
+        """Advice if it is damaged."""
+        return "copy it again" if self.own else f"get it again: refseg weights get {self.name}"
+
+    def load(self, model_class: Any, **options: Any) -> Any:
+        """Loads a model of a class of transformers, in evaluation mode, on the CPU; nothing in the folder is run.
+
+        Raises:
+            InvalidInput: if the files are damaged, or those of another model.
+        """
+        options |= {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
+        with quiet_transformers():
+            try:
+                model, found = model_class.from_pretrained(self.folder, output_loading_info=True, **options)
+            except Exception as error:  # damage raises various errors
+                raise self._damaged(model_class, error) from error
+        lacking = [*found["missing_keys"], *(one[0] for one in found["mismatched_keys"])]
+        if lacking:
+            more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+            raise InvalidInput(
+                f"{self.folder} lacks {sorted(lacking)[0]}{more}, so it is no {model_class.__name__}; {self.way_out}"
+            )
+        return model.eval()
+
+    def load_processor(self, processor_class: Any, **options: Any) -> Any:
+        """Loads a processor of transformers; errors as of `load`."""
+        with quiet_transformers():
+            try:
+                return processor_class.from_pretrained(
+                    self.folder, local_files_only=True, trust_remote_code=False, **options
+                )
+            except Exception as error:  # damage raises various errors
+                raise self._damaged(processor_class, error) from error
+
+    def _damaged(self, wanted: Any, error: Exception) -> RefsegError:
+        return unreadable(self.folder, error) or InvalidInput(
+            f"{self.folder} is damaged, or no {wanted.__name__} ({first_line(error)}); {self.way_out}"
+        )
+
+
+def model_folder(model: HubModel, name: str) -> Path:
+    """Returns the folder of a model in the local cache of the hub, without asking the hub.
+
+    Args:
+        model: the model.
+        name: of the adapter, for errors.
+
+    Raises:
+        MissingFile: if it is not on this machine, or not all of it; the message names the command that gets it.
+    """
+    folder = _cached(model)
+    if folder is None or not is_complete(folder):
+        what = "are not" if folder is None else "are not completely"
+        raise MissingFile(
+            f"the weights {name!r} ({described(model)}) {what} on this machine; get them: refseg weights get {name}, "
+            f"or give your own copy: {name}=FOLDER"
+        )
+    return folder
+
+
+def described(model: HubModel) -> str:
+    """Describes a model in a few words."""
+    at = "" if model.revision == "main" else f" at {model.revision}"
+    return f"{model.id}{at}, {size_text(model.size)}"
+
+
+def own_folder(folder: Path, name: str) -> Path:
+    """Checks the user's own folder of a model, and returns it.
+
+    Raises:
+        MissingFile: if there is no such folder, or a file of it is missing.
+    """
+    if not folder.is_dir():
+        raise MissingFile(f"{folder} is no folder; give one with {CONFIG} and {WEIGHTS}, as {name}=FOLDER")
+    if not is_complete(folder):
+        raise MissingFile(f"{folder} is no model of transformers: it lacks {_lacking(folder)}; copy it again")
+    return folder
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether config and all weights are in a folder, whatever their content."""
+    return not _lacking(folder)
+
+
+def _lacking(folder: Path) -> str:
+    """Returns the name of a file that a folder of a model lacks; "" if it is complete."""
+    if not (folder / CONFIG).is_file():
+        return CONFIG
+    return next((file.name for file in weight_files(folder) if not file.is_file()), "")
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Returns the files of weights that a folder of a model should hold: one, or the parts that its index names."""
+    if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file():
+        return [folder / WEIGHTS]
+    try:
+        named = set(json.loads((folder / INDEX).read_bytes())["weight_map"].values())
+        return [folder / name for name in sorted(named) if Path(name).name == name]
+    except (OSError, ValueError, RecursionError, KeyError, AttributeError, TypeError):
+        return [folder / WEIGHTS]
+
+
+def get_model(
+    model: HubModel, name: str, on_message: Callable[[str], None] = lambda line: None, show_progress: bool = False
+) -> Path:
+    """Returns the folder of a model in the local cache of the hub; what is missing is downloaded.
+
+    A download that was broken off goes on where it was; files that are damaged are downloaded again.
+
+    Args:
+        model: the model.
+        name: of the adapter, for errors.
+        on_message: receives a line with the size before a download.
+        show_progress: whether the hub's client shows its bars on stderr.
+
+    Raises:
+        MissingFile: if the hub cannot be reached, or has no such model or no weights in safetensors.
+        InvalidInput: if the hub wants the licence accepted first.
+        UnwritableOutput: if there is no room, or the cache cannot be written.
+    """
+    from huggingface_hub import constants, snapshot_download
+
+    options: dict[str, Any] = {"allow_patterns": _PATTERNS, "ignore_patterns": _IN_FOLDERS, "etag_timeout": _TIMEOUT}
+    _check_reachable(model, name)
+    with _hub_errors(model, name), _quiet_hub(show_progress):
+        repair = folder if (folder := _cached(model)) and is_complete(folder) else None
+        if repair is not None:
+            for file in damaged_files(repair):
+                file.resolve().unlink()
+                file.unlink(missing_ok=True)
+        files = snapshot_download(model.id, revision=model.revision, dry_run=True, **options)
+        if not any(file.filename.endswith(".safetensors") for file in files):
+            raise MissingFile(f"{model.id} has no weights in safetensors, and others are not read; see {model.page}")
+        size = sum(file.file_size or 0 for file in files if file.will_download)
+        if size:
+            on_message(f"{name}: {model.id}, {size_text(size)} from {constants.ENDPOINT}")
+            cache = Path(constants.HF_HUB_CACHE)
+            cache.mkdir(parents=True, exist_ok=True)
+            if (free := shutil.disk_usage(cache).free) < size:
+                raise UnwritableOutput(
+                    f"{cache} has room for {size_text(free)}, {model.id} needs {size_text(size)}; make room, or set "
+                    "HF_HOME to a folder on another disk"
+                )
+        folder = Path(snapshot_download(model.id, revision=files[0].commit_hash, **options))
+        if model.revision != files[0].commit_hash:  # which commit the name stands for
+            snapshot_download(model.id, revision=model.revision, **options)
+    if damaged := damaged_files(folder):
+        raise InvalidInput(f"{damaged[0]}: what the hub sent is damaged; get it again: refseg weights get {name}")
+    return folder
+
+
+def damaged_files(folder: Path) -> list[Path]:
+    """Returns the files of weights in a folder whose length is not what their header says."""
+    from safetensors import safe_open
+
+    damaged = []
+    for file in weight_files(folder):
+        try:
+            with safe_open(file, framework="np"):
+                pass
+        except Exception:  # damage raises various errors
+            damaged.append(file)
+    return damaged
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keeps transformers from writing to the terminal."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _cached(model: HubModel) -> Path | None:
+    """Returns the local folder of a model, complete or not; None without one."""
+    from huggingface_hub import constants
+
+    storage = Path(constants.HF_HUB_CACHE) / f"models--{model.id.replace('/', '--')}"
+    try:
+        commit = (storage / "refs" / model.revision).read_text(encoding="utf-8").strip()
+    except OSError:  # a commit, or not there
+        commit = model.revision
+    folder = storage / "snapshots" / commit
+    return folder if folder.is_dir() else None
+
+
+def _check_reachable(model: HubModel, name: str) -> None:
+    """Raises MissingFile unless the hub answers one request: its own client would retry for half a minute."""
+    from huggingface_hub import constants, get_session
+
+    if constants.HF_HUB_OFFLINE:
+        raise _unreachable(model, name, "HF_HUB_OFFLINE is set")
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_TIMEOUT)
+    except Exception as error:  # whichever HTTP library the hub's client uses, it failed
+        raise _unreachable(model, name, f"{constants.ENDPOINT}: {first_line(error)}") from error
+
+
+def _unreachable(model: HubModel, name: str, why: str) -> MissingFile:
+    return MissingFile(
+        f"the weights {name!r} ({described(model)}) cannot be downloaded: the hub cannot be reached ({why}); where "
+        f"there is internet: refseg weights get {name}, then copy the folder and give {name}=FOLDER; bundled, without "
+        "download: selector"
+    )
+
+
+@contextmanager
+def _hub_errors(model: HubModel, name: str) -> Iterator[None]:
+    """Turns errors of the hub's client into ours."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        yield
+    except RefsegError:
+        raise
+    except Exception as error:
+        causes = [error]
+        while (cause := causes[-1].__cause__) is not None and isinstance(cause, Exception):
+            causes.append(cause)
+        kinds = tuple(causes)
+        if any(isinstance(one, GatedRepoError) for one in kinds):
+            raise InvalidInput(
+                f"{model.id} wants its licence accepted at {model.page}, then: hf auth login, then: refseg weights get "
+                f"{name}"
+            ) from error
+        if any(isinstance(one, RevisionNotFoundError) for one in kinds):
+            raise MissingFile(
+                f"{model.id} has no revision {shown(model.revision)}; give a branch, a tag or a commit of {model.page}"
+            ) from error
+        if any(isinstance(one, RepositoryNotFoundError) for one in kinds):
+            raise MissingFile(f"the hub has no (public) {model.id}; it may have moved: {model.page}") from error
+        number = getattr(error, "errno", None)
+        if isinstance(error, OSError) and not isinstance(error, HfHubHTTPError) and number is not None:
+            raise UnwritableOutput(
+                f"{error.filename or 'the cache of the hub'} cannot be written ({os.strerror(number)}); set HF_HOME to "
+                "a folder with room for it"
+            ) from error
+        if isinstance(error, HFValidationError | ValueError):
+            raise InvalidInput(f"{model.id} cannot be downloaded ({first_line(error)})") from error
+        raise MissingFile(
+            f"{model.id} cannot be downloaded ({first_line(causes[-1])}); what arrived is kept, the same command goes "
+            f"on: refseg weights get {name}"
+        ) from error
+
+
+@contextmanager
+def _quiet_hub(show_progress: bool) -> Iterator[None]:
+    """Keeps the hub's client from drawing bars, unless they are wanted."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if show_progress or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()

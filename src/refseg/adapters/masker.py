@@ -1,0 +1,111 @@
+"""Maskers of boxes: the image is encoded once, then each box gives a mask.
+
+SAM 2, 2.1  N. Ravi et al. "SAM 2: Segment Anything in Images and Videos". https://arxiv.org/abs/2408.00714
+EdgeTAM     C. Zhou et al. "EdgeTAM: On-Device Track Anything Model". https://arxiv.org/abs/2501.07256
+SAM         A. Kirillov et al. "Segment Anything". ICCV 2023. https://arxiv.org/abs/2304.02643
+SAM-HQ      L. Ke et al. "Segment Anything in High Quality". NeurIPS 2023. https://arxiv.org/abs/2306.01567
+
+Models and image processors are those of transformers.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from typing_extensions import override
+
+BOXES_AT_ONCE = 32  # of an image, which bounds memory
+
+
+class SeenImages(NamedTuple):
+    """Encoded images of one size.
+
+    Attributes:
+        embeddings: maps (B, ...), as the model takes them.
+        size_hw: height and width of the image within the model's input, in its pixels.
+    """
+
+    embeddings: Any
+    size_hw: tuple[int, int]
+
+
+class Masker(nn.Module, ABC):
+    """Draws the masks of boxes.
+
+    Attributes:
+        model: of transformers.
+        processor: of transformers; its image processor is used.
+    """
+
+    def __init__(self, model: Any, processor: Any):
+        super().__init__()
+        self.model, self.processor = model, processor
+
+    @abstractmethod
+    def encode_image(self, image: Tensor) -> SeenImages:
+        """Encodes images (B, 3, H, W) of 0 to 255."""
+
+    @abstractmethod
+    def _masks(self, seen: SeenImages, image: int, boxes: Tensor) -> Tensor:
+        """Returns mask logits (N, h, w) of the whole image for boxes (N, 4) in pixels of the model's input."""
+
+    def draw(self, seen: SeenImages, image: int, places: Tensor) -> Tensor:
+        """Returns mask logits (N, h, w) for N boxes in an image; without boxes the model is not called.
+
+        Args:
+            seen: of `encode_image`.
+            image: its index among the encoded images.
+            places: (N, 4), left, top, right, bottom in parts of the image's sides.
+        """
+        height, width = seen.size_hw
+        boxes = places.to(self.model.device, torch.float32) * places.new_tensor([width, height] * 2)
+        drawn = [self._masks(seen, image, some) for some in boxes.split(BOXES_AT_ONCE)] if len(boxes) else []
+        return torch.cat(drawn).float() if drawn else torch.zeros(0, 1, 1, device=self.model.device)
+
+    def _pixels(self, image: Tensor) -> Any:
+        return self.processor.image_processor(list(image.round().clamp(0, 255).byte()), return_tensors="pt")
+
+
+class Sam2Masker(Masker):
+    """SAM 2, SAM 2.1 and EdgeTAM: images are stretched to a square."""
+
+    @override
+    def encode_image(self, image: Tensor) -> SeenImages:
+        pixels = self._pixels(image)["pixel_values"].to(self.model.device)
+        return SeenImages(self.model.get_image_embeddings(pixels), (pixels.shape[-2], pixels.shape[-1]))
+
+    @override
+    def _masks(self, seen: SeenImages, image: int, boxes: Tensor) -> Tensor:
+        embeddings = [level[image : image + 1] for level in seen.embeddings]
+        out = self.model(image_embeddings=embeddings, input_boxes=boxes[None], multimask_output=False)
+        return out.pred_masks[0, :, 0]
+
+
+class SamMasker(Masker):
+    """SAM and SAM-HQ: images keep their aspect ratio and are padded to a square at the right and below."""
+
+    @override
+    def encode_image(self, image: Tensor) -> SeenImages:
+        seen = self._pixels(image)
+        height, width = (int(side) for side in seen["reshaped_input_sizes"][0])
+        return SeenImages(self.model.get_image_embeddings(seen["pixel_values"].to(self.model.device)), (height, width))
+
+    @override
+    def _masks(self, seen: SeenImages, image: int, boxes: Tensor) -> Tensor:
+        one = slice(image, image + 1)
+        given = (
+            {"image_embeddings": seen.embeddings[one]} if isinstance(seen.embeddings, Tensor) else self._both(seen, one)
+        )
+        masks = self.model(**given, input_boxes=boxes[None], multimask_output=False).pred_masks[0]  # (N, 1, h, w)
+        pad = self.processor.image_processor.pad_size
+        padded = F.interpolate(masks.float(), (pad["height"], pad["width"]), mode="bilinear", align_corners=False)
+        height, width = seen.size_hw
+        return padded[:, 0, :height, :width]
+
+    @staticmethod
+    def _both(seen: SeenImages, one: slice) -> dict[str, Any]:
+        """SAM-HQ's embeddings and those of its global blocks."""
+        last, inner = seen.embeddings
+        return {"image_embeddings": last[one], "intermediate_embeddings": [level[one] for level in inner]}

@@ -1,0 +1,32 @@
+"""Expressions as adapters take them: whole sentences, with a remark if the model reads only their beginning."""
+
+from collections.abc import Callable
+
+from refseg.text.characters import Characters
+
+MOST_BYTES = 10_000  # of an expression
+
+
+class Sentences(Characters):
+    """Keeps expressions as they are, for the tokenizer of an open model, and says what that one cuts.
+
+    Args:
+        name: of the adapter.
+        count: counts the pieces of an expression, the special ones included; None if nothing is cut.
+        most_pieces: that the model reads.
+    """
+
+    def __init__(self, name: str, count: Callable[[str], int] | None = None, most_pieces: int | None = None):
+        super().__init__(MOST_BYTES)
+        self._name, self._count, self._most_pieces = name, count, most_pieces
+
+    def remarks(self, expression: str) -> list[str]:
+        """Returns warnings about parts of an expression that are not read."""
+        remarks = super().remarks(expression)
+        if self._count is None or self._most_pieces is None:
+            return remarks
+        excess = self._count(expression) - self._most_pieces
+        if excess <= 0:
+            return remarks
+        what = f"{self._name} reads {self._most_pieces} pieces, it has {excess} more"
+        return [*remarks, f"{expression!r} is cut: {what}; shorten it"]
