@@ -5,15 +5,15 @@ Writing one
     2. `NAME.py`: a subclass of `Adapter` with `entry`, and a line in `adapters.ADAPTERS`. Its `__init__` takes the
        validated config and a `LocalModel` for each part, and loads them: `models["model"].load(TheirClass)`.
     3. `encode_image`: their image processor on `self.images(image)`, and whatever needs no words; of B images.
-    4. `encode_words`: text features (M, ...) of `self.expressions(tokens, word_mask)`; or leave it: the tokens stay, and
-       `fuse` reads the sentences.
-    5. `fuse`: mask logits that cover the whole image at any size (M, 1, h, w) and a logit of existence (M,). `join` makes
-       the output of a list of objects for each expression: masks that assume existence, emptied where the logit is not
-       above `exists_threshold_logit`. An expression alone must get the same answer as among others.
+    4. `encode_words`: text features (M, ...) of `self.expressions(tokens, word_mask)`; or leave it: the tokens stay,
+       and `fuse` reads the sentences.
+    5. `fuse`: mask logits that cover the whole image at any size (M, 1, h, w) and a logit of existence (M,). `join`
+       makes the output of a list of objects for each expression: masks that assume existence, emptied where the logit
+       is not above `exists_threshold_logit`. An expression alone must get the same answer as among others.
     6. `count_pieces`, if expressions are cut: for the remark in `Result.warnings`.
 
-Images come as they are, 0 to 255, in batches of one size (`Preprocessing(resize="none")`); the models resize them. Masks
-are brought to the image's size by refseg, so none of that is the adapter's.
+Images come as they are, 0 to 255, in batches of one size (`Preprocessing(resize="none")`); the models resize them.
+Masks are brought to the image's size by refseg, so none of that is the adapter's.
 """
 
 from collections.abc import Mapping, Sequence

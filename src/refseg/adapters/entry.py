@@ -99,10 +99,16 @@ class AdapterEntry(Config):
                 yield part, LocalModel(self.name, model_folder(model, self.name))
 
     def pinned(self, config: AdapterConfig, models: Mapping[str, LocalModel]) -> AdapterConfig:
-        """Returns the settings with the commits of the models that are loaded in the place of branches."""
+        """Returns the settings with the commits of the loaded models in the place of branches, for other folders."""
         fields = {part: "revision" if k == 0 else f"{part}_revision" for k, part in enumerate(self.parts)}
         commits = {fields[part]: model.commit for part, model in models.items() if model.commit}
-        return config.replace(**{name: commit for name, commit in commits.items() if name in type(config).model_fields})
+        known = {name: commit for name, commit in commits.items() if name in type(config).model_fields}
+        folder = config.folder and str(Path(config.folder).absolute())
+        return config.replace(**known, folder=folder)
+
+    def fingerprint(self, config: AdapterConfig) -> bytes:
+        """Returns what tells the local weights from others: the commit of each part, or a digest of own files."""
+        return " ".join(model.fingerprint() for model in self.local_models(config).values()).encode()
 
     def is_installed(self) -> bool:
         """Whether all parts are on this machine, with the default settings."""

@@ -6,6 +6,7 @@ Revision   a branch, a tag or a commit. "main" is what the hub has at the time o
 Network    only `get_model` uses it. `model_folder` looks at this machine alone and answers at once.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -88,6 +89,16 @@ class LocalModel:
         """The commit that the hub sent; "" for an own folder."""
         return self.folder.name if self.folder.parent.name == "snapshots" else ""
 
+    def fingerprint(self) -> str:
+        """Returns what tells its weights from others: the commit, or the sha256 of an own folder's files."""
+        if self.commit:
+            return self.commit
+        digest = hashlib.sha256()
+        for file in weight_files(self.folder):
+            with file.open("rb") as content:
+                digest.update(hashlib.file_digest(content, "sha256").digest())
+        return digest.hexdigest()
+
     @property
     def way_out(self) -> str:
         """Advice if it is damaged."""
@@ -100,6 +111,8 @@ class LocalModel:
             InvalidInput: if the files are damaged, or those of another model.
         """
         options |= {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
+        options["ignore_mismatched_sizes"] = True  # they are told below, in one line
+        self._check_type(model_class)
         with quiet_transformers():
             try:
                 model, found = model_class.from_pretrained(self.folder, output_loading_info=True, **options)
@@ -122,6 +135,16 @@ class LocalModel:
                 )
             except Exception as error:  # damage raises various errors
                 raise self._damaged(processor_class, error) from error
+
+    def _check_type(self, model_class: Any) -> None:
+        """Raises InvalidInput if config.json is that of a model of another type."""
+        try:
+            found = json.loads((self.folder / CONFIG).read_bytes()).get("model_type")
+        except (OSError, ValueError, RecursionError, AttributeError) as error:
+            raise self._damaged(model_class, error) from error
+        wanted = model_class.config_class.model_type
+        if found != wanted:
+            raise InvalidInput(f"{self.folder} holds a model of type {shown(found, 40)}, {self.name} takes {wanted!r}")
 
     def _damaged(self, wanted: Any, error: Exception) -> RefsegError:
         return unreadable(self.folder, error) or InvalidInput(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from refseg.errors import shortened
 from refseg.text.characters import Characters
 
 MOST_BYTES = 10_000  # of an expression
@@ -29,4 +30,4 @@ class Sentences(Characters):
         if excess <= 0:
             return remarks
         what = f"{self._name} reads {self._most_pieces} pieces, it has {excess} more"
-        return [*remarks, f"{expression!r} is cut: {what}; shorten it"]
+        return [*remarks, f"{shortened(expression, 60)!r} is cut: {what}; shorten it"]

@@ -6,12 +6,16 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from refseg.checkpoints.locate import bundled_names, find, settings_of
-from refseg.checkpoints.schema import CONFIG, FORMAT, WEIGHTS, CheckpointConfig
+from refseg.adapters.catalogue import CATALOGUE as ADAPTERS
+from refseg.adapters.sentences import MOST_BYTES
+from refseg.checkpoints.calibration import Calibration
+from refseg.checkpoints.locate import bundled_names, find, named_adapter, settings_of
+from refseg.checkpoints.schema import CONFIG, FORMAT, WEIGHTS, CharactersEntry, CheckpointConfig, NetworkEntry
 from refseg.config import one_line
 from refseg.errors import InvalidInput, MissingFile, first_line, shown
 from refseg.finders.installed import check_finder
 from refseg.networks import COMPOSITIONS
+from refseg.preprocessing.transform import Preprocessing
 
 _MAX_TEXT_SIZE = 2**26  # bytes
 
@@ -25,6 +29,8 @@ def check_weights(where: str | Path) -> None:
     folder, config = open_config(where)
     if config.network.name in COMPOSITIONS:
         check_finder(config.network.config.get("finder"))
+    elif entry := ADAPTERS.get(config.network.name):
+        entry.local_models(entry.configured(config.network.config))
     elif not (folder / WEIGHTS).is_file():
         raise MissingFile(f"{folder / WEIGHTS} is missing; a checkpoint folder holds {WEIGHTS} and {CONFIG}")
 
@@ -35,13 +41,18 @@ def open_config(where: str | Path) -> tuple[Path, CheckpointConfig]:
     Raises:
         MissingFile, InvalidInput: if there are no such weights, their config is not valid, or they have no settings.
     """
-    folder, settings = find(where), settings_of(where)
-    config = read_config(folder / CONFIG)
+    settings = settings_of(where)
+    if adapter := named_adapter(where):
+        name, own = adapter
+        folder, config = Path(name), _adapter_config(name, own)
+    else:
+        folder = find(where)
+        config = read_config(folder / CONFIG)
     if settings:
-        if config.network.name not in COMPOSITIONS:
+        if not brings_weights(config.network.name):
             raise InvalidInput(
-                f"{where}: {', '.join(settings)} cannot be set, since {config.network.name} was trained as it is; only "
-                f"compositions have settings: {', '.join(COMPOSITIONS)}"
+                f"{where}: {', '.join(settings)} cannot be set, since {config.network.name} was trained as it is; "
+                f"settings are those of: {', '.join([*COMPOSITIONS, *ADAPTERS])}"
             )
         network = config.network.replace(config={**config.network.config, **settings})
         config = config.replace(network=network)
@@ -49,9 +60,28 @@ def open_config(where: str | Path) -> tuple[Path, CheckpointConfig]:
 
 
 def settings_names(where: str | Path) -> tuple[str, ...]:
-    """Returns the names of the settings of weights: of compositions their config's; else none. Errors as of `find`."""
-    network = read_config(find(where) / CONFIG).network
+    """Returns the names of the settings of compositions and adapters; of other weights none. Errors as of `find`."""
+    adapter = named_adapter(where)
+    network = _adapter_config(*adapter).network if adapter else read_config(find(where) / CONFIG).network
+    if entry := ADAPTERS.get(network.name):
+        return tuple(entry.settings.model_fields)
     return tuple(network.config) if network.name in COMPOSITIONS else ()
+
+
+def brings_weights(name: str) -> bool:
+    """Whether the weights of a network are elsewhere than in its checkpoint folder: compositions, adapters."""
+    return name in COMPOSITIONS or name in ADAPTERS
+
+
+def _adapter_config(name: str, folder: str | None) -> CheckpointConfig:
+    return CheckpointConfig(
+        format=FORMAT,
+        network=NetworkEntry(name=name, config={"folder": folder} if folder else {}),
+        tokenizer=CharactersEntry(max_words=MOST_BYTES),
+        preprocessing=Preprocessing(resize="none", mean=(0, 0, 0), std=(1, 1, 1), multiple_of=1),
+        calibration=Calibration(),
+        knows=ADAPTERS[name].knows,
+    )
 
 
 def read_config(path: Path) -> CheckpointConfig:
@@ -70,6 +100,11 @@ def read_config(path: Path) -> CheckpointConfig:
         raise InvalidInput(f"{path} is not valid JSON ({first_line(error)}); copy or download it again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None
+        if isinstance(content, dict) and "model_type" in content:
+            raise InvalidInput(
+                f"{path} is that of a model of transformers ({shown(content['model_type'], 40)}); give NAME="
+                f"{path.parent} with the name of its adapter, one of: {', '.join(ADAPTERS)}"
+            )
         raise InvalidInput(
             f"{path} has format {shown(found, 40)}, this version of refseg reads {FORMAT}; update refseg"
         )

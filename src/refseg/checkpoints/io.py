@@ -9,8 +9,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from refseg import networks
+from refseg.adapters import ADAPTERS, adapter_class
 from refseg.checkpoints.checkpoint import Checkpoint, to_device, use_threshold
-from refseg.checkpoints.config_file import open_config, read_text
+from refseg.checkpoints.config_file import brings_weights, open_config, read_text
 from refseg.checkpoints.familiarity import Familiarity
 from refseg.checkpoints.schema import (
     CARD,
@@ -45,7 +46,8 @@ def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
 
     Args:
         where: a folder, the name of bundled weights ("selector") or of downloaded ones
-            ("dmmi_swin_base/refzom"), or a hub id ("owner/name"); of compositions with settings, if wanted
+            ("dmmi_swin_base/refzom"), a hub id ("owner/name"), or an adapter ("clipseg"), with a local copy of its
+            model, if wanted ("clipseg=FOLDER"); of compositions and adapters with settings, if wanted
             ("reader:finder=selector").
         device: where the network runs: "cpu", "cuda", ..., or "auto" for a GPU if there is one.
 
@@ -59,6 +61,11 @@ def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
     if name in networks.COMPOSITIONS:
         composed = networks.network_class(name)(networks.configured(name, config.network.config), words)
         return _checkpoint(composed, tokenizer, config, None, folder, device)
+    if name in ADAPTERS:
+        adapter = adapter_class(name).load(config.network.config)
+        checkpoint = _checkpoint(adapter, adapter.tokenizer, config, None, folder, device)
+        checkpoint.card = checkpoint.card or adapter.entry.card()
+        return checkpoint
     try:
         settings = networks.configured(name, config.network.config)
         with torch.device("meta"):  # sizes are checked against the weights before memory is allocated
@@ -120,7 +127,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path, half: bool = Fal
     with all_or_nothing(folder.parent, replaces=True) as staging:
         new = staging / folder.name
         new.mkdir()
-        if checkpoint.name not in networks.COMPOSITIONS:
+        if not brings_weights(checkpoint.name):
             save_file(_tensors(checkpoint, half), new / WEIGHTS, metadata={"format": "pt"})
             (new / WEIGHTS).chmod(0o644)  # safetensors keeps it from other users
         config = _config(checkpoint).model_dump(mode="json")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from refseg.adapters.catalogue import CATALOGUE as ADAPTERS
 from refseg.checkpoints import bundled, catalogue
 from refseg.checkpoints.schema import CARD, CONFIG, RECIPE, WEIGHTS
 from refseg.errors import InvalidInput, MissingFile, first_line, shown
@@ -39,6 +40,26 @@ def settings_of(where: str | Path) -> dict[str, Any]:
     return {name: parse_yaml(value) for name, _, value in pairs}
 
 
+def named_adapter(where: str | Path) -> tuple[str, str | None] | None:
+    """Returns the name of an adapter that weights name, and the own folder of `NAME=FOLDER`; None for other weights.
+
+    Raises:
+        MissingFile: for `NAME=` without a folder.
+        InvalidInput: for the hub id of an adapter's model.
+    """
+    found = _SETTINGS.fullmatch(str(where))
+    text = found["weights"] if found else str(where)
+    name, equals, folder = text.partition("=")
+    if name in ADAPTERS and equals and not folder:
+        raise MissingFile(f"{text} names no folder; give {name}=FOLDER, or {name} alone")
+    if name in ADAPTERS and (equals or not Path(name).is_dir()):
+        return name, folder or None
+    for entry in ADAPTERS.values():
+        if any(model.id == text for choices in entry.parts.values() for model in choices):
+            raise InvalidInput(f"{text} is a model of the adapter {entry.name}; give its name: {entry.name}")
+    return None
+
+
 def bundled_names() -> list[str]:
     """Returns the names of the bundled weights."""
     return sorted(path.parent.name for path in bundled.FOLDER.glob(f"*/{CONFIG}"))
@@ -68,7 +89,8 @@ def find(where: str | Path) -> Path:
         return bundled.FOLDER / name
     if folder := catalogue.installed(name):
         return folder
-    choices = f"give a checkpoint folder, a hub id 'owner/name', or one of: {', '.join(bundled_names()) or '(none)'}"
+    names = ", ".join([*bundled_names(), *ADAPTERS])
+    choices = f"give a checkpoint folder, a hub id 'owner/name', or one of: {names}"
     if exists:
         raise InvalidInput(_about_file(path, choices))
     if isinstance(where, str) and _HUB_ID.fullmatch(name) and not path.parent.is_dir():

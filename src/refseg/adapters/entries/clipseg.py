@@ -7,7 +7,7 @@ from refseg.adapters.hub import HubModel
 
 
 class ClipSegConfig(AdapterConfig):
-    """Settings of `clipseg`; it has no objects, so `answer` "best" keeps the largest connected part of the mask.
+    """Settings of `clipseg`; it finds no objects: the "best" answer is the connected part with the surest pixel.
 
     Attributes:
         threshold: probability above which a pixel belongs to the referent.

@@ -4,11 +4,11 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from refseg.checkpoints.config_file import open_config
+from refseg.adapters.catalogue import CATALOGUE as ADAPTERS
+from refseg.checkpoints.config_file import brings_weights, open_config
 from refseg.checkpoints.schema import WEIGHTS
 from refseg.datasets import DATASETS
 from refseg.datasets.dataset import Dataset
-from refseg.networks import COMPOSITIONS
 
 if TYPE_CHECKING:
     from refseg.checkpoints.checkpoint import Checkpoint
@@ -40,14 +40,16 @@ def weights_facts(weights: "str | Path | Checkpoint") -> dict[str, str]:
         import torch
 
         digest = hashlib.sha256()
-        if weights.name in COMPOSITIONS:
+        if brings_weights(weights.name):
             digest.update(weights.network.config.model_dump_json().encode())
         for name, tensor in sorted(weights.network.state_dict().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
         return {"name": weights.name, "sha256": digest.hexdigest()}
     folder, config = open_config(weights)
-    if config.network.name in COMPOSITIONS:  # its finder's file has a checksum of its own
+    if entry := ADAPTERS.get(config.network.name):
+        content = config.model_dump_json().encode() + entry.fingerprint(entry.configured(config.network.config))
+    elif brings_weights(config.network.name):  # its finder's file has a checksum of its own
         content = config.model_dump_json().encode()
     else:
         content = (folder / WEIGHTS).read_bytes()
