@@ -4,7 +4,8 @@ Source     J. Devlin et al. "BERT". NAACL 2019. https://arxiv.org/abs/1810.04805
 Vocabulary text/bert_base_uncased.txt: the 30,522 word pieces of BERT-base, uncased (Google, Apache-2.0).
 """
 
-from torch import Tensor
+from torch import Tensor, nn
+from typing_extensions import override
 
 from refseg.encoders.configs import BertConfig
 from refseg.encoders.word_encoder import WordEncoder
@@ -33,6 +34,11 @@ class BertWords(WordEncoder):
             ),
             add_pooling_layer=False,
         )
+
+    @property
+    @override
+    def table(self) -> nn.Embedding:
+        return self.bert.embeddings.word_embeddings
 
     def forward(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
         """Encodes tokens (M, L) to words (M, L, D); `word_mask` (M, L) is False at masked keys."""

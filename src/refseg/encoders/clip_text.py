@@ -8,7 +8,8 @@ Departs    Text is not repaired by ftfy, except for curly quotes and composed le
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from typing_extensions import override
 
 from refseg.encoders.configs import ClipTextConfig
 from refseg.encoders.word_encoder import WordEncoder
@@ -37,6 +38,11 @@ class ClipWords(WordEncoder):
                 eos_token_id=vocabulary_size - 1,
             )
         )
+
+    @property
+    @override
+    def table(self) -> nn.Embedding:
+        return self.clip.text_model.embeddings.token_embedding
 
     def forward(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
         """Encodes tokens (M, L) to words (M, L, D); `word_mask` is unused, since padding follows the words."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from refseg.counting import counted
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 from refseg.files.atomic import all_or_nothing, remove_leftovers
 from refseg.files.cache import cache_folder
@@ -55,7 +56,9 @@ def fill_vectors(vectors: nn.Embedding, file: Path, id_of_word: Mapping[str, int
     """
     found = read_glove(file, id_of_word, vectors.embedding_dim)
     if not found:
-        raise InvalidInput(f"{file} has none of the {len(id_of_word)} words of the network; give another file")
+        raise InvalidInput(
+            f"{file} has none of the {counted(len(id_of_word), 'word')} of the network; give another file"
+        )
     with torch.no_grad():
         for word, vector in found.items():
             vectors.weight[id_of_word[word]] = vector.to(vectors.weight)

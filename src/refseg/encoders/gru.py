@@ -8,6 +8,7 @@ Departs    Not PyTorch's GRU, which applies the reset gate after the product wit
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from refseg.encoders.configs import GruConfig
 from refseg.encoders.word_encoder import WordEncoder
@@ -24,6 +25,11 @@ class GruWords(WordEncoder):
         self.vectors.requires_grad_(config.learn_vectors)
         self.ahead = Direction(config)
         self.back = Direction(config)
+
+    @property
+    @override
+    def table(self) -> nn.Embedding:
+        return self.vectors
 
     def forward(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
         """Encodes tokens (M, L) with word_mask (M, L) to words (M, L, D)."""

@@ -7,6 +7,7 @@ Source     S. Hochreiter, J. Schmidhuber. "Long Short-Term Memory". Neural Compu
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from refseg.encoders.configs import LstmConfig
 from refseg.encoders.word_encoder import WordEncoder
@@ -26,6 +27,11 @@ class LstmWords(WordEncoder):
         self.weight = nn.Parameter(torch.empty(4 * width, config.vector + width))  # rows: gates i, j, f, o
         self.bias = nn.Parameter(torch.zeros(4 * width))
         nn.init.xavier_uniform_(self.weight)
+
+    @property
+    @override
+    def table(self) -> nn.Embedding:
+        return self.vectors
 
     def forward(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
         """Encodes tokens (M, L) with word_mask (M, L) to words (M, L, D), 0 on padding."""

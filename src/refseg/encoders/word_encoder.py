@@ -16,6 +16,11 @@ class WordEncoder(nn.Module, ABC):
     channels: int
     sentence_channels: int
 
+    @property
+    @abstractmethod
+    def table(self) -> nn.Embedding:
+        """The vectors of words, one for each token id."""
+
     @abstractmethod
     def forward(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
         """Encodes tokens (M, L) with word_mask (M, L) to words (M, L, D)."""

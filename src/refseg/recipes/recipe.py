@@ -11,6 +11,7 @@ import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from refseg.config import Config, one_line
+from refseg.counting import counted
 from refseg.errors import InvalidInput, MissingFile, first_line, for_caller, shown
 from refseg.files.yaml_values import parse_yaml
 from refseg.preprocessing.transform import Preprocessing, photographs
@@ -114,7 +115,7 @@ class Stage(Config):
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
     data: Data | None = None  # other than the recipe's
-    objective: str = "loss"  # the network's method that gives the losses, or "object_pretraining"
+    objective: str = "loss"  # method of the network that gives the losses, object_pretraining, or word_pretraining
     groups: dict[str, Group]  # by the name of the network's part; other parts are frozen
     steps: Amount | None = Field(None, ge=1)
     epochs: float | None = Field(None, gt=0, le=10**6)  # instead of steps
@@ -138,7 +139,7 @@ class Stage(Config):
         if (self.steps is None) == (self.epochs is None):
             raise ValueError(f"stage {self.name} wants either steps or epochs")
         if self.images % self.accumulate:
-            raise ValueError(f"stage {self.name}: {self.images} images cannot be computed in {self.accumulate} parts")
+            raise ValueError(f"stage {self.name}: {counted(self.images, 'image')} cannot be computed in {self.accumulate} parts")
         return self
 
 
@@ -152,7 +153,7 @@ class Recipe(Config):
     data: Data
     initial: dict[str, str] = {}  # by part, see `training.initial_weights`; null in `--set` removes one
     stages: tuple[Stage, ...] = Field(min_length=1)
-    releases: Literal["checkpoint", "image_encoder"] = "checkpoint"  # result of the training
+    releases: Literal["checkpoint", "image_encoder", "word_encoder"] = "checkpoint"  # result of the training
     precision: Literal["32", "bf16", "16"] = "bf16"
     activation_checkpointing: bool = False  # less memory, more time
     channels_last: bool = False

@@ -90,6 +90,33 @@ def dcmfnet_small() -> Recipe:
     return recipe.replace(stages=(see, learn.replace(groups={"image_encoder": last, **learn.groups})))
 
 
+def small_words() -> Recipe:
+    """Returns the recipe of the small presets' initial words, which are taught without pixels.
+
+    They take the place of BERT's, CLIP's and GloVe's weights. All small presets have this word encoder; the network
+    that is named here lends it, and nothing else of it is trained.
+    """
+    teach = Stage(
+        name="teach",
+        objective="word_pretraining",
+        groups={"word_encoder": Group(lr=1e-3, weight_decay=0.02, clip=1)},
+        steps=16000,
+        images=8,
+        expressions_per_image=16,
+        schedule=Cosine(warm_up=0.05, final=0.01),
+        validate_every=500,
+    )
+    harder = teach.replace(name="teach_harder", data=SCENES.replace(tier="hard", scenes=20480), steps=8000)
+    return Recipe(
+        name="small_words",
+        network="lavt_small",
+        data=SCENES.replace(validation_scenes=200),
+        stages=(teach, harder),
+        releases="word_encoder",
+        precision="32",
+    )
+
+
 def cmpc_video_small() -> Recipe:
     """Returns the recipe on clips, whose first stage also teaches actions, in the place of Kinetics."""
     return small("cmpc_video_small", steps=2000, expressions=6, words=2e-3, rate=2e-3).replace(data=CLIPS)

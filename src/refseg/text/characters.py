@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from refseg.counting import counted
 from refseg.lazy import LazyModule
 from refseg.text.vocabulary import PADDING, require_words
 
@@ -57,7 +58,9 @@ class Characters:
         size = len(expression.encode("utf-8", "replace"))
         if size <= self.max_words:
             return []
-        return [f"the expression has {size:,} bytes, of which the first {self.max_words:,} are read; shorten it"]
+        return [
+            f"the expression has {counted(size, 'byte')}, of which the first {self.max_words:,} are read; shorten it"
+        ]
 
     def __call__(self, expressions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Returns tokens (M, L) int64 and word_mask (M, L) bool; errors as in `ids`."""

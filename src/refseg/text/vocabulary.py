@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from refseg.counting import counted
 from refseg.errors import InvalidInput
 from refseg.lazy import LazyModule
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 else:
     torch = LazyModule("torch")
 
-PADDING, UNKNOWN = 0, 1
+PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2  # ids
 _NOT_WORDS = re.compile(r"[^\w\s-]")
 
 
@@ -32,7 +33,7 @@ class Vocabulary:
     def __init__(self, words: Sequence[str], max_words: int = 24):
         self.words = tuple(words)
         self.max_words = max_words
-        self._id = {word: i for i, word in enumerate(self.words, start=2)}
+        self._id = {word: i for i, word in enumerate(self.words, start=FIRST_WORD)}
 
     @classmethod
     def of(cls, expressions: Iterable[str], max_words: int = 24) -> Vocabulary:
@@ -41,7 +42,7 @@ class Vocabulary:
 
     def __len__(self) -> int:
         """Number of ids, the two special ones included."""
-        return len(self.words) + 2
+        return len(self.words) + FIRST_WORD
 
     def id_of_word(self) -> Mapping[str, int]:
         """Returns the id of each word."""
@@ -56,7 +57,7 @@ class Vocabulary:
         words = require_words(expression)
         if len(words) > self.max_words:
             raise InvalidInput(
-                f"the expression has {len(words)} words, this network reads at most {self.max_words}; shorten it"
+                f"the expression has {counted(len(words), 'word')}, this network reads at most {self.max_words}; shorten it"
             )
         return [self._id.get(word, UNKNOWN) for word in words]
 

@@ -7,6 +7,7 @@ import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from refseg import networks
+from refseg.counting import counted
 from refseg.datasets import DATASETS, class_of, names_of_clips
 from refseg.errors import InvalidInput, another_out, for_caller, option, setting
 from refseg.files.atomic import check_writable
@@ -14,8 +15,8 @@ from refseg.networks.network import Network
 from refseg.recipes.recipe import FileData, Recipe, SceneData, Stage
 from refseg.training.devices import Devices
 from refseg.training.loggers import settings
-from refseg.training.object_pretraining import OBJECT_PRETRAINING
 from refseg.training.parameter_groups import frozen_parameters, trainable_parameters
+from refseg.training.pretraining import PretrainingHeads, pretraining_heads
 from refseg.training.resume_states import finished_steps
 
 
@@ -31,7 +32,7 @@ def check_run(recipe: Recipe, out: Path, resume: bool, devices: Devices) -> None
             at_once = devices.world * stage.accumulate
             enough = setting(f"stages.{stage.name}.images", -(-stage.images // at_once) * at_once)
             raise InvalidInput(
-                f"stage {stage.name} has {stage.images // stage.accumulate} images at once, which {devices.world} "
+                f"stage {stage.name} has {counted(stage.images // stage.accumulate, 'image')} at once, which {devices.world} "
                 f"devices cannot share evenly; take a number of devices that divides it, or {enough}"
             )
         if stage.ema and devices.strategy == "fsdp":
@@ -59,8 +60,8 @@ def check_run(recipe: Recipe, out: Path, resume: bool, devices: Devices) -> None
     for data in (recipe.data, *(stage.data for stage in recipe.stages if stage.data is not None)):
         _check_frames(network, data)
     for stage in recipe.stages:
-        if stage.objective == OBJECT_PRETRAINING:
-            _check_object_pretraining(network, stage, stage.data or recipe.data)
+        if heads := pretraining_heads(stage.objective):
+            _check_pretraining(heads, network, stage, stage.data or recipe.data)
             continue
         unknown = set(stage.groups) - set(network.parts())
         if unknown or not hasattr(network, stage.objective):
@@ -102,14 +103,14 @@ def _check_same_run(saved: Recipe, recipe: Recipe, out: Path) -> None:
                 f"weights: refseg train finetune --set initial.weights={out / 'last'}"
             )
         if (new.steps or done) < done or (new.epochs and old.epochs and new.epochs < old.epochs):
-            raise InvalidInput(f"stage {new.name} is finished after {done:,} steps; it can be prolonged, but not cut")
+            raise InvalidInput(f"stage {new.name} is finished after {counted(done, 'step')}; it can be prolonged, but not cut")
 
 
 def changed_lengths(saved: Recipe, recipe: Recipe) -> Iterator[str]:
     """Yields a line for each stage of a resumed run that is prolonged or cut."""
     for old, new in zip(saved.stages, recipe.stages, strict=True):
         if (old.steps, old.epochs) != (new.steps, new.epochs):
-            lengths = [f"{s.steps:,} steps" if s.steps else f"{s.epochs:g} epochs" for s in (old, new)]
+            lengths = [counted(s.steps, 'step') if s.steps else f"{s.epochs:g} epochs" for s in (old, new)]
             yield (
                 f"stage {new.name}: {lengths[1]} instead of {lengths[0]}; from here on its learning rates are those of "
                 "a stage of that length"
@@ -130,11 +131,14 @@ def _check_frames(network: Network, data: SceneData | FileData) -> None:
         raise InvalidInput(f"data.spread_no_target is for images, and {data.dataset} holds videos; leave it out")
 
 
-def _check_object_pretraining(network: Network, stage: Stage, data: SceneData | FileData) -> None:
-    if "image_encoder" not in network.parts() or set(stage.groups) != {"image_encoder"}:
+def _check_pretraining(
+    heads: type[PretrainingHeads], network: Network, stage: Stage, data: SceneData | FileData
+) -> None:
+    part = heads.part
+    if part not in network.parts() or set(stage.groups) != {part}:
         raise InvalidInput(
-            f"stage {stage.name} teaches an image encoder what objects are, and no more; it takes one group, "
-            f"image_encoder, and a network that has one, so not {', '.join(stage.groups)} of this network"
+            f"stage {stage.name} teaches the {part} {heads.teaches}, and no more; it takes one group, {part}, and a "
+            f"network that has one, so not {', '.join(stage.groups)} of this network"
         )
     if not class_of(data.dataset).object_classes:
         known = " or ".join(name for name in DATASETS if class_of(name).object_classes)

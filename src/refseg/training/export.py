@@ -16,7 +16,10 @@ from refseg.networks.network import Network
 from refseg.progress import Advance, Progress, no_progress
 from refseg.recipes.recipe import Recipe
 from refseg.samples import Sample
+from refseg.text.tokenizer import Tokenizer
+from refseg.text.vocabulary import Vocabulary
 from refseg.training.data.sources import Source
+from refseg.training.initial_weights import WORDS
 from refseg.training.object_pretraining import OBJECT_PRETRAINING
 
 CARD = """# {name}
@@ -66,12 +69,24 @@ def advancing(samples: Iterable[Sample], advance: Advance) -> Iterator[Sample]:
         advance(1)
 
 
-def export_image_encoder(run: Path, network: Network) -> Path:
-    """Writes what other networks start from (see `training.initial_weights`), in half precision."""
-    path = run / "image_encoder.safetensors"
-    weights = network.image_encoder_weights().items()
+def export_encoder(run: Path, part: str, network: Network, tokenizer: Tokenizer) -> Path:
+    """Writes what other networks start from (see `training.initial_weights`), in half precision.
+
+    The file of a word encoder also says its words, since another network may know others.
+
+    Args:
+        run: folder of the run.
+        part: "image_encoder" or "word_encoder".
+        network: whose part is written.
+        tokenizer: of the network.
+    """
+    path = run / f"{part}.safetensors"
+    image = part == "image_encoder"
+    weights = (network.image_encoder_weights() if image else network.get_submodule(part).state_dict()).items()
+    about = {} if image or not isinstance(tokenizer, Vocabulary) else {WORDS: "\n".join(tokenizer.words)}
     with write_atomically(path) as partial:
-        save_file({n: (t.half() if t.is_floating_point() else t).cpu().contiguous() for n, t in weights}, partial)
+        halves = {n: (t.half() if t.is_floating_point() else t).cpu().contiguous() for n, t in weights}
+        save_file(halves, partial, about)
         partial.chmod(0o644)  # safetensors keeps it from other users
     return path
 

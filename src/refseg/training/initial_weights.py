@@ -1,9 +1,10 @@
 """What a network starts from: weights of its parts, ours or others'; CLIP's, I3D's, or GloVe."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from refseg.checkpoints import bundled
@@ -13,15 +14,17 @@ from refseg.conversion.encoders import HUB, TIMM, bert_names, darknet_weights, t
 from refseg.encoders.bert import BertWords
 from refseg.encoders.darknet import DarkNet
 from refseg.encoders.glove import check_glove, fill_vectors
+from refseg.encoders.word_encoder import WordEncoder
 from refseg.errors import InvalidInput, MissingFile
-from refseg.files.tensor_files import check_finite, read_tensors
+from refseg.files.tensor_files import check_finite, read_tensors, safetensors_metadata
 from refseg.networks.network import Network
 from refseg.text.tokenizer import Tokenizer
-from refseg.text.vocabulary import Vocabulary
+from refseg.text.vocabulary import FIRST_WORD, Vocabulary
 
 OLD_WEIGHTS = "pytorch_model.bin"  # how older folders of Hugging Face call model.safetensors
 CLIP = "clip"  # not a part: both encoders and the pooling, from a file in CLIP's own layout
 I3D = "i3d"  # not a part: the image encoder of that name, from a file in the layout of its PyTorch port
+WORDS = "words"  # of the metadata of a word encoder's file: the words of its table, a line each
 GLOVE = "glove"  # not a part: the word vectors of a word encoder that learns its own, from a text file
 
 
@@ -34,7 +37,8 @@ def initialise(network: Network, initial: Mapping[str, str], vocabulary: Tokeniz
             `.safetensors` file, or a checkpoint (a folder, a bundled name, a hub id) whose network has the same part.
             "image_encoder" also takes "timm/NAME", or "timm/NAME:FILE" of a file that was downloaded by hand, and for a
             DarkNet-53 a file such as yolov3.weights; "word_encoder" takes a BERT in Hugging Face's layout (a hub id, a
-            folder, a file).
+            folder, a file), or a file that says its words, such as the bundled small_words: the network's words that
+            it lacks keep fresh vectors.
             By "clip": the file of a CLIP, such as OpenAI's RN50.pt, for networks with CLIP's encoders. By "i3d": a
             file of I3D's weights for RGB, such as rgb_imagenet.pt, for the image encoder i3d. By "glove": a text file
             of word vectors, such as glove.840B.300d.txt, for the word encoders lstm and gru.
@@ -53,12 +57,12 @@ def initialise(network: Network, initial: Mapping[str, str], vocabulary: Tokeniz
             if part in others:
                 others[part](network, Path(source))
             else:
-                _load(network, part, source)
+                _load(network, part, source, vocabulary)
         except (InvalidInput, MissingFile) as error:
             raise type(error)(f"initial.{part}: {error}") from error
 
 
-def _load(network: Network, part: str, source: str) -> None:
+def _load(network: Network, part: str, source: str, vocabulary: Tokenizer | None) -> None:
     try:
         module = network.get_submodule(part)
     except AttributeError as error:
@@ -68,6 +72,8 @@ def _load(network: Network, part: str, source: str) -> None:
         weights = timm_weights(module, source)
     elif isinstance(module, DarkNet) and source.endswith(".weights"):
         weights = darknet_weights(module, Path(source))
+    elif isinstance(module, WordEncoder) and (words := _words_of(source)):
+        weights = _with_words(module, _weights(part, source), words, vocabulary)
     elif isinstance(module, BertWords):
         weights = bert_names(_weights(part, source, f"download {HUB.format(source)} by hand and give that file"))
         _check_words(module, weights, source)
@@ -103,6 +109,31 @@ def _weights(part: str, source: str, otherwise: str = "") -> dict[str, Tensor]:
     way_out = otherwise or "give a .safetensors file of this part, or a checkpoint"
     tensors, start = read_tensors(file, way_out), f"{part}."
     return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)} or tensors
+
+
+def _words_of(source: str) -> list[str]:
+    """Returns the words of a word encoder's file, of which it has a vector each; [] if it does not say them."""
+    file = Path(source) if source.endswith(".safetensors") else bundled.FOLDER / f"{source}.safetensors"
+    if not file.is_file():
+        return []
+    return safetensors_metadata(file, "give a .safetensors file of this part").get(WORDS, "").splitlines()
+
+
+def _with_words(
+    module: WordEncoder, weights: dict[str, Tensor], words: Sequence[str], vocabulary: Tokenizer | None
+) -> dict[str, Tensor]:
+    """Gives the network's words the vectors that a file has of them; the others keep those that they have."""
+    if not isinstance(vocabulary, Vocabulary):
+        return weights
+    name = next(name for name, parameter in module.named_parameters() if parameter is module.table.weight)
+    theirs, own = weights.get(name), module.table.weight.detach().clone()
+    if theirs is None or len(theirs) != len(words) + FIRST_WORD or theirs.shape[1:] != own.shape[1:]:
+        return weights  # it does not fit, which loading says
+    ids = vocabulary.id_of_word()
+    known = [(ids[word], row) for row, word in enumerate(words, start=FIRST_WORD) if word in ids]
+    rows = torch.tensor([*((k, k) for k in range(FIRST_WORD)), *known])
+    own[rows[:, 0]] = theirs[rows[:, 1]].to(own.dtype)
+    return {**weights, name: own}
 
 
 def _check_words(words: BertWords, weights: Mapping[str, Tensor], source: str) -> None:

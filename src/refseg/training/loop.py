@@ -30,8 +30,8 @@ from refseg.errors import InvalidInput, RefsegError
 from refseg.metrics import count_pixels
 from refseg.networks.network import Network, Output
 from refseg.recipes.recipe import Stage
-from refseg.training.object_pretraining import OBJECT_PRETRAINING, ObjectHeads
 from refseg.training.parameter_groups import Length, build_optimizer, trainable_parameters
+from refseg.training.pretraining import PretrainingHeads
 from refseg.training.running_metrics import RunningMetrics
 from refseg.training.stopping import StopRequest, Timer, TrainingStopped
 
@@ -44,17 +44,17 @@ class Learner(nn.Module):
 
     Args:
         network: what learns.
-        heads: what learns beside its image encoder and is dropped afterwards, for the objective "object_pretraining".
+        heads: what learns beside one of its encoders and is dropped afterwards, for objectives of pretraining.
     """
 
-    def __init__(self, network: Network, heads: ObjectHeads | None = None):
+    def __init__(self, network: Network, heads: PretrainingHeads | None = None):
         super().__init__()
         self.network, self.heads = network, heads
 
     def forward(self, method: str, arguments: Mapping[str, Any]) -> Any:
         """Returns what a method of the network gives; of "predict", its `Output` for a `Batch`."""
-        if self.heads is not None and method == OBJECT_PRETRAINING:
-            return self.heads.loss(self.network, **arguments)
+        if self.heads is not None:
+            return (self.heads.predict if method == "predict" else self.heads.loss)(self.network, **arguments)
         if method != "predict":
             return getattr(self.network, method)(**arguments)
         batch: Batch = arguments["batch"]
@@ -74,7 +74,7 @@ class StageLoop:
         out: folder of the run.
         key: the run's seed and the stage's number.
         frozen: names of parameters that the network itself keeps as they are.
-        heads: as for `Learner`; they learn as the image encoder does.
+        heads: as for `Learner`; they learn as the encoder does.
 
     Attributes:
         step: steps that are done.
@@ -92,7 +92,7 @@ class StageLoop:
         out: Path,
         key: tuple[int, int] = (0, 0),
         frozen: Collection[str] = (),
-        heads: ObjectHeads | None = None,
+        heads: PretrainingHeads | None = None,
     ):
         self.fabric, self.network, self.stage, self.length, self.key = fabric, network, stage, length, key
         self.out, self.step = out, 0
@@ -113,7 +113,7 @@ class StageLoop:
         now = dict(network.named_parameters())  # sharding has replaced them
         self.trainable = {part: {name: now[name] for name in named} for part, named in trainable.items()}
         if heads is not None:
-            self.trainable["image_encoder"] |= heads.named_parameters(prefix="heads")
+            self.trainable[heads.part] |= heads.named_parameters(prefix="heads")
         # A fused one divides scaled gradients of float16 itself, after the clipping, which would cut them to nothing.
         fused = fabric.strategy.precision.precision != "16-mixed"
         optimizer, self.schedule = build_optimizer(network, self.trainable, stage, length, fused)

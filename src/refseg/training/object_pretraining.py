@@ -4,21 +4,23 @@ It stands in for the labels of ImageNet or Kinetics that the papers' image encod
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from refseg.batch import Batch, Objects
 from refseg.distributed import mean_count
 from refseg.networks.network import Network
+from refseg.training.pretraining import PretrainingHeads
 
 OBJECT_PRETRAINING = "object_pretraining"  # the objective of a stage that teaches this
 LAST = 3  # maps of the image encoder; the first is too early to say what it sees
 
 
-class ObjectHeads(nn.Module):
+class ObjectHeads(PretrainingHeads):
     """On the last maps of an image encoder, whether the middle of a cell shows an object, and what it is or does.
 
     Args:
@@ -26,11 +28,21 @@ class ObjectHeads(nn.Module):
         classes: of a data set, `Dataset.object_classes`, in the order of `Objects.attributes`.
     """
 
+    part: ClassVar[str] = "image_encoder"
+    teaches: ClassVar[str] = "what objects are"
+
     def __init__(self, channels: Sequence[int], classes: Mapping[str, int]):
         super().__init__()
         self.classes = dict(classes)
         self.heads = nn.ModuleList([nn.Conv2d(width, 1 + sum(classes.values()), 1) for width in channels[-LAST:]])
 
+    @override
+    @classmethod
+    def of(cls, network: Network, classes: Mapping[str, int]) -> Self:
+        encoder: Any = network.image_encoder
+        return cls(encoder.channels, classes)
+
+    @override
     def loss(self, network: Network, batch: Batch) -> dict[str, Tensor]:
         """Of a network's image encoder; of clips, in the frame that is answered."""
         encoder: Any = network.image_encoder

@@ -7,7 +7,8 @@ RUN/state/NAME-step=N    everything that resuming inside a stage needs, written 
 RUN/state/NAME           weights at the end of a finished stage
 RUN/logs/NAME/           metrics.csv and files of TensorBoard, of the whole stage, however often it was resumed
 RUN/weights/             at the end: the best checkpoint, calibrated, in half precision, with its card; or
-RUN/image_encoder.safetensors   what other networks start from, where that is what the recipe releases
+RUN/image_encoder.safetensors, RUN/word_encoder.safetensors
+                         what other networks start from, where that is what the recipe releases
 """
 
 import json
@@ -29,6 +30,7 @@ from refseg import networks
 from refseg.checkpoints.calibration import Calibration
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.io import save_checkpoint
+from refseg.counting import counted
 from refseg.datasets import class_of
 from refseg.errors import InvalidInput, RefsegError, UnwritableOutput, first_line
 from refseg.files.atomic import remove_leftovers, write_atomically
@@ -42,14 +44,14 @@ from refseg.training.data.cached_objects import CachedObjectBatches, cache_objec
 from refseg.training.data.sources import SceneSource, Source, source_of
 from refseg.training.devices import ONE_DEVICE, Devices
 from refseg.training.examples import COUNT, Examples
-from refseg.training.export import export_image_encoder, export_weights
+from refseg.training.export import export_encoder, export_weights
 from refseg.training.initial_checkpoint import WHOLE, initial_checkpoint, with_checkpoint
 from refseg.training.initial_weights import initialise
 from refseg.training.launching import launched
 from refseg.training.loggers import DEFAULT, Logger, StageOfRun, check_loggers, open_loggers
 from refseg.training.loop import StageLoop, step_seed
-from refseg.training.object_pretraining import OBJECT_PRETRAINING, ObjectHeads
 from refseg.training.parameter_groups import Length, frozen_parameters
+from refseg.training.pretraining import pretraining_heads
 from refseg.training.progress import StageLog, print_once, silence_known_warnings
 from refseg.training.repeated_blocks import checkpoint_activations
 from refseg.training.resume_states import States, train_again, unwritable, write_on_first
@@ -130,8 +132,9 @@ def _train(
                 run.train_stage(number)
             if not fabric.is_global_zero:
                 return
-            if recipe.releases == "image_encoder":
-                print(f"weights of the image encoder: {export_image_encoder(out, run.network)}")
+            if recipe.releases != "checkpoint":
+                file = export_encoder(out, recipe.releases, run.network, run.tokenizer)
+                print(f"weights of the {recipe.releases.replace('_', ' ')}: {file}")
             else:
                 print("calibrating on validation data")
                 print(f"weights: {export_weights(out, recipe, run.source, str(fabric.device), progress)}")
@@ -205,12 +208,11 @@ class Run:
         self, stage: Stage, number: int, states: States, source: Source, length: Length, prolonged: bool
     ) -> None:
         key = self.recipe.seed, number
-        print_once(f"stage {stage.name}: {length.steps:,} steps of {stage.images} images")
+        print_once(f"stage {stage.name}: {counted(length.steps, 'step')} of {counted(stage.images, 'image')}")
         heads = None
-        if stage.objective == OBJECT_PRETRAINING:
+        if kind := pretraining_heads(stage.objective):
             torch.manual_seed(step_seed(key, 0, 0, 0))
-            encoder: Any = self.network.image_encoder
-            heads = ObjectHeads(encoder.channels, class_of((stage.data or self.recipe.data).dataset).object_classes)
+            heads = kind.of(self.network, class_of((stage.data or self.recipe.data).dataset).object_classes)
         batches = self._batches(stage, source, key)
         loop = StageLoop(self.fabric, self.network, stage, length, self.out, key, self.frozen, heads)
         states.resume(loop)
@@ -315,7 +317,8 @@ class Run:
             if round(values["oIoU"], 5) >= best_score(best):  # as good: it was killed while it wrote it
                 save_checkpoint(checkpoint, best)
 
-        write_on_first(self.fabric, self.out, write)
+        if loop.learner.heads is None:  # what the heads predict is no figure of the network
+            write_on_first(self.fabric, self.out, write)
         main, *others = (f"{name} {100 * value:.1f}" for name, value in values.items() if isfinite(value))
         best = f"(best {100 * loop.best:.1f} at step {loop.best_step:,})"
         print_once(f"step {loop.step:,} of {loop.length.steps:,}: {main} {best}, {', '.join(others)}")

@@ -10,6 +10,7 @@ from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
 from refseg.batch import CachedObjectBatch
+from refseg.counting import counted
 from refseg.recipes.recipe import Stage
 from refseg.text.tokenizer import Tokenizer
 from refseg.training.data.scene_batches import SceneBatches
@@ -94,7 +95,7 @@ def cache_objects(
             arrays["pairs"][here, :q, :q] = found.pairs.float().cpu().numpy()
             arrays["matched"][here, :q] = matched.cpu().numpy()
             done = min(start + world * SCENES_AT_ONCE, count)
-            print_once(f"\rfinding objects: {done:,} of {count:,} scenes", end="", flush=True)
+            print_once(f"\rfinding objects: {counted(done, 'scene', count)}", end="", flush=True)
     print_once()
     fabric.barrier()
     return CachedObjects(**{name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in shapes})

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from refseg.batch import Objects
+from refseg.counting import counted
 from refseg.datasets.storage.annotated_frames import AnnotatedFrame
 from refseg.errors import InvalidInput
 from refseg.preprocessing.geometry import Geometry
@@ -24,7 +25,7 @@ def with_words(sample: Sample | Clip) -> NDArray[np.int64]:
 def described(ids: list[str]) -> str:
     """How many expressions these are, and the first of them; "" if there are none."""
     first = ", ".join(ids[:3])
-    return f"{len(ids):,} expressions ({first}{', ...' if len(ids) > 3 else ''})" if ids else ""
+    return f"{counted(len(ids), 'expression')} ({first}{', ...' if len(ids) > 3 else ''})" if ids else ""
 
 
 class ClipItems:

@@ -5,6 +5,7 @@ from typing import Any, Self
 import numpy as np
 
 from refseg import datasets
+from refseg.counting import counted
 from refseg.datasets.storage.indexed_dataset import IndexedDataset
 from refseg.errors import InvalidInput
 from refseg.recipes.recipe import FileData
@@ -66,7 +67,7 @@ class HeldOut:
         """Returns the line that tells what is held out."""
         data = self.data
         return (
-            f"{data.dataset} has no split {data.validation!r}: {self.count} of the {self.total} images of split "
+            f"{data.dataset} has no split {data.validation!r}: {counted(self.count, 'image', self.total)} of split "
             f"{data.train!r}, drawn with seed {self.seed}, are held out to validate on"
         )
 

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from refseg import datasets
 from refseg.batch import Batch
+from refseg.counting import counted
 from refseg.datasets.drawn_scenes.dataset import TYPE_SHARES, VERSION, DrawnScenes
 from refseg.datasets.drawn_scenes.stored_scenes import StoredScenes, stored_scenes
 from refseg.datasets.storage.annotated_frames import AnnotatedFrames
@@ -130,7 +131,9 @@ class SceneSource(Source):
         """Scenes of split val."""
         data = self.data
         scenes = list(DrawnScenes("val", data.calibration_scenes, tier=data.tier, side=data.side, seed=data.seed))
-        return list(scenes), f"drawn_scenes version {VERSION}, tier {data.tier}, split val, {len(scenes)} scenes"
+        return list(
+            scenes
+        ), f"drawn_scenes version {VERSION}, tier {data.tier}, split val, {counted(len(scenes), 'scene')}"
 
     def about(self) -> dict[str, Any]:
         """As `Source` says."""
@@ -223,7 +226,11 @@ class FileSource(Source):
             "dataset": data.dataset,
             **{name: str(value) for name, value in data.settings.items() if name not in ("root", "images")},
             "split": data.train,
-            **({"held out": f"{self.held_out.count} images, seed {self.held_out.seed}"} if self.held_out else {}),
+            **(
+                {"held out": f"{counted(self.held_out.count, 'image')}, seed {self.held_out.seed}"}
+                if self.held_out
+                else {}
+            ),
             **self._amount(),
         }
 
@@ -255,7 +262,9 @@ class ValidationBatches(Dataset):
 
     def __init__(self, batches: SceneBatches | FileBatches, count: int, images: int, world: int):
         if count < world:
-            raise InvalidInput(f"{count} validation images cannot be shared by {world} devices; take fewer devices")
+            raise InvalidInput(
+                f"{counted(count, 'validation image')} cannot be shared by {world} devices; take fewer devices"
+            )
         self.batches, self.count = batches, count
         self.number = min(-(-count // (images * world)), count // world) * world
 
