@@ -246,7 +246,7 @@ def test_a_server_that_stalls_is_given_up_after_a_while_in_one_line(host, capfd,
 def test_a_server_that_drips_is_given_up(host, monkeypatch, patience):
     monkeypatch.setattr(fetch, "_STALL_SECONDS", patience)
     host.content, host.breaks = bytes(range(256)) * 40, [1] * 20
-    with pytest.raises(MissingFile, match="its server (sent 1 bytes in -1 s|breaks off); 0 MB are here"):
+    with pytest.raises(MissingFile, match="its server (sent 1 byte in -1 s|breaks off); 0 MB are here"):
         download(entry(host.link))
     assert len(host.asked) < 10
 

@@ -128,7 +128,7 @@ def test_what_cannot_be_checked_is_told_in_one_line(arguments, message):
 def test_stats_writes_tables_json_and_plots(root, tmp_path):
     out = tmp_path / "stats"
     done = run("stats", "refer", "--root", root, "--out", out)
-    assert "1 images, 1 expressions" in done.output
+    assert "1 image, 1 expression" in done.output
     assert sorted(path.name for path in out.iterdir()) == ["stats.json", "stats.md", "stats.png"]
     assert json.loads((out / "stats.json").read_text())["words"] == {"2": 1}
     assert Image.open(out / "stats.png").width > 1000
@@ -140,7 +140,7 @@ def test_stats_for_programs_are_json_alone(root):
 
 def test_view_writes_one_picture(root, tmp_path):
     out = tmp_path / "new" / "sheet.png"
-    assert "1 of 1 images" in run("view", "refer", "--root", root, "--out", out).output
+    assert "1 of 1 image" in run("view", "refer", "--root", root, "--out", out).output
     assert Image.open(out).format == "PNG"
 
 

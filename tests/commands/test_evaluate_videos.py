@@ -96,7 +96,7 @@ def test_a_mask_too_few_is_named_and_those_of_frames_that_nobody_scores_are_not(
                 Image.new("L", (24, 24)).save(file)
     assert "warning" not in run("score", every, *of("a2d_sentences", "test"))
     Image.new("L", (24, 24)).save(every / "other.png")
-    assert "1 masks of no expression" in run("score", every, *of("a2d_sentences", "test"))
+    assert "1 mask of no expression" in run("score", every, *of("a2d_sentences", "test"))
 
 
 @pytest.mark.parametrize("name", ["davis", "davis-semi"])

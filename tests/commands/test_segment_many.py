@@ -161,7 +161,7 @@ def test_a_bad_image_is_a_line_and_the_same_command_tries_it_again(segment, caps
     assert ["error" in line for line in lines()] == [False, False, True, True, False, False, False, False]
     Path("photos/b.png").write_bytes(good)
     assert segment("photos", *ASKED) == 0
-    assert "6 answers are there already" in capsys.readouterr().err
+    assert "6 answers there already" in capsys.readouterr().err
     assert [name for name, _ in asked()] == [f"{name}.png" for name in "aaccddbb"]
     assert not any("error" in line for line in lines())
 
@@ -197,7 +197,7 @@ def test_a_photograph_that_has_changed_is_answered_again(segment, golden, capsys
     capsys.readouterr()
     assert segment("photos", *ASKED, "--format", kind) == 0
     told = capsys.readouterr().err
-    assert "2 answers are about images that have changed since" in told and "6 answers are there already" in told
+    assert "2 answers about images that have changed since" in told and "6 answers there already" in told
     assert asked() == [(f"{name}.png", text) for name in "acdb" for text in ASKED]
     assert lines()[:6] == [line for line in old if not line["image"].endswith("b.png")]
     assert lines()[-1]["size"] == list(golden.images[6].shape[:2]) and lines()[-1]["files"] == old[3]["files"]

@@ -75,7 +75,7 @@ def test_many_photographs_are_answered_by_one_network_also_when_the_run_goes_on(
     assert code == 0 and NOTE in err
     Path("scene.png").rename(folder / "a.png")  # would be looked at first
     code, _, err = refseg("segment", "photos", "the left dog", "--format", "none")
-    assert code == 0 and "2 answers are there already" in err
+    assert code == 0 and "2 answers there already" in err
     lines = [json.loads(line) for line in Path("answers", "answers.jsonl").read_text().splitlines()]
     assert [(Path(line["image"]).name, line["weights"]) for line in lines] == [
         (name, "reader") for name in ("b.jpg", "c.jpg", "a.png")

@@ -314,9 +314,9 @@ def test_counts_other_than_the_published_ones_are_named(healthy, monkeypatch):
     assert problems(found) == {"counts"}
     assert found["counts"].examples == (
         "split 'dev' is none of train, val, test",
-        "split train has 1 images, published are 2",
-        "split train has 1 refs, published are 2",
-        "split train has 1 expressions, published are 2",
+        "split train has 1 image, published are 2",
+        "split train has 1 ref, published are 2",
+        "split train has 1 expression, published are 2",
         "split val has 2 refs, published are 3",
         "split test is missing",
     )

@@ -97,7 +97,7 @@ def test_frames_without_labels_and_labels_without_frames_are_notes(healthy):
     (healthy.annotations / "00002.png").rename(healthy.annotations / "00007.png")
     found = healthy.check()
     assert not problems(found)
-    assert found["frames without labels"].examples == ("video ab: 1 frames, the first 00002",)
+    assert found["frames without labels"].examples == ("video ab: 1 frame, the first 00002",)
     assert "00007.png" in found["labels without frames"].examples[0]
 
 

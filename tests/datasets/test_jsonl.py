@@ -224,7 +224,7 @@ def test_refs_are_imported_with_their_ids(files, instances):
         ("expression,annotation\ncup,11 21\n", r"line 2: its annotations and image are of several images \(1, 2\)"),
         ("expression,annotation\ncup,none\n", "line 2: its annotation is none, so its image must be said; add its id"),
         ("expression,annotation,image\ncup,none,9.jpg\n", r"line 2: image 9\.jpg is not in the COCO file"),
-        ("expression,image\ncup,1\n", r"1 of 1 rows \(line 2\) has no annotation; give its id in COCO, or none where"),
+        ("expression,image\ncup,1\n", r"1 of 1 row \(line 2\) has no annotation; give its id in COCO, or none where"),
         ("expression,annotation,image\ncup,11,\na, ,1\nb,,1\n", r"2 of 3 rows \(line 3, line 4\) have no annotation"),
         ("expression,annotation\n,11\ncup,77\n", "line 2: expression is empty; line 3: annotation 77"),
         ("expression,ann_id\ncup,11\n", "an unknown column 'ann_id'; the columns are expression, annotation"),

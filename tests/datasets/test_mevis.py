@@ -82,7 +82,7 @@ def test_what_is_wrong_is_said_with_its_place(mevis, files):
     clip = mevis("train")[0]
     with pytest.raises(InvalidInput, match=r"mask 70 of ab, frame 0: .*mask_dict\.json has no such mask"):
         clip.mask(0, 0)
-    with pytest.raises(InvalidInput, match=r"mask 71 of ab, frame 1: .* has 1 frames of it"):
+    with pytest.raises(InvalidInput, match=r"mask 71 of ab, frame 1: .* has 1 frame of it"):
         clip.mask(1, 1)
     (files.root / "train/mask_dict.json").unlink()
     with pytest.raises(MissingFile, match=r"mask_dict\.json is missing; docs/datasets\.md#mevis"):

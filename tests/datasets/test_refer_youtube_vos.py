@@ -186,7 +186,7 @@ def test_a_submission_that_is_not_complete_is_not_written(ytvos, tmp_path):
     masks = np.zeros((3, 20, 30), bool)
     answers = [(clip, 0, masks) for clip in valid]
     for given, message in (
-        (answers[:1], "1 expressions have no answer, for example 2ef/0"),
+        (answers[:1], "there is no answer for 1 expression, for example 2ef/0"),
         ([*answers, answers[0]], "1cd/0 is answered twice"),
         ([(answers[0][0], 0, masks[:2])], "has 2 masks; 1cd has 3 frames"),
         ([(answers[0][0], 0, masks[:, :5])], r"mask 0 of expression 1cd/0 is \(5, 30\)"),

@@ -80,7 +80,7 @@ def test_known_words_get_their_vectors_and_the_others_keep_theirs(file):
         ("", "line 1"),
         ("PK\x03\x04", "zip archive; unpack it"),
         ("\x00\x01\x02" * 99, "line 1"),
-        ("the 1 2 3\ngreen 1 2 3\n", "none of the 1 words"),
+        ("the 1 2 3\ngreen 1 2 3\n", "none of the 1 word"),
     ],
 )
 def test_a_malformed_file_is_one_error(file, text, message):

@@ -188,7 +188,7 @@ def test_objects_that_no_frame_shows_are_told_before_the_figures(clips_of, colou
     clips = clips_of("refer_youtube_vos")
     videos = [replace(one, annotations=(("7",), *one.annotations[1:])) for one in clips._videos]  # no label is 7
     _, report = answered(colours(), [clips.clip(video) for video in videos], ["mevis"])
-    assert any("2 expressions name objects that no annotated frame" in line for line in report.cautions)
+    assert any("no annotated frame shows what they name: 2 expressions" in line for line in report.cautions)
     _, report = answered(colours(), clips, ["mevis"])
     assert not any("no annotated frame" in line for line in report.cautions)
 

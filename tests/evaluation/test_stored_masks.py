@@ -58,7 +58,7 @@ def test_missing_masks_are_named_and_refused(scenes, tmp_path):
 def test_surplus_masks_are_named_and_left_out(scenes, tmp_path):
     stored = open_masks(write_png(tmp_path, {**truths(scenes), "another": np.zeros((5, 5), bool)}))
     (line,) = compare_samples(stored, scenes)
-    assert "1 masks of no expression" in line and "another" in line
+    assert "1 mask of no expression" in line and "another" in line
 
 
 def test_a_mask_of_another_size_is_refused(scenes, tmp_path):
@@ -161,5 +161,5 @@ def test_masks_that_are_cut_at_half_are_told(tmp_path, mode, values, is_cut):
     stored = open_masks(tmp_path)
     assert stored.cautions() == []
     assert stored.mask("a")[15, 15]
-    told = f"{tmp_path} holds 1 masks with soft edges or noise, which are cut at half: a"
+    told = f"{tmp_path} holds 1 mask with soft edges or noise, which are cut at half: a"
     assert stored.cautions() == ([told] if is_cut else [])

@@ -112,7 +112,7 @@ def test_missing_weights_name_the_command_that_gets_them():
         load_finder("coco80")
 
 
-@pytest.mark.parametrize(("content", "message"), [(b"x", "has 1 bytes"), (bytes(ENTRY.size), "sha256 begins")])
+@pytest.mark.parametrize(("content", "message"), [(b"x", "has 1 byte"), (bytes(ENTRY.size), "sha256 begins")])
 def test_damaged_weights_in_the_store_are_refused(content, message):
     ENTRY.path.parent.mkdir(parents=True)
     ENTRY.path.write_bytes(content)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from refseg.commands import options
+from refseg.counting import counted
 
 
 def calibrate(
@@ -40,7 +41,7 @@ def calibrate(
     from refseg.evaluation import calibrate as fitting
 
     checkpoint = load_checkpoint(folder, device)
-    fitted_on = f"{dataset}, split {split}, {len(samples)} images"
+    fitted_on = f"{dataset}, split {split}, {counted(len(samples), 'image')}"
     if photographs:
         fitting.photographs(photographs)  # a wrong folder should not be noticed at the end
     seen = track(samples, "images", total=len(samples), transient=True)

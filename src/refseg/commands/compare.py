@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refseg.counting import counted
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -49,7 +51,7 @@ def compare(
         return
     console = Console(highlight=False, markup=False, emoji=False)
     shown = "video" if a[0].frame else "image"
-    counts = f"{found[0].expressions:,} expressions, {found[0].images:,} {shown}s"
+    counts = f"{counted(found[0].expressions, 'expression')}, {counted(found[0].images, shown)}"
     console.print(f"A {printable(str(first))}\nB {printable(str(second))}\n{counts}; percent")
     for comparison in found:
         show(comparison, console, shown)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from refseg.commands.completion import complete_recipes
+from refseg.counting import counted
 
 if TYPE_CHECKING:
     from refseg.recipes.recipe import Recipe, Stage
@@ -57,7 +58,7 @@ def row(name: str, recipe: "Recipe") -> dict[str, Any]:
 
 def length(stage: "Stage") -> str:
     """How long a stage is, in a few words."""
-    amount = f"{stage.epochs:g} epochs" if stage.steps is None else f"{stage.steps:,} steps"
+    amount = f"{stage.epochs:g} epochs" if stage.steps is None else counted(stage.steps, "step")
     return f"{amount} of {stage.images}"
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from refseg.counting import counted
 from refseg.errors import InvalidInput, MissingFile, RefsegError
 from refseg.inference.questions import IMAGE_ENDINGS, QuestionTable, find_images, is_glob
 
@@ -88,7 +89,7 @@ def _inputs(images: list[str], expressions: list[str], frames: bool | None) -> I
             note = f"{path} is taken for a video: its images have one size and numbers for names; --photographs takes "
             return Inputs(path, True, path, expressions, note=f"{note}them one by one" if recognised else "")
         count = sum(1 for _ in find_images(path))
-        note = f"{path} is taken for {count:,} photograph{'s' if count > 1 else ''}; --frames takes it for a video"
+        note = f"{path} is taken for {counted(count, 'photograph')}; --frames takes it for a video"
         return Inputs(images=path, expressions=expressions, note=note if frames is None else "")
     if frames:
         raise InvalidInput(f"--frames is of one folder; {_listed(images)} are several images: leave it out")

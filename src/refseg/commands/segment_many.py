@@ -22,6 +22,7 @@ from refseg.commands.progress import progress
 from refseg.commands.segment_files import ALL_ENDINGS, FileStems, Format, ending_of, write
 from refseg.commands.segment_inputs import Inputs
 from refseg.commands.sources import SILENT, is_same, source_of, stated_source
+from refseg.counting import counted
 from refseg.errors import InvalidInput, RefsegError, UnwritableOutput, printable
 from refseg.files.lock import only_writer
 from refseg.files.names import path_inside
@@ -177,10 +178,10 @@ class Output:
         """Counts and prints what an earlier run left, but for errors."""
         if self.answers and self.answers.count:
             if count := self.answers.keep_answered():
-                self.say(f"{count:,} answers are about images that have changed since; they are asked again", err=True)
+                self.say(f"{counted(count, 'answer')} about images that have changed since: asked again", err=True)
             for line in self.answers:
                 self._tell(line)
-            self.say(f"{self.answers.count:,} answers are there already", err=True)
+            self.say(f"{counted(self.answers.count, 'answer')} there already", err=True)
 
     def add(self, result: "FileResult") -> None:
         """Writes the files and the line of a result, and prints it."""
@@ -209,11 +210,11 @@ class Output:
         """Prints warnings and counts; ends the command with 1 if something could not be answered."""
         told = self.tally.warnings.most_common()
         for warning, count in told[:MAX_TOLD]:
-            self.say(f"warning: {warning} ({count:,} of {self.tally.count:,} answers)", err=True)
+            self.say(f"warning: {warning} ({counted(count, 'answer', self.tally.count)})", err=True)
         if len(told) > MAX_TOLD:
             self.say(f"warning: {len(told) - MAX_TOLD:,} others are in the answers", err=True)
         where = f": {self.answers.file}" if self.answers else ""
-        self.say(f"{self.tally.count:,} answers, {self.tally.found:,} of them found something{where}")
+        self.say(f"{counted(self.tally.count, 'answer')}, {self.tally.found:,} of them found something{where}")
         if self.tally.failed:
             again = "; the same command tries them again" if self.answers else ""
             typer.echo(f"{self.tally.failed:,} of {self.tally.count:,} could not be answered{again}", err=True)
@@ -393,5 +394,5 @@ def _answer(
             advance(1)
     except KeyboardInterrupt:
         if answers and answers.count:
-            typer.echo(f"{answers.count:,} answers are written; the same command goes on from there", err=True)
+            typer.echo(f"{counted(answers.count, 'answer')} written; the same command goes on from there", err=True)
         raise

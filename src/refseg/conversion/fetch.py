@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from refseg.conversion.source_file import check_file
+from refseg.counting import counted
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput, first_line
 from refseg.files.cache import cache_folder
 from refseg.files.lock import only_writer
@@ -118,7 +119,7 @@ def download_file(name: str, link: str, by_hand: str, known_size: int | None = N
         session = get_session()
         remote = _ask(session, link)
         if known_size and remote.size not in (None, known_size):
-            raise _Unreachable(f"its server announces {remote.size:,} bytes, the file has {known_size:,}")
+            raise _Unreachable(f"its server announces {counted(remote.size, 'byte')}, the file has {known_size:,}")
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / f"{file_name}-{remote.key}.part"
         with only_writer(done, beside=True):
@@ -232,7 +233,7 @@ def _append(session: Any, remote: _Remote, file: BinaryIO) -> bool:
             if arrived >= _MIN_BYTES:
                 begun, arrived = time.monotonic(), 0
             elif time.monotonic() - begun > _STALL_SECONDS:
-                raise _Stalled(f"its server sent {arrived:,} bytes in {_STALL_SECONDS:.0f} s")
+                raise _Stalled(f"its server sent {counted(arrived, 'byte')} in {_STALL_SECONDS:.0f} s")
 
 
 @contextmanager

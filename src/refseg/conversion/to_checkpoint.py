@@ -14,6 +14,7 @@ from refseg.conversion.mapping import fit, from_official
 from refseg.conversion.official_file import sha256
 from refseg.conversion.official_layout import find_layout
 from refseg.conversion.source_file import check_file
+from refseg.counting import counted
 from refseg.errors import InvalidInput, another_out, for_caller, option
 from refseg.files.atomic import check_absent
 from refseg.files.earlier import check_earlier
@@ -133,7 +134,8 @@ def _word_list(file: Path, network: Network) -> WordList:
     words = WordList.read(file, network.config.max_words)  # type: ignore[attr-defined]
     if len(words) != vectors.num_embeddings:
         raise InvalidInput(
-            f"{file} has {len(words)} words, these weights know {vectors.num_embeddings}; give the list that they were "
+            f"{file} has {counted(len(words), 'word')}, these weights know {vectors.num_embeddings}; give the "
+            f"list that they were "
             "trained with"
         )
     return words

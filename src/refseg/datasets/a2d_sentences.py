@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from refseg.array_types import Mask
+from refseg.counting import counted
 from refseg.datasets.storage.clip_dataset import ClipOfFiles, ClipsOfFiles, Video, referent_ids
 from refseg.datasets.storage.frame_files import StoredFrames, VideoFile, frames_in_folder
 from refseg.datasets.storage.reading import error_context, list_files
@@ -64,7 +65,9 @@ class A2DClip(ClipOfFiles):
             raise InvalidInput(f"{path}: reMask is actors x width x height, not {' x '.join(map(str, masks.shape))}")
         masks = masks.reshape(-1, *masks.shape[-2:])  # a single actor has no axis of its own
         if len(masks) != len(chosen):
-            raise InvalidInput(f"{path} has {len(chosen)} actors and {len(masks)} masks; is it damaged?")
+            raise InvalidInput(
+                f"{path} has {counted(len(chosen), 'actor')} and {counted(len(masks), 'mask')}; is it damaged?"
+            )
         mask: Mask = self.check_frame_size((masks[chosen] > 0).any(0).T, path)  # stored as W x H
         return mask
 
@@ -171,7 +174,7 @@ def _read_h5(path: Path, name: str) -> Any:
                 raise InvalidInput(f"{path}: {name} is {array.dtype}, not numbers; it is not a file of A2D Sentences")
             if array.size > MAX_ARRAY_VALUES:
                 raise InvalidInput(
-                    f"{path}: {name} has {array.size:,} numbers, at most {MAX_ARRAY_VALUES:,} are allowed"
+                    f"{path}: {name} has {counted(array.size, 'number')}, at most {MAX_ARRAY_VALUES:,} are allowed"
                 )
             return np.array(array)
     except InvalidInput:

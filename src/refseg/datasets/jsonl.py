@@ -63,7 +63,7 @@ class JsonLines(IndexedDataset):
         errors.raise_if_any(self.file)
         if reader.unstated:
             raise InvalidInput(
-                f"{self.file}: {count_of(reader.unstated, len(reader), 'lines')} neither mask nor boxes; add them, or "
+                f"{self.file}: {count_of(reader.unstated, len(reader), 'line')} neither mask nor boxes; add them, or "
                 'write "mask": [] where an expression refers to nothing'
             )
 

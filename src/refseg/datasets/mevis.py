@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from refseg.array_types import Mask
+from refseg.counting import counted
 from refseg.datasets.storage.annotation_masks import draw
 from refseg.datasets.storage.challenge_submission import SubmittedClips
 from refseg.datasets.storage.clip_dataset import ClipOfFiles, Video, read_meta_expressions, referent_ids
@@ -127,7 +128,7 @@ class Masks:
             raise InvalidInput(f"{self._path} has no such mask; are the files of one release?")
         frames: Sequence[int] = self.index.targets(self._numbers[object_id])
         if t >= len(frames):
-            raise InvalidInput(f"{self._path} has {len(frames)} frames of it")
+            raise InvalidInput(f"{self._path} has {counted(len(frames), 'frame')} of it")
         return draw(self.index.pieces(frames[t]), size_hw)
 
     def _read(self, builder: IndexBuilder) -> None:

@@ -17,6 +17,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+from refseg.counting import counted
 from refseg.datasets.refer_youtube_vos import labelled_clip
 from refseg.datasets.storage.clip_dataset import ClipsOfFiles, LabelledClip, Video, label_number, read_meta_expressions
 from refseg.datasets.storage.frame_files import frames_in_folder
@@ -109,7 +110,10 @@ class RefDAVIS17(ClipsOfFiles):
                     texts = found[video][label_number(parts[2])]
                     texts.append(parts[3])
                     if len(texts) != number:
-                        raise InvalidInput(f"object {parts[2]} of {video} has {len(texts)} texts in {number} files")
+                        raise InvalidInput(
+                            f"object {parts[2]} of {video} has {counted(len(texts), 'text')} in "
+                            f"{counted(number, 'file')}"
+                        )
             errors.raise_if_any(path)
         return found
 

@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco
 
+from refseg.counting import counted
 from refseg.datasets.storage.annotation_masks import draw
 from refseg.datasets.storage.index import BOX_ONLY, CROWD, MISSING, NONE, IndexBuilder
 from refseg.datasets.storage.indexed_dataset import IndexedDataset, IndexedSample
@@ -201,7 +202,7 @@ def _add(builder: IndexBuilder, about: dict[str, Any], place: str, refs: dict[st
     ]
     for each in about["expressions"]:
         if any(not 0 <= target < len(objects) for target in each["targets"]):
-            raise InvalidInput(f"targets are numbers of its {len(objects)} objects, from 0")
+            raise InvalidInput(f"targets are numbers of its {counted(len(objects), 'object')}, from 0")
         builder.expression(
             image,
             each["id"],

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from refseg import metrics
+from refseg.counting import counted
 from refseg.errors import InvalidInput
 from refseg.evaluation.report.breakdown import COLUMNS, grouped
 from refseg.evaluation.rows import Row, counts_of
@@ -77,7 +78,9 @@ def paired(a: Sequence[Row], b: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     of_a, of_b = {row.key: row for row in a}, {row.key: row for row in b}
     for rows, by_id in ((a, of_a), (b, of_b)):
         if len(by_id) < len(rows):
-            raise InvalidInput(f"{len(rows) - len(by_id):,} rows have the id of another row; write the file again")
+            raise InvalidInput(
+                f"{counted(len(rows) - len(by_id), 'row')} with the id of another row; write the file again"
+            )
     faults = {
         "only in the first": [id for id in of_a if id not in of_b],
         "only in the second": [id for id in of_b if id not in of_a],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refseg.array_types import Mask
+from refseg.counting import counted
 from refseg.datasets.storage.annotation_masks import extract_mask, has_more_values
 from refseg.errors import InvalidInput, MissingFile, first_line
 from refseg.evaluation.rows import ImageAnswers
@@ -54,7 +55,10 @@ class StoredMasks(ABC):
         if not self.cut:
             return []
         some = _some(sorted(self.cut))
-        return [f"{self.place} holds {len(self.cut):,} masks with soft edges or noise, which are cut at half: {some}"]
+        return [
+            f"{self.place} holds {counted(len(self.cut), 'mask')} with soft edges or noise, which are cut at "
+            f"half: {some}"
+        ]
 
     def exists(self, id: str) -> float | None:
         """The probability that the expression refers to something, if the program gave one."""
@@ -172,13 +176,16 @@ def compare_ids(masks: StoredMasks, wanted: Sequence[str], others: Iterable[str]
         raise InvalidInput("two expressions of this data set have the same id, so masks cannot be told apart")
     if missing := [id for id in wanted if id not in masks.ids]:
         raise InvalidInput(
-            f"{masks.place} lacks {len(missing):,} of {len(wanted):,} masks: {_some(missing)}; write an empty one "
+            f"{masks.place} lacks {counted(len(missing), 'mask', len(wanted))}: {_some(missing)}; write an empty one "
             "where the answer is that nothing matches"
         )
     surplus = sorted(masks.ids - known.union(others))
     if not surplus:
         return []
-    return [f"{masks.place} holds {len(surplus):,} masks of no expression of this split, left out: {_some(surplus)}"]
+    return [
+        f"{masks.place} holds {counted(len(surplus), 'mask')} of no expression of this split, left out: "
+        f"{_some(surplus)}"
+    ]
 
 
 def score_samples(

@@ -12,6 +12,7 @@ import numpy as np
 from refseg import __version__, datasets
 from refseg.array_types import Mask
 from refseg.checkpoints.config_file import check_weights
+from refseg.counting import counted
 from refseg.datasets.storage.challenge_submission import SubmittedClips
 from refseg.datasets.tools.mask_ids import mask_id
 from refseg.errors import InvalidInput, for_caller
@@ -81,7 +82,7 @@ def write_submission(
         unfinished = PartialRows(out.parent, run, mine.rank, mine.world, f".{out.name}.unfinished")
         masks, left = unfinished.folder / "masks", unfinished.mine(len(clips))
         if unfinished.done and mine.rank == 0:
-            on_message(f"goes on: {len(unfinished.done):,} of {len(clips):,} videos are answered")
+            on_message(f"goes on: {counted(len(unfinished.done), 'video', len(clips))} answered")
         with progress(len(left), mine.rank, "videos") as advance:
             for k in left:
                 clip = clips[k]

@@ -3,6 +3,8 @@
 import zipfile
 from pathlib import Path
 
+from refseg.counting import counted
+
 MAX_MEMBERS = 1_000_000
 """Largest number of members; those of weights have thousands."""
 ZIP = b"PK\x03\x04", b"PK\x05\x06"
@@ -22,5 +24,5 @@ def member_names(path: Path) -> list[str]:
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
         raise ValueError(str(error)) from error
     if len(names) > MAX_MEMBERS:
-        raise ValueError(f"it has {len(names):,} members")
+        raise ValueError(f"it has {counted(len(names), 'member')}")
     return names

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from refseg.counting import counted
+
 _CONTAINERS = frozenset([list, tuple, dict, set, frozenset])
 
 
@@ -48,7 +50,7 @@ def check_expanded(value: Any, max_items: int = 100_000_000, max_depth: int = 10
             more, below = measured[id(item)]
             count, depth = count + more, max(depth, below)
         if count > max_items:
-            raise ValueError(f"it holds more than {max_items:,} items")
+            raise ValueError(f"it holds more than {counted(max_items, 'item')}")
         if depth >= max_depth:
             raise ValueError(f"it is nested more than {max_depth} deep")
         measured[id(container)] = count, depth + 1

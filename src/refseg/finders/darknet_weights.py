@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from refseg.counting import counted
 from refseg.errors import InvalidInput
 
 HEADER = struct.Struct("<iiiq")
@@ -33,7 +34,9 @@ def load_darknet_weights(network: nn.Module, content: bytes, what: str, way_out:
     tensors = list(darknet_order(network))
     wanted = HEADER.size + 4 * sum(tensor.numel() for tensor in tensors)
     if len(content) != wanted:
-        raise InvalidInput(f"{what} has {len(content):,} bytes, weights of this network have {wanted:,}; {way_out}")
+        raise InvalidInput(
+            f"{what} has {counted(len(content), 'byte')}, weights of this network have {wanted:,}; {way_out}"
+        )
     major, minor, _, _ = HEADER.unpack_from(content)
     if major != 0 or minor not in MINOR_VERSIONS:
         raise InvalidInput(f"{what} holds no weights of darknet 0.2 (version {major}.{minor}); {way_out}")

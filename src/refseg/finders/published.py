@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from refseg.config import Config
+from refseg.counting import counted
 from refseg.errors import InvalidInput, MissingFile, unreadable
 from refseg.files.cache import cache_folder
 
@@ -106,7 +107,7 @@ def read_bytes(file: Path, entry: PublishedFinder) -> bytes:
 def check_size(size: int, what: str, entry: PublishedFinder) -> None:
     """Raises InvalidInput if weights are not of the published size in bytes."""
     if size != entry.size:
-        raise InvalidInput(f"{what} has {size:,} bytes, {entry.file_name} has {entry.size:,}; {entry.way_out}")
+        raise InvalidInput(f"{what} has {counted(size, 'byte')}, {entry.file_name} has {entry.size:,}; {entry.way_out}")
 
 
 def check_content(content: bytes, what: str, entry: PublishedFinder, way_out: str) -> None:

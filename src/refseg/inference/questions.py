@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from refseg.counting import counted
 from refseg.errors import InvalidInput, MissingFile, first_line, shown
 from refseg.files.names import path_inside
 from refseg.files.text import read_table
@@ -201,7 +202,8 @@ def _csv_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, row in rows:
         if len(row) != len(names):
             raise InvalidInput(
-                f"{file}: line {number} has {len(row)} columns, its head has {len(names)}; put a text with commas into "
+                f"{file}: line {number} has {counted(len(row), 'column')}, its head has {len(names)}; put a "
+                f"text with commas into "
                 'quotes: "the cup, left"'
             )
         yield f"{file}: line {number}", dict(zip(names, row, strict=True))

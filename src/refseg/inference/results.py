@@ -15,6 +15,7 @@ from PIL import Image, ImageShow
 from torch import Tensor
 
 from refseg.array_types import Mask, PixelBox, PolygonList
+from refseg.counting import counted
 from refseg.errors import InvalidInput
 from refseg.files.atomic import write_atomically
 from refseg.inference.html import encoded, figure_html
@@ -153,7 +154,7 @@ class Result:
         if isinstance(index, slice):
             return [self._instance(k) for k in range(len(self))[index]]
         if not -len(self) <= index < len(self):
-            raise IndexError(f"there are {len(self)} objects, counted from 0; there is none at {index}")
+            raise IndexError(f"it has {counted(len(self), 'object')}, counted from 0; there is none at {index}")
         return self._instance(index % len(self))
 
     @cached_property

@@ -17,6 +17,7 @@ from refseg.checkpoints import bundled
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.io import load_checkpoint
 from refseg.checkpoints.locate import with_settings
+from refseg.counting import counted
 from refseg.errors import InvalidInput, RefsegError, shown
 from refseg.finders.installed import photograph_advice
 from refseg.inference.chunks import expressions_at_once
@@ -53,9 +54,9 @@ def load(
         crf: draws masks to the edges of the image (`refseg.inference.crf.DenseCRF`).
         settings: of the reader: finder, masker, threshold.
 
-    >>> load("reader", finder="yolo")
+    >>> load("reader", finder="yolo")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    refseg.errors.InvalidInput: unknown finder 'yolo'; choose one of: coco80, selector
+    refseg.errors.InvalidInput: unknown finder 'yolo'; choose one of: coco80, ...
     """
     if crf is not None:
         library()  # or an error before the weights are read
@@ -160,7 +161,8 @@ class Segmenter:
         """Segments many images, `expressions[i]` about `images[i]`; images of one shape are encoded together."""
         if len(images) != len(expressions):
             raise InvalidInput(
-                f"{len(images)} images and {len(expressions)} lists of expressions; give one list an image"
+                f"{counted(len(images), 'image')} and {counted(len(expressions), 'list')} of expressions; "
+                f"give one list an image"
             )
         for some in expressions:
             self.check(some, threshold)
@@ -343,7 +345,7 @@ class Segmenter:
         first = next(queries, None)
         if first is None:
             return
-        count = max(1, expressions_at_once(first.image.pixels.shape[-2:]) // self.network.frames)
+        count = max(1, expressions_at_once(first.image.pixels.shape[-2:], self.network) // self.network.frames)
         results: list[FrameResult] = []
         for query, result in self._predict(chain([first], queries), threshold, min(CLIPS_AT_ONCE, count)):
             results.append(FrameResult(**vars(result), index=query.index, seconds=float(query.time)))

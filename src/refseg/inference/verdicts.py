@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from refseg.counting import counted
+
 DecidedBy = Literal["mask", "existence threshold", "empty mask", "unknown thing"]
 """What made the answer: a mask with pixels, the threshold of existence that emptied it, a mask without a pixel, or that
 the expression is about a thing which the finder has no name for."""
@@ -38,7 +40,7 @@ def verdict(count: int, exists: float, exists_threshold: float, unknown: str = "
     below = f"exists {exists:.1%} is below the threshold {exists_threshold:.1%}"
     if count:
         doubt = f"exists {exists:.1%}" if exists > exists_threshold else f"although {below}"
-        return f"{count} object{'s' if count > 1 else ''}, {doubt}"
+        return f"{counted(count, 'object')}, {doubt}"
     if unknown:
         return f"{unknown!r} is not a thing that this finder knows, so nothing was looked for"
     if decided_by(False, exists, exists_threshold) == "empty mask":

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, PngImagePlugin
 
 from refseg.array_types import RgbImage
+from refseg.counting import counted
 from refseg.errors import InvalidInput, MissingFile, first_line
 
 LARGEST_MEGAPIXELS = 100
@@ -70,7 +71,7 @@ def read_image(image: Any) -> RgbImage:
     if isinstance(image, str | Path):
         return _from_path(Path(image))
     if isinstance(image, bytes | bytearray | memoryview):
-        return _from_file(io.BytesIO(image), f"the image ({len(image)} bytes)")
+        return _from_file(io.BytesIO(image), f"the image ({counted(len(image), 'byte')})")
     if isinstance(image, Image.Image):
         return _from_pil(image, "the PIL image")
     if isinstance(image, np.ndarray):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from refseg.counting import counted
 from refseg.errors import InvalidInput
 from refseg.metrics import Counts, Values, count_pixels
 from refseg.preprocessing.geometry import Geometry
@@ -74,7 +75,8 @@ class Protocol(ABC):
         if predictions.shape != truths.shape:
             given, wanted = ("x".join(map(str, masks.shape[-2:])) for masks in (predictions, truths))
             raise InvalidInput(
-                f"{len(predictions)} predicted masks of {given} pixels cannot be compared with {len(truths)} true ones "
+                f"{counted(len(predictions), 'predicted mask')} of {given} pixels cannot be compared with "
+                f"{len(truths)} true ones "
                 f"of {wanted} under protocol {self.name!r}: store one per expression, at the image's own size"
             )
         return count_pixels(predictions, truths, has_target)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refseg.array_types import LabelImage
+from refseg.counting import counted
 from refseg.errors import InvalidInput, for_caller
 from refseg.protocols.protocol import Protocol
 from refseg.samples import Clip
@@ -89,7 +90,7 @@ class VideoProtocol(ABC):
                 every_frame = for_caller("--set annotated=all", "annotated='all'")
                 raise InvalidInput(
                     f"protocol {self.name!r} scores whole videos, and of {expression.text!r} in {clip.clip_id} "
-                    f"{len(known)} of {len(every)} frames are annotated; choose one that scores frames, such as "
+                    f"{counted(len(known), 'frame', len(every))} are annotated; choose one that scores frames, such as "
                     f"cmpc_video (of drawn_clips all are with {every_frame})"
                 )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from refseg.counting import counted
 from refseg.readers.execute import Answer, Step
 from refseg.readers.objects import FoundObject, FoundObjects
 from refseg.readers.program import Query
@@ -85,7 +86,7 @@ class Reading:
             yield from (f"{name}: {text}" for name, text in query.parts() if name != "and")
         shown = self.candidates[:most]
         by = f" by {self.finder}" if self.finder else ""
-        yield f"{len(self.found.objects)} objects found{by}, {len(self.candidates)} of them candidates"
+        yield f"{counted(len(self.found.objects), 'object')} found{by}, {len(self.candidates)} of them candidates"
         if shown:
             yield self._row("", [f"[{k + 1}]" for k in range(len(shown))])
             yield self._row("object", [self.name_of(k) for k in shown])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from refseg.commands.options import Grefs, Images, Name, Root, SplitBy, given, open_images
+from refseg.counting import counted
 
 if TYPE_CHECKING:
     from refseg.datasets.tools.findings import Finding, Track
@@ -165,5 +166,5 @@ def _print(title: str, sizes: dict[str, dict[str, int]], findings: "Sequence[Fin
     passed = ", ".join(finding.check for finding in findings if finding.verdict == "ok")
     problems = sum(finding.verdict == "problem" for finding in findings)
     console.print(f"[green]nothing found by[/]: {plain(passed)}")
-    told = f"problems found by {problems} of {len(findings)} checks"
+    told = f"problems found by {counted(problems, 'check', len(findings))}"
     console.print(f"[red]{told}[/]" if problems else "[green]no problems[/]")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from refseg.counting import counted
+
 
 def import_(
     expressions: Annotated[
@@ -41,4 +43,7 @@ def import_(
         (folder / out.name).write_text("".join(f"{line}\n" for line in imported.lines), encoding="utf-8")
     where = "" if inside else f" --images {images}"  # names within a data set do not leave its folder
     nothing = f", {imported.no_target:,} of them refer to nothing" if imported.no_target else ""
-    print(f"{out}: {len(imported.lines):,} expressions{nothing}; next: refseg data check jsonl --root {out}{where}")
+    print(
+        f"{out}: {counted(len(imported.lines), 'expression')}{nothing}; next: refseg data check jsonl --root "
+        f"{out}{where}"
+    )

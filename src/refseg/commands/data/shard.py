@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from refseg.commands.options import Count, Grefs, Images, Name, Root, Split, SplitBy, open_dataset
+from refseg.counting import counted
 
 
 def shard(
@@ -41,4 +42,7 @@ def shard(
         with all_or_nothing(out) as folder, Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("writing", total=len(samples))
             shards = write_shards(samples, stem, folder, shard_size * 10**6, lambda: progress.advance(task))
-    print(f"{out}: {len(samples):,} images, {samples.expression_count:,} expressions in {shards} shards")
+    print(
+        f"{out}: {counted(len(samples), 'image')}, {counted(samples.expression_count, 'expression')} in "
+        f"{counted(shards, 'shard')}"
+    )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from refseg.commands.options import Count, Grefs, Images, Name, Root, Split, SplitBy, open_images
+from refseg.counting import counted
 
 TEXT, TABLE, PLOTS = "stats.md", "stats.json", "stats.png"
 MARKS = {TEXT: " different words, ", TABLE: '"expressions_per_image": ', PLOTS: "refseg data stats"}
@@ -45,7 +46,9 @@ def stats(
             return progress.track(items, total=len(items), description=what)
 
         found = describe(samples, track)
-    title = ", ".join(filter(None, [name, split_by, f"split {split}", f"the first {count:,} images" if count else ""]))
+    title = ", ".join(
+        filter(None, [name, split_by, f"split {split}", f"the first {counted(count, 'image')}" if count else ""])
+    )
     if out:
         figure = found.figure()
         figure.suptitle(title.replace("$", r"\$"))  # or matplotlib reads a formula

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from refseg.commands.options import Count, Grefs, Images, Name, Root, Split, SplitBy, open_images
+from refseg.counting import counted
 
 MARK = "refseg data view"  # of its picture
 
@@ -38,4 +39,4 @@ def view(
     sheet = contact_sheet(samples, number, seed)
     with all_or_nothing(out.parent) as folder:
         sheet.save(folder / out.name, "PNG", pnginfo=png_mark(MARK))
-    print(f"{named(out, replaced)}: {min(number, len(samples))} of {len(samples):,} images")
+    print(f"{named(out, replaced)}: {counted(min(number, len(samples)), 'image', len(samples))}")

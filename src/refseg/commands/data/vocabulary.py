@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from refseg.commands.options import Root, SplitBy, open_dataset
+from refseg.counting import counted
 
 DRAWN_COUNT = 1000
 """Drawn images or clips that are read where no number is given."""
@@ -43,5 +44,7 @@ def vocabulary(
     words = WordList.of(texts, at_least=at_least)
     with all_or_nothing(out.parent) as folder:
         words.write(folder / out.name)
-    told = f"{len(words) - len(SPECIAL):,} words of {len(texts):,} expressions, and {', '.join(SPECIAL)}"
+    told = (
+        f"{counted(len(words) - len(SPECIAL), 'word')} of {counted(len(texts), 'expression')}, and {', '.join(SPECIAL)}"
+    )
     print(f"{named(out, replaced)}: {told}")

@@ -15,6 +15,7 @@ import numpy as np
 from typing_extensions import override
 
 from refseg.array_types import LabelImage, Mask, RgbImage
+from refseg.counting import counted
 from refseg.datasets.dataset import Dataset
 from refseg.datasets.drawn_clips.motions import LEFT, MOTIONS, RIGHT
 from refseg.datasets.drawn_clips.sentences import KINDS, Doing
@@ -164,7 +165,7 @@ class DrawnClips(Dataset):
             raise InvalidInput(f"split train of drawn_clips has no end; say how many: {option('count', 1000)}")
         self.count = SPLITS[split] if count is None else count
         if not 1 <= self.count <= SPLITS[split]:
-            raise InvalidInput(f"split {split} of drawn_clips has 1 to {SPLITS[split]:,} clips, not {count}")
+            raise InvalidInput(f"split {split} of drawn_clips has 1 to {counted(SPLITS[split], 'clip')}, not {count}")
         self.split, self.side, self.seed, self.annotated = split, side, seed, annotated
         self._twins: tuple[int, Twins] | None = None
 

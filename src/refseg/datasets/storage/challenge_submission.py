@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from refseg.array_types import Mask
+from refseg.counting import counted
 from refseg.datasets.storage.clip_dataset import ClipsOfFiles
 from refseg.errors import InvalidInput
 from refseg.files.atomic import all_or_nothing
@@ -66,7 +67,7 @@ def write_zip(out: Path, answers: Iterable[Answer], expected: Iterable[str], fol
             t = -1
             for t, mask in enumerate(masks):
                 if t >= len(clip) or mask.shape != clip.size_hw:
-                    wanted = f"it takes {len(clip)} masks of {clip.size_hw}"
+                    wanted = f"it takes {counted(len(clip), 'mask')} of {clip.size_hw}"
                     raise InvalidInput(f"mask {t} of expression {answered} is {mask.shape}; {wanted}")
                 png = io.BytesIO()
                 Image.fromarray(mask.astype(np.uint8) * 255).save(png, "PNG")
@@ -74,6 +75,11 @@ def write_zip(out: Path, answers: Iterable[Answer], expected: Iterable[str], fol
                 name = "/".join(file_name(part, "part of an expression id") for part in parts)
                 file.writestr(f"{name}.png", png.getvalue())
             if t + 1 != len(clip):
-                raise InvalidInput(f"expression {answered} has {t + 1} masks; {clip.clip_id} has {len(clip)} frames")
+                raise InvalidInput(
+                    f"expression {answered} has {counted(t + 1, 'mask')}; {clip.clip_id} has "
+                    f"{counted(len(clip), 'frame')}"
+                )
         if left:
-            raise InvalidInput(f"{len(left):,} expressions have no answer, for example {next(iter(left))}")
+            raise InvalidInput(
+                f"there is no answer for {counted(len(left), 'expression')}, for example {next(iter(left))}"
+            )

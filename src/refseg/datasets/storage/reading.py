@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from refseg.counting import counted
 from refseg.errors import InvalidInput, MissingFile, first_line, for_caller, option
 from refseg.files.names import path_inside
 from refseg.files.pickles import read_pickle
@@ -103,11 +104,11 @@ class ErrorCollector:
 def count_of(places: Sequence[str], total: int, what: str, named: int = 3) -> str:
     """Says how many of all lines, rows, ... have something, and which are the first.
 
-    >>> count_of(["line 2"], 3, "lines"), count_of(["a", "b", "c", "d"], 9, "rows")
+    >>> count_of(["line 2"], 3, "line"), count_of(["a", "b", "c", "d"], 9, "row")
     ('1 of 3 lines (line 2) has', '4 of 9 rows (a, b, c, ...) have')
     """
     some = ", ".join(places[:named]) + (", ..." if len(places) > named else "")
-    return f"{len(places):,} of {total:,} {what} ({some}) {'has' if len(places) == 1 else 'have'}"
+    return f"{counted(len(places), what, total)} ({some}) {'has' if len(places) == 1 else 'have'}"
 
 
 def parse_coco_id(file: str) -> int:
@@ -201,5 +202,5 @@ def find_one_file(path: Path, pattern: str) -> Path:
     found = sorted(path.glob(pattern))
     if len(found) != 1:
         one = f"give one of them, such as {root_option(found[0])}" if found else f"give another as {option('root')}"
-        raise InvalidInput(f"{path} has {len(found)} files {pattern}; {one}")
+        raise InvalidInput(f"{path} has {counted(len(found), 'file')} {pattern}; {one}")
     return found[0]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refseg.counting import counted
 from refseg.datasets.storage.annotation_masks import MaskFile, draw, has_more_values
 from refseg.datasets.storage.index import BOX_ONLY, CROWD, MISSING, Index
 from refseg.datasets.storage.indexed_dataset import IndexedDataset
@@ -85,7 +86,7 @@ def _counts(dataset: IndexedDataset) -> Iterator[Finding]:
         for what, have in (("images", images), ("refs", refs), ("expressions", len(numbers))):
             want = getattr(known, what)
             if want not in (None, have):
-                found.append(f"split {split} has {have:,} {what}, published are {want:,}")
+                found.append(f"split {split} has {counted(have, what.removesuffix('s'))}, published are {want:,}")
     advice = (
         "take the file again from its source; a file of another division (split_by) or a cut-off one counts differently"
     )

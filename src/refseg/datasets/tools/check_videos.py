@@ -9,6 +9,7 @@ from functools import partial
 from itertools import combinations
 from pathlib import Path
 
+from refseg.counting import counted
 from refseg.datasets import class_of
 from refseg.datasets.storage.clip_dataset import ClipOfFiles, ClipsOfFiles, LabelledClip
 from refseg.datasets.storage.frame_files import FrameFiles
@@ -225,7 +226,9 @@ def _compare_with_labels(clip: LabelledClip, faults: _Faults) -> None:
     if not clip.label_files:
         faults.labels_missing.append(f"video {clip.clip_id} has none")
     elif unlabelled := sorted(names - clip.label_files.keys()):
-        faults.frames_unlabelled.append(f"video {clip.clip_id}: {len(unlabelled):,} frames, the first {unlabelled[0]}")
+        faults.frames_unlabelled.append(
+            f"video {clip.clip_id}: {counted(len(unlabelled), 'frame')}, the first {unlabelled[0]}"
+        )
     if alone := sorted(clip.label_files.keys() - names):
         faults.labels_alone.append(f"{clip.label_files[alone[0]]} (of {len(alone):,} in this video)")
 

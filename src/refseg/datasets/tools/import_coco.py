@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from refseg.counting import counted
 from refseg.datasets.jsonl import LineReader
 from refseg.datasets.refer import get_annotation_ids
 from refseg.datasets.storage.annotation_masks import parse_segmentation
@@ -60,7 +61,7 @@ def convert_coco(expressions: Path, instances: Path, images: str = "") -> Import
             rows.append((place, row | {"annotation": ids or []}))
     if unstated:
         raise InvalidInput(
-            f"{expressions}: {count_of(unstated, len(rows), 'rows')} no annotation; give its id in COCO, or none where "
+            f"{expressions}: {count_of(unstated, len(rows), 'row')} no annotation; give its id in COCO, or none where "
             "the expression refers to nothing"
         )
     annotations = _Annotations(instances, {id for _, row in rows for id in row["annotation"]})
@@ -168,7 +169,9 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         for number, cells in rows:
             with error_context(f"{path}: line {number}"):
                 if len(cells) > len(names):
-                    raise InvalidInput(f"{len(cells)} cells, {len(names)} columns; texts with commas need quotes")
+                    raise InvalidInput(
+                        f"{counted(len(cells), 'cell')}, {counted(len(names), 'column')}; texts with commas need quotes"
+                    )
                 yield f"line {number}", dict(zip(names, cells, strict=False))
     elif path.suffix == ".jsonl":
         with path.open("rb") as binary:

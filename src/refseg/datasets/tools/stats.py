@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from refseg.counting import counted
 from refseg.errors import InvalidInput, printable
 from refseg.optional import import_optional
 from refseg.samples import Sample
@@ -70,9 +71,9 @@ class Statistics:
         lines = [f"# {title}", ""]
         per_image = self.expressions / self.images
         lines += [
-            f"{self.images:,} images, {self.expressions:,} expressions ({per_image:.1f} an image), "
+            f"{counted(self.images, 'image')}, {counted(self.expressions, 'expression')} ({per_image:.1f} an image), "
             f"{self.no_target:,} of them without a referent ({self.no_target / self.expressions:.1%}), "
-            f"{self.different_words:,} different words, "
+            f"{counted(self.different_words, 'different word')}, "
             f"{_mean(self.words):.2f} words an expression, at most {max(map(int, self.words))}.",
         ]
         if self.area_percentiles:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from refseg.checkpoints.checkpoint import Checkpoint
+from refseg.counting import counted
 from refseg.evaluation.rows import ImageAnswers, rows_of
 from refseg.inference.predict import truncate
 from refseg.preprocessing.transform import Preprocessing
@@ -58,7 +59,7 @@ def find_caveats(
         cut = sum(_is_cut(checkpoint, text) for text in texts)
         if cut:
             caveats.append(
-                f"{cut:,} of {len(texts):,} different expressions are longer than the network reads (at most "
+                f"{counted(cut, 'different expression', len(texts))} are longer than the network reads (at most "
                 f"{checkpoint.tokenizer.max_words} words or pieces) and lost their end."
             )
         caveats += _input_caveats(checkpoint.preprocessing, protocols)
@@ -67,22 +68,23 @@ def find_caveats(
     unready = [protocol.name for protocol in protocols if protocol.name.partition("@")[0] in WITHOUT_NONE]
     if unready and (none := sum(not row.has_target for row in rows)):
         caveats.append(
-            f"{none:,} of {len(rows):,} expressions refer to nothing. The releases behind {', '.join(unready)} were "
+            f"{counted(none, 'expression', len(rows))} refer to nothing. The releases behind {', '.join(unready)} were "
             "made for data where every expression refers to something, and count the others as their arithmetic falls: "
             "an empty answer is IoU 1 in vlt, not a number in cmpc, and 0 in the rest."
         )
     if nowhere := sum(image.nowhere for image in answers):
         caveats.append(
-            f"{nowhere:,} expressions name objects that no annotated frame of their video shows, so they count as if "
-            "they refer to nothing. Do the labels of the frames have the numbers that the expressions name? `refseg "
+            f"Counted as if referring to nothing, since no annotated frame shows what they name: "
+            f"{counted(nowhere, 'expression')}. Do the labels of the frames have the numbers that the "
+            f"expressions name? `refseg "
             "data check` lists them."
         )
     images = len({row.image_id for row in rows})
     expressions = len({(row.image_id, row.id) for row in rows}) if shown == "videos" else len(rows)
     if expressions < FEW_EXPRESSIONS or images < FEW_IMAGES:
         caveats.append(
-            f"These are {expressions:,} expressions about {images:,} {shown}: too few for decimals to matter. Look at "
-            "the intervals."
+            f"Only {counted(expressions, 'expression')} about {counted(images, shown.removesuffix('s'))}: too few for "
+            "decimals to matter. Look at the intervals."
         )
     return caveats
 

@@ -12,6 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from refseg.checkpoints.checkpoint import Checkpoint
+from refseg.counting import counted
 from refseg.errors import printable
 from refseg.evaluation.earlier_results import REPORT, TEXT
 from refseg.evaluation.report.breakdown import (
@@ -180,10 +181,16 @@ class Report:
         """Returns the numbers of images or videos, expressions and no-targets in one line."""
         about = self.about
         if self.shown == "videos":
-            answers = f"{about['videos']:,} videos, {about['frames']:,} frames, {about['expressions']:,} expressions"
-            return f"{answers}, {about['frame_answers']:,} answers, {about['no_target']:,} of them without target"
+            answers = (
+                f"{counted(about['videos'], 'video')}, {counted(about['frames'], 'frame')}, "
+                f"{counted(about['expressions'], 'expression')}"
+            )
+            return (
+                f"{answers}, {counted(about['frame_answers'], 'answer')}, {about['no_target']:,} of them without target"
+            )
         return (
-            f"{about['images']:,} images, {about['expressions']:,} expressions, {about['no_target']:,} without target"
+            f"{counted(about['images'], 'image')}, {counted(about['expressions'], 'expression')}, "
+            f"{about['no_target']:,} without target"
         )
 
     def facts(self) -> dict[str, str]:
