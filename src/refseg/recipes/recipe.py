@@ -139,7 +139,8 @@ class Stage(Config):
         if (self.steps is None) == (self.epochs is None):
             raise ValueError(f"stage {self.name} wants either steps or epochs")
         if self.images % self.accumulate:
-            raise ValueError(f"stage {self.name}: {counted(self.images, 'image')} cannot be computed in {self.accumulate} parts")
+            images = counted(self.images, "image")
+            raise ValueError(f"stage {self.name}: {images} cannot be computed in {self.accumulate} parts")
         return self
 
 

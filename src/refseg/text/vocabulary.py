@@ -57,7 +57,8 @@ class Vocabulary:
         words = require_words(expression)
         if len(words) > self.max_words:
             raise InvalidInput(
-                f"the expression has {counted(len(words), 'word')}, this network reads at most {self.max_words}; shorten it"
+                f"the expression has {counted(len(words), 'word')}, this network reads at most {self.max_words}; "
+                "shorten it"
             )
         return [self._id.get(word, UNKNOWN) for word in words]
 

@@ -32,8 +32,8 @@ def check_run(recipe: Recipe, out: Path, resume: bool, devices: Devices) -> None
             at_once = devices.world * stage.accumulate
             enough = setting(f"stages.{stage.name}.images", -(-stage.images // at_once) * at_once)
             raise InvalidInput(
-                f"stage {stage.name} has {counted(stage.images // stage.accumulate, 'image')} at once, which {devices.world} "
-                f"devices cannot share evenly; take a number of devices that divides it, or {enough}"
+                f"stage {stage.name} has {counted(stage.images // stage.accumulate, 'image')} at once, which "
+                f"{devices.world} devices cannot share evenly; take a number of devices that divides it, or {enough}"
             )
         if stage.ema and devices.strategy == "fsdp":
             raise InvalidInput(
@@ -103,7 +103,9 @@ def _check_same_run(saved: Recipe, recipe: Recipe, out: Path) -> None:
                 f"weights: refseg train finetune --set initial.weights={out / 'last'}"
             )
         if (new.steps or done) < done or (new.epochs and old.epochs and new.epochs < old.epochs):
-            raise InvalidInput(f"stage {new.name} is finished after {counted(done, 'step')}; it can be prolonged, but not cut")
+            raise InvalidInput(
+                f"stage {new.name} is finished after {counted(done, 'step')}; it can be prolonged, but not cut"
+            )
 
 
 def changed_lengths(saved: Recipe, recipe: Recipe) -> Iterator[str]:
