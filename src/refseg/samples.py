@@ -5,15 +5,15 @@ A clip is that for a video.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from refseg.array_types import LabelImage, Mask, RgbImage
+from refseg.array_types import Box, LabelImage, Mask, RgbImage
 from refseg.masks.boxes import mask_box
 
 
@@ -46,6 +46,41 @@ class KnownObjects(NamedTuple):
 
     id_map: LabelImage
     attributes: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedObject:
+    """One object of an image, as a data set annotates it.
+
+    Attributes:
+        name: of its class.
+        box_xyxy: left, top, right, bottom in pixels.
+        mask: (H, W).
+        words: probability of each attribute that is annotated, for example {"striped": 1.0, "dotted": 0.0}.
+        centre_xy: true centre in pixels, if it is not that of the box.
+        size: true size in any unit, if it is not that of the mask.
+        layer: drawing order, larger in front; None where there is none.
+    """
+
+    name: str
+    box_xyxy: Box
+    mask: Mask
+    words: Mapping[str, float] = field(default_factory=dict)
+    centre_xy: tuple[float, float] | None = None
+    size: float | None = None
+    layer: int | None = None
+
+
+class AnnotatedObjects(NamedTuple):
+    """All objects of an image that a data set annotates, whether an expression names them or not.
+
+    Attributes:
+        objects: in any order.
+        classes: names of all classes that the data set annotates, in this image or not.
+    """
+
+    objects: tuple[AnnotatedObject, ...]
+    classes: tuple[str, ...]
 
 
 class Sample(ABC):
@@ -87,6 +122,10 @@ class Sample(ABC):
 
     def known_objects(self, mirrored: bool = False) -> KnownObjects | None:
         """Returns all objects of the image, or of its mirror image; None where the data set does not know them."""
+        return None
+
+    def annotated_objects(self) -> AnnotatedObjects | None:
+        """Returns all objects of the image with their classes; None where the data set does not annotate them."""
         return None
 
     def mask_at(self, index: int, size_hw: tuple[int, int]) -> Mask:

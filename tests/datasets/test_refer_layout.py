@@ -393,3 +393,22 @@ def test_every_photograph_and_mask_of_realset_is_read(realset, tmp_path, monkeyp
             assert sample.mask(index).any() == bool(expression.targets) == (expression.kind != "zero")
             kinds.append(expression.kind)
     assert {"one", "many", "zero"} == set(kinds)
+
+
+def test_all_annotated_objects_are_known_with_their_classes_whether_an_expression_names_them_or_not(refcoco, files):
+    sample = refcoco("testA")[1]
+    found = sample.annotated_objects()
+    assert [thing.name for thing in found.objects] == ["cup"] * 3 and found.classes == ("cup",)
+    assert found.objects[0].box_xyxy == (2.5, 3.0, 6.5, 8.0)
+    np.testing.assert_array_equal(found.objects[0].mask, sample.mask(0))
+    assert found.objects[2].mask[10:14, 20:24].all() and found.objects[2].mask.sum() == 16  # no ref names it
+    assert not refcoco("testB")[0].annotated_objects().objects  # a crowd is no object
+    assert pickle.loads(pickle.dumps(refcoco("testA")))[1].annotated_objects().classes == ("cup",)
+
+
+def test_without_categories_no_objects_are_known(files):
+    content = files.coco({1: ONE}, {11: (1, [files.square(2, 2)])})
+    files.json("instances.json", {**content, "categories": []})
+    files.json("refs(unc).json", [files.ref(0, 1, 11, "cup")])
+    (sample,) = datasets.build("refer", split="train", root=files.root)
+    assert sample.annotated_objects() is None

@@ -12,12 +12,12 @@ from refseg.readers.objects import FoundObject, FoundObjects
 class PixelColours(Mapping[str, Mapping[str, float]]):
     """Named colours of an object's regions, which are looked at when a sentence first asks for one."""
 
-    def __init__(self, image: RgbImage, box_xyxy: Box):
-        self._image, self._box = image, box_xyxy
+    def __init__(self, image: RgbImage, box_xyxy: Box, mask: Mask | None):
+        self._image, self._box, self._mask = image, box_xyxy, mask
 
     @cached_property
     def _found(self) -> Mapping[str, Mapping[str, float]]:
-        return object_colours(self._image, self._box)
+        return object_colours(self._image, self._box, self._mask)
 
     def __getitem__(self, region: str) -> Mapping[str, float]:
         return self._found[region]
@@ -52,13 +52,15 @@ class FoundImage:
 def _object(same: list[Detection], image: RgbImage, finds_masks: bool) -> FoundObject:
     """The object of detections that share a box: its score is the best one's, its classes are in proportion to it."""
     first, best = same[0], max(detection.score for detection in same)
+    mask = first.mask if finds_masks else None
     return FoundObject(
         box_xyxy=first.box_xyxy,
-        mask=first.mask if finds_masks else None,
+        mask=mask,
         classes={detection.class_name: float(detection.score / best) for detection in same} if best else {},
         score=float(best),
         words=first.words,
-        colours=PixelColours(image, first.box_xyxy),
+        colours=PixelColours(image, first.box_xyxy, mask),
         centre_xy=first.centre_xy,
         size=first.size,
+        layer=first.layer,
     )

@@ -9,7 +9,9 @@ Weights    Those of the finder alone, which brings them (`finders`). Nothing is 
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -23,6 +25,7 @@ from refseg.networks.network import ABSENT, Network, Output
 from refseg.readers.execute import execute
 from refseg.readers.parse import read
 from refseg.readers.reading import Reading
+from refseg.samples import AnnotatedObjects
 from refseg.text.characters import Characters
 
 INSIDE = 4.0  # mask logit inside of an object, and below 0 outside
@@ -65,8 +68,17 @@ class Reader(Network):
     @override
     def encode_image(self, image: Tensor) -> list[FoundImage]:
         """Finds the objects of images (B, 3, H, W) of 0 to 255."""
-        pixels = image.round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-        return [FoundImage(self.finder, one) for one in pixels]
+        return [FoundImage(self.finder, one) for one in _pixels(image)]
+
+    @property
+    @override
+    def needs_annotations(self) -> bool:
+        return self.finder.needs_annotations
+
+    @override
+    def encode_annotated(self, image: Tensor, annotated: Sequence[AnnotatedObjects]) -> list[FoundImage]:
+        given = [self.finder.given(objects) for objects in annotated]
+        return [FoundImage(finder, one) for finder, one in zip(given, _pixels(image), strict=True)]
 
     @override
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
@@ -111,3 +123,9 @@ class Reader(Network):
     @override
     def loss(self, batch: Batch) -> Mapping[str, Tensor]:
         raise InvalidInput("the reader has nothing to train: its sentences are read by rules, its finder comes trained")
+
+
+def _pixels(image: Tensor) -> NDArray[np.uint8]:
+    """Returns images (B, 3, H, W) of 0 to 255 as (B, H, W, 3)."""
+    pixels: NDArray[np.uint8] = image.round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    return pixels

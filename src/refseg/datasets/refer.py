@@ -11,18 +11,26 @@ Splits     as its refs say.
 
 import re
 import warnings
+from functools import cached_property
+from math import isnan
 from pathlib import Path
-from typing import Any, ClassVar
+from threading import Lock
+from typing import Any, ClassVar, NamedTuple
 
-from refseg.datasets.storage.annotation_masks import Piece, parse_segmentation
+from typing_extensions import override
+
+from refseg.datasets.storage.annotation_masks import Piece, draw, parse_segmentation
 from refseg.datasets.storage.ids import normalize_id
-from refseg.datasets.storage.index import CROWD, MISSING, NONE, IndexBuilder
+from refseg.datasets.storage.index import CROWD, MISSING, NONE, Index, IndexBuilder, open_index
 from refseg.datasets.storage.indexed_dataset import IndexedDataset
 from refseg.datasets.storage.reading import entries, error_context, find_first_file, parse_coco_id, read_plain
 from refseg.errors import InvalidInput
+from refseg.masks.boxes import mask_box
+from refseg.samples import AnnotatedObject, AnnotatedObjects
 
 NO_TARGET = ["-1"]
 SHOWN = 3  # ids that a warning names
+_OPENING = Lock()
 
 
 def get_annotation_ids(ref: dict[str, Any]) -> list[str]:
@@ -131,6 +139,51 @@ class ReferLayout(IndexedDataset):
                         kind=ref.get("kind", ""),
                     )
 
+    @override
+    def annotated_objects(self, image_id: str, size_hw: tuple[int, int]) -> AnnotatedObjects | None:
+        with _OPENING:  # of all objects an index is made when they are first asked for, by one thread
+            known = self._all_objects
+        if known is None:
+            return None
+        index, names = known.found, known.found.names["type"]
+        objects = []
+        for number in known.of_image.get(image_id, ()):
+            mask = draw(index.pieces(number), size_hw, self.covered_twice)
+            box = index["object_box"][number].tolist()
+            found = mask_box(mask) if isnan(box[0]) else tuple(box)
+            if found is not None:
+                name = names[index["expression_type"][number]]
+                objects.append(AnnotatedObject(name, found, mask))
+        return AnnotatedObjects(tuple(objects), tuple(names))
+
+    @cached_property
+    def _all_objects(self) -> "_AllObjects | None":
+        index = open_index(f"{self.index_name}-objects", self.sources()[1:], self._read_objects)
+        if not len(index):
+            return None
+        of_image: dict[str, list[int]] = {}
+        for number, image in enumerate(index["object_image"].tolist()):
+            of_image.setdefault(index.text("image_id", image), []).append(number)
+        return _AllObjects(index, of_image)
+
+    def _read_objects(self, builder: IndexBuilder) -> None:
+        """Fills an index of all objects but crowds; each has its class as the type of an expression about it."""
+        (path,) = self.sources()[1:]
+        instances = read_plain(path, each=_compact(None))
+        with error_context(str(path)):
+            classes = {category["id"]: str(category["name"]) for category in instances.get("categories", ())}
+            for known in classes.values():
+                builder.name("type", known)
+            images: dict[str, int] = {}
+            for one in instances["annotations"]:
+                if one.get("iscrowd") or one.get("category_id") not in classes or not one["pieces"]:
+                    continue
+                image_id, id = normalize_id(one["image_id"]), normalize_id(one["id"])
+                if image_id not in images:
+                    images[image_id] = builder.image(image_id, "")
+                number = _add_object(builder, images[image_id], id, one)
+                builder.expression(images[image_id], id, "", targets=[number], type=classes[one["category_id"]])
+
     def file_of(self, image: dict[str, Any]) -> str:
         """Returns the name of an image's file."""
         return str(image["file_name"])
@@ -171,19 +224,30 @@ class Refer(ReferLayout):
         super().__init__(split, by, **settings)
 
 
-def _compact(wanted: set[str]) -> Any:
-    """Returns a function that reduces a COCO annotation to the fields that are read, or None if it is not wanted."""
+class _AllObjects(NamedTuple):
+    """The index of all annotated objects, and their numbers by image."""
+
+    found: Index
+    of_image: dict[str, list[int]]
+
+
+def _compact(wanted: set[str] | None) -> Any:
+    """Returns a function that reduces a COCO annotation to the fields that are read, or None if it is not wanted.
+
+    Args:
+        wanted: ids of annotations; None for all.
+    """
 
     def compact(entry: dict[str, Any]) -> Any:
         if "image_id" not in entry or "id" not in entry:
             return entry  # an image, a category, run lengths
-        if normalize_id(entry["id"]) not in wanted:
+        if wanted is not None and normalize_id(entry["id"]) not in wanted:
             return None
         pieces: list[Piece] = []
         if segmentation := entry.get("segmentation"):
             with error_context(f"annotation {entry['id']}"):
                 pieces = parse_segmentation(segmentation)
-        kept = ("id", "image_id", "bbox", "iscrowd")
+        kept = ("id", "image_id", "bbox", "iscrowd", "category_id")
         return {name: entry[name] for name in kept if name in entry} | {"pieces": pieces}
 
     return compact

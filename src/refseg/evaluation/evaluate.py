@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from refseg import __version__, datasets
 from refseg.checkpoints.config_file import check_weights
 from refseg.datasets.dataset import Dataset
-from refseg.errors import InvalidInput, MissingFile, another_out, option
+from refseg.errors import InvalidInput, MissingFile, another_out, for_caller, option
 from refseg.evaluation.clip_scoring import check_clips
 from refseg.evaluation.earlier_results import EarlierResults, find_earlier, tell_earlier
 from refseg.evaluation.partial_rows import MemoryRows, PartialRows
@@ -121,6 +121,8 @@ def evaluate(
             stack.enter_context(only_writer(out))
         mine.wait_for_all()  # none writes if the first may not
         checkpoint = weights if isinstance(weights, Checkpoint) else load_checkpoint(weights, mine.device(device))
+        if checkpoint.network.needs_annotations:
+            _check_annotated(data)
         run = {
             **facts,
             "protocol": [one.name for one in scoring],
@@ -307,6 +309,16 @@ def _open(
         settings = {"split": split or (opened.split if opened else "all")}
         scoring = _protocols(protocols, name, of_clips)
     return _Data(name, samples, of_clips, scoring, dataset_facts(samples, name, settings))
+
+
+def _check_annotated(data: _Data) -> None:
+    """Raises InvalidInput unless a data set annotates all objects of its images."""
+    if data.of_clips or (len(data.samples) and data.samples[0].annotated_objects() is None):
+        raise InvalidInput(
+            f"these weights choose among all objects that a data set annotates, and {data.name} has none with their "
+            f"classes; folders in the refer layout have them, drawn scenes too; or take another finder, for example "
+            f"{for_caller('--set finder=coco80', 'reader:finder=coco80')}"
+        )
 
 
 def _protocols(protocols: Iterable[str | Scoring], dataset: str, of_clips: bool) -> list[Any]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FINDERS: dict[str, Any] = {
     "coco80": "refseg.finders.coco80:Coco80",
+    "annotations": "refseg.finders.annotations:Annotations",
     "selector": "refseg.compositions.selector_finder:SelectorFinder",
 }
 

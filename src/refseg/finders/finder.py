@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from refseg.array_types import Box, Mask, RgbImage
+from refseg.samples import AnnotatedObjects
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +23,7 @@ class Detection:
         words: probability of each attribute that the finder judges, such as "striped"; {} if it judges none.
         centre_xy: centre in pixels, if it is not that of the box.
         size: true size in any unit, if it is not that of the mask.
+        layer: drawing order, larger in front; None where there is none.
     """
 
     box_xyxy: Box
@@ -32,6 +34,7 @@ class Detection:
     words: Mapping[str, float] = field(default_factory=dict)
     centre_xy: tuple[float, float] | None = None
     size: float | None = None
+    layer: int | None = None
 
     @cached_property
     def mask(self) -> Mask:
@@ -47,12 +50,20 @@ class Finder(ABC):
         classes: names of the classes that it knows; it never finds anything else.
         threshold: lowest score of what it finds, unless another is asked for.
         finds_masks: whether masks are found with the objects, and not drawn from their boxes.
+        needs_annotations: whether it does not look at images, but is given the objects of a data set (`given`).
+        same_object_iou: IoU of two boxes of different classes from which on they are one object.
     """
 
     name: ClassVar[str]
     classes: tuple[str, ...]
     threshold: float
     finds_masks: ClassVar[bool] = False
+    needs_annotations: ClassVar[bool] = False
+    same_object_iou: ClassVar[float] = 0.9
+
+    def given(self, annotated: AnnotatedObjects) -> "Finder":
+        """Returns a finder of exactly these objects, for `needs_annotations`."""
+        raise NotImplementedError
 
     @abstractmethod
     def find(self, image: RgbImage, threshold: float | None = None) -> list[Detection]:

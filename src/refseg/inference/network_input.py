@@ -11,15 +11,22 @@ from refseg.errors import InvalidInput
 from refseg.networks.network import Network
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.transform import ClipSampling, Preprocessing
+from refseg.samples import AnnotatedObjects
 
 
 @dataclass
 class NetworkInput:
-    """An image or frame as the network takes it, (3, h, w), with the features of a frame once they are encoded."""
+    """An image or frame as the network takes it, (3, h, w).
+
+    Attributes:
+        features: of a frame, once they are encoded.
+        annotated: all objects of the image, for networks that need them (`Network.needs_annotations`).
+    """
 
     pixels: Tensor
     geometry: Geometry
     features: Any = None
+    annotated: AnnotatedObjects | None = None
 
 
 def sampling_of(network: Network, preprocessing: Preprocessing) -> ClipSampling:
@@ -44,6 +51,9 @@ def encode(network: Network, clips: Sequence[Sequence[NetworkInput]]) -> Any:
     Where the network encodes frames one by one, a frame that many clips have is encoded once.
     """
     device, images = next(network.parameters()).device, len(clips[0]) == 1
+    annotated = [clip[0].annotated for clip in clips if clip[0].annotated is not None]
+    if len(annotated) == len(clips):
+        return network.encode_annotated(torch.stack([clip[0].pixels for clip in clips]).to(device), annotated)
     if images or not network.encodes_frames:
         batch = torch.stack([torch.stack([frame.pixels for frame in clip]) for clip in clips]).to(device)
         return network.encode_image(batch[:, 0] if images else batch)

@@ -120,7 +120,7 @@ def predict(
         size_hw = batch[0].image.pixels.shape[-2:]
         seen = [checkpoint.preprocessing.denormalise(query.image.pixels) for query in batch] if crf else []
         pairs = [(k, text) for k, query in enumerate(batch) for text in query.expressions]
-        count = max(1, expressions_at_once(size_hw) // network.frames) if split_expressions else len(pairs)
+        count = max(1, expressions_at_once(size_hw, network) // network.frames) if split_expressions else len(pairs)
         for start in range(0, len(pairs), count):
             images, expressions = zip(*pairs[start : start + count], strict=True)
             image_of_expression = torch.tensor(images)
@@ -234,7 +234,8 @@ def _sample_queries(
         return SampleQuery(frames, expressions, number, sample)
 
     def image_query(one: tuple[int, Sample]) -> SampleQuery:
-        return query(*one, [NetworkInput(*preprocessing(one[1].image))])
+        annotated = one[1].annotated_objects() if checkpoint.network.needs_annotations else None
+        return query(*one, [NetworkInput(*preprocessing(one[1].image), annotated=annotated)])
 
     first = next(numbered, None)
     if first is None:

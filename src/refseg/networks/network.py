@@ -16,6 +16,7 @@ from refseg.batch import Batch
 from refseg.blocks.view import View
 from refseg.config import Config
 from refseg.readers.reading import Reading
+from refseg.samples import AnnotatedObjects
 
 ABSENT = -20.0  # logit of the impossible: the mask of an empty slot, existence in an image without objects
 
@@ -62,6 +63,7 @@ class Network(nn.Module, ABC):
         gives_readings: whether its `Output` says how it read each expression.
         threshold: probability above which a pixel belongs to the referent; logits of the output are 0 there.
         frames: length K of the input clips (B, K, 3, H, W); 1 for a network of images.
+        expressions_at_once: expressions that are fused together; None if that depends on the size of the images.
     """
 
     presets: ClassVar[Mapping[str, Any]] = {}
@@ -75,6 +77,7 @@ class Network(nn.Module, ABC):
     exists_threshold_logit: float = 0.0
     threshold: float = 0.5
     frames: int = 1
+    expressions_at_once: int | None = None
     _batch_norm_frozen = False
 
     def at_threshold(self, exists_threshold_logit: float) -> Self:
@@ -103,6 +106,15 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def encode_image(self, image: Tensor) -> Any:
         """Computes the word-independent features of images (B, 3, H, W), once for all expressions."""
+
+    @property
+    def needs_annotations(self) -> bool:
+        """Whether images are encoded with the objects that a data set annotates in them (`encode_annotated`)."""
+        return False
+
+    def encode_annotated(self, image: Tensor, annotated: Sequence[AnnotatedObjects]) -> Any:
+        """Computes `encode_image` of images (B, 3, H, W) with all objects that are annotated in each."""
+        raise NotImplementedError
 
     @property
     def encodes_frames(self) -> bool:

@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
+from typing_extensions import override
 
 from refseg.array_types import Mask, RgbImage
+from refseg.counting import counted
 from refseg.datasets.dataset import Dataset
 from refseg.datasets.drawn_scenes.balanced_sentences import BLOCK, Block, draw_block, object_ids
 from refseg.datasets.drawn_scenes.grammar import KIND_SHARES, TYPE_SHARES
@@ -24,7 +26,8 @@ from refseg.datasets.drawn_scenes.objects import ATTRIBUTES, COLOURS, MATERIALS,
 from refseg.datasets.drawn_scenes.programs import Program
 from refseg.datasets.drawn_scenes.rendering import render
 from refseg.errors import InvalidInput, option
-from refseg.samples import Expression, Sample
+from refseg.masks.boxes import mask_box
+from refseg.samples import AnnotatedObject, AnnotatedObjects, Expression, Sample
 
 __all__ = [
     "ATTRIBUTES",
@@ -100,6 +103,26 @@ class Scene(Sample):
         targets = self.expressions[index].targets
         return (self.id_map == k for k in range(1, len(self.centres) + 1) if k not in targets)
 
+    @override
+    def annotated_objects(self) -> AnnotatedObjects:
+        objects = []
+        for layer, thing in enumerate(self.layout.objects):
+            mask = self.id_map == layer + 1
+            shape, *values = thing.attributes
+            named = zip(VALUES[1:], values, strict=True)
+            objects.append(
+                AnnotatedObject(
+                    name=SHAPES[shape],
+                    box_xyxy=mask_box(mask) or (0, 0, 0, 0),
+                    mask=mask,
+                    words={name: float(k == value) for names, value in named for k, name in enumerate(names)},
+                    centre_xy=(thing.x + 0.5, thing.y + 0.5),
+                    size=thing.radius,
+                    layer=layer,
+                )
+            )
+        return AnnotatedObjects(tuple(objects), SHAPES)
+
 
 class DrawnScenes(Dataset):
     """A split of the drawn scenes; scene i is the same on every machine.
@@ -134,7 +157,7 @@ class DrawnScenes(Dataset):
             raise InvalidInput(f"split train of drawn_scenes has no end; say how many: {option('count', 1000)}")
         self.count = SPLITS[split] if count is None else count
         if not 1 <= self.count <= SPLITS[split]:
-            raise InvalidInput(f"split {split} of drawn_scenes has 1 to {SPLITS[split]:,} scenes, not {count}")
+            raise InvalidInput(f"split {split} of drawn_scenes has 1 to {counted(SPLITS[split], 'scene')}, not {count}")
         self.split, self.side, self.seed = split, side, seed
         self._block: tuple[int, Block] | None = None
 

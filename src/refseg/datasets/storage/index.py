@@ -153,15 +153,19 @@ class IndexBuilder:
         columns["expression_image"].append(image)
         columns["expression_ref"].append(ref)
         for name, value in (("split", split), ("type", type), ("kind", kind)):
-            names, word = self._names[name], _text_of(value or "")
-            if len(names) == MAX_NAMES and word not in names:
-                raise InvalidInput(f"{name} {shown(word)} is one too many; at most {MAX_NAMES:,} are read")
-            columns[f"expression_{name}"].append(names.setdefault(word, len(names)))
+            columns[f"expression_{name}"].append(self.name(name, value))
         columns["targets"].extend(targets)
         columns["expression_targets"].append(len(columns["targets"]))
         self._text("expression_raw", raw)
         self._text("expression_sent", raw if sent is None else sent)
         return self._text("expression_id", id)
+
+    def name(self, of: str, value: str) -> int:
+        """Returns the number of a split, type or kind, which need not occur; errors as of `expression`."""
+        names, word = self._names[of], _text_of(value or "")
+        if len(names) == MAX_NAMES and word not in names:
+            raise InvalidInput(f"{of} {shown(word)} is one too many; at most {MAX_NAMES:,} are read")
+        return names.setdefault(word, len(names))
 
     def repeated(self, what: str, ids: Iterable[str]) -> None:
         """Records the ids that occur more than once, as "annotation 7", for `refseg data check`."""

@@ -19,7 +19,7 @@ from refseg.datasets.storage.reading import error_context, expand_user, find_fol
 from refseg.errors import InvalidInput, MissingFile, RefsegError, first_line, option
 from refseg.files.names import path_inside
 from refseg.preprocessing.images import open_image, to_rgb
-from refseg.samples import Expression, Sample
+from refseg.samples import AnnotatedObjects, Expression, Sample
 
 Folders = str | Path | Sequence[str | Path]
 T = TypeVar("T")
@@ -108,6 +108,10 @@ class IndexedSample(Sample):
         here = np.flatnonzero((self._index["object_image"] == self._image) & (self._index["object_state"] == NONE))
         for number in set(here.tolist()) - set(self.expressions[index].targets):
             yield draw(self._dataset.pieces(number), self.size_hw, self._dataset.covered_twice)
+
+    @override
+    def annotated_objects(self) -> AnnotatedObjects | None:
+        return self._dataset.annotated_objects(self._index.text("image_id", self._image), self.size_hw)
 
     def mask_at(self, index: int, size_hw: tuple[int, int]) -> Mask:
         """Returns the true mask at another size, without crowds: polygons are scaled, other pieces resized."""
@@ -273,6 +277,10 @@ class IndexedDataset(Dataset):
     @override
     def indexed_parts(self) -> "Sequence[IndexedDataset]":
         return (self,)
+
+    def annotated_objects(self, image_id: str, size_hw: tuple[int, int]) -> AnnotatedObjects | None:
+        """Returns all annotated objects of an image of this size; None where only those that are named are known."""
+        return None
 
     def expressions_among(self, images: int) -> int:
         """Returns the number of expressions of the first `images` images."""
