@@ -9,14 +9,17 @@ Writing one
        and `fuse` reads the sentences.
     5. `fuse`: mask logits that cover the whole image at any size (M, 1, h, w) and a logit of existence (M,). `join`
        makes the output of a list of objects for each expression: masks that assume existence, emptied where the logit
-       is not above `exists_threshold_logit`. An expression alone must get the same answer as among others.
+       is not above `exists_threshold_logit`; `certainty` makes the logit of scores. An expression alone must get the
+       same answer as among others.
     6. `count_pieces`, if expressions are cut: for the remark in `Result.warnings`.
 
 Images come as they are, 0 to 255, in batches of one size (`Preprocessing(resize="none")`); the models resize them.
 Masks are brought to the image's size by refseg, so none of that is the adapter's.
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import ClassVar, Self
 
 import torch
@@ -31,6 +34,7 @@ from refseg.errors import InvalidInput
 from refseg.networks.network import Network, Output
 
 OUTSIDE = -10.0  # mask logit where there is no object
+LEAST = 1e-6  # distance of a score from 0 and 1, at least
 
 
 class Adapter(Network):
@@ -49,9 +53,6 @@ class Adapter(Network):
     def __init__(self, config: AdapterConfig, models: Mapping[str, LocalModel]):
         super().__init__()
         self.config, self.models = config, dict(models)
-        self.tokenizer = Sentences(
-            self.entry.name, self.count_pieces if self.entry.most_pieces else None, self.entry.most_pieces
-        )
 
     @classmethod
     def load(cls, given: Mapping[str, object]) -> Self:
@@ -68,8 +69,18 @@ class Adapter(Network):
         models = cls.entry.local_models(config)
         return cls(cls.entry.pinned(config, models), models)
 
+    @cached_property
+    def tokenizer(self) -> Sentences:
+        """Keeps expressions as they are, and says what of them is cut."""
+        return Sentences(self.entry.name, self.count_pieces if self.most_pieces else None, self.most_pieces)
+
+    @property
+    def most_pieces(self) -> int | None:
+        """Pieces of an expression that the model reads."""
+        return self.entry.most_pieces
+
     def count_pieces(self, expression: str) -> int:
-        """Counts the pieces of an expression, the special ones included, if `entry.most_pieces` limits them."""
+        """Counts the pieces of an expression, the special ones included, if `most_pieces` limits them."""
         raise NotImplementedError
 
     def images(self, image: Tensor) -> list[Tensor]:
@@ -86,6 +97,14 @@ class Adapter(Network):
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
         """Returns the tokens (M, L) as they are, for `expressions` in `fuse`."""
         return tokens
+
+    def certainty(self, scores: Tensor) -> Tensor:
+        """Returns the logits of existence (M,) of the best objects' scores, 0 at the `threshold` of the settings.
+
+        So whatever the threshold of scores is, an uncalibrated adapter finds something where an object is above it.
+        """
+        threshold = self.config.model_dump()["threshold"]
+        return scores.double().logit(eps=LEAST).float() - math.log(threshold / (1 - threshold))
 
     def join(self, objects: Sequence[Tensor], exists: Tensor) -> Output:
         """Makes an output of the objects of M expressions.

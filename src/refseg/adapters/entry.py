@@ -40,7 +40,7 @@ class AdapterEntry(Config):
         settings: class of its settings.
         exists: how its logit of existence is computed.
         encodes_once: what is computed once an image; the rest is computed for each expression.
-        most_pieces: pieces of an expression that it reads; what is longer is cut. None for thousands.
+        most_pieces: pieces of an expression that it reads; what is longer is cut. None if its files say.
         knows: what it is for.
         cannot: what it cannot do.
         reported: figures of others.

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,15 +104,20 @@ class LocalModel:
         """Advice if it is damaged."""
         return "copy it again" if self.own else f"get it again: refseg weights get {self.name}"
 
-    def load(self, model_class: Any, **options: Any) -> Any:
+    def load(self, model_class: Any, types: Sequence[str] = (), **options: Any) -> Any:
         """Loads a model of a class of transformers, in evaluation mode, on the CPU; nothing in the folder is run.
+
+        Args:
+            model_class: of transformers.
+            types: types of models in config.json that it reads beside its own.
+            options: further arguments of its `from_pretrained`.
 
         Raises:
             InvalidInput: if the files are damaged, or those of another model.
         """
         options |= {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
         options["ignore_mismatched_sizes"] = True  # they are told below, in one line
-        self._check_type(model_class)
+        self._check_type(model_class, types)
         with quiet_transformers():
             try:
                 model, found = model_class.from_pretrained(self.folder, output_loading_info=True, **options)
@@ -136,14 +141,14 @@ class LocalModel:
             except Exception as error:  # damage raises various errors
                 raise self._damaged(processor_class, error) from error
 
-    def _check_type(self, model_class: Any) -> None:
+    def _check_type(self, model_class: Any, types: Sequence[str]) -> None:
         """Raises InvalidInput if config.json is that of a model of another type."""
         try:
             found = json.loads((self.folder / CONFIG).read_bytes()).get("model_type")
         except (OSError, ValueError, RecursionError, AttributeError) as error:
             raise self._damaged(model_class, error) from error
         wanted = model_class.config_class.model_type
-        if found != wanted:
+        if found not in (wanted, *types):
             raise InvalidInput(f"{self.folder} holds a model of type {shown(found, 40)}, {self.name} takes {wanted!r}")
 
     def _damaged(self, wanted: Any, error: Exception) -> RefsegError:

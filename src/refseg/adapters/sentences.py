@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from refseg.adapters.hub import quiet_transformers
 from refseg.errors import shortened
 from refseg.text.characters import Characters
 
@@ -26,7 +27,8 @@ class Sentences(Characters):
         remarks = super().remarks(expression)
         if self._count is None or self._most_pieces is None:
             return remarks
-        excess = self._count(expression) - self._most_pieces
+        with quiet_transformers():  # which warns of what is told here
+            excess = self._count(expression) - self._most_pieces
         if excess <= 0:
             return remarks
         what = f"{self._name} reads {self._most_pieces} pieces, it has {excess} more"

@@ -11,12 +11,14 @@ from refseg.networks.network import Network, Output
 PIXELS_AT_ONCE = 2**20  # of the images of all expressions that are fused together: 64 of 128 x 128, 4 of 480 x 480
 
 
-def expressions_at_once(size_hw: Sequence[int]) -> int:
+def expressions_at_once(size_hw: Sequence[int], network: Network | None = None) -> int:
     """Returns the number of expressions about images of this size that are fused together.
 
     >>> expressions_at_once((480, 480))
     4
     """
+    if network is not None and network.expressions_at_once is not None:
+        return network.expressions_at_once
     height, width = size_hw
     return max(1, PIXELS_AT_ONCE // (height * width))
 
@@ -30,7 +32,7 @@ def fuse_in_parts(
     size_hw: Sequence[int],
 ) -> Output:
     """Computes `Network.fuse` of M expressions chunk by chunk; `size_hw` is the size of the images."""
-    count = expressions_at_once(size_hw)
+    count = expressions_at_once(size_hw, network)
     parts = zip(words.split(count), word_mask.split(count), image_of_expression.split(count), strict=True)
     outputs = [network.fuse(features, *part) for part in parts]
     first = outputs[0]
