@@ -27,7 +27,7 @@ def test_every_recipe_is_listed_with_what_the_paper_reports_and_by_which_protoco
 def test_programs_get_the_same():
     rows = {row["name"]: row for row in json.loads(recipes("--json"))}
     assert rows.keys() == RECIPES.keys()
-    assert rows["dmmi_refzom"]["reports"] == {"Acc": 87.02} and rows["eavl_refcoco"]["protocol"] == "unknown"
+    assert rows["dmmi_refzom"]["reports"] == {"Acc": 87.02} and rows["eavl_refcoco"]["protocol"] == "not stated"
     one = json.loads(recipes("dmmi_refzom", "--json"))
     assert one["reports"] == {"Acc": 87.02} and Recipe.model_validate(one["recipe"]) == find_recipe("dmmi_refzom")
 
@@ -41,3 +41,10 @@ def test_one_recipe_is_shown_in_full_as_yaml_beneath_what_paper_and_release_say(
 def test_an_unknown_recipe_is_refused_with_those_that_are_called_alike():
     with pytest.raises(InvalidInput, match=r"choose one of: dmmi_refcoco\+?, "):
         recipes("dmmi_refcocos")
+
+
+def test_a_part_of_another_paper_is_scored_as_its_host_and_an_unstated_protocol_has_a_way_out():
+    rows = {row["name"]: row["protocol"] for row in json.loads(recipes("--json"))}
+    assert (rows["lavt_refcoco_aligner"], rows["cris_refcocog_umd_aligner"]) == ("lavt", "cris")
+    assert "unknown" not in rows.values()
+    assert "# protocol: not stated; score yours under standard" in recipes("eavl_refcoco")

@@ -77,10 +77,12 @@ def _list(rows: list[dict[str, Any]]) -> None:
 
 
 def _show(one: dict[str, Any], recipe: "Recipe") -> None:
+    from refseg.recipes.recipe import NOT_STATED
+
     for label, text in (
         ("row", one["row"]),
         ("paper reports", _reports(one)),
-        ("protocol", one["protocol"]),
+        ("protocol", f"{NOT_STATED}; score yours under standard" if one["protocol"] == NOT_STATED else one["protocol"]),
         ("paper says", one["paper_says"]),
         ("release does", one["release_does"]),
     ):

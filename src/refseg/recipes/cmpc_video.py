@@ -85,7 +85,7 @@ def refer_youtube_vos(encoder: str) -> Recipe:
         name=f"cmpc_video_refer_youtube_vos{encoder}",
         about=PaperReference(
             row=f"main results, Refer-YouTube-VOS, {'I3D' if encoder else 'R2D'}",
-            protocol="unknown",
+            protocol="mevis",
             paper_says="200,000 steps, learning rate 5e-4, a tenth of it from step 160,000 on; the batch is not given. "
             f"{SAYS[encoder]} Frames are counted among those that the data set lists, every fifth of a video.{NO_VAL} "
             "valid is scored by the challenge's server.",

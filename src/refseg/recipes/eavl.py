@@ -9,7 +9,7 @@ from typing import Any
 
 from refseg.preprocessing.transform import clip_photographs, photographs
 from refseg.recipes.photograph_sets import BERT, REFCOCO_SETS, SWIN_BASE, photographs_of
-from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
+from refseg.recipes.recipe import NOT_STATED, Group, PaperReference, Recipe, Stage
 from refseg.recipes.schedules import Polynomial
 
 ALL = Group(lr=5e-5)
@@ -32,10 +32,10 @@ LIKE_LAVT: dict[str, Any] = {"covered_twice": "lost", "preprocessing": photograp
 LIKE_CRIS: dict[str, Any] = {"mask": "soft", "preprocessing": clip_photographs(416)}
 SWIN_AND_BERT = {"image_encoder": SWIN_BASE, "word_encoder": BERT}
 CLIP = {"clip": "RN101.pt"}
-HOSTS = {  # recipe's name -> network, data, initial weights
-    "lavt_{}_aligner": ("lavt_swin_base_aligner", LIKE_LAVT, SWIN_AND_BERT),
-    "cris_{}_aligner": ("cris_resnet101_aligner", LIKE_CRIS, CLIP),
-    "vlt_{}_swin_aligner": ("vlt_swin_aligner", LIKE_LAVT, SWIN_AND_BERT),
+HOSTS = {  # recipe's name -> network, protocol of its release, data, initial weights
+    "lavt_{}_aligner": ("lavt_swin_base_aligner", "lavt", LIKE_LAVT, SWIN_AND_BERT),
+    "cris_{}_aligner": ("cris_resnet101_aligner", "cris", LIKE_CRIS, CLIP),
+    "vlt_{}_swin_aligner": ("vlt_swin_aligner", NOT_STATED, LIKE_LAVT, SWIN_AND_BERT),
 }
 
 
@@ -43,7 +43,7 @@ def eavl(data: str) -> Recipe:
     """Returns the recipe of a row of Table I with Swin-B and BERT."""
     return Recipe(
         name=f"eavl_{data}",
-        about=PaperReference(row=f"Table I, {data}, Swin-B and BERT", protocol="unknown", paper_says=SAYS),
+        about=PaperReference(row=f"Table I, {data}, Swin-B and BERT", protocol=NOT_STATED, paper_says=SAYS),
         network="eavl_swin_base",
         config={"max_words": longest(data)},
         data=photographs_of(data, **LIKE_LAVT),
@@ -58,7 +58,7 @@ def eavl_clip(data: str) -> Recipe:
         name=f"eavl_{data}_clip_resnet101",
         about=PaperReference(
             row=f"Table I, {data}, CLIP ResNet-101",
-            protocol="unknown",
+            protocol=NOT_STATED,
             paper_says=f"{SAYS} Images of 480 x 480, but its multiply-adds are those of CRIS's 416 x 416.",
         ),
         network="eavl_clip_resnet101",
@@ -71,10 +71,10 @@ def eavl_clip(data: str) -> Recipe:
 
 def host(data: str, name: str) -> Recipe:
     """Returns the recipe of a row of Table V: a host with the aligner, in "the same training settings"."""
-    network, photographs_in, initial = HOSTS[name]
+    network, protocol, photographs_in, initial = HOSTS[name]
     return Recipe(
         name=name.format(data),
-        about=PaperReference(row=f"EAVL's Table V, {data}, {network}", protocol="unknown", paper_says=SAYS),
+        about=PaperReference(row=f"EAVL's Table V, {data}, {network}", protocol=protocol, paper_says=SAYS),
         network=network,
         config={"max_words": longest(data)} if network.startswith("cris") else {},
         data=photographs_of(data, **photographs_in),

@@ -22,13 +22,18 @@ Amount = Annotated[int, Field(le=10**9)]
 """Steps, images, scenes."""
 
 
+NOT_STATED = "not stated"
+"""Protocol of papers that do not say how they count, and whose code is not public."""
+
+
 class PaperReference(Config):
     """The published result that a recipe reproduces.
 
     Attributes:
         row: table and row of the paper.
         reports: figures of the paper in its units, by name ("val oIoU").
-        protocol: the paper's, by its name in `refseg.protocols`; "unknown" if its code is not public.
+        protocol: the paper's, by its name in `refseg.protocols`, or `NOT_STATED`; of a network with a part of another
+            paper that of the network's release, with whose figures the paper compares.
         paper_says, release_does: details of training that the fields do not tell, and differences.
     """
 

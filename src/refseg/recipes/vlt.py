@@ -9,7 +9,7 @@ from functools import partial
 from refseg.preprocessing.transform import Preprocessing
 from refseg.recipes.eavl import LEARN, LIKE_LAVT, SWIN_AND_BERT
 from refseg.recipes.photograph_sets import GLOVE, REFCOCO_SETS, YOLO, photographs_of
-from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
+from refseg.recipes.recipe import NOT_STATED, Group, PaperReference, Recipe, Stage
 from refseg.recipes.schedules import Milestones
 
 DECAYED = r"fusion\.(convolved|of_|join_|back|pixels).*\.0|query_generation\.maps\.(\d\.0|3)|decoder\.(.*\.0|classify)"
@@ -71,7 +71,7 @@ def vlt_swin(data: str) -> Recipe:
         about=PaperReference(
             row=f"VLT with Swin-B, {data}",
             reports={f"{split} mIoU": value for split, value in REPORTED[data].items()},
-            protocol="unknown",
+            protocol=NOT_STATED,
             paper_says="The form of the TPAMI paper, whose code is not public: this network is ours, and its results "
             "are no reproduction. EAVL prints 75.96 for testA of RefCOCO in its Table V.",
         ),
