@@ -1,12 +1,12 @@
 """The half of an adapter that needs no torch: settings, models on the hub, facts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from refseg.adapters.hub import Fact, HubModel, LocalModel, is_complete, model_folder, own_folder
+from refseg.adapters.hub import Fact, HubModel, LocalModel, get_model, is_complete, model_folder, own_folder
 from refseg.config import Config, one_line
 from refseg.errors import InvalidInput
 
@@ -79,6 +79,38 @@ class AdapterEntry(Config):
             chosen[part] = model.replace(revision=revision)
         return chosen
 
+    def spelled(self, config: AdapterConfig) -> str:
+        """Returns the name with those settings behind it that choose other models than the default ones.
+
+        >>> from refseg.adapters.catalogue import adapter_entry
+        >>> entry = adapter_entry("florence2")
+        >>> entry.spelled(entry.configured({"model": "large-ft", "beams": 1}))
+        'florence2:model=large-ft'
+        """
+        fields = {*self.parts, "revision", *(f"{part}_revision" for part in self.parts)}
+        values, usual = config.model_dump(), self.settings().model_dump()
+        texts = [f"{name}={values[name]}" for name in values if name in fields and values[name] != usual[name]]
+        return f"{self.name}:{','.join(texts)}" if texts else self.name
+
+    def get(
+        self,
+        config: AdapterConfig,
+        on_message: Callable[[str], None] = lambda line: None,
+        show_progress: bool = False,
+    ) -> dict[str, Path]:
+        """Gets all parts from the hub, those that are not on this machine, and returns their folders.
+
+        Args:
+            config: settings, which choose the models.
+            on_message: receives a line with the size before each download.
+            show_progress: whether bars are drawn on stderr.
+
+        Raises:
+            MissingFile, InvalidInput, UnwritableOutput: as `hub.get_model`.
+        """
+        name = self.spelled(config)
+        return {part: get_model(model, name, on_message, show_progress) for part, model in self.models(config).items()}
+
     def local_models(self, config: AdapterConfig) -> dict[str, LocalModel]:
         """Finds all parts on this machine, at once and without asking the hub.
 
@@ -96,7 +128,7 @@ class AdapterEntry(Config):
             if own is not None and (len(self.parts) == 1 or own.is_dir()):
                 yield part, LocalModel(self.name, own_folder(own, self.name), own=True)
             else:
-                yield part, LocalModel(self.name, model_folder(model, self.name))
+                yield part, LocalModel(self.spelled(config), model_folder(model, self.spelled(config)))
 
     def pinned(self, config: AdapterConfig, models: Mapping[str, LocalModel]) -> AdapterConfig:
         """Returns the settings with the commits of the loaded models in the place of branches, for other folders."""
@@ -136,6 +168,11 @@ class AdapterEntry(Config):
     def gated(self) -> bool:
         """Whether the hub wants a licence accepted first."""
         return any(model.gated for model in self.default_models)
+
+    def about(self) -> dict[str, Any]:
+        """Returns everything that is known, for JSON."""
+        sizes = {"size": self.size, "parameters": self.parameters, "gated": self.gated}
+        return self.model_dump() | sizes | {"here": self.is_installed()}
 
     def card(self) -> str:
         """Returns the model card: licence, size, figures of others."""

@@ -172,7 +172,7 @@ def model_folder(model: HubModel, name: str) -> Path:
         what = "are not" if folder is None else "are not completely"
         raise MissingFile(
             f"the weights {name!r} ({described(model)}) {what} on this machine; get them: refseg weights get {name}, "
-            f"or give your own copy: {name}=FOLDER"
+            f"or give your own copy: {name.partition(':')[0]}=FOLDER"
         )
     return folder
 
@@ -326,8 +326,8 @@ def _check_reachable(model: HubModel, name: str) -> None:
 def _unreachable(model: HubModel, name: str, why: str) -> MissingFile:
     return MissingFile(
         f"the weights {name!r} ({described(model)}) cannot be downloaded: the hub cannot be reached ({why}); where "
-        f"there is internet: refseg weights get {name}, then copy the folder and give {name}=FOLDER; bundled, without "
-        "download: selector"
+        f"there is internet: refseg weights get {name}, then copy the folder and give {name.partition(':')[0]}=FOLDER; "
+        "bundled, without download: selector"
     )
 
 

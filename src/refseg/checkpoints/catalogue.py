@@ -7,6 +7,7 @@ are unchecked, and no reported figure was reproduced.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from refseg.adapters import ADAPTERS
 from refseg.config import Config
 from refseg.errors import InvalidInput, MissingFile
 from refseg.files.cache import cache_folder
@@ -195,7 +196,7 @@ def find_published(name: str) -> Published:
         if entry.name == name:
             return entry
     names = ", ".join(entry.name for entry in CATALOGUE if entry.conversion and not entry.exported)
-    names = ", ".join([names, *PUBLISHED_FINDERS])
+    names = ", ".join([names, *PUBLISHED_FINDERS, *ADAPTERS])
     raise InvalidInput(f"unknown weights {name!r}; choose one of: {names}; refseg weights list shows all")
 
 

@@ -2,20 +2,23 @@
 
 
 def complete_weights(incomplete: str) -> list[str]:
-    """Returns the bundled weights, and the published ones that are on this machine."""
+    """Returns the bundled weights, the published ones that are on this machine, and the open models."""
+    from refseg.adapters import ADAPTERS
     from refseg.checkpoints.catalogue import CATALOGUE, is_installed
     from refseg.checkpoints.locate import bundled_names
 
-    return _matching([*bundled_names(), *(entry.name for entry in CATALOGUE if is_installed(entry))], incomplete)
+    published = (entry.name for entry in CATALOGUE if is_installed(entry))
+    return _matching([*bundled_names(), *published, *ADAPTERS], incomplete)
 
 
 def complete_published(incomplete: str) -> list[str]:
-    """Returns the published weights that this version converts, and the finders."""
+    """Returns the published weights that this version converts, the finders, and the open models."""
+    from refseg.adapters import ADAPTERS
     from refseg.checkpoints.catalogue import CATALOGUE
     from refseg.finders.published import PUBLISHED_FINDERS
 
     converted = (entry.name for entry in CATALOGUE if entry.conversion and not entry.exported)
-    return _matching([*converted, *PUBLISHED_FINDERS], incomplete)
+    return _matching([*converted, *PUBLISHED_FINDERS, *ADAPTERS], incomplete)
 
 
 def complete_datasets(incomplete: str) -> list[str]:
@@ -33,10 +36,11 @@ def complete_recipes(incomplete: str) -> list[str]:
 
 
 def complete_networks(incomplete: str) -> list[str]:
-    """Returns networks and presets."""
+    """Returns networks, presets and open models."""
+    from refseg.adapters import ADAPTERS
     from refseg.networks import NETWORKS, PRESETS
 
-    return _matching(list(dict.fromkeys([*NETWORKS, *PRESETS])), incomplete)
+    return _matching(list(dict.fromkeys([*NETWORKS, *PRESETS, *ADAPTERS])), incomplete)
 
 
 def complete_protocols(incomplete: str) -> list[str]:

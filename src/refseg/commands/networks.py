@@ -2,12 +2,15 @@
 
 import json
 from functools import cache
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from refseg.commands.completion import complete_networks
 from refseg.inspection.costs import ENCODERS
+
+if TYPE_CHECKING:
+    from refseg.adapters.entry import AdapterEntry
 
 CONVENTION = (
     "Multiply-adds of one image (or clip) and one expression, without the word encoder, as torch.utils.flop_counter "
@@ -23,7 +26,7 @@ def networks(
     preset: Annotated[
         str,
         typer.Argument(
-            help="Only this preset, or those of a network or a pattern: 'lavt*'.",
+            help="Only this preset or open model, or those of a network or a pattern: 'lavt*'.",
             show_default="all",
             autocompletion=complete_networks,
         ),
@@ -31,12 +34,20 @@ def networks(
     parts: Annotated[bool, typer.Option("--parts", help="The parts of a preset beside its paper's table.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """List the networks: papers, encoders, parameters, multiply-adds, published weights, recipes."""
+    """List the networks: papers, encoders, parameters, multiply-adds, published weights, recipes; then open models."""
+    from refseg.adapters.catalogue import CATALOGUE as ADAPTERS
     from refseg.commands.matching import match
     from refseg.errors import InvalidInput
     from refseg.networks import NETWORKS, PRESETS, listed
 
     names = listed()
+    adapters = [entry for name, entry in ADAPTERS.items() if preset in ("", name)]
+    if preset in ADAPTERS and not parts:
+        if as_json:
+            typer.echo(json.dumps(adapters[0].about(), indent=1))
+        else:
+            _print_adapters(adapters)
+        return
     if preset in names:
         chosen = [preset]
     elif preset in NETWORKS:
@@ -56,6 +67,8 @@ def networks(
         _print_parts(rows[0])
     else:
         _print(rows)
+        if adapters:
+            _print_adapters(adapters)
 
 
 def row(name: str) -> dict[str, Any]:
@@ -143,6 +156,31 @@ def _print(rows: list[dict[str, Any]]) -> None:
     if any(row["paper"] for row in rows):
         line = '* "-": not given. Papers count otherwise: refseg networks cmirnet_swin_base --parts.'
         console.print(line, soft_wrap=True)
+
+
+def _print_adapters(entries: "list[AdapterEntry]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from refseg.adapters.hub import size_text
+
+    console = Console(highlight=False)
+    console.print("\n[bold]open models[/]  of others, used as they were trained; nothing of them was measured by us")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("name", "of"):
+        table.add_column(column)
+    for column in ("parameters\nM", "download\n"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("here")
+    for entry in entries:
+        here = "yes" if entry.is_installed() else "no"
+        table.add_row(entry.name, entry.title, f"{entry.parameters / 1e6:.0f}", size_text(entry.size), here)
+    console.print(table)
+    for entry in entries:
+        licences = ", ".join(dict.fromkeys(model.licence for model in entry.default_models))
+        console.print(f"{entry.name}: {entry.knows}; cannot {entry.cannot}", soft_wrap=True)
+        console.print(f"  computed once an image: {entry.encodes_once}; exists: {entry.exists}", soft_wrap=True)
+        console.print(f"  licence {licences}; refseg weights get {entry.name}", soft_wrap=True)
 
 
 def _or_not_given(figure: float | None, paper: Any) -> str:

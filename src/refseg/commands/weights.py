@@ -1,4 +1,4 @@
-"""`refseg weights`: what the papers' authors published, and how to have it."""
+"""`refseg weights`: what others published, and how to have it."""
 
 import json
 from pathlib import Path
@@ -10,16 +10,19 @@ from refseg.commands.completion import complete_networks, complete_published
 from refseg.commands.help import add_command, create_app
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from refseg.adapters.entry import AdapterEntry
     from refseg.finders.published import PublishedFinder
 
-app = create_app("List and fetch the weights that the papers' authors published.")
+app = create_app("List and fetch published weights: those of papers, finders, and open models.")
 
 
 def list_(
     network: Annotated[
         str | None,
         typer.Option(
-            help="Only those of a network or preset; a pattern such as 'lavt*' too.",
+            help="Only those of a network, preset or open model; a pattern such as 'lavt*' too.",
             show_default="all",
             autocompletion=complete_networks,
         ),
@@ -27,17 +30,19 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """List published weights: what they were trained on, what their authors report, and how to have them."""
+    from refseg.adapters.catalogue import CATALOGUE as ADAPTERS
     from refseg.checkpoints.catalogue import CATALOGUE, SQUASHED, WEIGHTS_LICENCE, is_installed
     from refseg.commands.matching import match
     from refseg.finders.published import PUBLISHED_FINDERS
     from refseg.networks import PRESETS
 
-    entries, finders = CATALOGUE, list(PUBLISHED_FINDERS.values())
+    entries, finders, adapters = CATALOGUE, list(PUBLISHED_FINDERS.values()), list(ADAPTERS.values())
     if network:
         finders = []
         names = {entry.preset: {entry.preset, PRESETS.get(entry.preset, entry.preset)} for entry in CATALOGUE}
         known = dict.fromkeys(name for some in names.values() for name in sorted(some))
-        chosen = set(match(network, known, "networks with published weights"))
+        chosen = set(match(network, [*known, *ADAPTERS], "networks with published weights"))
+        adapters = [entry for entry in adapters if entry.name in chosen]
         entries = tuple(entry for entry in CATALOGUE if names[entry.preset] & chosen)
 
     if as_json:
@@ -52,6 +57,7 @@ def list_(
             finder.model_dump() | {"kind": "finder", "file": str(finder.path), "here": finder.is_installed()}
             for finder in finders
         ]
+        rows += [entry.about() | {"kind": "open model"} for entry in adapters]
         typer.echo(json.dumps(rows, indent=1))
         return
 
@@ -80,11 +86,21 @@ def list_(
             here = ", here" if is_installed(entry) else ""
             table.add_row(entry.name, f"{entry.data}: {entry.reported}{protocol}{here}")
         console.print(table)
+    if entries:
+        _print_remarks(console)
     for finder in finders:
         here = ", here" if finder.is_installed() else ""
         console.print(f"[bold]{finder.name}[/], a finder: refseg weights get {finder.name}", soft_wrap=True)
         console.print(f"  {finder.what}, {finder.megabytes}, finds {finder.knows}{here}", soft_wrap=True)
         console.print(f"  licence: {finder.licence}; {finder.reported}", soft_wrap=True)
+    for adapter in adapters:
+        print_adapter(console, adapter)
+
+
+def _print_remarks(console: "Console") -> None:
+    """Prints what holds of all networks of papers."""
+    from refseg.checkpoints.catalogue import SQUASHED, WEIGHTS_LICENCE
+
     for line in (
         f"Figures are the authors', {SQUASHED} unless said otherwise, in percent; none was run again.",
         "Three of them are for val / testA / testB, two for val / test.",
@@ -92,6 +108,21 @@ def list_(
         "Links could not be tried when this was written.",
     ):
         console.print(line, soft_wrap=True)
+
+
+def print_adapter(console: "Console", entry: "AdapterEntry") -> None:
+    """Prints what an open model is, its licence and size, and what others report of it."""
+    from refseg.adapters.hub import size_text
+
+    here = ", here" if entry.is_installed() else ""
+    console.print(f"[bold]{entry.name}[/], an open model: refseg weights get {entry.name}", soft_wrap=True)
+    about = f"{entry.title}, {size_text(entry.size)}, {entry.parameters / 1e6:.0f} M parameters"
+    console.print(f"  {about}; {entry.knows}{here}", soft_wrap=True)
+    for model in entry.default_models:
+        gated = "; to be accepted at its page, where many requests are rejected" if model.gated else ""
+        console.print(f"  {model.page}, licence: {model.licence}{gated}", soft_wrap=True, markup=False)
+    for fact in entry.reported:
+        console.print(f"  {fact.text} ({fact.source}; not run by us)", soft_wrap=True, markup=False)
 
 
 def get(
@@ -104,8 +135,11 @@ def get(
     ] = None,
     report: Annotated[Path | None, typer.Option(help="JSON file for what became of each tensor.")] = None,
 ) -> None:
-    """Fetch published weights and convert them; then `--weights NAME` and `refseg.load("NAME")` know them."""
-    from refseg.checkpoints import catalogue
+    """Fetch published weights and convert them; then `--weights NAME` and `refseg.load("NAME")` know them.
+
+    Open models come from the hub as they are; `NAME:revision=COMMIT` pins one, and `florence2:model=large-ft` chooses.
+    """
+    from refseg.checkpoints import catalogue, locate
     from refseg.conversion.fetch import get
     from refseg.conversion.fit_report import MARK
     from refseg.errors import InvalidInput
@@ -117,6 +151,11 @@ def get(
         if folder or report:
             raise InvalidInput(f"{name} is kept in the local store as it is; leave out --folder and --report")
         _get_finder(PUBLISHED_FINDERS[name], file)
+        return
+    if locate.named_adapter(name):
+        if file or folder or report:
+            raise InvalidInput(f"{name} comes from the hub as it is; leave out --file, --folder and --report")
+        _get_adapter(name)
         return
     entry = catalogue.find_published(name)
     if not file and not folder and catalogue.is_installed(entry):
@@ -154,6 +193,32 @@ def _get_finder(entry: "PublishedFinder", file: Path | None) -> None:
     typer.echo(f"licence of the weights: {entry.licence}; finds {entry.knows}")
     typer.echo(f"written: {written}")
     typer.echo('try: refseg segment photo.jpg "the person on the left" --weights reader')
+
+
+def _get_adapter(name: str) -> None:
+    import sys
+
+    from refseg.adapters.catalogue import adapter_entry
+    from refseg.checkpoints.locate import named_adapter, settings_of
+    from refseg.errors import InvalidInput
+
+    adapter, own = named_adapter(name) or (name, None)
+    if own:
+        raise InvalidInput(f"{own} is here, nothing is to be fetched; give --weights {name}")
+    entry = adapter_entry(adapter)
+    config = entry.configured(settings_of(name))
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        typer.echo(line)
+        said.append(line)
+
+    folders = entry.get(config, say, show_progress=sys.stderr.isatty())
+    for part, folder in folders.items():
+        model = entry.models(config)[part]
+        typer.echo(f"{'written' if said else 'already here'}: {folder}")
+        typer.echo(f"  {model.id}, commit {folder.name}, licence: {model.licence}")
+    typer.echo(f'try: refseg segment photo.jpg "the dog" --weights {entry.spelled(config)}')
 
 
 add_command(app, list_, "list", "weights")

@@ -25,7 +25,7 @@ ENTRY = AdapterEntry(
             HubModel(
                 name="rd64-refined",
                 id="CIDAS/clipseg-rd64-refined",
-                licence="stated at https://huggingface.co/CIDAS/clipseg-rd64-refined, not checked by us",
+                licence="not checked by us, see its page",
                 size=609_600_000,
                 parameters=152_400_000,
             ),

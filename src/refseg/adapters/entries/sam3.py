@@ -25,7 +25,7 @@ ENTRY = AdapterEntry(
             HubModel(
                 name="sam3",
                 id="facebook/sam3",
-                licence="SAM License, its own; many requests for access are rejected",
+                licence="SAM License (its own)",
                 size=3_440_000_000,
                 parameters=859_900_000,
                 gated=True,
