@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refseg.datasets import build
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.encoders import build_word_encoder
 from refseg.encoders.configs import WORD_ENCODERS
 from refseg.text.vocabulary import Vocabulary
-from refseg.training.object_pretraining import LOOKS
 from timing import print_table
 
 SCENES, HELD_BACK, AT_ONCE, EXPRESSIONS, WIDTH, SIDE = 4000, 200, 4, 8, 64, 128
@@ -52,9 +52,10 @@ class Scenes:
     def __init__(self) -> None:
         scenes = list(build("drawn_scenes", split="train", count=SCENES))
         self.asked = [scene.expressions for scene in scenes]
+        classes = DrawnScenes.object_classes.values()
         self.objects = [
             np.concatenate(
-                [*(np.eye(n)[scene.attributes[:, k]] for k, n in enumerate(LOOKS.values())), scene.centres / SIDE],
+                [*(np.eye(n)[scene.attributes[:, k]] for k, n in enumerate(classes)), scene.centres / SIDE],
                 axis=1,
             )
             for scene in scenes

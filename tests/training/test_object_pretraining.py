@@ -110,7 +110,7 @@ def test_what_was_taught_once_is_where_another_network_starts(tiny_of_clips, tmp
             ["data.dataset=a2d_sentences"],
             "a2d_sentences does not tell what objects are; .* or drawn_clips",
         ),
-        (["stages.see.groups={fusion: {lr: 1}}"], "stage see teaches an image encoder .* so not fusion"),
+        (["stages.see.groups={fusion: {lr: 1}}"], "stage see teaches the image encoder .* so not fusion"),
     ],
 )
 def test_data_that_say_nothing_of_objects_and_other_parts_are_refused(settings, message, tmp_path):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 
+from refseg.adapters import ADAPTERS
 from refseg.errors import InvalidInput
 from refseg.extensions import look_up
 from refseg.recipes import (
@@ -63,6 +64,8 @@ def find_recipe(name: str) -> Recipe:
     found = look_up(RECIPES, "refseg.recipes", name)
     if found is None:
         near = ", ".join(get_close_matches(name, RECIPES, n=4)) or "selector"
+        if name.partition(":")[0] in ADAPTERS:
+            raise InvalidInput(f"{name} is an open model, used as its authors trained it; refseg recipes lists others")
         raise InvalidInput(
             f"unknown recipe {name!r}; choose one that `refseg recipes` lists, such as {near}, or give a .yaml file"
         )

@@ -100,13 +100,13 @@ def small_words() -> Recipe:
         name="teach",
         objective="word_pretraining",
         groups={"word_encoder": Group(lr=1e-3, weight_decay=0.02, clip=1)},
-        steps=16000,
+        steps=8000,
         images=8,
         expressions_per_image=16,
         schedule=Cosine(warm_up=0.05, final=0.01),
         validate_every=500,
     )
-    harder = teach.replace(name="teach_harder", data=SCENES.replace(tier="hard", scenes=20480), steps=8000)
+    harder = teach.replace(name="teach_harder", data=SCENES.replace(tier="hard", scenes=20480), steps=4000)
     return Recipe(
         name="small_words",
         network="lavt_small",

@@ -139,7 +139,7 @@ def _check_pretraining(
     part = heads.part
     if part not in network.parts() or set(stage.groups) != {part}:
         raise InvalidInput(
-            f"stage {stage.name} teaches the {part} {heads.teaches}, and no more; it takes one group, {part}, and a "
+            f"stage {stage.name} teaches the {part.replace('_', ' ')} {heads.teaches}, and no more; it takes one group, {part}, and a "
             f"network that has one, so not {', '.join(stage.groups)} of this network"
         )
     if not class_of(data.dataset).object_classes:

@@ -22,7 +22,7 @@ from refseg.training.pretraining import PretrainingHeads
 WORD_PRETRAINING = "word_pretraining"  # the objective of a stage that teaches this
 UNIT = 40.0  # pixels of one unit of distance
 PAIR_GEOMETRY = 6  # features of a pair besides the agreement of attributes
-CONFIG = SelectorConfig(width=128, blocks=3, pair_width=32, pair_value=16)
+CONFIG = SelectorConfig(width=64, blocks=3, pair_width=32, pair_value=16)
 
 
 class ObjectChooser(PretrainingHeads):
