@@ -12,7 +12,7 @@ from refseg.checkpoints.calibration import Calibration
 from refseg.checkpoints.locate import bundled_names, find, named_adapter, settings_of
 from refseg.checkpoints.schema import CONFIG, FORMAT, WEIGHTS, CharactersEntry, CheckpointConfig, NetworkEntry
 from refseg.config import one_line
-from refseg.errors import InvalidInput, MissingFile, first_line, shown
+from refseg.errors import InvalidInput, MissingFile, UnwritableOutput, first_line, shown
 from refseg.finders.installed import check_finder
 from refseg.networks import COMPOSITIONS
 from refseg.preprocessing.transform import Preprocessing
@@ -57,6 +57,16 @@ def open_config(where: str | Path) -> tuple[Path, CheckpointConfig]:
         network = config.network.replace(config={**config.network.config, **settings})
         config = config.replace(network=network)
     return folder, config
+
+
+def check_destination(folder: Path) -> None:
+    """Checks that a checkpoint may be saved to a folder: a new or empty one, or one of another checkpoint.
+
+    Raises:
+        UnwritableOutput: if not.
+    """
+    if folder.exists() and not (folder / CONFIG).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UnwritableOutput(f"{folder} exists and is no checkpoint; choose another folder or remove it")
 
 
 def settings_names(where: str | Path) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from refseg import networks
 from refseg.adapters import ADAPTERS, adapter_class
 from refseg.checkpoints.checkpoint import Checkpoint, to_device, use_threshold
-from refseg.checkpoints.config_file import brings_weights, open_config, read_text
+from refseg.checkpoints.config_file import brings_weights, check_destination, open_config, read_text
 from refseg.checkpoints.familiarity import Familiarity
 from refseg.checkpoints.schema import (
     CARD,
@@ -29,7 +29,7 @@ from refseg.checkpoints.schema import (
     WordListEntry,
     WordPiecesEntry,
 )
-from refseg.errors import InvalidInput, UnwritableOutput, shortened
+from refseg.errors import InvalidInput, shortened
 from refseg.files.atomic import all_or_nothing
 from refseg.files.tensor_files import check_finite, read_safetensors, safetensors_shapes
 from refseg.networks.network import Network
@@ -121,8 +121,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path, half: bool = Fal
         UnwritableOutput: if the folder cannot be written, or holds something else than a checkpoint.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder / CONFIG).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UnwritableOutput(f"{folder} exists and is no checkpoint; choose another folder or remove it")
+    check_destination(folder)
     folder = folder.absolute()
     with all_or_nothing(folder.parent, replaces=True) as staging:
         new = staging / folder.name

@@ -165,7 +165,8 @@ def _print_adapters(entries: "list[AdapterEntry]") -> None:
     from refseg.adapters.hub import size_text
 
     console = Console(highlight=False)
-    console.print("\n[bold]open models[/]  of others, used as they were trained; nothing of them was measured by us")
+    title = "[bold]open models[/]  of others, used as they were trained; nothing of them was measured by us"
+    console.print(f"\n{title}", soft_wrap=True)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("name", "of"):
         table.add_column(column)
@@ -179,7 +180,8 @@ def _print_adapters(entries: "list[AdapterEntry]") -> None:
     for entry in entries:
         licences = ", ".join(dict.fromkeys(model.licence for model in entry.default_models))
         console.print(f"{entry.name}: {entry.knows}; cannot {entry.cannot}", soft_wrap=True)
-        console.print(f"  computed once an image: {entry.encodes_once}; exists: {entry.exists}", soft_wrap=True)
+        console.print(f"  computed once an image: {entry.encodes_once}", soft_wrap=True)
+        console.print(f"  exists: {entry.exists}", soft_wrap=True)
         console.print(f"  licence {licences}; refseg weights get {entry.name}", soft_wrap=True)
 
 

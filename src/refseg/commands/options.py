@@ -11,7 +11,7 @@ from refseg.commands.completion import complete_datasets, complete_devices, comp
 Weights = Annotated[
     str | None,
     typer.Option(
-        help="A bundled name, a checkpoint folder, or a hub id.",
+        help="A bundled name, a checkpoint folder, a hub id, or an open model (refseg weights list).",
         show_default=f"{FOR_IMAGES}, of a video {FOR_VIDEOS}",
         autocompletion=complete_weights,
     ),
@@ -26,7 +26,10 @@ Network = Annotated[
 
 GivenWeights = Annotated[
     str,
-    typer.Argument(help="A bundled name, a checkpoint folder, or a hub id.", autocompletion=complete_weights),
+    typer.Argument(
+        help="A bundled name, a checkpoint folder, a hub id, or an open model (refseg weights list).",
+        autocompletion=complete_weights,
+    ),
 ]
 Device = Annotated[
     str,
@@ -72,7 +75,8 @@ WeightsSettings = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="A setting of `reader`: finder=coco80, masker=grabcut (ellipse, box), threshold=0.25; repeatable.",
+        help="A setting of `reader`: finder=coco80, masker=grabcut (ellipse, box), threshold=0.25; or of an open "
+        "model: answer=best; repeatable.",
     ),
 ]
 

@@ -105,7 +105,9 @@ def photographs(folder: Path) -> list[Path]:
 
 
 def is_half(folder: Path) -> bool:
-    """Whether a checkpoint was exported: in float16, without what only training needs."""
+    """Whether a checkpoint was exported: in float16, without what only training needs; False if it holds no weights."""
+    if not (folder / WEIGHTS).is_file():
+        return False
     return any(dtype == "F16" for _, dtype in safetensors_shapes(folder / WEIGHTS, "give a checkpoint folder").values())
 
 

@@ -33,7 +33,7 @@ ENTRY = AdapterEntry(
     },
     settings=ClipSegConfig,
     exists="the largest logit of a pixel; not calibrated: refseg calibrate clipseg --out FOLDER",
-    encodes_once="the image; of an expression the words and a small decoder are left",
+    encodes_once="the image encoder; an expression costs its words and a small decoder",
     most_pieces=77,
     knows="things and stuff in photographs, named by a phrase",
     cannot="tell objects apart, count, or read places and relations; masks are coarse, made at 352 x 352",

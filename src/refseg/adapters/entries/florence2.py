@@ -49,7 +49,7 @@ ENTRY = AdapterEntry(
     settings=Florence2Config,
     exists="the mean probability of the pieces of text; it always draws something, so by default all is taken: "
     "refseg calibrate florence2 --out FOLDER",
-    encodes_once="the image; of an expression the text is left, which is written piece by piece",
+    encodes_once="the image encoder; an expression costs its answer, which is written piece by piece",
     most_pieces=None,  # what the image leaves of its positions
     knows="things in photographs, by expressions, places among them",
     cannot="say that nothing fits; it draws about one object an expression, by an outline of few corners",

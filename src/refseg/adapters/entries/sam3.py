@@ -33,8 +33,8 @@ ENTRY = AdapterEntry(
         )
     },
     settings=Sam3Config,
-    exists="logit of the probability that the phrase is in the image, times the best object's",
-    encodes_once="the image; of an expression the words, a detector and a mask decoder are left",
+    exists="the best object's probability, times that of the phrase being in the image, beside `threshold`",
+    encodes_once="the image encoder; an expression costs its words, a detector and a mask decoder",
     most_pieces=32,
     knows="things in photographs, named by a noun phrase: all of them, each with its mask",
     cannot="read places, order, relations or exclusion: it takes noun phrases",
