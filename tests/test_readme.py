@@ -3,13 +3,19 @@
 import re
 import shlex
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from refseg.cli import app
+from refseg.commands.segment_many import FIELDS
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.inference.file_result import FileResult
+from refseg.inference.verdicts import DecidedBy
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -69,3 +75,15 @@ def test_every_command_that_is_shown_is_one_that_exists_with_these_options(comma
 def test_the_first_screen_says_what_the_bundled_weights_know():
     first_screen = (ROOT / "README.md").read_text()[:1200]
     assert "drawn scenes only, not photographs" in first_screen
+
+
+def test_the_table_of_fields_has_all_that_an_answer_has():
+    table = (ROOT / "docs" / "segmenting.md").read_text().split("| field | what it is |")[1].split("\n\n")[0]
+    cells = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| ")]
+    named = {name for fields, _ in cells for name in re.findall(r"`(\w+)`", fields)}
+    pixels = np.zeros((4, 4), bool)
+    result = FileResult("the cup", np.zeros((4, 4, 3), np.uint8), pixels, 0.5, torch.zeros(4, 4), source="desk.png")
+    assert named == {"image", "expression", *FIELDS} and named >= result.to_dict().keys()
+    assert set(re.findall(r"`([a-z ]+)`", dict((fields.strip(), said) for fields, said in cells)["`decided_by`"])) == {
+        *get_args(DecidedBy)
+    }

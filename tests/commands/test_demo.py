@@ -1,3 +1,4 @@
+import shlex
 import sys
 
 import numpy as np
@@ -33,9 +34,10 @@ def test_the_demo_draws_one_picture_of_four_panels_and_a_video_of_two(demo):
     out, said = demo()
     width, height = Image.open(out).size
     assert width > 4 * 300 and height > 300
-    assert said[-2:] == [str(out), str(out.with_suffix(".mp4"))]
+    files = [out, out.with_suffix(".mp4"), out.with_stem("demo_scene")]
+    assert said[-4:-1] == [str(file) for file in files]
     _, said = demo()
-    assert said[-2:] == [f"{file} (replaced, of an earlier run)" for file in (out, out.with_suffix(".mp4"))]
+    assert said[-4:-1] == [f"{file} (replaced, of an earlier run)" for file in files]
     clip, _ = choose_clip(RIGHT_CLIP, acts=False)
     frames = list(read_frames(out.with_suffix(".mp4")))
     assert len(frames) % len(clip) == 0 and frames[0].pixels.shape[1] > 2 * 3 * 128
@@ -73,11 +75,23 @@ def mask_iou(mask, true) -> float:
     return (mask & true).sum() / (mask | true).sum()
 
 
-def test_without_pyav_there_is_a_picture_alone(demo, monkeypatch):
+def test_without_pyav_there_are_the_picture_its_scene_and_a_command_that_asks_about_it(demo, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     out, said = demo()
-    assert out.is_file() and [path.name for path in out.parent.iterdir()] == ["demo.png"]
-    assert "pip install 'refseg[video]'" in said[-1]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["demo.png", "demo_scene.png"]
+    assert "pip install 'refseg[video]'" in said[-3]
+    scene, expressions = choose_scene(first=0)
+    assert np.array_equal(np.asarray(Image.open(out.with_stem("demo_scene"))), scene.image)
+    words = shlex.split(said[-1].removeprefix("ask more: "))
+    assert words == ["refseg", "segment", str(out.with_stem("demo_scene")), expressions[1]]
+
+
+def test_the_device_of_the_demo_is_checked_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("refseg.inference.segmenter.load", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(sys, "argv", ["refseg", "demo", "--device", "none", "--out", str(tmp_path / "demo.png")])
+    with pytest.raises(SystemExit):
+        main()
+    assert "none" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 def test_the_clip_has_an_expression_that_these_weights_can_understand():

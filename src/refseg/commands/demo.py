@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refseg.checkpoints import bundled
+from refseg.commands import options
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,33 +37,42 @@ def demo(
     ] = bundled.FOR_IMAGES,
     video_weights: Annotated[str, typer.Option(help="The same, for the clip.")] = bundled.FOR_VIDEOS,
     scene: Annotated[int, typer.Option(min=0, max=1999, help="Number of the first test scene to look at.")] = 0,
+    device: options.Device = "auto",
 ) -> None:
     """Segment a drawn scene by three expressions: for one object, for several, and for nothing.
 
-    Beside the picture, a short video shows an object that was found in a drawn clip (needs refseg[video]).
+    Beside the picture lie the scene itself, to ask more about, and a short video that shows an object which was found
+    in a drawn clip (needs refseg[video]).
     """
     from importlib.util import find_spec
+    from shlex import join
 
     from refseg.errors import InvalidInput
     from refseg.files.atomic import all_or_nothing, check_file_writable
     from refseg.files.earlier import check_earlier, named, png_mark
+    from refseg.hardware import check_device_name
 
     if out.suffix.lower() != ".png":
         raise InvalidInput(f"{out} does not end in .png; give the picture's name, for example --out demo.png")
+    check_device_name(device)
     check_file_writable(out)
-    has_video, video = find_spec("av") is not None, out.with_suffix(".mp4")
-    replaced = check_earlier({out: MARK} | ({video: MARK} if has_video else {}))
+    has_video, video, alone = find_spec("av") is not None, out.with_suffix(".mp4"), out.with_stem(f"{out.stem}_scene")
+    replaced = check_earlier({out: MARK, alone: MARK} | ({video: MARK} if has_video else {}))
+
+    from PIL import Image
 
     from refseg.commands.segment import describe
     from refseg.inference.segmenter import load
 
-    segmenter = load(weights)
+    segmenter = load(weights, device)
     shown, expressions = choose_scene(scene)
     results = segmenter(shown.image, expressions)
     with all_or_nothing(out.parent) as folder:
         picture(results).save(folder / out.name, pnginfo=png_mark(MARK))
+        Image.fromarray(shown.image).save(folder / alone.name, pnginfo=png_mark(MARK))
         if has_video:
-            write_video(segmenter if video_weights == weights else load(video_weights), scene, folder / video.name)
+            others = segmenter if video_weights == weights else load(video_weights, device)
+            write_video(others, scene, folder / video.name)
     for result in results:
         typer.echo(describe(result))
     typer.echo(named(out, replaced))
@@ -71,6 +81,8 @@ def demo(
         if has_video
         else "no video, which needs PyAV; install it with: pip install 'refseg[video]'"
     )
+    typer.echo(named(alone, replaced))
+    typer.echo(f"ask more: {join(['refseg', 'segment', str(alone), expressions[1]])}")
 
 
 def choose_scene(first: int) -> tuple["Scene", list[str]]:
