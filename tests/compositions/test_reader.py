@@ -14,8 +14,10 @@ import refseg
 from refseg.checkpoints.calibration import Calibration
 from refseg.checkpoints.config_file import check_weights
 from refseg.checkpoints.io import load_checkpoint, save_checkpoint
+from refseg.compositions.found import FoundImage
 from refseg.errors import InvalidInput, MissingFile, RefsegError
 from refseg.evaluation.evaluate import evaluate
+from refseg.finders.finder import Detection
 from refseg.inference.predict import predict_samples
 
 SECOND_DOG, CAT = (40, 50, 60, 70), (40, 10, 60, 30)
@@ -42,6 +44,27 @@ def test_a_box_that_was_found_as_several_classes_is_one_object(segmenter, photog
     cat, bear = segmenter(photograph, ["the cat", "the bear"])
     assert cat.boxes == [CAT] and len(cat.reading.found.objects) == 4
     assert cat.exists > 0.9 > bear.exists  # it is a bear in a third of the cases
+
+
+def test_a_union_with_an_unknown_thing_finds_the_other_and_says_so(segmenter, photograph):
+    result = segmenter(photograph, "the cat and the window")
+    assert result.boxes == [CAT] and result.warnings == ("'window' is not a thing that this finder knows",)
+
+
+@pytest.mark.parametrize("expression", ["the", "of", "and", "42"])
+def test_an_expression_that_names_no_thing_finds_none_and_says_so(segmenter, photograph, expression):
+    result = segmenter(photograph, expression)
+    assert not result.found and result.decided_by == "unknown thing" and result.exists < 1e-6
+    assert result.verdict == "the expression names no thing, so nothing was looked for"
+    assert result.to_dict()["reading"]["reason"] == "the expression names no thing"
+
+
+def test_boxes_of_two_classes_that_are_nearly_the_same_are_one_object(fixed, photograph, monkeypatch):
+    boxes = [((10, 10, 50, 50), "cat", 0.9), ((11, 10, 50, 50), "dog", 0.6), ((10, 10, 50, 49), "cat", 0.5)]
+    found = [Detection(*one, "fixed", lambda: np.zeros((100, 100), np.bool_)) for one in boxes]
+    monkeypatch.setattr(fixed, "find", lambda self, image: found)
+    objects = FoundImage(fixed(), photograph).objects.objects
+    assert [dict(thing.classes) for thing in objects] == [{"cat": 1.0, "dog": 0.6 / 0.9}, {"cat": 1.0}]
 
 
 def test_a_result_says_how_the_expression_was_read(segmenter, photograph):

@@ -85,6 +85,29 @@ def test_an_unknown_noun_is_an_outcome_of_its_own():
     assert answer.remarks == ("'window' is not a thing that this finder knows",)
 
 
+@pytest.mark.parametrize("sentence", ["the cat and the window", "the window and the cat"])
+def test_of_a_union_what_is_known_is_found_and_the_rest_is_said(sentence):
+    answer = execute(read(sentence), DOGS)
+    assert (answer.chosen, answer.outcome) == ((3,), "found")
+    assert answer.remarks == ("'window' is not a thing that this finder knows",)
+
+
+@pytest.mark.parametrize("sentence", ["the", "of", "and", "", "33"])
+def test_a_sentence_that_names_no_thing_chooses_nothing(sentence):
+    answer = execute(read(sentence), DOGS)
+    assert (answer.chosen, answer.outcome, answer.exists) == ((), "no thing named", 0.0)
+    assert "the expression names no thing" in answer.remarks
+    assert chosen("on the far right", DOGS) == (2,)  # a place is enough
+
+
+def test_light_and_dark_are_told_by_the_colours_or_said_to_be_unknown():
+    shades = [{"whole": {name: 1.0}} for name in ("grey", "black", "white")]
+    found = scene(*(thing("dog", 20 + 30 * k, 50, colours=shade) for k, shade in enumerate(shades)))
+    assert chosen("the darkest dog", found) == (1,) and chosen("the lightest dog", found) == (2,)
+    answer = execute(read("the darkest dog"), DOGS)
+    assert answer.remarks == ("'most dark' was not taken into account: the colours of the objects are unknown",)
+
+
 def test_an_unknown_anchor_is_said_and_its_relation_left_out():
     answer = execute(read("the cat by the window"), DOGS)
     assert answer.chosen == (3,)

@@ -166,8 +166,8 @@ class _Found:
         self.warnings: dict[str, None] = {}
 
     def add(self, answer: dict[str, Any]) -> None:
-        unknown = answer["reading"]["unknown"] if "reading" in answer else ""
-        self.verdict.add(answer["found"], answer["exists"], answer["exists_threshold"], unknown)
+        reason = answer["reading"]["reason"] if "reading" in answer else ""
+        self.verdict.add(answer["found"], answer["exists"], answer["exists_threshold"], reason)
         self.warnings.update(dict.fromkeys(answer["warnings"]))
 
     def __str__(self) -> str:

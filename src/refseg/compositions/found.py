@@ -1,10 +1,13 @@
 """Objects that a finder found in an image, as a reader takes them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+
+import numpy as np
 
 from refseg.array_types import Box, Mask, RgbImage
 from refseg.finders.finder import Detection, Finder
+from refseg.finders.overlaps import box_ious
 from refseg.readers.colours import REGIONS, object_colours
 from refseg.readers.objects import FoundObject, FoundObjects
 
@@ -37,10 +40,7 @@ class FoundImage:
     """
 
     def __init__(self, finder: Finder, image: RgbImage):
-        self._by_box: dict[Box, list[Detection]] = {}
-        for detection in finder.find(image):  # an object may be found as several classes
-            self._by_box.setdefault(detection.box_xyxy, []).append(detection)
-        self._detections = list(self._by_box.values())
+        self._detections = _by_object(finder.find(image), finder.same_object_iou)
         things = (_object(same, image, finder.finds_masks) for same in self._detections)
         self.objects = FoundObjects(tuple(things), (image.shape[0], image.shape[1]), frozenset(finder.classes))
 
@@ -49,8 +49,27 @@ class FoundImage:
         return self._detections[k][0].mask
 
 
+def _by_object(detections: Sequence[Detection], same_iou: float) -> list[list[Detection]]:
+    """Groups detections of different classes whose boxes are nearly the same: one object, found as several classes.
+
+    Args:
+        detections: the best first.
+        same_iou: IoU with the best detection of an object from which on a further one is of it.
+    """
+    ious = box_ious(np.array([detection.box_xyxy for detection in detections], np.float64).reshape(-1, 4))
+    groups: list[list[int]] = []
+    for k, detection in enumerate(detections):
+        for group in groups:
+            if ious[group[0], k] >= same_iou and all(detections[i].class_name != detection.class_name for i in group):
+                group.append(k)
+                break
+        else:
+            groups.append([k])
+    return [[detections[k] for k in group] for group in groups]
+
+
 def _object(same: list[Detection], image: RgbImage, finds_masks: bool) -> FoundObject:
-    """The object of detections that share a box: its score is the best one's, its classes are in proportion to it."""
+    """The object of detections of one thing: its score is the best one's, its classes are in proportion to it."""
     first, best = same[0], max(detection.score for detection in same)
     mask = first.mask if finds_masks else None
     return FoundObject(

@@ -94,10 +94,11 @@ class Reader(Network):
             found = image_features[of_image]
             answer = execute(read(self.characters.text(ids[known].tolist())), found.objects)
             # the mask that holds if anything exists: of the best object, where none is probable enough
-            assumed = answer.chosen or (() if answer.best is None else (answer.best,))
-            masks = self.draw(found, assumed if answer.outcome != "unknown noun" else ())
+            asked = answer.outcome not in ("unknown noun", "no thing named")
+            assumed = answer.chosen or ((answer.best,) if asked and answer.best is not None else ())
+            masks = self.draw(found, assumed)
             p = min(max(answer.exists, CERTAIN), 1 - CERTAIN)
-            there = ABSENT if answer.outcome == "unknown noun" else math.log(p / (1 - p))
+            there = math.log(p / (1 - p)) if asked else ABSENT
             together = masks if len(masks) == 1 else masks.amax(0, keepdim=True)
             logits.append(together.clamp(max=there - self.exists_threshold_logit))
             exists.append(there)

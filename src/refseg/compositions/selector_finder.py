@@ -32,6 +32,7 @@ class SelectorFinder(Finder):
     name: ClassVar[str] = "selector"
     classes = SHAPES
     finds_masks = True
+    same_object_iou = 1.0  # exactly the same box
 
     def __init__(self, checkpoint: Checkpoint, threshold: float = 0.5):
         self.checkpoint, self.threshold = checkpoint, threshold

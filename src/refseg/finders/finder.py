@@ -59,7 +59,7 @@ class Finder(ABC):
     threshold: float
     finds_masks: ClassVar[bool] = False
     needs_annotations: ClassVar[bool] = False
-    same_object_iou: ClassVar[float] = 0.9
+    same_object_iou: ClassVar[float] = 0.85
 
     def given(self, annotated: AnnotatedObjects) -> "Finder":
         """Returns a finder of exactly these objects, for `needs_annotations`."""

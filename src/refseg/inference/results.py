@@ -165,12 +165,12 @@ class Result:
     @property
     def decided_by(self) -> DecidedBy:
         """What made the answer, as `inference.verdicts.DecidedBy` says."""
-        return decided_by(self.found, self.exists, self.exists_threshold, self._unknown)
+        return decided_by(self.found, self.exists, self.exists_threshold, self._reason)
 
     @property
     def verdict(self) -> str:
         """The answer in words: how many objects, or why there is none; of an unfamiliar image, that it is no answer."""
-        text = verdict(len(self), self.exists, self.exists_threshold, self._unknown)
+        text = verdict(len(self), self.exists, self.exists_threshold, self._reason)
         return text if self.familiar else f"{UNFAMILIAR} ({text})"
 
     @property
@@ -348,9 +348,9 @@ class Result:
         )
 
     @property
-    def _unknown(self) -> str:
-        """The thing that the network has no name for, if that is why there is no answer."""
-        return self.reading.unknown if self.reading else ""
+    def _reason(self) -> str:
+        """Why nothing was looked for; "" if something was."""
+        return self.reading.reason if self.reading else ""
 
     @property
     def _title(self) -> str:

@@ -6,26 +6,26 @@ from refseg.counting import counted
 
 DecidedBy = Literal["mask", "existence threshold", "empty mask", "unknown thing"]
 """What made the answer: a mask with pixels, the threshold of existence that emptied it, a mask without a pixel, or that
-the expression is about a thing which the finder has no name for."""
+the expression names a thing which the finder does not know, or none at all."""
 
 
-def decided_by(found: bool, exists: float, exists_threshold: float, unknown: str = "") -> DecidedBy:
+def decided_by(found: bool, exists: float, exists_threshold: float, reason: str = "") -> DecidedBy:
     """Returns what made the answer.
 
     Args:
         found: Whether the mask has any pixel.
         exists: probability that the expression refers to anything.
         exists_threshold: probability above which there is a mask.
-        unknown: the thing that the finder does not know, if there is one.
+        reason: why nothing was looked for, if nothing was (`Reading.reason`).
     """
     if found:
         return "mask"
-    if unknown:
+    if reason:
         return "unknown thing"
     return "empty mask" if exists > exists_threshold else "existence threshold"
 
 
-def verdict(count: int, exists: float, exists_threshold: float, unknown: str = "") -> str:
+def verdict(count: int, exists: float, exists_threshold: float, reason: str = "") -> str:
     """Returns the answer to one expression in words.
 
     >>> verdict(2, 0.993, 0.9), verdict(1, 0.3, 0.5)
@@ -34,15 +34,15 @@ def verdict(count: int, exists: float, exists_threshold: float, unknown: str = "
     'nothing matches: exists 77.2% is below the threshold 90.0%'
     >>> verdict(0, 0.772, 0.5)
     'no object found; the sentence alone says 77.2%'
-    >>> verdict(0, 0.0, 0.5, unknown="window")
+    >>> verdict(0, 0.0, 0.5, "'window' is not a thing that this finder knows")
     "'window' is not a thing that this finder knows, so nothing was looked for"
     """
     below = f"exists {exists:.1%} is below the threshold {exists_threshold:.1%}"
     if count:
         doubt = f"exists {exists:.1%}" if exists > exists_threshold else f"although {below}"
         return f"{counted(count, 'object')}, {doubt}"
-    if unknown:
-        return f"{unknown!r} is not a thing that this finder knows, so nothing was looked for"
+    if reason:
+        return f"{reason}, so nothing was looked for"
     if decided_by(False, exists, exists_threshold) == "empty mask":
         return f"no object found; the sentence alone says {exists:.1%}"
     return f"nothing matches: {below}"
@@ -60,22 +60,22 @@ class FramesVerdict:
 
     def __init__(self) -> None:
         self.frames = self.found = self.empty_masks = 0
-        self.unknown = ""
+        self.reason = ""
         self.least, self.most, self.threshold = 1.0, 0.0, 0.5
 
-    def add(self, found: bool, exists: float, exists_threshold: float, unknown: str = "") -> None:
+    def add(self, found: bool, exists: float, exists_threshold: float, reason: str = "") -> None:
         """Adds a frame; the arguments are those of `decided_by`."""
         self.frames, self.found = self.frames + 1, self.found + found
         self.empty_masks += decided_by(found, exists, exists_threshold) == "empty mask"
         self.least, self.most = min(self.least, exists), max(self.most, exists)
-        self.threshold, self.unknown = exists_threshold, unknown
+        self.threshold, self.reason = exists_threshold, reason
 
     def __str__(self) -> str:
         span = f"exists {self.least:.1%} to {self.most:.1%}"
         if self.found:
             return f"found in {self.found} of {self.frames} frames, {span}"
-        if self.unknown:
-            return verdict(0, 0.0, self.threshold, self.unknown)
+        if self.reason:
+            return verdict(0, 0.0, self.threshold, self.reason)
         if self.empty_masks:
             return f"no object found in {self.frames} frames; the sentence alone says up to {self.most:.1%}"
         return f"nothing matches in {self.frames} frames: {span} is below the threshold {self.threshold:.1%}"

@@ -46,6 +46,11 @@ NEIGHBOURS: dict[str, tuple[str, ...]] = {
     "green": ("cyan",),
 }
 NEIGHBOUR_SHARE = 0.35
+TYPICAL_LIGHTNESS = {
+    "black": 13.0, "white": 90.0, "grey": 53.0, "red": 38.0, "pink": 74.0, "brown": 33.0, "beige": 68.0, "orange": 65.0,
+    "yellow": 78.0, "green": 45.0, "cyan": 65.0, "blue": 38.0, "purple": 42.0,
+}  # fmt: skip
+"""Lightness of each name, in the middle of its range."""
 REGIONS = {"whole": (0.0, 1.0), "head": (0.0, 0.18), "upper": (0.15, 0.6), "lower": (0.5, 1.0)}
 """Parts of an upright object's height, from its top: hats and hair, shirts, trousers and shoes."""
 MOST_PIXELS = 4096  # of an object, evenly spaced
@@ -136,6 +141,18 @@ def object_colours(image: RgbImage, box_xyxy: Box, mask: Mask | None = None) -> 
         part = slice(int(begin * rows), max(int(begin * rows) + 1, round(end * rows)))
         found[region] = shares(pixels[part][inside[part]])
     return found
+
+
+def lightness(colours: Mapping[str, Mapping[str, float]], region: str = "whole") -> float | None:
+    """Returns the mean lightness of a region, 0 to 100, from its named colours; None if they are unknown.
+
+    >>> lightness({"whole": {"black": 0.5, "white": 0.5}})
+    51.5
+    """
+    table = colours.get(region)
+    if not table:
+        return None
+    return sum(share * TYPICAL_LIGHTNESS[name] for name, share in table.items()) / max(sum(table.values()), 1e-9)
 
 
 def share_of(colours: Mapping[str, Mapping[str, float]], name: str, region: str) -> float | None:

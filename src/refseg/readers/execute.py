@@ -9,12 +9,13 @@ Strengths of preferences are set by hand on sentences of RefCOCO val.
 
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refseg.readers.colours import share_of
+from refseg.readers.colours import lightness, share_of
 from refseg.readers.nouns import PERSON, singular
 from refseg.readers.objects import FoundObject, FoundObjects, Geometry
 from refseg.readers.priors import box_preference
@@ -24,7 +25,7 @@ from refseg.readers.words import HEAD_PARTS, LOWER_CLOTHES
 Scores = NDArray[np.float64]
 RegionScorer = Callable[[str, Sequence[FoundObject]], Sequence[float]]
 """Takes a phrase and N objects, returns N log odds that the phrase is true of each."""
-Outcome = Literal["found", "nothing matches", "unknown noun"]
+Outcome = Literal["found", "nothing matches", "unknown noun", "no thing named"]
 
 LEAST = 1e-4  # probability of what should be impossible
 PLACE = 7.0  # log odds between the two extremes of an axis
@@ -38,6 +39,8 @@ LARGE_RELATED = {"near": -0.8, "left": -0.8, "right": -0.8, "behind": -0.8, "fro
 WEAK = 0.4  # of a cue that stands with an anchor that cannot be found
 ACROSS = ((("left",), ("right",)), (("front",), ("back",), ("top",), ("bottom",)))  # places across down, and along
 ROW = 0.3  # of the way between the extremes, from where on an object stands in the front row
+NO_COLOURS = "the colours of the objects are unknown"
+NAMES_NOTHING = "the expression names no thing"
 EXISTS = 0.5  # probability from which on there is a referent
 
 _SIDES = {"left": ("x", 1.0), "right": ("x", -1.0), "top": ("y", 1.0), "bottom": ("y", -1.0)}
@@ -69,6 +72,7 @@ class Answer:
     Attributes:
         query: the program.
         outcome: "unknown noun" if the finder cannot know the thing, which is not the same as "nothing matches".
+            Of an expression that names no thing ("the") nothing is chosen.
         chosen: indices of the objects, in the order of `probabilities`.
         best: index of the single most probable object whatever `exists` says; None without objects.
         probabilities: (N,), that each object is referred to.
@@ -122,7 +126,7 @@ class _Executor:
     def answer(self, query: Query) -> Answer:
         parts = [query, *query.union]
         unknown = [part.noun.written for part in parts if part.noun is not None and not self.knows(part.noun)]
-        self.remarks += [f"{noun!r} is not a thing that this finder knows" for noun in unknown]
+        self.remarks += [unknown_noun(noun) for noun in unknown]
         probabilities = np.zeros(self.count)
         chosen: set[int] = set()
         exists = 0.0
@@ -136,9 +140,12 @@ class _Executor:
                 best = int(np.argmax(filters + preferences))
             probabilities = np.maximum(probabilities, p)
             exists = max(exists, there)
-            if there >= EXISTS:
+            if there >= EXISTS and not query.names_nothing:
                 chosen.update(self.members(part, p, filters + preferences))
         outcome: Outcome = "found" if chosen else "unknown noun" if unknown else "nothing matches"
+        if query.names_nothing:
+            outcome, exists = "no thing named", 0.0
+            self.remarks.append(NAMES_NOTHING)
         if query.not_understood:
             self.remarks.append("not understood: " + ", ".join(query.not_understood))
         return Answer(
@@ -224,6 +231,9 @@ class _Executor:
             if self._judged(name) is None:
                 preferences += self.note("size", name, 0.6 * self._extreme(name, members), False, anchor)
         for superlative in query.superlatives:
+            if superlative.quality in ("light", "dark") and self.lightness is None:
+                self._remark(f"{str(superlative)!r} was not taken into account: {NO_COLOURS}")
+                continue
             preferences += self.note("superlative", superlative, self._superlative(superlative, members), False, anchor)
         for order in query.orders:
             f, p = self._order(order, members if self.named else self._row(query, order, members))
@@ -250,11 +260,19 @@ class _Executor:
         values = [thing.words.get(word) for thing in self.found.objects]
         return None if None in values else [value for value in values if value is not None]
 
+    def _remark(self, remark: str) -> None:
+        if remark not in self.remarks:
+            self.remarks.append(remark)
+
+    @cached_property
+    def lightness(self) -> Scores | None:
+        """Lightness of each object (N,); None if the colours of one are unknown."""
+        values = [lightness(thing.colours) for thing in self.found.objects]
+        return None if None in values else np.array(values, np.float64)
+
     def _region(self, phrase: str, anchor: str) -> Scores:
         if self.score_regions is None:
-            remark = f"{phrase!r} was not taken into account: place, size and colours do not tell it"
-            if remark not in self.remarks:
-                self.remarks.append(remark)
+            self._remark(f"{phrase!r} was not taken into account: place, size and colours do not tell it")
             return np.zeros(self.count)
         return self.note(
             "other", phrase, np.asarray(self.score_regions(phrase, self.found.objects), np.float64), False, anchor
@@ -273,9 +291,7 @@ class _Executor:
         ]
         if None in shares:
             if not self.remarks or "colours" not in self.remarks[-1]:
-                self.remarks.append(
-                    f"{str(colour)!r} was not taken into account: the colours of the objects are unknown"
-                )
+                self._remark(f"{str(colour)!r} was not taken into account: {NO_COLOURS}")
             return np.zeros(self.count), np.zeros(self.count)
         share = np.array(shares, np.float64)
         return _log(0.2 + 0.8 * _sigmoid((share - 0.08) / 0.03)), 8.0 * share
@@ -334,6 +350,8 @@ class _Executor:
                 return g.height
             case "short":
                 return -g.height
+            case "light" | "dark" if self.lightness is not None:
+                return self.lightness if side == "light" else -self.lightness
         return np.zeros(self.count)
 
     def _extreme(self, side: str, members: NDArray[np.bool_], only_first: bool = False) -> Scores:
@@ -424,9 +442,7 @@ class _Executor:
         """Returns the probability of each object to be the anchor, None if that cannot be known."""
         if not self.named or (query.noun is not None and not self.knows(query.noun)):
             if self.named and query.noun is not None:
-                self.remarks.append(
-                    f"{query.noun.written!r} is not a thing that this finder knows: its relation was ignored"
-                )
+                self.remarks.append(f"{unknown_noun(query.noun.written)}: its relation was ignored")
             return None
         if query.noun is None and not query.places and not query.superlatives and not query.orders:
             return None
@@ -579,6 +595,11 @@ class _Executor:
         if exclusion.superlatives or exclusion.orders or not self.named:
             p = p * _softmax(filters + preferences) if np.ptp(preferences) > 0 else p * 0
         return np.log(np.maximum(1 - p, LEAST))
+
+
+def unknown_noun(noun: str) -> str:
+    """Returns the remark on a noun that the finder has no name for."""
+    return f"{noun!r} is not a thing that this finder knows"
 
 
 def _count(query: Query) -> int:

@@ -272,6 +272,7 @@ class _Reader:
         self.tokens = tokens
         self.i = 0
         self.drafts: list[_Draft] = []  # that are being read, outermost first
+        self.in_list = False  # "cat, dog and window"
 
     def tag(self, ahead: int = 0) -> str:
         i = self.i + ahead
@@ -289,6 +290,9 @@ class _Reader:
             if self.tag() == "BUT":
                 draft.settle()
                 self.i += 1
+                if self.begins_list():
+                    self.in_list = True
+                    self.union(draft, 0)
                 continue
             self.phrase(draft, 0)
         return draft.query()
@@ -751,13 +755,35 @@ class _Reader:
 
     def union(self, draft: _Draft, depth: int) -> None:
         """Reads "and": another thing, if a noun phrase follows."""
+        article = self.i < len(self.tokens) and self.tokens[self.i].article
         ahead = 0
         while self.tag(ahead) in _BEFORE_NOUNS:
             ahead += 1
-        if draft.runs and self.tag(ahead) == "NOUN" and depth < DEEPEST:
+        named = draft.runs or (draft.unknown and draft.last == "OTHER")
+        thing = self.tag(ahead) == "NOUN" or (
+            self.tag(ahead) == "OTHER" and (article or self.in_list)
+        )  # "and the window"
+        if named and self.tag(ahead) in named_by and depth < DEEPEST:
             draft.settle()
             other = self.inner(depth)
             draft.union += [Query(**{**_fields(other), "union": ()}), *other.union]
+
+    def begins_list(self) -> bool:
+        """Whether things and a last "and" follow a comma: "dog and window" of "cat, dog and window"."""
+        ahead, is_last = 0, False
+        while True:
+            while self.tag(ahead) in _BEFORE_NOUNS:
+                ahead += 1
+            if self.tag(ahead) not in ("NOUN", "OTHER"):
+                return False
+            if is_last:
+                return True
+            ahead += 1
+            if self.tag(ahead) not in ("BUT", "AND"):
+                return False
+            ahead += self.tag(ahead) == "BUT"
+            if is_last := self.tag(ahead) == "AND":
+                ahead += 1
 
     # Exclusions -------------------------------------------------------------------------------------------------------
 

@@ -191,6 +191,11 @@ class Query:
         ):
             yield from ((name, str(value)) for value in values)
 
+    @property
+    def names_nothing(self) -> bool:
+        """Whether it says nothing of any thing ("the", "33")."""
+        return all(name == "not understood" for name, _ in self.parts())
+
     def __str__(self) -> str:
         return ", ".join(text if name == "noun" else f"{name}: {text}" for name, text in self.parts()) or "anything"
 

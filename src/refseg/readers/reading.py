@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from refseg.counting import counted
-from refseg.readers.execute import Answer, Step
+from refseg.readers.execute import NAMES_NOTHING, Answer, Step, unknown_noun
 from refseg.readers.objects import FoundObject, FoundObjects
 from refseg.readers.program import Query
 
@@ -45,6 +45,13 @@ class Reading:
         return next((query.noun.written for query in self._nouns if not self._knows(query)), "it")
 
     @property
+    def reason(self) -> str:
+        """Why nothing was looked for, in words; "" if something was."""
+        if self.answer.outcome == "no thing named":
+            return NAMES_NOTHING
+        return unknown_noun(self.unknown) if self.unknown else ""
+
+    @property
     def not_understood(self) -> tuple[str, ...]:
         """The words that nothing was made of."""
         return tuple(word for query in self.program.walk() for word in query.not_understood)
@@ -53,10 +60,9 @@ class Reading:
         """Returns what was not taken into account, one line each.
 
         Args:
-            answered: whether there is a mask; otherwise the verdict tells of an unknown noun.
+            answered: whether there is a mask; otherwise the verdict gives the reason.
         """
-        told = f"{self.unknown!r} is not a thing"
-        return tuple(one for one in self.answer.remarks if answered or not self.unknown or not one.startswith(told))
+        return tuple(one for one in self.answer.remarks if answered or one != self.reason)
 
     @cached_property
     def candidates(self) -> list[int]:
@@ -118,6 +124,7 @@ class Reading:
             "program": str(self.program),
             "outcome": answer.outcome,
             "unknown": self.unknown,
+            "reason": self.reason,
             "finder": self.finder,
             "not_understood": list(self.not_understood),
             "objects": [
