@@ -760,9 +760,7 @@ class _Reader:
         while self.tag(ahead) in _BEFORE_NOUNS:
             ahead += 1
         named = draft.runs or (draft.unknown and draft.last == "OTHER")
-        thing = self.tag(ahead) == "NOUN" or (
-            self.tag(ahead) == "OTHER" and (article or self.in_list)
-        )  # "and the window"
+        named_by = ("NOUN", "OTHER") if article or self.in_list else ("NOUN",)  # "and the window"
         if named and self.tag(ahead) in named_by and depth < DEEPEST:
             draft.settle()
             other = self.inner(depth)
