@@ -41,6 +41,11 @@ class Dataset:
         return []
 
     @property
+    def selection(self) -> str:
+        """Which of its files was read, where there is a choice, and how many expressions that leaves out; else ""."""
+        return ""
+
+    @property
     def indexed_parts(self) -> Sequence[Any]:
         """The `IndexedDataset`s of which this is the concatenation; () where there are none."""
         return ()

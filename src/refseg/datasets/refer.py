@@ -19,12 +19,13 @@ from typing import Any, ClassVar, NamedTuple
 
 from typing_extensions import override
 
+from refseg.counting import counted
 from refseg.datasets.storage.annotation_masks import Piece, draw, parse_segmentation
 from refseg.datasets.storage.ids import normalize_id
 from refseg.datasets.storage.index import CROWD, MISSING, NONE, Index, IndexBuilder, open_index
 from refseg.datasets.storage.indexed_dataset import IndexedDataset
 from refseg.datasets.storage.reading import entries, error_context, find_first_file, parse_coco_id, read_plain
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, RefsegError, option
 from refseg.masks.boxes import mask_box
 from refseg.samples import AnnotatedObject, AnnotatedObjects
 
@@ -221,7 +222,27 @@ class Refer(ReferLayout):
             )
         kind, by = choices[0]
         self.refs_file, self.split_bys = f"{kind}({{}})", (by,)  # type: ignore[misc]
+        self._others = kind == "refs" and ("grefs", by) in found
         super().__init__(split, by, **settings)
+
+    @property
+    @override
+    def selection(self) -> str:
+        name = self.refs_file.format(self.split_by)
+        if not self._others:
+            return name
+        file = find_first_file(self.root, [f"g{name}.p", f"g{name}.json"])
+        try:
+            refs = [ref for ref in read_plain(file) if self.belongs(ref["split"], self.split)]
+            left_out = sum(len(ref["sentences"]) for ref in refs if len(get_annotation_ids(ref)) != 1)
+        except (RefsegError, KeyError, TypeError):  # it is damaged, which does not matter here
+            others = "those"
+        else:
+            others = counted(left_out, "expression")
+        return (
+            f"{name}, one target each; left out: {others} about several targets or none, which {option('grefs', True)} "
+            f"takes from {file.name}"
+        )
 
 
 class _AllObjects(NamedTuple):

@@ -151,6 +151,7 @@ def evaluate(
         about = {
             "answers": run["weights"]["name"],
             **{name: value for name, value in run.items() if name not in NOT_REPORTED and value is not None},
+            **data.selection,
             **_circumstances(checkpoint, mine, batch_images, device, command),
         }
         report = build_report(answers, scoring, about, checkpoint)
@@ -235,6 +236,7 @@ def score_masks(
         about = {
             "answers": str(masks),
             **data.facts,
+            **data.selection,
             **({"command": command} if command else {}),
             "date": _today(),
             "versions": versions(),
@@ -278,6 +280,7 @@ class _Data:
         of_clips: whether it holds clips.
         protocols: protocols, `standard` among them.
         facts: name, settings and what else makes figures comparable.
+        selection: which of its files was read, as a fact for the report; {} where there is no choice.
     """
 
     name: str
@@ -285,6 +288,7 @@ class _Data:
     of_clips: bool
     protocols: list[Any]
     facts: dict[str, Any]
+    selection: dict[str, str]
 
     @property
     def kind(self) -> str:
@@ -308,7 +312,9 @@ def _open(
         of_clips = opened.of_clips if opened else len(dataset) > 0 and isinstance(dataset[0], Clip)
         settings = {"split": split or (opened.split if opened else "all")}
         scoring = _protocols(protocols, name, of_clips)
-    return _Data(name, samples, of_clips, scoring, dataset_facts(samples, name, settings))
+    selection = samples.selection if isinstance(samples, Dataset) else ""
+    facts = dataset_facts(samples, name, settings)
+    return _Data(name, samples, of_clips, scoring, facts, {"selection": selection} if selection else {})
 
 
 def _check_annotated(data: _Data) -> None:

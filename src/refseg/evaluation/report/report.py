@@ -178,8 +178,9 @@ class Report:
         return printable(f"{about['dataset']}, split {about['split']}: {about['answers']}")
 
     def counts(self) -> str:
-        """Returns the numbers of images or videos, expressions and no-targets in one line."""
+        """Returns the numbers of images or videos, expressions and no-targets in one line, and of what they are."""
         about = self.about
+        selected = f"; {printable(about['selection'])}" if "selection" in about else ""
         if self.shown == "videos":
             answers = (
                 f"{counted(about['videos'], 'video')}, {counted(about['frames'], 'frame')}, "
@@ -190,7 +191,7 @@ class Report:
             )
         return (
             f"{counted(about['images'], 'image')}, {counted(about['expressions'], 'expression')}, "
-            f"{about['no_target']:,} without target"
+            f"{about['no_target']:,} without target{selected}"
         )
 
     def facts(self) -> dict[str, str]:

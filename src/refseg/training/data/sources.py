@@ -173,6 +173,8 @@ class FileSource(Source):
         self.samples = self._build(data.train, data.settings.get("count"))
         if self.held_out:
             print_once(self.held_out.describe())
+        if selection := self.samples.selection:
+            print_once(f"{data.dataset}: {selection}")
         self.validation_samples = self._validation_samples(data.validation_images) if validates else []
         self.types = self.samples.kinds
         self.images = "annotated frames" if self.of_clips else "images"
