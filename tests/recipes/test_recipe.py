@@ -2,7 +2,8 @@ import pytest
 import yaml
 
 from refseg.errors import InvalidInput, MissingFile
-from refseg.networks import build
+from refseg.networks import build, configured, preset
+from refseg.networks.cmirnet.config import CrossAttentionConfig
 from refseg.recipes import RECIPES, find_recipe
 from refseg.recipes.recipe import Recipe
 from refseg.training.object_pretraining import OBJECT_PRETRAINING
@@ -145,3 +146,35 @@ def test_a_recipe_that_cannot_be_opened_is_told(tmp_path):
         find_recipe(str(tmp_path / "folder.yaml"))
     with pytest.raises(InvalidInput, match="cannot be read"):
         find_recipe(f"{'x' * 300}.yaml")
+
+
+@pytest.mark.parametrize("setting", ["config.aligner.queries=4", "config.aligner={queries: 4}"])
+def test_a_part_of_a_network_keeps_the_other_fields_of_its_preset(setting):
+    recipe = find_recipe("eavl_small").with_settings([setting])
+    ours = configured(recipe.network, recipe.config)
+    assert ours == preset("eavl_small").replace(aligner=preset("eavl_small").aligner.replace(queries=4))
+
+
+def test_one_field_of_a_released_network_changes_no_other():
+    recipe = find_recipe("cmirnet_refcoco_resnet101").with_settings(
+        ["config.tgmm={kind: tgmm, visual_words: new}", "config.cgip.cgi.words=original"]
+    )
+    ours, theirs = configured(recipe.network, recipe.config), preset("cmirnet_resnet101")
+    assert ours.tgmm == theirs.tgmm.replace(visual_words="new")
+    assert ours.cgip == theirs.cgip.replace(cgi=theirs.cgip.cgi.replace(words="original"))
+
+
+def test_another_kind_of_a_part_has_its_own_defaults_and_off_switches_it_off():
+    recipe = find_recipe("cmirnet_small").with_settings(["config.cgip={kind: cross_attention}", "config.tgmm=off"])
+    ours = configured(recipe.network, recipe.config)
+    assert ours.cgip == CrossAttentionConfig() and ours.tgmm is None
+
+
+def test_settings_of_a_network_are_judged_together_and_for_the_network_that_is_set():
+    settings = ["config.tgmm.first_stage=1", "config.stem=true", "network=cmirnet_swin_base"]
+    recipe = find_recipe("cmirnet_small").with_settings(settings)
+    assert configured(recipe.network, recipe.config).tgmm.first_stage == 1
+    with pytest.raises(InvalidInput, match="first_stage=1 is the stem"):
+        find_recipe("cmirnet_small").with_settings(settings[:1])
+    with pytest.raises(InvalidInput, match="aligner.querys: unknown field"):
+        find_recipe("eavl_small").with_settings(["config.aligner.querys=4"])

@@ -14,6 +14,7 @@ from refseg.config import Config, one_line
 from refseg.counting import counted
 from refseg.errors import InvalidInput, MissingFile, first_line, for_caller, shown
 from refseg.files.yaml_values import parse_yaml
+from refseg.networks.merge import merge_config, nest
 from refseg.preprocessing.transform import Preprocessing, photographs
 from refseg.recipes.schedules import AnySchedule, Cosine
 
@@ -207,10 +208,14 @@ class Recipe(Config):
     def with_settings(self, settings: list[str]) -> "Recipe":
         """Returns the recipe with fields set by "a.b=value"; stages by name or number ("stages.find.steps=10").
 
+        A change of a part of the network ("config.aligner.queries=4", "config.aligner={queries: 4}") leaves the other
+        fields of the part as the recipe or its network's preset has them, see `networks.merge`.
+
         Raises:
             InvalidInput: for settings that are not allowed.
         """
         plain = self.model_dump(mode="json")
+        changes: dict[str, Any] = {}  # of the network's parts, after all else: which network it is may be set as well
         for setting in settings:
             path, equals, text = setting.partition("=")
             if not equals:
@@ -219,7 +224,15 @@ class Recipe(Config):
                 value = parse_yaml(text)
             except InvalidInput as error:
                 raise InvalidInput(f"{_named(shown(setting))}: {shown(text)} is not a value") from error
-            _set(plain, path.split("."), value, shown(setting))
+            names = path.split(".")
+            if names == ["config"] and isinstance(value, dict):
+                plain["config"], changes = {}, value
+            elif names[0] == "config" and len(names) > 1 and all(names):
+                changes = nest(names[1:], value, changes)
+            else:
+                _set(plain, names, value, shown(setting))
+        if changes:
+            plain["config"] = _with_changes(checked(plain, for_caller("--set", "the settings")), changes)
         return checked(plain, for_caller("--set", "the settings")) if settings else self
 
 
@@ -233,6 +246,18 @@ def checked(plain: Any, source: str) -> Recipe:
         return Recipe.model_validate(plain)
     except ValidationError as error:
         raise InvalidInput(f"{source}: {one_line(error)}") from error
+
+
+def _with_changes(recipe: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
+    """Returns the recipe's config with changes; torch is imported only where they are about parts of the network."""
+    if not any(isinstance(value, dict) for value in changes.values()):
+        return {**recipe.config, **changes}
+    if "weights" in recipe.initial:  # the parts are those of the checkpoint, see `training.initial_checkpoint`
+        for name, value in changes.items():
+            own = recipe.config.get(name)
+            changes[name] = {**own, **value} if isinstance(own, dict) and isinstance(value, dict) else value
+        return {**recipe.config, **changes}
+    return merge_config(recipe.network, recipe.config, changes)
 
 
 def _named(setting: str) -> str:

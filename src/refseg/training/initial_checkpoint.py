@@ -9,6 +9,7 @@ from refseg.checkpoints.io import load_checkpoint
 from refseg.checkpoints.locate import find
 from refseg.checkpoints.schema import CONFIG
 from refseg.errors import InvalidInput, MissingFile
+from refseg.networks.merge import merge_config
 from refseg.networks.network import Network
 from refseg.recipes.recipe import FileData, Group, Recipe
 from refseg.training.parameter_groups import frozen_parameters
@@ -39,7 +40,7 @@ def with_checkpoint(recipe: Recipe) -> Recipe:
             raise InvalidInput(f"the words are those of {source}; leave out data.vocabulary, or initial.{WHOLE}")
         data = data.replace(preprocessing=start.preprocessing)
     name, own = start.network.name, recipe.config if recipe.network == start.network.name else {}
-    config = {**start.network.config, **own}
+    config = merge_config(name, start.network.config, own)
     with torch.device("meta"):
         network = networks.build(name, config, vocabulary_size=len(getattr(start.tokenizer, "words", ())) or 3)
     stages = tuple(stage.replace(groups=_groups(network, dict(stage.groups))) for stage in recipe.stages)
