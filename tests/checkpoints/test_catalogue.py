@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from refseg.checkpoints import catalogue
 from refseg.checkpoints.catalogue import CATALOGUE, Published, find_published, installed, store
 from refseg.checkpoints.io import load_checkpoint
-from refseg.conversion import fetch
 from refseg.conversion.fetch import download, get
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
+from refseg.files import download as downloads
 
 
 @dataclass
@@ -91,7 +91,7 @@ def host() -> Iterator[Host]:
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("REFSEG_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(fetch, "_TIMEOUT", 1.0)
+    monkeypatch.setattr(downloads, "_TIMEOUT", 1.0)
     return tmp_path / "cache"
 
 
@@ -214,7 +214,7 @@ def test_a_file_larger_than_any_is_not_asked_for(host, cache):
 
 def test_a_disk_without_room_is_told_before_the_download(host, monkeypatch):
     host.content = b"0123456789" * 100
-    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: SimpleNamespace(free=999))
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _: SimpleNamespace(free=999))
     with pytest.raises(UnwritableOutput, match="No space left.*set REFSEG_CACHE"):
         download(entry(host.link))
     assert len(host.asked) == 1
@@ -244,7 +244,7 @@ def test_a_server_that_stalls_is_given_up_after_a_while_in_one_line(host, capfd,
 
 @pytest.mark.parametrize("patience", [-1.0, 60.0])
 def test_a_server_that_drips_is_given_up(host, monkeypatch, patience):
-    monkeypatch.setattr(fetch, "_STALL_SECONDS", patience)
+    monkeypatch.setattr(downloads, "_STALL_SECONDS", patience)
     host.content, host.breaks = bytes(range(256)) * 40, [1] * 20
     with pytest.raises(MissingFile, match="its server (sent 1 byte in -1 s|breaks off); 0 MB are here"):
         download(entry(host.link))

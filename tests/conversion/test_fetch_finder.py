@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from refseg.cli import app
-from refseg.conversion import fetch
 from refseg.conversion.fetch_finder import get_finder, is_intact
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
+from refseg.files import download as downloads
 from refseg.finders import published
 from refseg.finders.published import PublishedFinder, read_published
 
@@ -25,7 +25,7 @@ MEMBER = "Detector/tiny.weights"
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("REFSEG_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(fetch, "_TIMEOUT", 1.0)
+    monkeypatch.setattr(downloads, "_TIMEOUT", 1.0)
     return tmp_path / "cache"
 
 

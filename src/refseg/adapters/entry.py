@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from refseg.adapters.hub import Fact, HubModel, LocalModel, get_model, is_complete, model_folder, own_folder
 from refseg.config import Config, one_line
 from refseg.errors import InvalidInput
+from refseg.progress import Progress, no_progress
 
 
 class AdapterConfig(Config):
@@ -96,20 +97,20 @@ class AdapterEntry(Config):
         self,
         config: AdapterConfig,
         on_message: Callable[[str], None] = lambda line: None,
-        show_progress: bool = False,
+        progress: Progress = no_progress,
     ) -> dict[str, Path]:
         """Gets all parts from the hub, those that are not on this machine, and returns their folders.
 
         Args:
             config: settings, which choose the models.
             on_message: receives a line with the size before each download.
-            show_progress: whether bars are drawn on stderr.
+            progress: shows how many megabytes of weights are there.
 
         Raises:
             MissingFile, InvalidInput, UnwritableOutput: as `hub.get_model`.
         """
         name = self.spelled(config)
-        return {part: get_model(model, name, on_message, show_progress) for part, model in self.models(config).items()}
+        return {part: get_model(model, name, on_message, progress) for part, model in self.models(config).items()}
 
     def local_models(self, config: AdapterConfig) -> dict[str, LocalModel]:
         """Finds all parts on this machine, at once and without asking the hub.

@@ -9,6 +9,7 @@ Network    only `get_model` uses it. `model_folder` looks at this machine alone 
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,11 +21,15 @@ from pydantic import Field
 
 from refseg.config import Config
 from refseg.errors import InvalidInput, MissingFile, RefsegError, UnwritableOutput, first_line, shown, unreadable
+from refseg.files.download import RemoteFile, Unreachable, fetch_rest
+from refseg.files.lock import only_writer
+from refseg.progress import Advance, Progress, no_progress
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 _PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.jinja"]
 _IN_FOLDERS = ["*/*"]  # exports to other formats, and originals
 _TIMEOUT = 5.0  # seconds until the hub answers
+MEGABYTE = 10**6
 
 
 class Fact(Config):
@@ -220,7 +225,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def get_model(
-    model: HubModel, name: str, on_message: Callable[[str], None] = lambda line: None, show_progress: bool = False
+    model: HubModel,
+    name: str,
+    on_message: Callable[[str], None] = lambda line: None,
+    progress: Progress = no_progress,
 ) -> Path:
     """Returns the folder of a model in the local cache of the hub; what is missing is downloaded.
 
@@ -230,7 +238,7 @@ def get_model(
         model: the model.
         name: of the adapter, for errors.
         on_message: receives a line with the size before a download.
-        show_progress: whether the hub's client shows its bars on stderr.
+        progress: shows how many megabytes of the weights are there.
 
     Raises:
         MissingFile: if the hub cannot be reached, or has no such model or no weights in safetensors.
@@ -241,7 +249,7 @@ def get_model(
 
     options: dict[str, Any] = {"allow_patterns": _PATTERNS, "ignore_patterns": _IN_FOLDERS, "etag_timeout": _TIMEOUT}
     _check_reachable(model, name)
-    with _hub_errors(model, name), _quiet_hub(show_progress):
+    with _hub_errors(model, name), _quiet_hub():
         repair = folder if (folder := _cached(model)) and is_complete(folder) else None
         if repair is not None:
             for file in damaged_files(repair):
@@ -260,6 +268,10 @@ def get_model(
                     f"{cache} has room for {size_text(free)}, {model.id} needs {size_text(size)}; make room, or set "
                     "HF_HOME to a folder on another disk"
                 )
+        weights = [file for file in files if file.will_download and file.filename.endswith(".safetensors")]
+        with progress(sum(file.file_size or 0 for file in weights) // MEGABYTE, of="MB") as advance:
+            for file in weights:
+                _fetch_weights(model, file.commit_hash, file.filename, advance)
         folder = Path(snapshot_download(model.id, revision=files[0].commit_hash, **options))
         if model.revision != files[0].commit_hash:  # which commit the name stands for
             snapshot_download(model.id, revision=model.revision, **options)
@@ -268,18 +280,57 @@ def get_model(
     return folder
 
 
+def _fetch_weights(model: HubModel, commit: str, file_name: str, advance: Advance) -> None:
+    """Downloads a file of weights to where the hub's client looks for it; goes on where it was broken off.
+
+    The client itself begins anew with each call. It names a large file by its sha256, which is checked; other files
+    are left to it.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.utils import build_hf_headers
+
+    link = hf_hub_url(model.id, file_name, revision=commit, endpoint=constants.ENDPOINT)
+    about = get_hf_file_metadata(link, timeout=_TIMEOUT, endpoint=constants.ENDPOINT)
+    if about.etag is None or not re.fullmatch(r"[0-9a-f]{64}", about.etag):
+        return
+    blob = _storage(model) / "blobs" / about.etag
+    if blob.exists():
+        return
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    partial, arrived = blob.with_name(f"{about.etag}.part"), 0
+
+    def on_bytes(count: int) -> None:
+        nonlocal arrived
+        advance((arrived + count) // MEGABYTE - arrived // MEGABYTE)
+        arrived += count
+
+    with only_writer(blob, beside=True):
+        fetch_rest(RemoteFile(link, about.size, about.etag, build_hf_headers()), partial, on_bytes)
+        with partial.open("rb") as content:
+            found = hashlib.file_digest(content, "sha256").hexdigest()
+        if found != about.etag:
+            partial.unlink()
+            raise Unreachable(f"what the hub sends as {file_name} is damaged")
+        os.replace(partial, blob)
+
+
 def damaged_files(folder: Path) -> list[Path]:
     """Returns the files of weights in a folder whose length is not what their header says."""
-    from safetensors import safe_open
+    return [file for file in weight_files(folder) if not _has_its_length(file)]
 
-    damaged = []
-    for file in weight_files(folder):
-        try:
-            with safe_open(file, framework="np"):
-                pass
-        except Exception:  # damage raises various errors
-            damaged.append(file)
-    return damaged
+
+def _has_its_length(file: Path) -> bool:
+    """Whether a file of safetensors ends where its header says."""
+    try:
+        with file.open("rb") as content:
+            length = int.from_bytes(content.read(8), "little")
+            if length > file.stat().st_size:
+                return False
+            tensors = json.loads(content.read(length))
+        ends = [tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"]
+        return 8 + length + max(ends, default=0) == file.stat().st_size
+    except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError, IndexError):
+        return False
 
 
 @contextmanager
@@ -298,11 +349,16 @@ def quiet_transformers() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _cached(model: HubModel) -> Path | None:
-    """Returns the local folder of a model, complete or not; None without one."""
+def _storage(model: HubModel) -> Path:
+    """Returns the folder of a model in the cache of the hub's client."""
     from huggingface_hub import constants
 
-    storage = Path(constants.HF_HUB_CACHE) / f"models--{model.id.replace('/', '--')}"
+    return Path(constants.HF_HUB_CACHE) / f"models--{model.id.replace('/', '--')}"
+
+
+def _cached(model: HubModel) -> Path | None:
+    """Returns the local folder of a model, complete or not; None without one."""
+    storage = _storage(model)
     try:
         commit = (storage / "refs" / model.revision).read_text(encoding="utf-8").strip()
     except OSError:  # a commit, or not there
@@ -362,6 +418,8 @@ def _hub_errors(model: HubModel, name: str) -> Iterator[None]:
             ) from error
         if any(isinstance(one, RepositoryNotFoundError) for one in kinds):
             raise MissingFile(f"the hub has no (public) {model.id}; it may have moved: {model.page}") from error
+        if isinstance(error, Unreachable):
+            raise MissingFile(f"{model.id} cannot be downloaded ({error}): refseg weights get {name}") from error
         number = getattr(error, "errno", None)
         if isinstance(error, OSError) and not isinstance(error, HfHubHTTPError) and number is not None:
             raise UnwritableOutput(
@@ -377,15 +435,18 @@ def _hub_errors(model: HubModel, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_hub(show_progress: bool) -> Iterator[None]:
-    """Keeps the hub's client from drawing bars, unless they are wanted."""
+def _quiet_hub() -> Iterator[None]:
+    """Keeps the hub's client from writing to the terminal."""
+    from huggingface_hub import logging
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
-    if show_progress or are_progress_bars_disabled():
-        yield
-        return
-    disable_progress_bars()
+    level, hides = logging.get_verbosity(), not are_progress_bars_disabled()
+    logging.set_verbosity_error()
+    if hides:
+        disable_progress_bars()
     try:
         yield
     finally:
-        enable_progress_bars()
+        logging.set_verbosity(level)
+        if hides:
+            enable_progress_bars()

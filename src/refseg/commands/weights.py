@@ -196,10 +196,9 @@ def _get_finder(entry: "PublishedFinder", file: Path | None) -> None:
 
 
 def _get_adapter(name: str) -> None:
-    import sys
-
     from refseg.adapters.catalogue import adapter_entry
     from refseg.checkpoints.locate import named_adapter, settings_of
+    from refseg.commands.progress import progress
     from refseg.errors import InvalidInput
 
     adapter, own = named_adapter(name) or (name, None)
@@ -213,7 +212,7 @@ def _get_adapter(name: str) -> None:
         typer.echo(line)
         said.append(line)
 
-    folders = entry.get(config, say, show_progress=sys.stderr.isatty())
+    folders = entry.get(config, say, progress)
     for part, folder in folders.items():
         model = entry.models(config)[part]
         typer.echo(f"{'written' if said else 'already here'}: {folder}")

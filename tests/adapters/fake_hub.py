@@ -1,0 +1,110 @@
+"""A hub on 127.0.0.1, which serves folders as the hub's API does."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import unquote, urlsplit
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@dataclass
+class FakeHub:
+    """What the hub holds and how it behaves.
+
+    Attributes:
+        models: folder of each model, by its id.
+        gated: ids of models whose files are refused.
+        breaks_at: bytes of a file after which the connection ends.
+        asked: requests, with their range.
+    """
+
+    models: dict[str, Path] = field(default_factory=dict)
+    gated: set[str] = field(default_factory=set)
+    breaks_at: int | None = None
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    endpoint: str = ""
+
+    def files(self) -> list[str]:
+        """Names of the files that were sent."""
+        return sorted({path.rpartition("/")[2] for method, path, _ in self.asked if method == "GET" and "/res" in path})
+
+    def start(self) -> ThreadingHTTPServer:
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+            def do_HEAD(self) -> None:
+                self.answer()
+
+            def do_GET(self) -> None:
+                self.answer()
+
+            def answer(self) -> None:
+                path = unquote(urlsplit(self.path).path)
+                hub.asked.append((self.command, path, self.headers.get("Range", "")))
+                parts = path.strip("/").split("/")
+                if parts[:2] == ["api", "models"]:
+                    self.api("/".join(parts[2:4]), parts[4:])
+                elif "resolve" in parts:
+                    self.file("/".join(parts[:2]), parts[3], "/".join(parts[4:]))
+                else:
+                    self.send(b"", {})
+
+            def api(self, model: str, rest: list[str]) -> None:
+                if model not in hub.models:
+                    return self.send(b"{}", {"X-Error-Code": "RepoNotFound"}, 404)
+                if rest[1] not in ("main", COMMIT):
+                    return self.send(b"{}", {"X-Error-Code": "RevisionNotFound"}, 404)
+                files = [
+                    (str(p.relative_to(hub.models[model])), p) for p in hub.models[model].rglob("*") if p.is_file()
+                ]
+                if rest[0] == "tree":
+                    rows = [
+                        {"type": "file", "path": name, "size": p.stat().st_size, "oid": digest(p)} for name, p in files
+                    ]
+                    return self.send(json.dumps(rows).encode(), {"Content-Type": "application/json"})
+                about = {"id": model, "sha": COMMIT, "siblings": [{"rfilename": name} for name, _ in files]}
+                return self.send(json.dumps(about).encode(), {"Content-Type": "application/json"})
+
+            def file(self, model: str, revision: str, name: str) -> None:
+                if model in hub.gated:
+                    return self.send(b"", {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"}, 403)
+                path = hub.models[model] / name
+                if not path.is_file():
+                    return self.send(b"", {"X-Error-Code": "EntryNotFound"}, 404)
+                content = path.read_bytes()
+                headers = {"ETag": f'"{digest(path)}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+                start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+                if start:
+                    headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+                return self.send(content[start:], headers, 206 if start else 200)
+
+            def send(self, content: bytes, headers: dict[str, str], status: int = 200) -> None:
+                self.send_response(status)
+                for key, value in headers.items():
+                    self.send_header(key, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                if self.command == "GET":
+                    ends = hub.breaks_at is not None and len(content) > hub.breaks_at
+                    self.wfile.write(content[: hub.breaks_at] if ends else content)
+                    if ends:
+                        self.close_connection = True
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        self.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return server
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
