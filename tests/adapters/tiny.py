@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from refseg.text import byte_pairs
+from refseg.text import byte_pairs, word_pieces
 
 
 @cache
-def clip_tokenizer():
+def clip_tokenizer(padding: str = "<|endoftext|>"):
     from transformers import CLIPTokenizer
 
     lines = gzip.decompress(byte_pairs.VOCABULARY.read_bytes()).decode().splitlines()
@@ -21,7 +21,7 @@ def clip_tokenizer():
     letters = [chr(code) for code in byte_pairs._byte_codes()]
     pieces = [*letters, *(letter + byte_pairs.WORD_END for letter in letters), *map("".join, merges)]
     pieces += [byte_pairs.START, byte_pairs.END]
-    return CLIPTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, merges=merges)
+    return CLIPTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, merges=merges, pad_token=padding)
 
 
 def save_clipseg(folder: Path, seed: int = 0) -> None:
@@ -148,3 +148,198 @@ def save_florence2(folder: Path, seed: int = 0) -> None:
     tasks = {"polygons": {}, "description_with_bboxes": {}, "description_with_bboxes_or_polygons": {}}
     processor = Florence2Processor(images, tokenizer, post_processor_config=tasks)
     save(folder, spread(Florence2ForConditionalGeneration(config), 0.5), processor)
+
+
+@cache
+def bert_tokenizer():
+    from transformers import BertTokenizer
+
+    return BertTokenizer(vocab=str(word_pieces.VOCABULARY))
+
+
+def save_gdino(folder: Path, seed: int = 0, mm: bool = False) -> None:
+    from transformers import (
+        BertConfig,
+        GroundingDinoConfig,
+        GroundingDinoForObjectDetection,
+        GroundingDinoImageProcessor,
+        GroundingDinoProcessor,
+        MMGroundingDinoConfig,
+        MMGroundingDinoForObjectDetection,
+        SwinConfig,
+    )
+
+    torch.manual_seed(seed)
+    swin = {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "window_size": 4, "image_size": 64}
+    words = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    small = {"encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    config = (MMGroundingDinoConfig if mm else GroundingDinoConfig)(
+        backbone_config=SwinConfig(**swin, out_indices=[2, 3, 4]),
+        text_config=BertConfig(vocab_size=30522, **words),
+        num_queries=20,
+        encoder_layers=1,
+        decoder_layers=2,
+        d_model=32,
+        **small,
+    )
+    model = (MMGroundingDinoForObjectDetection if mm else GroundingDinoForObjectDetection)(config).eval()
+    images = GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 128})
+    save(folder, model, GroundingDinoProcessor(images, bert_tokenizer()))
+
+
+def save_owlv2(folder: Path, seed: int = 0) -> None:
+    from transformers import Owlv2Config, Owlv2ForObjectDetection, Owlv2ImageProcessor, Owlv2Processor
+
+    torch.manual_seed(seed)
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision = {**small, "image_size": 64, "patch_size": 16}
+    model = Owlv2ForObjectDetection(Owlv2Config(text_config=small, vision_config=vision, projection_dim=16)).eval()
+    torch.nn.init.normal_(model.box_head.dense2.weight, std=0.02)  # boxes are where their patches are
+    torch.nn.init.zeros_(model.box_head.dense2.bias)
+    images = Owlv2ImageProcessor(size={"height": 64, "width": 64})
+    save(folder, model, Owlv2Processor(images, clip_tokenizer("!")))
+
+
+def save_sam2(folder: Path, seed: int = 0) -> None:
+    from transformers import Sam2Config, Sam2ImageProcessor, Sam2Model, Sam2Processor
+
+    torch.manual_seed(seed)
+    config = Sam2Config(
+        vision_config={
+            "backbone_config": {
+                "model_type": "sam2_hiera_det_model",
+                "hidden_size": 8,
+                "num_attention_heads": 1,
+                "image_size": [64, 64],
+                "blocks_per_stage": [1, 2, 2, 1],
+                "embed_dim_per_stage": [8, 16, 32, 64],
+                "num_attention_heads_per_stage": [1, 2, 4, 8],
+                "window_size_per_stage": [4, 4, 4, 4],
+                "global_attention_blocks": [4],  # none may be the first of a stage
+                "window_positional_embedding_background_size": [4, 4],
+            },
+            "backbone_channel_list": [64, 32, 16, 8],
+            "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
+            "fpn_hidden_size": 16,
+        },
+        **_mask_decoder(),
+    )
+    images = Sam2ImageProcessor(size={"height": 64, "width": 64}, mask_size={"height": 16, "width": 16})
+    save(folder, spread(Sam2Model(config)), Sam2Processor(images))
+
+
+def save_edgetam(folder: Path, seed: int = 0) -> None:
+    from transformers import (
+        EdgeTamConfig,
+        EdgeTamModel,
+        EdgeTamVisionConfig,
+        Sam2ImageProcessor,
+        Sam2Processor,
+        TimmWrapperConfig,
+    )
+
+    torch.manual_seed(seed)
+    backbone = TimmWrapperConfig(
+        architecture="repvit_m1",
+        model_args={"in_chans": 3, "features_only": True, "out_indices": [0, 1, 2, 3]},
+        num_labels=2,
+    )
+    vision = EdgeTamVisionConfig(
+        backbone_config=backbone, backbone_feature_sizes=[[16, 16], [8, 8], [4, 4]], fpn_hidden_size=16
+    )
+    images = Sam2ImageProcessor(size={"height": 64, "width": 64}, mask_size={"height": 16, "width": 16})
+    model = EdgeTamModel(EdgeTamConfig(vision_config=vision, **_mask_decoder())).eval()
+    save(folder, model, Sam2Processor(images))
+
+
+def save_sam(folder: Path, seed: int = 0, hq: bool = False) -> None:
+    from transformers import (
+        SamConfig,
+        SamHQConfig,
+        SamHQModel,
+        SamHQProcessor,
+        SamImageProcessor,
+        SamModel,
+        SamProcessor,
+    )
+
+    torch.manual_seed(seed)
+    vision = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_dim": 16, "window_size": 2}
+    vision |= {
+        "output_channels": 16,
+        "image_size": 64,
+        "patch_size": 16,
+        "global_attn_indexes": [1],
+        "num_pos_feats": 8,
+    }
+    config = (SamHQConfig if hq else SamConfig)(vision_config=vision, **_mask_decoder({"vit_dim": 16} if hq else {}))
+    images = SamImageProcessor(
+        size={"longest_edge": 64},
+        pad_size={"height": 64, "width": 64},
+        mask_size={"longest_edge": 16},
+        mask_pad_size={"height": 16, "width": 16},
+    )
+    save(folder, spread((SamHQModel if hq else SamModel)(config)), (SamHQProcessor if hq else SamProcessor)(images))
+
+
+def _mask_decoder(further: dict[str, int] | None = None) -> dict[str, dict[str, int]]:
+    """The parts of SAM and its successors that boxes enter."""
+    decoder = {"hidden_size": 16, "mlp_dim": 16, "num_attention_heads": 2, "iou_head_hidden_dim": 16, **(further or {})}
+    prompts = {"hidden_size": 16, "image_size": 64, "patch_size": 16, "mask_input_channels": 4}
+    return {"prompt_encoder_config": prompts, "mask_decoder_config": decoder}
+
+
+def save_qwen3vl(folder: Path, seed: int = 0) -> None:
+    from transformers import (
+        Qwen2Tokenizer,
+        Qwen2VLImageProcessor,
+        Qwen3VLConfig,
+        Qwen3VLForConditionalGeneration,
+        Qwen3VLProcessor,
+        Qwen3VLVideoProcessor,
+    )
+
+    torch.manual_seed(seed)
+    letters = [chr(code) for code in byte_pairs._byte_codes()]
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|image_pad|>", "<|video_pad|>"]
+    special += ["<|vision_start|>", "<|vision_end|>"]
+    ids = {piece: i for i, piece in enumerate([*letters, *special])}
+    tokenizer = Qwen2Tokenizer(vocab=ids, merges=[], additional_special_tokens=special[1:])
+    config = Qwen3VLConfig(
+        text_config={
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "vocab_size": len(ids),
+            "rope_parameters": {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 10000.0},
+        },
+        vision_config={
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "depth": 2,
+            "num_heads": 2,
+            "out_hidden_size": 16,
+            "patch_size": 8,
+            "num_position_embeddings": 16,
+            "deepstack_visual_indexes": [0],
+        },
+        image_token_id=ids["<|image_pad|>"],
+        video_token_id=ids["<|video_pad|>"],
+        vision_start_token_id=ids["<|vision_start|>"],
+        vision_end_token_id=ids["<|vision_end|>"],
+    )
+    model = Qwen3VLForConditionalGeneration(config).eval()
+    model.generation_config.eos_token_id = ids["<|im_end|>"]
+    model.generation_config.pad_token_id = ids["<|endoftext|>"]
+    side = {"shortest_edge": 32 * 32, "longest_edge": 64 * 64}
+    images = Qwen2VLImageProcessor(patch_size=8, temporal_patch_size=2, merge_size=2, size=side)
+    videos = Qwen3VLVideoProcessor(patch_size=8, temporal_patch_size=2, merge_size=2, size=side)
+    template = (
+        "{% for message in messages %}<|im_start|>{{ message.role }}\n{% for part in message.content %}"
+        "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part.text }}{% endif %}"
+        "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    save(folder, model, Qwen3VLProcessor(images, tokenizer, videos, chat_template=template))

@@ -21,6 +21,11 @@ ADAPTERS: dict[str, Any] = {
     "clipseg": "refseg.adapters.clipseg:ClipSeg",
     "sam3": "refseg.adapters.sam3:Sam3",
     "florence2": "refseg.adapters.florence2:Florence2",
+    "gdino_sam2": "refseg.adapters.detect_then_segment:GroundingDinoSam2",
+    "mmgdino_sam2": "refseg.adapters.detect_then_segment:MMGroundingDinoSam2",
+    "owlv2_sam2": "refseg.adapters.detect_then_segment:Owlv2Sam2",
+    "florence2_sam2": "refseg.adapters.detect_then_segment:Florence2Sam2",
+    "qwen3vl_sam2": "refseg.adapters.detect_then_segment:Qwen3VLSam2",
 }
 
 

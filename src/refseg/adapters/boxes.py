@@ -1,7 +1,7 @@
 """Detectors of phrases: an image and a phrase to boxes, each with a score.
 
-Grounding DINO   S. Liu et al. "Grounding DINO". ECCV 2024. https://arxiv.org/abs/2303.05499. MM-Grounding-DINO and LLMDet
-                 are other weights of the same network. Words enter the encoder: each phrase costs the whole network.
+Grounding DINO   S. Liu et al. "Grounding DINO". ECCV 2024. https://arxiv.org/abs/2303.05499. MM-Grounding-DINO and
+                 LLMDet are other weights of the same network. Words enter the encoder: each phrase costs all of it.
 OWLv2            M. Minderer et al. "Scaling Open-Vocabulary Object Detection". NeurIPS 2023.
                  https://arxiv.org/abs/2306.09683. The image is encoded once; a phrase costs its text encoder.
 
@@ -13,14 +13,16 @@ of one call for the next one, which other threads may make.
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
 from refseg.finders.overlaps import suppress_overlaps
 
+IMAGES_AT_ONCE = 4  # that are encoded together, which bounds memory
 MOST_BOXES = 100  # of a phrase
 MAX_IOU = 0.7  # of two boxes of a phrase; of more, the worse one is the same object
 SMALLEST = 1e-3  # side of a box in parts of the image's
@@ -38,8 +40,38 @@ class Boxes(NamedTuple):
     scores: Tensor
 
 
-class PhraseDetector(nn.Module, ABC):
-    """Finds the boxes of any phrase.
+class BoxDetector(nn.Module, ABC):
+    """Finds the boxes of what a phrase or sentence names."""
+
+    @property
+    @abstractmethod
+    def most_pieces(self) -> int | None:
+        """Pieces of a phrase that are read, the special ones included; None if there is no limit to speak of."""
+
+    @abstractmethod
+    def count_pieces(self, phrase: str) -> int:
+        """Counts the pieces of a whole phrase, the special ones included."""
+
+    @abstractmethod
+    def encode_image(self, image: Tensor) -> Any:
+        """Computes what depends on images (B, 3, H, W) of 0 to 255 alone."""
+
+    @abstractmethod
+    def detect(self, seen: Any, phrases: Sequence[str], image_of_phrase: Sequence[int]) -> list[Boxes]:
+        """Finds the boxes of M phrases; those of one do not depend on the others.
+
+        Args:
+            seen: of `encode_image`.
+            phrases: M phrases.
+            image_of_phrase: the index of the image that each is about.
+
+        Returns:
+            all boxes of each, however low their score, without those that overlap a better one.
+        """
+
+
+class PhraseDetector(BoxDetector):
+    """A detector of transformers that scores boxes by a phrase.
 
     Attributes:
         model: of transformers.
@@ -48,8 +80,9 @@ class PhraseDetector(nn.Module, ABC):
         at_once: phrases that are answered at once, which bounds memory.
     """
 
-    threshold: float
-    at_once: int
+    threshold: ClassVar[float]
+    at_once: ClassVar[int]
+    _special: ClassVar[int]  # ids around those of a phrase
 
     def __init__(self, model: Any, processor: Any):
         super().__init__()
@@ -64,10 +97,6 @@ class PhraseDetector(nn.Module, ABC):
         """Number of ids of a phrase that are read, the special ones included."""
 
     @abstractmethod
-    def encode_image(self, image: Tensor) -> Any:
-        """Computes what depends on images (B, 3, H, W) of 0 to 255 alone."""
-
-    @abstractmethod
     def ids(self, phrase: str) -> list[int]:
         """Returns the ids of a phrase as the model reads it, at most `longest`."""
 
@@ -75,23 +104,17 @@ class PhraseDetector(nn.Module, ABC):
     def _detect(self, seen: Any, ids: Sequence[Sequence[int]], images: Tensor) -> tuple[Tensor, Tensor]:
         """Returns boxes (M, Q, 4), centre and size in parts of the image's sides, and their scores (M, Q)."""
 
-    def excess(self, phrase: str) -> int:
-        """Returns the number of pieces of a phrase that are not read."""
-        return max(0, len(self._raw_ids(phrase)) + self._special - self.longest)
+    @property
+    @override
+    def most_pieces(self) -> int:
+        return self.longest
 
-    _special: int  # ids around those of the phrase
+    @override
+    def count_pieces(self, phrase: str) -> int:
+        return len(self._raw_ids(phrase)) + self._special
 
+    @override
     def detect(self, seen: Any, phrases: Sequence[str], image_of_phrase: Sequence[int]) -> list[Boxes]:
-        """Finds the boxes of M phrases, the same phrase of an image once.
-
-        Args:
-            seen: of `encode_image`.
-            phrases: M phrases.
-            image_of_phrase: the index of the image that each is about.
-
-        Returns:
-            all boxes of each, however low their score, without those that overlap a better one.
-        """
         asked = list(dict.fromkeys(zip(phrases, image_of_phrase, strict=True)))
         found: dict[tuple[str, int], Boxes] = {}
         for start in range(0, len(asked), self.at_once):
@@ -179,6 +202,10 @@ class Owlv2(PhraseDetector):
     @override
     def encode_image(self, image: Tensor) -> Any:
         """Returns patch features (B, P, D), and the boxes (B, P, 4) of the patches in parts of the image's sides."""
+        features, boxes = zip(*map(self._encode, image.split(IMAGES_AT_ONCE)), strict=True)
+        return torch.cat(features), torch.cat(boxes)
+
+    def _encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
         model, (height, width) = self.model, image.shape[-2:]
         pixels = self.processor.image_processor(list(image.round().clamp(0, 255).byte()), return_tensors="pt")
         grid, _ = model.image_embedder(pixel_values=pixels["pixel_values"].to(model.device))
@@ -212,11 +239,16 @@ def best_boxes(places: Tensor, scores: Tensor) -> Boxes:
     Of those that overlap, the best is kept; there may be none.
     """
     (x, y), (width, height) = places.float()[:, :2].T, places.float()[:, 2:].T
-    corners = torch.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], -1).clamp(0, 1)
+    return kept_boxes(torch.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], -1), scores)
+
+
+def kept_boxes(corners: Tensor, scores: Tensor) -> Boxes:
+    """Returns those of `best_boxes`, of boxes (Q, 4) given as left, top, right, bottom in parts of the image."""
+    corners, scores = corners.float().clamp(0, 1), scores.float()
     inside = ((corners[:, 2:] - corners[:, :2]) >= SMALLEST).all(-1) & scores.isfinite()
-    corners, scores = corners[inside], scores.float()[inside]
+    corners, scores = corners[inside], scores[inside]
     order = scores.argsort(descending=True, stable=True)[:MOST_BOXES]
     corners, scores = corners[order], scores[order]
-    one_class = torch.zeros(len(order), dtype=torch.int64).numpy()
+    one_class = np.zeros(len(order), np.int64)
     kept = torch.from_numpy(suppress_overlaps(corners.cpu().double().numpy(), one_class, MAX_IOU)).to(corners.device)
     return Boxes(corners[kept], scores[kept])

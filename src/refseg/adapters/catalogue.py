@@ -1,6 +1,15 @@
 """Catalogue of the adapters: what is known of each without loading it. Nothing here imports torch."""
 
-from refseg.adapters.entries import clipseg, florence2, sam3
+from refseg.adapters.entries import (
+    clipseg,
+    florence2,
+    florence2_sam2,
+    gdino_sam2,
+    mmgdino_sam2,
+    owlv2_sam2,
+    qwen3vl_sam2,
+    sam3,
+)
 from refseg.adapters.entry import AdapterEntry
 from refseg.errors import InvalidInput, shown
 
@@ -10,6 +19,11 @@ CATALOGUE: dict[str, AdapterEntry] = {
         clipseg.ENTRY,
         sam3.ENTRY,
         florence2.ENTRY,
+        gdino_sam2.ENTRY,
+        mmgdino_sam2.ENTRY,
+        owlv2_sam2.ENTRY,
+        florence2_sam2.ENTRY,
+        qwen3vl_sam2.ENTRY,
     )
 }
 

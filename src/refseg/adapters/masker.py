@@ -9,6 +9,7 @@ Models and image processors are those of transformers.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -16,18 +17,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
-BOXES_AT_ONCE = 32  # of an image, which bounds memory
+from refseg.adapters.hub import LocalModel
+
+BOXES_AT_ONCE, IMAGES_AT_ONCE = 32, 4  # which bounds memory
 
 
 class SeenImages(NamedTuple):
     """Encoded images of one size.
 
     Attributes:
-        embeddings: maps (B, ...), as the model takes them.
+        levels: maps (B, ...), the coarsest last.
         size_hw: height and width of the image within the model's input, in its pixels.
     """
 
-    embeddings: Any
+    levels: Sequence[Tensor]
     size_hw: tuple[int, int]
 
 
@@ -43,9 +46,16 @@ class Masker(nn.Module, ABC):
         super().__init__()
         self.model, self.processor = model, processor
 
-    @abstractmethod
     def encode_image(self, image: Tensor) -> SeenImages:
         """Encodes images (B, 3, H, W) of 0 to 255."""
+        parts = [self._encode(some) for some in image.split(IMAGES_AT_ONCE)]
+        return SeenImages(
+            [torch.cat(level) for level in zip(*(part.levels for part in parts), strict=True)], parts[0].size_hw
+        )
+
+    @abstractmethod
+    def _encode(self, image: Tensor) -> SeenImages:
+        """Encodes a few images."""
 
     @abstractmethod
     def _masks(self, seen: SeenImages, image: int, boxes: Tensor) -> Tensor:
@@ -72,40 +82,75 @@ class Sam2Masker(Masker):
     """SAM 2, SAM 2.1 and EdgeTAM: images are stretched to a square."""
 
     @override
-    def encode_image(self, image: Tensor) -> SeenImages:
+    def _encode(self, image: Tensor) -> SeenImages:
         pixels = self._pixels(image)["pixel_values"].to(self.model.device)
         return SeenImages(self.model.get_image_embeddings(pixels), (pixels.shape[-2], pixels.shape[-1]))
 
     @override
     def _masks(self, seen: SeenImages, image: int, boxes: Tensor) -> Tensor:
-        embeddings = [level[image : image + 1] for level in seen.embeddings]
+        embeddings = [level[image : image + 1] for level in seen.levels]
         out = self.model(image_embeddings=embeddings, input_boxes=boxes[None], multimask_output=False)
-        return out.pred_masks[0, :, 0]
+        masks: Tensor = out.pred_masks[0, :, 0]
+        return masks
 
 
 class SamMasker(Masker):
-    """SAM and SAM-HQ: images keep their aspect ratio and are padded to a square at the right and below."""
+    """SAM: images keep their aspect ratio and are padded to a square at the right and below."""
 
     @override
-    def encode_image(self, image: Tensor) -> SeenImages:
+    def _encode(self, image: Tensor) -> SeenImages:
         seen = self._pixels(image)
         height, width = (int(side) for side in seen["reshaped_input_sizes"][0])
-        return SeenImages(self.model.get_image_embeddings(seen["pixel_values"].to(self.model.device)), (height, width))
+        levels = self._levels(self.model.get_image_embeddings(seen["pixel_values"].to(self.model.device)))
+        return SeenImages(levels, (height, width))
 
     @override
     def _masks(self, seen: SeenImages, image: int, boxes: Tensor) -> Tensor:
-        one = slice(image, image + 1)
-        given = (
-            {"image_embeddings": seen.embeddings[one]} if isinstance(seen.embeddings, Tensor) else self._both(seen, one)
-        )
-        masks = self.model(**given, input_boxes=boxes[None], multimask_output=False).pred_masks[0]  # (N, 1, h, w)
+        embeddings = self._embeddings([level[image : image + 1] for level in seen.levels])
+        masks = self.model(**embeddings, input_boxes=boxes[None], multimask_output=False).pred_masks[0]  # (N, 1, h, w)
         pad = self.processor.image_processor.pad_size
         padded = F.interpolate(masks.float(), (pad["height"], pad["width"]), mode="bilinear", align_corners=False)
         height, width = seen.size_hw
         return padded[:, 0, :height, :width]
 
-    @staticmethod
-    def _both(seen: SeenImages, one: slice) -> dict[str, Any]:
-        """SAM-HQ's embeddings and those of its global blocks."""
-        last, inner = seen.embeddings
-        return {"image_embeddings": last[one], "intermediate_embeddings": [level[one] for level in inner]}
+    def _levels(self, embeddings: Any) -> list[Tensor]:
+        """Returns what the model gave as one list, the last embedding at the end."""
+        return [embeddings]
+
+    def _embeddings(self, levels: list[Tensor]) -> dict[str, Any]:
+        """Returns the arguments of the model, the inverse of `_levels`."""
+        return {"image_embeddings": levels[-1]}
+
+
+class SamHQMasker(SamMasker):
+    """SAM-HQ, which reads the features of its global blocks too."""
+
+    @override
+    def _levels(self, embeddings: Any) -> list[Tensor]:
+        last, inner = embeddings
+        return [*inner, last]
+
+    @override
+    def _embeddings(self, levels: list[Tensor]) -> dict[str, Any]:
+        return {"image_embeddings": levels[-1], "intermediate_embeddings": levels[:-1]}
+
+
+def load_masker(local: LocalModel, name: str) -> Masker:
+    """Loads a masker.
+
+    Args:
+        local: its folder.
+        name: one of `entries.maskers.MASKERS`.
+
+    Raises:
+        InvalidInput: if the files are damaged, or those of another model.
+    """
+    import transformers as library
+
+    videos = ("sam2_video", "edgetam_video")  # types of folders that hold the video model too
+    if name == "sam-hq":
+        return SamHQMasker(local.load(library.SamHQModel), local.load_processor(library.SamHQProcessor))
+    if name.startswith("sam-"):
+        return SamMasker(local.load(library.SamModel), local.load_processor(library.SamProcessor))
+    model = library.EdgeTamModel if name == "edgetam" else library.Sam2Model
+    return Sam2Masker(local.load(model, types=videos), local.load_processor(library.Sam2Processor))
