@@ -43,6 +43,8 @@ ALLOWED = {
     ("files/archives.py", "zipfile.ZipFile"): "lists names of members, a million at most; nothing is unpacked",
     ("training/launching.py", "import subprocess"): "waits for processes of Fabric and ends them; starts none",
     ("conversion/fetch.py", "zipfile.ZipFile"): "looks at checksums only",
+    ("adapters/hub.py", "model_class.from_pretrained"): "of local safetensors, without code of others",
+    ("adapters/hub.py", "processor_class.from_pretrained"): "of local texts, without code of others",
     ("conversion/fetch_finder.py", "zipfile.ZipFile"): "reads one member by its exact name, of a size known before",
     ("datasets/storage/challenge_submission.py", "zipfile.ZipFile"): "writes an archive",
     ("datasets/shards.py", "tarfile.open"): "reads members in memory, of bounded size; nothing is extracted",
@@ -126,6 +128,17 @@ def test_videos_are_opened_with_a_list_of_formats_and_protocols():
         assert {"options", "format"} & {keyword.arg for keyword in call.keywords}
     for call in calls_of("video/writer.py", "av.open"):
         assert isinstance(call.args[1], ast.Constant) and call.args[1].value == "w"
+
+
+def test_open_models_are_loaded_from_local_safetensors_without_their_code():
+    for name, wanted in {"model_class": {"use_safetensors", "trust_remote_code"}, "processor_class": set()}.items():
+        (call,) = calls_of("adapters/hub.py", f"{name}.from_pretrained")
+        assert wanted | {"local_files_only", "trust_remote_code"} <= {keyword.arg for keyword in call.keywords}
+        assert all(
+            keyword.value.value is (keyword.arg != "trust_remote_code")
+            for keyword in call.keywords
+            if isinstance(keyword.value, ast.Constant)
+        )
 
 
 def test_yaml_is_read_by_a_safe_loader():

@@ -120,12 +120,18 @@ class LocalModel:
         Raises:
             InvalidInput: if the files are damaged, or those of another model.
         """
-        options |= {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
-        options["ignore_mismatched_sizes"] = True  # they are told below, in one line
         self._check_type(model_class, types)
         with quiet_transformers():
             try:
-                model, found = model_class.from_pretrained(self.folder, output_loading_info=True, **options)
+                model, found = model_class.from_pretrained(
+                    self.folder,
+                    local_files_only=True,
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                    output_loading_info=True,
+                    ignore_mismatched_sizes=True,  # they are told below, in one line
+                    **options,
+                )
             except Exception as error:  # damage raises various errors
                 raise self._damaged(model_class, error) from error
         lacking = [*found["missing_keys"], *(one[0] for one in found["mismatched_keys"])]
