@@ -101,7 +101,7 @@ def test_set_chooses_the_parts_of_the_reader(refseg, fixed):
     code, _, err = refseg("segment", "scene.png", "the cat", "--set", "finder=none")
     assert code == 2 and "unknown finder" in err
     code, _, err = refseg("segment", "scene.png", "the cat", "--weights", "selector", "--set", "finder=fixed")
-    assert code == 2 and "only compositions have settings" in err
+    assert code == 2 and "finder cannot be set" in err
 
 
 def test_evaluate_takes_settings_of_the_reader_and_of_the_data_set(refseg, fixed):

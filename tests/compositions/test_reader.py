@@ -165,7 +165,7 @@ def test_a_calibrated_reader_is_its_config_alone(segmenter, photograph, tmp_path
     [
         ("reader:finder=nothing", "unknown finder 'nothing'; choose one of: coco80"),
         ("reader:colour=red", "config of reader: colour: unknown field"),
-        ("selector:finder=coco80", "only compositions have settings: reader"),
+        ("selector:finder=coco80", "finder cannot be set, since selector was trained as it is"),
         ("reader:finder=coco80,threshold=7", "between 0 and 1"),
     ],
 )

@@ -1,7 +1,6 @@
 """Objects that a finder found in an image, as a reader takes them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 
 import numpy as np
 
@@ -18,11 +17,11 @@ class PixelColours(Mapping[str, Mapping[str, float]]):
     def __init__(self, image: RgbImage, box_xyxy: Box, mask: Mask | None):
         self._image, self._box, self._mask = image, box_xyxy, mask
 
-    @cached_property
-    def _found(self) -> Mapping[str, Mapping[str, float]]:
-        return object_colours(self._image, self._box, self._mask)
+        self._found: dict[str, Mapping[str, float]] = {}
 
     def __getitem__(self, region: str) -> Mapping[str, float]:
+        if region not in self._found:
+            self._found |= object_colours(self._image, self._box, self._mask, (region,))
         return self._found[region]
 
     def __iter__(self) -> Iterator[str]:

@@ -89,8 +89,10 @@ class Reader(Network):
     def fuse(
         self, image_features: Sequence[FoundImage], words: Tensor, word_mask: Tensor, image_of_expression: Tensor
     ) -> Output:
-        logits, exists, referents, readings = [], [], [], []
-        for ids, known, of_image in zip(words, word_mask, image_of_expression.tolist(), strict=True):
+        size_hw = self._mask_size(image_features[0])
+        logits = self.nothing.new_empty(len(words), 1, *size_hw)
+        exists, referents, readings = [], [], []
+        for ids, known, of_image, out in zip(words, word_mask, image_of_expression.tolist(), logits, strict=True):
             found = image_features[of_image]
             answer = execute(read(self.characters.text(ids[known].tolist())), found.objects)
             # the mask that holds if anything exists: of the best object, where none is probable enough
@@ -100,26 +102,29 @@ class Reader(Network):
             p = min(max(answer.exists, CERTAIN), 1 - CERTAIN)
             there = math.log(p / (1 - p)) if asked else ABSENT
             together = masks if len(masks) == 1 else masks.amax(0, keepdim=True)
-            logits.append(together.clamp(max=there - self.exists_threshold_logit))
+            torch.clamp(together, max=there - self.exists_threshold_logit, out=out)
             exists.append(there)
             referents.append(masks if len(assumed) else masks[:0])
             readings.append(Reading(answer, found.objects, self.config.finder))
-        return Output(torch.stack(logits), self.nothing.new_tensor(exists), referents=referents, readings=readings)
+        return Output(logits, self.nothing.new_tensor(exists), referents=referents, readings=readings)
 
     def draw(self, found: FoundImage, chosen: Sequence[int]) -> Tensor:
         """Returns mask logits (N, h, w) of these objects; one empty mask if there is none."""
+        size_hw = self._mask_size(found)
+        if not chosen:
+            return torch.full((1, *size_hw), -INSIDE, device=self.nothing.device)
+        inside = torch.stack([torch.from_numpy(found.mask(k)) for k in chosen]).to(self.nothing.device)
+        share = inside.float()  # of each pixel
+        if size_hw != found.objects.size_hw:
+            share = nn.functional.interpolate(share[None], size_hw, mode="area")[0]
+        return share.mul_(2 * INSIDE).sub_(INSIDE)
+
+    def _mask_size(self, found: FoundImage) -> tuple[int, int]:
+        """Returns the height and width of mask logits, those of the image if it is not too large."""
         assert found.objects.size_hw is not None
         height, width = found.objects.size_hw
         coarser = min(1.0, math.sqrt(MOST_PIXELS / (height * width)))
-        size_hw = max(1, round(height * coarser)), max(1, round(width * coarser))
-        drawn = torch.full((max(1, len(chosen)), *size_hw), -INSIDE, device=self.nothing.device)
-        for mask, k in zip(drawn, chosen, strict=False):
-            inside = torch.from_numpy(found.mask(k)).to(drawn.device)
-            if size_hw == (height, width):
-                mask[inside] = INSIDE
-            else:
-                mask += 2 * INSIDE * nn.functional.interpolate(inside[None, None].float(), size_hw, mode="area")[0, 0]
-        return drawn
+        return max(1, round(height * coarser)), max(1, round(width * coarser))
 
     @override
     def loss(self, batch: Batch) -> Mapping[str, Tensor]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from refseg.array_types import Box, Mask, RgbImage
-from refseg.errors import InvalidInput, shown
+from refseg.errors import InvalidInput, choose_one, shown
 
 BoxMasker = Callable[[RgbImage, Box], Mask]
 """Draws the mask (H, W) of the object in a box, at the size of the image (H, W, 3)."""
@@ -68,15 +68,23 @@ def grabcut_mask(image: RgbImage, box_xyxy: Box) -> Mask:
     enlarged = Image.fromarray(logits).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
     mask[top:bottom, left:right] = np.asarray(enlarged) > 0
     mask &= box_mask(image, box_xyxy)
-    return mask if mask.sum() >= SMALLEST_SHARE * ellipse.sum() else ellipse
+    return mask if np.count_nonzero(mask) >= SMALLEST_SHARE * np.count_nonzero(ellipse) else ellipse
 
 
 def ellipse_mask(image: RgbImage, box_xyxy: Box) -> Mask:
     """Draws the ellipse in a box; errors as of `grabcut_mask`."""
     _check(image, box_xyxy)
-    height, width = image.shape[:2]
-    mask = _radius(np.arange(height) + 0.5, np.arange(width) + 0.5, box_xyxy) <= 1
-    return mask if mask.any() else box_mask(image, box_xyxy)
+    (height, width), (x0, y0, x1, y1) = image.shape[:2], box_xyxy
+    rows, columns = (
+        np.arange(max(0, int(start)), min(side, int(np.ceil(end))))
+        for start, end, side in ((y0, y1, height), (x0, x1, width))
+    )
+    inside = _radius(rows + 0.5, columns + 0.5, box_xyxy) <= 1
+    if not inside.any():
+        return box_mask(image, box_xyxy)
+    mask = np.zeros((height, width), np.bool_)
+    mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = inside
+    return mask
 
 
 def box_mask(image: RgbImage, box_xyxy: Box) -> Mask:
@@ -99,7 +107,7 @@ def find_masker(name: str) -> BoxMasker:
         InvalidInput: if there is none.
     """
     if name not in MASKERS:
-        raise InvalidInput(f"unknown masker {shown(name)}; choose one of: {', '.join(MASKERS)}")
+        raise InvalidInput(f"unknown masker {shown(name)}; {choose_one(name, MASKERS)}")
     return MASKERS[name]
 
 

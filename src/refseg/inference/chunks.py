@@ -36,6 +36,8 @@ def fuse_in_parts(
     parts = zip(words.split(count), word_mask.split(count), image_of_expression.split(count), strict=True)
     outputs = [network.fuse(features, *part) for part in parts]
     first = outputs[0]
+    if len(outputs) == 1:
+        return first
     referents = [some for output in outputs for some in output.referents or ()]
     readings = [one for output in outputs for one in output.readings or ()]
     return Output(

@@ -371,7 +371,8 @@ class Segmenter:
             crf=self.crf,
         ):
             output = prediction.output
-            if not bool(output.exists.isfinite().all() & output.logits.isfinite().all()):
+            least, most = output.logits.aminmax()  # NaN if there is any
+            if not bool(output.exists.isfinite().all() & least.isfinite() & most.isfinite()):
                 raise InvalidInput(
                     f"the weights of {self.checkpoint.name} give values that are not finite; they are damaged, or "
                     "their training failed: get them again, or use others"
@@ -458,6 +459,8 @@ def _warned(results: Iterator[list[FrameResult]], frames: Frames) -> Iterator[li
 
 def _instance_map(masks: Tensor, geometry: Geometry, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Returns which of the objects' mask logits (K, h, w) is the largest (H, W), from 1, in the mask (H, W); else 0."""
+    if len(masks) == 1:
+        return mask.astype(np.uint8)
     instance_map = np.zeros(mask.shape, np.uint8)
     box = mask_box(mask)
     if box is None:

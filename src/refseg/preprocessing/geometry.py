@@ -33,6 +33,10 @@ class Geometry:
     offset_hw: Size | None = None
     scale: float | None = None
 
+    def is_grid(self, grid_hw: Size) -> bool:
+        """Whether a grid over the padded image has exactly the pixels of the image."""
+        return self.own_hw == self.resized_hw == self.padded_hw == grid_hw and self.scale in (None, 1.0)
+
     def placed(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Returns (slope, start) of rows and of columns: pixel i of the image is at slope * i + start when padded."""
         if self.scale is not None:

@@ -42,6 +42,8 @@ def to_image_size(
 
     They are interpolated once, bilinearly, without the padding.
     """
+    if geometry.is_grid((logits.shape[-2], logits.shape[-1])):
+        return logits[:, 0, rows, columns].float()
     down, across = _taps(geometry, (logits.shape[-2], logits.shape[-1]))
     down, across = Taps(down.pixels[rows], down.weight[rows]), Taps(across.pixels[columns], across.weight[columns])
     first, last = int(down.pixels.min()), int(down.pixels.max())
@@ -51,6 +53,8 @@ def to_image_size(
 
 def mask_at_image_size(logits: Tensor, geometry: Geometry) -> Tensor:
     """Thresholds `to_image_size` at 0 to masks (M, H, W) bool on the CPU, computed around positive logits only."""
+    if geometry.is_grid((logits.shape[-2], logits.shape[-1])):
+        return (logits[:, 0].detach() > 0).cpu()
     rows, columns = _map_taps(geometry, (logits.shape[-2], logits.shape[-1]))
     masks = np.zeros((len(logits), *geometry.own_hw), np.bool_)
     for grid, mask in zip(logits[:, 0].detach().float().cpu().numpy(), masks, strict=True):

@@ -19,7 +19,7 @@
 People disagree at the borders, so a pixel near the border of a name counts half for its neighbour (`NEIGHBOURS`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,8 @@ MOST_PIXELS = 4096  # of an object, evenly spaced
 _TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
+_SRGB = np.arange(256) / 255.0
+_LINEAR = np.where(_SRGB <= 0.04045, _SRGB / 12.92, ((_SRGB + 0.055) / 1.055) ** 2.4)
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 
 
@@ -67,9 +69,7 @@ def lab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
     >>> lab(np.array([[0, 128, 0], [255, 0, 0]], np.uint8)).round().tolist()
     [[46.0, -52.0, 50.0], [53.0, 80.0, 67.0]]
     """
-    values = rgb.reshape(-1, 3) / 255.0
-    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    xyz = linear @ _TO_XYZ.T / _WHITE
+    xyz = _LINEAR[rgb.reshape(-1, 3)] @ _TO_XYZ.T / _WHITE
     f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
     return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
 
@@ -107,18 +107,20 @@ def shares(rgb: NDArray[np.uint8]) -> dict[str, float]:
     pixels = rgb.reshape(-1, 3)
     if not len(pixels):
         return {}
-    pixels = pixels[:: max(1, len(pixels) // MOST_PIXELS)]
     counts = np.bincount(name_pixels(pixels), minlength=len(NAMES)) / len(pixels)
     return dict(zip(NAMES, counts.tolist(), strict=True))
 
 
-def object_colours(image: RgbImage, box_xyxy: Box, mask: Mask | None = None) -> dict[str, dict[str, float]]:
-    """Returns, for each of REGIONS, the shares of named colours among an object's pixels.
+def object_colours(
+    image: RgbImage, box_xyxy: Box, mask: Mask | None = None, regions: Iterable[str] = REGIONS
+) -> dict[str, dict[str, float]]:
+    """Returns, for each region, the shares of named colours among an object's pixels.
 
     Args:
         image: (H, W, 3).
         box_xyxy: in pixels; without a mask the ellipse in it stands for the object.
         mask: (H, W) bool.
+        regions: some of REGIONS.
     """
     height, width = image.shape[:2]
     if mask is not None:
@@ -137,9 +139,12 @@ def object_colours(image: RgbImage, box_xyxy: Box, mask: Mask | None = None) -> 
     pixels = image[top:bottom, left:right]
     rows = bottom - top
     found = {}
-    for region, (begin, end) in REGIONS.items():
+    for region in regions:
+        begin, end = REGIONS[region]
         part = slice(int(begin * rows), max(int(begin * rows) + 1, round(end * rows)))
-        found[region] = shares(pixels[part][inside[part]])
+        some = np.flatnonzero(inside[part])
+        down, across = np.divmod(some[:: max(1, len(some) // MOST_PIXELS)], inside.shape[1])
+        found[region] = shares(pixels[part][down, across])
     return found
 
 

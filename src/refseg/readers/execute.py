@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from refseg.readers.colours import lightness, share_of
 from refseg.readers.nouns import PERSON, singular
-from refseg.readers.objects import FoundObject, FoundObjects, Geometry
+from refseg.readers.objects import FoundObject, FoundObjects
 from refseg.readers.priors import box_preference
 from refseg.readers.program import AttributeColour, Noun, Order, Place, Query, Relation, Superlative
 from refseg.readers.words import HEAD_PARTS, LOWER_CLOTHES
@@ -114,7 +114,7 @@ def execute(query: Query, found: FoundObjects, score_regions: RegionScorer | Non
 class _Executor:
     def __init__(self, found: FoundObjects, score_regions: RegionScorer | None):
         self.found = found
-        self.geometry = Geometry(found)
+        self.geometry = found.geometry
         self.count = len(found.objects)
         self.score_regions = score_regions
         self.named = found.classes is not None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -50,6 +51,11 @@ class FoundObjects:
     objects: tuple[FoundObject, ...]
     size_hw: tuple[int, int] | None = None
     classes: frozenset[str] | None = None
+
+    @cached_property
+    def geometry(self) -> "Geometry":
+        """Places and sizes, computed once for all expressions."""
+        return Geometry(self)
 
 
 class Geometry:
