@@ -150,13 +150,34 @@ def test_rows_whose_paths_leave_the_folder_or_whose_words_cannot_be_read_end_not
     assert "leaves its folder" in errors[0] and errors[1] and not errors[2]
 
 
+def test_absolute_paths_of_a_table_are_read_from_the_folder_that_the_error_names(segment, capsys):
+    rows = [(str(Path(f"photos/{name}.png").resolve()), "the star") for name in "ab"]
+    Path("tables").mkdir()
+    Path("tables/t.csv").write_text("image,expression\n" + "".join(f"{image},{text}\n" for image, text in rows))
+    words = ["--table", "tables/t.csv", "--format", "none"]
+    assert segment(*words) == 2
+    folder = Path("photos").resolve()
+    said = f"absolute paths, none of them in tables; give the folder that they lie in: --images {folder}"
+    assert said in capsys.readouterr().err and not Path("answers").exists()
+    assert segment(*words, "--images", str(folder)) == 0
+    assert [line["image"] for line in lines()] == [image for image, _ in rows]
+    Path("tables/t.csv").write_text(
+        f"image,expression\n../a.png,the star\n/etc/passwd,the star\n{rows[0][0]},the star\n"
+    )
+    assert segment(*words, "--images", "photos", "--out", "others") == 1
+    said = capsys.readouterr().err
+    assert "leaves its folder" in said and "/etc/passwd' is absolute and not in photos" in said
+    assert "give the folder that it lies in: --images /etc" in said
+
+
 def test_a_bad_image_is_a_line_and_the_same_command_tries_it_again(segment, capsys):
     good = Path("photos/b.png").read_bytes()
     Path("photos/b.png").write_bytes(good[:300])
     assert segment("photos", *ASKED) == 1
     captured = capsys.readouterr()
     assert "error: photos/b.png: photos/b.png cannot be decoded" in captured.err
-    assert captured.err.splitlines()[-1] == "2 of 8 could not be answered; the same command tries them again"
+    said = "2 of 8 could not be answered; mend what is said above, then the same command asks them again"
+    assert captured.err.splitlines()[-1] == said
     assert [name for name, _ in asked()] == [f"{name}.png" for name in "aabbccdd"]
     assert ["error" in line for line in lines()] == [False, False, True, True, False, False, False, False]
     Path("photos/b.png").write_bytes(good)

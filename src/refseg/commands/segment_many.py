@@ -216,7 +216,7 @@ class Output:
         where = f": {self.answers.file}" if self.answers else ""
         self.say(f"{counted(self.tally.count, 'answer')}, {self.tally.found:,} of them found something{where}")
         if self.tally.failed:
-            again = "; the same command tries them again" if self.answers else ""
+            again = "; mend what is said above, then the same command asks them again" if self.answers else ""
             typer.echo(f"{self.tally.failed:,} of {self.tally.count:,} could not be answered{again}", err=True)
             raise typer.Exit(1)
 

@@ -5,13 +5,14 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from refseg.counting import counted
-from refseg.errors import InvalidInput, MissingFile, first_line, shown
+from refseg.errors import InvalidInput, MissingFile, first_line, for_caller, option, shown
 from refseg.files.names import path_inside
 from refseg.files.text import read_table
 from refseg.video.folder import ENDINGS, natural_sort_key
@@ -41,10 +42,19 @@ class Question:
     root: Path | None = None
 
     def path(self) -> Path:
-        """Returns the path of the image; raises InvalidInput if it leaves the folder of its table."""
+        """Returns the path of the image; raises InvalidInput if it leaves the folder of its table.
+
+        An absolute path may lead into that folder: who names "/data" allows all that lies there.
+        """
         if self.root is None:
             return Path(self.image)
-        return path_inside(self.root, self.image, "image")
+        inside = _within(self.image, self.root)
+        if inside is None:
+            raise InvalidInput(
+                f"image {shown(self.image, 80)} is absolute and not in {self.root}, where paths of its table start; "
+                f"give the folder that it lies in: {_option_images(Path(self.image).parent)}"
+            )
+        return path_inside(self.root, inside, "image")
 
 
 def questions(
@@ -137,12 +147,18 @@ class QuestionTable:
             raise InvalidInput(f"{file} is no table; give a file that ends in {' or '.join(TABLES)}")
         if not os.path.isdir(self.root):
             raise MissingFile(f"{self.root} is not a folder; give the folder that the paths of {file} start from")
-        empty = True
+        empty, outside = True, set[str]()
         for question in self:
             empty = False
             self.columns.update(question.row)
+            outside.add("" if _within(question.image, self.root) else os.path.dirname(question.image))
         if empty:
             raise InvalidInput(f"{file} has no row; give one for each image and expression, {_EXAMPLE}")
+        if "" not in outside:
+            raise InvalidInput(
+                f"the images of {file} are absolute paths, none of them in {self.root}; give the folder that they lie "
+                f"in: {_option_images(Path(os.path.commonpath(outside)))}"
+            )
 
     def __iter__(self) -> Iterator[Question]:
         """Yields a question for each row."""
@@ -178,6 +194,20 @@ class _Rows:
                     f"{shown(row, 40)} has no expression; give expressions=[...] for all images, or rows "
                     '{"image": ..., "expression": ...}'
                 )
+
+
+def _within(image: str, root: Path) -> str | None:
+    """Returns a path of a table as seen from its folder; None if it is absolute and not in the folder."""
+    if not os.path.isabs(image):
+        return image
+    for folder in (root.absolute(), root.resolve()):
+        with suppress(ValueError):
+            return str(Path(image).relative_to(folder))
+    return None
+
+
+def _option_images(folder: Path) -> str:
+    return for_caller(option("images", folder), f"root={str(folder)!r}")
 
 
 def _question(row: Mapping[str, Any], place: str, root: Path | None = None) -> Question:
