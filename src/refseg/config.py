@@ -1,11 +1,12 @@
 """Config: the frozen pydantic model of all settings."""
 
-from typing import Annotated, Any, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from refseg.errors import shortened, shown
+from refseg.errors import did_you_mean, shortened, shown
 
 Channels = Annotated[int, Field(ge=1, le=16_384)]
 """Channels, or another dimension of a tensor."""
@@ -28,21 +29,27 @@ class Config(BaseModel):
 _MAX_REPORTED, _MAX_SEARCHED = 10, 200  # errors, of which a file may have any number
 
 
-def one_line(error: ValidationError) -> str:
+def one_line(error: ValidationError, model: type[BaseModel] | None = None) -> str:
     """Formats all errors of a config as "field: reason", joined by semicolons.
+
+    Args:
+        error: what pydantic found.
+        model: the config's class, among whose fields those are looked for that an unknown one may have meant.
 
     >>> from refseg.config import Config
     >>> class Oven(Config):
     ...     degrees: int
     >>> try:
-    ...     Oven(degrees="hot", door=1)
+    ...     Oven(degrees=None, degree=1)
     ... except ValidationError as error:
-    ...     print(one_line(error))
-    degrees: input should be a valid integer, unable to parse string as an integer (got 'hot'); door: unknown field
+    ...     print(one_line(error, Oven))
+    degrees: input should be a valid integer (got None); degree: unknown field, did you mean degrees?
     """
     errors = error.errors(include_url=False)
     places = [one["loc"] for one in errors[:_MAX_SEARCHED]]
-    faults = [_one(one) for one in errors[:_MAX_SEARCHED] if not any(_holds(one["loc"], place) for place in places)]
+    faults = [
+        _one(one, model) for one in errors[:_MAX_SEARCHED] if not any(_holds(one["loc"], place) for place in places)
+    ]
     more = len(faults) - _MAX_REPORTED + max(len(errors) - _MAX_SEARCHED, 0)
     return "; ".join([*faults[:_MAX_REPORTED], f"and {more} more"] if more > 0 else faults)
 
@@ -52,12 +59,30 @@ def _holds(outer: tuple[int | str, ...], place: tuple[int | str, ...]) -> bool:
     return len(outer) < len(place) and place[: len(outer)] == outer
 
 
-def _one(error: ErrorDetails) -> str:
+def _one(error: ErrorDetails, model: type[BaseModel] | None) -> str:
     where = shortened(".".join(str(part) for part in error["loc"][:9]), 100) or "value"
     if error["type"] == "extra_forbidden":
-        return f"{where}: unknown field"
+        meant = did_you_mean(error["loc"][-1], _fields(model, error["loc"])) if model else ""
+        return f"{where}: unknown field{', ' if meant else ''}{meant.strip()}"
     if error["type"] == "missing":
         return f"{where}: is missing"
     message = error["msg"].removeprefix("Value error, ")
     given = shown(error["input"], 40)
     return f"{where}: {message[:1].lower()}{message[1:]} (got {given})".replace("\n", " ")
+
+
+def _fields(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """Returns the fields of what lies at the place of an error; of all forms that it may have."""
+    there = [model]
+    for part in place[:-1]:
+        fields = [outer.model_fields[str(part)] for outer in there if part in outer.model_fields]
+        inner = [one for field in fields for one in _models(field.annotation)]
+        there = inner or there  # a position, a name of a part, or the kind that was chosen
+    return list(dict.fromkeys(name for one in there for name in one.model_fields))
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)

@@ -8,8 +8,9 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 
 WAYS_OUT = {
@@ -102,6 +103,36 @@ def setting(name: str, value: object) -> str:
     '--set stages.learn.images=8'
     """
     return for_caller(f"--set {name}={value}", f'recipe.with_settings(["{name}={value}"])')
+
+
+def did_you_mean(name: object, names: Iterable[str]) -> str:
+    """Returns a question that names what may have been meant, to stand before all choices; "" if nothing is near.
+
+    Case does not count, nor does the letter between words.
+
+    >>> did_you_mean("RefCOCOg", ["refcoco", "refcocog"]), did_you_mean("tset", ["train", "test"])
+    ('did you mean refcocog? ', 'did you mean test? ')
+    >>> did_you_mean("lavt-swin-bse", ["lavt_swin_base", "lavt_swin_large"]), did_you_mean(3, ["cpu", "cuda"])
+    ('did you mean lavt_swin_base or lavt_swin_large? ', '')
+    """
+    plain = {_plain(one): one for one in names}
+    given = _plain(str(name))
+    near = [given] if given in plain else get_close_matches(given, plain, n=3, cutoff=0.7)
+    return f"did you mean {' or '.join(plain[one] for one in near)}? " if near else ""
+
+
+def choose_one(name: object, names: Iterable[str]) -> str:
+    """Returns what may be given in place of an unknown name: what may have been meant, and all there is.
+
+    >>> choose_one("cdua", ["cpu", "cuda"]), choose_one("x", ["cpu", "cuda"])
+    ('did you mean cuda? choose one of: cpu, cuda', 'choose one of: cpu, cuda')
+    """
+    names = list(names)
+    return f"{did_you_mean(name, names)}choose one of: {', '.join(names)}"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_ .]+", "_", name.strip().casefold())
 
 
 def first_line(error: BaseException, limit: int = 120) -> str:

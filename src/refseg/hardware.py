@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from refseg import __version__
-from refseg.errors import InvalidInput, first_line, shown
+from refseg.errors import InvalidInput, choose_one, first_line, shown
 
 GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")  # of NVIDIA's driver, AMD's and Windows' Linux
 _DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu|xla|hpu|npu)(:\d{1,3})?")
@@ -20,7 +20,7 @@ def check_device_name(device: str) -> None:
         InvalidInput: for an unknown name, or a GPU on a machine that has none.
     """
     if not _DEVICE.fullmatch(device):
-        raise InvalidInput(f"unknown device {shown(device)}; use one of: auto, cpu, cuda, cuda:1")
+        raise InvalidInput(f"unknown device {shown(device)}; {choose_one(device, ('auto', 'cpu', 'cuda', 'cuda:1'))}")
     if device.startswith("cuda") and not _may_have_gpu():
         raise InvalidInput(f"device {shown(device)} cannot be used (this machine has no GPU); use 'cpu' or 'auto'")
 

@@ -92,7 +92,7 @@ def test_splits_are_those_of_the_lines(lines):
         ({"expression": "the cup"}, "image must be a text that is not empty"),
         (line(expression="  "), "expression must be a text that is not empty"),
         (line(expression=None), "expression must be a text that is not empty"),
-        (line(masks=[]), "unknown key 'masks'; allowed are image, expression, mask"),
+        (line(masks=[]), "unknown key 'masks'; did you mean mask. choose one of: image, expression, mask"),
         (line(mask=" "), "mask names no file; give one, or .. where the expression refers to nothing"),
         (line(boxes=""), r"boxes is a list of .left, top, right, bottom., not ''"),
         (line(mask=3), "a segmentation is a list of polygons or run lengths"),

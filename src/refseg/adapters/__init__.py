@@ -11,7 +11,7 @@ NAME.py           the class (`adapter.Adapter`), which `ADAPTERS` names.
 
 from typing import TYPE_CHECKING, Any
 
-from refseg.errors import InvalidInput, shown
+from refseg.errors import InvalidInput, choose_one, shown
 from refseg.extensions import look_up
 
 if TYPE_CHECKING:
@@ -37,5 +37,5 @@ def adapter_class(name: str) -> "type[Adapter]":
     """
     found: type[Adapter] | None = look_up(ADAPTERS, "refseg.adapters", name)
     if found is None:
-        raise InvalidInput(f"unknown adapter {shown(name)}; choose one of: {', '.join(ADAPTERS)}")
+        raise InvalidInput(f"unknown adapter {shown(name)}; {choose_one(name, ADAPTERS)}")
     return found

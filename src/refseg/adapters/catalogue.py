@@ -11,7 +11,7 @@ from refseg.adapters.entries import (
     sam3,
 )
 from refseg.adapters.entry import AdapterEntry
-from refseg.errors import InvalidInput, shown
+from refseg.errors import InvalidInput, choose_one, shown
 
 CATALOGUE: dict[str, AdapterEntry] = {
     entry.name: entry
@@ -35,5 +35,5 @@ def adapter_entry(name: str) -> AdapterEntry:
         InvalidInput: for an unknown name.
     """
     if name not in CATALOGUE:
-        raise InvalidInput(f"unknown adapter {shown(name)}; choose one of: {', '.join(CATALOGUE)}")
+        raise InvalidInput(f"unknown adapter {shown(name)}; {choose_one(name, CATALOGUE)}")
     return CATALOGUE[name]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from refseg.adapters import ADAPTERS
 from refseg.config import Config
-from refseg.errors import InvalidInput, MissingFile
+from refseg.errors import InvalidInput, MissingFile, choose_one
 from refseg.files.cache import cache_folder
 from refseg.finders.published import PUBLISHED_FINDERS
 
@@ -195,9 +195,9 @@ def find_published(name: str) -> Published:
     for entry in CATALOGUE:
         if entry.name == name:
             return entry
-    names = ", ".join(entry.name for entry in CATALOGUE if entry.conversion and not entry.exported)
-    names = ", ".join([names, *PUBLISHED_FINDERS, *ADAPTERS])
-    raise InvalidInput(f"unknown weights {name!r}; choose one of: {names}; refseg weights list shows all")
+    names = [entry.name for entry in CATALOGUE if entry.conversion and not entry.exported]
+    names += [*PUBLISHED_FINDERS, *ADAPTERS]
+    raise InvalidInput(f"unknown weights {name!r}; {choose_one(name, names)}; refseg weights list shows all")
 
 
 def store(name: str) -> Path:

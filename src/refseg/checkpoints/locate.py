@@ -8,11 +8,11 @@ from typing import Any
 from refseg.adapters.catalogue import CATALOGUE as ADAPTERS
 from refseg.checkpoints import bundled, catalogue
 from refseg.checkpoints.schema import CARD, CONFIG, RECIPE, WEIGHTS
-from refseg.errors import InvalidInput, MissingFile, first_line, shown
+from refseg.errors import InvalidInput, MissingFile, did_you_mean, first_line, shown
 from refseg.files.yaml_values import parse_yaml
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_SETTINGS = re.compile(r"(?P<weights>.+):(?P<settings>[a-z_]+=[^,=:/\\]+(,[a-z_]+=[^,=:/\\]+)*)")
+_SETTINGS = re.compile(r"(?P<weights>.+):(?P<settings>[a-z_]+=[^,=:/\\]+(=[^,:]+)?(,[a-z_]+=[^,=:/\\]+(=[^,:]+)?)*)")
 _HUB_TIMEOUT = 5.0  # timeout of the hub
 
 
@@ -89,8 +89,9 @@ def find(where: str | Path) -> Path:
         return bundled.FOLDER / name
     if folder := catalogue.installed(name):
         return folder
-    names = ", ".join([*bundled_names(), *ADAPTERS])
-    choices = f"give a checkpoint folder, a hub id 'owner/name', or one of: {names}"
+    names = [*bundled_names(), *ADAPTERS]
+    meant = did_you_mean(name, [*names, *(entry.name for entry in catalogue.CATALOGUE)])
+    choices = f"{meant}give a checkpoint folder, a hub id 'owner/name', or one of: {', '.join(names)}"
     if exists:
         raise InvalidInput(_about_file(path, choices))
     if isinstance(where, str) and _HUB_ID.fullmatch(name) and not path.parent.is_dir():

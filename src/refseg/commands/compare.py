@@ -30,7 +30,7 @@ def compare(
     from rich.console import Console
 
     from refseg import protocols
-    from refseg.errors import InvalidInput, printable
+    from refseg.errors import InvalidInput, choose_one, printable
     from refseg.evaluation.comparison import compare as run
     from refseg.evaluation.comparison import paired
     from refseg.evaluation.rows import read_rows
@@ -42,7 +42,7 @@ def compare(
     common = [name for name in names[0] if name in names[1]]
     for name in protocol or []:
         if name not in common:
-            raise InvalidInput(f"not both files have figures under {name!r}; choose one of: {', '.join(common)}")
+            raise InvalidInput(f"not both files have figures under {name!r}; {choose_one(name, common)}")
     if not common:
         raise InvalidInput(f"{first} and {second} have no protocol in common; evaluate both under the same")
     found = [run(a, b, protocols.build(name)) for name in protocol or common]

@@ -54,13 +54,13 @@ def convert(
 
     from refseg.conversion.fit_report import MARK
     from refseg.conversion.source_file import check_file
-    from refseg.errors import InvalidInput
+    from refseg.errors import InvalidInput, choose_one
     from refseg.files.atomic import check_absent, check_file_writable, check_writable
     from refseg.files.earlier import check_earlier, named
     from refseg.files.lock import only_writer
 
     if network not in CONVERSIONS and network != AUTO:
-        raise InvalidInput(f"nothing converts {network!r}; choose one of: {', '.join((*CONVERSIONS, AUTO))}")
+        raise InvalidInput(f"nothing converts {network!r}; {choose_one(network, (*CONVERSIONS, AUTO))}")
     if to_official and (image_size or max_words or vocabulary or knows):
         raise InvalidInput(
             "--image-size, --max-words, --vocabulary and --knows describe a checkpoint of ours; leave them out with "

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from refseg.errors import InvalidInput, shown
+from refseg.errors import InvalidInput, did_you_mean, shown
 
 NAMED = 12  # names that an error lists
 
@@ -31,5 +31,6 @@ def match(pattern: str, names: Iterable[str], what: str) -> list[str]:
     if not found:
         near = get_close_matches(pattern, names, n=NAMED) or names[:NAMED]
         more = ", ..." if len(near) < len(names) else ""
-        raise InvalidInput(f"no {what} match {shown(pattern)}; choose one of: {', '.join(near)}{more}")
+        meant = did_you_mean(pattern, names)
+        raise InvalidInput(f"no {what} match {shown(pattern)}; {meant}choose one of: {', '.join(near)}{more}")
     return found

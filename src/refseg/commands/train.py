@@ -55,7 +55,7 @@ def train(
 
     Ctrl-C, or SIGTERM, finishes the step, saves a state and prints the command that goes on; once more stops at once.
     """
-    from refseg.errors import InvalidInput
+    from refseg.errors import InvalidInput, choose_one
     from refseg.extensions import add_extension
     from refseg.recipes import RECIPES, find_recipe
     from refseg.recipes.early_checks import check_early
@@ -67,9 +67,9 @@ def train(
         typer.echo(plot_run(plot))
         return
     if accelerator not in ("cpu", "gpu", "auto"):
-        raise InvalidInput(f"unknown accelerator {accelerator!r}; choose one of: cpu, gpu, auto")
+        raise InvalidInput(f"unknown accelerator {accelerator!r}; {choose_one(accelerator, ('cpu', 'gpu', 'auto'))}")
     if strategy not in ("ddp", "fsdp"):
-        raise InvalidInput(f"unknown strategy {strategy!r}; choose one of: ddp, fsdp")
+        raise InvalidInput(f"unknown strategy {strategy!r}; {choose_one(strategy, ('ddp', 'fsdp'))}")
     check_loggers(logger or DEFAULT)
     settings = [*(set_ or []), *([f"precision={precision}"] if precision else [])]
     if not recipe:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from refseg.conversion import CONVERSIONS
 from refseg.conversion.official_file import OfficialCheckpoint, read_checkpoint, write_checkpoint
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, choose_one
 from refseg.networks.network import Network
 from refseg.preprocessing.transform import ClipSampling, Preprocessing, photographs
 from refseg.text.tokenizer import Tokenizer
@@ -143,7 +143,7 @@ def check_conversion(conversion: str) -> None:
         InvalidInput: if not.
     """
     if conversion not in CONVERSIONS:
-        raise InvalidInput(f"nothing converts {conversion!r}; choose one of: {', '.join(CONVERSIONS)}")
+        raise InvalidInput(f"nothing converts {conversion!r}; {choose_one(conversion, CONVERSIONS)}")
 
 
 def find_layout(conversion: str) -> OfficialLayout[Any]:

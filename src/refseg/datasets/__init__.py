@@ -5,7 +5,7 @@ from inspect import Parameter, signature
 from typing import Any, Literal, get_origin, get_type_hints
 
 from refseg.datasets.dataset import Dataset
-from refseg.errors import InvalidInput, option
+from refseg.errors import InvalidInput, choose_one, did_you_mean, option
 from refseg.extensions import look_up
 
 DATASETS: dict[str, Any] = {
@@ -56,7 +56,8 @@ def check_settings(name: str, settings: Iterable[str]) -> None:
     """
     allowed = settings_of(class_of(name))
     if unknown := set(settings) - set(allowed):
-        raise InvalidInput(f"{name} has no setting {', '.join(sorted(unknown))}; it takes {', '.join(allowed)}")
+        meant = did_you_mean(min(unknown), allowed)
+        raise InvalidInput(f"{name} has no setting {', '.join(sorted(unknown))}; {meant}it takes {', '.join(allowed)}")
 
 
 def _checked(name: str, setting: str, value: Any, dataset: type[Any]) -> Any:
@@ -84,7 +85,7 @@ def class_of(name: str) -> Any:
     """
     found = look_up(DATASETS, "refseg.datasets", name)
     if found is None:
-        raise InvalidInput(f"unknown data set {name!r}; choose one of: {', '.join(DATASETS)}")
+        raise InvalidInput(f"unknown data set {name!r}; {choose_one(name, DATASETS)}")
     if not (isinstance(found, type) and issubclass(found, Dataset)):
         raise InvalidInput(
             f"data set {name!r} is no subclass of refseg.datasets.dataset.Dataset; derive its class from that one, as "

@@ -21,7 +21,7 @@ from refseg.datasets.storage.annotation_masks import MaskFile, Piece, parse_segm
 from refseg.datasets.storage.index import BOX_ONLY, NONE, IndexBuilder
 from refseg.datasets.storage.indexed_dataset import IndexedDataset
 from refseg.datasets.storage.reading import ErrorCollector, count_of, error_context, find_one_file, parse_coco_id
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, choose_one
 from refseg.masks.rle import Rle
 
 KEYS = ("image", "expression", "mask", "boxes", "split", "id", "type")
@@ -142,7 +142,7 @@ def _check(entry: Any) -> None:
     if not isinstance(entry, dict):
         raise InvalidInput(f"a line is an object with {', '.join(KEYS)}, not a {type(entry).__name__}")
     if unknown := entry.keys() - set(KEYS):
-        raise InvalidInput(f"unknown key {sorted(unknown)[0]!r}; allowed are {', '.join(KEYS)}")
+        raise InvalidInput(f"unknown key {min(unknown)!r}; {choose_one(min(unknown), KEYS)}")
     for key in ("image", "expression"):
         if not isinstance(entry.get(key), str) or not entry[key].strip():
             raise InvalidInput(f"{key} must be a text that is not empty")

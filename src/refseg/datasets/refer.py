@@ -25,7 +25,7 @@ from refseg.datasets.storage.ids import normalize_id
 from refseg.datasets.storage.index import CROWD, MISSING, NONE, Index, IndexBuilder, open_index
 from refseg.datasets.storage.indexed_dataset import IndexedDataset
 from refseg.datasets.storage.reading import entries, error_context, find_first_file, parse_coco_id, read_plain
-from refseg.errors import InvalidInput, RefsegError, option
+from refseg.errors import InvalidInput, RefsegError, choose_one, option
 from refseg.masks.boxes import mask_box
 from refseg.samples import AnnotatedObject, AnnotatedObjects
 
@@ -64,7 +64,7 @@ class ReferLayout(IndexedDataset):
     def __init__(self, split: str, split_by: str | None = None, **settings: Any):
         self.split_by = self.split_bys[0] if split_by is None else split_by
         if self.split_by not in self.split_bys:
-            raise InvalidInput(f"{self.name} is not split by {split_by!r}; choose one of: {', '.join(self.split_bys)}")
+            raise InvalidInput(f"{self.name} is not split by {split_by!r}; {choose_one(split_by, self.split_bys)}")
         super().__init__(split, **settings)
         if repeated := [id for id in self.index.repeated if not id.startswith("ref ")]:
             some = ", ".join(repeated[:SHOWN]) + (", ..." if len(repeated) > SHOWN else "")

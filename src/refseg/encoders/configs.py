@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from refseg.config import Channels, Config, Layers, Repeats
+from refseg.errors import choose_one
 
 
 class SwinConfig(Config):
@@ -151,7 +152,7 @@ def _named(table: dict[str, Config]) -> BeforeValidator:
         if not isinstance(value, str):
             return value
         if value not in table:
-            raise ValueError(f"unknown encoder {value!r}; choose one of: {', '.join(table)}")
+            raise ValueError(f"unknown encoder {value!r}; {choose_one(value, table)}")
         return table[value]
 
     return BeforeValidator(look_up)

@@ -3,7 +3,7 @@
 from importlib.metadata import entry_points
 from typing import Any
 
-from refseg.errors import InvalidInput, MissingFile, for_caller, shown
+from refseg.errors import InvalidInput, MissingFile, choose_one, for_caller, shown
 from refseg.finders import FINDERS
 from refseg.finders.published import PUBLISHED_FINDERS
 
@@ -17,7 +17,7 @@ def check_finder(name: Any) -> None:
         InvalidInput, MissingFile: if not; the message names the command that gets them.
     """
     if not isinstance(name, str) or (name not in FINDERS and not entry_points(group="refseg.finders", name=name)):
-        raise InvalidInput(f"unknown finder {shown(name)}; choose one of: {', '.join(FINDERS)}")
+        raise InvalidInput(f"unknown finder {shown(name)}; {choose_one(name, FINDERS)}")
     published = PUBLISHED_FINDERS.get(name)
     if published is not None and not published.is_installed():
         raise MissingFile(f"the finder {name!r} is not on this machine; {published.way_out}")

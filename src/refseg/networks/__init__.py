@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from pydantic import ValidationError
 
 from refseg.config import Config, one_line
-from refseg.errors import InvalidInput, first_line
+from refseg.errors import InvalidInput, choose_one, first_line
 from refseg.extensions import look_up
 
 if TYPE_CHECKING:
@@ -92,9 +92,14 @@ def network_class(name: str) -> "type[Network]":
     table = COMPOSITIONS if family in COMPOSITIONS else NETWORKS
     found: type[Network] | None = look_up(table, "refseg.networks", family)
     if found is None:
-        choices = ", ".join([*NETWORKS, *PRESETS])
-        raise InvalidInput(f"unknown network {name!r}; choose one of: {choices}, or add yours as own_file.py:OwnName")
+        raise InvalidInput(unknown(name))
     return found
+
+
+def unknown(name: str) -> str:
+    """Returns the message for a name that no network has."""
+    choices = [*NETWORKS, *PRESETS]
+    return f"unknown network {name!r}; {choose_one(name, choices)}, or add yours as own_file.py:OwnName"
 
 
 def preset(name: str) -> Config:
@@ -135,4 +140,4 @@ def configured(name: str, config: Config | Mapping[str, Any]) -> Config:
     try:
         return type(base).model_validate(config) if isinstance(config, Config) else base.replace(**config)
     except ValidationError as error:
-        raise InvalidInput(f"config of {name}: {one_line(error)}") from error
+        raise InvalidInput(f"config of {name}: {one_line(error, type(base))}") from error

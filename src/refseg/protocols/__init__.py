@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from refseg.datasets import class_of
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, choose_one
 from refseg.extensions import look_up
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def build(name: str) -> Any:
     table = PROTOCOLS | VIDEO_PROTOCOLS
     found = look_up(table, "refseg.protocols", base)
     if found is None or (at and base != "vlt"):
-        raise InvalidInput(f"unknown protocol {name!r}; choose one of: {', '.join(sorted(table))}")
+        raise InvalidInput(f"unknown protocol {name!r}; {choose_one(base, sorted(table))}")
     return found(*([_probability(name, threshold)] if at else []))
 
 
@@ -82,7 +82,7 @@ def build_for(dataset: str, names: Sequence[str], of_clips: bool | None = None) 
         base = name.partition("@")[0]
         if base not in allowed:
             wrong = "does not fit" if base in PROTOCOLS | VIDEO_PROTOCOLS else "is not known for"
-            raise InvalidInput(f"protocol {name!r} {wrong} {dataset}; choose one of: {', '.join(allowed)}")
+            raise InvalidInput(f"protocol {name!r} {wrong} {dataset}; {choose_one(base, allowed)}")
     return [build(name) for name in dict.fromkeys(names or DEFAULTS.get(dataset, ("standard",)))]
 
 

@@ -5,11 +5,10 @@ dmmi_refcoco, dmmi_refcoco+_resnet101, cris_refcocog_umd_resnet50_release.
 """
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 
 from refseg.adapters import ADAPTERS
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, did_you_mean
 from refseg.extensions import look_up
 from refseg.recipes import (
     cmirnet,
@@ -63,11 +62,11 @@ def find_recipe(name: str) -> Recipe:
         return Recipe.from_yaml(Path(name))
     found = look_up(RECIPES, "refseg.recipes", name)
     if found is None:
-        near = ", ".join(get_close_matches(name, RECIPES, n=4)) or "selector"
         if name.partition(":")[0] in ADAPTERS:
             raise InvalidInput(f"{name} is an open model, used as its authors trained it; refseg recipes lists others")
         raise InvalidInput(
-            f"unknown recipe {name!r}; choose one that `refseg recipes` lists, such as {near}, or give a .yaml file"
+            f"unknown recipe {name!r}; {did_you_mean(name, RECIPES)}choose one that `refseg recipes` lists, such as "
+            "selector, or give a .yaml file"
         )
     recipe: Recipe = found() if callable(found) else found
     return recipe

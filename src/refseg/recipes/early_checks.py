@@ -5,7 +5,7 @@ from pathlib import Path
 
 from refseg import datasets
 from refseg.errors import InvalidInput, MissingFile
-from refseg.networks import NETWORKS, PRESETS
+from refseg.networks import NETWORKS, PRESETS, unknown
 from refseg.recipes.recipe import FileData, Recipe
 
 
@@ -18,8 +18,7 @@ def check_early(recipe: Recipe) -> None:
     """
     name = recipe.network
     if name not in NETWORKS and name not in PRESETS and not entry_points(group="refseg.networks", name=name):
-        choices = ", ".join([*NETWORKS, *PRESETS])
-        raise InvalidInput(f"unknown network {name!r}; choose one of: {choices}, or add yours as own_file.py:OwnName")
+        raise InvalidInput(unknown(name))
     for data in (recipe.data, *(stage.data for stage in recipe.stages if stage.data)):
         if isinstance(data, FileData):
             datasets.check_settings(data.dataset, data.settings)

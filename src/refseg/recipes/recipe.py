@@ -12,7 +12,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, field_validator
 
 from refseg.config import Config, one_line
 from refseg.counting import counted
-from refseg.errors import InvalidInput, MissingFile, first_line, for_caller, shown
+from refseg.errors import InvalidInput, MissingFile, did_you_mean, first_line, for_caller, shown
 from refseg.files.yaml_values import parse_yaml
 from refseg.networks.merge import merge_config, nest
 from refseg.preprocessing.transform import Preprocessing, photographs
@@ -245,7 +245,7 @@ def checked(plain: Any, source: str) -> Recipe:
     try:
         return Recipe.model_validate(plain)
     except ValidationError as error:
-        raise InvalidInput(f"{source}: {one_line(error)}") from error
+        raise InvalidInput(f"{source}: {one_line(error, Recipe)}") from error
 
 
 def _with_changes(recipe: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
@@ -277,7 +277,7 @@ def _set(node: Any, path: list[str], value: Any, setting: str) -> None:
         if key not in names and not free:
             where = ".".join(path[:depth]) or "the recipe"
             known = ", ".join(names) or "nothing"
-            raise InvalidInput(f"{_named(setting)}: {where} has no {key!r}; it has: {known}")
+            raise InvalidInput(f"{_named(setting)}: {where} has no {key!r}; {did_you_mean(key, names)}it has: {known}")
         if depth == len(path) - 1:
             if value is None and path[depth - 1] == "initial":
                 node.pop(key, None)

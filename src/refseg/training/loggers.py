@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from refseg.array_types import RgbImage
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, choose_one
 from refseg.training.metrics_table import MetricsTable
 
 PROJECT = "refseg"
@@ -66,7 +66,7 @@ def check_loggers(names: Sequence[str]) -> None:
         InvalidInput: with the way to install the first one that is not.
     """
     if unknown := [name for name in names if name not in LOGGERS]:
-        raise InvalidInput(f"unknown logger {unknown[0]!r}; choose one of: {', '.join(LOGGERS)}")
+        raise InvalidInput(f"unknown logger {unknown[0]!r}; {choose_one(unknown[0], LOGGERS)}")
     if "none" in names and len(set(names)) > 1:
         raise InvalidInput("logger none goes with no other one; leave one of them out")
     for name in names:

@@ -25,7 +25,7 @@ from refseg.datasets.drawn_scenes.dataset import DRAWN_LICENCE, DRAWN_UNCHECKABL
 from refseg.datasets.drawn_scenes.layout import Layout, rasterise
 from refseg.datasets.drawn_scenes.objects import SeededRandom
 from refseg.datasets.drawn_scenes.rendering import Look, draw_noise
-from refseg.errors import InvalidInput, option
+from refseg.errors import InvalidInput, choose_one, option
 from refseg.samples import Clip, Expression, KnownObjects
 
 __all__ = ["KINDS", "MOTIONS", "SPLITS", "VERSION", "DrawnClip", "DrawnClips"]
@@ -156,7 +156,7 @@ class DrawnClips(Dataset):
         self, split: str, count: int | None = None, side: int = 128, seed: int = 0, annotated: Annotated = "middle"
     ):
         if split not in SPLITS:
-            raise InvalidInput(f"unknown split {split!r} of drawn_clips; choose one of: {', '.join(SPLITS)}")
+            raise InvalidInput(f"unknown split {split!r} of drawn_clips; {choose_one(split, SPLITS)}")
         if side not in (128, 256):
             raise InvalidInput(f"the side of a drawn clip is 128 or 256 pixels, not {side}")
         if annotated not in ("middle", "all"):

@@ -25,7 +25,7 @@ from refseg.datasets.drawn_scenes.layout import TIERS, Layout
 from refseg.datasets.drawn_scenes.objects import ATTRIBUTES, COLOURS, MATERIALS, SHAPES, SIZES, VALUES, SeededRandom
 from refseg.datasets.drawn_scenes.programs import Program
 from refseg.datasets.drawn_scenes.rendering import render
-from refseg.errors import InvalidInput, option
+from refseg.errors import InvalidInput, choose_one, option
 from refseg.masks.boxes import mask_box
 from refseg.samples import AnnotatedObject, AnnotatedObjects, Expression, Sample
 
@@ -147,10 +147,10 @@ class DrawnScenes(Dataset):
 
     def __init__(self, split: str, count: int | None = None, tier: str | None = None, side: int = 128, seed: int = 0):
         if split not in SPLITS:
-            raise InvalidInput(f"unknown split {split!r} of drawn_scenes; choose one of: {', '.join(SPLITS)}")
+            raise InvalidInput(f"unknown split {split!r} of drawn_scenes; {choose_one(split, SPLITS)}")
         self.tier = tier or ("hard" if split == "hard" else "base")
         if self.tier not in TIERS:
-            raise InvalidInput(f"unknown tier {tier!r} of drawn_scenes; choose one of: {', '.join(TIERS)}")
+            raise InvalidInput(f"unknown tier {tier!r} of drawn_scenes; {choose_one(tier, TIERS)}")
         if side not in (128, 256):
             raise InvalidInput(f"the side of a drawn scene is 128 or 256 pixels, not {side}")
         if count is None and split == "train":

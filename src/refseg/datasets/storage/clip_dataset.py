@@ -15,7 +15,7 @@ from refseg.datasets.dataset import Dataset
 from refseg.datasets.storage.frame_files import FrameFiles, StoredFrames, read_from_image
 from refseg.datasets.storage.ids import normalize_id
 from refseg.datasets.storage.reading import error_context, find_folder, list_files, read_plain
-from refseg.errors import InvalidInput, MissingFile
+from refseg.errors import InvalidInput, MissingFile, did_you_mean
 from refseg.files.names import file_name
 from refseg.samples import Clip, Expression
 
@@ -206,8 +206,9 @@ class ClipsOfFiles(Dataset, ABC):
         return MissingFile(f"{path} is missing; docs/datasets.md#{self.name} says where to get it")
 
     def refuse_split(self, allowed: str) -> InvalidInput:
-        """Returns the error for an unknown split."""
-        return InvalidInput(f"{self.name} has no split {self.split!r}; choose one of: {allowed}")
+        """Returns the error for an unknown split; the allowed ones are words before a ";"."""
+        meant = did_you_mean(self.split, allowed.partition(";")[0].split(", "))
+        return InvalidInput(f"{self.name} has no split {self.split!r}; {meant}choose one of: {allowed}")
 
 
 def referent_ids(video: Video, index: int) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from refseg.datasets.dataset import Dataset
 from refseg.datasets.storage.annotation_masks import CoveredTwice, MaskFile, Piece, draw, draw_at
 from refseg.datasets.storage.index import BOX_ONLY, CROWD, MISSING, NONE, Index, IndexBuilder, open_index
 from refseg.datasets.storage.reading import error_context, expand_user, find_folder
-from refseg.errors import InvalidInput, MissingFile, RefsegError, first_line, option
+from refseg.errors import InvalidInput, MissingFile, RefsegError, did_you_mean, first_line, option
 from refseg.files.names import path_inside
 from refseg.preprocessing.images import open_image, to_rgb
 from refseg.samples import AnnotatedObjects, Expression, Sample
@@ -211,7 +211,8 @@ class IndexedDataset(Dataset):
         if not len(wanted):
             has = ", ".join(filter(None, self.splits)) or "no named ones"
             raise InvalidInput(
-                f"{self.label} has no split {split!r}; {self.root} holds {has}, and split 'all' takes everything"
+                f"{self.label} has no split {split!r}; {did_you_mean(split, self.splits)}{self.root} holds {has}, and "
+                "split 'all' takes everything"
             )
         self._choose(wanted, count)
 
