@@ -7,6 +7,8 @@ EXTRAS := train,plot,text,video,formats,dev
 READY := $(VENV)/.ready
 BENCHMARKS := segment_command selector_latency drawn_scenes drawn_clips cmpc_relations evaluator
 
+unexport PYTHONDONTWRITEBYTECODE  # tests start many processes, which should not compile the same imports again
+
 .PHONY: demo test slow parity fuzz lint format bench clean
 .DELETE_ON_ERROR:
 
