@@ -89,6 +89,8 @@ def test_the_dictionary_survives_json(two, none):
 def test_the_representation_says_what_was_found_and_tells_the_warnings(two, none):
     assert repr(two) == "Result('the stars': 2 objects, exists 90.0%, 246 px (41.0%))"
     assert repr(replace(two, warnings=("a", "b"))).endswith("(41.0%); warning: a; warning: b)")
+    long = "the image is unlike what these weights know (drawn scenes), so the answer may mean nothing; take others"
+    assert repr(replace(two, warnings=(long,))).endswith("; warning: the image is unlike what these weights know)")
     assert repr(frame(two)).startswith("FrameResult('the stars', frame 3: 2 objects")
 
 

@@ -1,6 +1,7 @@
 """Results: the answer to one expression, and its export formats."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -133,8 +134,9 @@ class Result:
             self.instance_map = left_to_right(self.instance_map)
 
     def __repr__(self) -> str:
+        """One line: of warnings the first words, since each image of a run has them; `warnings` says what to do."""
         size = f", {self.area} px ({self.share:.1%})" if self.found else ""
-        doubt = "".join(f"; warning: {warning}" for warning in self.warnings)
+        doubt = "".join(f"; warning: {_briefly(warning)}" for warning in self.warnings)
         return f"{type(self).__name__}({self.expression!r}{self._place}: {self.verdict}{size}{doubt})"
 
     def __len__(self) -> int:
@@ -389,6 +391,11 @@ class Result:
         """One after the other: of a large image they take much memory."""
         if self.instance_map is not None:
             yield from (self.instance_map == k for k in range(1, int(self.instance_map.max()) + 1))
+
+
+def _briefly(warning: str) -> str:
+    """Returns what a warning states, without what follows from it and what to do."""
+    return re.split(r"; |, so | \(", warning, maxsplit=1)[0]
 
 
 @dataclass(eq=False, repr=False)
