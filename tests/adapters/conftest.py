@@ -55,3 +55,16 @@ def hub(tmp_path, monkeypatch) -> Iterator[FakeHub]:
     yield hub
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="session")
+def run():
+    """What `refseg WORDS` prints; errors are raised."""
+    from typer.testing import CliRunner
+
+    from refseg.cli import app
+
+    def invoked(*words: object) -> str:
+        return CliRunner().invoke(app, [*map(str, words)], catch_exceptions=False, standalone_mode=False).output
+
+    return invoked

@@ -16,7 +16,9 @@ from refseg.text import byte_pairs, word_pieces
 def clip_tokenizer(padding: str = "<|endoftext|>"):
     from transformers import CLIPTokenizer
 
-    lines = gzip.decompress(byte_pairs.VOCABULARY.read_bytes()).decode().splitlines()
+    lines = (
+        gzip.decompress(byte_pairs.VOCABULARY.read_bytes()).decode().splitlines()[:2000]
+    )  # all take a second to load
     merges = [(first, second) for first, second in map(str.split, lines)]
     letters = [chr(code) for code in byte_pairs._byte_codes()]
     pieces = [*letters, *(letter + byte_pairs.WORD_END for letter in letters), *map("".join, merges)]
@@ -33,9 +35,16 @@ def save_clipseg(folder: Path, seed: int = 0) -> None:
     )
 
     torch.manual_seed(seed)
+    size = len(clip_tokenizer())
     layers = {"num_hidden_layers": 3, "num_attention_heads": 2, "hidden_size": 16, "intermediate_size": 32}
     config = CLIPSegConfig(
-        text_config={**layers, "max_position_embeddings": 77, "vocab_size": 49408, "eos_token_id": 49407},
+        text_config={
+            **layers,
+            "max_position_embeddings": 77,
+            "vocab_size": size,
+            "bos_token_id": size - 2,
+            "eos_token_id": size - 1,
+        },
         vision_config={**layers, "image_size": 64, "patch_size": 16},
         projection_dim=16,
         reduce_dim=16,
@@ -45,7 +54,7 @@ def save_clipseg(folder: Path, seed: int = 0) -> None:
         conditional_layer=0,
     )
     # random weights hardly answer: larger ones tell expressions and places apart
-    model = spread(CLIPSegForImageSegmentation(config))
+    model = spread(CLIPSegForImageSegmentation(config), 0.2)
     processor = CLIPSegProcessor(ViTImageProcessor(size={"height": 64, "width": 64}, do_resize=True), clip_tokenizer())
     save(folder, model, processor)
 
