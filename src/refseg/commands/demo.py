@@ -157,11 +157,12 @@ def choose_clip(first: int, acts: bool) -> tuple["DrawnClip", str]:
 
 def picture(results: Sequence["Result"], shown: str = "the scene", colours: Sequence["Colour"] = ()) -> "Image":
     """Returns the shown image and each result's overlay side by side, expressions and verdicts below."""
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
+    from refseg.masks.fonts import font_for
     from refseg.masks.pictures import enlarged, whole_factor, wrapped
 
-    font, small = ImageFont.load_default(20), ImageFont.load_default(17)
+    font, small = font_for("".join(one.expression for one in results) + "“”", 20), font_for("", 17)
     titles = [wrapped(text, font.getlength, PANEL) for text in (shown, *(f"“{one.expression}”" for one in results))]
     verdicts = [[], *(wrapped(result.caption, small.getlength, PANEL, VERDICT_LINES) for result in results)]
     scene = results[0].image

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from refseg.array_types import Mask, RgbImage
+from refseg.masks.fonts import font_for
 from refseg.masks.overlay import Colour
 
 UNFAMILIAR = "no answer: unfamiliar kind of image"
@@ -63,7 +63,7 @@ def greyed(image: RgbImage) -> RgbImage:
 def numbered(image: Image.Image, tops: Iterable[tuple[int, int]], colours: Sequence[Colour]) -> Image.Image:
     """Returns a copy of an image with the numbers 1, 2, ... in boxes above points x, y, the tops of objects."""
     image = image.copy()
-    draw, font = ImageDraw.Draw(image), _font(image.width)
+    draw, font = ImageDraw.Draw(image), _font(image.width, "")
     for k, (x, y) in enumerate(tops):
         x0, y0, x1, y1 = draw.textbbox((0, 0), str(k + 1), font=font)
         width, height = int(x1 - x0) + 8, int(y1 - y0) + 8
@@ -78,11 +78,11 @@ def with_banner(image: RgbImage, text: str) -> Image.Image:
     picture = Image.fromarray(image)
     longest = max(text.split(), key=len)
     size = max(7, min(_LARGEST, picture.width // 24))
-    while size > 7 and _at_size(size).getlength(longest) > picture.width - size:
+    while size > 7 and font_for(text, size).getlength(longest) > picture.width - size:
         size -= 1
     if picture.width < 16 * size:
         size = min(size, 10)
-    font, draw = _at_size(size), ImageDraw.Draw(picture)
+    font, draw = font_for(text, size), ImageDraw.Draw(picture)
     lines = wrapped(text, font.getlength, picture.width - size)
     draw.rectangle((0, 0, picture.width, round(size * (1.3 * len(lines) + 0.5))), fill=RED)
     for number, line in enumerate(lines):
@@ -93,7 +93,7 @@ def with_banner(image: RgbImage, text: str) -> Image.Image:
 def captioned(image: Image.Image, lines: Sequence[Line]) -> Image.Image:
     """Returns an image with paragraphs of text below it."""
     width = max(image.width, NARROWEST)
-    font = _font(width)
+    font = _font(width, "".join(line.text[:_MAX_LETTERS] + "".join(label for _, label in line.keys) for line in lines))
     margin, step = int(font.size) // 2, round(font.size * 1.35)
     rows: list[Line] = []
     for line in lines:
@@ -164,9 +164,5 @@ def _key_width(label: str, font: ImageFont.FreeTypeFont) -> float:
     return float(font.size * 2 + font.getlength(label))
 
 
-def _font(width: int) -> ImageFont.FreeTypeFont:
-    return _at_size(max(_SMALLEST, min(_LARGEST, width // 36)))
-
-
-def _at_size(size: int) -> ImageFont.FreeTypeFont:
-    return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))  # without FreeType it raises
+def _font(width: int, text: str) -> ImageFont.FreeTypeFont:
+    return font_for(text, max(_SMALLEST, min(_LARGEST, width // 36)))

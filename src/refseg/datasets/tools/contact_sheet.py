@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from refseg.errors import InvalidInput
+from refseg.masks.fonts import font_for
 from refseg.masks.overlay import COLOURS, tinted
 from refseg.samples import Sample
 
@@ -47,14 +48,14 @@ def _panel(sample: Sample, index: int) -> Image.Image:
     drawn = _drawn(sample, index)
     panel = Image.new("RGB", (WIDTH, HEIGHT + CAPTION), PAPER)
     panel.paste(drawn, ((WIDTH - drawn.width) // 2, (HEIGHT - drawn.height) // 2))
-    draw, font = ImageDraw.Draw(panel), ImageFont.load_default(FONT_SIZE)
+    draw, font = ImageDraw.Draw(panel), font_for(expression.text, FONT_SIZE)
     lines = _wrapped(expression.text, font)
     lines = lines if len(lines) <= 2 else [lines[0], f"{lines[1]} …"]
     draw.multiline_text((0, HEIGHT + 2), "\n".join(lines), INK, font, spacing=2)
     referents = len(expression.targets)
     means = {0: "nothing", 1: "1 referent"}.get(referents, f"{referents} referents")
     about = f"{sample.image_id}, {expression.id or index}: {means}"
-    draw.text((0, HEIGHT + CAPTION - SMALL - 4), about, GREY, ImageFont.load_default(SMALL))
+    draw.text((0, HEIGHT + CAPTION - SMALL - 4), about, GREY, font_for(about, SMALL))
     return panel
 
 
@@ -75,7 +76,7 @@ def _drawn(sample: Sample, index: int) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
+def _wrapped(text: str, font: ImageFont.FreeTypeFont) -> list[str]:
     """Wraps a text to lines that fit into a panel."""
     lines = [""]
     for word in text.split():
