@@ -13,13 +13,14 @@ of one call for the next one, which other threads may make.
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from refseg.adapters.hub import LocalModel
 from refseg.finders.overlaps import suppress_overlaps
 
 IMAGES_AT_ONCE = 4  # that are encoded together, which bounds memory
@@ -92,6 +93,12 @@ class PhraseDetector(BoxDetector):
         )  # takes off padding and truncation that a tokenizer's file asks for, before there are threads
 
     @property
+    def device(self) -> torch.device:
+        """Device of the model."""
+        device: torch.device = self.model.device
+        return device
+
+    @property
     @abstractmethod
     def longest(self) -> int:
         """Number of ids of a phrase that are read, the special ones included."""
@@ -119,7 +126,7 @@ class PhraseDetector(BoxDetector):
         found: dict[tuple[str, int], Boxes] = {}
         for start in range(0, len(asked), self.at_once):
             some = asked[start : start + self.at_once]
-            images = torch.tensor([image for _, image in some], device=self.model.device)
+            images = torch.tensor([image for _, image in some], device=self.device)
             places, scores = self._detect(seen, [self.ids(phrase) for phrase, _ in some], images)
             for one, place, score in zip(some, places, scores, strict=True):
                 found[one] = best_boxes(place, score)
@@ -140,7 +147,7 @@ class PhraseDetector(BoxDetector):
         for row, where, one in zip(rows, known, ids, strict=True):
             row[: len(one)] = torch.tensor(one)
             where[: len(one)] = 1
-        return rows.to(self.model.device), known.to(self.model.device)
+        return rows.to(self.device), known.to(self.device)
 
 
 class GroundingDino(PhraseDetector):
@@ -149,6 +156,20 @@ class GroundingDino(PhraseDetector):
     threshold = 0.25
     at_once = 4
     _special = 3  # [CLS], the full stop, [SEP]
+
+    @classmethod
+    def load(cls, local: LocalModel) -> Self:
+        """Loads Grounding DINO from its folder; errors as of `LocalModel.load`."""
+        from transformers import GroundingDinoForObjectDetection, GroundingDinoProcessor
+
+        return cls(local.load(GroundingDinoForObjectDetection), local.load_processor(GroundingDinoProcessor))
+
+    @classmethod
+    def load_mm(cls, local: LocalModel) -> Self:
+        """Loads MM-Grounding-DINO from its folder; errors as of `LocalModel.load`."""
+        from transformers import GroundingDinoProcessor, MMGroundingDinoForObjectDetection
+
+        return cls(local.load(MMGroundingDinoForObjectDetection), local.load_processor(GroundingDinoProcessor))
 
     @property
     @override
@@ -192,6 +213,13 @@ class Owlv2(PhraseDetector):
     threshold = 0.1
     at_once = 64
     _special = 2
+
+    @classmethod
+    def load(cls, local: LocalModel) -> Self:
+        """Loads OWLv2 from its folder; errors as of `LocalModel.load`."""
+        from transformers import Owlv2ForObjectDetection, Owlv2Processor
+
+        return cls(local.load(Owlv2ForObjectDetection), local.load_processor(Owlv2Processor))
 
     @property
     @override

@@ -95,9 +95,7 @@ class GroundingDinoSam2(DetectThenSegment):
 
     @override
     def load_detector(self, local: LocalModel) -> BoxDetector:
-        from transformers import GroundingDinoForObjectDetection, GroundingDinoProcessor
-
-        return GroundingDino(local.load(GroundingDinoForObjectDetection), local.load_processor(GroundingDinoProcessor))
+        return GroundingDino.load(local)
 
 
 class MMGroundingDinoSam2(DetectThenSegment):
@@ -108,11 +106,7 @@ class MMGroundingDinoSam2(DetectThenSegment):
 
     @override
     def load_detector(self, local: LocalModel) -> BoxDetector:
-        from transformers import GroundingDinoProcessor, MMGroundingDinoForObjectDetection
-
-        return GroundingDino(
-            local.load(MMGroundingDinoForObjectDetection), local.load_processor(GroundingDinoProcessor)
-        )
+        return GroundingDino.load_mm(local)
 
 
 class Owlv2Sam2(DetectThenSegment):
@@ -123,9 +117,7 @@ class Owlv2Sam2(DetectThenSegment):
 
     @override
     def load_detector(self, local: LocalModel) -> BoxDetector:
-        from transformers import Owlv2ForObjectDetection, Owlv2Processor
-
-        return Owlv2(local.load(Owlv2ForObjectDetection), local.load_processor(Owlv2Processor))
+        return Owlv2.load(local)
 
 
 class Florence2Sam2(DetectThenSegment):

@@ -45,6 +45,7 @@ class AdapterEntry(Config):
         knows: what it is for.
         cannot: what it cannot do.
         reported: figures of others.
+        usage: options that take it, if it is a part of the reader and no network by itself.
     """
 
     name: str
@@ -58,6 +59,7 @@ class AdapterEntry(Config):
     knows: str
     cannot: str
     reported: tuple[Fact, ...] = ()
+    usage: str = ""
 
     def configured(self, given: Mapping[str, Any]) -> AdapterConfig:
         """Validates settings; those that are not given have their defaults.

@@ -46,6 +46,12 @@ class Masker(nn.Module, ABC):
         super().__init__()
         self.model, self.processor = model, processor
 
+    @property
+    def device(self) -> torch.device:
+        """Device of the model."""
+        device: torch.device = self.model.device
+        return device
+
     def encode_image(self, image: Tensor) -> SeenImages:
         """Encodes images (B, 3, H, W) of 0 to 255."""
         parts = [self._encode(some) for some in image.split(IMAGES_AT_ONCE)]
@@ -70,9 +76,9 @@ class Masker(nn.Module, ABC):
             places: (N, 4), left, top, right, bottom in parts of the image's sides.
         """
         height, width = seen.size_hw
-        boxes = places.to(self.model.device, torch.float32) * places.new_tensor([width, height] * 2)
+        boxes = places.to(self.device, torch.float32) * places.new_tensor([width, height] * 2)
         drawn = [self._masks(seen, image, some) for some in boxes.split(BOXES_AT_ONCE)] if len(boxes) else []
-        return torch.cat(drawn).float() if drawn else torch.zeros(0, 1, 1, device=self.model.device)
+        return torch.cat(drawn).float() if drawn else torch.zeros(0, 1, 1, device=self.device)
 
     def _pixels(self, image: Tensor) -> Any:
         return self.processor.image_processor(list(image.round().clamp(0, 255).byte()), return_tensors="pt")
@@ -83,7 +89,7 @@ class Sam2Masker(Masker):
 
     @override
     def _encode(self, image: Tensor) -> SeenImages:
-        pixels = self._pixels(image)["pixel_values"].to(self.model.device)
+        pixels = self._pixels(image)["pixel_values"].to(self.device)
         return SeenImages(self.model.get_image_embeddings(pixels), (pixels.shape[-2], pixels.shape[-1]))
 
     @override
@@ -101,7 +107,7 @@ class SamMasker(Masker):
     def _encode(self, image: Tensor) -> SeenImages:
         seen = self._pixels(image)
         height, width = (int(side) for side in seen["reshaped_input_sizes"][0])
-        levels = self._levels(self.model.get_image_embeddings(seen["pixel_values"].to(self.model.device)))
+        levels = self._levels(self.model.get_image_embeddings(seen["pixel_values"].to(self.device)))
         return SeenImages(levels, (height, width))
 
     @override

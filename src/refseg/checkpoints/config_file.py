@@ -7,13 +7,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from refseg.adapters.catalogue import CATALOGUE as ADAPTERS
+from refseg.adapters.local_parts import check_parts
 from refseg.adapters.sentences import MOST_BYTES
 from refseg.checkpoints.calibration import Calibration
 from refseg.checkpoints.locate import bundled_names, find, named_adapter, settings_of
 from refseg.checkpoints.schema import CONFIG, FORMAT, WEIGHTS, CharactersEntry, CheckpointConfig, NetworkEntry
 from refseg.config import one_line
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput, first_line, shown
-from refseg.finders.installed import check_finder
 from refseg.networks import COMPOSITIONS
 from refseg.preprocessing.transform import Preprocessing
 
@@ -28,7 +28,7 @@ def check_weights(where: str | Path) -> None:
     """
     folder, config = open_config(where)
     if config.network.name in COMPOSITIONS:
-        check_finder(config.network.config.get("finder"))
+        check_parts(config.network.config.get("finder"), config.network.config.get("masker"))
     elif entry := ADAPTERS.get(config.network.name):
         entry.local_models(entry.configured(config.network.config))
     elif not (folder / WEIGHTS).is_file():

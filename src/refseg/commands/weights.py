@@ -31,14 +31,16 @@ def list_(
 ) -> None:
     """List published weights: what they were trained on, what their authors report, and how to have them."""
     from refseg.adapters.catalogue import CATALOGUE as ADAPTERS
+    from refseg.adapters.entries.parts import PARTS
     from refseg.checkpoints.catalogue import CATALOGUE, SQUASHED, WEIGHTS_LICENCE, is_installed
     from refseg.commands.matching import match
     from refseg.finders.published import PUBLISHED_FINDERS
     from refseg.networks import PRESETS
 
     entries, finders, adapters = CATALOGUE, list(PUBLISHED_FINDERS.values()), list(ADAPTERS.values())
+    parts = list(PARTS.values())
     if network:
-        finders = []
+        finders, parts = [], []
         names = {entry.preset: {entry.preset, PRESETS.get(entry.preset, entry.preset)} for entry in CATALOGUE}
         known = dict.fromkeys(name for some in names.values() for name in sorted(some))
         chosen = set(match(network, [*known, *ADAPTERS], "networks with published weights"))
@@ -58,13 +60,14 @@ def list_(
             for finder in finders
         ]
         rows += [entry.about() | {"kind": "open model"} for entry in adapters]
+        rows += [entry.about() | {"kind": "part of the reader"} for entry in parts]
         typer.echo(json.dumps(rows, indent=1))
         return
 
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console, last = Console(highlight=False), ""
     for preset in dict.fromkeys(entry.preset for entry in entries):
         some = [entry for entry in entries if entry.preset == preset]
         first = some[0]
@@ -79,7 +82,9 @@ def list_(
             way = f"download it, then: refseg weights get {first.name} --file model_best.pth"
         where = "Google Drive" if first.link else first.where
         console.print(f"[bold]{preset}[/]: {way}", soft_wrap=True)
-        console.print(f"  at {where}; licence of the code beside them: {first.code_licence}", soft_wrap=True)
+        place = f"{where}; licence of the code beside them: {first.code_licence}"
+        console.print(f"  {'at the same place' if place == last else f'at {place}'}", soft_wrap=True)
+        last = place
         table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 2))
         for entry in some:
             protocol = "" if entry.protocol == SQUASHED else f" ({entry.protocol})"
@@ -95,6 +100,8 @@ def list_(
         console.print(f"  licence: {finder.licence}; {finder.reported}", soft_wrap=True)
     for adapter in adapters:
         print_adapter(console, adapter)
+    if parts:
+        _print_parts(console, parts)
 
 
 def _print_remarks(console: "Console") -> None:
@@ -125,6 +132,22 @@ def print_adapter(console: "Console", entry: "AdapterEntry") -> None:
         console.print(f"  {fact.text} ({fact.source}; not run by us)", soft_wrap=True, markup=False)
 
 
+def _print_parts(console: "Console", entries: "list[AdapterEntry]") -> None:
+    """Prints the open models that are parts of the reader, one a line."""
+    from rich.table import Table
+
+    from refseg.adapters.hub import size_text
+
+    console.print("[bold]parts of the reader[/], open models: refseg weights get NAME", soft_wrap=True)
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 2))
+    for entry in entries:
+        (model,) = entry.default_models
+        licence = model.licence.replace(f"{model.page}", "its page")
+        here = ", here" if entry.is_installed() else ""
+        table.add_row(entry.name, entry.usage, f"{model.id}, {size_text(model.size)}, licence: {licence}{here}")
+    console.print(table)
+
+
 def get(
     name: Annotated[
         str, typer.Argument(help="As in `refseg weights list`.", show_default=False, autocompletion=complete_published)
@@ -139,6 +162,7 @@ def get(
 
     Open models come from the hub as they are; `NAME:revision=COMMIT` pins one, and `florence2:model=large-ft` chooses.
     """
+    from refseg.adapters.entries.parts import PARTS
     from refseg.checkpoints import catalogue, locate
     from refseg.conversion.fetch import get
     from refseg.conversion.fit_report import MARK
@@ -152,7 +176,7 @@ def get(
             raise InvalidInput(f"{name} is kept in the local store as it is; leave out --folder and --report")
         _get_finder(PUBLISHED_FINDERS[name], file)
         return
-    if locate.named_adapter(name):
+    if name in PARTS or locate.named_adapter(name):
         if file or folder or report:
             raise InvalidInput(f"{name} comes from the hub as it is; leave out --file, --folder and --report")
         _get_adapter(name)
@@ -197,6 +221,7 @@ def _get_finder(entry: "PublishedFinder", file: Path | None) -> None:
 
 def _get_adapter(name: str) -> None:
     from refseg.adapters.catalogue import adapter_entry
+    from refseg.adapters.entries.parts import PARTS
     from refseg.checkpoints.locate import named_adapter, settings_of
     from refseg.commands.progress import progress
     from refseg.errors import InvalidInput
@@ -204,7 +229,7 @@ def _get_adapter(name: str) -> None:
     adapter, own = named_adapter(name) or (name, None)
     if own:
         raise InvalidInput(f"{own} is here, nothing is to be fetched; give --weights {name}")
-    entry = adapter_entry(adapter)
+    entry = PARTS.get(adapter) or adapter_entry(adapter)
     config = entry.configured(settings_of(name))
     said: list[str] = []
 
@@ -217,7 +242,8 @@ def _get_adapter(name: str) -> None:
         model = entry.models(config)[part]
         typer.echo(f"{'written' if said else 'already here'}: {folder}")
         typer.echo(f"  {model.id}, commit {folder.name}, licence: {model.licence}")
-    typer.echo(f'try: refseg segment photo.jpg "the dog" --weights {entry.spelled(config)}')
+    usage = entry.usage or f"--weights {entry.spelled(config)}"
+    typer.echo(f'try: refseg segment photo.jpg "the dog" {usage}')
 
 
 add_command(app, list_, "list", "weights")

@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from typing_extensions import override
 
 from refseg.array_types import Box, Mask, RgbImage
-from refseg.finders.finder import Detection, Finder
+from refseg.finders.finder import Detection, Finder, Search
 from refseg.finders.overlaps import box_ious
 from refseg.readers.colours import REGIONS, object_colours
 from refseg.readers.objects import FoundObject, FoundObjects
+from refseg.readers.program import Query
+from refseg.readers.searching import names_to_search
 
 
 class PixelColours(Mapping[str, Mapping[str, float]]):
@@ -38,14 +41,47 @@ class FoundImage:
         objects: what the reader evaluates programs on.
     """
 
-    def __init__(self, finder: Finder, image: RgbImage):
-        self._detections = _by_object(finder.find(image), finder.same_object_iou)
-        things = (_object(same, image, finder.finds_masks) for same in self._detections)
-        self.objects = FoundObjects(tuple(things), (image.shape[0], image.shape[1]), frozenset(finder.classes))
+    def __init__(self, finder: Finder, image: RgbImage, asked: tuple[Search, Sequence[str]] | None = None):
+        """Looks for the objects of the finder's classes, or `asked` a search for things of these names."""
+        if asked is None:
+            detections, classes = finder.find(image), finder.classes
+        else:
+            search, classes = asked[0], tuple(asked[1])
+            detections = search(classes)
+        self._detections = _by_object(detections, finder.same_object_iou)
+        things = tuple(_object(same, image, finder.finds_masks) for same in self._detections)
+        size_hw = (image.shape[0], image.shape[1])
+        self.objects = FoundObjects(things, size_hw, frozenset(classes), asked=asked is not None)
+
+    def about(self, query: Query) -> "FoundImage":
+        """Returns the objects that a program is evaluated on."""
+        return self
 
     def mask(self, k: int) -> Mask:
         """Returns the mask (H, W) of object k."""
         return self._detections[k][0].mask
+
+
+class AskedImage(FoundImage):
+    """An image in which things are looked for when a program first names them, each name once."""
+
+    def __init__(self, finder: Finder, image: RgbImage):
+        self._finder, self._image, self._search = finder, image, finder.search(image)
+        self._about: dict[frozenset[str], FoundImage] = {}
+        super().__init__(finder, image, (self._search, ()))
+
+    @override
+    def about(self, query: Query) -> FoundImage:
+        names = names_to_search(query)
+        known = frozenset(names)
+        if known not in self._about:
+            self._about[known] = FoundImage(self._finder, self._image, (self._search, names))
+        return self._about[known]
+
+
+def look_at(finder: Finder, image: RgbImage) -> FoundImage:
+    """Returns the objects of an image, or what will look for them if the finder is one that is asked."""
+    return AskedImage(finder, image) if finder.asked else FoundImage(finder, image)
 
 
 def _by_object(detections: Sequence[Detection], same_iou: float) -> list[list[Detection]]:

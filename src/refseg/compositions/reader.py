@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from typing_extensions import override
 
+from refseg.adapters.local_parts import check_folders
 from refseg.batch import Batch
-from refseg.compositions.found import FoundImage
+from refseg.compositions.found import FoundImage, look_at
 from refseg.config import Config
 from refseg.errors import InvalidInput
 from refseg.finders import load_finder
@@ -37,8 +38,10 @@ class ReaderConfig(Config):
     """Parts of a reader; what is None is the finder's own default.
 
     Attributes:
-        finder: name of what finds objects, one of `refseg.finders.FINDERS`.
-        masker: what draws the mask of an object from its box: "grabcut", "ellipse", "box".
+        finder: name of what finds objects, one of `refseg.finders.FINDERS`; of an open model with an own folder, if
+            wanted ("gdino=FOLDER").
+        masker: what draws the mask of an object from its box: "grabcut", "ellipse", "box", or an open model ("sam2",
+            "sam2=FOLDER").
         threshold: lowest score of an object, 0 to 1.
     """
 
@@ -59,16 +62,18 @@ class Reader(Network):
         """Loads the finder, unless one is given; errors as of `load_finder`."""
         super().__init__()
         self.config = config
+        check_folders(config.finder, config.masker)
         settings = {"masker": config.masker, "threshold": config.threshold}
         given = {name: value for name, value in settings.items() if value is not None}
         self.finder = finder or load_finder(config.finder, **given)
+        self.networks = nn.ModuleList(self.finder.networks)
         self.characters = Characters()
         self.nothing = nn.Parameter(torch.zeros(0))  # says on which device outputs are
 
     @override
     def encode_image(self, image: Tensor) -> list[FoundImage]:
         """Finds the objects of images (B, 3, H, W) of 0 to 255."""
-        return [FoundImage(self.finder, one) for one in _pixels(image)]
+        return [look_at(self.finder, one) for one in _pixels(image)]
 
     @property
     @override
@@ -93,8 +98,9 @@ class Reader(Network):
         logits = self.nothing.new_empty(len(words), 1, *size_hw)
         exists, referents, readings = [], [], []
         for ids, known, of_image, out in zip(words, word_mask, image_of_expression.tolist(), logits, strict=True):
-            found = image_features[of_image]
-            answer = execute(read(self.characters.text(ids[known].tolist())), found.objects)
+            query = read(self.characters.text(ids[known].tolist()))
+            found = image_features[of_image].about(query)
+            answer = execute(query, found.objects)
             # the mask that holds if anything exists: of the best object, where none is probable enough
             asked = answer.outcome not in ("unknown noun", "no thing named")
             assumed = answer.chosen or ((answer.best,) if asked and answer.best is not None else ())

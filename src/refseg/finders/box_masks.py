@@ -7,8 +7,11 @@ Departs    Within the box, pixels are more likely of the object the nearer they 
            field, not by a cut. Nothing is random. docs/results.md compares it with OpenCV's GrabCut.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +76,7 @@ def grabcut_mask(image: RgbImage, box_xyxy: Box) -> Mask:
 
 def ellipse_mask(image: RgbImage, box_xyxy: Box) -> Mask:
     """Draws the ellipse in a box; errors as of `grabcut_mask`."""
-    _check(image, box_xyxy)
+    check_box(image, box_xyxy)
     (height, width), (x0, y0, x1, y1) = image.shape[:2], box_xyxy
     rows, columns = (
         np.arange(max(0, int(start)), min(side, int(np.ceil(end))))
@@ -89,7 +92,7 @@ def ellipse_mask(image: RgbImage, box_xyxy: Box) -> Mask:
 
 def box_mask(image: RgbImage, box_xyxy: Box) -> Mask:
     """Draws the box itself, a pixel at least; errors as of `grabcut_mask`."""
-    _check(image, box_xyxy)
+    check_box(image, box_xyxy)
     (height, width), (x0, y0, x1, y1) = image.shape[:2], box_xyxy
     left, top = (min(max(round(start), 0), side - 1) for start, side in ((x0, width), (y0, height)))
     mask = np.zeros((height, width), np.bool_)
@@ -100,18 +103,61 @@ def box_mask(image: RgbImage, box_xyxy: Box) -> Mask:
 MASKERS: dict[str, BoxMasker] = {"grabcut": grabcut_mask, "ellipse": ellipse_mask, "box": box_mask}
 
 
+class ImageMasker(ABC):
+    """A masker that encodes an image once for all of its boxes; it is a `BoxMasker`, too."""
+
+    @property
+    @abstractmethod
+    def networks(self) -> Sequence[Any]:
+        """Its networks, for moving them to another device."""
+
+    @abstractmethod
+    def of(self, image: RgbImage) -> Callable[[Box], Mask]:
+        """Returns the masker of one image, which is encoded when a mask is first drawn."""
+
+    def __call__(self, image: RgbImage, box_xyxy: Box) -> Mask:
+        """Draws the mask (H, W) of the object in a box."""
+        return self.of(image)(box_xyxy)
+
+
+MODEL_MASKERS = (
+    "sam2",
+    "sam2-tiny",
+    "sam2-base-plus",
+    "sam2-large",
+    "edgetam",
+    "sam-base",
+    "sam-large",
+    "sam-huge",
+    "sam-hq",
+)
+"""Names of `ImageMasker`s that are open models: `adapters.model_masker`."""
+
+
+def mask_drawer(masker: BoxMasker, image: RgbImage) -> Callable[[Box], Mask]:
+    """Returns a masker of the boxes of one image."""
+    return masker.of(image) if isinstance(masker, ImageMasker) else partial(masker, image)
+
+
 def find_masker(name: str) -> BoxMasker:
-    """Returns the masker of this name.
+    """Returns the masker of this name; of an open model with an own folder, if wanted ("sam2=FOLDER").
 
     Raises:
         InvalidInput: if there is none.
+        MissingFile: if it is an open model that is not on this machine.
     """
+    model, equals, folder = name.partition("=")
+    if model in MODEL_MASKERS:
+        load = import_module("refseg.adapters.model_masker").ModelMasker.load
+        found: BoxMasker = load(model, folder if equals else None)
+        return found
     if name not in MASKERS:
         raise InvalidInput(f"unknown masker {shown(name)}; {choose_one(name, MASKERS)}")
     return MASKERS[name]
 
 
-def _check(image: RgbImage, box_xyxy: Box) -> None:
+def check_box(image: RgbImage, box_xyxy: Box) -> None:
+    """Raises InvalidInput if a box is empty or outside of the image."""
     (height, width), (x0, y0, x1, y1) = image.shape[:2], box_xyxy
     if not (max(x0, 0) < min(x1, width) and max(y0, 0) < min(y1, height)):  # NaN too
         sides = ", ".join(f"{side:g}" for side in box_xyxy)

@@ -4,9 +4,10 @@ Network    YOLOv4-tiny (`yolov4_tiny.py`), its input stretched to 416 x 416.
 Weights    of its authors (`published.py`): `refseg weights get coco80`.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from typing_extensions import override
 
 from refseg.array_types import Box, RgbImage
 from refseg.errors import InvalidInput, shown
-from refseg.finders.box_masks import BoxMasker, find_masker
+from refseg.finders.box_masks import BoxMasker, ImageMasker, find_masker, mask_drawer
 from refseg.finders.darknet_weights import load_darknet_weights
 from refseg.finders.finder import Detection, Finder
 from refseg.finders.overlaps import suppress_overlaps
@@ -88,7 +89,7 @@ class Coco80(Finder):
         """
         _checked_threshold(threshold)
         if isinstance(masker, str):
-            find_masker(masker)
+            masker = find_masker(masker)
         check_device_name(device)
         entry = PUBLISHED_FINDERS[cls.name]
         content = read_published(entry, file)
@@ -98,15 +99,22 @@ class Coco80(Finder):
         load_darknet_weights(network, content, str(file or entry.path), entry.way_out)
         return cls(network, threshold, masker, device)
 
+    @property
+    @override
+    def networks(self) -> Sequence[Any]:
+        """Those of the masker; its own stays where it was loaded."""
+        return self.masker.networks if isinstance(self.masker, ImageMasker) else ()
+
     @override
     @torch.inference_mode()
     def find(self, image: RgbImage, threshold: float | None = None) -> list[Detection]:
         threshold = self.threshold if threshold is None else _checked_threshold(threshold)
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1)[None]
         stretched = F.interpolate(pixels, (SIDE, SIDE), mode="bilinear")  # of bytes, and rounded, as darknet does it
+        draw = mask_drawer(self.masker, image)
         boxes, scores = (values[0].float().cpu().numpy() for values in self.network(stretched.float() / 255))
         return [
-            Detection(box, COCO_CLASSES[label], score, self.name, partial(self.masker, image, box))
+            Detection(box, COCO_CLASSES[label], score, self.name, partial(draw, box))
             for box, label, score in _select(boxes, scores, threshold, (image.shape[1], image.shape[0]))
         ]
 

@@ -1,10 +1,10 @@
 """Finder: the interface of object finders, and what they return."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from refseg.array_types import Box, Mask, RgbImage
 from refseg.samples import AnnotatedObjects
@@ -42,12 +42,17 @@ class Detection:
         return self.draw_mask()
 
 
+Search = Callable[[Sequence[str]], list[Detection]]
+"""Finds the things of these names in one image, the highest score first; names are nouns in the singular."""
+
+
 class Finder(ABC):
     """Finds objects of known classes in an image; its class has `load(**settings)`, as `finders.load_finder` says.
 
     Attributes:
         name: of the finder.
-        classes: names of the classes that it knows; it never finds anything else.
+        classes: names of the classes that it knows; it never finds anything else, unless it is `asked`.
+        asked: whether it has no classes, but looks for whatever things it is asked for (`search`).
         threshold: lowest score of what it finds, unless another is asked for.
         finds_masks: whether masks are found with the objects, and not drawn from their boxes.
         needs_annotations: whether it does not look at images, but is given the objects of a data set (`given`).
@@ -59,10 +64,23 @@ class Finder(ABC):
     threshold: float
     finds_masks: ClassVar[bool] = False
     needs_annotations: ClassVar[bool] = False
+    asked: ClassVar[bool] = False
     same_object_iou: ClassVar[float] = 0.85
 
     def given(self, annotated: AnnotatedObjects) -> "Finder":
         """Returns a finder of exactly these objects, for `needs_annotations`."""
+        raise NotImplementedError
+
+    @property
+    def networks(self) -> Sequence[Any]:
+        """Its networks that move to another device with the network of which it is a part."""
+        return ()
+
+    def search(self, image: RgbImage, threshold: float | None = None) -> Search:
+        """Returns a search for things by their names in an image, which is encoded once; for `asked`.
+
+        A detection's class is the name that was asked for.
+        """
         raise NotImplementedError
 
     @abstractmethod

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refseg.readers.colours import lightness, share_of
-from refseg.readers.nouns import PERSON, singular
+from refseg.readers.nouns import PERSON, classes_of, singular
 from refseg.readers.objects import FoundObject, FoundObjects
 from refseg.readers.priors import box_preference
 from refseg.readers.program import AttributeColour, Noun, Order, Place, Query, Relation, Superlative
+from refseg.readers.searching import name_to_search
 from refseg.readers.words import HEAD_PARTS, LOWER_CLOTHES
 
 Scores = NDArray[np.float64]
@@ -177,7 +178,12 @@ class _Executor:
         classes = self.found.classes
         return classes is None or noun.anything or any(name in classes for name in self._names(noun))
 
+    def _named(self, noun: Noun) -> str:
+        return name_to_search(noun) if self.found.asked else noun.name
+
     def _names(self, noun: Noun) -> tuple[str, ...]:
+        if self.found.asked:
+            return (name_to_search(noun),)
         return (*noun.classes, noun.written, singular(noun.written))
 
     # Parts ------------------------------------------------------------------------------------------------------------
@@ -196,7 +202,7 @@ class _Executor:
         filters += self.note("score", "found", _log([thing.score for thing in self.found.objects]) * 0.5, True, anchor)
         if query.noun is not None and not query.noun.anything:
             if self.named and self.knows(query.noun):
-                filters += self.note("noun", query.noun.name, self._class(query.noun), True, anchor)
+                filters += self.note("noun", self._named(query.noun), self._class(query.noun), True, anchor)
             preferences += self._kind_preference(query.noun, anchor)
         for colour in query.colours:
             f, p = self._colour(colour)
@@ -283,7 +289,10 @@ class _Executor:
         if judged is not None:
             return _log(judged), np.zeros(self.count)
         part = colour.part
-        people = [thing.classes.get(PERSON, 0.0) >= 0.5 for thing in self.found.objects]
+        people = [
+            any(PERSON in classes_of(name) and p >= 0.5 for name, p in thing.classes.items())
+            for thing in self.found.objects
+        ]
         region = "head" if part in HEAD_PARTS else "lower" if part in LOWER_CLOTHES else "upper" if part else ""
         shares = [
             share_of(thing.colours, colour.name, region or ("upper" if person else "whole"))

@@ -10,6 +10,7 @@ from refseg.counting import counted
 from refseg.readers.execute import NAMES_NOTHING, Answer, Step, unknown_noun
 from refseg.readers.objects import FoundObject, FoundObjects
 from refseg.readers.program import Query
+from refseg.readers.searching import name_to_search
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,7 @@ class Reading:
     @cached_property
     def candidates(self) -> list[int]:
         """Indices of the objects that the program may mean by its noun or an anchor, the most probable first."""
-        names = {name for query in self._nouns for name in (*query.noun.classes, query.noun.written)}
+        names = {name for query in self._nouns for name in self._names(query)}
         anything = len(names) == 0 or any(query.noun.anything for query in self._nouns)
         kept = [
             k
@@ -144,8 +145,13 @@ class Reading:
         return [query for query in self.program.walk() if query.noun is not None]
 
     def _knows(self, query: Any) -> bool:
-        names = {*query.noun.classes, query.noun.written}
+        names = self._names(query)
         return self.found.classes is None or query.noun.anything or bool(names & self.found.classes)
+
+    def _names(self, query: Query) -> set[str]:
+        """Returns the names of an object that the noun of a query may mean."""
+        assert query.noun is not None
+        return {name_to_search(query.noun)} if self.found.asked else {*query.noun.classes, query.noun.written}
 
     @staticmethod
     def _row(name: str, cells: list[str]) -> str:

@@ -1,0 +1,63 @@
+"""Parts of the reader that come from the hub: where they are on this machine. Nothing here imports torch."""
+
+from pathlib import Path
+from typing import Any
+
+from refseg.adapters.entries.parts import ASKED, ASKED_MASKER, PARTS
+from refseg.adapters.hub import LocalModel
+from refseg.errors import InvalidInput
+from refseg.finders.installed import check_finder
+
+
+def local_part(name: str, folder: str | Path | None = None) -> LocalModel:
+    """Finds the model of a finder or masker on this machine.
+
+    Args:
+        name: one of `PARTS`.
+        folder: an own copy in the place of the hub's.
+
+    Raises:
+        MissingFile: if it is not there; the message names the command that gets it.
+    """
+    entry = PARTS[name]
+    config = entry.configured({} if folder is None else {"folder": str(folder)})
+    return entry.local_models(config)["model"]
+
+
+def check_parts(finder: Any, masker: Any) -> None:
+    """Checks the settings of a reader: that finder and masker are known, and on this machine.
+
+    Args:
+        finder: its name, with an own folder behind it if it has one ("gdino=FOLDER").
+        masker: its name, likewise; None is the finder's own default.
+
+    Raises:
+        MissingFile: if one is not there; the message names the command that gets it.
+        InvalidInput: if one is unknown, or takes no folder.
+    """
+    check_finder(split_folder(finder)[0] if isinstance(finder, str) else finder)
+    check_folders(finder, masker)
+    if masker is None and split_folder(finder)[0] in ASKED:
+        masker = ASKED_MASKER
+    for setting in (finder, masker):
+        name, folder = split_folder(setting) if isinstance(setting, str) else ("", None)
+        if name in PARTS:
+            local_part(name, folder)
+
+
+def check_folders(*settings: str | None) -> None:
+    """Raises InvalidInput if there is a folder behind the name of a finder or masker that takes none."""
+    for setting in settings:
+        name, folder = split_folder(setting) if isinstance(setting, str) else ("", None)
+        if folder is not None and name not in PARTS:
+            raise InvalidInput(f"{name} takes no folder; those that do: {', '.join(PARTS)}")
+
+
+def split_folder(setting: str) -> tuple[str, str | None]:
+    """Splits "NAME=FOLDER" into name and folder, None without one.
+
+    >>> split_folder("gdino=models/dino"), split_folder("coco80")
+    (('gdino', 'models/dino'), ('coco80', None))
+    """
+    name, equals, folder = setting.partition("=")
+    return name, folder if equals else None

@@ -1,0 +1,61 @@
+"""ModelMasker: SAM 2 and its like as maskers of finders, which ask for one box after the other."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from typing_extensions import override
+
+from refseg.adapters.local_parts import local_part
+from refseg.adapters.masker import Masker, SeenImages, load_masker
+from refseg.array_types import Box, Mask, RgbImage
+from refseg.finders.box_masks import ImageMasker, check_box
+
+
+class ModelMasker(ImageMasker):
+    """A masker of `masker.py` that draws at the image's size."""
+
+    def __init__(self, masker: Masker):
+        self.masker = masker
+
+    @classmethod
+    def load(cls, name: str, folder: Path | None = None) -> Self:
+        """Loads a masker.
+
+        Args:
+            name: one of `entries.maskers.MASKERS`.
+            folder: an own copy of the model.
+
+        Raises:
+            MissingFile: if it is not on this machine; the message names the command that gets it.
+            InvalidInput: if its files are damaged.
+        """
+        return cls(load_masker(local_part(name, folder), name))
+
+    @property
+    @override
+    def networks(self) -> Sequence[nn.Module]:
+        return (self.masker,)
+
+    @override
+    def of(self, image: RgbImage) -> Callable[[Box], Mask]:
+        return partial(self._draw, image, lru_cache(maxsize=1)(partial(self._encode, image)))
+
+    @torch.inference_mode()
+    def _encode(self, image: RgbImage) -> SeenImages:
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+        return self.masker.encode_image(pixels.to(self.masker.device).float())
+
+    @torch.inference_mode()
+    def _draw(self, image: RgbImage, seen: Callable[[], SeenImages], box_xyxy: Box) -> Mask:
+        check_box(image, box_xyxy)
+        height, width = image.shape[:2]
+        place = torch.tensor([box_xyxy], dtype=torch.float32) / torch.tensor([width, height] * 2)
+        logits = self.masker.draw(seen(), 0, place.clamp(0, 1))
+        mask: Mask = F.interpolate(logits[None], (height, width), mode="bilinear")[0, 0].cpu().numpy() > 0
+        return mask

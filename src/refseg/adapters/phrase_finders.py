@@ -1,0 +1,170 @@
+"""Detectors of phrases as finders of a reader: they look for whatever things a sentence is about."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+from torch import nn
+from typing_extensions import override
+
+from refseg.adapters.boxes import Boxes, GroundingDino, Owlv2, PhraseDetector
+from refseg.adapters.entries.parts import ASKED_MASKER
+from refseg.adapters.hub import LocalModel
+from refseg.adapters.local_parts import local_part
+from refseg.array_types import RgbImage
+from refseg.errors import InvalidInput, shown
+from refseg.finders.box_masks import BoxMasker, ImageMasker, find_masker, mask_drawer
+from refseg.finders.finder import Detection, Finder, Search
+from refseg.readers.searching import ANYTHING
+
+EVEN = 0.25  # score from which on a reader takes an object for there rather than not
+SMALLEST = 1.0  # pixels of a side
+LEAST = 1e-6  # distance of a score from 0 and 1
+
+
+class PhraseFinder(Finder):
+    """Finds whatever it is asked for.
+
+    Args:
+        detector: with its weights.
+        threshold: lowest score; that of the detector if not given.
+        masker: a name, or a function of image and box.
+    """
+
+    asked: ClassVar[bool] = True
+    classes = ()
+
+    def __init__(
+        self, detector: PhraseDetector, threshold: float | None = None, masker: str | BoxMasker = ASKED_MASKER
+    ):
+        self.detector = detector
+        self.threshold = detector.threshold if threshold is None else _checked(threshold)
+        self.masker = find_masker(masker) if isinstance(masker, str) else masker
+
+    @classmethod
+    def load(
+        cls, threshold: float | None = None, masker: str | BoxMasker = ASKED_MASKER, folder: Path | None = None
+    ) -> Self:
+        """Loads the finder from this machine.
+
+        Args:
+            threshold: lowest score; by default that of transformers.
+            masker: "sam2", "edgetam", "grabcut", ..., or a function of image and box.
+            folder: an own copy of the detector's model.
+
+        Raises:
+            MissingFile: if detector or masker are not on this machine; the message names the command that gets them.
+            InvalidInput: for an unknown masker, a threshold outside of [0, 1], or damaged files.
+        """
+        if threshold is not None:
+            _checked(threshold)
+        local = local_part(cls.name, folder)
+        found = find_masker(masker) if isinstance(masker, str) else masker  # with its errors, before much is loaded
+        return cls(cls.load_detector(local), threshold, found)
+
+    @classmethod
+    def load_detector(cls, local: LocalModel) -> PhraseDetector:
+        """Loads the detector from its folder."""
+        raise NotImplementedError
+
+    @property
+    @override
+    def networks(self) -> Sequence[nn.Module]:
+        return (self.detector, *(self.masker.networks if isinstance(self.masker, ImageMasker) else ()))
+
+    @override
+    def find(self, image: RgbImage, threshold: float | None = None) -> list[Detection]:
+        """Finds what the detector takes for an object, of any kind."""
+        return self.search(image, threshold)((ANYTHING,))
+
+    @override
+    def search(self, image: RgbImage, threshold: float | None = None) -> Search:
+        return _Search(self, image, self.threshold if threshold is None else _checked(threshold)).find
+
+    def certainty(self, score: float) -> float:
+        """Returns a score so that those of all detectors mean the same to a reader: EVEN at the usual threshold."""
+        score = min(max(score, LEAST), 1 - LEAST)
+        odds = score / (1 - score) * (1 - self.detector.threshold) / self.detector.threshold * EVEN / (1 - EVEN)
+        return odds / (1 + odds)
+
+
+class _Search:
+    """The things that were looked for in one image, which is encoded when something first is; each name once."""
+
+    def __init__(self, finder: PhraseFinder, image: RgbImage, threshold: float):
+        self.finder, self.image, self.threshold = finder, image, threshold
+        self.draw = mask_drawer(finder.masker, image)
+        self.seen: object = None
+        self.found: dict[str, list[Detection]] = {}
+
+    @torch.inference_mode()
+    def find(self, names: Sequence[str]) -> list[Detection]:
+        """Finds the things of these names, the highest score first."""
+        new = [name for name in dict.fromkeys(names) if name not in self.found]
+        if new:
+            detector = self.finder.detector
+            if self.seen is None:
+                pixels = torch.from_numpy(np.ascontiguousarray(self.image)).permute(2, 0, 1)[None]
+                self.seen = detector.encode_image(pixels.to(detector.device).float())
+            for name, boxes in zip(new, detector.detect(self.seen, new, [0] * len(new)), strict=True):
+                self.found[name] = list(self._detections(name, boxes))
+        together = [detection for name in dict.fromkeys(names) for detection in self.found[name]]
+        return sorted(together, key=lambda detection: -detection.score)
+
+    def _detections(self, name: str, boxes: Boxes) -> list[Detection]:
+        height, width = self.image.shape[:2]
+        corners = (boxes.places.cpu().double() * torch.tensor([width, height] * 2)).tolist()
+        return [
+            Detection(
+                box_xyxy=(x0, y0, x1, y1),
+                class_name=name,
+                score=self.finder.certainty(score),
+                finder=self.finder.name,
+                draw_mask=partial(self.draw, (x0, y0, x1, y1)),
+            )
+            for (x0, y0, x1, y1), score in zip(corners, boxes.scores.tolist(), strict=True)
+            if score >= self.threshold and min(x1 - x0, y1 - y0) >= SMALLEST
+        ]
+
+
+class GroundingDinoFinder(PhraseFinder):
+    """Grounding DINO; each name costs a call of it."""
+
+    name: ClassVar[str] = "gdino"
+
+    @override
+    @classmethod
+    def load_detector(cls, local: LocalModel) -> PhraseDetector:
+        return GroundingDino.load(local)
+
+
+class MMGroundingDinoFinder(PhraseFinder):
+    """MM-Grounding-DINO; each name costs a call of it."""
+
+    name: ClassVar[str] = "mmgdino"
+
+    @override
+    @classmethod
+    def load_detector(cls, local: LocalModel) -> PhraseDetector:
+        return GroundingDino.load_mm(local)
+
+
+class Owlv2Finder(PhraseFinder):
+    """OWLv2, which encodes an image once for all names."""
+
+    name: ClassVar[str] = "owlv2"
+
+    @override
+    @classmethod
+    def load_detector(cls, local: LocalModel) -> PhraseDetector:
+        return Owlv2.load(local)
+
+
+def _checked(threshold: float) -> float:
+    if not 0 <= threshold <= 1 or math.isnan(threshold):
+        raise InvalidInput(f"threshold {shown(threshold)} is not a score; it is between 0 and 1")
+    return threshold
