@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -272,3 +273,12 @@ def test_what_is_listed_says_where_from_and_that_it_is_not_ours():
             assert model.page in card and model.licence in card and model.size >= 2 * model.parameters
         assert card.count("not run by us") == len(entry.reported)
         assert all(fact.source for fact in entry.reported)
+
+
+def test_the_table_of_the_documents_is_that_of_the_catalogue():
+    from refseg.adapters.hub import size_text
+
+    table = (Path(__file__).parents[2] / "docs" / "photographs.md").read_text().split("## Open models")[1]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("| `")]
+    known = {f"`{name}`": [size_text(e.size), f"{e.parameters / 1e6:.0f} M"] for name, e in CATALOGUE.items()}
+    assert {row[0]: row[2:4] for row in rows[: len(known)]} == known
