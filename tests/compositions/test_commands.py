@@ -116,6 +116,22 @@ def test_evaluate_takes_settings_of_the_reader_and_of_the_data_set(refseg, fixed
     assert code == 2 and "nonsense" in err
 
 
+def test_a_reader_is_calibrated_into_a_folder_of_its_own(refseg, fixed):
+    square = [[40, 50, 60, 50, 60, 70, 40, 70]]
+    rows = [("the second dog from the left", square), ("the bear", square), ("the horse", []), ("the window", [])]
+    lines = [json.dumps({"image": "photo.jpg", "expression": text, "mask": mask}) for text, mask in rows]
+    Path("it.jsonl").write_text("\n".join(lines) + "\n")
+    arguments = ["calibrate", "reader", "jsonl", "--root", ".", "--split", "all", "--set", "finder=fixed"]
+    code, _, err = refseg(*arguments)
+    assert code == 2 and "say where its calibration goes: --out FOLDER" in err
+    assert not refseg("segment", "photo.jpg", "the bear", "--set", "finder=fixed", "--format", "none")[0]
+    code, out, _ = refseg(*arguments, "--out", "mine")
+    assert code == 0 and "temperature " in out and out.endswith("written: mine\n")
+    assert {path.name for path in Path("mine").iterdir()} == {"card.md", "config.json"}
+    code, out, _ = refseg("segment", "photo.jpg", "the bear", "the horse", "--weights", "mine")
+    assert code == 0 and "box 40 10 60 30" in out and "nothing matches" in out  # the bear is doubtful, but there
+
+
 def test_explain_says_how_the_expression_was_read(refseg, coco80):
     code, out, err = refseg("explain", "photo.jpg", "the left dog", "--out", "why.png")
     lines = [line.strip() for line in out.splitlines()]

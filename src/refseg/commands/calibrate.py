@@ -34,7 +34,8 @@ def calibrate(
 ) -> None:
     """Fit how sure a checkpoint is that something exists, and which images are familiar to it.
 
-    Of open models, only settings and calibration are written, which name the model: nothing of it is copied.
+    Of `reader` and open models, only settings and calibration are written, which name what answers: nothing of it is
+    copied.
     """
     from rich.progress import track
 
@@ -44,6 +45,7 @@ def calibrate(
     from refseg.hardware import check_device_name
 
     options.add_networks(network)
+    weights, settings = options.divide_settings(weights, settings)
     check_device_name(device)
     check_weights(weights)
     if out is None and not Path(weights).is_dir():
