@@ -192,6 +192,8 @@ def save_gdino(folder: Path, seed: int = 0, mm: bool = False) -> None:
         **small,
     )
     model = (MMGroundingDinoForObjectDetection if mm else GroundingDinoForObjectDetection)(config).eval()
+    with torch.no_grad():
+        model.model.decoder.layer_norm.weight.mul_(0.2)  # scores are neither 0 nor 1
     images = GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 128})
     save(folder, model, GroundingDinoProcessor(images, bert_tokenizer()))
 
@@ -204,7 +206,9 @@ def save_owlv2(folder: Path, seed: int = 0) -> None:
     vision = {**small, "image_size": 64, "patch_size": 16}
     model = Owlv2ForObjectDetection(Owlv2Config(text_config=small, vision_config=vision, projection_dim=16)).eval()
     torch.nn.init.normal_(model.box_head.dense2.weight, std=0.02)  # boxes are where their patches are
-    torch.nn.init.zeros_(model.box_head.dense2.bias)
+    for value in (model.box_head.dense2.bias, model.class_head.logit_shift.weight, model.class_head.logit_scale.weight):
+        torch.nn.init.zeros_(value)
+    torch.nn.init.constant_(model.class_head.logit_scale.bias, 2.0)  # scores are neither 0 nor 1
     images = Owlv2ImageProcessor(size={"height": 64, "width": 64})
     save(folder, model, Owlv2Processor(images, clip_tokenizer("!")))
 
@@ -258,6 +262,7 @@ def save_edgetam(folder: Path, seed: int = 0) -> None:
     )
     images = Sam2ImageProcessor(size={"height": 64, "width": 64}, mask_size={"height": 16, "width": 16})
     model = EdgeTamModel(EdgeTamConfig(vision_config=vision, **_mask_decoder())).eval()
+    spread(model.mask_decoder)
     save(folder, model, Sam2Processor(images))
 
 
@@ -352,3 +357,40 @@ def save_qwen3vl(folder: Path, seed: int = 0) -> None:
         "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
     save(folder, model, Qwen3VLProcessor(images, tokenizer, videos, chat_template=template))
+
+
+def save_mmgdino(folder: Path) -> None:
+    save_gdino(folder, mm=True)
+
+
+def save_samhq(folder: Path) -> None:
+    save_sam(folder, hq=True)
+
+
+def save_mask2former(folder: Path, seed: int = 0) -> None:
+    from transformers import (
+        Mask2FormerConfig,
+        Mask2FormerForUniversalSegmentation,
+        Mask2FormerImageProcessor,
+        SwinConfig,
+    )
+
+    torch.manual_seed(seed)
+    swin = {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "window_size": 4, "image_size": 64}
+    names = dict(enumerate(["Person", "Dog", "Cat"]))
+    config = Mask2FormerConfig(
+        backbone_config=SwinConfig(**swin, out_features=["stage1", "stage2", "stage3", "stage4"]),
+        feature_size=32,
+        mask_feature_size=32,
+        hidden_dim=32,
+        encoder_feedforward_dim=16,
+        encoder_layers=1,
+        decoder_layers=2,
+        num_attention_heads=2,
+        dim_feedforward=16,
+        num_queries=10,
+        id2label=names,
+        label2id={name: i for i, name in names.items()},
+    )
+    images = Mask2FormerImageProcessor(size={"shortest_edge": 48, "longest_edge": 96}, size_divisor=32)
+    save(folder, spread(Mask2FormerForUniversalSegmentation(config), 0.2), images)
