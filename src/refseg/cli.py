@@ -27,6 +27,7 @@ from refseg.commands import (
     recipes,
     score,
     segment,
+    study,
     train,
     weights,
 )
@@ -50,6 +51,7 @@ add_command(app, explain.explain, "explain")
 add_command(app, calibrate.calibrate, "calibrate")
 add_command(app, recipes.recipes, "recipes")
 add_command(app, train.train, "train")
+add_command(app, study.study, "study")
 app.add_typer(data.app, name="data")
 add_command(app, convert.convert, "convert")
 app.add_typer(weights.app, name="weights")

@@ -29,6 +29,8 @@ def probe(*words: str) -> dict[str, object]:
         "recipes",
         "recipes cris",
         "recipes lavt_refcoco",
+        "study",
+        "study cmirnet_table3 --show",
         "networks",
         "networks lavt*",
         "weights list",

@@ -39,13 +39,17 @@ GOOD = RANDOM.uniform(0.4, 1.0, 60)
 WORSE = GOOD - RANDOM.uniform(0.0, 0.4, 60)
 
 
-@given(st.lists(st.integers(-20, 20), min_size=1, max_size=80))
-def test_the_signed_rank_test_equals_that_of_scipy(differences):
+@given(st.lists(st.integers(-20, 20).filter(bool), min_size=26, max_size=80))
+def test_the_signed_rank_test_of_many_pairs_is_scipys_approximation(differences):
     values = np.array(differences) / 7
-    expected = 1.0
-    if values.any():
-        expected = stats.wilcoxon(values, zero_method="wilcox", correction=False, method="asymptotic").pvalue
+    expected = stats.wilcoxon(values, zero_method="wilcox", correction=False, method="asymptotic").pvalue
     assert wilcoxon(values) == pytest.approx(expected)
+
+
+@given(st.lists(st.integers(-90, 90).filter(bool), min_size=1, max_size=25, unique_by=abs), st.integers(0, 3))
+def test_the_signed_rank_test_of_few_pairs_is_exact(differences, zeros):
+    expected = stats.wilcoxon(np.array(differences), method="exact").pvalue
+    assert wilcoxon([*differences, *[0] * zeros]) == pytest.approx(expected)
 
 
 def test_a_system_does_not_differ_from_itself():

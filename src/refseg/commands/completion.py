@@ -35,6 +35,13 @@ def complete_recipes(incomplete: str) -> list[str]:
     return _matching(list(RECIPES), incomplete)
 
 
+def complete_studies(incomplete: str) -> list[str]:
+    """Returns the studies."""
+    from refseg.studies import STUDIES
+
+    return _matching(list(STUDIES), incomplete)
+
+
 def complete_networks(incomplete: str) -> list[str]:
     """Returns networks, presets and open models."""
     from refseg.adapters import ADAPTERS

@@ -35,6 +35,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "refseg train lavt_refcoco --set data.settings.root=data/refcoco",
         "refseg train --resume --out runs/quick",
     ),
+    "study": (
+        "refseg study cmirnet_table3 --show",
+        "refseg study eavl_table4 --small --out runs/studies_small",
+        "refseg study cmirnet_table3 --rows 1,8 --seeds 3 --devices 8 --set data.settings.root=data/refcoco",
+    ),
     "data check": (
         "refseg data check refcoco --root data/refcoco",
         "refseg data check jsonl --root own.jsonl --fast",

@@ -4,6 +4,7 @@
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -23,17 +24,23 @@ def read_costs(name: str) -> dict[str, Any]:
     return _table().get(name) or count_costs(name)
 
 
-def count_costs(name: str) -> dict[str, Any]:
-    """Counts a network or preset on the meta device, which takes seconds; see `read_costs`."""
+def count_costs(name: str, settings: Mapping[str, Any] | None = None, side: int | None = None) -> dict[str, Any]:
+    """Counts a network or preset on the meta device, which takes seconds; see `read_costs`.
+
+    Args:
+        name: of the network or preset.
+        settings: that differ from the preset.
+        side: of the image; the network's usual one if not given.
+    """
     from refseg import networks
     from refseg.encoders import encoder_name
     from refseg.inspection.flops import complexity
 
-    config = networks.preset(name)
+    config = networks.configured(name, settings or {})
     encoders = {part: encoder_name(getattr(config, part)) for part in ENCODERS if hasattr(config, part)}
     kind = getattr(getattr(config, "image_encoder", None), "kind", "small")
-    side = getattr(config, "image_size", None) or SIDES.get(kind, PHOTOGRAPH)
-    cost = complexity(name, (side, side), _vocabulary_size(encoders.get("word_encoder", "")))
+    side = side or getattr(config, "image_size", None) or SIDES.get(kind, PHOTOGRAPH)
+    cost = complexity(name, (side, side), _vocabulary_size(encoders.get("word_encoder", "")), settings)
     return {
         **encoders,
         "image_size": side,

@@ -56,12 +56,21 @@ class Complexity:
     as_thop: Mapping[str, Cost]
 
 
-def complexity(name: str, size_hw: tuple[int, int], vocabulary_size: int) -> Complexity:
-    """Counts a network or preset with its settings: one image or clip, one expression of `max_words` words."""
+def complexity(
+    name: str, size_hw: tuple[int, int], vocabulary_size: int, config: Mapping[str, Any] | None = None
+) -> Complexity:
+    """Counts a network or preset: one image or clip, one expression of `max_words` words.
+
+    Args:
+        name: of the network or preset.
+        size_hw: height and width of the image.
+        vocabulary_size: number of token ids.
+        config: settings that differ from the preset.
+    """
     # Networks whose words are part of them are small, and look at values while they run.
     device = "meta" if hasattr(networks.preset(name), "word_encoder") else "cpu"
     with torch.device(device):
-        network = networks.build(name, {}, vocabulary_size).eval()
+        network = networks.build(name, config or {}, vocabulary_size).eval()
         words = network.config.max_words  # type: ignore[attr-defined]
         counted, multiply_adds = _run(network, size_hw, words)
     word_encoder = getattr(network, "word_encoder", nn.Identity())

@@ -55,6 +55,7 @@ from refseg.training.pretraining import pretraining_heads
 from refseg.training.progress import StageLog, print_once, silence_known_warnings
 from refseg.training.repeated_blocks import checkpoint_activations
 from refseg.training.resume_states import States, train_again, unwritable, write_on_first
+from refseg.training.shared_stage import shared_weights
 from refseg.training.stopping import Timer, TrainingStopped, ignore_signals, stop_requests
 
 
@@ -67,6 +68,7 @@ def train(
     progress: Progress = no_progress,
     save_minutes: float = 5.0,
     loggers: Sequence[str] = DEFAULT,
+    others: Sequence[Path] = (),
 ) -> None:
     """Runs the recipe in the folder `out`, which the header of this file describes.
 
@@ -79,6 +81,7 @@ def train(
         progress: shows how far a stage is.
         save_minutes: minutes between two such states, where steps are slow.
         loggers: where curves are written, names of `training.loggers.LOGGERS`.
+        others: folders of runs, from which a first stage that pretrains an encoder is taken over if it is the same.
 
     Raises:
         TrainingStopped: if Ctrl-C, SIGTERM or SIGHUP asked for an end; a state is saved. It is a KeyboardInterrupt.
@@ -91,7 +94,7 @@ def train(
             check_loggers(loggers)
             recipe = with_checkpoint(recipe)
             check_run(recipe, out, resume, devices)
-            _train(recipe, out, resume, devices, (save_every, save_minutes), progress, loggers)
+            _train(recipe, out, resume, devices, (save_every, save_minutes), progress, loggers, others)
     except RefsegError as error:
         if rank_zero_only.rank:
             raise SystemExit(2) from error  # the first process says it
@@ -110,6 +113,7 @@ def _train(
     saving: tuple[int, float],
     progress: Progress,
     loggers: Sequence[str],
+    others: Sequence[Path],
 ) -> None:
     if not devices.have_gpus and devices.count > 1:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // devices.count))
@@ -118,7 +122,7 @@ def _train(
     fabric = devices.fabric(_precision(recipe, devices))
     try:
         with launched(fabric):
-            run = Run(recipe, out, fabric, saving, progress, loggers)
+            run = Run(recipe, out, fabric, saving, progress, loggers, others)
             if fabric.is_global_zero:
                 for folder in (out, out / "state"):  # a stage that is finished is not written again
                     remove_leftovers(folder)
@@ -160,6 +164,7 @@ class Run:
         saving: steps, and minutes, between two states.
         progress: shows how far a stage is.
         loggers: where curves are written.
+        others: folders of runs that may share the first stage.
     """
 
     def __init__(
@@ -170,9 +175,10 @@ class Run:
         saving: tuple[int, float],
         progress: Progress,
         loggers: Sequence[str] = DEFAULT,
+        others: Sequence[Path] = (),
     ):
         self.recipe, self.out, self.fabric, self.saving, self.progress = recipe, out, fabric, saving, progress
-        self.loggers, self.steps_before = loggers, 0
+        self.loggers, self.others, self.steps_before = loggers, others, 0
         self.config = networks.configured(recipe.network, recipe.config)
         self.erases = networks.network_class(recipe.network).reads_erased
         self.source = source_of(recipe.data, self.erases, recipe.seed)
@@ -195,6 +201,10 @@ class Run:
         per_epoch = source.steps_per_epoch(stage)
         length = Length(stage.steps or max(1, round((stage.epochs or 0) * per_epoch)), per_epoch)
         prolonged = states.can_be_prolonged(length.steps)
+        if number == 0 and self.others and not states.finished.exists() and not states.paths():
+            weights = shared_weights(self.recipe, self.network, self.others)
+            if weights is not None:
+                states.finish(weights, length.steps)
         if prolonged or not states.finished.exists():
             self._train_stage(stage, number, states, source, length, prolonged)
             if isinstance(self.fabric.strategy, ModelParallelStrategy):  # a sharded network is not made whole in place
@@ -218,6 +228,8 @@ class Run:
         states.resume(loop)
         if loop.step:
             print_once(f"stage {stage.name} goes on after step {loop.step:,}")
+        elif "weights" in self.recipe.initial and not number:
+            loop.validated = -1  # so that what it starts from is validated, too
         if prolonged:
             loop.since_best = 0  # it may have ended for lack of patience
         todo = range(loop.step * stage.accumulate, length.steps * stage.accumulate)
@@ -247,6 +259,8 @@ class Run:
                 f"stage {stage.name} ends after step {loop.step:,}: the last {loop.since_best} validations were not "
                 f"better than that of step {loop.best_step:,}"
             )
+        if "weights" in self.recipe.initial and not number and not loop.best_step:
+            print_once("no validation was better than that of the weights it started from")
         last = stage is self.recipe.stages[-1]
         if last:
             states.write(loop.step, loop.state_dict())

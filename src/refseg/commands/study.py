@@ -1,0 +1,158 @@
+"""`refseg study`: a table of a paper, trained and scored row by row."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from refseg.commands.completion import complete_studies
+from refseg.commands.progress import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from refseg.studies.results import Results
+
+OUT, SMALL_OUT = Path("runs/studies"), Path("runs/studies_small")
+
+
+def study(
+    name: Annotated[
+        str,
+        typer.Argument(help="Which table.", show_default="list all", autocompletion=complete_studies),
+    ] = "",
+    show: Annotated[bool, typer.Option("--show", help="Only print its rows and the paper's figures.")] = False,
+    small: Annotated[bool, typer.Option("--small", help="On drawn scenes or clips, on a laptop.")] = False,
+    rows: Annotated[str, typer.Option(help="Rows by number: 1,8 or 2-4.", show_default="all")] = "",
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Trainings of each row.")] = 1,
+    devices: Annotated[int, typer.Option(min=1, help="Processes of a training, each with its own device.")] = 1,
+    device: Annotated[str, typer.Option(help="Device of the scoring: cpu, cuda or auto.")] = "auto",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change one setting of all rows: a.b=value. May be repeated.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of studies; equal rows of all that it holds are trained once.",
+            show_default=f"{OUT}, with --small {SMALL_OUT}",
+        ),
+    ] = None,
+) -> None:
+    """List the papers' tables, or train and score one: its rows beside the paper's figures, its claims, its costs.
+
+    The same command goes on where it was stopped; other --rows and more --seeds add to a finished study.
+    """
+    from rich.console import Console
+
+    from refseg.errors import InvalidInput
+
+    folder = out or (SMALL_OUT if small else OUT)
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    if not name:
+        if show or rows:
+            raise InvalidInput("name a table, for example: refseg study cmirnet_table3 --show")
+        _list(folder)
+        return
+    if show:
+        _show(name, console)
+        return
+    try:
+        from refseg.studies.run import run_study
+    except ModuleNotFoundError as error:
+        raise InvalidInput(f"training needs {error.name}; install it with: pip install 'refseg[train]'") from error
+    try:
+        results = run_study(
+            name,
+            folder,
+            small=small,
+            rows=rows,
+            seeds=seeds,
+            devices=devices,
+            device=device,
+            settings=set_ or [],
+            progress=progress,
+            on_message=lambda line: typer.echo(line, err=True),
+        )
+    except KeyboardInterrupt as stopped:
+        from refseg.training.stopping import TrainingStopped
+
+        typer.echo(f"{stopped or 'stopped'}. The same command goes on.", err=True)
+        if isinstance(stopped, TrainingStopped) and stopped.signal:
+            raise typer.Exit(128 + stopped.signal) from stopped
+        raise
+    _print(results, console)
+
+
+def _list(folder: Path) -> None:
+    from refseg.studies import STUDIES
+    from refseg.studies.done import count_done
+
+    lines = [("study", "table", "rows", "trainings", "small", "done")]
+    for one in STUDIES.values():
+        small = str(one.trainings(small=True)) if one.has_small else "-"
+        done = count_done(one, folder)
+        trainings = str(one.trainings())
+        table = one.table if len(one.table) < 62 else f"{one.table[:59]}..."
+        lines.append((one.name, table, str(len(one.rows)), trainings, small, str(done) if done else ""))
+    widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
+    for line in lines:
+        left, right = line[:2], line[2:]
+        cells = [cell.ljust(width) for cell, width in zip(left, widths, strict=False)]
+        cells += [cell.rjust(width) for cell, width in zip(right, widths[2:], strict=True)]
+        typer.echo("  ".join(cells).rstrip())
+    typer.echo(
+        f"\nRows and the paper's figures: refseg study cmirnet_table3 --show. On a laptop: refseg study eavl_table4 "
+        f"--small.\ndone: rows with figures in {folder}."
+    )
+
+
+def _show(name: str, console: "Console") -> None:
+    from refseg.studies import find_study
+    from refseg.studies.study_text import paper_table, settings_table, title
+
+    chosen = find_study(name)
+    console.print(title(chosen), style="bold")
+    facts = [chosen.recipe and f"recipe {chosen.recipe}", chosen.small and f"in small {chosen.small}"]
+    facts += [f"protocol {chosen.protocol}", f"all rows {' '.join(chosen.common)}" if chosen.common else ""]
+    console.print("; ".join(filter(None, facts)))
+    for table in (settings_table(chosen), paper_table(chosen)):
+        print_table(table.title, table.head, table.lines, console, frozenset())
+    for note in chosen.notes:
+        console.print(f"* {note}")
+
+
+def _print(results: "Results", console: "Console") -> None:
+    from refseg.studies import find_study
+    from refseg.studies.claims import judge_claims
+    from refseg.studies.results import read_results
+    from refseg.studies.write import PAGE, remarks, study_tables
+
+    claims = judge_claims(results)
+    base = results.study.tests and find_study(results.study.tests)
+    tested = None
+    if base:
+        tested = read_results(
+            base, results.folder.parent / base.name, results.small, results.settings, results.seeds, {}
+        )
+    for line in remarks(results, claims):
+        console.print(line)
+    for table in study_tables(results, claims, tested)[: None if base else -1]:
+        print_table(table.title, table.head, table.lines, console, table.paper)
+    console.print(f"\nreport: {results.folder / PAGE}")
+
+
+def print_table(
+    heading: str, head: "Sequence[str]", lines: "Sequence[Sequence[str]]", console: "Console", grey: frozenset[int]
+) -> None:
+    """Prints a table, with some of its lines in grey; a line is never broken but by the terminal."""
+    console.print(f"\n{heading}", style="bold")
+    words = [column in ("row", "settings", "claim", "about", "metric", "", "here") for column in head]
+    widths = [max(len(line[n]) for line in (head, *lines)) for n in range(len(head))]
+    for number, line in enumerate([head, *lines], start=-1):
+        cells = [
+            cell.ljust(width) if word else cell.rjust(width)
+            for cell, width, word in zip(line, widths, words, strict=True)
+        ]
+        console.print("  ".join(cells).rstrip(), style="bright_black" if number in grey else None)

@@ -1,0 +1,114 @@
+"""What a paper claims with a table, tested on our figures of the same rows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import mean
+from typing import Literal
+
+from refseg.evaluation.comparison import Comparison, compare, paired, wilcoxon
+from refseg.evaluation.rows import Row as Answer
+from refseg.evaluation.scoring import STANDARD
+from refseg.studies.resolve import places_of
+from refseg.studies.results import Results
+from refseg.studies.study import Study
+
+Verdict = Literal["holds", "does not hold", "within the interval", "not run"]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A claim that one row is better than another.
+
+    Attributes:
+        above, below: numbers of the rows.
+        about: the difference between them.
+        metric: by which.
+        paper: difference that the paper prints, in its percent, the mean of all columns of the metric; None if it
+            prints none.
+        ours: the same of our figures, in [0, 1], of all seeds and splits together; None if a row was not run.
+        interval: 95 % interval of it, over images.
+        p_value: of Wilcoxon's test on mean IoU by image.
+        verdict: whether it holds here.
+    """
+
+    above: int
+    below: int
+    about: str
+    metric: str
+    paper: float | None
+    ours: float | None = None
+    interval: tuple[float, float] | None = None
+    p_value: float | None = None
+    verdict: Verdict = "not run"
+
+    @property
+    def same_sign(self) -> bool | None:
+        """Whether our difference has the sign of the paper's; None if there are not both, or ours is 0."""
+        return None if self.paper is None or not self.ours else self.paper * self.ours > 0
+
+
+def judge_claims(results: Results) -> list[Tested]:
+    """Tests all claims of a study under protocol `standard`, whose metrics have intervals.
+
+    Rows are paired by expression. Of several seeds and splits an image is drawn with all of its answers at once.
+    """
+    return list(_tested(results))
+
+
+def _tested(results: Results) -> Iterator[Tested]:
+    study = results.study
+    for claim in study.claims:
+        metric = claim.metric or study.leading_metric()
+        for below in claim.below:
+            paper = _paper_difference(study, claim.above, below, metric)
+            found = _compared(results, claim.above, below)
+            one = found.metrics.get(metric) if found else None
+            if found is None or one is None:
+                yield Tested(claim.above, below, claim.about, metric, paper)
+                continue
+            ours, interval = one.b - one.a, one.interval
+            verdict: Verdict = "holds" if ours > 0 else "does not hold"
+            if interval and interval[0] <= 0 <= interval[1]:
+                verdict = "within the interval"
+            yield Tested(claim.above, below, claim.about, metric, paper, ours, interval, found.p_value, verdict)
+
+
+def _compared(results: Results, above: int, below: int) -> Comparison | None:
+    """Returns the row `above` minus the row `below`; None if they were not run alike."""
+    a: list[Answer] = []
+    b: list[Answer] = []
+    for place in places_of(results.study, results.small):
+        for of_below, of_above in zip(results.answers(below, place), results.answers(above, place), strict=False):
+            first, second = paired(of_below, of_above)
+            a, b = a + first, b + second
+    return compare(a, b, STANDARD) if a else None
+
+
+def _paper_difference(study: Study, above: int, below: int, metric: str) -> float | None:
+    rows = study.rows[above - 1], study.rows[below - 1]
+    pairs = [
+        (x, y)
+        for x, y, column in zip(rows[0].figures, rows[1].figures, study.columns, strict=True)
+        if x is not None and y is not None and all(study.metric_of(row, column) == metric for row in rows)
+    ]
+    return mean(x for x, _ in pairs) - mean(y for _, y in pairs) if pairs else None
+
+
+def signed_rank(study: Study, above: int, below: int) -> float:
+    """Returns the p-value of Wilcoxon's test on the printed figures of two rows of a table, as CMIRNet's Table IV.
+
+    >>> from refseg.studies import STUDIES
+    >>> round(signed_rank(STUDIES["cmirnet_table3"], 5, 4), 6)
+    0.000305
+    """
+    pairs = zip(study.rows[above - 1].figures, study.rows[below - 1].figures, strict=True)
+    return wilcoxon([round(x - y, 2) for x, y in pairs if x is not None and y is not None])
+
+
+def signed_rank_of_ours(results: Results, above: int, below: int) -> float | None:
+    """Returns the same of our figures, rounded as the paper rounds; None if a row was not run."""
+    rows = results.rows[above].values, results.rows[below].values
+    titles = [title for title in rows[0] if title in rows[1]]
+    if not titles:
+        return None
+    return wilcoxon([round(100 * (mean(rows[0][title]) - mean(rows[1][title])), 2) for title in titles])

@@ -1,0 +1,145 @@
+"""A row of a study to the recipe that trains it, and to the key by which equal trainings are found."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from refseg.errors import InvalidInput
+from refseg.networks import PRESETS, configured
+from refseg.recipes import RECIPES
+from refseg.recipes.recipe import FileData, Recipe
+from refseg.studies.study import DATA, Column, Row, Study
+
+SMALL_COUNT = 200  # scenes or clips of the test split
+SMALL_METRICS = ("oIoU", "mIoU", "Prec@0.5", "Prec@0.7", "Prec@0.9", "N-acc", "T-acc")
+STANDARD = "standard"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What rows are scored on, and how.
+
+    Attributes:
+        data: stands for `DATA` in the name of the recipe.
+        dataset: "" for the recipe's own.
+        split: of it.
+        protocols: that score it, the study's first.
+        crf: whether masks are refined by DenseCRF.
+    """
+
+    data: str
+    dataset: str
+    split: str
+    protocols: tuple[str, ...]
+    crf: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name for folders and tables."""
+        return "_".join(filter(None, (self.data, self.dataset, self.split)))
+
+
+def columns_of(study: Study, small: bool) -> tuple[Column, ...]:
+    """Returns the columns of our table: the paper's; in small the same for all studies."""
+    if not small:
+        return study.columns
+    return tuple(Column(title=name, metric=name, split="test") for name in SMALL_METRICS)
+
+
+def places_of(study: Study, small: bool) -> dict[str, Place]:
+    """Returns the places that rows are scored on, by name."""
+    if small:
+        return {"test": Place("", "", "test", (STANDARD,))}
+    protocols: dict[tuple[str, str, str], list[str]] = {}
+    for column in study.columns:
+        if not column.cost:
+            named = column.protocol or study.protocol.removesuffix("+crf")
+            protocols.setdefault((column.data, column.dataset, column.split), []).append(named)
+    crf = study.protocol.endswith("+crf")
+    places = [Place(*place, tuple(dict.fromkeys(names)), crf) for place, names in protocols.items()]
+    return {place.name: place for place in places}
+
+
+def place_of(study: Study, column: Column) -> str:
+    """Returns the name of the place that a column is about."""
+    return Place(column.data, column.dataset, column.split, ()).name
+
+
+def recipe_of(
+    study: Study, row: Row, data: str = "", small: bool = False, settings: Sequence[str] = (), seed: int = 0
+) -> Recipe | None:
+    """Returns the recipe that trains a row.
+
+    Args:
+        study: of the row.
+        row: of the study.
+        data: stands for `DATA` in the name of the recipe.
+        small: whether on drawn scenes or clips.
+        settings: "a.b=value", of all rows.
+        seed: added to the recipe's.
+
+    Returns:
+        None if there is no such recipe.
+
+    Raises:
+        InvalidInput: for settings that are not allowed.
+    """
+    name = (row.small or study.small) if small else (row.recipe or study.recipe).replace(DATA, data)
+    if name not in RECIPES:
+        return None
+    own = () if study.scored_only else row.settings
+    common = () if small else study.common
+    recipe = RECIPES[name]().with_settings([*common, *settings, *own, *(row.small_settings if small else ())])
+    return recipe.replace(seed=recipe.seed + seed)
+
+
+def answering_config(study: Study, row: Row) -> list[str]:
+    """Returns the settings of a row that act only when it answers, see `Study.scored_only`."""
+    return list(row.settings) if study.scored_only else []
+
+
+def training_key(recipe: Recipe) -> str:
+    """Returns a short key of all that a training depends on; recipes with equal keys are one training.
+
+    The network is its whole config, so that a preset, and the settings that make it of another, are equal.
+    """
+    plain = recipe.model_dump(mode="json", exclude={"name", "about", "config", "network"})
+    plain["network"] = PRESETS.get(recipe.network, recipe.network)
+    plain["config"] = configured(recipe.network, recipe.config).model_dump(mode="json")
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def scored_on(recipe: Recipe, place: Place) -> tuple[str, dict[str, Any]]:
+    """Returns the data set of a place, and its settings."""
+    if place.dataset:
+        return place.dataset, {"split": place.split}
+    data = recipe.data
+    if not isinstance(data, FileData):
+        return data.dataset, {"split": place.split, "count": SMALL_COUNT}
+    settings = dict(data.settings)
+    if data.dataset == "drawn_clips":
+        settings["count"] = SMALL_COUNT
+    return data.dataset, {**settings, "split": place.split}
+
+
+def chosen_rows(study: Study, text: str) -> tuple[int, ...]:
+    """Returns the numbers of rows that "1,8" or "2-4" name; of all if it is empty.
+
+    Raises:
+        InvalidInput: if there are no such rows.
+    """
+    last = len(study.rows)
+    found: list[int] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        first, dash, end = part.partition("-")
+        if not (first.isdecimal() and (end.isdecimal() if dash else True) and len(part) < 10):
+            raise InvalidInput(
+                f"{part!r} is no row of {study.name}; its rows are 1 to {last}, for example --rows 1,{last}"
+            )
+        numbers = range(int(first), int(end or first) + 1)
+        if not numbers or numbers[0] < 1 or numbers[-1] > last:
+            raise InvalidInput(f"{study.name} has no row {part}; its rows are 1 to {last}")
+        found += numbers
+    return tuple(sorted(set(found))) or tuple(range(1, last + 1))

@@ -1,0 +1,146 @@
+"""What a study has measured so far, read from its folder.
+
+FOLDER/study.json                          settings of all rows, and the figures, unrounded
+FOLDER/study.md  FOLDER/study.html         the same to read
+FOLDER/rows/ROW/expressions.jsonl          of the first seed; seed1/ and so on are of further ones
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, stdev
+
+from refseg import protocols
+from refseg.evaluation.report.breakdown import grouped
+from refseg.evaluation.rows import ROWS, read_rows
+from refseg.evaluation.rows import Row as Answer
+from refseg.evaluation.summarize import summarize
+from refseg.studies.resolve import STANDARD, Place, columns_of, place_of, places_of
+from refseg.studies.study import Column, Row, Study
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a row costs.
+
+    Attributes:
+        parameters, multiply_adds: of its network, without the word encoder.
+        parts: the same by component as thop counts, "total" among them.
+        pairs: images with an expression that it saw in training; None where that depends on the data set.
+        seconds: of training, as far as they were noted; None if it was not trained.
+        key: of its training, "" if it has none.
+    """
+
+    parameters: int
+    multiply_adds: int
+    parts: Mapping[str, Mapping[str, int]]
+    pairs: int | None = None
+    seconds: float | None = None
+    key: str = ""
+
+
+@dataclass
+class Measured:
+    """Figures of one row.
+
+    Attributes:
+        values: by column, of each seed, in [0, 1].
+        by_type: oIoU by type of expression, of each seed, in small.
+        costs: of it, None if they were not counted.
+    """
+
+    values: dict[str, list[float]] = field(default_factory=dict)
+    by_type: dict[str, list[float]] = field(default_factory=dict)
+    costs: Costs | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study and what is measured of it.
+
+    Attributes:
+        study: the table.
+        folder: where it lies.
+        small: whether on drawn scenes or clips.
+        settings: of all rows.
+        seeds: how many were asked for, at most.
+        rows: figures by number of the row.
+    """
+
+    study: Study
+    folder: Path
+    small: bool
+    settings: tuple[str, ...]
+    seeds: int
+    rows: Mapping[int, Measured]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Columns of our table."""
+        return columns_of(self.study, self.small)
+
+    def answers(self, number: int, place: str) -> list[list[Answer]]:
+        """Returns the answers of a row to all expressions, for each seed that was run."""
+        files = [
+            row_folder(self.folder, self.study, number, place, seed, self.small) / ROWS for seed in range(self.seeds)
+        ]
+        return [read_rows(file) for file in files if file.is_file()]
+
+
+def row_folder(folder: Path, study: Study, number: int, place: str, seed: int, small: bool) -> Path:
+    """Returns the folder of a row's answers: the row's own for the first seed, and where rows are scored on one split.
+
+    Args:
+        folder: of the study.
+        study: of the row.
+        number: of the row.
+        place: name of what it is scored on.
+        seed: counted from 0.
+        small: whether the study is run in small.
+    """
+    label = re.sub(r"[^A-Za-z0-9.+-]+", "_", study.rows[number - 1].label).strip("_.")[:60]
+    inner = folder / "rows" / f"{number:02}-{label}"
+    if len(places_of(study, small)) > 1:
+        inner /= place
+    return inner / f"seed{seed}" if seed else inner
+
+
+def read_results(
+    study: Study, folder: Path, small: bool, settings: Sequence[str], seeds: int, costs: Mapping[int, Costs]
+) -> Results:
+    """Reads all figures of a study that are there."""
+    results = Results(
+        study, folder, small, tuple(settings), seeds, {n: Measured() for n in range(1, len(study.rows) + 1)}
+    )
+    for number, measured in results.rows.items():
+        measured.costs = costs.get(number)
+        for name, place in places_of(study, small).items():
+            for answers in results.answers(number, name):
+                _add(measured, study, study.rows[number - 1], place, answers, small)
+    return results
+
+
+def _add(measured: Measured, study: Study, row: Row, place: Place, answers: Sequence[Answer], small: bool) -> None:
+    metrics = {name: summarize(answers, protocols.build(name)) for name in place.protocols}
+    for column in columns_of(study, small):
+        if not column.cost and (small or place_of(study, column) == place.name):
+            named = column.protocol or place.protocols[0]
+            value = metrics[named].get(study.metric_of(row, column))
+            if value is not None:
+                measured.values.setdefault(column.title, []).append(value)
+    if small:
+        for kind, some in grouped((one for one in answers if one.has_target), "type").items():
+            counted = [one.scores[STANDARD] for one in some]
+            union = sum(score.union for score in counted)
+            if union:
+                share = sum(score.intersection for score in counted) / union
+                measured.by_type.setdefault(kind, []).append(share)
+
+
+def cell(values: Sequence[float]) -> str:
+    """Returns a figure in percent, with the standard deviation over several seeds; "" if it was not run."""
+    if not values:
+        return ""
+    spread = f" ± {100 * stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{100 * mean(values):.2f}{spread}"

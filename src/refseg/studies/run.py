@@ -1,0 +1,296 @@
+"""Runs a study: trains its rows one after another, scores them alike, and writes its table after each.
+
+OUT/trainings/NETWORK-KEY/   runs of `refseg train`; equal rows of all studies in OUT are one
+OUT/STUDY/                   see `results`
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from refseg.checkpoints.schema import CONFIG
+from refseg.errors import InvalidInput, RefsegError, UnwritableOutput, another_out
+from refseg.evaluation.rows import ROWS
+from refseg.files.atomic import check_writable, write_atomically
+from refseg.files.lock import only_writer
+from refseg.inspection.costs import count_costs
+from refseg.progress import Progress, no_progress
+from refseg.recipes.early_checks import check_early
+from refseg.recipes.recipe import FileData, Recipe
+from refseg.studies import find_study
+from refseg.studies.resolve import (
+    Place,
+    answering_config,
+    chosen_rows,
+    places_of,
+    recipe_of,
+    scored_on,
+    training_key,
+)
+from refseg.studies.results import Costs, Results, read_results, row_folder
+from refseg.studies.study import Study
+from refseg.studies.write import STUDY, write_study
+
+TRAININGS, SECONDS, SCORES = "trainings", "seconds", "scores"
+
+
+def run_study(
+    name: str,
+    out: str | Path,
+    *,
+    small: bool = False,
+    rows: str = "",
+    seeds: int = 1,
+    devices: int = 1,
+    device: str = "auto",
+    settings: Sequence[str] = (),
+    progress: Progress = no_progress,
+    on_message: Callable[[str], None] = print,
+) -> Results:
+    """Trains and scores the rows of a study, or what is left of them.
+
+    The same call goes on where it was stopped, at the row and the step; other rows and further seeds add to it.
+
+    Args:
+        name: of the study.
+        out: folder of this and other studies.
+        small: whether on drawn scenes or clips instead of the paper's data.
+        rows: numbers, "1,8" or "2-4"; all if empty.
+        seeds: trainings of each row.
+        devices: processes of each training, each with its own device.
+        device: of the scoring: "cpu", "cuda", or "auto" for a GPU if there is one.
+        settings: "a.b=value", of the recipes of all rows.
+        progress: shows progress, as `refseg.commands.progress.progress`.
+        on_message: receives lines for the user.
+
+    Raises:
+        InvalidInput: for unknown names, rows and settings, and if the folder holds the study with other settings.
+        MissingFile: if files of the data sets are missing.
+        UnwritableOutput: if `out` cannot be written.
+        TrainingStopped: if Ctrl-C or a signal asked for an end; it is a KeyboardInterrupt.
+    """
+    study, out = find_study(name), Path(out)
+    if study.tests:
+        run_study(
+            study.tests,
+            out,
+            small=small,
+            rows=rows,
+            seeds=seeds,
+            devices=devices,
+            device=device,
+            settings=settings,
+            progress=progress,
+            on_message=on_message,
+        )
+        return _write(study, out, small, settings, seeds, {})
+    if small and not study.has_small:
+        raise InvalidInput(f"{name} has no rows on drawn scenes; leave --small out, or take another table")
+    numbers = chosen_rows(study, rows)
+    trainings = list(_trainings(study, numbers, small, settings, seeds))
+    if not trainings:
+        raise InvalidInput(
+            f"{name} has no recipe for these rows; refseg study {name} --show prints the paper's figures"
+        )
+    for _, _, _, recipe in trainings:
+        check_early(recipe)
+    folder = out / name
+    check_writable(folder)
+    earlier = _earlier(folder, small, settings)
+    seeds = max(seeds, int(earlier.get("seeds", 1)))
+    costs = {int(number): Costs(**cost) for number, cost in earlier.get("costs", {}).items()}
+    with only_writer(folder):
+        results = _write(study, out, small, settings, seeds, costs)
+        for number, seed, data, recipe in trainings:
+            key = training_key(recipe)
+            run = out / TRAININGS / f"{recipe.network}-{key}"
+            if number not in costs:
+                costs[number] = _count(study, number, recipe)
+            if study.is_trained:
+                label = f"{name}, row {study.rows[number - 1].label}" + (f", seed {seed}" if seeds > 1 else "")
+                _train(recipe, run, devices, progress, partial(_say, on_message, label))
+                for place in places_of(study, small).values():
+                    if small or place.data == data:
+                        scored = _score(study, number, recipe, run, place, device, progress, on_message)
+                        _copy(scored / ROWS, row_folder(folder, study, number, place.name, seed, small) / ROWS)
+                costs[number] = replace(costs[number], key=key, pairs=_pairs(recipe), seconds=_seconds(run))
+            results = _write(study, out, small, settings, seeds, costs)
+    return results
+
+
+def _say(on_message: Callable[[str], None], label: str, line: str) -> None:
+    on_message(f"{label}: {line}")
+
+
+def _trainings(
+    study: Study, numbers: Sequence[int], small: bool, settings: Sequence[str], seeds: int
+) -> Iterator[tuple[int, int, str, Recipe]]:
+    """Yields (number of the row, seed, data, recipe); all rows with the first seed, then with the next."""
+    for seed in range(seeds if study.is_trained else 1):
+        for number in numbers:
+            row = study.rows[number - 1]
+            for data in ("",) if small else [data for data, _ in study.recipe_names(row)]:
+                recipe = recipe_of(study, row, data, small, settings, seed)
+                if recipe is not None:
+                    yield number, seed, data, recipe
+
+
+def _earlier(folder: Path, small: bool, settings: Sequence[str]) -> dict[str, Any]:
+    """Returns what the study in a folder has noted; {} if there is none.
+
+    Raises:
+        UnwritableOutput: if it was run with other settings.
+    """
+    try:
+        noted: dict[str, Any] = json.loads((folder / STUDY).read_text(encoding="utf-8"))
+        before = noted["small"], noted["settings"]
+    except FileNotFoundError:
+        return {}
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise UnwritableOutput(f"{folder / STUDY} is damaged; choose {another_out()}, or delete it") from error
+    if before != (small, list(settings)):
+        told = [
+            f"{'in small' if one else 'at full size'}, {' '.join(some) or 'no settings'}"
+            for one, some in (before, (small, settings))
+        ]
+        raise UnwritableOutput(
+            f"{folder} holds this study with other settings ({told[0]}; now {told[1]}), which would not be alike; "
+            f"choose {another_out()}"
+        )
+    return noted
+
+
+def _write(
+    study: Study, out: Path, small: bool, settings: Sequence[str], seeds: int, costs: Mapping[int, Costs]
+) -> Results:
+    results = read_results(study, out / study.name, small, settings, seeds, costs)
+    tested = (
+        read_results(find_study(study.tests), out / study.tests, small, settings, seeds, {}) if study.tests else None
+    )
+    write_study(results, tested)
+    return results
+
+
+def _train(recipe: Recipe, run: Path, devices: int, progress: Progress, on_message: Callable[[str], None]) -> None:
+    """Trains a recipe, or the rest of it; does nothing if it is finished."""
+    if (run / "weights" / CONFIG).is_file():
+        on_message(f"is trained ({run})")
+        return
+    begun = (run / "recipe.yaml").is_file()
+    on_message(f"{'goes on' if begun else 'is trained'} in {run}")
+    with _noting_seconds(run):
+        if devices > 1:
+            _train_on(recipe, run, devices, begun)
+            return
+        from refseg.training.run import train
+
+        others = [other for other in sorted(run.parent.glob("*")) if other != run]
+        train(recipe, run, resume=begun, progress=progress, loggers=("csv",), others=others)
+
+
+def _train_on(recipe: Recipe, run: Path, devices: int, begun: bool) -> None:
+    """Trains on several devices: as a command, since each of the processes runs it from its beginning."""
+    file = run.with_suffix(".yaml")
+    with write_atomically(file) as unfinished:
+        unfinished.write_text(recipe.to_yaml(), encoding="utf-8")
+    command = [sys.executable, "-m", "refseg", "train", str(file), "--out", str(run), "--devices", str(devices)]
+    code = subprocess.run([*command, "--logger", "csv", *(["--resume"] if begun else [])], check=False).returncode
+    if code in (130, 143, 129):
+        raise KeyboardInterrupt
+    if code:
+        raise RefsegError(f"the training in {run} ended with an error, which is told above; the same command goes on")
+
+
+@contextmanager
+def _noting_seconds(run: Path) -> Iterator[None]:
+    """Adds the wall time to a note in the run's folder; that of a killed process is lost."""
+    begin, before = time.monotonic(), _seconds(run) or 0.0
+    try:
+        yield
+    finally:
+        if run.is_dir():
+            with write_atomically(run / SECONDS) as unfinished:
+                unfinished.write_text(f"{before + time.monotonic() - begin:.1f}\n", encoding="ascii")
+
+
+def _seconds(run: Path) -> float | None:
+    try:
+        return float((run / SECONDS).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _score(
+    study: Study,
+    number: int,
+    recipe: Recipe,
+    run: Path,
+    place: Place,
+    device: str,
+    progress: Progress,
+    on_message: Callable[[str], None],
+) -> Path:
+    """Scores the weights of a training on a place, unless it was done; returns the folder of the results."""
+    from refseg.evaluation.evaluate import evaluate
+    from refseg.inference.crf import DenseCRF
+
+    row = study.rows[number - 1]
+    differs = answering_config(study, row)
+    dataset, settings = scored_on(recipe, place)
+    protocols = "-".join(place.protocols) + ("-crf" if place.crf else "")
+    folder = run / SCORES / f"{place.name}-{protocols}{f'-row{number}' if differs else ''}"
+    if not (folder / ROWS).is_file():
+        weights = _changed(run / "weights", recipe, differs) if differs else run / "weights"
+        evaluate(
+            weights,
+            dataset,
+            protocols=place.protocols,
+            out=folder,
+            device=device,
+            crf=DenseCRF() if place.crf else None,
+            progress=progress,
+            on_message=on_message,
+            **settings,
+        )
+    return folder
+
+
+def _changed(weights: Path, recipe: Recipe, settings: Sequence[str]) -> Any:
+    """Returns the checkpoint with settings of its network that act when it answers."""
+    from refseg import networks
+    from refseg.checkpoints.io import load_checkpoint
+
+    checkpoint = load_checkpoint(weights, "cpu")
+    config = recipe.with_settings(list(settings)).config
+    network = networks.build(recipe.network, config, vocabulary_size=len(checkpoint.tokenizer))
+    network.load_state_dict(checkpoint.network.state_dict())
+    network.exists_threshold_logit = checkpoint.network.exists_threshold_logit
+    return replace(checkpoint, network=network.eval())
+
+
+def _copy(source: Path, target: Path) -> None:
+    with write_atomically(target) as unfinished:
+        shutil.copyfile(source, unfinished)
+
+
+def _count(study: Study, number: int, recipe: Recipe) -> Costs:
+    changed = recipe.with_settings(answering_config(study, study.rows[number - 1]))
+    side = changed.data.preprocessing.side if isinstance(changed.data, FileData) else changed.data.side
+    found = count_costs(changed.network, changed.config, side)
+    return Costs(found["parameters"], found["multiply_adds"], found["parts"])
+
+
+def _pairs(recipe: Recipe) -> int | None:
+    """Returns images with an expression that are seen in training; None where stages are given in epochs."""
+    stages = [stage for stage in recipe.stages if stage.expressions_per_image]
+    if any(stage.steps is None for stage in stages):
+        return None
+    return sum((stage.steps or 0) * stage.images * stage.expressions_per_image for stage in stages)

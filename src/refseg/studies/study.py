@@ -1,0 +1,174 @@
+"""Study: a table of a paper as rows that are trained and scored alike, beside the figures that the paper prints.
+
+Figures of papers are as printed: in percent, and None where the paper prints "-".
+"""
+
+from collections.abc import Iterator
+
+from pydantic import Field, model_validator
+
+from refseg.config import Config
+
+DATA = "DATA"
+"""In the name of a recipe, the place of a data set's name, see `Column.data`."""
+
+
+class Column(Config):
+    """A column of a table.
+
+    Attributes:
+        title: its name in the paper.
+        metric: its name in our reports; "" for the row's own.
+        split: which the paper scores on.
+        data: takes the place of `DATA` in the name of a row's recipe.
+        dataset: scored on, if another than the recipe's.
+        protocol: if another than the study's.
+        cost: instead of a metric, what is counted: "params" in millions or "flops" in 10^9, as thop counts them.
+        part: component that is counted (`Network.components`); "" for all of the network without the word encoder.
+    """
+
+    title: str
+    metric: str = ""
+    split: str = "val"
+    data: str = ""
+    dataset: str = ""
+    protocol: str = ""
+    cost: str = ""
+    part: str = ""
+
+
+class Row(Config):
+    """A row of a table.
+
+    Attributes:
+        label: its name in the paper.
+        settings: "a.b=value", merged onto the study's recipe.
+        small_settings: further ones in small.
+        recipe: what it starts from, if another than the study's.
+        small: the same in small.
+        metric: of the columns that name none.
+        figures: of the paper, a column each.
+        size: million parameters and 10^9 multiply-adds of its network at full size, without the word encoder, as we
+            count them.
+        tested: numbers of the rows of another study whose figures are tested against each other, see `Study.tests`.
+    """
+
+    label: str
+    settings: tuple[str, ...] = ()
+    small_settings: tuple[str, ...] = ()
+    recipe: str = ""
+    small: str = ""
+    metric: str = ""
+    figures: tuple[float | None, ...]
+    size: tuple[float, float] | None = None
+    tested: tuple[int, int] | None = None
+
+
+class Claim(Config):
+    """A claim of the paper: one row is better than others.
+
+    Attributes:
+        above: number of the row, from 1.
+        below: numbers of the rows that it is better than.
+        about: the difference between them.
+        metric: by which; "" for the table's first one.
+    """
+
+    above: int
+    below: tuple[int, ...] = Field(min_length=1)
+    about: str = ""
+    metric: str = ""
+
+
+class Study(Config):
+    """A table of a paper.
+
+    Attributes:
+        name: paper and table, "cmirnet_table3".
+        paper: network whose paper it is, by its name in `networks.papers`.
+        table: its number and subject.
+        recipe: what each row starts from, see `Column.data`.
+        small: the recipe that stands in for it on drawn scenes or clips; "" if there is none.
+        common: settings of all rows at full size.
+        protocol: how rows are scored; "+crf" at its end for masks that DenseCRF refines.
+        columns: of the paper's table.
+        rows: which are trained.
+        figures_only: rows of others, which are printed and never trained.
+        claims: which rows the paper calls better.
+        notes: what one should know.
+        over: name of the number that the rows differ in, for a line plot; "" for bars.
+        tests: name of a study; the rows are tests of its rows against each other.
+        scored_only: whether all rows have the same weights and differ in how they answer.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    paper: str
+    table: str
+    recipe: str = ""
+    small: str = ""
+    common: tuple[str, ...] = ()
+    protocol: str = "standard"
+    columns: tuple[Column, ...] = Field(min_length=1)
+    rows: tuple[Row, ...] = Field(min_length=1)
+    figures_only: tuple[Row, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    notes: tuple[str, ...] = ()
+    over: str = ""
+    tests: str = ""
+    scored_only: bool = False
+
+    @model_validator(mode="after")
+    def _figures_fit_columns(self) -> "Study":
+        for row in (*self.rows, *self.figures_only):
+            if len(row.figures) != len(self.columns):
+                raise ValueError(f"{row.label}: {len(row.figures)} figures in {len(self.columns)} columns")
+        for claim in self.claims:
+            if not all(1 <= number <= len(self.rows) for number in (claim.above, *claim.below)):
+                raise ValueError(f"a claim names rows that are not there: {claim.above}, {claim.below}")
+        return self
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether figures are measured, and not costs counted or figures tested."""
+        return not self.tests and any(not column.cost for column in self.columns)
+
+    @property
+    def has_small(self) -> bool:
+        """Whether some row has a recipe on drawn scenes or clips."""
+        return bool(self.small or self.tests) or any(row.small for row in self.rows)
+
+    def metric_of(self, row: Row, column: Column) -> str:
+        """Returns the metric of a cell; "" for costs and tests."""
+        return column.metric or row.metric
+
+    def leading_metric(self) -> str:
+        """Returns the metric that claims are about where they do not say."""
+        names = [self.metric_of(row, column) for row in self.rows for column in self.columns]
+        return next((name for name in ("oIoU", "mIoU") if name in names), next(filter(None, names), "mIoU"))
+
+    def data_sets(self) -> tuple[str, ...]:
+        """Returns the names that take the place of `DATA`."""
+        return tuple(dict.fromkeys(column.data for column in self.columns if not column.cost))
+
+    def recipe_names(self, row: Row) -> Iterator[tuple[str, str]]:
+        """Yields (data, name of the recipe at full size) of a row."""
+        template = row.recipe or self.recipe
+        for data in self.data_sets() if DATA in template else ("",):
+            yield data, template.replace(DATA, data)
+
+    def trainings(self, small: bool = False) -> int:
+        """Returns the number of different trainings, judged by what rows set."""
+        if not self.is_trained:
+            return 0
+        if small:
+            return len(
+                {
+                    (name, () if self.scored_only else row.settings, row.small_settings)
+                    for row in self.rows
+                    if (name := row.small or self.small)
+                }
+            )
+        each = {
+            (name, () if self.scored_only else row.settings) for row in self.rows for _, name in self.recipe_names(row)
+        }
+        return len(each)

@@ -1,0 +1,76 @@
+"""A study as the paper has it, as tables of text: nothing here needs torch or figures of ours."""
+
+from dataclasses import dataclass
+
+from refseg.networks.papers import PAPERS
+from refseg.studies.study import Study
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table of text.
+
+    Attributes:
+        title: of it.
+        head: names of the columns.
+        lines: cells.
+        paper: numbers of the lines with the paper's figures, which are printed in grey.
+    """
+
+    title: str
+    head: list[str]
+    lines: list[list[str]]
+    paper: frozenset[int] = frozenset()
+
+
+def printed(value: float | None) -> str:
+    """Returns a figure of the paper; "-" where it prints none."""
+    return (
+        "-"
+        if value is None
+        else f"{value:.6f}"
+        if 0 < abs(value) < 0.02
+        else f"{value:g}"
+        if value == int(value)
+        else f"{value:.2f}"
+    )
+
+
+def title(study: Study) -> str:
+    """Returns paper and table."""
+    name, colon, _ = PAPERS[study.paper].title.partition(":")
+    return f"{name if colon else study.paper.upper()}, {study.table}"
+
+
+def paper_table(study: Study, rows: bool = True) -> TextTable:
+    """Returns the table as the paper prints it.
+
+    Args:
+        study: the table.
+        rows: Whether with the rows that are trained, or those of others alone.
+    """
+    shown = [*study.rows, *study.figures_only] if rows else list(study.figures_only)
+    lines = [[row.label, *(printed(value) for value in row.figures)] for row in shown]
+    head = ["row", *(column.title for column in study.columns)]
+    return TextTable("The paper's figures", head, lines, frozenset(range(len(lines))))
+
+
+def settings_table(study: Study) -> TextTable:
+    """Returns what each row is: its number, its label, what is trained, and what it costs at full size."""
+    lines = []
+    for number, row in enumerate(study.rows, start=1):
+        what = [row.recipe] if row.recipe else []
+        what += row.settings or ([] if row.recipe else ["as it is"])
+        if row.tested:
+            what = [f"rows {row.tested[0]} and {row.tested[1]}"]
+        lines.append(
+            [
+                str(number),
+                row.label,
+                " ".join(what),
+                *([f"{row.size[0]:.2f}", f"{row.size[1]:.1f}"] if row.size else []),
+            ]
+        )
+    sized = any(row.size for row in study.rows)
+    lines = [line + [""] * (5 - len(line)) * sized for line in lines]
+    return TextTable("Rows", ["", "row", "settings", *(["params M", "mult-adds G"] if sized else [])], lines)

@@ -1,0 +1,155 @@
+"""Tables of a study: the paper's beside ours, its claims, and costs; cells are text.
+
+Figures of the paper are always in lines or tables that say so, and a cell that was not run is empty.
+"""
+
+from collections.abc import Iterator, Sequence
+from statistics import mean
+
+from refseg.counting import counted
+from refseg.studies.claims import Tested, signed_rank, signed_rank_of_ours
+from refseg.studies.resolve import SMALL_COUNT
+from refseg.studies.results import Measured, Results, cell
+from refseg.studies.study import Column, Row, Study
+from refseg.studies.study_text import TextTable, paper_table, printed, title
+
+OURS, PAPER, DIFFERENCE = "ours", "paper", "ours - paper"
+SMALL_CAUTION = (
+    "Tests the paper's claims on drawn scenes at a small budget. The paper's figures are of photographs (or videos): "
+    "the sign of a difference may be compared, its size may not."
+)
+
+
+def conditions(results: Results) -> str:
+    """Returns data, split, protocol and seeds of our figures."""
+    study = results.study
+    done = max((len(values) for row in results.rows.values() for values in row.values.values()), default=0)
+    seeds = counted(done or results.seeds, "seed")
+    if results.small:
+        clips = "clips" if study.small == "cmpc_video_small" else "scenes"
+        return f"drawn {clips}, split test ({SMALL_COUNT} of them), protocol standard, {seeds}; percent"
+    return f"recipe {study.recipe or 'of each row'}, protocol {study.protocol}, {seeds}; percent"
+
+
+def main_tables(results: Results) -> Iterator[TextTable]:
+    """Yields our table with the paper's figures beside ours, or below where they are of other data."""
+    study = results.study
+    if results.small:
+        head = ["row", *(column.title for column in results.columns)]
+        lines = [
+            [row.label, *(cell(results.rows[number].values.get(column.title, [])) for column in results.columns)]
+            for number, row in enumerate(study.rows, start=1)
+        ]
+        yield TextTable(f"{title(study)}: ours, on drawn data", head, lines)
+        types = dict.fromkeys(kind for measured in results.rows.values() for kind in measured.by_type)
+        if types:
+            by_type = [
+                [row.label, *(cell(results.rows[number].by_type.get(kind, [])) for kind in types)]
+                for number, row in enumerate(study.rows, start=1)
+            ]
+            yield TextTable("oIoU by type of expression", ["row", *types], by_type)
+        yield paper_table(study)
+        return
+    yield _beside(results)
+    if study.figures_only:
+        yield paper_table(study, rows=False)
+
+
+def _beside(results: Results) -> TextTable:
+    study = results.study
+    lines: list[list[str]] = []
+    paper = set()
+    for number, row in enumerate(study.rows, start=1):
+        ours = [our_cell(results.rows[number], column) for column in study.columns]
+        lines.append([row.label, OURS, *(text for text, _ in ours)])
+        paper.add(len(lines))
+        lines.append(["", PAPER, *(printed(value) for value in row.figures)])
+        if any(ours):
+            cells = []
+            for (_, value), theirs in zip(ours, row.figures, strict=True):
+                cells.append("" if value is None or theirs is None else f"{value - theirs:+.2f}")
+            if any(cells):
+                lines.append(["", DIFFERENCE, *cells])
+    return TextTable(title(study), ["row", "", *(column.title for column in study.columns)], lines, frozenset(paper))
+
+
+def our_cell(measured: Measured, column: Column) -> tuple[str, float | None]:
+    """Returns our figure of a column, as text and in the paper's unit; ("", None) if it was not run."""
+    if column.cost:
+        part = measured.costs.parts.get(column.part or "total") if measured.costs else None
+        unit = {"params": ("parameters", 1e6), "flops": ("multiply_adds", 1e9)}.get(column.cost)
+        if part is None or unit is None:
+            return "", None
+        value = part[unit[0]] / unit[1]
+        return f"{value:.2f}", value
+    values = measured.values.get(column.title, [])
+    return cell(values), 100 * mean(values) if values else None
+
+
+def tests_table(study: Study, tested: Results) -> TextTable:
+    """Returns the tests of a table's rows against each other: printed, computed from printed figures, and from ours."""
+    base = tested.study
+    lines = []
+    for row in study.rows:
+        assert row.tested is not None
+        below, above = row.tested
+        ours = signed_rank_of_ours(tested, above, below)
+        again = f"{signed_rank(base, above, below):.6f}"
+        lines.append([row.label, printed(row.figures[0]), again, "" if ours is None else f"{ours:.6f}"])
+    head = ["p-value, signed rank, two-sided, exact", "paper", "from the paper's figures", "from our figures"]
+    return TextTable(title(study), head, lines)
+
+
+def claims_table(claims: Sequence[Tested], study: Study) -> TextTable:
+    """Returns the claims, a comparison of two rows a line."""
+    lines = []
+    for one in claims:
+        interval = one.interval and f"{100 * one.interval[0]:+.2f} to {100 * one.interval[1]:+.2f}"
+        lines.append(
+            [
+                f"{_short(study.rows[one.above - 1])} > {_short(study.rows[one.below - 1])}",
+                one.about,
+                one.metric,
+                "" if one.ours is None else f"{100 * one.ours:+.2f}",
+                interval or "",
+                "" if one.p_value is None else f"{one.p_value:.2g}",
+                "" if one.paper is None else f"{one.paper:+.2f}",
+                "" if one.same_sign is None else "yes" if one.same_sign else "no",
+                one.verdict,
+            ]
+        )
+    head = ["claim", "about", "metric", "ours", "95 % interval", "p", "paper", "same sign", "here"]
+    return TextTable("What the paper claims with it", head, lines)
+
+
+def _short(row: Row) -> str:
+    return row.label if len(row.label) <= 28 else f"{row.label[:26]}..."
+
+
+def verdicts(claims: Sequence[Tested]) -> str:
+    """Returns how many comparisons hold here, do not, and are within the interval."""
+    names = ("holds", "does not hold", "within the interval", "not run")
+    counts = {name: sum(one.verdict == name for one in claims) for name in names}
+    return "; ".join(f"{name}: {count}" for name, count in counts.items() if count)
+
+
+def costs_table(results: Results) -> TextTable:
+    """Returns parameters, multiply-adds, pairs seen and wall time of each row."""
+    lines = []
+    for number, row in enumerate(results.study.rows, start=1):
+        costs = results.rows[number].costs
+        if costs is None:
+            lines.append([row.label, "", "", "", ""])
+            continue
+        lines.append(
+            [
+                row.label,
+                f"{costs.parameters / 1e6:.2f}",
+                f"{costs.multiply_adds / 1e9:.1f}"
+                if costs.multiply_adds >= 1e9
+                else f"{costs.multiply_adds / 1e9:.3f}",
+                "" if costs.pairs is None else f"{costs.pairs:,}",
+                "" if costs.seconds is None else f"{costs.seconds / 60:.1f}",
+            ]
+        )
+    return TextTable("Costs", ["row", "params M", "mult-adds G", "pairs seen", "minutes"], lines)

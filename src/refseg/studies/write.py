@@ -1,0 +1,158 @@
+"""Writes a study: study.json for programs, study.md and study.html to read."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from html import escape
+from typing import Any
+
+from refseg.evaluation.report.html_page import CSS
+from refseg.files.atomic import all_or_nothing
+from refseg.studies.claims import Tested, judge_claims
+from refseg.studies.plot import plot
+from refseg.studies.resolve import recipe_of
+from refseg.studies.results import Results
+from refseg.studies.study_text import TextTable, settings_table, title
+from refseg.studies.tables import (
+    SMALL_CAUTION,
+    claims_table,
+    conditions,
+    costs_table,
+    main_tables,
+    tests_table,
+    verdicts,
+)
+
+STUDY, TEXT, PAGE = "study.json", "study.md", "study.html"
+GREY = "p { color: #5b6675; } tr.paper td { color: #98a2b3; } svg text { font: 12px system-ui, sans-serif; }"
+
+
+def write_study(results: Results, tested: Results | None = None) -> None:
+    """Writes the three files into the study's folder.
+
+    Args:
+        results: of the study.
+        tested: of the study whose rows it tests, if it is one of tests.
+    """
+    claims = judge_claims(results)
+    tables = study_tables(results, claims, tested)
+    with all_or_nothing(results.folder) as folder:
+        (folder / STUDY).write_text(json.dumps(to_dict(results, claims), indent=1) + "\n", encoding="utf-8")
+        (folder / TEXT).write_text(to_markdown(results, claims, tables), encoding="utf-8")
+        (folder / PAGE).write_text(to_html(results, claims, tables), encoding="utf-8")
+
+
+def study_tables(results: Results, claims: Sequence[Tested], tested: Results | None = None) -> list[TextTable]:
+    """Returns all tables of a study in their order."""
+    if tested is not None:
+        return [tests_table(results.study, tested)]
+    tables = list(main_tables(results))
+    if claims:
+        tables.append(claims_table(claims, results.study))
+    return [*tables, costs_table(results), settings_table(results.study)]
+
+
+def to_dict(results: Results, claims: Sequence[Tested]) -> dict[str, Any]:
+    """Returns all of it, unrounded, ready for JSON; figures of the paper are in its own units."""
+    study = results.study
+    rows = []
+    for number, row in enumerate(study.rows, start=1):
+        measured = results.rows[number]
+        recipes = {}
+        if measured.values:
+            for data, _ in (("", ""),) if results.small else study.recipe_names(row):
+                recipe = recipe_of(study, row, data, results.small, results.settings)
+                if recipe is not None:
+                    recipes[data or recipe.name] = recipe.model_dump(mode="json")
+        rows.append(
+            {
+                "number": number,
+                "label": row.label,
+                "settings": list(row.settings),
+                "paper": dict(zip((column.title for column in study.columns), row.figures, strict=True)),
+                "values": measured.values,
+                "oIoU_by_type": measured.by_type,
+                "recipes": recipes,
+            }
+        )
+    others = [
+        {"label": row.label, "paper": dict(zip((c.title for c in study.columns), row.figures, strict=True))}
+        for row in study.figures_only
+    ]
+    return {
+        "study": study.name,
+        "title": title(study),
+        "small": results.small,
+        "settings": list(results.settings),
+        "seeds": results.seeds,
+        "conditions": conditions(results),
+        "protocol": "standard" if results.small else study.protocol,
+        "rows": rows,
+        "others": others,
+        "claims": [{**asdict(one), "same_sign": one.same_sign} for one in claims],
+        "costs": {str(n): asdict(row.costs) for n, row in results.rows.items() if row.costs is not None},
+        "notes": list(study.notes),
+    }
+
+
+def remarks(results: Results, claims: Sequence[Tested]) -> list[str]:
+    """Returns lines that stand above the tables."""
+    lines = [SMALL_CAUTION] if results.small else []
+    lines.append(conditions(results))
+    return lines + ([f"Claims, as comparisons of rows: {verdicts(claims)}."] if claims else [])
+
+
+def to_markdown(results: Results, claims: Sequence[Tested], tables: Sequence[TextTable]) -> str:
+    """Returns the study as Markdown."""
+    parts = [f"# {title(results.study)}", *remarks(results, claims)]
+    for table in tables:
+        align = [":--" if n == 0 else "--:" for n in range(len(table.head))]
+        lines = [
+            table.head,
+            align,
+            *(line if n not in table.paper else _grey(line) for n, line in enumerate(table.lines)),
+        ]
+        parts += [f"## {table.title}", "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)]
+    if results.study.notes:
+        parts += ["## Notes", "\n".join(f"* {note}" for note in results.study.notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _grey(line: Sequence[str]) -> list[str]:
+    return [f"*{cell}*" if cell and cell != "-" else cell for cell in line]
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|")
+
+
+def to_html(results: Results, claims: Sequence[Tested], tables: Sequence[TextTable]) -> str:
+    """Returns the study as one page that needs no other file."""
+    name = escape(title(results.study))
+    first, *others = remarks(results, claims)
+    body = [f"<header><h1>{name}</h1>"]
+    body += [f'<div class="beware">{escape(first)}</div>' if results.small else f"<p>{escape(first)}</p>"]
+    body += [f"<p>{escape(line)}</p>" for line in others] + ["</header>"]
+    if drawing := plot(results):
+        body.append(f'<div class="card">{drawing}</div>')
+    body += map(_table, tables)
+    if results.study.notes:
+        items = "".join(f"<li>{escape(note)}</li>" for note in results.study.notes)
+        body.append(f"<h2>Notes</h2><div class=card><ul>{items}</ul></div>")
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{name}</title>'
+        f"<style>{CSS}{GREY}</style></head>\n<body><main>\n" + "\n".join(body) + "\n</main></body></html>\n"
+    )
+
+
+def _table(table: TextTable) -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.head)
+    lines = [
+        f"<tr{' class=paper' if n in table.paper else ''}>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>"
+        for n, line in enumerate(table.lines)
+    ]
+    return (
+        f'<h2>{escape(table.title)}</h2><div class="card scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )

@@ -1,0 +1,164 @@
+"""Content of the studies: rows that resolve, figures that fit, sizes that agree, rows that are one training."""
+
+import pytest
+
+from refseg.errors import InvalidInput
+from refseg.inspection.costs import count_costs
+from refseg.networks import build, configured
+from refseg.recipes.recipe import FileData
+from refseg.studies import STUDIES, find_study
+from refseg.studies.claims import signed_rank
+from refseg.studies.resolve import chosen_rows, places_of, recipe_of, training_key
+from refseg.studies.study import Column, Row, Study
+
+MISSING = {  # recipes that are not there yet: their cells are the paper's alone
+    "cmirnet_refclef_pretrained",
+    "cmirnet_refclef_swin_large_pretrained",
+    "vlt_refcocog_google",
+}
+
+
+def key(name, number, data="", small=False):
+    study = STUDIES[name]
+    return training_key(recipe_of(study, study.rows[number - 1], data, small))
+
+
+@pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if study.is_trained])
+def test_every_row_resolves_at_full_size_and_in_small(name):
+    study = STUDIES[name]
+    for row in study.rows:
+        for data, recipe_name in study.recipe_names(row):
+            recipe = recipe_of(study, row, data)
+            assert (recipe is None) == (recipe_name in MISSING), recipe_name
+            if recipe is not None:
+                configured(recipe.network, recipe.config)
+        if row.small or study.small:
+            recipe = recipe_of(study, row, small=True)
+            assert recipe is not None
+            configured(recipe.network, recipe.config)
+
+
+def test_the_number_of_figures_is_that_of_the_columns():
+    with pytest.raises(ValueError, match="1 figures in 2 columns"):
+        columns = Column(title="oIoU", metric="oIoU"), Column(title="mIoU", metric="mIoU")
+        Study(name="x", paper="cmpc", table="Table 1", columns=columns, rows=(Row(label="a", figures=(1.0,)),))
+    assert len(STUDIES) == 37 and sum(len(study.rows) for study in STUDIES.values()) == 180
+
+
+def test_cmirnets_table_4_is_computed_from_its_table_3_to_the_printed_digit():
+    table = STUDIES["cmirnet_table4"]
+    assert len(table.rows) == 12
+    for row in table.rows:
+        below, above = row.tested
+        assert round(signed_rank(STUDIES[table.tests], above, below), 6) == row.figures[0], row.label
+
+
+@pytest.mark.parametrize(
+    ("rows", "data"),
+    [
+        ([("cmpc_table5", 11), ("cmpc_table8", 2)], ""),
+        ([("cmpc_table5", 15), ("cmpc_table9", 1)], ""),
+        ([("cmpc_table5", 2), ("cmpc_table10", 1)], "refcoco"),
+        ([("cmpc_table5", 4), ("cmpc_table10", 2)], "refcoco"),
+        ([("cmpc_table6", 5), ("cmpc_table7", 2), ("cmpc_table2", 1)], ""),
+        ([("cmpc_table11", 1), ("cmpc_table11", 2), ("cmpc_table1", 1)], "refcoco"),
+        (
+            [("cmirnet_table3", 8), ("cmirnet_table5a", 2), ("cmirnet_table5b", 1), ("cmirnet_table5c", 1)]
+            + [("cmirnet_table6", 3), ("cmirnet_table7", 3), ("cmirnet_table1", 2)],
+            "refcoco",
+        ),
+        ([("cmirnet_table3", 5), ("cmirnet_table5a", 3)], ""),
+        ([("cmirnet_table3", 6), ("cmirnet_table5c", 4)], ""),
+        ([("cmirnet_table8", 3), ("cmirnet_table1", 3)], "refcoco"),
+        ([("cmirnet_table2", 1), ("cmirnet_table2", 4), ("cmirnet_table1", 7)], "refcoco"),
+        ([("eavl_table2", 2), ("eavl_table3", 1), ("eavl_table4", 1)], ""),
+        ([("eavl_table2", 3), ("eavl_table3", 3)], ""),
+        (
+            [("dcmfnet_table2", 4), ("dcmfnet_table2", 12), ("dcmfnet_table4", 5), ("dcmfnet_table5", 4)]
+            + [("dcmfnet_table6", 3), ("dcmfnet_table1", 2)],
+            "refcoco",
+        ),
+        ([("dcmfnet_table2", 7), ("dcmfnet_table2", 8)], ""),
+        ([("dmmi_table3", 7), ("dmmi_table1", 2)], "refcocog_umd"),
+        ([("dmmi_table3", 7), ("dmmi_table2", 1)], "refzom"),
+    ],
+)
+def test_rows_that_are_one_training_have_one_key(rows, data):
+    assert len({key(name, number, data) for name, number in rows}) == 1
+
+
+def test_rows_that_differ_have_different_keys():
+    for name, different in {"cmpc_table5": 15, "eavl_table2": 7, "cmirnet_table3": 8, "dcmfnet_table2": 10}.items():
+        assert len({key(name, number + 1) for number in range(len(STUDIES[name].rows))}) == different
+    assert len({key("cmpc_table5", number, small=True) for number in range(1, 16)}) == 13  # no GloVe in small
+    study = STUDIES["eavl_table4"]
+    assert len({training_key(recipe_of(study, study.rows[0], small=True, seed=seed)) for seed in (0, 1)}) == 2
+
+
+SIZED = [(name, number) for name, s in STUDIES.items() for number, row in enumerate(s.rows, start=1) if row.size]
+SOME = [("cmirnet_table3", 1), ("cmirnet_table8", 1), ("eavl_table4", 4), ("dcmfnet_table6", 2), ("dmmi_table3", 4)]
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [pytest.param(*one, marks=() if one in SOME else pytest.mark.slow) for one in SIZED]
+)
+def test_parameters_and_multiply_adds_are_those_that_were_counted(name, number):
+    study = STUDIES[name]
+    row = study.rows[number - 1]
+    recipe = recipe_of(study, row, study.data_sets()[0]).with_settings(row.settings if study.scored_only else [])
+    assert isinstance(recipe.data, FileData)
+    found = count_costs(recipe.network, recipe.config, recipe.data.preprocessing.side)
+    assert round(found["parameters"] / 1e6, 2) == pytest.approx(row.size[0], abs=0.011)
+    assert round(found["multiply_adds"] / 1e9, 1) == pytest.approx(row.size[1], abs=0.11)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if study.is_trained and study.has_small])
+def test_every_row_runs_forward_and_backward_in_small(name):
+    import torch
+
+    from refseg.batch import Batch
+
+    study = STUDIES[name]
+    for row in study.rows:
+        if not (row.small or study.small):
+            continue
+        recipe = recipe_of(study, row, small=True)
+        network = build(recipe.network, recipe.config, vocabulary_size=30522).train()
+        tokens, words = torch.randint(1, 9, (2, 6)), torch.ones(2, 6, dtype=torch.bool)
+        truth = torch.zeros(2, 128, 128)
+        truth[:, 20:60, 30:90] = 1
+        batch = Batch(
+            image=torch.randn(2, *network.image_shape((128, 128))),
+            tokens=tokens,
+            word_mask=words,
+            image_of_expression=torch.arange(2),
+            targets=torch.ones(2, 1, dtype=torch.bool),
+            truth=truth,
+            erased=tokens,
+        )
+        network.loss(batch)["loss"].backward()
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"), [("", (1, 2, 3, 4)), ("1,3", (1, 3)), ("2-4", (2, 3, 4)), ("4, 1-2", (1, 2, 4))]
+)
+def test_rows_are_chosen_by_number(text, numbers):
+    assert chosen_rows(STUDIES["eavl_table4"], text) == numbers
+
+
+@pytest.mark.parametrize("text", ["0", "5", "3-9", "x", "2-1", "1-", "-1"])
+def test_rows_that_are_not_there_are_refused(text):
+    with pytest.raises(InvalidInput, match="its rows are 1 to 4"):
+        chosen_rows(STUDIES["eavl_table4"], text)
+
+
+def test_an_unknown_study_is_refused_with_those_that_are_near():
+    with pytest.raises(InvalidInput, match="such as cmirnet_table3"):
+        find_study("cmirnet_tabel3")
+
+
+def test_columns_of_several_data_sets_are_places_of_their_own():
+    places = places_of(STUDIES["dmmi_table3"], small=False)
+    assert list(places) == ["refcocog_umd_val", "refzom_test"]
+    assert places_of(STUDIES["cmpc_table11"], small=False)["refcoco_testA"].crf
