@@ -35,8 +35,8 @@ def check_parts(finder: Any, masker: Any) -> None:
         MissingFile: if one is not there; the message names the command that gets it.
         InvalidInput: if one is unknown, or takes no folder.
     """
-    check_finder(split_folder(finder)[0] if isinstance(finder, str) else finder)
     check_folders(finder, masker)
+    check_finder(split_folder(finder)[0] if isinstance(finder, str) else finder)
     if masker is None and split_folder(finder)[0] in ASKED:
         masker = ASKED_MASKER
     for setting in (finder, masker):

@@ -134,18 +134,15 @@ def print_adapter(console: "Console", entry: "AdapterEntry") -> None:
 
 def _print_parts(console: "Console", entries: "list[AdapterEntry]") -> None:
     """Prints the open models that are parts of the reader, one a line."""
-    from rich.table import Table
-
     from refseg.adapters.hub import size_text
 
     console.print("[bold]parts of the reader[/], open models: refseg weights get NAME", soft_wrap=True)
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 2))
     for entry in entries:
         (model,) = entry.default_models
         licence = model.licence.replace(f"{model.page}", "its page")
         here = ", here" if entry.is_installed() else ""
-        table.add_row(entry.name, entry.usage, f"{model.id}, {size_text(model.size)}, licence: {licence}{here}")
-    console.print(table)
+        about = f"{model.id}, {size_text(model.size)}, licence: {licence}{here}"
+        console.print(f"  {entry.name}: {entry.usage}; {about}", soft_wrap=True, markup=False)
 
 
 def get(
