@@ -278,5 +278,7 @@ def kept_boxes(corners: Tensor, scores: Tensor) -> Boxes:
     order = scores.argsort(descending=True, stable=True)[:MOST_BOXES]
     corners, scores = corners[order], scores[order]
     one_class = np.zeros(len(order), np.int64)
-    kept = torch.from_numpy(suppress_overlaps(corners.detach().cpu().double().numpy(), one_class, MAX_IOU)).to(corners.device)
+    kept = torch.from_numpy(suppress_overlaps(corners.detach().cpu().double().numpy(), one_class, MAX_IOU)).to(
+        corners.device
+    )
     return Boxes(corners[kept], scores[kept])

@@ -139,9 +139,8 @@ def _print_parts(console: "Console", entries: "list[AdapterEntry]") -> None:
     console.print("[bold]parts of the reader[/], open models: refseg weights get NAME", soft_wrap=True)
     for entry in entries:
         (model,) = entry.default_models
-        licence = model.licence.replace(f"{model.page}", "its page")
         here = ", here" if entry.is_installed() else ""
-        about = f"{model.id}, {size_text(model.size)}, licence: {licence}{here}"
+        about = f"{model.id}, {size_text(model.size)}, licence: {model.licence}{here}"
         console.print(f"  {entry.name}: {entry.usage}; {about}", soft_wrap=True, markup=False)
 
 

@@ -9,8 +9,7 @@ MaskerName = Literal[
 ]
 
 
-def _unchecked(page: str) -> str:
-    return f"stated at https://huggingface.co/{page}, not checked by us"
+UNCHECKED = "not checked by us, see its page"
 
 
 def _sam2(name: str, size: str, parameters: int) -> HubModel:
@@ -18,14 +17,14 @@ def _sam2(name: str, size: str, parameters: int) -> HubModel:
     return HubModel(
         name=name,
         id=f"facebook/sam2.1-hiera-{size}",
-        licence="Apache-2.0",
+        licence=UNCHECKED,
         size=4 * (parameters + 7_522_000),
         parameters=parameters,
     )
 
 
 def _sam(name: str, page: str, parameters: int) -> HubModel:
-    return HubModel(name=name, id=page, licence=_unchecked(page), size=4 * parameters, parameters=parameters)
+    return HubModel(name=name, id=page, licence=UNCHECKED, size=4 * parameters, parameters=parameters)
 
 
 MASKERS = (

@@ -4,7 +4,7 @@ from typing import Literal
 
 from refseg.adapters.entries.boxes import MASKS_ONCE, ScoredBoxesConfig
 from refseg.adapters.entries.gdino_sam2 import MMDETECTION
-from refseg.adapters.entries.maskers import MaskerName, maskers_from
+from refseg.adapters.entries.maskers import UNCHECKED, MaskerName, maskers_from
 from refseg.adapters.entry import AdapterEntry
 from refseg.adapters.hub import Fact, HubModel
 
@@ -26,7 +26,7 @@ def _detector(name: str, model: str, parameters: int) -> HubModel:
     return HubModel(
         name=name,
         id=page,
-        licence=f"stated at https://huggingface.co/{page}, not checked by us",
+        licence=UNCHECKED,
         size=4 * parameters,
         parameters=parameters,
     )

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from refseg.adapters.entries.boxes import MASKS_ONCE, ScoredBoxesConfig
-from refseg.adapters.entries.maskers import maskers_from
+from refseg.adapters.entries.maskers import UNCHECKED, maskers_from
 from refseg.adapters.entry import AdapterEntry
 from refseg.adapters.hub import HubModel
 
@@ -26,7 +26,7 @@ def _detector(name: str, page: str, parameters: int) -> HubModel:
     return HubModel(
         name=name,
         id=page,
-        licence=f"stated at https://huggingface.co/{page}, not checked by us",
+        licence=UNCHECKED,
         size=4 * parameters,
         parameters=parameters,
     )

@@ -1,14 +1,14 @@
 """Open models as parts of the reader: finders and maskers, which are no networks by themselves."""
 
 from refseg.adapters.entries import gdino_sam2, mmgdino_sam2, owlv2_sam2
-from refseg.adapters.entries.maskers import MASKERS
+from refseg.adapters.entries.maskers import MASKERS, UNCHECKED
 from refseg.adapters.entry import AdapterConfig, AdapterEntry
 from refseg.adapters.hub import HubModel
 
 MASK2FORMER = HubModel(
     name="small",
     id="facebook/mask2former-swin-small-coco-instance",
-    licence="stated at https://huggingface.co/facebook/mask2former-swin-small-coco-instance, not checked by us",
+    licence=UNCHECKED,
     size=4 * 68_843_000,
     parameters=68_843_000,
 )

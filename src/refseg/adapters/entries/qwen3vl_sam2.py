@@ -5,9 +5,9 @@ from typing import Literal
 from pydantic import Field
 
 from refseg.adapters.entries.boxes import BoxesConfig
-from refseg.adapters.entries.maskers import maskers_from
+from refseg.adapters.entries.maskers import UNCHECKED, maskers_from
 from refseg.adapters.entry import AdapterEntry
-from refseg.adapters.hub import Fact, HubModel
+from refseg.adapters.hub import HubModel
 
 
 class Qwen3VLSam2Config(BoxesConfig):
@@ -28,7 +28,7 @@ def _detector(name: str, parameters: int) -> HubModel:
     return HubModel(
         name=name,
         id=f"Qwen/Qwen3-VL-{name.upper()}-Instruct",
-        licence="Apache-2.0",
+        licence=UNCHECKED,
         size=2 * parameters,
         parameters=parameters,
     )
@@ -48,7 +48,4 @@ ENTRY = AdapterEntry(
     most_pieces=None,
     knows="things in photographs, by sentences: relations, order, exclusion, what takes knowledge",
     cannot="answer fast without a GPU, or say how sure it is",
-    reported=(
-        Fact(text="Qwen3-VL-8B-Instruct with SAM 2 on RefCOCOg val: cIoU 56.0, mIoU 51.9", source="arXiv:2602.09701"),
-    ),
 )
