@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -96,6 +97,8 @@ def rows() -> list[dict[str, object]]:
         "convert lavt {folder}/none.pth --out {folder}/out",
         "convert lavt {folder}/empty.pth --out {folder}/out",
         "convert auto {folder}/cut.pth --out {folder}/out",
+        "convert auto {folder}/other.zip --out {folder}/out",
+        "convert lavt {folder}/damaged.pth --out {folder}/out",
         "convert cmpc {folder}/photograph.npz --out {folder}/out",
         "convert lavt {folder}/none --to-official --out {folder}/out.pth",
         "calibrate {folder}/none",
@@ -113,6 +116,11 @@ def rows() -> list[dict[str, object]]:
 def test_a_mistake_is_told_before_torch_is_imported(words, tmp_path):
     (tmp_path / "empty.pth").touch()
     (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04" + bytes(100))
+    for name, member in (("other.zip", "a.txt"), ("damaged.pth", "archive/data.pkl")):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(member, "contents")
+    content = (tmp_path / "damaged.pth").read_bytes()
+    (tmp_path / "damaged.pth").write_bytes(content.replace(b"contents", b"content5"))
     (tmp_path / "photograph.npz").write_bytes(b"\xff\xd8\xff" + bytes(100))
     done = probe(*words.format(folder=tmp_path).split())
     assert done["code"] == 2 and done["said"].startswith("error: ") and not done["torch"], done["said"]

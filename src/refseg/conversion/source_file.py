@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from refseg.errors import InvalidInput, MissingFile, first_line, for_caller
-from refseg.files.archives import ZIP, member_names
+from refseg.errors import InvalidInput, MissingFile, first_line, for_caller, printable
+from refseg.files.archives import ZIP, check_member, member_names
 
 PICKLE = b"\x80"
 """First byte of a file that torch.save wrote before 2020."""
+MAX_STRUCTURE = 2**26
+"""Size in bytes up to which the structure of a file is read to check it; that of weights takes some 100,000."""
 WHICH_FILE = "give the file that the authors' training script saved"
 
 
@@ -33,11 +35,21 @@ def check_file(path: Path, which_file: str = WHICH_FILE) -> None:
     _check_start(start, path)
     if start.startswith(ZIP):
         try:
-            member_names(path)
+            names = member_names(path)
+            if not all(name.endswith(".npy") for name in names):
+                check_member(path, _structure(names), MAX_STRUCTURE)
         except (OSError, ValueError) as error:
             raise _damaged(path, first_line(error), which_file) from error
     elif not start.startswith(PICKLE) and path.suffix != ".safetensors":
         raise _damaged(path, f"it begins with {start[:8]!r}", which_file)
+
+
+def _structure(names: list[str]) -> str:
+    """Returns the name of the member that holds everything but numbers in a file of torch.save."""
+    found = next((name for name in names if name.endswith("/data.pkl")), None)
+    if found is None:
+        raise ValueError(f"it has no data.pkl, but {', '.join(map(printable, names[:3])) or 'nothing'}")
+    return found
 
 
 def _check_start(start: bytes, path: Path) -> None:

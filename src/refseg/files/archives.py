@@ -1,6 +1,7 @@
 """Names of the members of ZIP archives: nothing is unpacked, and torch is not imported."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 from refseg.counting import counted
@@ -9,6 +10,21 @@ MAX_MEMBERS = 1_000_000
 """Largest number of members; those of weights have thousands."""
 ZIP = b"PK\x03\x04", b"PK\x05\x06"
 """First bytes of an archive, and of an empty one."""
+
+
+def check_member(path: Path, name: str, max_size: int) -> None:
+    """Checks that a member of a ZIP archive is whole, by its checksum; a larger one than `max_size` is not read.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(name).file_size <= max_size:
+                archive.read(name)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
+        raise ValueError(str(error)) from error
 
 
 def member_names(path: Path) -> list[str]:
