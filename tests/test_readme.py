@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from refseg.cli import app
 from refseg.commands.segment_many import FIELDS
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.evaluation.report.meanings import MEANINGS
 from refseg.inference.file_result import FileResult
 from refseg.inference.verdicts import DecidedBy
 
@@ -75,6 +76,11 @@ def test_every_command_that_is_shown_is_one_that_exists_with_these_options(comma
 def test_the_first_screen_says_what_the_bundled_weights_know():
     first_screen = (ROOT / "README.md").read_text()[:1200]
     assert "drawn scenes only, not photographs" in first_screen
+
+
+def test_the_table_of_figures_says_what_the_command_says():
+    table = (ROOT / "docs" / "evaluation.md").read_text().split("| figure | is |\n|---|---|\n")[1].split("\n\n")[0]
+    assert dict(line.strip("| ").split(" | ") for line in table.splitlines()) == MEANINGS
 
 
 def test_the_table_of_fields_has_all_that_an_answer_has():

@@ -51,6 +51,7 @@ def test_an_evaluation_prints_and_writes_its_tables(checkpoint_folder, tmp_path)
     out = tmp_path / "results"
     result = run(checkpoint_folder, "drawn_scenes", "--split", "val", "--count", 3, "--out", out, "--full")
     assert result.exit_code == 0 and "by type of expression" in result.output
+    assert "mIoU: mean IoU of the expressions with a referent" in result.output
     assert sorted(path.name for path in out.iterdir()) == FILES
     about = json.loads((out / "report.json").read_text())["about"]
     missing = {"dataset", "split", "generator_version", "seed", "precision", "command", "hardware", "date", "seconds"}

@@ -26,6 +26,7 @@ from refseg.evaluation.report.breakdown import (
 )
 from refseg.evaluation.report.caveats import find_caveats
 from refseg.evaluation.report.confidence import Reliability, RiskCoverage, curves
+from refseg.evaluation.report.meanings import meanings
 from refseg.evaluation.rows import ImageAnswers, Row, counts_of, rows_of
 from refseg.evaluation.summarize import summarize
 from refseg.protocols.protocol import Protocol
@@ -247,6 +248,10 @@ class Report:
             for line in lines:
                 table.add_row(*line)
             console.print(Group(Text(f"\n{title}", style="bold"), table), markup=False)
+        console.print(Text("\nwhat the figures are", style="bold"))
+        for line in meanings(name for metrics in self.metrics.values() for name in metrics):
+            console.print(line, highlight=False, markup=False)
+        console.print("kinds of error, and more of these: docs/evaluation.md", highlight=False, markup=False)
 
     def write(self, folder: Path) -> None:
         """Writes report.json and report.md into a folder."""
