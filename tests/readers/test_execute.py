@@ -90,6 +90,8 @@ def test_of_a_union_what_is_known_is_found_and_the_rest_is_said(sentence):
     answer = execute(read(sentence), DOGS)
     assert (answer.chosen, answer.outcome) == ((3,), "found")
     assert answer.remarks == ("'window' is not a thing that this finder knows",)
+    assert execute(read("the cup and the window"), DOGS).outcome == "nothing matches"  # the cup was looked for
+    assert execute(read("the door and the window"), DOGS).outcome == "unknown noun"
 
 
 @pytest.mark.parametrize("sentence", ["the", "of", "and", "", "33"])

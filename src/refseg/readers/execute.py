@@ -143,7 +143,7 @@ class _Executor:
             exists = max(exists, there)
             if there >= EXISTS and not query.names_nothing:
                 chosen.update(self.members(part, p, filters + preferences))
-        outcome: Outcome = "found" if chosen else "unknown noun" if unknown else "nothing matches"
+        outcome: Outcome = "found" if chosen else "unknown noun" if len(unknown) == len(parts) else "nothing matches"
         if query.names_nothing:
             outcome, exists = "no thing named", 0.0
             self.remarks.append(NAMES_NOTHING)
