@@ -1,6 +1,7 @@
 """A training that starts from a whole checkpoint, on a table of one's own."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -81,8 +82,11 @@ def test_a_table_without_splits_and_any_checkpoint_make_a_model(weights, tmp_pat
     monkeypatch.setattr(StageLoop, "train_step", step)
     run.train(recipe(weights, own), out, devices=CPU)
     told = capsys.readouterr().out
-    assert "jsonl has no split 'val': 2 of the 10 images of split 'all', drawn with seed 0, are held out" in told
+    assert "jsonl has no split 'val': 2 of 10 images of split 'all', drawn with seed 0, are held out" in told
     assert "stage learn: 2 steps of 4 images" in told  # 8 images are left
+    steps = re.findall(r"^step (\d) of 2: oIoU ([\d.]+) \(best ([\d.]+) at step (\d)\)", told, re.M)
+    assert [step for step, *_ in steps] == ["0", "2"]  # the start, too: better weights than the result are kept
+    assert ("no validation was better than that of the weights it started from" in told) == (steps[-1][-1] == "0")
     start, made = load_checkpoint(weights), load_checkpoint(out / "weights")
     assert all(torch.equal(first["weights"][name], value) for name, value in start.network.state_dict().items())
     assert made.name == "dmmi" and made.network.config == start.network.config
