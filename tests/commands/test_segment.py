@@ -69,7 +69,8 @@ def test_all_forms_tell_of_the_same_mask(segment, tmp_path):
 def test_what_is_not_there_matches_nothing_and_has_an_empty_mask(segment, golden, tmp_path, capsys):
     absent = next(text for text, mask in zip(golden.expressions, golden.masks, strict=True) if not mask.any())
     assert segment(absent, "--format", "mask") == 0
-    assert "nothing matches" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "nothing matches" in out and "mask.png (empty)" in out
     [path] = (tmp_path / "out").iterdir()
     assert np.asarray(Image.open(path)).max() == 0
 

@@ -189,7 +189,8 @@ def _segment_image(
                 write(result, kind, folder / name)
                 if (out / name).exists() and out / name not in unsaid and not is_same(out / name, folder / name):
                     replaced.append(str(out / name))
-            report.append((describe(result), [str(out / name) for name in some]))
+            empty = [" (empty)" if kind is Format.MASK and not result.found else "" for kind in formats]
+            report.append((describe(result), [f"{out / name}{note}" for name, note in zip(some, empty, strict=True)]))
             warnings.update(dict.fromkeys(result.warnings))
         check(folder)
     if quiet:
