@@ -5,6 +5,7 @@ refseg evaluate reader jsonl --root SENTENCES --images DIR/images --split one
 
 DIR holds COCO photographs with sentences: `instances.json` and `refs(real).json`, whose fields are those of RefCOCO.
 Sentences from templates are about the photographs of val2017 alone (split "one"), those of people about all ("human").
+--sheet out/sentences.jpg draws twenty sentences of people: how each was read, the mask, and the true box.
 """
 
 import argparse
@@ -14,10 +15,12 @@ from time import process_time
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from refseg.compositions.found import FoundImage
 from refseg.finders import load_finder
 from refseg.inference.segmenter import Segmenter, load
+from refseg.masks.pictures import Line, captioned
 from refseg.preprocessing.images import read_image
 from refseg.readers.execute import execute
 from refseg.readers.parse import read
@@ -29,6 +32,7 @@ ASKED = (
     *("the tallest person", "the person at the bottom", "the person in the top left corner", "everyone"),
 )
 ROUNDS = 10
+DRAWN, ACROSS, TILE = 20, 5, 360  # sentences of the sheet, pictures in a row, pixels of their width
 
 
 def sentences(realset: Path) -> list[dict[str, Any]]:
@@ -81,13 +85,50 @@ def twenty_to_one(segmenter: Segmenter, image: Path) -> tuple[float, float]:
     return float(one), float(twenty)
 
 
+def draw_sheet(segmenter: Segmenter, rows: list[dict[str, Any]], images: Path, file: Path) -> None:
+    """Draws sentences with their answers: a mask and its box, green if right and red if not; the true box in white."""
+    tiles = []
+    for row in rows:
+        result = segmenter(read_image(images / row["image"]), row["expression"])
+        assert result.reading is not None
+        boxes, true = [result.reading.found.objects[k].box_xyxy for k in result.reading.answer.chosen], row["boxes"][0]
+        right = len(boxes) == 1 and iou(boxes[0], true) >= 0.5
+        colour = (20, 140, 60) if right else (190, 20, 40)
+        picture = result.overlay(colours=[colour])
+        draw, width = ImageDraw.Draw(picture), max(2, picture.width // 160)
+        for box in boxes:
+            draw.rectangle(box, outline=colour, width=width)
+        draw.rectangle(true, outline=(255, 255, 255), width=max(1, width // 2))
+        picture = picture.resize((TILE, round(TILE * picture.height / picture.width)))
+        lines = [Line(f"“{row['expression']}”"), Line(f"read as: {result.reading.program}")]
+        lines.append(Line(f"{'right' if right else 'wrong'}: {result.verdict}", colour))
+        tiles.append(captioned(picture, lines))
+        print("right" if right else "wrong", row["image"], row["expression"], "->", result.reading.program, sep=" | ")
+    columns = [tiles[k::ACROSS] for k in range(ACROSS)]
+    tallest = max(sum(tile.height for tile in column) for column in columns)
+    sheet = Image.new("RGB", (ACROSS * TILE, tallest), (255, 255, 255))
+    for k, column in enumerate(columns):
+        y = 0
+        for tile in column:
+            sheet.paste(tile, (k * TILE, y))
+            y += tile.height
+    file.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(file, quality=88)
+    print(f"{file}: {sheet.width} x {sheet.height} pixels")
+
+
 def main() -> None:
     """Prints all figures."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--realset", type=Path, required=True)
     arguments.add_argument("--write", type=Path)
+    arguments.add_argument("--sheet", type=Path, help="a picture to draw, and nothing is measured")
     given = arguments.parse_args()
     rows, images = sentences(given.realset), given.realset / "images"
+    if given.sheet:
+        human = [row for row in rows if row["split"] == "human"]
+        draw_sheet(load("reader"), human[:: max(1, len(human) // DRAWN)][:DRAWN], images, given.sheet)
+        return
     if given.write:
         given.write.mkdir(parents=True, exist_ok=True)
         (given.write / "sentences.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
