@@ -1,0 +1,138 @@
+"""A study on tiny networks: it runs, is stopped, goes on, and prints the same table."""
+
+import json
+import shutil
+
+import pytest
+
+from refseg.errors import InvalidInput, UnwritableOutput
+from refseg.studies import resolve
+from refseg.studies.results import row_folder
+from refseg.studies.run import run_study
+
+SETTINGS = [
+    "data.scenes=8",
+    "stages.see.steps=1",
+    "stages.see.images=1",
+    "stages.learn.steps=2",
+    "stages.learn.images=1",
+    "stages.learn.expressions_per_image=2",
+    "stages.learn.validate_every=2",
+    "data.validation_scenes=1",
+    "data.calibration_scenes=1",
+]
+ROWS = "expressions.jsonl"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_scenes():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resolve, "SMALL_COUNT", 2)
+        yield
+
+
+def run(out, rows="1,2", **settings):
+    said = []
+    results = run_study(
+        "eavl_table4", out, small=True, rows=rows, device="cpu", settings=SETTINGS, on_message=said.append, **settings
+    )
+    return results, said
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole")
+    return out, *run(out)
+
+
+def tables(out, name="eavl_table4"):
+    """What is written but for the minutes."""
+    found = json.loads((out / name / "study.json").read_text())
+    for cost in found["costs"].values():
+        assert cost.pop("seconds") > 0
+    return found
+
+
+def test_rows_are_trained_scored_and_compared(whole):
+    out, results, said = whole
+    assert [bool(results.rows[n].values) for n in (1, 2, 3, 4)] == [True, True, False, False]
+    found = tables(out)
+    assert [one["verdict"] for one in found["claims"]][1:] == ["not run", "not run"]
+    assert found["claims"][0]["paper"] == pytest.approx(64.85 - 63.19) and found["claims"][0]["p_value"] is not None
+    assert found["rows"][0]["paper"]["mIoU"] == 64.85 and found["rows"][2]["values"] == {}
+    assert set(found["costs"]) == {"1", "2"} and found["costs"]["1"]["pairs"] == 4
+    for file in ("study.md", "study.html"):
+        text = (out / "eavl_table4" / file).read_text()
+        assert "sign of a difference may be compared, its size may not" in text and "1 seed" in text
+    assert "<svg" in text and "paper (photographs)" in text
+    lines = [row_folder(out / "eavl_table4", results.study, n, "test", 0, True) / ROWS for n in (1, 2)]
+    assert all(file.is_file() for file in lines)
+
+
+def test_the_first_stage_is_run_once_for_all_rows(whole, capfd):
+    out, _, _ = whole
+    encoders = []
+    from safetensors.torch import load_file
+
+    for run_folder in sorted((out / "trainings").iterdir()):
+        weights = load_file(run_folder / "state" / "see")
+        encoders.append({name: w for name, w in weights.items() if name.startswith("image_encoder.")})
+        logs = {folder.name for folder in (run_folder / "logs").iterdir()}
+        encoders[-1]["logged"] = "see" in logs
+    assert sorted(one.pop("logged") for one in encoders) == [False, True]
+    assert all((encoders[0][name] == encoders[1][name]).all() for name in encoders[0])
+
+
+class Killed(BaseException):
+    """As an end that nothing foresees."""
+
+
+def test_a_study_that_is_killed_goes_on_and_writes_the_same_tables(whole, tmp_path):
+    from contextlib import contextmanager
+
+    shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "eavl_table4")  # the first row is trained and the second one is not begun
+    shutil.rmtree(tmp_path / "trainings" / f"eavl_small-{whole[1].rows[2].costs.key}")
+    left = 2  # steps until the end
+
+    @contextmanager
+    def progress(total, rank=0, of="images", done=0):
+        def advance(steps, note=""):
+            nonlocal left
+            if of.startswith("steps of"):
+                left -= 1
+                if left == 0:
+                    raise Killed
+
+        yield advance
+
+    with pytest.raises(Killed):
+        run(tmp_path, progress=progress)
+    assert tables(tmp_path)["rows"][1]["values"] == {}
+    _, said = run(tmp_path)
+    assert any("is trained (" in line for line in said) and any("goes on in" in line for line in said)
+    assert tables(tmp_path) == tables(whole[0])
+
+
+def test_a_finished_study_trains_nothing_again_and_others_share_its_rows(whole):
+    out, _, _ = whole
+    before = tables(out)
+    _, said = run(out)
+    assert all("is trained (" in line for line in said) and tables(out) == before
+    trainings = set((out / "trainings").iterdir())
+    run_study("eavl_table3", out, small=True, rows="1", device="cpu", settings=SETTINGS, on_message=lambda line: None)
+    assert len(set((out / "trainings").iterdir()) - trainings) <= 1
+
+
+def test_other_settings_are_refused_in_the_same_folder(whole):
+    out, _, _ = whole
+    with pytest.raises(UnwritableOutput, match=r"holds this study with other settings .*another place"):
+        run_study("eavl_table4", out, small=True, settings=[*SETTINGS, "stages.learn.flip=0"])
+
+
+def test_what_cannot_be_run_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(InvalidInput, match="no rows on drawn scenes"):
+        run_study("eavl_table6", tmp_path / "out", small=True)
+    with pytest.raises(InvalidInput, match="aligner.querys: unknown field"):
+        run_study("eavl_table4", tmp_path / "out", small=True, settings=["config.aligner.querys=4"])
+    assert not (tmp_path / "out").exists()
