@@ -240,3 +240,19 @@ def test_a_detector_answers_each_phrase_once(segmenters, photograph, monkeypatch
         and np.array_equal(first.scores, second.scores)
         and not np.array_equal(first.scores, other.scores)
     )
+
+
+def test_a_result_keeps_the_boxes_and_their_scores(segmenters):
+    every, best = (
+        segmenters("owlv2", threshold=0.001, answer=answer)(noise(*HIGH), "dog") for answer in ("all", "best")
+    )
+    assert len(every.candidates) > 2 and all(one.meant for one in every.candidates)
+    assert [one.meant for one in best.candidates] == [True] + [False] * (len(best.candidates) - 1)
+    for one, other in zip(best.candidates, best.candidates[1:], strict=False):
+        (left, top, right, bottom), (height, width) = one.box_xyxy, HIGH
+        assert 0 <= left < right <= width and 0 <= top < bottom <= height and one.score >= other.score
+    written = best.to_dict()["candidates"][0]
+    assert written["meant"] and written["score"] == round(best.candidates[0].score, 4) and len(written["box"]) == 4
+    many = segmenters("owlv2")(noise(*HIGH), ["dog", "cat"] * 6)
+    assert [one.candidates for one in many[:2]] == [one.candidates for one in many[-2:]]
+    assert many[0].candidates != many[1].candidates

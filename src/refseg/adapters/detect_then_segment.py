@@ -19,7 +19,9 @@ from refseg.adapters.florence2_boxes import Florence2Boxes
 from refseg.adapters.hub import LocalModel
 from refseg.adapters.masker import SeenImages, load_masker
 from refseg.adapters.vlm_boxes import Qwen3VLBoxes
-from refseg.networks.network import Output
+from refseg.networks.network import Candidates, Output
+
+MOST_CANDIDATES = 20  # boxes of an expression that are kept, unless more are meant
 
 
 class DetectThenSegment(Adapter):
@@ -62,11 +64,14 @@ class DetectThenSegment(Adapter):
     ) -> Output:
         seen, masked = image_features
         images = image_of_expression.tolist()
-        found = [self._meant(boxes) for boxes in self.detector.detect(seen, self.expressions(words, word_mask), images)]
+        boxes = self.detector.detect(seen, self.expressions(words, word_mask), images)
+        found = [self._meant(some) for some in boxes]
         best = torch.stack(
             [boxes.scores.amax() if len(boxes.scores) else words.new_zeros(()).float() for boxes in found]
         )
-        return self.join(self._draw(masked, [boxes.places for boxes in found], images), self.certainty(best))
+        output = self.join(self._draw(masked, [some.places for some in found], images), self.certainty(best))
+        output.candidates = [_candidates(some, len(meant.scores)) for some, meant in zip(boxes, found, strict=True)]
+        return output
 
     def _meant(self, boxes: Boxes) -> Boxes:
         """Returns the boxes that are meant if anything is."""
@@ -85,6 +90,13 @@ class DetectThenSegment(Adapter):
                 drawn[m] = some
         height, width = max((tuple(masks.shape[1:]) for masks in drawn), default=(1, 1))
         return [masks if len(masks) else masks.new_zeros(0, height, width) for masks in drawn]
+
+
+def _candidates(boxes: Boxes, meant: int) -> Candidates:
+    """Returns the best boxes, of which the first ones are meant."""
+    count = max(MOST_CANDIDATES, meant)
+    numbers = torch.arange(len(boxes.scores[:count]), device=boxes.scores.device)
+    return Candidates(boxes.places[:count], boxes.scores[:count], numbers < meant)
 
 
 class GroundingDinoSam2(DetectThenSegment):

@@ -40,6 +40,7 @@ def fuse_in_parts(
         return first
     referents = [some for output in outputs for some in output.referents or ()]
     readings = [one for output in outputs for one in output.readings or ()]
+    candidates = [some for output in outputs for some in output.candidates or ()]
     return Output(
         logits=torch.cat([output.logits for output in outputs]),
         exists=torch.cat([output.exists for output in outputs]),
@@ -49,4 +50,5 @@ def fuse_in_parts(
         centres=first.centres,
         referents=None if first.referents is None else referents,
         readings=None if first.readings is None else readings,
+        candidates=None if first.candidates is None else candidates,
     )

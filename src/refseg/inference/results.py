@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageShow
 from torch import Tensor
 
-from refseg.array_types import Mask, PixelBox, PolygonList
+from refseg.array_types import Box, Mask, PixelBox, PolygonList
 from refseg.counting import counted
 from refseg.errors import InvalidInput
 from refseg.files.atomic import write_atomically
@@ -85,6 +85,26 @@ class Instance:
         return polygons(self.mask)
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A box that a detector considered.
+
+    Attributes:
+        box_xyxy: left, top, right, bottom in pixels.
+        score: of the detector, in [0, 1].
+        meant: whether it is one of those that are meant if anything is.
+    """
+
+    box_xyxy: Box
+    score: float
+    meant: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        box = [round(side, 1) for side in self.box_xyxy]
+        return {"box": box, "score": round(self.score, 4), "meant": self.meant}
+
+
 @dataclass(eq=False, repr=False)
 class Result:
     """The answer to one expression about one image of H x W pixels, and the sequence of the objects that it found.
@@ -105,6 +125,7 @@ class Result:
         exists_threshold: probability of existence above which there is a mask.
         familiar: Whether the image is like those that the network was trained on; pictures say if it is not.
         reading: how the expression was read, and what each object scored; None for networks that give no reading.
+        candidates: boxes that a detector considered, the best first; () for networks without one.
 
     >>> from refseg import load, load_dataset
     >>> scene = load_dataset("drawn_scenes", split="test")[0]
@@ -128,6 +149,7 @@ class Result:
     exists_threshold: float = 0.5
     familiar: bool = True
     reading: Reading | None = None
+    candidates: tuple[Candidate, ...] = ()
 
     def __post_init__(self) -> None:
         if self.instance_map is not None:
@@ -307,6 +329,7 @@ class Result:
             "warnings": list(self.warnings),
             "unknown_words": list(self.unknown_words),
             **({"reading": self.reading.to_dict()} if self.reading else {}),
+            **({"candidates": [one.to_dict() for one in self.candidates]} if self.candidates else {}),
             **({"source": self.source} if self.source else {}),
         }
 

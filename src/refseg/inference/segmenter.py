@@ -28,10 +28,10 @@ from refseg.inference.partial_answers import file_stamp
 from refseg.inference.predict import Query, evaluation_mode, exists_probability, is_unfamiliar, predict
 from refseg.inference.prefetch import prefetch_map
 from refseg.inference.questions import Question, group_by_image, questions
-from refseg.inference.results import FrameResult, Result
+from refseg.inference.results import Candidate, FrameResult, Result
 from refseg.inference.windows import windows
 from refseg.masks.boxes import mask_box
-from refseg.networks.network import Output
+from refseg.networks.network import Candidates, Output
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.images import read_image, strips
 from refseg.preprocessing.restore import crop_padding, mask_at_image_size, to_image_size
@@ -426,6 +426,7 @@ class Segmenter:
             ),
             unknown_words=reading.not_understood if reading else tuple(tokenizer.unknown_words(expression)),
             reading=reading,
+            candidates=_candidates(output.candidates[m], geometry) if output.candidates is not None else (),
         )
 
     def _unfamiliar(self, features: Any, k: int, geometry: Geometry) -> str | None:
@@ -455,6 +456,14 @@ def _warned(results: Iterator[list[FrameResult]], frames: Frames) -> Iterator[li
     yield from results
     for remark in frames.remarks:
         warnings.warn(remark, stacklevel=2)
+
+
+def _candidates(found: Candidates, geometry: Geometry) -> tuple[Candidate, ...]:
+    """Returns boxes in pixels of the image."""
+    height, width = geometry.own_hw
+    sides = (found.places.cpu().double() * torch.tensor([width, height] * 2)).tolist()
+    rows = zip(sides, found.scores.tolist(), found.meant.tolist(), strict=True)
+    return tuple(Candidate((x0, y0, x1, y1), score, meant) for (x0, y0, x1, y1), score, meant in rows)
 
 
 def _instance_map(masks: Tensor, geometry: Geometry, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

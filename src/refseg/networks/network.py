@@ -22,6 +22,21 @@ ABSENT = -20.0  # logit of the impossible: the mask of an empty slot, existence 
 
 
 @dataclass
+class Candidates:
+    """Boxes that a detector considered for one expression, the best first.
+
+    Attributes:
+        places: (N, 4), left, top, right, bottom in parts of the image's sides.
+        scores: (N,), in [0, 1].
+        meant: (N,) bool, True on those that are meant if anything is.
+    """
+
+    places: Tensor
+    scores: Tensor
+    meant: Tensor
+
+
+@dataclass
 class Output:
     """Predictions for M expressions on B images, with at most Q objects (or queries) per image.
 
@@ -34,6 +49,7 @@ class Output:
         centres: (B, Q, 3) x, y and radius in pixels of the network's input.
         referents: M tensors (N, h, w), the mask logits of each referent, where they depend on the expression.
         readings: how each of the M expressions was read.
+        candidates: the boxes that were considered for each of the M expressions.
     """
 
     logits: Tensor
@@ -44,6 +60,7 @@ class Output:
     centres: Tensor | None = None
     referents: Sequence[Tensor] | None = None
     readings: Sequence[Reading] | None = None
+    candidates: Sequence[Candidates] | None = None
 
 
 class Network(nn.Module, ABC):
