@@ -31,6 +31,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "selector": selector.selector,
     "selector_quick": selector.selector_quick,
     "small_image_encoder": selector.small_image_encoder,
+    "small_objects": small.small_objects,
     "small_words": small.small_words,
     "selector_first_version": selector.selector_first_version,
     "photographs_by_heart": overfit.photographs_by_heart,

@@ -10,7 +10,7 @@ from refseg.preprocessing.transform import ClipSampling, Preprocessing
 from refseg.recipes.recipe import FileData, Group, Recipe, SceneData, Stage
 from refseg.recipes.schedules import Cosine
 
-SCENES = SceneData(scenes=40960, validation_scenes=40, calibration_scenes=100)
+SCENES = SceneData(scenes=20480, validation_scenes=40, calibration_scenes=100)
 CLIPS = FileData(
     dataset="drawn_clips",
     settings={"count": 200_000},  # more than are used, since they are drawn on demand
@@ -19,6 +19,17 @@ CLIPS = FileData(
     item="image",
     preprocessing=Preprocessing(clip=ClipSampling(offsets=(-5, 0, 4))),
     workers=1,
+)
+
+
+SEE = Stage(
+    name="see",
+    objective="object_pretraining",
+    groups={"image_encoder": Group(lr=2e-3, weight_decay=0.05, clip=1)},
+    steps=1500,
+    images=8,
+    expressions_per_image=0,
+    schedule=Cosine(warm_up=0.04, final=0.01),
 )
 
 
@@ -90,6 +101,23 @@ def dcmfnet_small() -> Recipe:
     return recipe.replace(stages=(see, learn.replace(groups={"image_encoder": last, **learn.groups})))
 
 
+def small_objects() -> Recipe:
+    """Returns the recipe of the small presets' image encoder: object pretraining, from the finder's first stages.
+
+    It takes the place of ImageNet weights. All small presets of images have this image encoder; the network that is
+    named here lends it, and nothing else of it is trained.
+    """
+    return Recipe(
+        name="small_objects",
+        network="lavt_small",
+        data=SCENES,
+        initial={"image_encoder.net": "small_image_encoder"},
+        stages=(SEE,),
+        releases="image_encoder",
+        precision="32",
+    )
+
+
 def small_words() -> Recipe:
     """Returns the recipe of the small presets' initial words, which are taught without pixels.
 
@@ -100,13 +128,13 @@ def small_words() -> Recipe:
         name="teach",
         objective="word_pretraining",
         groups={"word_encoder": Group(lr=1e-3, weight_decay=0.02, clip=1)},
-        steps=8000,
+        steps=6000,
         images=8,
         expressions_per_image=16,
         schedule=Cosine(warm_up=0.05, final=0.01),
         validate_every=500,
     )
-    harder = teach.replace(name="teach_harder", data=SCENES.replace(tier="hard", scenes=20480), steps=4000)
+    harder = teach.replace(name="teach_harder", data=SCENES.replace(tier="hard", scenes=10240), steps=3000)
     return Recipe(
         name="small_words",
         network="lavt_small",
