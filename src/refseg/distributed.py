@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, distributed
 
+_ERRORS = "refseg/errors"  # name of the number of processes that have failed, which all of them can read
 TIMEOUT = timedelta(days=7)  # the slowest process is waited for; torchrun ends all when one dies
 
 
@@ -47,6 +48,10 @@ def ranks() -> Iterator[Ranks]:
     torch.distributed.init_process_group("gloo", timeout=TIMEOUT)
     try:
         yield found
+    except Exception as error:
+        if not is_first_error():
+            raise SystemExit(2) from error  # another process has told its own
+        raise
     finally:
         torch.distributed.destroy_process_group()
 
@@ -86,6 +91,19 @@ def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
     distributed.all_reduce(counts)
     start, count = int(counts[: distributed.get_rank()].sum()), int(counts.sum())
     return all_reduce(F.pad(rows, (0, 0, start, count - start - len(rows)))), start
+
+
+def is_first_error() -> bool:
+    """Whether no other process has had an error before this one asks; it then tells the user of its own.
+
+    Before processes are connected they all check the same, and the first one of a machine tells.
+    """
+    if not is_distributed():
+        return os.environ.get("LOCAL_RANK", "0") == "0"
+    try:
+        return int(distributed.distributed_c10d._get_default_store().add(_ERRORS, 1)) == 1
+    except RuntimeError:  # the process that keeps the count has ended, and has told why
+        return False
 
 
 def is_distributed() -> bool:

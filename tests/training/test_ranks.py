@@ -13,6 +13,7 @@ from refseg.checkpoints.io import load_checkpoint
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.datasets.drawn_scenes.stored_scenes import stored_scenes
 from refseg.distributed import gather_rows, mean
+from refseg.errors import InvalidInput, RefsegError
 from refseg.networks.dmmi import ContrastiveLoss
 from refseg.preprocessing.transform import Preprocessing
 from refseg.recipes import find_recipe
@@ -21,6 +22,7 @@ from refseg.text.vocabulary import Vocabulary
 from refseg.training import progress, repeated_blocks, run
 from refseg.training.data.scene_batches import SceneBatches, TokenTable
 from refseg.training.devices import Devices
+from refseg.training.launching import STARTED_BY, tells_error
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -192,9 +194,46 @@ def diverges(recipe, out):
     with out.with_suffix(".log").open("a") as log, redirect_stdout(log), redirect_stderr(log):
         try:
             run.train(recipe, out, False, Devices(2, accelerator="cpu"))
-        except run.RefsegError as error:
+        except RefsegError as error:
             print(error)
             raise SystemExit(2) from error
+
+
+def fails_alone(recipe, out):
+    plain = run.StageLoop.compute_losses
+
+    def losses(loop, batch):
+        if loop.step == 1 and loop.fabric.global_rank == 1:
+            raise InvalidInput("a photograph that this process alone reads is damaged")
+        return plain(loop, batch)
+
+    run.StageLoop.compute_losses = losses
+    with out.with_suffix(".log").open("a") as log, redirect_stdout(log), redirect_stderr(log):
+        try:
+            run.train(recipe, out, False, Devices(2, accelerator="cpu"))
+        except Exception as error:
+            print(f"{type(error).__name__}: {error}")
+            raise SystemExit(2) from error
+
+
+@pytest.mark.slow
+def test_an_error_of_one_process_that_is_not_the_first_is_told_once_and_no_other(tiny_of, files, tmp_path):
+    out = tmp_path / "run"
+    assert on(2, fails_alone, tiny_of(files), out) == [2, 2]
+    told = [line for line in out.with_suffix(".log").read_text().splitlines() if "Error: " in line or "Invalid" in line]
+    assert told == ["InvalidInput: a photograph that this process alone reads is damaged"]
+
+
+def test_one_process_tells_of_errors(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert not tells_error()  # before they are connected all have the same
+    monkeypatch.setenv(STARTED_BY, "1")
+    assert tells_error()  # the first one, which has started it, had none
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        assert [tells_error(), tells_error()] == [True, False]
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def test_a_loss_that_is_not_finite_in_one_process_stops_all_and_names_its_batch(tiny_of, files, tmp_path):
@@ -206,4 +245,4 @@ def test_a_loss_that_is_not_finite_in_one_process_stops_all_and_names_its_batch(
     assert named.name == "not-finite-learn-step=1-process=1.json"
     about = json.loads(named.read_text())
     assert about["step"] == 1 and len(about["expressions"]) == 4
-    assert "the loss of stage learn is not finite at step 1" in out.with_suffix(".log").read_text()
+    assert out.with_suffix(".log").read_text().count("the loss of stage learn is not finite at step 1") == 1

@@ -14,6 +14,7 @@ from contextlib import contextmanager, nullcontext
 
 from lightning.fabric import Fabric
 
+from refseg.distributed import is_distributed, is_first_error
 from refseg.training.stopping import SIGNALS, TrainingStopped
 
 STARTED_BY = "REFSEG_STARTED_BY"
@@ -40,6 +41,14 @@ def launched(fabric: Fabric) -> Iterator[None]:
         interrupted = isinstance(error, KeyboardInterrupt) and not isinstance(error, TrainingStopped)
         _end(started, patience=0 if interrupted else PATIENCE)
         raise
+
+
+def tells_error() -> bool:
+    """Whether it is this process that tells the user of the error it has: one of all that have any.
+
+    What the first process has started, and is not connected yet, can only have an error that the first had not.
+    """
+    return is_first_error() if is_distributed() else STARTED_BY in os.environ or is_first_error()
 
 
 def _end(processes: list[subprocess.Popen], patience: float) -> None:

@@ -32,7 +32,7 @@ from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.io import save_checkpoint
 from refseg.counting import counted
 from refseg.datasets import class_of
-from refseg.errors import InvalidInput, RefsegError, UnwritableOutput, first_line
+from refseg.errors import InvalidInput, UnwritableOutput, first_line
 from refseg.files.atomic import remove_leftovers, write_atomically
 from refseg.files.lock import only_writer
 from refseg.hardware import supports_bfloat16
@@ -47,7 +47,7 @@ from refseg.training.examples import COUNT, Examples
 from refseg.training.export import export_encoder, export_weights
 from refseg.training.initial_checkpoint import WHOLE, initial_checkpoint, with_checkpoint
 from refseg.training.initial_weights import initialise
-from refseg.training.launching import launched
+from refseg.training.launching import launched, tells_error
 from refseg.training.loggers import DEFAULT, Logger, StageOfRun, check_loggers, open_loggers
 from refseg.training.loop import StageLoop, step_seed
 from refseg.training.parameter_groups import Length, frozen_parameters
@@ -95,9 +95,9 @@ def train(
             recipe = with_checkpoint(recipe)
             check_run(recipe, out, resume, devices)
             _train(recipe, out, resume, devices, (save_every, save_minutes), progress, loggers, others)
-    except RefsegError as error:
-        if rank_zero_only.rank:
-            raise SystemExit(2) from error  # the first process says it
+    except Exception as error:
+        if not tells_error():
+            raise SystemExit(2) from error  # another process has said it, or its end is all that is wrong here
         raise
     except TrainingStopped as stopped:
         if rank_zero_only.rank:

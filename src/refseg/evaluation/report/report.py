@@ -249,8 +249,8 @@ class Report:
                 table.add_row(*line)
             console.print(Group(Text(f"\n{title}", style="bold"), table), markup=False)
         console.print(Text("\nwhat the figures are", style="bold"))
-        for line in meanings(name for metrics in self.metrics.values() for name in metrics):
-            console.print(line, highlight=False, markup=False)
+        for meaning in meanings(name for metrics in self.metrics.values() for name in metrics):
+            console.print(meaning, highlight=False, markup=False)
         console.print("kinds of error, and more of these: docs/evaluation.md", highlight=False, markup=False)
 
     def write(self, folder: Path) -> None:
