@@ -191,6 +191,28 @@ def test_weights_that_lack_a_part_are_told(folders, tmp_path):
         refseg.load(f"clipseg={tmp_path / 'copy'}")
 
 
+def test_weights_of_other_sizes_are_told(folders, tmp_path):
+    shutil.copytree(folders["clipseg"], tmp_path / "copy")
+    config = json.loads((tmp_path / "copy" / "config.json").read_text())
+    (tmp_path / "copy" / "config.json").write_text(json.dumps(config | {"reduce_dim": 8}))
+    with pytest.raises(InvalidInput, match="copy lacks decoder.*, so it is no CLIPSegForImageSegmentation; copy it"):
+        refseg.load(f"clipseg={tmp_path / 'copy'}")
+
+
+def test_weights_in_half_precision_compute_in_single(segmenters, folders, tmp_path, photograph):
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(folders["clipseg"], tmp_path / "copy")
+    file = tmp_path / "copy" / "model.safetensors"
+    half = {name: value.half() if value.is_floating_point() else value for name, value in load_file(file).items()}
+    save_file(half, file, metadata={"format": "pt"})
+    config = json.loads((tmp_path / "copy" / "config.json").read_text())
+    (tmp_path / "copy" / "config.json").write_text(json.dumps(config | {"dtype": "float16"}))
+    result = refseg.load(f"clipseg={tmp_path / 'copy'}")(photograph, "the dog")
+    assert result.logits.dtype == torch.float32
+    assert abs(result.exists - segmenters("clipseg")(photograph, "the dog").exists) < 0.01
+
+
 def test_wrong_settings_are_one_line(folders):
     for wrong, message in [
         ({"treshold": 0.3}, "treshold: unknown field; there are: revision, answer, threshold"),

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from pydantic import Field
@@ -30,6 +31,7 @@ _PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.jinja"]
 _IN_FOLDERS = ["*/*"]  # exports to other formats, and originals
 _TIMEOUT = 5.0  # seconds until the hub answers
 MEGABYTE = 10**6
+_SETTING_OF_TRANSFORMERS = RLock()  # its verbosity is that of all threads
 
 
 class Fact(Config):
@@ -130,7 +132,7 @@ class LocalModel:
                     trust_remote_code=False,
                     output_loading_info=True,
                     ignore_mismatched_sizes=True,  # they are told below, in one line
-                    **options,
+                    **{"dtype": "float32"} | options,  # whatever the file has: a CPU computes in it
                 )
             except Exception as error:  # damage raises various errors
                 raise self._damaged(model_class, error) from error
@@ -344,15 +346,16 @@ def quiet_transformers() -> Iterator[None]:
     """Keeps transformers from writing to the terminal."""
     from transformers.utils import logging
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+    with _SETTING_OF_TRANSFORMERS:
+        level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+            if bars:
+                logging.enable_progress_bar()
 
 
 def _storage(model: HubModel) -> Path:
