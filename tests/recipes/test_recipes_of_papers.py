@@ -124,6 +124,7 @@ def test_a_recipe_of_a_paper_says_what_it_repeats_and_never_looks_at_a_test_spli
     recipe = find_recipe(name)
     assert recipe.about.row and recipe.about.protocol in {*PROTOCOLS, *VIDEO_PROTOCOLS, NOT_STATED}
     assert all(0 < value < 100 for value in recipe.about.reports.values())
+    assert "--" not in recipe.about.paper_says + recipe.about.release_does  # read in Python and in YAML, too
     assert "test" not in recipe.data.train + recipe.data.validation
     assert all(stage.flip == 0 for stage in recipe.stages)  # expressions say left and right
 

@@ -28,7 +28,7 @@ SUPERVISION: dict[str, dict[str, Any]] = {  # of the finetuning, Table II
     "_boxes": {"loss": {"mask": 0.0, "box": 1.0}},
     "_both": {"loss": {"mask": 1.0, "box": 1.0}},
 }
-SPLIT = " Whose RefCLEF split it takes is not said: --set data.settings.split_by=berkeley is the other one."
+SPLIT = " Whose RefCLEF split it takes is not said: berkeley (data.settings.split_by) is the other one."
 
 
 def cmirnet(data: str, image_encoder: str) -> Recipe:
