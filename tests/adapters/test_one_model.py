@@ -244,6 +244,10 @@ def test_commands_take_an_open_model(folders, tmp_path, run, photograph, hub):
     assert refseg.load(tmp_path / "mine").checkpoint.calibration.fitted_on == "jsonl, split val, 3 images"
     for words, line in [
         (["train", "clipseg"], "clipseg is an open model, used as its authors trained it; refseg recipes lists others"),
+        (
+            ["train", "finetune", "--set", f"initial.weights={weights}", "--out", str(tmp_path / "run")],
+            "is an open model",
+        ),
         (["calibrate", weights], "say where its calibration goes: --out FOLDER"),
         (["calibrate", "clipseg", "--out", str(tmp_path)], "are not on this machine; get them: refseg weights get"),
         (["explain", str(picture(tmp_path, photograph)), "the dog", "--weights", weights], "has nothing to show"),

@@ -70,7 +70,13 @@ def find(where: str | Path) -> Path:
 
     Raises:
         MissingFile: if it is neither a folder, nor bundled, nor on the hub.
+        InvalidInput: for an open model, which has no such folder.
     """
+    if adapter := named_adapter(where):
+        raise InvalidInput(
+            f"{adapter[0]} is an open model, used as its authors trained it; give weights of refseg: a checkpoint "
+            f"folder, or one of: {', '.join(bundled_names())}"
+        )
     if found := _SETTINGS.fullmatch(str(where)):
         where = found["weights"]
     path, name = Path(where), str(where)
