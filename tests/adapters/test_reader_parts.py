@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fake_hub import COMMIT
 from PIL import Image
 
@@ -14,10 +15,12 @@ from conftest import noise
 from refseg.adapters import phrase_finders
 from refseg.adapters.boxes import Boxes, Owlv2
 from refseg.adapters.entries.parts import PARTS
+from refseg.adapters.region_scorer import MOST, RegionScorer
 from refseg.cli import main
 from refseg.errors import InvalidInput, MissingFile
 from refseg.finders import load_finder
 from refseg.finders.finder import Detection
+from refseg.readers.objects import FoundObject
 
 FROM = {"gdino": "gdino", "owlv2": "owlv2", "mask2former": "mask2former", "sam2": "sam2"}
 
@@ -146,8 +149,6 @@ class Scripted(Owlv2):
     script: dict[str, list[tuple[list[float], float]]] = {}
 
     def detect(self, seen, phrases, image_of_phrase):
-        import torch
-
         rows = [self.script.get(phrase, []) for phrase in phrases]
         return [
             Boxes(torch.tensor([box for box, _ in row]).reshape(-1, 4), torch.tensor([score for _, score in row]))
@@ -230,3 +231,48 @@ def test_coco80_may_have_sam2_as_its_masker(folders, monkeypatch):
     masks = [detection.mask for detection in found]
     assert len(encoded) == 1 and len(finder.networks) == 1 and all(mask.shape == (90, 120) for mask in masks)
     np.testing.assert_array_equal(masks[0], finder.masker(noise(90, 120), found[0].box_xyxy))
+
+
+@pytest.mark.parametrize("name", ["clip", "siglip2"])
+def test_a_scorer_judges_what_geometry_cannot(folders, name, monkeypatch):
+    scorer = RegionScorer.load(name, folders[name])
+    image = noise(90, 120)
+    boxes = [(0.0, 0.0, 40.0, 40.0), (50.0, 20.0, 110.0, 90.0), (30.0, 30.0, 31.0, 31.0)]
+    things = [FoundObject(box_xyxy=box, classes={"dog": 0.9, "cat": 0.2}) for box in boxes]
+    looked = []
+    see = RegionScorer._image_features
+    monkeypatch.setattr(RegionScorer, "_image_features", lambda self, some: looked.extend(some) or see(self, some))
+    score = scorer.of(image)
+    scores = score("sleeping", things)
+    assert len({round(one, 4) for one in scores}) == 3 and scores != score("wooden", things) and len(looked) == 3
+    assert scores[1:] == pytest.approx(scorer.of(image)("sleeping", things[1:]), abs=1e-5)
+    # the difference of the logits of the plain call
+    texts = ["a photo of a dog, sleeping", "a photo of a dog"]
+    limit = scorer.model.config.text_config.max_position_embeddings
+    batch = scorer.processor(
+        text=texts, images=[torch.from_numpy(looked[0]).permute(2, 0, 1)], padding="max_length", max_length=limit,
+        return_tensors="pt",
+    )  # fmt: skip
+    with torch.inference_mode():
+        with_phrase, without = scorer.model(**batch).logits_per_image[0].tolist()
+    assert scores[0] == pytest.approx(min(max(with_phrase - without, -MOST), MOST), abs=1e-3)
+
+
+def test_the_reader_takes_a_scorer_and_says_what_it_made_of_a_phrase(scripted, folders):
+    owl = f"owlv2={folders['owlv2']}"
+    with_scorer = refseg.load("reader", finder=owl, masker="box", scorer=f"clip={folders['clip']}")
+    image, sentence = noise(100, 120), "the person sleeping"
+    plain, scored = scripted(image, sentence), with_scorer(image, sentence)
+    assert any("'sleeping' was not taken into account" in warning for warning in plain.warnings)
+    assert not scored.warnings and any(step.part == "other" for step in scored.reading.answer.steps)
+    with pytest.raises(InvalidInput, match="unknown scorer 'bert'; choose one of: siglip2, clip"):
+        refseg.load("reader", finder=owl, masker="box", scorer="bert")
+    with pytest.raises(MissingFile, match="is no folder"):
+        refseg.load("reader", finder=owl, masker="box", scorer="clip=nowhere")
+
+
+def test_a_scorer_that_is_not_here_is_told_before_anything_is_loaded(cache, command):
+    cache("owlv2", "sam2")
+    arguments = ["--weights", "reader", "--set", "finder=owlv2", "--set", "scorer=siglip2"]
+    code, _, err = command("segment", "photo.png", "the dog", *arguments)
+    assert code == 2 and "refseg weights get siglip2," in err and err.count("\n") == 1

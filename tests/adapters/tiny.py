@@ -394,3 +394,32 @@ def save_mask2former(folder: Path, seed: int = 0) -> None:
     )
     images = Mask2FormerImageProcessor(size={"shortest_edge": 48, "longest_edge": 96}, size_divisor=32)
     save(folder, spread(Mask2FormerForUniversalSegmentation(config), 0.2), images)
+
+
+def save_clip(folder: Path, seed: int = 0) -> None:
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
+
+    torch.manual_seed(seed)
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    size = len(clip_tokenizer())
+    words = {**small, "vocab_size": size, "max_position_embeddings": 77, "eos_token_id": size - 1}
+    config = CLIPConfig(
+        text_config=words, vision_config={**small, "image_size": 32, "patch_size": 16}, projection_dim=16
+    )
+    images = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    model = spread(CLIPModel(config))
+    torch.nn.init.constant_(model.logit_scale, 1.0)
+    save(folder, model, CLIPProcessor(images, clip_tokenizer()))
+
+
+def save_siglip2(folder: Path, seed: int = 0) -> None:
+    from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipProcessor
+
+    torch.manual_seed(seed)
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    words = {**small, "vocab_size": len(clip_tokenizer("!")), "max_position_embeddings": 64, "projection_size": 16}
+    config = SiglipConfig(text_config=words, vision_config={**small, "image_size": 32, "patch_size": 16})
+    images = SiglipImageProcessor(size={"height": 32, "width": 32})
+    model = spread(SiglipModel(config))
+    torch.nn.init.constant_(model.logit_scale, 1.0)
+    save(folder, model, SiglipProcessor(images, clip_tokenizer("!")))

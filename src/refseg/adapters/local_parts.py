@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from refseg.adapters.entries.parts import ASKED, ASKED_MASKER, PARTS
+from refseg.adapters.entries.parts import ASKED, ASKED_MASKER, PARTS, SCORERS
 from refseg.adapters.hub import LocalModel
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, shown
 from refseg.finders.installed import check_finder
 
 
@@ -24,25 +24,34 @@ def local_part(name: str, folder: str | Path | None = None) -> LocalModel:
     return entry.local_models(config)["model"]
 
 
-def check_parts(finder: Any, masker: Any) -> None:
-    """Checks the settings of a reader: that finder and masker are known, and on this machine.
+def check_parts(finder: Any, masker: Any, scorer: Any = None) -> None:
+    """Checks the settings of a reader: that its parts are known, and on this machine.
 
     Args:
         finder: its name, with an own folder behind it if it has one ("gdino=FOLDER").
         masker: its name, likewise; None is the finder's own default.
+        scorer: its name, likewise; None is none.
 
     Raises:
         MissingFile: if one is not there; the message names the command that gets it.
         InvalidInput: if one is unknown, or takes no folder.
     """
-    check_folders(finder, masker)
+    check_folders(finder, masker, scorer)
+    check_scorer(scorer)
     check_finder(split_folder(finder)[0] if isinstance(finder, str) else finder)
     if masker is None and split_folder(finder)[0] in ASKED:
         masker = ASKED_MASKER
-    for setting in (finder, masker):
+    for setting in (finder, masker, scorer):
         name, folder = split_folder(setting) if isinstance(setting, str) else ("", None)
         if name in PARTS:
             local_part(name, folder)
+
+
+def check_scorer(scorer: Any) -> None:
+    """Raises InvalidInput if there is no such scorer of regions."""
+    names = [entry.name for entry in SCORERS]
+    if scorer is not None and not (isinstance(scorer, str) and split_folder(scorer)[0] in names):
+        raise InvalidInput(f"unknown scorer {shown(scorer)}; choose one of: {', '.join(names)}")
 
 
 def check_folders(*settings: str | None) -> None:

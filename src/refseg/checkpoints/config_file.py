@@ -28,7 +28,8 @@ def check_weights(where: str | Path) -> None:
     """
     folder, config = open_config(where)
     if config.network.name in COMPOSITIONS:
-        check_parts(config.network.config.get("finder"), config.network.config.get("masker"))
+        parts = config.network.config
+        check_parts(parts.get("finder"), parts.get("masker"), parts.get("scorer"))
     elif entry := ADAPTERS.get(config.network.name):
         entry.local_models(entry.configured(config.network.config))
     elif not (folder / WEIGHTS).is_file():

@@ -9,6 +9,7 @@ from refseg.array_types import Box, Mask, RgbImage
 from refseg.finders.finder import Detection, Finder, Search
 from refseg.finders.overlaps import box_ious
 from refseg.readers.colours import REGIONS, object_colours
+from refseg.readers.execute import RegionScorer
 from refseg.readers.objects import FoundObject, FoundObjects
 from refseg.readers.program import Query
 from refseg.readers.searching import names_to_search
@@ -39,10 +40,18 @@ class FoundImage:
 
     Attributes:
         objects: what the reader evaluates programs on.
+        score_regions: judges what place, size and colours do not tell; None if nothing does.
     """
 
-    def __init__(self, finder: Finder, image: RgbImage, asked: tuple[Search, Sequence[str]] | None = None):
+    def __init__(
+        self,
+        finder: Finder,
+        image: RgbImage,
+        score_regions: RegionScorer | None = None,
+        asked: tuple[Search, Sequence[str]] | None = None,
+    ):
         """Looks for the objects of the finder's classes, or `asked` a search for things of these names."""
+        self.score_regions = score_regions
         if asked is None:
             detections, classes = finder.find(image), finder.classes
         else:
@@ -65,23 +74,24 @@ class FoundImage:
 class AskedImage(FoundImage):
     """An image in which things are looked for when a program first names them, each name once."""
 
-    def __init__(self, finder: Finder, image: RgbImage):
+    def __init__(self, finder: Finder, image: RgbImage, score_regions: RegionScorer | None = None):
         self._finder, self._image, self._search = finder, image, finder.search(image)
         self._about: dict[frozenset[str], FoundImage] = {}
-        super().__init__(finder, image, (self._search, ()))
+        super().__init__(finder, image, score_regions, (self._search, ()))
 
     @override
     def about(self, query: Query) -> FoundImage:
         names = names_to_search(query)
         known = frozenset(names)
         if known not in self._about:
-            self._about[known] = FoundImage(self._finder, self._image, (self._search, names))
+            asked = self._search, names
+            self._about[known] = FoundImage(self._finder, self._image, self.score_regions, asked)
         return self._about[known]
 
 
-def look_at(finder: Finder, image: RgbImage) -> FoundImage:
+def look_at(finder: Finder, image: RgbImage, score_regions: RegionScorer | None = None) -> FoundImage:
     """Returns the objects of an image, or what will look for them if the finder is one that is asked."""
-    return AskedImage(finder, image) if finder.asked else FoundImage(finder, image)
+    return (AskedImage if finder.asked else FoundImage)(finder, image, score_regions)
 
 
 def _by_object(detections: Sequence[Detection], same_iou: float) -> list[list[Detection]]:

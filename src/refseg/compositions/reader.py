@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from typing_extensions import override
 
-from refseg.adapters.local_parts import check_folders
+from refseg.adapters.local_parts import check_folders, check_scorer, split_folder
+from refseg.adapters.region_scorer import RegionScorer
+from refseg.array_types import RgbImage
 from refseg.batch import Batch
 from refseg.compositions.found import FoundImage, look_at
 from refseg.config import Config
@@ -43,11 +45,14 @@ class ReaderConfig(Config):
         masker: what draws the mask of an object from its box: "grabcut", "ellipse", "box", or an open model ("sam2",
             "sam2=FOLDER").
         threshold: lowest score of an object, 0 to 1.
+        scorer: what judges verbs, clothes and materials: "siglip2" or "clip", with an own folder if wanted; None is
+            nothing, and they are named in a warning.
     """
 
     finder: str = "coco80"
     masker: str | None = None
     threshold: float | None = None
+    scorer: str | None = None
 
 
 class Reader(Network):
@@ -62,10 +67,12 @@ class Reader(Network):
         """Loads the finder, unless one is given; errors as of `load_finder`."""
         super().__init__()
         self.config = config
-        check_folders(config.finder, config.masker)
+        check_folders(config.finder, config.masker, config.scorer)
+        check_scorer(config.scorer)
         settings = {"masker": config.masker, "threshold": config.threshold}
         given = {name: value for name, value in settings.items() if value is not None}
         self.finder = finder or load_finder(config.finder, **given)
+        self.scorer = RegionScorer.load(*split_folder(config.scorer)) if config.scorer else None
         self.networks = nn.ModuleList(self.finder.networks)
         self.characters = Characters()
         self.nothing = nn.Parameter(torch.zeros(0))  # says on which device outputs are
@@ -73,7 +80,7 @@ class Reader(Network):
     @override
     def encode_image(self, image: Tensor) -> list[FoundImage]:
         """Finds the objects of images (B, 3, H, W) of 0 to 255."""
-        return [look_at(self.finder, one) for one in _pixels(image)]
+        return [self._look_at(self.finder, one) for one in _pixels(image)]
 
     @property
     @override
@@ -83,7 +90,10 @@ class Reader(Network):
     @override
     def encode_annotated(self, image: Tensor, annotated: Sequence[AnnotatedObjects]) -> list[FoundImage]:
         given = [self.finder.given(objects) for objects in annotated]
-        return [FoundImage(finder, one) for finder, one in zip(given, _pixels(image), strict=True)]
+        return [self._look_at(finder, one) for finder, one in zip(given, _pixels(image), strict=True)]
+
+    def _look_at(self, finder: Finder, image: RgbImage) -> FoundImage:
+        return look_at(finder, image, None if self.scorer is None else self.scorer.of(image))
 
     @override
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
@@ -100,7 +110,7 @@ class Reader(Network):
         for ids, known, of_image, out in zip(words, word_mask, image_of_expression.tolist(), logits, strict=True):
             query = read(self.characters.text(ids[known].tolist()))
             found = image_features[of_image].about(query)
-            answer = execute(query, found.objects)
+            answer = execute(query, found.objects, found.score_regions)
             # the mask that holds if anything exists: of the best object, where none is probable enough
             asked = answer.outcome not in ("unknown noun", "no thing named")
             assumed = answer.chosen or ((answer.best,) if asked and answer.best is not None else ())

@@ -52,7 +52,7 @@ def load(
         where: a checkpoint folder, a bundled name, or a hub id "owner/name".
         device: where the network runs: "cpu", "cuda", ..., or "auto".
         crf: draws masks to the edges of the image (`refseg.inference.crf.DenseCRF`).
-        settings: of the reader: finder, masker, threshold.
+        settings: of the reader: finder, masker, threshold, scorer; of open models theirs.
 
     >>> load("reader", finder="yolo")  # doctest: +ELLIPSIS
     Traceback (most recent call last):

@@ -68,4 +68,27 @@ FINDERS = (
 )
 ASKED, ASKED_MASKER = ("gdino", "mmgdino", "owlv2"), "sam2"
 """Finders that look for whatever they are asked for, and what draws their masks unless another is asked for."""
-PARTS = {entry.name: entry for entry in (*FINDERS, *map(_masker, MASKERS))}
+
+
+def _scorer(name: str, page: str, parameters: int) -> AdapterEntry:
+    model = HubModel(name=name, id=page, licence=UNCHECKED, size=4 * parameters, parameters=parameters)
+    return AdapterEntry(
+        name=name,
+        title=page.partition("/")[2],
+        paper=model.page,
+        parts={"model": (model,)},
+        settings=AdapterConfig,
+        exists="that of the reader",
+        encodes_once="a crop of each object; of a phrase its text encoder is left",
+        most_pieces=None,
+        knows="how well a phrase fits a thing: what it does, wears, is made of",
+        cannot="find anything, or tell places",
+        usage=f"--weights reader --set scorer={name}",
+    )
+
+
+SCORERS = (
+    _scorer("siglip2", "google/siglip2-base-patch16-224", 375_200_000),
+    _scorer("clip", "openai/clip-vit-base-patch32", 151_300_000),
+)
+PARTS = {entry.name: entry for entry in (*FINDERS, *map(_masker, MASKERS), *SCORERS)}
