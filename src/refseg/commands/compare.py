@@ -37,7 +37,7 @@ def compare(
 
     a, b = paired(read_rows(first), read_rows(second))
     if not a:
-        raise InvalidInput(f"{first} holds no rows")
+        raise InvalidInput(f"{first} holds no rows; give those that `refseg evaluate` or `refseg score` wrote")
     names = [dict.fromkeys(name for row in rows for name in row.scores) for rows in (a, b)]
     common = [name for name in names[0] if name in names[1]]
     for name in protocol or []:

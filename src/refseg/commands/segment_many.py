@@ -214,7 +214,9 @@ class Output:
         if len(told) > MAX_TOLD:
             self.say(f"warning: {len(told) - MAX_TOLD:,} others are in the answers", err=True)
         where = f": {self.answers.file}" if self.answers else ""
-        self.say(f"{counted(self.tally.count, 'answer')}, {self.tally.found:,} of them found something{where}")
+        self.say(
+            f"{counted(self.tally.count - self.tally.failed, 'answer')}, {self.tally.found:,} of them found something{where}"
+        )
         if self.tally.failed:
             again = "; mend what is said above, then the same command asks them again" if self.answers else ""
             typer.echo(f"{self.tally.failed:,} of {self.tally.count:,} could not be answered{again}", err=True)

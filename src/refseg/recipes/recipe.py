@@ -203,6 +203,8 @@ class Recipe(Config):
             content = parse_yaml(text)
         except InvalidInput as error:
             raise InvalidInput(f"{path} is not YAML: {error}") from error
+        if content is None:
+            raise InvalidInput(f"{path} is empty; `refseg recipes selector` shows what a recipe holds")
         return checked(content, str(path))
 
     def with_settings(self, settings: list[str]) -> "Recipe":

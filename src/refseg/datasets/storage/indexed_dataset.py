@@ -208,6 +208,8 @@ class IndexedDataset(Dataset):
         self._folders = self._image_folders(images)
         self.index: Index = self.open()
         wanted = self.expressions_of(split)
+        if not self.splits:
+            raise InvalidInput(f"{self.sources()[0]} holds no expression; give a file that has some")
         if not len(wanted):
             has = ", ".join(filter(None, self.splits)) or "no named ones"
             raise InvalidInput(
