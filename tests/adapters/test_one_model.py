@@ -284,6 +284,18 @@ def test_figures_say_of_which_weights_they_are(folders, tmp_path, monkeypatch):
     assert len(digests | {weights_facts(f"clipseg={tmp_path / 'other'}")["sha256"]}) == 4
 
 
+def test_few_large_photographs_are_encoded_at_once(segmenters, monkeypatch):
+    segmenter, sizes = segmenters("clipseg"), []
+    encode = type(segmenter.network).encode_image
+    monkeypatch.setattr(
+        type(segmenter.network), "encode_image", lambda self, image: sizes.append(len(image)) or encode(self, image)
+    )
+    monkeypatch.setattr("refseg.inference.predict.MAX_PIXELS", 3 * 64 * 64)
+    images = [noise(64, 64, seed=k) for k in range(4)] + [noise(128, 128), noise(128, 128, seed=1)]
+    assert [len(results) for results in segmenter.batch(images, [["the dog"]] * 6)] == [1] * 6
+    assert sizes == [3, 1, 1, 1]
+
+
 def test_a_video_is_answered_frame_by_frame(segmenters):
     frames = [noise(64, 80, seed) for seed in range(3)]
     segmenter = segmenters("clipseg")

@@ -26,6 +26,7 @@ from refseg.text.tokenizer import Tokenizer
 from refseg.text.vocabulary import UNKNOWN, split_words
 
 BATCH_IMAGES = 8  # images that are encoded at once where nothing else is asked for
+MAX_PIXELS = 2**24  # of them together, where images are not resized: 16 of 1024 x 1024, one photograph of a camera
 WORDLESS = "object"  # replaces an expression without any word; one of a hundred thousand real ones has none
 
 
@@ -113,7 +114,8 @@ def predict(
     if exists_threshold_logit is not None:
         network = network.at_threshold(exists_threshold_logit)
     device = next(network.parameters()).device
-    for batch in _batches((query for query in queries if query.expressions), batch_images):
+    max_pixels = MAX_PIXELS if checkpoint.preprocessing.resize == "none" else math.inf
+    for batch in _batches((query for query in queries if query.expressions), batch_images, max_pixels):
         begin = time.perf_counter()
         with evaluation_mode(network):
             features = encode(network, [query.frames for query in batch])
@@ -258,15 +260,16 @@ def _sample_queries(
         yield query(number, sample, [known[t] for t in wanted])
 
 
-def _batches(queries: Iterable[Q], batch_images: int) -> Iterator[list[Q]]:
-    """Successive queries of one size, at most so many."""
+def _batches(queries: Iterable[Q], batch_images: int, max_pixels: float) -> Iterator[list[Q]]:
+    """Successive queries of one size, at most so many, and as few as their pixels allow, but at least one."""
     batch: list[Q] = []
     for query in queries:
         if batch and batch[0].image.pixels.shape != query.image.pixels.shape:
             yield batch
             batch = []
         batch.append(query)
-        if len(batch) == batch_images:
+        height, width = query.image.pixels.shape[-2:]
+        if len(batch) >= min(batch_images, max_pixels // (height * width)):
             yield batch
             batch = []
     if batch:
