@@ -30,7 +30,7 @@ def darknet_file() -> bytes:
     network = YoloV4Tiny(80, width=WIDTH)
     for head in (network.coarse[1], network.fine[1]):
         for anchor in head.bias.detach().view(3, -1):
-            anchor[4], anchor[5:] = -2.0, -9.0
+            anchor[4], anchor[5:] = -1.0, -9.0
             anchor[5 + DOG], anchor[5 + CAT] = 4.0, 0.5
         head.weight.data.mul_(6.0)
     numbers = (tensor.detach().numpy().astype("<f4").tobytes() for tensor in darknet_order(network))
