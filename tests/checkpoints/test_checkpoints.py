@@ -334,3 +334,12 @@ def test_whole_numbers_in_the_place_of_weights_are_told(folder):
     save_file({**tensors, name: tensors[name].int()}, folder / "model.safetensors")
     with pytest.raises(InvalidInput, match=f"has numbers of another type in {name}"):
         load_checkpoint(folder)
+
+
+def test_weights_of_a_training_that_has_not_ended_say_how_it_goes_on(tmp_path):
+    (tmp_path / "recipe.yaml").touch()
+    with pytest.raises(MissingFile, match=f"go on with: refseg train --resume --out {tmp_path}$"):
+        find(tmp_path / "weights")
+    (tmp_path / "best").mkdir()
+    with pytest.raises(MissingFile, match=f", or take the best so far: {tmp_path / 'best'}$"):
+        find(str(tmp_path / "weights"))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from refseg.adapters.catalogue import CATALOGUE as ADAPTERS
@@ -100,6 +101,12 @@ def find(where: str | Path) -> Path:
     choices = f"{meant}give a checkpoint folder, a hub id 'owner/name', or one of: {', '.join(names)}"
     if exists:
         raise InvalidInput(_about_file(path, choices))
+    if (path.parent / RECIPE).is_file():  # the folder of a training
+        so_far = f", or take the best so far: {path.with_name('best')}" if path.with_name("best").is_dir() else ""
+        raise MissingFile(
+            f"{path} is missing, since the training in {path.parent} has not come to its end; go on with: refseg train "
+            f"--resume --out {quote(str(path.parent))}{so_far}"
+        )
     if isinstance(where, str) and _HUB_ID.fullmatch(name) and not path.parent.is_dir():
         return _download(name, choices)
     raise MissingFile(f"there are no weights {name!r}; {choices}")
