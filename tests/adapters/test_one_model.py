@@ -162,6 +162,15 @@ def test_a_long_expression_is_cut_with_a_remark(segmenters, name, photograph):
     assert not segmenter(photograph, EXPRESSIONS[0]).warnings
 
 
+def test_what_sam3_ignores_is_a_remark(segmenters, photograph):
+    segmenter = segmenters("sam3")
+    (remark,) = segmenter(photograph, "the second dog from the left that is not brown").warnings
+    assert remark.startswith("sam3 takes names of things, and may ignore the rest (order: number 2 from left, not: ")
+    assert remark.endswith('refseg.load("reader") reads it')
+    assert not segmenter(photograph, "the brown dog").warnings
+    assert not segmenters("clipseg")(photograph, "the dog on the left").warnings
+
+
 @pytest.mark.parametrize("name", ["clipseg", "florence2"])
 def test_a_damaged_model_is_one_line(folders, name, tmp_path):
     damaged = tmp_path / "damaged"

@@ -72,7 +72,8 @@ class Adapter(Network):
     @cached_property
     def tokenizer(self) -> Sentences:
         """Keeps expressions as they are, and says what of them is cut."""
-        return Sentences(self.entry.name, self.count_pieces if self.most_pieces else None, self.most_pieces)
+        count = self.count_pieces if self.most_pieces else None
+        return Sentences(self.entry.name, count, self.most_pieces, self.entry.ignores)
 
     @property
     def most_pieces(self) -> int | None:

@@ -42,6 +42,7 @@ class AdapterEntry(Config):
         exists: how its logit of existence is computed.
         encodes_once: what is computed once an image; the rest is computed for each expression.
         most_pieces: pieces of an expression that it reads; what is longer is cut. None if its files say.
+        ignores: parts of a sentence that it ignores ("place"), as the reader names them.
         knows: what it is for.
         cannot: what it cannot do.
         reported: figures of others.
@@ -56,6 +57,7 @@ class AdapterEntry(Config):
     exists: str
     encodes_once: str
     most_pieces: int | None
+    ignores: tuple[str, ...] = ()
     knows: str
     cannot: str
     reported: tuple[Fact, ...] = ()

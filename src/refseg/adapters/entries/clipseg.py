@@ -36,5 +36,5 @@ ENTRY = AdapterEntry(
     encodes_once="the image encoder; an expression costs its words and a small decoder",
     most_pieces=77,
     knows="things and stuff in photographs, named by a phrase",
-    cannot="tell objects apart, count, or read places and relations; masks are coarse, made at 352 x 352",
+    cannot="tell objects apart, or count them; masks are coarse, made at 352 x 352",
 )

@@ -36,6 +36,7 @@ ENTRY = AdapterEntry(
     exists="the best object's probability, times that of the phrase being in the image, beside `threshold`",
     encodes_once="the image encoder; an expression costs its words, a detector and a mask decoder",
     most_pieces=32,
+    ignores=("place", "order", "superlative", "not"),
     knows="things in photographs, named by a noun phrase: all of them, each with its mask",
     cannot="read places, order, relations or exclusion: it takes noun phrases",
 )
