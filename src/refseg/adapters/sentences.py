@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection
 
 from refseg.adapters.hub import quiet_transformers
 from refseg.errors import for_caller, shortened
-from refseg.readers.parse import read
 from refseg.text.characters import Characters
 
 MOST_BYTES = 10_000  # of an expression
@@ -32,6 +31,8 @@ class Sentences(Characters):
 
     def remarks(self, expression: str) -> list[str]:
         """Returns warnings about parts of an expression that are not read."""
+        from refseg.readers.parse import read
+
         remarks = super().remarks(expression)
         parts = read(expression).parts() if self._ignores else ()
         if ignored := [f"{part}: {text}" for part, text in parts if part in self._ignores]:
