@@ -256,3 +256,12 @@ def test_a_result_keeps_the_boxes_and_their_scores(segmenters):
     many = segmenters("owlv2")(noise(*HIGH), ["dog", "cat"] * 6)
     assert [one.candidates for one in many[:2]] == [one.candidates for one in many[-2:]]
     assert many[0].candidates != many[1].candidates
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (3, 3), (2, 60), (4, 3)])
+def test_the_smallest_images_are_answered_without_a_word(segmenters, size_hw, capfd):
+    segmenters("owlv2"), segmenters("owlv2", drawn_by="sam", masker="sam-base")  # saving and loading write
+    capfd.readouterr()
+    for segmenter in (segmenters("owlv2"), segmenters("owlv2", drawn_by="sam", masker="sam-base")):
+        assert segmenter(noise(*size_hw), "the dog").mask.shape == size_hw
+    assert capfd.readouterr() == ("", "")

@@ -43,7 +43,9 @@ class ClipSeg(Adapter):
     @override
     def encode_image(self, image: Tensor) -> tuple[Tensor, ...]:
         """Returns the features (B, N, D) of the layers that the decoder reads."""
-        pixels = self.processor.image_processor(self.images(image), return_tensors="pt")["pixel_values"]
+        pixels = self.processor.image_processor(
+            self.images(image), input_data_format="channels_first", return_tensors="pt"
+        )["pixel_values"]
         seen = self.model.clip.vision_model(
             pixels.to(image.device), output_hidden_states=True, interpolate_pos_encoding=True
         )

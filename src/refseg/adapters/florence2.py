@@ -62,7 +62,9 @@ class Florence2Text(nn.Module):
 
     def encode_image(self, images: list[Tensor], device: torch.device) -> Tensor:
         """Returns the features (B, N, D) of images (3, H, W) uint8."""
-        pixels = self.processor.image_processor(images, return_tensors="pt")["pixel_values"]
+        pixels = self.processor.image_processor(images, input_data_format="channels_first", return_tensors="pt")[
+            "pixel_values"
+        ]
         features: Tensor = self.model.get_image_features(pixel_values=pixels.to(device)).pooler_output
         return features
 

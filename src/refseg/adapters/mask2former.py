@@ -74,7 +74,7 @@ class Mask2FormerFinder(Finder):
     def find(self, image: RgbImage, threshold: float | None = None) -> list[Detection]:
         threshold = self.threshold if threshold is None else threshold
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-        given = self.processor([pixels], return_tensors="pt").to(self.model.device)
+        given = self.processor([pixels], input_data_format="channels_first", return_tensors="pt").to(self.model.device)
         out = self.model(**given)
         inside = given["pixel_mask"][0].bool()  # without padding
         rows, columns = int(inside.any(1).sum()), int(inside.any(0).sum())

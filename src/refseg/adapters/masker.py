@@ -76,12 +76,13 @@ class Masker(nn.Module, ABC):
             places: (N, 4), left, top, right, bottom in parts of the image's sides.
         """
         height, width = seen.size_hw
-        boxes = places.to(self.device, torch.float32) * places.new_tensor([width, height] * 2)
+        boxes = places.to(self.device, torch.float32) * torch.tensor([width, height] * 2, device=self.device)
         drawn = [self._masks(seen, image, some) for some in boxes.split(BOXES_AT_ONCE)] if len(boxes) else []
         return torch.cat(drawn).float() if drawn else torch.zeros(0, 1, 1, device=self.device)
 
     def _pixels(self, image: Tensor) -> Any:
-        return self.processor.image_processor(list(image.round().clamp(0, 255).byte()), return_tensors="pt")
+        images = list(image.round().clamp(0, 255).byte())
+        return self.processor.image_processor(images, input_data_format="channels_first", return_tensors="pt")
 
 
 class Sam2Masker(Masker):

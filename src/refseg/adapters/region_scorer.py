@@ -90,8 +90,8 @@ class RegionScorer(nn.Module):
     def _image_features(self, crops: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Returns features (N, D) of length 1."""
         images = [torch.from_numpy(one).permute(2, 0, 1) for one in crops]
-        pixels = self.processor.image_processor(images, input_data_format="channels_first", return_tensors="pt")["pixel_values"]
-        return _unit(self.model.get_image_features(pixel_values=pixels.to(self.model.device)))
+        given = self.processor.image_processor(images, input_data_format="channels_first", return_tensors="pt")
+        return _unit(self.model.get_image_features(pixel_values=given["pixel_values"].to(self.model.device)))
 
     def _text_features(self, texts: Sequence[str]) -> Tensor:
         """Returns features (N, D) of length 1; texts are padded to the full length, as SigLIP was trained."""
