@@ -40,7 +40,9 @@ class Sam3(Adapter):
     @override
     def encode_image(self, image: Tensor) -> Any:
         """Returns the features of its image encoder, with B images each."""
-        pixels = self.processor.image_processor(self.images(image), return_tensors="pt")["pixel_values"]
+        pixels = self.processor.image_processor(
+            self.images(image), input_data_format="channels_first", return_tensors="pt"
+        )["pixel_values"]
         return self.model.get_vision_features(pixels.to(image.device))
 
     @override
