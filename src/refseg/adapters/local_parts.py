@@ -5,7 +5,7 @@ from typing import Any
 
 from refseg.adapters.entries.parts import ASKED, ASKED_MASKER, PARTS, SCORERS
 from refseg.adapters.hub import LocalModel
-from refseg.errors import InvalidInput, shown
+from refseg.errors import InvalidInput, choose_one, shown
 from refseg.finders.installed import check_finder
 
 
@@ -51,7 +51,7 @@ def check_scorer(scorer: Any) -> None:
     """Raises InvalidInput if there is no such scorer of regions."""
     names = [entry.name for entry in SCORERS]
     if scorer is not None and not (isinstance(scorer, str) and split_folder(scorer)[0] in names):
-        raise InvalidInput(f"unknown scorer {shown(scorer)}; choose one of: {', '.join(names)}")
+        raise InvalidInput(f"unknown scorer {shown(scorer)}; {choose_one(scorer, names)}")
 
 
 def check_folders(*settings: str | None) -> None:

@@ -16,7 +16,8 @@ from refseg.recipes.recipe import FileData, Recipe, SceneData, Stage
 from refseg.training.devices import Devices
 from refseg.training.loggers import settings
 from refseg.training.parameter_groups import frozen_parameters, trainable_parameters
-from refseg.training.pretraining import PretrainingHeads, pretraining_heads
+from refseg.training.pretraining import PretrainingHeads
+from refseg.training.pretraining_table import pretraining_heads
 from refseg.training.resume_states import finished_steps
 
 
@@ -112,7 +113,7 @@ def changed_lengths(saved: Recipe, recipe: Recipe) -> Iterator[str]:
     """Yields a line for each stage of a resumed run that is prolonged or cut."""
     for old, new in zip(saved.stages, recipe.stages, strict=True):
         if (old.steps, old.epochs) != (new.steps, new.epochs):
-            lengths = [counted(s.steps, 'step') if s.steps else f"{s.epochs:g} epochs" for s in (old, new)]
+            lengths = [counted(s.steps, "step") if s.steps else f"{s.epochs:g} epochs" for s in (old, new)]
             yield (
                 f"stage {new.name}: {lengths[1]} instead of {lengths[0]}; from here on its learning rates are those of "
                 "a stage of that length"
@@ -139,8 +140,8 @@ def _check_pretraining(
     part = heads.part
     if part not in network.parts() or set(stage.groups) != {part}:
         raise InvalidInput(
-            f"stage {stage.name} teaches the {part.replace('_', ' ')} {heads.teaches}, and no more; it takes one group, {part}, and a "
-            f"network that has one, so not {', '.join(stage.groups)} of this network"
+            f"stage {stage.name} teaches the {part.replace('_', ' ')} {heads.teaches}, and no more; it takes one "
+            f"group, {part}, and a network that has one, so not {', '.join(stage.groups)} of this network"
         )
     if not class_of(data.dataset).object_classes:
         known = " or ".join(name for name in DATASETS if class_of(name).object_classes)

@@ -41,12 +41,3 @@ class PretrainingHeads(nn.Module, ABC):
     def predict(self, network: Network, batch: Batch) -> Output:
         """Predicts the referents of a batch, for validation in stages with expressions."""
         raise NotImplementedError
-
-
-def pretraining_heads(objective: str) -> type[PretrainingHeads] | None:
-    """Returns the heads of an objective of a stage, or None if the network has this objective itself."""
-    from refseg.training.object_pretraining import OBJECT_PRETRAINING, ObjectHeads
-    from refseg.training.word_pretraining import WORD_PRETRAINING, ObjectChooser
-
-    kinds: dict[str, type[PretrainingHeads]] = {OBJECT_PRETRAINING: ObjectHeads, WORD_PRETRAINING: ObjectChooser}
-    return kinds.get(objective)

@@ -51,7 +51,7 @@ from refseg.training.launching import launched, tells_error
 from refseg.training.loggers import DEFAULT, Logger, StageOfRun, check_loggers, open_loggers
 from refseg.training.loop import StageLoop, step_seed
 from refseg.training.parameter_groups import Length, frozen_parameters
-from refseg.training.pretraining import pretraining_heads
+from refseg.training.pretraining_table import pretraining_heads
 from refseg.training.progress import StageLog, print_once, silence_known_warnings
 from refseg.training.repeated_blocks import checkpoint_activations
 from refseg.training.resume_states import States, train_again, unwritable, write_on_first

@@ -12,7 +12,7 @@ from refseg.errors import RefsegError
 from refseg.files.tensor_files import read_safetensors
 from refseg.networks.network import Network
 from refseg.recipes.recipe import Recipe
-from refseg.training.pretraining import pretraining_heads
+from refseg.training.pretraining_table import pretraining_heads
 from refseg.training.progress import print_once
 from refseg.training.resume_states import train_again
 
