@@ -1045,19 +1045,19 @@ STUDIES = (
             Row(
                 label="(a) baseline",
                 recipe="cmirnet_refcoco",
-                settings=("config.tgmm=off", "config.cgip=off", "config.cmae=off"),
+                parts=("baseline",),
                 figures=(221.39, 132.03),
             ),
             Row(
                 label="(a) base+TGMM",
                 recipe="cmirnet_refcoco",
-                settings=("config.cgip=off", "config.cmae=off"),
+                parts=("baseline", "TGMM"),
                 figures=(225.29, 150.54),
             ),
             Row(
                 label="(a) base+TGMM+CGIP",
                 recipe="cmirnet_refcoco",
-                settings=("config.cmae=off",),
+                parts=("baseline", "TGMM", "CGIP"),
                 figures=(228.33, 159.67),
             ),
             Row(label="(a) base+TGMM+CGIP+CMAE", recipe="cmirnet_refcoco", figures=(266.00, 191.27)),

@@ -5,6 +5,7 @@ OUT/STUDY/                   see `results`
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from refseg.checkpoints.schema import CONFIG
-from refseg.errors import InvalidInput, RefsegError, UnwritableOutput, another_out
+from refseg.errors import InvalidInput, MissingFile, RefsegError, UnwritableOutput, another_out, setting
 from refseg.evaluation.rows import ROWS
 from refseg.files.atomic import check_writable, write_atomically
 from refseg.files.lock import only_writer
@@ -39,6 +40,7 @@ from refseg.studies.results import Costs, Results, read_results, row_folder
 from refseg.studies.study import Study
 from refseg.studies.write import STUDY, write_study
 
+DATA_FOLDER = "REFSEG_DATA"  # environment variable: folder of data sets
 TRAININGS, SECONDS, SCORES = "trainings", "seconds", "scores"
 
 
@@ -102,6 +104,8 @@ def run_study(
         )
     for _, _, _, recipe in trainings:
         check_early(recipe)
+    if study.is_trained:
+        _check_data([recipe for *_, recipe in trainings])
     folder = out / name
     check_writable(folder)
     earlier = _earlier(folder, small, settings)
@@ -124,6 +128,18 @@ def run_study(
                 costs[number] = replace(costs[number], key=key, pairs=_pairs(recipe), seconds=_seconds(run))
             results = _write(study, out, small, settings, seeds, costs)
     return results
+
+
+def _check_data(recipes: Sequence[Recipe]) -> None:
+    """Raises MissingFile if nothing says where the data sets of recipes are, before the first of them is trained."""
+    files = [recipe.data for recipe in recipes if isinstance(recipe.data, FileData)]
+    lost = {data.dataset for data in files if "root" not in data.settings and not data.dataset.startswith("drawn_")}
+    if lost and not os.environ.get(DATA_FOLDER):
+        root = setting("data.settings.root", f"data/{min(lost)}")
+        raise MissingFile(
+            f"it is not known where {', '.join(sorted(lost))} is; give its folder, such as {root}, or set "
+            f"{DATA_FOLDER} to the folder that holds it; docs/datasets.md says where to get it"
+        )
 
 
 def _say(on_message: Callable[[str], None], label: str, line: str) -> None:

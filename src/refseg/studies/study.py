@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pydantic import Field, model_validator
 
 from refseg.config import Config
+from refseg.counting import counted
 
 DATA = "DATA"
 """In the name of a recipe, the place of a data set's name, see `Column.data`."""
@@ -50,6 +51,7 @@ class Row(Config):
         figures: of the paper, a column each.
         size: million parameters and 10^9 multiply-adds of its network at full size, without the word encoder, as we
             count them.
+        parts: components of its network that costs are summed over; all of it if empty.
         tested: numbers of the rows of another study whose figures are tested against each other, see `Study.tests`.
     """
 
@@ -61,6 +63,7 @@ class Row(Config):
     metric: str = ""
     figures: tuple[float | None, ...]
     size: tuple[float, float] | None = None
+    parts: tuple[str, ...] = ()
     tested: tuple[int, int] | None = None
 
 
@@ -121,7 +124,8 @@ class Study(Config):
     def _figures_fit_columns(self) -> "Study":
         for row in (*self.rows, *self.figures_only):
             if len(row.figures) != len(self.columns):
-                raise ValueError(f"{row.label}: {len(row.figures)} figures in {len(self.columns)} columns")
+                figures = counted(len(row.figures), "figure")
+                raise ValueError(f"{row.label}: {figures} in {counted(len(self.columns), 'column')}")
         for claim in self.claims:
             if not all(1 <= number <= len(self.rows) for number in (claim.above, *claim.below)):
                 raise ValueError(f"a claim names rows that are not there: {claim.above}, {claim.below}")
@@ -140,6 +144,12 @@ class Study(Config):
     def metric_of(self, row: Row, column: Column) -> str:
         """Returns the metric of a cell; "" for costs and tests."""
         return column.metric or row.metric
+
+    def decimals(self, column: int) -> int:
+        """Returns with how many digits after the point the paper prints a column, at least one."""
+        figures = [row.figures[column] for row in (*self.rows, *self.figures_only)]
+        digits = [len(f"{figure:.6f}".rstrip("0").partition(".")[2]) for figure in figures if figure is not None]
+        return max(digits, default=1) or 1
 
     def leading_metric(self) -> str:
         """Returns the metric that claims are about where they do not say."""

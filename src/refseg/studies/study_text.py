@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from refseg.networks.papers import PAPERS
-from refseg.studies.study import Study
+from refseg.studies.study import Row, Study
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,11 @@ class TextTable:
     paper: frozenset[int] = frozenset()
 
 
-def printed(value: float | None) -> str:
-    """Returns a figure of the paper; "-" where it prints none."""
-    return (
-        "-"
-        if value is None
-        else f"{value:.6f}"
-        if 0 < abs(value) < 0.02
-        else f"{value:g}"
-        if value == int(value)
-        else f"{value:.2f}"
-    )
+def paper_cells(study: Study, row: Row) -> list[str]:
+    """Returns the figures of a row with the digits that the paper prints; "-" where it prints none."""
+    return [
+        "-" if figure is None else f"{figure:.{study.decimals(column)}f}" for column, figure in enumerate(row.figures)
+    ]
 
 
 def title(study: Study) -> str:
@@ -50,7 +44,7 @@ def paper_table(study: Study, rows: bool = True) -> TextTable:
         rows: Whether with the rows that are trained, or those of others alone.
     """
     shown = [*study.rows, *study.figures_only] if rows else list(study.figures_only)
-    lines = [[row.label, *(printed(value) for value in row.figures)] for row in shown]
+    lines = [[row.label, *paper_cells(study, row)] for row in shown]
     head = ["row", *(column.title for column in study.columns)]
     return TextTable("The paper's figures", head, lines, frozenset(range(len(lines))))
 

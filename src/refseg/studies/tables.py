@@ -11,7 +11,7 @@ from refseg.studies.claims import Tested, signed_rank, signed_rank_of_ours
 from refseg.studies.resolve import SMALL_COUNT
 from refseg.studies.results import Measured, Results, cell
 from refseg.studies.study import Column, Row, Study
-from refseg.studies.study_text import TextTable, paper_table, printed, title
+from refseg.studies.study_text import TextTable, paper_cells, paper_table, title
 
 OURS, PAPER, DIFFERENCE = "ours", "paper", "ours - paper"
 SMALL_CAUTION = (
@@ -60,10 +60,10 @@ def _beside(results: Results) -> TextTable:
     lines: list[list[str]] = []
     paper = set()
     for number, row in enumerate(study.rows, start=1):
-        ours = [our_cell(results.rows[number], column) for column in study.columns]
+        ours = [our_cell(row, results.rows[number], column) for column in study.columns]
         lines.append([row.label, OURS, *(text for text, _ in ours)])
         paper.add(len(lines))
-        lines.append(["", PAPER, *(printed(value) for value in row.figures)])
+        lines.append(["", PAPER, *paper_cells(study, row)])
         if any(ours):
             cells = []
             for (_, value), theirs in zip(ours, row.figures, strict=True):
@@ -73,14 +73,14 @@ def _beside(results: Results) -> TextTable:
     return TextTable(title(study), ["row", "", *(column.title for column in study.columns)], lines, frozenset(paper))
 
 
-def our_cell(measured: Measured, column: Column) -> tuple[str, float | None]:
+def our_cell(row: Row, measured: Measured, column: Column) -> tuple[str, float | None]:
     """Returns our figure of a column, as text and in the paper's unit; ("", None) if it was not run."""
     if column.cost:
-        part = measured.costs.parts.get(column.part or "total") if measured.costs else None
         unit = {"params": ("parameters", 1e6), "flops": ("multiply_adds", 1e9)}.get(column.cost)
-        if part is None or unit is None:
+        names = row.parts or (column.part or "total",)
+        if measured.costs is None or unit is None or not all(name in measured.costs.parts for name in names):
             return "", None
-        value = part[unit[0]] / unit[1]
+        value = sum(measured.costs.parts[name][unit[0]] for name in names) / unit[1]
         return f"{value:.2f}", value
     values = measured.values.get(column.title, [])
     return cell(values), 100 * mean(values) if values else None
@@ -95,7 +95,7 @@ def tests_table(study: Study, tested: Results) -> TextTable:
         below, above = row.tested
         ours = signed_rank_of_ours(tested, above, below)
         again = f"{signed_rank(base, above, below):.6f}"
-        lines.append([row.label, printed(row.figures[0]), again, "" if ours is None else f"{ours:.6f}"])
+        lines.append([row.label, paper_cells(study, row)[0], again, "" if ours is None else f"{ours:.6f}"])
     head = ["p-value, signed rank, two-sided, exact", "paper", "from the paper's figures", "from our figures"]
     return TextTable(title(study), head, lines)
 

@@ -99,6 +99,8 @@ def remarks(results: Results, claims: Sequence[Tested]) -> list[str]:
     """Returns lines that stand above the tables."""
     lines = [SMALL_CAUTION] if results.small else []
     lines.append(conditions(results))
+    if any(column.cost in ("params", "flops") for column in results.columns):
+        lines.append("FLOPs and Params of ours: as thop counts, without the word encoder.")
     return lines + ([f"Claims, as comparisons of rows: {verdicts(claims)}."] if claims else [])
 
 
