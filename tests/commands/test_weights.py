@@ -47,6 +47,10 @@ def test_the_list_tells_scores_licences_places_and_ways():
         assert said in " ".join(out.split()), said
 
 
+def test_a_place_is_told_once():
+    assert weights("list", "--network", "cmirnet").count("pan.baidu.com") == 1
+
+
 def test_the_list_for_programs_holds_everything(tiny_release, tiny_entry):
     (row,) = [row for row in json.loads(weights("list", "--json")) if row["kind"] == "network"]
     assert row["name"] == "tiny_narrow/refcoco" and row["weights_licence"] == "not stated" and not row["here"]
