@@ -49,7 +49,7 @@ def load(
     """Loads a segmenter.
 
     Args:
-        where: a checkpoint folder, a bundled name, or a hub id "owner/name".
+        where: a checkpoint folder, a bundled name, a hub id, or an open model ("clipseg", "clipseg=FOLDER").
         device: where the network runs: "cpu", "cuda", ..., or "auto".
         crf: draws masks to the edges of the image (`refseg.inference.crf.DenseCRF`).
         settings: of the reader: finder, masker, threshold, scorer; of open models theirs.
