@@ -162,3 +162,13 @@ def test_columns_of_several_data_sets_are_places_of_their_own():
     places = places_of(STUDIES["dmmi_table3"], small=False)
     assert list(places) == ["refcocog_umd_val", "refzom_test"]
     assert places_of(STUDIES["cmpc_table11"], small=False)["refcoco_testA"].crf
+
+
+@pytest.mark.parametrize("name", [f"{paper}_table1" for paper in ("cmpc", "cmirnet", "eavl", "dcmfnet", "dmmi")])
+def test_a_main_table_has_the_figures_of_its_recipes(name):
+    study = STUDIES[name]
+    for row in (row for row in study.rows if not row.settings):
+        for column, figure in zip(study.columns, row.figures, strict=True):
+            recipe = recipe_of(study, row, column.data)
+            if recipe is not None:
+                assert recipe.about.reports[f"{column.split} {study.metric_of(row, column)}"] == figure

@@ -66,7 +66,7 @@ def _list(rows: list[dict[str, Any]]) -> None:
     columns = "name", "network", "data", "protocol"
     widths = [max(len(one[column]) for one in rows) for column in columns]
     table = [("recipe", *columns[1:], "paper reports")]
-    table += [(*(one[column] for column in columns), _reports(one)) for one in rows]
+    table += [(*(one[column] for column in columns), _reports(one, brief=True)) for one in rows]
     for line in table:
         cells = [cell.ljust(width) for cell, width in zip(line, (*widths, 0), strict=True)]
         typer.echo("  ".join(cells).rstrip())
@@ -91,10 +91,12 @@ def _show(one: dict[str, Any], recipe: "Recipe") -> None:
     typer.echo(recipe.to_yaml(), nl=False)
 
 
-def _reports(one: dict[str, Any]) -> str:
-    """Figures of a metric side by side: "oIoU val 72.73 testA 75.82"."""
+def _reports(one: dict[str, Any], brief: bool = False) -> str:
+    """Figures of a metric side by side: "oIoU val 72.73 testA 75.82"; in brief without Prec@X."""
     by_metric: dict[str, list[str]] = {}
     for name, value in one["reports"].items():
         split, _, metric = name.rpartition(" ")
+        if brief and metric.startswith("Prec@"):
+            continue
         by_metric.setdefault(metric, []).append(f"{split} {value:.2f}".strip())
     return "; ".join(f"{metric} {', '.join(values)}" for metric, values in by_metric.items())

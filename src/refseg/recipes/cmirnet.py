@@ -19,6 +19,7 @@ from refseg.recipes.photograph_sets import (
     photographs_of,
 )
 from refseg.recipes.recipe import FileData, Group, PaperReference, Recipe, Stage
+from refseg.recipes.reported import REPORTED
 from refseg.recipes.schedules import LineThenPolynomial
 
 SETS = *REFCOCO_SETS, "refclef"
@@ -49,6 +50,7 @@ def cmirnet(data: str, image_encoder: str) -> Recipe:
         name=named(data, image_encoder),
         about=PaperReference(
             row=f"Table I, {data}, {image_encoder}",
+            reports=REPORTED.get(named(data, image_encoder), {}),
             protocol="cmirnet",
             paper_says="Learning rate 5e-5 on a polynomial schedule, batches of 32, 30 epochs, binary cross-entropy."
             + SPLIT * (data == "refclef"),
@@ -92,6 +94,7 @@ def pretrained(data: str, image_encoder: str, supervision: str) -> Recipe:
         name=f"{base.name}_pretrained{supervision}",
         about=base.about.replace(
             row=f"Pretrain + finetune{supervision.replace('_', ', ')} (Table II), {data}, {image_encoder}",
+            reports=REPORTED.get(f"{base.name}_pretrained{supervision}", {}),
             paper_says=f"{base.about.paper_says} {says}",
             release_does=f"{base.about.release_does} The head for boxes is not in it: here a box is the extent of the "
             "soft mask.",

@@ -12,6 +12,7 @@ from typing import Any
 from refseg.preprocessing.transform import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from refseg.recipes.photograph_sets import GLOVE, RESNET_101, photographs_of
 from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
+from refseg.recipes.reported import REPORTED
 from refseg.recipes.schedules import Polynomial
 
 SETS = {"refcoco": "UNC", "refcoco+": "UNC+", "refcocog_google": "G-Ref", "referit": "ReferIt"}
@@ -41,7 +42,7 @@ def cmpc(data: str) -> Recipe:
         name=f"cmpc_{data}",
         about=PaperReference(
             row=f"Table 1, {SETS[data]}",
-            reports={"val oIoU": 62.47} if data == "refcoco" else {},
+            reports=REPORTED[f"cmpc_{data}"],
             protocol="cmpc",
             paper_says="3 rounds of TGFE, 2 graph layers on G-Ref and 1 elsewhere; the loss is averaged over pixels; "
             "its figures are with DenseCRF. The image encoder is DeepLab-ResNet-101 of PASCAL VOC, frozen. Here it "

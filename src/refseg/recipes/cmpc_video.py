@@ -13,6 +13,7 @@ from refseg.preprocessing.transform import IMAGENET_MEAN, IMAGENET_STD, ClipSamp
 from refseg.recipes.cmpc import RELEASED_MEAN, fitted, learn
 from refseg.recipes.photograph_sets import GLOVE, RESNET_101
 from refseg.recipes.recipe import FileData, PaperReference, Recipe
+from refseg.recipes.reported import REPORTED
 from refseg.recipes.schedules import Milestones
 
 I3D_FILE = "rgb_imagenet.pt"
@@ -40,6 +41,7 @@ def a2d(encoder: str) -> Recipe:
         name=name,
         about=PaperReference(
             row=f"main results, A2D Sentences, {'I3D' if encoder else 'R2D'}",
+            reports=REPORTED[name],
             protocol="cmpc_video",
             paper_says=f"3 rounds of TGFE; the loss is averaged over pixels. {SAYS[encoder]}{notes}",
             release_does=RELEASE,
@@ -62,6 +64,7 @@ def a2d_release() -> Recipe:
     return base.replace(
         name=name,
         about=base.about.replace(
+            reports={},  # its figures are those of 3 rounds
             paper_says=f"3 rounds of TGFE, the multimodal skip; the loss is averaged over pixels.{notes}",
             release_does=f"{RELEASE} This recipe ends there. initial.image_encoder is the folder that `refseg convert "
             "cmpc` makes of the released checkpoint: its image encoder is the one that they started from, "
@@ -85,6 +88,7 @@ def refer_youtube_vos(encoder: str) -> Recipe:
         name=f"cmpc_video_refer_youtube_vos{encoder}",
         about=PaperReference(
             row=f"main results, Refer-YouTube-VOS, {'I3D' if encoder else 'R2D'}",
+            reports=REPORTED.get(f"cmpc_video_refer_youtube_vos{encoder}", {}),
             protocol="mevis",
             paper_says="200,000 steps, learning rate 5e-4, a tenth of it from step 160,000 on; the batch is not given. "
             f"{SAYS[encoder]} Frames are counted among those that the data set lists, every fifth of a video.{NO_VAL} "

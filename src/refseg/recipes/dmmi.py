@@ -9,6 +9,7 @@ from functools import partial
 from refseg.preprocessing.transform import photographs
 from refseg.recipes.photograph_sets import BERT, BERT_LAYERS, RESNET_101, SWIN_BASE, SWIN_UNDECAYED, photographs_of
 from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
+from refseg.recipes.reported import REPORTED
 from refseg.recipes.schedules import Polynomial
 
 SETS = "refcoco", "refcoco+", "refcocog_umd", "refcocog_google", "refzom"
@@ -43,7 +44,7 @@ def dmmi(data: str, image_encoder: str) -> Recipe:
         name=named(data, image_encoder),
         about=PaperReference(
             row=f"Tables 1 and 2, {data}, {image_encoder}",
-            reports={"Acc": 87.02} if (data, image_encoder) == ("refzom", "swin_base") else {},
+            reports=REPORTED.get(named(data, image_encoder), {}),
             protocol="dmmi",
             paper_says="Images of 448 x 448, a phrase erased anew in each iteration; batch and epochs are not given."
             + NO_VAL * (data == "refzom"),

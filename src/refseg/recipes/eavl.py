@@ -10,6 +10,7 @@ from typing import Any
 from refseg.preprocessing.transform import clip_photographs, photographs
 from refseg.recipes.photograph_sets import BERT, REFCOCO_SETS, SWIN_BASE, photographs_of
 from refseg.recipes.recipe import NOT_STATED, Group, PaperReference, Recipe, Stage
+from refseg.recipes.reported import REPORTED
 from refseg.recipes.schedules import Polynomial
 
 ALL = Group(lr=5e-5)
@@ -43,7 +44,12 @@ def eavl(data: str) -> Recipe:
     """Returns the recipe of a row of Table I with Swin-B and BERT."""
     return Recipe(
         name=f"eavl_{data}",
-        about=PaperReference(row=f"Table I, {data}, Swin-B and BERT", protocol=NOT_STATED, paper_says=SAYS),
+        about=PaperReference(
+            row=f"Table I, {data}, Swin-B and BERT",
+            reports=REPORTED[f"eavl_{data}"],
+            protocol=NOT_STATED,
+            paper_says=SAYS,
+        ),
         network="eavl_swin_base",
         config={"max_words": longest(data)},
         data=photographs_of(data, **LIKE_LAVT),
@@ -58,6 +64,7 @@ def eavl_clip(data: str) -> Recipe:
         name=f"eavl_{data}_clip_resnet101",
         about=PaperReference(
             row=f"Table I, {data}, CLIP ResNet-101",
+            reports=REPORTED[f"eavl_{data}_clip_resnet101"],
             protocol=NOT_STATED,
             paper_says=f"{SAYS} Images of 480 x 480, but its multiply-adds are those of CRIS's 416 x 416.",
         ),
@@ -74,7 +81,12 @@ def host(data: str, name: str) -> Recipe:
     network, protocol, photographs_in, initial = HOSTS[name]
     return Recipe(
         name=name.format(data),
-        about=PaperReference(row=f"EAVL's Table V, {data}, {network}", protocol=protocol, paper_says=SAYS),
+        about=PaperReference(
+            row=f"EAVL's Table V, {data}, {network}",
+            reports=REPORTED[name.format(data)],
+            protocol=protocol,
+            paper_says=SAYS,
+        ),
         network=network,
         config={"max_words": longest(data)} if network.startswith("cris") else {},
         data=photographs_of(data, **photographs_in),
