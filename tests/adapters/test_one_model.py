@@ -13,7 +13,7 @@ import refseg
 from conftest import noise
 from refseg.adapters.catalogue import CATALOGUE
 from refseg.checkpoints.io import load_checkpoint, save_checkpoint
-from refseg.errors import InvalidInput, UnwritableOutput
+from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 
 NAMES = ["clipseg", "sam3", "florence2"]
 LOW = 0.05  # threshold at which random weights of SAM 3 find several objects
@@ -114,6 +114,34 @@ def scores(plain):
     return plain.pred_logits[0].sigmoid() * plain.presence_logits[0].sigmoid()
 
 
+def test_sam3_finds_for_the_reader_what_it_finds_by_itself(segmenters, folders, photograph):
+    from refseg.compositions.reader import Reader, ReaderConfig
+    from refseg.finders import load_finder
+
+    finder = load_finder("sam3", folder=folders["sam3"], threshold=LOW)
+    found = finder.search(photograph)(("dog", "cat"))
+    alone = segmenters("sam3", threshold=LOW)
+    for name in ("dog", "cat"):
+        masks = [detection.mask for detection in found if detection.class_name == name]
+        whole = alone(photograph, name, threshold=1e-9)
+        together = np.any(masks, axis=0)  # of which each was resized, not their union
+        assert len(masks) >= 2 and (together & whole.mask).sum() > 0.95 * (together | whole.mask).sum()
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    reader = Reader(ReaderConfig(finder="sam3"), 257, finder)
+    tokens = torch.tensor([reader.characters.ids("the dog on the left")])
+    (reading,) = reader(pixels(photograph), tokens, tokens > 0).readings
+    assert len(reading.found.objects) == len([one for one in found if one.class_name == "dog"])
+    with pytest.raises(InvalidInput, match="the finder 'sam3' has no masker: it finds masks; leave it out"):
+        load_finder("sam3", folder=folders["sam3"], masker="grabcut")
+
+
+def test_sam3_as_a_finder_is_looked_for_before_it_is_loaded(hub):
+    from refseg.checkpoints.config_file import check_weights
+
+    with pytest.raises(MissingFile, match="facebook/sam3, 3.4 GB. are not on this machine; get them: refseg"):
+        check_weights("reader:finder=sam3")
+
+
 @torch.inference_mode()
 def test_florence2_writes_what_its_plain_call_writes(segmenters, photograph):
     text = segmenters("florence2").network.text
@@ -166,7 +194,7 @@ def test_what_sam3_ignores_is_a_remark(segmenters, photograph):
     segmenter = segmenters("sam3")
     (remark,) = segmenter(photograph, "the second dog from the left that is not brown").warnings
     assert remark.startswith("sam3 takes names of things, and may ignore the rest (order: number 2 from left, not: ")
-    assert remark.endswith('refseg.load("reader") reads it')
+    assert remark.endswith('refseg.load("reader", finder="sam3") reads it')
     assert not segmenter(photograph, "the brown dog").warnings
     assert not segmenters("clipseg")(photograph, "the dog on the left").warnings
 

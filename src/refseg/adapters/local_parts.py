@@ -3,25 +3,33 @@
 from pathlib import Path
 from typing import Any
 
+from refseg.adapters.entries import sam3
 from refseg.adapters.entries.parts import ASKED, ASKED_MASKER, PARTS, SCORERS
 from refseg.adapters.hub import LocalModel
-from refseg.errors import InvalidInput, choose_one, shown
+from refseg.errors import InvalidInput, MissingFile, choose_one, shown
 from refseg.finders.installed import check_finder
+
+FOUND_BY_NAME = PARTS | {"sam3": sam3.ENTRY.replace(usage="--weights reader --set finder=sam3")}
+"""With what is a network by itself, too."""
 
 
 def local_part(name: str, folder: str | Path | None = None) -> LocalModel:
     """Finds the model of a finder or masker on this machine.
 
     Args:
-        name: one of `PARTS`.
+        name: one of `FOUND_BY_NAME`.
         folder: an own copy in the place of the hub's.
 
     Raises:
         MissingFile: if it is not there; the message names the command that gets it.
     """
-    entry = PARTS[name]
+    entry = FOUND_BY_NAME[name]
     config = entry.configured({} if folder is None else {"folder": str(folder)})
-    return entry.local_models(config)["model"]
+    try:
+        return entry.local_models(config)["model"]
+    except MissingFile as error:  # which names the weights of a network
+        setting = entry.usage.rpartition("--set ")[2]
+        raise MissingFile(str(error).replace(f"{name}=FOLDER", f"{setting}=FOLDER")) from error
 
 
 def check_parts(finder: Any, masker: Any, scorer: Any = None) -> None:
@@ -43,7 +51,7 @@ def check_parts(finder: Any, masker: Any, scorer: Any = None) -> None:
         masker = ASKED_MASKER
     for setting in (finder, masker, scorer):
         name, folder = split_folder(setting) if isinstance(setting, str) else ("", None)
-        if name in PARTS:
+        if name in FOUND_BY_NAME:
             local_part(name, folder)
 
 
@@ -58,8 +66,8 @@ def check_folders(*settings: str | None) -> None:
     """Raises InvalidInput if there is a folder behind the name of a finder or masker that takes none."""
     for setting in settings:
         name, folder = split_folder(setting) if isinstance(setting, str) else ("", None)
-        if folder is not None and name not in PARTS:
-            raise InvalidInput(f"{name} takes no folder; those that do: {', '.join(PARTS)}")
+        if folder is not None and name not in FOUND_BY_NAME:
+            raise InvalidInput(f"{name} takes no folder; those that do: {', '.join(FOUND_BY_NAME)}")
 
 
 def split_folder(setting: str) -> tuple[str, str | None]:

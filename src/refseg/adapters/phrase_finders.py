@@ -86,10 +86,8 @@ class PhraseFinder(Finder):
         return _Search(self, image, self.threshold if threshold is None else _checked(threshold)).find
 
     def certainty(self, score: float) -> float:
-        """Returns a score so that those of all detectors mean the same to a reader: EVEN at the usual threshold."""
-        score = min(max(score, LEAST), 1 - LEAST)
-        odds = score / (1 - score) * (1 - self.detector.threshold) / self.detector.threshold * EVEN / (1 - EVEN)
-        return odds / (1 + odds)
+        """Returns a score as a reader takes it; see `comparable_score`."""
+        return comparable_score(score, self.detector.threshold)
 
 
 class _Search:
@@ -162,6 +160,13 @@ class Owlv2Finder(PhraseFinder):
     @classmethod
     def load_detector(cls, local: LocalModel) -> PhraseDetector:
         return Owlv2.load(local)
+
+
+def comparable_score(score: float, usual: float) -> float:
+    """Returns a score so that those of all detectors mean the same to a reader: EVEN at their usual threshold."""
+    score = min(max(score, LEAST), 1 - LEAST)
+    odds = score / (1 - score) * (1 - usual) / usual * EVEN / (1 - EVEN)
+    return odds / (1 + odds)
 
 
 def _checked(threshold: float) -> float:

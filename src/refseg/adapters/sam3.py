@@ -5,7 +5,7 @@ Read with  `encode_image` (its image encoder), `fuse` (words, detector, masks; t
            probability times that of the phrase being in the image).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,8 @@ from refseg.adapters.adapter import Adapter
 from refseg.adapters.entries.sam3 import ENTRY, Sam3Config
 from refseg.adapters.hub import LocalModel
 from refseg.networks.network import Output
+
+TYPES = ("sam3_video",)  # in config.json of its authors' folder, which is of both
 
 
 class Sam3(Adapter):
@@ -31,7 +33,7 @@ class Sam3(Adapter):
 
         super().__init__(config, models)
         self.processor = models["model"].load_processor(Sam3Processor)
-        self.model = models["model"].load(Sam3Model, types=("sam3_video",))  # its authors' folder is of both
+        self.model = models["model"].load(Sam3Model, types=TYPES)
 
     @override
     def count_pieces(self, expression: str) -> int:
@@ -40,30 +42,47 @@ class Sam3(Adapter):
     @override
     def encode_image(self, image: Tensor) -> Any:
         """Returns the features of its image encoder, with B images each."""
-        pixels = self.processor.image_processor(
-            self.images(image), input_data_format="channels_first", return_tensors="pt"
-        )["pixel_values"]
-        return self.model.get_vision_features(pixels.to(image.device))
+        return see(self.model, self.processor, self.images(image))
 
     @override
     def fuse(self, image_features: Any, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
-        levels, places = (
-            tuple(level[image_of_expression] for level in image_features[name])
-            for name in ("fpn_hidden_states", "fpn_position_encoding")
-        )
-        seen = type(image_features)(fpn_hidden_states=levels, fpn_position_encoding=places)
-        text = self.processor.tokenizer(
-            self.expressions(words, word_mask),
-            padding="max_length",
-            truncation=True,
-            max_length=self.entry.most_pieces,
-            return_tensors="pt",
-        ).to(words.device)
-        out = self.model(vision_embeds=seen, input_ids=text["input_ids"], attention_mask=text["attention_mask"])
-        scores = (out.pred_logits.sigmoid() * out.presence_logits.sigmoid()).float()  # (M, Q)
+        expressions = self.expressions(words, word_mask)
+        scores, masks = detect(self.model, self.processor, image_features, expressions, image_of_expression)
         best = scores.argmax(1, keepdim=True)
         kept = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, best, True)
         if self.config.answer == "all":
             kept |= scores > self.config.threshold
-        masks = out.pred_masks  # (M, Q, h, w)
         return self.join([mask[some] for mask, some in zip(masks, kept, strict=True)], self.certainty(scores.amax(1)))
+
+
+def see(model: Any, processor: Any, images: list[Tensor]) -> Any:
+    """Returns the features of SAM 3's image encoder of B images (3, H, W) uint8."""
+    given = processor.image_processor(images, input_data_format="channels_first", return_tensors="pt")
+    return model.get_vision_features(given["pixel_values"].to(model.device))
+
+
+def detect(
+    model: Any, processor: Any, seen: Any, expressions: Sequence[str], image_of_expression: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Returns the scores (M, Q) and mask logits (M, Q, h, w) of SAM 3's objects for M expressions.
+
+    Args:
+        model: SAM 3.
+        processor: its processor.
+        seen: features of B images, from `see`.
+        expressions: M noun phrases.
+        image_of_expression: (M,) int64, of the B images.
+    """
+    levels, places = (
+        tuple(level[image_of_expression] for level in seen[name])
+        for name in ("fpn_hidden_states", "fpn_position_encoding")
+    )
+    text = processor.tokenizer(
+        list(expressions), padding="max_length", truncation=True, max_length=ENTRY.most_pieces, return_tensors="pt"
+    ).to(model.device)
+    out = model(
+        vision_embeds=type(seen)(fpn_hidden_states=levels, fpn_position_encoding=places),
+        input_ids=text["input_ids"],
+        attention_mask=text["attention_mask"],
+    )
+    return (out.pred_logits.sigmoid() * out.presence_logits.sigmoid()).float(), out.pred_masks

@@ -36,7 +36,8 @@ class Sentences(Characters):
         remarks = super().remarks(expression)
         parts = read(expression).parts() if self._ignores else ()
         if ignored := [f"{part}: {text}" for part, text in parts if part in self._ignores]:
-            reader = for_caller("--weights reader", 'refseg.load("reader")')
+            finder = self._name  # of the same name
+            reader = for_caller(f"--weights reader --set finder={finder}", f'refseg.load("reader", finder="{finder}")')
             what = f"{self._name} takes names of things, and may ignore the rest ({', '.join(ignored)})"
             remarks.append(f"{what}; {reader} reads it")
         if self._count is None or self._most_pieces is None:

@@ -16,6 +16,7 @@ FINDERS: dict[str, Any] = {
     "gdino": "refseg.adapters.phrase_finders:GroundingDinoFinder",
     "mmgdino": "refseg.adapters.phrase_finders:MMGroundingDinoFinder",
     "owlv2": "refseg.adapters.phrase_finders:Owlv2Finder",
+    "sam3": "refseg.adapters.sam3_finder:Sam3Finder",
     "mask2former": "refseg.adapters.mask2former:Mask2FormerFinder",
     "annotations": "refseg.finders.annotations:Annotations",
     "selector": "refseg.compositions.selector_finder:SelectorFinder",
