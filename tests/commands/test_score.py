@@ -47,6 +47,20 @@ def test_a_comparison_names_what_differs_and_by_how_much(run, evaluated, tmp_pat
     assert found["metrics"]["mIoU"]["b"] > found["metrics"]["mIoU"]["a"] and found["metrics"]["mIoU"]["interval"][0] > 0
 
 
+def test_three_systems_are_a_table_and_a_test_of_each_pair(run, evaluated, tmp_path):
+    rows = (evaluated / "expressions.jsonl").read_text()
+    for name in ("b.jsonl", "c.jsonl"):
+        (tmp_path / name).write_text(rows)
+    files = evaluated, tmp_path / "b.jsonl", tmp_path / "c.jsonl"
+    output = run("compare", *files)
+    assert all(said in output for said in ("oIoU", "1 - 2", "1 - 3", "2 - 3", "Holm", str(files[2])))
+    found = json.loads(run("compare", *files, "--json"))
+    assert found["systems"] == [str(file) for file in files]
+    assert [pair["p_value"] for pair in found["protocols"][0]["pairs"]] == [1, 1, 1]
+    with pytest.raises(InvalidInput, match="given twice"):
+        run("compare", *files, evaluated)
+
+
 def test_a_comparison_prints_no_terminal_sequences_of_data(run, evaluated, tmp_path):
     lines = [json.loads(line) for line in (evaluated / "expressions.jsonl").read_text().splitlines()]
     for number, line in enumerate(lines):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from refseg.evaluation.comparison import Comparison, Difference
+    from refseg.evaluation.leaderboard import Leaderboard
 
 
 def compare(
@@ -20,13 +21,22 @@ def compare(
         Path, typer.Argument(metavar="A", help="Rows (expressions.jsonl) of one system, or their folder.")
     ],
     second: Annotated[Path, typer.Argument(metavar="B", help="Rows of the other on the same expressions.")],
+    more: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="C...", help="Further systems: a table of all, and a test of each pair.", show_default=False
+        ),
+    ] = None,
     protocol: Annotated[
         list[str] | None,
         typer.Option(help="Compare under these only; may be given several times.", show_default="all in both"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Compare two systems, B minus A: paired differences with 95 % intervals, and Wilcoxon's test."""
+    """Compare two systems, B minus A: paired differences with 95 % intervals, and Wilcoxon's test.
+
+    Of three systems or more: a table of all, the best first, with 95 % intervals, and a test of each pair.
+    """
     from rich.console import Console
 
     from refseg import protocols
@@ -35,6 +45,9 @@ def compare(
     from refseg.evaluation.comparison import paired
     from refseg.evaluation.rows import read_rows
 
+    if more:
+        _rank([first, second, *more], protocol or [], as_json)
+        return
     a, b = paired(read_rows(first), read_rows(second))
     if not a:
         raise InvalidInput(f"{first} holds no rows; give those that `refseg evaluate` or `refseg score` wrote")
@@ -55,6 +68,74 @@ def compare(
     console.print(f"A {printable(str(first))}\nB {printable(str(second))}\n{counts}; percent")
     for comparison in found:
         show(comparison, console, shown)
+
+
+def _rank(files: list[Path], protocol: list[str], as_json: bool) -> None:
+    from rich.console import Console
+
+    from refseg import protocols
+    from refseg.errors import InvalidInput, choose_one
+    from refseg.evaluation.leaderboard import rank
+    from refseg.evaluation.rows import read_rows
+
+    if len(set(files)) < len(files):
+        raise InvalidInput("a file is given twice; give each system once")
+    systems = {str(file): read_rows(file) for file in files}
+    for name, rows in systems.items():
+        if not rows:
+            raise InvalidInput(f"{name} holds no rows; give those that `refseg evaluate` or `refseg score` wrote")
+    names = [dict.fromkeys(name for row in rows for name in row.scores) for rows in systems.values()]
+    common = [name for name in names[0] if all(name in some for some in names)]
+    for name in protocol:
+        if name not in common:
+            raise InvalidInput(f"not all files have figures under {name!r}; {choose_one(name, common)}")
+    if not common:
+        raise InvalidInput("the files have no protocol in common; evaluate all of them under the same")
+    boards = [rank(systems, protocols.build(name)) for name in protocol or common]
+    if as_json:
+        print(json.dumps({"systems": list(systems), "protocols": [one.to_dict() for one in boards]}, indent=1))
+        return
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    for board in boards:
+        _show_board(board, console)
+
+
+def _show_board(board: "Leaderboard", console: "Console") -> None:
+    from refseg.errors import printable
+    from refseg.evaluation.report.report import COLUMNS, VIDEO_COLUMNS
+
+    console.print(f"\n{board.protocol}", style="bold")
+    console.print(f"{counted(board.expressions, 'expression')}, {counted(board.images, 'image')}; percent")
+    metrics = [one for one in (*VIDEO_COLUMNS, *COLUMNS) if one in board.standings[0].values]
+    metrics = list(dict.fromkeys(metrics))
+    lines = [["", "system", board.metric, "95 % interval", *(name for name in metrics if name != board.metric)]]
+    for place, one in enumerate(board.standings, start=1):
+        rest = [f"{100 * one.values[name]:.2f}" for name in metrics if name != board.metric]
+        interval = _interval(one.intervals.get(board.metric))
+        lines.append([str(place), printable(one.name), f"{100 * one.values[board.metric]:.2f}", interval, *rest])
+    _print_lines(lines, console, left=2)
+    lines = [["", "", f"{board.metric} difference", "95 % interval", "p", "p, all pairs"]]
+    numbers = {one.name: str(place) for place, one in enumerate(board.standings, start=1)}
+    for pair in board.pairs:
+        names = f"{numbers[pair.higher]} - {numbers[pair.lower]}", ""
+        interval = _interval(pair.interval, sign="+")
+        lines.append([*names, f"{100 * pair.difference:+.2f}", interval, f"{pair.p_value:.2g}", f"{pair.adjusted:.2g}"])
+    console.print("\npairs; p of Wilcoxon's test on mean IoU by image, and for all pairs together by Holm's method")
+    _print_lines(lines, console, left=1)
+
+
+def _interval(ends: tuple[float, float] | None, sign: str = "") -> str:
+    return f"{100 * ends[0]:{sign}.2f} to {100 * ends[1]:{sign}.2f}" if ends else "-"
+
+
+def _print_lines(lines: list[list[str]], console: "Console", left: int) -> None:
+    widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
+    for line in lines:
+        cells = [
+            cell.ljust(width) if n < left else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        console.print("  ".join(cells).rstrip())
 
 
 def show(comparison: "Comparison", console: "Console", shown: str = "image") -> None:

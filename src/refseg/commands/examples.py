@@ -19,6 +19,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "compare": (
         "refseg compare results/a results/b",
+        "refseg compare results/a results/b results/c",
         "refseg compare a/expressions.jsonl b/expressions.jsonl --protocol lavt --json",
     ),
     "explain": (

@@ -105,7 +105,7 @@ def compare(a: Sequence[Row], b: Sequence[Row], protocol: Scoring) -> Comparison
         raise InvalidInput(f"protocol {name} does not count the same expressions in both files; evaluate both again")
     image_ids = [row.image_id for row in a]
     summaries = [summarize(rows, protocol) for rows in (a, b)]
-    drawn = [_resampled(rows, protocol) for rows in (a, b)]
+    drawn = [resampled(rows, protocol) for rows in (a, b)]
     intervals = {
         metric: metrics.interval(drawn[1][metric] - drawn[0][metric]) for metric in drawn[0] if metric in drawn[1]
     }
@@ -172,8 +172,8 @@ def _by(a: Sequence[Row], b: Sequence[Row], column: str, protocol: str) -> dict[
     return table if len(table) > 1 else {}
 
 
-def _resampled(rows: Sequence[Row], protocol: Scoring) -> Mapping[str, NDArray[np.float64]]:
-    """Metrics of the same resamples of images for every system; of a release's protocol all that it prints.
+def resampled(rows: Sequence[Row], protocol: Scoring) -> Mapping[str, NDArray[np.float64]]:
+    """Returns metrics of the same resamples of images for every system; of a release's protocol all that it prints.
 
     But for the mAP of `a2d`, which would have to be ranked anew each time.
     """
