@@ -78,5 +78,5 @@ def test_a_box_without_pixels_is_refused(name, box):
 
 
 def test_an_unknown_masker_is_refused_with_the_choices():
-    with pytest.raises(InvalidInput, match="unknown masker 'sam3'; choose one of: grabcut, ellipse, box"):
+    with pytest.raises(InvalidInput, match="unknown masker 'sam3'; did you mean sam2\? choose one of: grabcut, ellipse, box"):
         find_masker("sam3")

@@ -7,6 +7,7 @@ from shlex import quote
 from typing import Any
 
 from refseg.adapters.catalogue import CATALOGUE as ADAPTERS
+from refseg.adapters.entries.parts import PARTS
 from refseg.checkpoints import bundled, catalogue
 from refseg.checkpoints.schema import CARD, CONFIG, RECIPE, WEIGHTS
 from refseg.errors import InvalidInput, MissingFile, did_you_mean, first_line, shown
@@ -46,7 +47,7 @@ def named_adapter(where: str | Path) -> tuple[str, str | None] | None:
 
     Raises:
         MissingFile: for `NAME=` without a folder.
-        InvalidInput: for the hub id of an adapter's model.
+        InvalidInput: for the hub id of an adapter's model, or a part of the reader.
     """
     found = _SETTINGS.fullmatch(str(where))
     text = found["weights"] if found else str(where)
@@ -55,6 +56,8 @@ def named_adapter(where: str | Path) -> tuple[str, str | None] | None:
         raise MissingFile(f"{text} names no folder; give {name}=FOLDER, or {name} alone")
     if name in ADAPTERS and (equals or not Path(name).is_dir()):
         return name, folder or None
+    if name in PARTS and not Path(name).exists():
+        raise InvalidInput(f"{name} is a part of the reader, and no network by itself; give {PARTS[name].usage}")
     for entry in ADAPTERS.values():
         if any(model.id == text for choices in entry.parts.values() for model in choices):
             raise InvalidInput(f"{text} is a model of the adapter {entry.name}; give its name: {entry.name}")

@@ -222,7 +222,7 @@ def _get_adapter(name: str) -> None:
     from refseg.commands.progress import progress
     from refseg.errors import InvalidInput
 
-    adapter, own = named_adapter(name) or (name, None)
+    adapter, own = (name, None) if name in PARTS else named_adapter(name) or (name, None)
     if own:
         raise InvalidInput(f"{own} is here, nothing is to be fetched; give --weights {name}")
     entry = PARTS.get(adapter) or adapter_entry(adapter)

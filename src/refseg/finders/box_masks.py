@@ -152,7 +152,7 @@ def find_masker(name: str) -> BoxMasker:
         found: BoxMasker = load(model, folder if equals else None)
         return found
     if name not in MASKERS:
-        raise InvalidInput(f"unknown masker {shown(name)}; {choose_one(name, MASKERS)}")
+        raise InvalidInput(f"unknown masker {shown(name)}; {choose_one(name, [*MASKERS, *MODEL_MASKERS])}")
     return MASKERS[name]
 
 
