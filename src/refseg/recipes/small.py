@@ -134,12 +134,11 @@ def small_words() -> Recipe:
         schedule=Cosine(warm_up=0.05, final=0.01),
         validate_every=500,
     )
-    harder = teach.replace(name="teach_harder", data=SCENES.replace(tier="hard", scenes=10240), steps=3000)
     return Recipe(
         name="small_words",
         network="lavt_small",
         data=SCENES.replace(validation_scenes=200),
-        stages=(teach, harder),
+        stages=(teach,),
         releases="word_encoder",
         precision="32",
     )
