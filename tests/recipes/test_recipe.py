@@ -6,7 +6,7 @@ from refseg.networks import build, configured, preset
 from refseg.networks.cmirnet.config import CrossAttentionConfig
 from refseg.recipes import RECIPES, find_recipe
 from refseg.recipes.recipe import Recipe
-from refseg.training.object_pretraining import OBJECT_PRETRAINING
+from refseg.training.pretraining import pretraining_heads
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if find_recipe(name).data.dataset.startswith("drawn_")])
@@ -15,7 +15,7 @@ def test_every_recipe_of_drawn_data_builds_its_network_and_trains_parts_and_obje
     network = build(recipe.network, recipe.config, vocabulary_size=10)
     for stage in recipe.stages:
         assert set(stage.groups) <= set(network.parts())
-        assert stage.objective == OBJECT_PRETRAINING or hasattr(network, stage.objective)
+        assert pretraining_heads(stage.objective) or hasattr(network, stage.objective)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -53,7 +53,7 @@ def test_settings_of_data_and_initial_weights_may_be_new():
     [
         ("stages.find.steps", "has no '='"),
         ("stages.found.steps=3", "stages has no 'found'; it has: find, choose, together"),
-        ("data.scene=3", "data has no 'scene'; it has: dataset, scenes"),
+        ("data.scene=3", "data has no 'scene'; did you mean scenes. it has: dataset, scenes"),
         (
             "stages.find.steps=0",
             r"^the settings: stages\.0\.steps: input should be greater than or equal to 1 \(got 0\)$",
