@@ -78,5 +78,17 @@ def test_a_box_without_pixels_is_refused(name, box):
 
 
 def test_an_unknown_masker_is_refused_with_the_choices():
-    with pytest.raises(InvalidInput, match="unknown masker 'sam3'; did you mean sam2\? choose one of: grabcut, ellipse, box"):
+    with pytest.raises(
+        InvalidInput, match=r"unknown masker 'sam3'; did you mean sam2\? choose one of: grabcut, ellipse, box"
+    ):
         find_masker("sam3")
+
+
+@pytest.mark.parametrize(
+    "box", [(3.2, 4.7, 50.9, 33.1), (-9.0, -5.0, 30.5, 80.0), (20.1, 10.0, 20.9, 30.0), (0, 0, 60, 40)]
+)
+def test_an_ellipse_is_all_pixels_whose_centres_it_holds(box):
+    x0, y0, x1, y1 = box
+    rows, columns = np.mgrid[:40, :60] + 0.5
+    inside = ((2 * columns - x0 - x1) / (x1 - x0)) ** 2 + ((2 * rows - y0 - y1) / (y1 - y0)) ** 2 <= 1
+    np.testing.assert_array_equal(ellipse_mask(np.zeros((40, 60, 3), np.uint8), box), inside)

@@ -47,3 +47,13 @@ def test_regions_of_an_object_are_counted_apart():
 def test_a_box_outside_of_the_image_has_no_colours(box):
     assert object_colours(np.zeros((40, 20, 3), np.uint8), box) == {}
     assert share_of({}, "red", "whole") is None
+
+
+def test_a_region_alone_has_the_colours_that_it_has_among_all():
+    image = np.random.default_rng(0).integers(0, 256, (200, 150, 3), np.uint8)
+    mask = np.zeros((200, 150), np.bool_)
+    mask[20:190, 30:140:2] = True  # more pixels than are looked at
+    for given in (None, mask):
+        together = object_colours(image, (3.5, 7.0, 149.0, 198.2), given)
+        for region in REGIONS:
+            assert object_colours(image, (3.5, 7.0, 149.0, 198.2), given, (region,)) == {region: together[region]}
