@@ -136,7 +136,7 @@ def test_the_words_of_a_data_set_of_files_are_listed(tmp_path):
 
 
 def test_a_data_set_that_is_not_there_and_a_folder_are_refused(tmp_path):
-    with pytest.raises(RefsegError, match="unknown data set 'refcoc'; choose one of: drawn_scenes, refcoco"):
+    with pytest.raises(RefsegError, match="unknown data set 'refcoc'; did you mean refcoco .* choose one of"):
         vocabulary("--dataset", "refcoc", "--out", tmp_path / "words.txt")
     with pytest.raises(RefsegError, match="is a folder"):
         vocabulary("--out", tmp_path)

@@ -157,7 +157,7 @@ def test_a_stopped_evaluation_goes_on_with_the_next_video(run, of, colours, tmp_
     ("arguments", "message"),
     [
         (["--protocol", "lavt"], "protocol 'lavt' does not fit ref_davis; choose one of: a2d, cmpc_video, davis"),
-        (["--protocol", "daviss"], "protocol 'daviss' is not known for ref_davis; choose one of: a2d"),
+        (["--protocol", "daviss"], "protocol 'daviss' is not known for ref_davis; did you mean davis or davis-semi"),
         (["--shortcuts"], "--shortcuts is for images"),
         (["--submission", "s.zip"], "no server that takes masks of ref_davis"),
         (["--submission", "s.zip", "--masks"], "scores nothing; leave out"),

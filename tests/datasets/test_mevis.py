@@ -73,7 +73,7 @@ def test_frames_may_have_other_endings(mevis, files):
 
 
 def test_what_is_wrong_is_said_with_its_place(mevis, files):
-    with pytest.raises(InvalidInput, match="mevis has no split 'val'; choose one of: train, valid_u, valid"):
+    with pytest.raises(InvalidInput, match="mevis has no split 'val'; did you mean valid. choose one of: train"):
         mevis("val")
     files.json("train/mask_dict.json", {"71": [rle(5) | {"size": [20, 31]}, None]})
     with pytest.raises(InvalidInput, match="run lengths do not add up"):

@@ -102,7 +102,7 @@ def test_of_the_507_videos_of_the_release_202_are_valid(ytvos, files):
 
 
 def test_what_is_wrong_is_said_with_its_place(ytvos, files):
-    with pytest.raises(InvalidInput, match="no split 'val'; choose one of: train, valid"):
+    with pytest.raises(InvalidInput, match="no split 'val'; did you mean valid. choose one of: train, valid"):
         ytvos("val")
     with pytest.raises(InvalidInput, match="count is the number of videos"):
         ytvos("train", count=0)

@@ -123,7 +123,7 @@ def test_damaged_weights_in_the_store_are_refused(content, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"masker": "sam"}, "unknown masker 'sam'; choose one of"),
+        ({"masker": "sam"}, "unknown masker 'sam'; did you mean sam2. choose one of"),
         ({"threshold": 2}, "threshold 2 is not a score"),
         ({"threshold": float("nan")}, "threshold nan is not a score"),
         ({"device": "tpu"}, "unknown device 'tpu'"),

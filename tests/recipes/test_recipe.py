@@ -6,7 +6,7 @@ from refseg.networks import build, configured, preset
 from refseg.networks.cmirnet.config import CrossAttentionConfig
 from refseg.recipes import RECIPES, find_recipe
 from refseg.recipes.recipe import Recipe
-from refseg.training.pretraining import pretraining_heads
+from refseg.training.pretraining_table import pretraining_heads
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if find_recipe(name).data.dataset.startswith("drawn_")])

@@ -58,7 +58,7 @@ class TestMetricsTable:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["tensorbord"], "unknown logger 'tensorbord'; choose one of: csv, tensorboard, wandb, mlflow, none"),
+        (["tensorbord"], "unknown logger 'tensorbord'; did you mean tensorboard. choose one of: csv"),
         (["none", "csv"], "none goes with no other"),
         (["wandb"], "logger wandb needs the package no_such; install it with: pip install no_such"),
     ],
