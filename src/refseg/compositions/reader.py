@@ -129,10 +129,11 @@ class Reader(Network):
         size_hw = self._mask_size(found)
         if not chosen:
             return torch.full((1, *size_hw), -INSIDE, device=self.nothing.device)
-        inside = torch.stack([torch.from_numpy(found.mask(k)) for k in chosen]).to(self.nothing.device)
-        share = inside.float()  # of each pixel
-        if size_hw != found.objects.size_hw:
-            share = nn.functional.interpolate(share[None], size_hw, mode="area")[0]
+        masks = [torch.from_numpy(found.mask(k)).to(self.nothing.device) for k in chosen]
+        inside = torch.stack(masks) if len(masks) > 1 else masks[0][None]
+        if size_hw == found.objects.size_hw:
+            return torch.where(inside, INSIDE, -INSIDE)
+        share = nn.functional.interpolate(inside[None].float(), size_hw, mode="area")[0]  # of each coarser pixel
         return share.mul_(2 * INSIDE).sub_(INSIDE)
 
     def _mask_size(self, found: FoundImage) -> tuple[int, int]:
