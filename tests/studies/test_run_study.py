@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from refseg.errors import InvalidInput, UnwritableOutput
+from refseg.evaluation.report import html_page
 from refseg.studies import resolve
 from refseg.studies.results import row_folder
 from refseg.studies.run import run_study
@@ -28,6 +29,7 @@ ROWS = "expressions.jsonl"
 def few_scenes():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resolve, "SMALL_COUNT", 2)
+        patch.setattr(html_page, "can_plot", lambda: False)  # of the reports of each row, which are tested elsewhere
         yield
 
 
@@ -122,6 +124,16 @@ def test_a_finished_study_trains_nothing_again_and_others_share_its_rows(whole):
     trainings = set((out / "trainings").iterdir())
     run_study("eavl_table3", out, small=True, rows="1", device="cpu", settings=SETTINGS, on_message=lambda line: None)
     assert len(set((out / "trainings").iterdir()) - trainings) <= 1
+
+
+def test_figures_of_a_recipe_that_has_changed_are_left_out(whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "eavl_table4" / "study.json"
+    noted = json.loads(file.read_text())
+    noted["costs"]["1"]["key"] = "0" * 12
+    file.write_text(json.dumps(noted))
+    results, said = run(tmp_path, rows="2")
+    assert results.rows[1].values == {} and results.rows[2].values and any("has changed" in line for line in said)
 
 
 def test_other_settings_are_refused_in_the_same_folder(whole):

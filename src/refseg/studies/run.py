@@ -112,6 +112,11 @@ def run_study(
     seeds = max(seeds, int(earlier.get("seeds", 1)))
     costs = {int(number): Costs(**cost) for number, cost in earlier.get("costs", {}).items()}
     with only_writer(folder):
+        for number in _stale(study, small, settings, seeds, costs):
+            on_message(f"{name}, row {study.rows[number - 1].label}: its recipe has changed; its figures are left out")
+            for rows_of in (folder / "rows").glob(f"{number:02}-*"):
+                shutil.rmtree(rows_of)
+            del costs[number]
         results = _write(study, out, small, settings, seeds, costs)
         for number, seed, data, recipe in trainings:
             key = training_key(recipe)
@@ -157,6 +162,16 @@ def _trainings(
                 recipe = recipe_of(study, row, data, small, settings, seed)
                 if recipe is not None:
                     yield number, seed, data, recipe
+
+
+def _stale(study: Study, small: bool, settings: Sequence[str], seeds: int, costs: Mapping[int, Costs]) -> list[int]:
+    """Returns the rows that were trained by another recipe than today's, for example by another version."""
+    stale = []
+    for number, cost in costs.items():
+        keys = {training_key(recipe) for *_, recipe in _trainings(study, (number,), small, settings, seeds)}
+        if cost.key and cost.key not in keys:
+            stale.append(number)
+    return stale
 
 
 def _earlier(folder: Path, small: bool, settings: Sequence[str]) -> dict[str, Any]:
