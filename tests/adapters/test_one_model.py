@@ -149,7 +149,7 @@ def test_florence2_writes_what_its_plain_call_writes(segmenters, photograph):
     task = "<REFERRING_EXPRESSION_SEGMENTATION>"
     batch = text.processor(text=[task + EXPRESSIONS[1]], images=[image], return_tensors="pt")
     ids = text.model.generate(**batch, max_new_tokens=20, num_beams=3, do_sample=False)
-    features = text.encode_image([image], torch.device("cpu"))
+    features = text.encode_image(image[None])
     (written,), likely = text.write([f"Locate {EXPRESSIONS[1]} in the image with mask"], features)
     assert written == text.processor.batch_decode(ids, skip_special_tokens=False)[0]
     assert "<loc_" in written and 0 < likely.item() < 1
@@ -255,6 +255,8 @@ def test_wrong_settings_are_one_line(folders):
         ({"treshold": 0.3}, "treshold: unknown field; there are: revision, answer, threshold"),
         ({"threshold": 2}, "threshold: input should be less than 1"),
         ({"answer": "some"}, "answer: input should be 'all' or 'best'"),
+        ({"revision": ".."}, "revision: string should match pattern"),  # it names a folder of the cache
+        ({"revision": "a/../b"}, "revision: string should match pattern"),
     ]:
         with pytest.raises(InvalidInput, match=message):
             refseg.load(f"clipseg={folders['clipseg']}", **wrong)

@@ -217,6 +217,8 @@ def test_mask2former_finds_known_classes_with_masks(folders):
         )
         assert 0 <= left < right <= 120 and 0 <= top < bottom <= 90 and 0 < detection.score < 1
     assert len(finder.find(image, threshold=found[0].score)) <= 2 and not finder.find(image, threshold=1.0)
+    with pytest.raises(InvalidInput, match="threshold 2 is not a score"):
+        finder.find(image, threshold=2)
     unknown, known = refseg.load("reader", finder=f"mask2former={folders['mask2former']}", threshold=0.0)(
         image, ["the window", "the dog"]
     )
@@ -248,10 +250,10 @@ def test_a_scorer_judges_what_geometry_cannot(folders, name, monkeypatch):
     looked = []
     see = RegionScorer._image_features
     monkeypatch.setattr(RegionScorer, "_image_features", lambda self, some: looked.extend(some) or see(self, some))
-    score = scorer.of(image)
+    score = scorer.for_image(image)
     scores = score("sleeping", things)
     assert len({round(one, 4) for one in scores}) == 3 and scores != score("wooden", things) and len(looked) == 3
-    assert scores[1:] == pytest.approx(scorer.of(image)("sleeping", things[1:]), abs=1e-5)
+    assert scores[1:] == pytest.approx(scorer.for_image(image)("sleeping", things[1:]), abs=1e-5)
     # the difference of the logits of the plain call
     texts = ["a photo of a dog, sleeping", "a photo of a dog"]
     limit = scorer.model.config.text_config.max_position_embeddings

@@ -4,7 +4,7 @@ Writing one
     1. `entries/NAME.py`: a config (subclass of `AdapterConfig`), the `HubModel`s, and ENTRY; a line in `catalogue.py`.
     2. `NAME.py`: a subclass of `Adapter` with `entry`, and a line in `adapters.ADAPTERS`. Its `__init__` takes the
        validated config and a `LocalModel` for each part, and loads them: `models["model"].load(TheirClass)`.
-    3. `encode_image`: their image processor on `self.images(image)`, and whatever needs no words; of B images.
+    3. `encode_image`: their image processor (`process_images`), and whatever needs no words; of B images.
     4. `encode_words`: text features (M, ...) of `self.expressions(tokens, word_mask)`; or leave it: the tokens stay,
        and `fuse` reads the sentences.
     5. `fuse`: mask logits that cover the whole image at any size (M, 1, h, w) and a logit of existence (M,). `join`
@@ -84,10 +84,6 @@ class Adapter(Network):
         """Counts the pieces of an expression, the special ones included, if `most_pieces` limits them."""
         raise NotImplementedError
 
-    def images(self, image: Tensor) -> list[Tensor]:
-        """Returns images (B, 3, H, W) of 0 to 255 as B tensors (3, H, W) uint8, as image processors take them."""
-        return list(image.round().clamp(0, 255).byte())
-
     def expressions(self, tokens: Tensor, word_mask: Tensor) -> list[str]:
         """Returns the expressions of tokens (M, L) that `tokenizer` made."""
         return [
@@ -99,12 +95,11 @@ class Adapter(Network):
         """Returns the tokens (M, L) as they are, for `expressions` in `fuse`."""
         return tokens
 
-    def certainty(self, scores: Tensor) -> Tensor:
-        """Returns the logits of existence (M,) of the best objects' scores, 0 at the `threshold` of the settings.
+    def certainty(self, scores: Tensor, threshold: float) -> Tensor:
+        """Returns the logits of existence (M,) of the best objects' scores, 0 at the threshold of the settings.
 
         So whatever the threshold of scores is, an uncalibrated adapter finds something where an object is above it.
         """
-        threshold = self.config.model_dump()["threshold"]
         return scores.double().logit(eps=LEAST).float() - math.log(threshold / (1 - threshold))
 
     def join(self, objects: Sequence[Tensor], exists: Tensor) -> Output:

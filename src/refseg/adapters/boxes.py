@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from refseg.adapters.hub import LocalModel
+from refseg.adapters.image_processing import process_images
 from refseg.finders.overlaps import suppress_overlaps
 
 IMAGES_AT_ONCE = 4  # that are encoded together, which bounds memory
@@ -132,11 +133,6 @@ class PhraseDetector(BoxDetector):
                 found[one] = best_boxes(place, score)
         return [found[one] for one in zip(phrases, image_of_phrase, strict=True)]
 
-    def _pixels(self, image: Tensor) -> Any:
-        """Returns what the image processor makes of images (B, 3, H, W) of 0 to 255."""
-        images = list(image.round().clamp(0, 255).byte())
-        return self.processor.image_processor(images, input_data_format="channels_first", return_tensors="pt")
-
     def _raw_ids(self, phrase: str) -> list[int]:
         ids: list[int] = self.processor.tokenizer(self.written(phrase), add_special_tokens=False)["input_ids"]
         return ids
@@ -184,7 +180,7 @@ class GroundingDino(PhraseDetector):
 
     @override
     def encode_image(self, image: Tensor) -> Any:
-        return self._pixels(image)
+        return process_images(self.processor, image)
 
     @override
     def written(self, phrase: str) -> str:
@@ -240,7 +236,7 @@ class Owlv2(PhraseDetector):
 
     def _encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
         model, (height, width) = self.model, image.shape[-2:]
-        pixels = self._pixels(image)
+        pixels = process_images(self.processor, image)
         grid, _ = model.image_embedder(pixel_values=pixels["pixel_values"].to(model.device))
         features = grid.flatten(1, 2)
         boxes = model.box_predictor(features, grid)  # of the square that the image is padded to

@@ -17,6 +17,7 @@ from typing_extensions import override
 from refseg.adapters.adapter import OUTSIDE, Adapter
 from refseg.adapters.entries.clipseg import ENTRY, ClipSegConfig
 from refseg.adapters.hub import LocalModel
+from refseg.adapters.image_processing import process_images
 from refseg.networks.network import Output
 
 
@@ -43,9 +44,7 @@ class ClipSeg(Adapter):
     @override
     def encode_image(self, image: Tensor) -> tuple[Tensor, ...]:
         """Returns the features (B, N, D) of the layers that the decoder reads."""
-        pixels = self.processor.image_processor(
-            self.images(image), input_data_format="channels_first", return_tensors="pt"
-        )["pixel_values"]
+        pixels = process_images(self.processor, image)["pixel_values"]
         seen = self.model.clip.vision_model(
             pixels.to(image.device), output_hidden_states=True, interpolate_pos_encoding=True
         )

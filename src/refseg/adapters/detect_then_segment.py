@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from refseg.adapters.adapter import LEAST, Adapter
+from refseg.adapters.adapter import Adapter
 from refseg.adapters.boxes import BoxDetector, Boxes, GroundingDino, Owlv2
 from refseg.adapters.entries import florence2_sam2, gdino_sam2, mmgdino_sam2, owlv2_sam2, qwen3vl_sam2
 from refseg.adapters.entries.boxes import BoxesConfig
 from refseg.adapters.florence2_boxes import Florence2Boxes
 from refseg.adapters.hub import LocalModel
-from refseg.adapters.masker import SeenImages, load_masker
+from refseg.adapters.masker import EncodedImages, load_masker
 from refseg.adapters.vlm_boxes import Qwen3VLBoxes
 from refseg.networks.network import Candidates, Output
 
@@ -25,11 +25,7 @@ MOST_CANDIDATES = 20  # boxes of an expression that are kept, unless more are me
 
 
 class DetectThenSegment(Adapter):
-    """A detector and a masker: the objects are the boxes above the threshold, the best one at least.
-
-    Attributes:
-        box_threshold: score above which a box is one of those meant.
-    """
+    """A detector and a masker: the objects are the boxes above the threshold, the best one at least."""
 
     expressions_at_once = 8
     config: BoxesConfig
@@ -38,7 +34,6 @@ class DetectThenSegment(Adapter):
         super().__init__(config, models)
         self.detector = self.load_detector(models["detector"])
         self.masker = load_masker(models["masker"], config.masker)
-        self.box_threshold = float(config.model_dump().get("threshold", 0.5))
 
     @abstractmethod
     def load_detector(self, local: LocalModel) -> BoxDetector:
@@ -54,13 +49,13 @@ class DetectThenSegment(Adapter):
         return self.detector.count_pieces(expression)
 
     @override
-    def encode_image(self, image: Tensor) -> tuple[Any, SeenImages]:
+    def encode_image(self, image: Tensor) -> tuple[Any, EncodedImages]:
         """Returns what detector and masker see in images of one size."""
         return self.detector.encode_image(image), self.masker.encode_image(image)
 
     @override
     def fuse(
-        self, image_features: tuple[Any, SeenImages], words: Tensor, word_mask: Tensor, image_of_expression: Tensor
+        self, image_features: tuple[Any, EncodedImages], words: Tensor, word_mask: Tensor, image_of_expression: Tensor
     ) -> Output:
         seen, masked = image_features
         images = image_of_expression.tolist()
@@ -69,7 +64,8 @@ class DetectThenSegment(Adapter):
         best = torch.stack(
             [boxes.scores.amax() if len(boxes.scores) else words.new_zeros(()).float() for boxes in found]
         )
-        output = self.join(self._draw(masked, [some.places for some in found], images), self.certainty(best))
+        exists = self.certainty(best, self.config.box_threshold)
+        output = self.join(self._draw(masked, [some.places for some in found], images), exists)
         output.candidates = [_candidates(some, len(meant.scores)) for some, meant in zip(boxes, found, strict=True)]
         return output
 
@@ -77,10 +73,10 @@ class DetectThenSegment(Adapter):
         """Returns the boxes that are meant if anything is."""
         if self.config.answer == "best" or not len(boxes.scores):
             return Boxes(boxes.places[:1], boxes.scores[:1])
-        kept = boxes.scores >= boxes.scores.amax().clamp(max=self.box_threshold)
+        kept = boxes.scores >= boxes.scores.amax().clamp(max=self.config.box_threshold)
         return Boxes(boxes.places[kept], boxes.scores[kept])
 
-    def _draw(self, masked: SeenImages, places: Sequence[Tensor], images: Sequence[int]) -> list[Tensor]:
+    def _draw(self, masked: EncodedImages, places: Sequence[Tensor], images: Sequence[int]) -> list[Tensor]:
         """Returns the mask logits (N, h, w) of the boxes (N, 4) of each expression; an image's are drawn together."""
         drawn = list[Tensor]([torch.zeros(0, 1, 1)]) * len(places)
         for image in set(images):
@@ -154,8 +150,3 @@ class Qwen3VLSam2(DetectThenSegment):
     @override
     def load_detector(self, local: LocalModel) -> BoxDetector:
         return Qwen3VLBoxes(local, self.config.max_pieces, self.config.precision)
-
-    @override
-    def certainty(self, scores: Tensor) -> Tensor:
-        """Returns the logits of existence (M,): it names something (1) or nothing (0)."""
-        return scores.double().logit(eps=LEAST).float()

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from refseg.adapters.hub import Fact, HubModel, LocalModel, get_model, is_complete, model_folder, own_folder
+from refseg.adapters.hub import Fact, HubModel, LocalModel, Revision, get_model, is_complete, model_folder, own_folder
 from refseg.config import Config, one_line
 from refseg.errors import InvalidInput
 from refseg.progress import Progress, no_progress
@@ -26,7 +26,7 @@ class AdapterConfig(Config):
     """
 
     folder: str | None = None
-    revision: str = Field(default="main", pattern=r"^[\w.-]+$", max_length=100)
+    revision: Revision = "main"
     answer: Literal["all", "best"] = "all"
 
 

@@ -20,6 +20,7 @@ from typing_extensions import override
 from refseg.adapters.adapter import Adapter
 from refseg.adapters.entries.florence2 import ENTRY, Florence2Config
 from refseg.adapters.hub import LocalModel
+from refseg.adapters.image_processing import process_images
 from refseg.networks.network import Output
 
 TASK = "<REFERRING_EXPRESSION_SEGMENTATION>"
@@ -60,12 +61,10 @@ class Florence2Text(nn.Module):
         tokenizer = self.processor.tokenizer
         return len(tokenizer(prompt, add_special_tokens=False)["input_ids"]) + 2  # with begin and end
 
-    def encode_image(self, images: list[Tensor], device: torch.device) -> Tensor:
-        """Returns the features (B, N, D) of images (3, H, W) uint8."""
-        pixels = self.processor.image_processor(images, input_data_format="channels_first", return_tensors="pt")[
-            "pixel_values"
-        ]
-        features: Tensor = self.model.get_image_features(pixel_values=pixels.to(device)).pooler_output
+    def encode_image(self, image: Tensor) -> Tensor:
+        """Returns the features (B, N, D) of images (B, 3, H, W) of 0 to 255."""
+        pixels = process_images(self.processor, image)["pixel_values"].to(image.device)
+        features: Tensor = self.model.get_image_features(pixel_values=pixels).pooler_output
         return features
 
     def write(self, prompts: Sequence[str], features: Tensor) -> tuple[list[str], Tensor]:
@@ -130,7 +129,7 @@ class Florence2(Adapter):
     @override
     def encode_image(self, image: Tensor) -> Florence2Features:
         size_hw = (image.shape[-2], image.shape[-1])
-        return Florence2Features(self.text.encode_image(self.images(image), image.device), size_hw)
+        return Florence2Features(self.text.encode_image(image), size_hw)
 
     @override
     def fuse(
@@ -146,12 +145,12 @@ class Florence2(Adapter):
             prompts = [PROMPT.format(expression) for expression in expressions[some]]
             texts, likely = self.text.write(prompts, image_features.features[image_of_expression[some]])
             for text, score in zip(texts, likely.tolist(), strict=True):
-                masks = filled(self._outlines(text, size_hw), size_hw)
+                masks = fill_outlines(self._outlines(text, size_hw), size_hw)
                 if self.config.answer == "best":
                     masks = masks[:1]
                 objects.append(torch.from_numpy(np.where(masks, INSIDE, -INSIDE)).float().to(words.device))
                 scores.append(score if len(masks) else 0.0)
-        return self.join(objects, self.certainty(torch.tensor(scores, device=words.device)))
+        return self.join(objects, self.certainty(torch.tensor(scores, device=words.device), self.config.threshold))
 
     def _outlines(self, text: str, size_hw: tuple[int, int]) -> list[list[list[float]]]:
         """Returns the objects in a text, each a list of outlines [x, y, x, y, ...] in pixels."""
@@ -161,7 +160,7 @@ class Florence2(Adapter):
         return found
 
 
-def filled(objects: Sequence[Sequence[Sequence[float]]], size_hw: tuple[int, int]) -> np.ndarray:
+def fill_outlines(objects: Sequence[Sequence[Sequence[float]]], size_hw: tuple[int, int]) -> np.ndarray:
     """Returns the masks (N, H, W) of objects that are lists of outlines [x, y, x, y, ...]; without area, no mask."""
     masks = []
     for outlines in objects:

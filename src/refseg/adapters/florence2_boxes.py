@@ -41,7 +41,7 @@ class Florence2Boxes(BoxDetector):
 
     @override
     def encode_image(self, image: Tensor) -> Tensor:
-        return self.text.encode_image(list(image.round().clamp(0, 255).byte()), image.device)
+        return self.text.encode_image(image)
 
     @override
     def detect(self, seen: Tensor, phrases: Sequence[str], image_of_phrase: Sequence[int]) -> list[Boxes]:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -32,6 +32,12 @@ _IN_FOLDERS = ["*/*"]  # exports to other formats, and originals
 _TIMEOUT = 5.0  # seconds until the hub answers
 MEGABYTE = 10**6
 _SETTING_OF_TRANSFORMERS = RLock()  # its verbosity is that of all threads
+
+
+UNCHECKED = "not checked by us, see its page"  # a licence
+
+Revision = Annotated[str, Field(pattern=r"^[\w-][\w.-]*$", max_length=100)]
+"""A branch, tag or commit on the hub, which is also the name of a file or folder in its cache."""
 
 
 class Fact(Config):
@@ -56,7 +62,7 @@ class HubModel(Config):
 
     name: str
     id: str
-    revision: str = Field(default="main", pattern=r"[\w.-]+", max_length=100)
+    revision: Revision = "main"
     licence: str
     size: int
     parameters: int
@@ -66,6 +72,11 @@ class HubModel(Config):
     def page(self) -> str:
         """Address of its page."""
         return f"https://huggingface.co/{self.id}"
+
+
+def single_precision(name: str, hub_id: str, parameters: int, licence: str = UNCHECKED) -> HubModel:
+    """Returns a model whose file has four bytes a parameter."""
+    return HubModel(name=name, id=hub_id, licence=licence, size=4 * parameters, parameters=parameters)
 
 
 def size_text(size: int) -> str:
@@ -162,7 +173,10 @@ class LocalModel:
             raise self._damaged(model_class, error) from error
         wanted = model_class.config_class.model_type
         if found not in (wanted, *types):
-            raise InvalidInput(f"{self.folder} holds a model of type {shown(found, 40)}, {self.name} takes {wanted!r}")
+            raise InvalidInput(
+                f"{self.folder} holds a model of type {shown(found, 40)}, {self.name} takes {wanted!r}; give "
+                "the folder of such a model"
+            )
 
     def _damaged(self, wanted: Any, error: Exception) -> RefsegError:
         return unreadable(self.folder, error) or InvalidInput(
@@ -415,17 +429,20 @@ def _hub_errors(model: HubModel, name: str) -> Iterator[None]:
         causes = [error]
         while (cause := causes[-1].__cause__) is not None and isinstance(cause, Exception):
             causes.append(cause)
-        kinds = tuple(causes)
-        if any(isinstance(one, GatedRepoError) for one in kinds):
+
+        def is_caused_by(kind: type[Exception]) -> bool:
+            return any(isinstance(one, kind) for one in causes)
+
+        if is_caused_by(GatedRepoError):
             raise InvalidInput(
                 f"{model.id} wants its licence accepted at {model.page}, then: hf auth login, then: refseg weights get "
                 f"{name}"
             ) from error
-        if any(isinstance(one, RevisionNotFoundError) for one in kinds):
+        if is_caused_by(RevisionNotFoundError):
             raise MissingFile(
                 f"{model.id} has no revision {shown(model.revision)}; give a branch, a tag or a commit of {model.page}"
             ) from error
-        if any(isinstance(one, RepositoryNotFoundError) for one in kinds):
+        if is_caused_by(RepositoryNotFoundError):
             raise MissingFile(f"the hub has no (public) {model.id}; it may have moved: {model.page}") from error
         if isinstance(error, Unreachable):
             raise MissingFile(f"{model.id} cannot be downloaded ({error}): refseg weights get {name}") from error
@@ -436,7 +453,7 @@ def _hub_errors(model: HubModel, name: str) -> Iterator[None]:
                 "a folder with room for it"
             ) from error
         if isinstance(error, HFValidationError | ValueError):
-            raise InvalidInput(f"{model.id} cannot be downloaded ({first_line(error)})") from error
+            raise InvalidInput(f"{model.id} cannot be downloaded ({first_line(error)}); see {model.page}") from error
         raise MissingFile(
             f"{model.id} cannot be downloaded ({first_line(causes[-1])}); what arrived is kept, the same command goes "
             f"on: refseg weights get {name}"

@@ -8,6 +8,7 @@ from refseg.adapters.entries.parts import ASKED, ASKED_MASKER, PARTS, SCORERS
 from refseg.adapters.hub import LocalModel
 from refseg.errors import InvalidInput, MissingFile, choose_one, shown
 from refseg.finders.installed import check_finder
+from refseg.finders.named_folder import split_folder
 
 FOUND_BY_NAME = PARTS | {"sam3": sam3.ENTRY.replace(usage="--weights reader --set finder=sam3")}
 """With what is a network by itself, too."""
@@ -68,13 +69,3 @@ def check_folders(*settings: str | None) -> None:
         name, folder = split_folder(setting) if isinstance(setting, str) else ("", None)
         if folder is not None and name not in FOUND_BY_NAME:
             raise InvalidInput(f"{name} takes no folder; those that do: {', '.join(FOUND_BY_NAME)}")
-
-
-def split_folder(setting: str) -> tuple[str, str | None]:
-    """Splits "NAME=FOLDER" into name and folder, None without one.
-
-    >>> split_folder("gdino=models/dino"), split_folder("coco80")
-    (('gdino', 'models/dino'), ('coco80', None))
-    """
-    name, equals, folder = setting.partition("=")
-    return name, folder if equals else None

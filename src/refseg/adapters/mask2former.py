@@ -6,7 +6,6 @@ Departs    Masks are thresholded at the image's size, where transformers does it
 """
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -18,8 +17,7 @@ from typing_extensions import override
 
 from refseg.adapters.local_parts import local_part
 from refseg.array_types import Mask, RgbImage
-from refseg.errors import InvalidInput, shown
-from refseg.finders.finder import Detection, Finder
+from refseg.finders.finder import Detection, Finder, check_no_settings, check_threshold, known_mask
 from refseg.masks.boxes import mask_box
 
 MOST_OBJECTS = 100
@@ -56,10 +54,8 @@ class Mask2FormerFinder(Finder):
         """
         from transformers import Mask2FormerForUniversalSegmentation, Mask2FormerImageProcessor
 
-        if others:
-            raise InvalidInput(f"the finder {cls.name!r} has no {', '.join(others)}: it finds masks; leave it out")
-        if not 0 <= threshold <= 1:
-            raise InvalidInput(f"threshold {shown(threshold)} is not a score; it is between 0 and 1")
+        check_no_settings(cls.name, others)
+        check_threshold(threshold)
         local = local_part(cls.name, folder)
         processor = local.load_processor(Mask2FormerImageProcessor)
         return cls(local.load(Mask2FormerForUniversalSegmentation), processor, threshold)
@@ -72,7 +68,7 @@ class Mask2FormerFinder(Finder):
     @override
     @torch.inference_mode()
     def find(self, image: RgbImage, threshold: float | None = None) -> list[Detection]:
-        threshold = self.threshold if threshold is None else threshold
+        threshold = self.threshold if threshold is None else check_threshold(threshold)
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
         given = self.processor([pixels], input_data_format="channels_first", return_tensors="pt").to(self.model.device)
         out = self.model(**given)
@@ -113,8 +109,4 @@ class Mask2FormerFinder(Finder):
             mask, box = masks[query]
             if box is not None:
                 score = float(scores[query, label])
-                yield Detection(box, self.classes[label], score, self.name, partial(_same, mask))
-
-
-def _same(mask: Mask) -> Mask:
-    return mask
+                yield Detection(box, self.classes[label], score, self.name, known_mask(mask))

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from refseg.adapters.hub import LocalModel
+from refseg.adapters.image_processing import process_images
 
 BOXES_AT_ONCE, IMAGES_AT_ONCE = 32, 4  # which bounds memory
 
 
-class SeenImages(NamedTuple):
+class EncodedImages(NamedTuple):
     """Encoded images of one size.
 
     Attributes:
@@ -52,22 +53,22 @@ class Masker(nn.Module, ABC):
         device: torch.device = self.model.device
         return device
 
-    def encode_image(self, image: Tensor) -> SeenImages:
+    def encode_image(self, image: Tensor) -> EncodedImages:
         """Encodes images (B, 3, H, W) of 0 to 255."""
         parts = [self._encode(some) for some in image.split(IMAGES_AT_ONCE)]
-        return SeenImages(
+        return EncodedImages(
             [torch.cat(level) for level in zip(*(part.levels for part in parts), strict=True)], parts[0].size_hw
         )
 
     @abstractmethod
-    def _encode(self, image: Tensor) -> SeenImages:
+    def _encode(self, image: Tensor) -> EncodedImages:
         """Encodes a few images."""
 
     @abstractmethod
-    def _masks(self, seen: SeenImages, image: int, boxes: Tensor) -> Tensor:
+    def _masks(self, seen: EncodedImages, image: int, boxes: Tensor) -> Tensor:
         """Returns mask logits (N, h, w) of the whole image for boxes (N, 4) in pixels of the model's input."""
 
-    def draw(self, seen: SeenImages, image: int, places: Tensor) -> Tensor:
+    def draw(self, seen: EncodedImages, image: int, places: Tensor) -> Tensor:
         """Returns mask logits (N, h, w) for N boxes in an image; without boxes the model is not called.
 
         Args:
@@ -80,21 +81,17 @@ class Masker(nn.Module, ABC):
         drawn = [self._masks(seen, image, some) for some in boxes.split(BOXES_AT_ONCE)] if len(boxes) else []
         return torch.cat(drawn).float() if drawn else torch.zeros(0, 1, 1, device=self.device)
 
-    def _pixels(self, image: Tensor) -> Any:
-        images = list(image.round().clamp(0, 255).byte())
-        return self.processor.image_processor(images, input_data_format="channels_first", return_tensors="pt")
-
 
 class Sam2Masker(Masker):
     """SAM 2, SAM 2.1 and EdgeTAM: images are stretched to a square."""
 
     @override
-    def _encode(self, image: Tensor) -> SeenImages:
-        pixels = self._pixels(image)["pixel_values"].to(self.device)
-        return SeenImages(self.model.get_image_embeddings(pixels), (pixels.shape[-2], pixels.shape[-1]))
+    def _encode(self, image: Tensor) -> EncodedImages:
+        pixels = process_images(self.processor, image)["pixel_values"].to(self.device)
+        return EncodedImages(self.model.get_image_embeddings(pixels), (pixels.shape[-2], pixels.shape[-1]))
 
     @override
-    def _masks(self, seen: SeenImages, image: int, boxes: Tensor) -> Tensor:
+    def _masks(self, seen: EncodedImages, image: int, boxes: Tensor) -> Tensor:
         embeddings = [level[image : image + 1] for level in seen.levels]
         out = self.model(image_embeddings=embeddings, input_boxes=boxes[None], multimask_output=False)
         masks: Tensor = out.pred_masks[0, :, 0]
@@ -105,14 +102,14 @@ class SamMasker(Masker):
     """SAM: images keep their aspect ratio and are padded to a square at the right and below."""
 
     @override
-    def _encode(self, image: Tensor) -> SeenImages:
-        seen = self._pixels(image)
+    def _encode(self, image: Tensor) -> EncodedImages:
+        seen = process_images(self.processor, image)
         height, width = (int(side) for side in seen["reshaped_input_sizes"][0])
         levels = self._levels(self.model.get_image_embeddings(seen["pixel_values"].to(self.device)))
-        return SeenImages(levels, (height, width))
+        return EncodedImages(levels, (height, width))
 
     @override
-    def _masks(self, seen: SeenImages, image: int, boxes: Tensor) -> Tensor:
+    def _masks(self, seen: EncodedImages, image: int, boxes: Tensor) -> Tensor:
         embeddings = self._embeddings([level[image : image + 1] for level in seen.levels])
         masks = self.model(**embeddings, input_boxes=boxes[None], multimask_output=False).pred_masks[0]  # (N, 1, h, w)
         pad = self.processor.image_processor.pad_size

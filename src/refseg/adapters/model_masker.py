@@ -5,14 +5,14 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 from typing_extensions import override
 
+from refseg.adapters.image_processing import to_batch
 from refseg.adapters.local_parts import local_part
-from refseg.adapters.masker import Masker, SeenImages, load_masker
+from refseg.adapters.masker import EncodedImages, Masker, load_masker
 from refseg.array_types import Box, Mask, RgbImage
 from refseg.finders.box_masks import ImageMasker, check_box
 
@@ -43,16 +43,15 @@ class ModelMasker(ImageMasker):
         return (self.masker,)
 
     @override
-    def of(self, image: RgbImage) -> Callable[[Box], Mask]:
+    def for_image(self, image: RgbImage) -> Callable[[Box], Mask]:
         return partial(self._draw, image, lru_cache(maxsize=1)(partial(self._encode, image)))
 
     @torch.inference_mode()
-    def _encode(self, image: RgbImage) -> SeenImages:
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
-        return self.masker.encode_image(pixels.to(self.masker.device).float())
+    def _encode(self, image: RgbImage) -> EncodedImages:
+        return self.masker.encode_image(to_batch(image, self.masker.device))
 
     @torch.inference_mode()
-    def _draw(self, image: RgbImage, seen: Callable[[], SeenImages], box_xyxy: Box) -> Mask:
+    def _draw(self, image: RgbImage, seen: Callable[[], EncodedImages], box_xyxy: Box) -> Mask:
         check_box(image, box_xyxy)
         height, width = image.shape[:2]
         place = torch.tensor([box_xyxy], dtype=torch.float32) / torch.tensor([width, height] * 2)

@@ -1,24 +1,23 @@
 """Detectors of phrases as finders of a reader: they look for whatever things a sentence is about."""
 
-import math
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
 from torch import nn
 from typing_extensions import override
 
 from refseg.adapters.boxes import Boxes, GroundingDino, Owlv2, PhraseDetector
+from refseg.adapters.cached_search import CachedSearch
 from refseg.adapters.entries.parts import ASKED_MASKER
 from refseg.adapters.hub import LocalModel
+from refseg.adapters.image_processing import to_batch
 from refseg.adapters.local_parts import local_part
 from refseg.array_types import RgbImage
-from refseg.errors import InvalidInput, shown
 from refseg.finders.box_masks import BoxMasker, ImageMasker, find_masker, mask_drawer
-from refseg.finders.finder import Detection, Finder, Search
+from refseg.finders.finder import Detection, Finder, Search, check_threshold
 from refseg.readers.searching import ANYTHING
 
 EVEN = 0.25  # score from which on a reader takes an object for there rather than not
@@ -42,7 +41,7 @@ class PhraseFinder(Finder):
         self, detector: PhraseDetector, threshold: float | None = None, masker: str | BoxMasker = ASKED_MASKER
     ):
         self.detector = detector
-        self.threshold = detector.threshold if threshold is None else _checked(threshold)
+        self.threshold = detector.threshold if threshold is None else check_threshold(threshold)
         self.masker = find_masker(masker) if isinstance(masker, str) else masker
 
     @classmethod
@@ -61,7 +60,7 @@ class PhraseFinder(Finder):
             InvalidInput: for an unknown masker, a threshold outside of [0, 1], or damaged files.
         """
         if threshold is not None:
-            _checked(threshold)
+            check_threshold(threshold)
         local = local_part(cls.name, folder)
         found = find_masker(masker) if isinstance(masker, str) else masker  # with its errors, before much is loaded
         return cls(cls.load_detector(local), threshold, found)
@@ -83,35 +82,31 @@ class PhraseFinder(Finder):
 
     @override
     def search(self, image: RgbImage, threshold: float | None = None) -> Search:
-        return _Search(self, image, self.threshold if threshold is None else _checked(threshold)).find
+        return _Search(self, image, self.threshold if threshold is None else check_threshold(threshold))
 
     def certainty(self, score: float) -> float:
         """Returns a score as a reader takes it; see `comparable_score`."""
         return comparable_score(score, self.detector.threshold)
 
 
-class _Search:
-    """The things that were looked for in one image, which is encoded when something first is; each name once."""
+class _Search(CachedSearch):
+    """A search in one image, which is encoded when something is first looked for."""
 
     def __init__(self, finder: PhraseFinder, image: RgbImage, threshold: float):
+        super().__init__()
         self.finder, self.image, self.threshold = finder, image, threshold
         self.draw = mask_drawer(finder.masker, image)
-        self.seen: object = None
-        self.found: dict[str, list[Detection]] = {}
 
-    @torch.inference_mode()
-    def find(self, names: Sequence[str]) -> list[Detection]:
-        """Finds the things of these names, the highest score first."""
-        new = [name for name in dict.fromkeys(names) if name not in self.found]
-        if new:
-            detector = self.finder.detector
-            if self.seen is None:
-                pixels = torch.from_numpy(np.ascontiguousarray(self.image)).permute(2, 0, 1)[None]
-                self.seen = detector.encode_image(pixels.to(detector.device).float())
-            for name, boxes in zip(new, detector.detect(self.seen, new, [0] * len(new)), strict=True):
-                self.found[name] = list(self._detections(name, boxes))
-        together = [detection for name in dict.fromkeys(names) for detection in self.found[name]]
-        return sorted(together, key=lambda detection: -detection.score)
+    @cached_property
+    def features(self) -> Any:
+        """What the detector computes of the image alone."""
+        detector = self.finder.detector
+        return detector.encode_image(to_batch(self.image, detector.device))
+
+    @override
+    def find_new(self, names: Sequence[str]) -> list[list[Detection]]:
+        found = self.finder.detector.detect(self.features, names, [0] * len(names))
+        return [self._detections(name, boxes) for name, boxes in zip(names, found, strict=True)]
 
     def _detections(self, name: str, boxes: Boxes) -> list[Detection]:
         height, width = self.image.shape[:2]
@@ -167,9 +162,3 @@ def comparable_score(score: float, usual: float) -> float:
     score = min(max(score, LEAST), 1 - LEAST)
     odds = score / (1 - score) * (1 - usual) / usual * EVEN / (1 - EVEN)
     return odds / (1 + odds)
-
-
-def _checked(threshold: float) -> float:
-    if not 0 <= threshold <= 1 or math.isnan(threshold):
-        raise InvalidInput(f"threshold {shown(threshold)} is not a score; it is between 0 and 1")
-    return threshold

@@ -58,7 +58,7 @@ class RegionScorer(nn.Module):
         model = local.load(SiglipModel if name == "siglip2" else CLIPModel)
         return cls(model, local.load_processor(AutoProcessor))
 
-    def of(self, image: RgbImage) -> ScoreRegions:
+    def for_image(self, image: RgbImage) -> ScoreRegions:
         """Returns what scores the objects of one image; each object is looked at once, when a phrase is first asked."""
         return partial(self._score, image, {}, {})
 

@@ -15,6 +15,7 @@ from typing_extensions import override
 from refseg.adapters.adapter import Adapter
 from refseg.adapters.entries.sam3 import ENTRY, Sam3Config
 from refseg.adapters.hub import LocalModel
+from refseg.adapters.image_processing import process_images
 from refseg.networks.network import Output
 
 TYPES = ("sam3_video",)  # in config.json of its authors' folder, which is of both
@@ -42,7 +43,7 @@ class Sam3(Adapter):
     @override
     def encode_image(self, image: Tensor) -> Any:
         """Returns the features of its image encoder, with B images each."""
-        return see(self.model, self.processor, self.images(image))
+        return encode_images(self.model, self.processor, image)
 
     @override
     def fuse(self, image_features: Any, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
@@ -52,36 +53,36 @@ class Sam3(Adapter):
         kept = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, best, True)
         if self.config.answer == "all":
             kept |= scores > self.config.threshold
-        return self.join([mask[some] for mask, some in zip(masks, kept, strict=True)], self.certainty(scores.amax(1)))
+        exists = self.certainty(scores.amax(1), self.config.threshold)
+        return self.join([mask[some] for mask, some in zip(masks, kept, strict=True)], exists)
 
 
-def see(model: Any, processor: Any, images: list[Tensor]) -> Any:
-    """Returns the features of SAM 3's image encoder of B images (3, H, W) uint8."""
-    given = processor.image_processor(images, input_data_format="channels_first", return_tensors="pt")
-    return model.get_vision_features(given["pixel_values"].to(model.device))
+def encode_images(model: Any, processor: Any, image: Tensor) -> Any:
+    """Returns the features of SAM 3's image encoder of images (B, 3, H, W) of 0 to 255."""
+    return model.get_vision_features(process_images(processor, image)["pixel_values"].to(model.device))
 
 
 def detect(
-    model: Any, processor: Any, seen: Any, expressions: Sequence[str], image_of_expression: Tensor
+    model: Any, processor: Any, features: Any, expressions: Sequence[str], image_of_expression: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Returns the scores (M, Q) and mask logits (M, Q, h, w) of SAM 3's objects for M expressions.
 
     Args:
         model: SAM 3.
         processor: its processor.
-        seen: features of B images, from `see`.
+        features: of B images, from `encode_images`.
         expressions: M noun phrases.
         image_of_expression: (M,) int64, of the B images.
     """
     levels, places = (
-        tuple(level[image_of_expression] for level in seen[name])
+        tuple(level[image_of_expression] for level in features[name])
         for name in ("fpn_hidden_states", "fpn_position_encoding")
     )
     text = processor.tokenizer(
         list(expressions), padding="max_length", truncation=True, max_length=ENTRY.most_pieces, return_tensors="pt"
     ).to(model.device)
     out = model(
-        vision_embeds=type(seen)(fpn_hidden_states=levels, fpn_position_encoding=places),
+        vision_embeds=type(features)(fpn_hidden_states=levels, fpn_position_encoding=places),
         input_ids=text["input_ids"],
         attention_mask=text["attention_mask"],
     )

@@ -1,22 +1,22 @@
 """sam3: SAM 3 as a finder of a reader: all things of a name with their masks, among which the sentence chooses."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 from typing_extensions import override
 
 from refseg.adapters import sam3
+from refseg.adapters.cached_search import CachedSearch
+from refseg.adapters.image_processing import to_batch
 from refseg.adapters.local_parts import local_part
 from refseg.adapters.phrase_finders import comparable_score
 from refseg.array_types import Mask, RgbImage
-from refseg.errors import InvalidInput, shown
-from refseg.finders.finder import Detection, Finder, Search
+from refseg.finders.finder import Detection, Finder, Search, check_no_settings, check_threshold, known_mask
 from refseg.masks.boxes import mask_box
 from refseg.readers.searching import ANYTHING
 
@@ -55,10 +55,8 @@ class Sam3Finder(Finder):
         """
         from transformers import Sam3Model, Sam3Processor
 
-        if others:
-            raise InvalidInput(f"the finder {cls.name!r} has no {', '.join(others)}: it finds masks; leave it out")
-        if not 0 <= threshold <= 1:
-            raise InvalidInput(f"threshold {shown(threshold)} is not a score; it is between 0 and 1")
+        check_no_settings(cls.name, others)
+        check_threshold(threshold)
         local = local_part(cls.name, folder)
         return cls(local.load(Sam3Model, types=sam3.TYPES), local.load_processor(Sam3Processor), threshold)
 
@@ -74,32 +72,29 @@ class Sam3Finder(Finder):
 
     @override
     def search(self, image: RgbImage, threshold: float | None = None) -> Search:
-        return _Search(self, image, self.threshold if threshold is None else threshold).find
+        return _Search(self, image, self.threshold if threshold is None else check_threshold(threshold))
 
 
-class _Search:
-    """The things that were looked for in one image, which is encoded when something first is; each name once."""
+class _Search(CachedSearch):
+    """A search in one image, which is encoded when something is first looked for."""
 
     def __init__(self, finder: Sam3Finder, image: RgbImage, threshold: float):
+        super().__init__()
         self.finder, self.image, self.threshold = finder, image, threshold
-        self.seen: Any = None
-        self.found: dict[str, list[Detection]] = {}
 
-    @torch.inference_mode()
-    def find(self, names: Sequence[str]) -> list[Detection]:
-        """Finds the things of these names, the highest score first."""
-        if self.seen is None:
-            pixels = torch.from_numpy(np.ascontiguousarray(self.image)).permute(2, 0, 1)
-            self.seen = sam3.see(self.finder.model, self.finder.processor, [pixels.to(self.finder.model.device)])
-        for name in dict.fromkeys(names):
-            if name not in self.found:
-                self.found[name] = list(self._detections(name))
-        together = [detection for name in dict.fromkeys(names) for detection in self.found[name]]
-        return sorted(together, key=lambda detection: -detection.score)
+    @cached_property
+    def features(self) -> Any:
+        """Features of SAM 3's image encoder."""
+        model = self.finder.model
+        return sam3.encode_images(model, self.finder.processor, to_batch(self.image, model.device))
+
+    @override
+    def find_new(self, names: Sequence[str]) -> Iterator[list[Detection]]:
+        return (list(self._detections(name)) for name in names)
 
     def _detections(self, name: str) -> Iterator[Detection]:
         finder, first = self.finder, torch.zeros(1, dtype=torch.int64, device=self.finder.model.device)
-        scores, masks = sam3.detect(finder.model, finder.processor, self.seen, [name], first)
+        scores, masks = sam3.detect(finder.model, finder.processor, self.features, [name], first)
         for score, logits in zip(scores[0].tolist(), masks[0], strict=True):
             if score < self.threshold:
                 continue
@@ -107,8 +102,4 @@ class _Search:
             mask: Mask = whole.cpu().numpy() > 0
             box = mask_box(mask)
             if box is not None:
-                yield Detection(box, name, comparable_score(score, USUAL), finder.name, partial(_same, mask))
-
-
-def _same(mask: Mask) -> Mask:
-    return mask
+                yield Detection(box, name, comparable_score(score, USUAL), finder.name, known_mask(mask))

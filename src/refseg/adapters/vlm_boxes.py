@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from refseg.adapters.boxes import MOST_BOXES, BoxDetector, Boxes, kept_boxes
 from refseg.adapters.hub import LocalModel
+from refseg.adapters.image_processing import to_uint8
 
 GRID = 1000  # its places in an image, whatever its size
 LONGEST_ANSWER = 100_000  # characters that are looked at
@@ -50,7 +51,7 @@ class Qwen3VLBoxes(BoxDetector):
     @override
     def encode_image(self, image: Tensor) -> Tensor:
         """Returns the images (B, 3, H, W) uint8."""
-        return image.round().clamp(0, 255).byte()
+        return to_uint8(image)
 
     @override
     def detect(self, seen: Tensor, phrases: Sequence[str], image_of_phrase: Sequence[int]) -> list[Boxes]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from typing_extensions import override
 
-from refseg.adapters.local_parts import check_folders, check_scorer, split_folder
+from refseg.adapters.local_parts import check_folders, check_scorer
 from refseg.adapters.region_scorer import RegionScorer
 from refseg.array_types import RgbImage
 from refseg.batch import Batch
@@ -24,6 +24,7 @@ from refseg.config import Config
 from refseg.errors import InvalidInput
 from refseg.finders import load_finder
 from refseg.finders.finder import Finder
+from refseg.finders.named_folder import split_folder
 from refseg.networks.network import ABSENT, Network, Output
 from refseg.readers.execute import execute
 from refseg.readers.parse import read
@@ -93,7 +94,7 @@ class Reader(Network):
         return [self._look_at(finder, one) for finder, one in zip(given, _pixels(image), strict=True)]
 
     def _look_at(self, finder: Finder, image: RgbImage) -> FoundImage:
-        return look_at(finder, image, None if self.scorer is None else self.scorer.of(image))
+        return look_at(finder, image, None if self.scorer is None else self.scorer.for_image(image))
 
     @override
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:

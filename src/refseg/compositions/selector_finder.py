@@ -12,8 +12,7 @@ from refseg.checkpoints import bundled
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.io import load_checkpoint
 from refseg.datasets.drawn_scenes.objects import SHAPES, VALUES
-from refseg.errors import InvalidInput, shown
-from refseg.finders.finder import Detection, Finder
+from refseg.finders.finder import Detection, Finder, check_no_settings, check_threshold, known_mask
 from refseg.masks.boxes import mask_box
 from refseg.networks.selector.selector import Selector
 from refseg.preprocessing.restore import mask_at_image_size
@@ -41,15 +40,13 @@ class SelectorFinder(Finder):
     @classmethod
     def load(cls, threshold: float = 0.5, **others: Any) -> Self:
         """Loads the bundled weights."""
-        if others:
-            raise InvalidInput(f"the finder {cls.name!r} has no {', '.join(others)}: it finds masks; leave it out")
-        if not 0 <= threshold <= 1:
-            raise InvalidInput(f"threshold {shown(threshold)} is not a score; it is between 0 and 1")
+        check_no_settings(cls.name, others)
+        check_threshold(threshold)
         return cls(load_checkpoint(bundled.FOR_IMAGES), threshold)
 
     @override
     def find(self, image: RgbImage, threshold: float | None = None) -> list[Detection]:
-        threshold = self.threshold if threshold is None else threshold
+        threshold = self.threshold if threshold is None else check_threshold(threshold)
         return sorted(self._find(image, threshold), key=lambda detection: -detection.score)
 
     @torch.inference_mode()
@@ -83,7 +80,7 @@ class SelectorFinder(Finder):
                         class_name=shape,
                         score=scores[q] * p,
                         finder=self.name,
-                        draw_mask=lambda mask=mask: mask,  # type: ignore[misc]
+                        draw_mask=known_mask(mask),
                         words=words,
                         centre_xy=((x + 0.5) * across, (y + 0.5) * down),
                         size=radius * (across * down) ** 0.5,

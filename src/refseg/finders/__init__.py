@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from refseg.errors import InvalidInput, choose_one, shown
 from refseg.extensions import look_up
+from refseg.finders.named_folder import split_folder
 
 if TYPE_CHECKING:
     from refseg.finders.finder import Finder
@@ -35,8 +36,8 @@ def load_finder(name: str, **settings: Any) -> "Finder":
         InvalidInput: for an unknown name, or a setting that it refuses.
         MissingFile: if its weights are not on this machine; the message names the command that gets them.
     """
-    name, equals, folder = name.partition("=")
-    if equals:
+    name, folder = split_folder(name)
+    if folder is not None:
         settings["folder"] = folder
     found = look_up(FINDERS, "refseg.finders", name)
     if found is None:

@@ -1,13 +1,12 @@
 """annotations: the objects that a data set annotates, in place of found ones: figures of the choice alone."""
 
-from functools import partial
 from typing import Any, ClassVar, Self
 
 from typing_extensions import override
 
-from refseg.array_types import Mask, RgbImage
+from refseg.array_types import RgbImage
 from refseg.errors import InvalidInput, for_caller
-from refseg.finders.finder import Detection, Finder
+from refseg.finders.finder import Detection, Finder, known_mask
 from refseg.samples import AnnotatedObjects
 
 
@@ -47,7 +46,7 @@ class Annotations(Finder):
                 class_name=thing.name,
                 score=1.0,
                 finder=self.name,
-                draw_mask=partial(_same, thing.mask),
+                draw_mask=known_mask(thing.mask),
                 words=thing.words,
                 centre_xy=thing.centre_xy,
                 size=thing.size,
@@ -55,7 +54,3 @@ class Annotations(Finder):
             )
             for thing in self.annotated.objects
         ]
-
-
-def _same(mask: Mask) -> Mask:
-    return mask

@@ -19,6 +19,8 @@ from PIL import Image
 
 from refseg.array_types import Box, Mask, RgbImage
 from refseg.errors import InvalidInput, choose_one, shown
+from refseg.finders.model_maskers import MODEL_MASKERS
+from refseg.finders.named_folder import split_folder
 
 BoxMasker = Callable[[RgbImage, Box], Mask]
 """Draws the mask (H, W) of the object in a box, at the size of the image (H, W, 3)."""
@@ -112,31 +114,17 @@ class ImageMasker(ABC):
         """Its networks, for moving them to another device."""
 
     @abstractmethod
-    def of(self, image: RgbImage) -> Callable[[Box], Mask]:
+    def for_image(self, image: RgbImage) -> Callable[[Box], Mask]:
         """Returns the masker of one image, which is encoded when a mask is first drawn."""
 
     def __call__(self, image: RgbImage, box_xyxy: Box) -> Mask:
         """Draws the mask (H, W) of the object in a box."""
-        return self.of(image)(box_xyxy)
-
-
-MODEL_MASKERS = (
-    "sam2",
-    "sam2-tiny",
-    "sam2-base-plus",
-    "sam2-large",
-    "edgetam",
-    "sam-base",
-    "sam-large",
-    "sam-huge",
-    "sam-hq",
-)
-"""Names of `ImageMasker`s that are open models: `adapters.model_masker`."""
+        return self.for_image(image)(box_xyxy)
 
 
 def mask_drawer(masker: BoxMasker, image: RgbImage) -> Callable[[Box], Mask]:
     """Returns a masker of the boxes of one image."""
-    return masker.of(image) if isinstance(masker, ImageMasker) else partial(masker, image)
+    return masker.for_image(image) if isinstance(masker, ImageMasker) else partial(masker, image)
 
 
 def find_masker(name: str) -> BoxMasker:
@@ -146,10 +134,10 @@ def find_masker(name: str) -> BoxMasker:
         InvalidInput: if there is none.
         MissingFile: if it is an open model that is not on this machine.
     """
-    model, equals, folder = name.partition("=")
+    model, folder = split_folder(name)
     if model in MODEL_MASKERS:
         load = import_module("refseg.adapters.model_masker").ModelMasker.load
-        found: BoxMasker = load(model, folder if equals else None)
+        found: BoxMasker = load(model, folder)
         return found
     if name not in MASKERS:
         raise InvalidInput(f"unknown masker {shown(name)}; {choose_one(name, [*MASKERS, *MODEL_MASKERS])}")

@@ -16,10 +16,9 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from refseg.array_types import Box, RgbImage
-from refseg.errors import InvalidInput, shown
 from refseg.finders.box_masks import BoxMasker, ImageMasker, find_masker, mask_drawer
 from refseg.finders.darknet_weights import load_darknet_weights
-from refseg.finders.finder import Detection, Finder
+from refseg.finders.finder import Detection, Finder, check_threshold
 from refseg.finders.overlaps import suppress_overlaps
 from refseg.finders.published import PUBLISHED_FINDERS, read_published
 from refseg.finders.yolov4_tiny import YoloV4Tiny
@@ -64,7 +63,7 @@ class Coco80(Finder):
         device: str = "cpu",
     ):
         self.network, self.device = network.to(device).eval(), device
-        self.threshold = _checked_threshold(threshold)
+        self.threshold = check_threshold(threshold)
         self.masker = find_masker(masker) if isinstance(masker, str) else masker
 
     @classmethod
@@ -87,7 +86,7 @@ class Coco80(Finder):
             InvalidInput: for an unknown masker or device, a threshold outside of [0, 1], or another or damaged file.
             MissingFile: if there is no such file.
         """
-        _checked_threshold(threshold)
+        check_threshold(threshold)
         if isinstance(masker, str):
             masker = find_masker(masker)
         check_device_name(device)
@@ -108,7 +107,7 @@ class Coco80(Finder):
     @override
     @torch.inference_mode()
     def find(self, image: RgbImage, threshold: float | None = None) -> list[Detection]:
-        threshold = self.threshold if threshold is None else _checked_threshold(threshold)
+        threshold = self.threshold if threshold is None else check_threshold(threshold)
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1)[None]
         stretched = F.interpolate(pixels, (SIDE, SIDE), mode="bilinear")  # of bytes, and rounded, as darknet does it
         draw = mask_drawer(self.masker, image)
@@ -139,9 +138,3 @@ def _select(
     chosen = zip(sides.tolist(), labels[kept].tolist(), values[kept].tolist(), strict=True)
     within = [(box, label, score) for box, label, score in chosen if box[2] - box[0] >= 1 and box[3] - box[1] >= 1]
     return [((x0, y0, x1, y1), label, score) for (x0, y0, x1, y1), label, score in within[:MAX_OBJECTS]]
-
-
-def _checked_threshold(threshold: float) -> float:
-    if not 0 <= threshold <= 1:
-        raise InvalidInput(f"threshold {shown(threshold)} is not a score; it is between 0 and 1")
-    return threshold

@@ -3,10 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from refseg.array_types import Box, Mask, RgbImage
+from refseg.errors import InvalidInput, shown
 from refseg.samples import AnnotatedObjects
 
 
@@ -93,3 +94,29 @@ class Finder(ABC):
             image: (H, W, 3) uint8 RGB.
             threshold: lowest score; by default the finder's own.
         """
+
+
+def known_mask(mask: Mask) -> Callable[[], Mask]:
+    """Returns the `draw_mask` of a detection whose mask was found with it."""
+    return partial(_identity, mask)  # not a lambda, so that detections can be pickled
+
+
+def _identity(mask: Mask) -> Mask:
+    return mask
+
+
+def check_threshold(threshold: float) -> float:
+    """Returns a threshold of scores as it is.
+
+    Raises:
+        InvalidInput: if it is not in [0, 1].
+    """
+    if not 0 <= threshold <= 1:  # NaN too
+        raise InvalidInput(f"threshold {shown(threshold)} is not a score; it is between 0 and 1")
+    return threshold
+
+
+def check_no_settings(name: str, others: Mapping[str, object]) -> None:
+    """Raises InvalidInput if a finder that brings its masks is given further settings, such as a masker."""
+    if others:
+        raise InvalidInput(f"the finder {name!r} has no {', '.join(others)}: it finds masks; leave it out")

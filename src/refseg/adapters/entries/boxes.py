@@ -1,9 +1,11 @@
 """Settings of adapters that find boxes and draw their masks."""
 
 from pydantic import Field
+from typing_extensions import override
 
-from refseg.adapters.entries.maskers import MaskerName
 from refseg.adapters.entry import AdapterConfig
+from refseg.adapters.hub import Revision
+from refseg.finders.model_maskers import MaskerName
 
 MASKS_ONCE = "and the image features of the masker"
 
@@ -17,7 +19,12 @@ class BoxesConfig(AdapterConfig):
     """
 
     masker: MaskerName = "sam2"
-    masker_revision: str = Field(default="main", pattern=r"^[\w.-]+$", max_length=100)
+    masker_revision: Revision = "main"
+
+    @property
+    def box_threshold(self) -> float:
+        """Score above which a box is one of those meant: in the middle where scores are 0 and 1."""
+        return 0.5
 
 
 class ScoredBoxesConfig(BoxesConfig):
@@ -28,3 +35,8 @@ class ScoredBoxesConfig(BoxesConfig):
     """
 
     threshold: float = Field(default=0.25, gt=0, lt=1)
+
+    @property
+    @override
+    def box_threshold(self) -> float:
+        return self.threshold

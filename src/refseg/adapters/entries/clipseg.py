@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from refseg.adapters.entry import AdapterConfig, AdapterEntry
-from refseg.adapters.hub import HubModel
+from refseg.adapters.hub import single_precision
 
 
 class ClipSegConfig(AdapterConfig):
@@ -20,17 +20,7 @@ ENTRY = AdapterEntry(
     name="clipseg",
     title="CLIPSeg rd64-refined",
     paper="https://arxiv.org/abs/2112.10003",
-    parts={
-        "model": (
-            HubModel(
-                name="rd64-refined",
-                id="CIDAS/clipseg-rd64-refined",
-                licence="not checked by us, see its page",
-                size=609_600_000,
-                parameters=152_400_000,
-            ),
-        )
-    },
+    parts={"model": (single_precision("rd64-refined", "CIDAS/clipseg-rd64-refined", 152_400_000),)},
     settings=ClipSegConfig,
     exists="the largest logit of a pixel; not calibrated: refseg calibrate clipseg --out FOLDER",
     encodes_once="the image encoder; an expression costs its words and a small decoder",

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from refseg.adapters.entry import AdapterConfig, AdapterEntry
-from refseg.adapters.hub import Fact, HubModel
+from refseg.adapters.hub import Fact, HubModel, single_precision
 
 _ROBOFLOW = "Roboflow's copy of the model card"
 
@@ -29,9 +29,7 @@ class Florence2Config(AdapterConfig):
 
 
 def _model(name: str, parameters: int) -> HubModel:
-    return HubModel(
-        name=name, id=f"florence-community/Florence-2-{name}", licence="MIT", size=4 * parameters, parameters=parameters
-    )
+    return single_precision(name, f"florence-community/Florence-2-{name}", parameters, licence="MIT")
 
 
 MODELS = (

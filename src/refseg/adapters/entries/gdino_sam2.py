@@ -5,7 +5,7 @@ from typing import Literal
 from refseg.adapters.entries.boxes import MASKS_ONCE, ScoredBoxesConfig
 from refseg.adapters.entries.maskers import maskers_from
 from refseg.adapters.entry import AdapterEntry
-from refseg.adapters.hub import Fact, HubModel
+from refseg.adapters.hub import Fact, HubModel, single_precision
 
 MMDETECTION = "README of MM-Grounding-DINO in mmdetection"
 
@@ -21,13 +21,7 @@ class GroundingDinoSam2Config(ScoredBoxesConfig):
 
 
 def _detector(name: str, parameters: int) -> HubModel:
-    return HubModel(
-        name=name,
-        id=f"IDEA-Research/grounding-dino-{name}",
-        licence="Apache-2.0",
-        size=4 * parameters,
-        parameters=parameters,
-    )
+    return single_precision(name, f"IDEA-Research/grounding-dino-{name}", parameters, licence="Apache-2.0")
 
 
 DETECTORS = (_detector("tiny", 172_300_000), _detector("base", 232_000_000))

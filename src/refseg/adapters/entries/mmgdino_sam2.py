@@ -4,9 +4,10 @@ from typing import Literal
 
 from refseg.adapters.entries.boxes import MASKS_ONCE, ScoredBoxesConfig
 from refseg.adapters.entries.gdino_sam2 import MMDETECTION
-from refseg.adapters.entries.maskers import UNCHECKED, MaskerName, maskers_from
+from refseg.adapters.entries.maskers import maskers_from
 from refseg.adapters.entry import AdapterEntry
-from refseg.adapters.hub import Fact, HubModel
+from refseg.adapters.hub import Fact, HubModel, single_precision
+from refseg.finders.model_maskers import MaskerName
 
 
 class MMGroundingDinoSam2Config(ScoredBoxesConfig):
@@ -22,14 +23,7 @@ class MMGroundingDinoSam2Config(ScoredBoxesConfig):
 
 
 def _detector(name: str, model: str, parameters: int) -> HubModel:
-    page = f"openmmlab-community/mm_grounding_dino_{model}"
-    return HubModel(
-        name=name,
-        id=page,
-        licence=UNCHECKED,
-        size=4 * parameters,
-        parameters=parameters,
-    )
+    return single_precision(name, f"openmmlab-community/mm_grounding_dino_{model}", parameters)
 
 
 DETECTORS = (

@@ -5,9 +5,9 @@ from typing import Literal
 from pydantic import Field
 
 from refseg.adapters.entries.boxes import MASKS_ONCE, ScoredBoxesConfig
-from refseg.adapters.entries.maskers import UNCHECKED, maskers_from
+from refseg.adapters.entries.maskers import maskers_from
 from refseg.adapters.entry import AdapterEntry
-from refseg.adapters.hub import HubModel
+from refseg.adapters.hub import single_precision
 
 
 class Owlv2Sam2Config(ScoredBoxesConfig):
@@ -22,19 +22,9 @@ class Owlv2Sam2Config(ScoredBoxesConfig):
     detector: Literal["base", "large"] = "base"
 
 
-def _detector(name: str, page: str, parameters: int) -> HubModel:
-    return HubModel(
-        name=name,
-        id=page,
-        licence=UNCHECKED,
-        size=4 * parameters,
-        parameters=parameters,
-    )
-
-
 DETECTORS = (
-    _detector("base", "google/owlv2-base-patch16-ensemble", 154_000_000),
-    _detector("large", "google/owlv2-large-patch14-ensemble", 437_600_000),
+    single_precision("base", "google/owlv2-base-patch16-ensemble", 154_000_000),
+    single_precision("large", "google/owlv2-large-patch14-ensemble", 437_600_000),
 )
 
 ENTRY = AdapterEntry(

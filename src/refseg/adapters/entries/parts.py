@@ -1,17 +1,11 @@
 """Open models as parts of the reader: finders and maskers, which are no networks by themselves."""
 
 from refseg.adapters.entries import gdino_sam2, mmgdino_sam2, owlv2_sam2
-from refseg.adapters.entries.maskers import MASKERS, UNCHECKED
+from refseg.adapters.entries.maskers import MASKERS
 from refseg.adapters.entry import AdapterConfig, AdapterEntry
-from refseg.adapters.hub import HubModel
+from refseg.adapters.hub import HubModel, single_precision
 
-MASK2FORMER = HubModel(
-    name="small",
-    id="facebook/mask2former-swin-small-coco-instance",
-    licence=UNCHECKED,
-    size=4 * 68_843_000,
-    parameters=68_843_000,
-)
+MASK2FORMER = single_precision("small", "facebook/mask2former-swin-small-coco-instance", 68_843_000)
 
 
 def _finder(name: str, like: AdapterEntry) -> AdapterEntry:
@@ -71,7 +65,7 @@ ASKED, ASKED_MASKER = ("gdino", "mmgdino", "owlv2"), "sam2"
 
 
 def _scorer(name: str, page: str, parameters: int) -> AdapterEntry:
-    model = HubModel(name=name, id=page, licence=UNCHECKED, size=4 * parameters, parameters=parameters)
+    model = single_precision(name, page, parameters)
     return AdapterEntry(
         name=name,
         title=page.partition("/")[2],

@@ -5,9 +5,9 @@ from typing import Literal
 from pydantic import Field
 
 from refseg.adapters.entries.boxes import BoxesConfig
-from refseg.adapters.entries.maskers import UNCHECKED, maskers_from
+from refseg.adapters.entries.maskers import maskers_from
 from refseg.adapters.entry import AdapterEntry
-from refseg.adapters.hub import HubModel
+from refseg.adapters.hub import HubModel, single_precision
 
 
 class Qwen3VLSam2Config(BoxesConfig):
@@ -25,13 +25,8 @@ class Qwen3VLSam2Config(BoxesConfig):
 
 
 def _detector(name: str, parameters: int) -> HubModel:
-    return HubModel(
-        name=name,
-        id=f"Qwen/Qwen3-VL-{name.upper()}-Instruct",
-        licence=UNCHECKED,
-        size=2 * parameters,
-        parameters=parameters,
-    )
+    model = single_precision(name, f"Qwen/Qwen3-VL-{name.upper()}-Instruct", parameters)
+    return model.replace(size=2 * parameters)  # bfloat16
 
 
 ENTRY = AdapterEntry(
