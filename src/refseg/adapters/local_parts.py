@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from refseg.adapters.entries import sam3
-from refseg.adapters.entries.parts import ASKED, ASKED_MASKER, PARTS, SCORERS
+from refseg.adapters.entries.parts import DEFAULT_MASKER, PARTS, PHRASE_FINDERS, SCORERS
 from refseg.adapters.hub import LocalModel
 from refseg.errors import InvalidInput, MissingFile, choose_one, shown
 from refseg.finders.installed import check_finder
@@ -48,8 +48,8 @@ def check_parts(finder: Any, masker: Any, scorer: Any = None) -> None:
     check_folders(finder, masker, scorer)
     check_scorer(scorer)
     check_finder(split_folder(finder)[0] if isinstance(finder, str) else finder)
-    if masker is None and split_folder(finder)[0] in ASKED:
-        masker = ASKED_MASKER
+    if masker is None and split_folder(finder)[0] in PHRASE_FINDERS:
+        masker = DEFAULT_MASKER
     for setting in (finder, masker, scorer):
         name, folder = split_folder(setting) if isinstance(setting, str) else ("", None)
         if name in FOUND_BY_NAME:

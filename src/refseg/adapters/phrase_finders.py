@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from refseg.adapters.boxes import Boxes, GroundingDino, Owlv2, PhraseDetector
 from refseg.adapters.cached_search import CachedSearch
-from refseg.adapters.entries.parts import ASKED_MASKER
+from refseg.adapters.entries.parts import DEFAULT_MASKER
 from refseg.adapters.hub import LocalModel
 from refseg.adapters.image_processing import to_batch
 from refseg.adapters.local_parts import local_part
@@ -34,11 +34,11 @@ class PhraseFinder(Finder):
         masker: a name, or a function of image and box.
     """
 
-    asked: ClassVar[bool] = True
+    open_vocabulary: ClassVar[bool] = True
     classes = ()
 
     def __init__(
-        self, detector: PhraseDetector, threshold: float | None = None, masker: str | BoxMasker = ASKED_MASKER
+        self, detector: PhraseDetector, threshold: float | None = None, masker: str | BoxMasker = DEFAULT_MASKER
     ):
         self.detector = detector
         self.threshold = detector.threshold if threshold is None else check_threshold(threshold)
@@ -46,7 +46,7 @@ class PhraseFinder(Finder):
 
     @classmethod
     def load(
-        cls, threshold: float | None = None, masker: str | BoxMasker = ASKED_MASKER, folder: Path | None = None
+        cls, threshold: float | None = None, masker: str | BoxMasker = DEFAULT_MASKER, folder: Path | None = None
     ) -> Self:
         """Loads the finder from this machine.
 

@@ -33,7 +33,7 @@ class Sam3Finder(Finder):
     """
 
     name: ClassVar[str] = "sam3"
-    asked: ClassVar[bool] = True
+    open_vocabulary: ClassVar[bool] = True
     finds_masks: ClassVar[bool] = True
     classes = ()
 

@@ -48,19 +48,19 @@ class FoundImage:
         finder: Finder,
         image: RgbImage,
         score_regions: RegionScorer | None = None,
-        asked: tuple[Search, Sequence[str]] | None = None,
+        named: tuple[Search, Sequence[str]] | None = None,
     ):
-        """Looks for the objects of the finder's classes, or `asked` a search for things of these names."""
+        """Looks for the objects of the finder's classes, or searches for the things that are named."""
         self.score_regions = score_regions
-        if asked is None:
+        if named is None:
             detections, classes = finder.find(image), finder.classes
         else:
-            search, classes = asked[0], tuple(asked[1])
+            search, classes = named[0], tuple(named[1])
             detections = search(classes)
         self._detections = _by_object(detections, finder.same_object_iou)
         things = tuple(_object(same, image, finder.finds_masks) for same in self._detections)
         size_hw = (image.shape[0], image.shape[1])
-        self.objects = FoundObjects(things, size_hw, frozenset(classes), asked=asked is not None)
+        self.objects = FoundObjects(things, size_hw, frozenset(classes), open_vocabulary=named is not None)
 
     def about(self, query: Query) -> "FoundImage":
         """Returns the objects that a program is evaluated on."""
@@ -71,7 +71,7 @@ class FoundImage:
         return self._detections[k][0].mask
 
 
-class AskedImage(FoundImage):
+class OpenVocabularyImage(FoundImage):
     """An image in which things are looked for when a program first names them, each name once."""
 
     def __init__(self, finder: Finder, image: RgbImage, score_regions: RegionScorer | None = None):
@@ -84,14 +84,14 @@ class AskedImage(FoundImage):
         names = names_to_search(query)
         known = frozenset(names)
         if known not in self._about:
-            asked = self._search, names
-            self._about[known] = FoundImage(self._finder, self._image, self.score_regions, asked)
+            named = self._search, names
+            self._about[known] = FoundImage(self._finder, self._image, self.score_regions, named)
         return self._about[known]
 
 
-def look_at(finder: Finder, image: RgbImage, score_regions: RegionScorer | None = None) -> FoundImage:
-    """Returns the objects of an image, or what will look for them if the finder is one that is asked."""
-    return (AskedImage if finder.asked else FoundImage)(finder, image, score_regions)
+def find_objects(finder: Finder, image: RgbImage, score_regions: RegionScorer | None = None) -> FoundImage:
+    """Returns the objects of an image, or what will look for them if the finder is of open vocabulary."""
+    return (OpenVocabularyImage if finder.open_vocabulary else FoundImage)(finder, image, score_regions)
 
 
 def _by_object(detections: Sequence[Detection], same_iou: float) -> list[list[Detection]]:

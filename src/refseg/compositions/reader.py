@@ -19,7 +19,7 @@ from refseg.adapters.local_parts import check_folders, check_scorer
 from refseg.adapters.region_scorer import RegionScorer
 from refseg.array_types import RgbImage
 from refseg.batch import Batch
-from refseg.compositions.found import FoundImage, look_at
+from refseg.compositions.found import FoundImage, find_objects
 from refseg.config import Config
 from refseg.errors import InvalidInput
 from refseg.finders import load_finder
@@ -81,7 +81,7 @@ class Reader(Network):
     @override
     def encode_image(self, image: Tensor) -> list[FoundImage]:
         """Finds the objects of images (B, 3, H, W) of 0 to 255."""
-        return [self._look_at(self.finder, one) for one in _pixels(image)]
+        return [self._find_objects(self.finder, one) for one in _pixels(image)]
 
     @property
     @override
@@ -91,10 +91,10 @@ class Reader(Network):
     @override
     def encode_annotated(self, image: Tensor, annotated: Sequence[AnnotatedObjects]) -> list[FoundImage]:
         given = [self.finder.given(objects) for objects in annotated]
-        return [self._look_at(finder, one) for finder, one in zip(given, _pixels(image), strict=True)]
+        return [self._find_objects(finder, one) for finder, one in zip(given, _pixels(image), strict=True)]
 
-    def _look_at(self, finder: Finder, image: RgbImage) -> FoundImage:
-        return look_at(finder, image, None if self.scorer is None else self.scorer.for_image(image))
+    def _find_objects(self, finder: Finder, image: RgbImage) -> FoundImage:
+        return find_objects(finder, image, None if self.scorer is None else self.scorer.for_image(image))
 
     @override
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:

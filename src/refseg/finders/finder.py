@@ -52,8 +52,8 @@ class Finder(ABC):
 
     Attributes:
         name: of the finder.
-        classes: names of the classes that it knows; it never finds anything else, unless it is `asked`.
-        asked: whether it has no classes, but looks for whatever things it is asked for (`search`).
+        classes: names of the classes that it knows; it never finds anything else, unless it is of open vocabulary.
+        open_vocabulary: whether it has no classes, but looks for whatever things are named (`search`).
         threshold: lowest score of what it finds, unless another is asked for.
         finds_masks: whether masks are found with the objects, and not drawn from their boxes.
         needs_annotations: whether it does not look at images, but is given the objects of a data set (`given`).
@@ -65,7 +65,7 @@ class Finder(ABC):
     threshold: float
     finds_masks: ClassVar[bool] = False
     needs_annotations: ClassVar[bool] = False
-    asked: ClassVar[bool] = False
+    open_vocabulary: ClassVar[bool] = False
     same_object_iou: ClassVar[float] = 0.85
 
     def given(self, annotated: AnnotatedObjects) -> "Finder":
@@ -78,7 +78,7 @@ class Finder(ABC):
         return ()
 
     def search(self, image: RgbImage, threshold: float | None = None) -> Search:
-        """Returns a search for things by their names in an image, which is encoded once; for `asked`.
+        """Returns a search for things by their names in an image, which is encoded once; for `open_vocabulary`.
 
         A detection's class is the name that was asked for.
         """

@@ -179,10 +179,10 @@ class _Executor:
         return classes is None or noun.anything or any(name in classes for name in self._names(noun))
 
     def _named(self, noun: Noun) -> str:
-        return name_to_search(noun) if self.found.asked else noun.name
+        return name_to_search(noun) if self.found.open_vocabulary else noun.name
 
     def _names(self, noun: Noun) -> tuple[str, ...]:
-        if self.found.asked:
+        if self.found.open_vocabulary:
             return (name_to_search(noun),)
         return (*noun.classes, noun.written, singular(noun.written))
 

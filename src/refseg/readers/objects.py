@@ -46,14 +46,14 @@ class FoundObjects:
         objects: in any order.
         size_hw: height and width of the image in pixels; None if unknown, then places compare objects only.
         classes: names that the finder knows; None if it does not name what it finds.
-        asked: whether the classes are what was looked for, as `readers.searching` names it, and objects have only the
-            classes that they were found as.
+        open_vocabulary: whether the classes are what was looked for, as `readers.searching` names it, and objects have
+            only the classes that they were found as.
     """
 
     objects: tuple[FoundObject, ...]
     size_hw: tuple[int, int] | None = None
     classes: frozenset[str] | None = None
-    asked: bool = False
+    open_vocabulary: bool = False
 
     @cached_property
     def geometry(self) -> "Geometry":

@@ -151,7 +151,7 @@ class Reading:
     def _names(self, query: Query) -> set[str]:
         """Returns the names of an object that the noun of a query may mean."""
         assert query.noun is not None
-        return {name_to_search(query.noun)} if self.found.asked else {*query.noun.classes, query.noun.written}
+        return {name_to_search(query.noun)} if self.found.open_vocabulary else {*query.noun.classes, query.noun.written}
 
     @staticmethod
     def _row(name: str, cells: list[str]) -> str:

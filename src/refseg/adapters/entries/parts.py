@@ -60,8 +60,8 @@ FINDERS = (
         usage="--weights reader --set finder=mask2former",
     ),
 )
-ASKED, ASKED_MASKER = ("gdino", "mmgdino", "owlv2"), "sam2"
-"""Finders that look for whatever they are asked for, and what draws their masks unless another is asked for."""
+PHRASE_FINDERS, DEFAULT_MASKER = ("gdino", "mmgdino", "owlv2"), "sam2"
+"""Finders of boxes of an open vocabulary, and what draws their masks unless another masker is chosen."""
 
 
 def _scorer(name: str, page: str, parameters: int) -> AdapterEntry:
