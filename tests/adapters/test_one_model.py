@@ -286,7 +286,7 @@ def test_commands_take_an_open_model(folders, tmp_path, run, photograph, hub):
             ["train", "finetune", "--set", f"initial.weights={weights}", "--out", str(tmp_path / "run")],
             "is an open model",
         ),
-        (["calibrate", weights], "say where its calibration goes: --out FOLDER"),
+        (["calibrate", weights], "say where its calibration goes, such as --out clipseg"),
         (["calibrate", "clipseg", "--out", str(tmp_path)], "are not on this machine; get them: refseg weights get"),
         (["explain", str(picture(tmp_path, photograph)), "the dog", "--weights", weights], "has nothing to show"),
     ]:

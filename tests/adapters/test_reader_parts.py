@@ -90,13 +90,13 @@ def test_parts_that_are_not_here_are_told_before_anything_is_loaded(cache, comma
     code, out, err = command(*arguments)
     assert code == 2 and out == "" and err.count("\n") == 1
     assert "the weights 'gdino' (IDEA-Research/grounding-dino-tiny, 689 MB) are not on this machine" in err
-    assert "refseg weights get gdino" in err and "own copy: finder=gdino=FOLDER" in err
+    assert "refseg weights get gdino" in err and "own copy by its folder: finder=gdino=models/gdino" in err
     cache("gdino")
     code, _, err = command(*arguments)
     assert code == 2 and "refseg weights get sam2," in err and err.count("\n") == 1
     assert command(*arguments, "--set", "masker=box")[0] == 0
     code, _, err = command(*arguments, "--set", "masker=sam2=nowhere")
-    assert code == 2 and "masker=sam2=FOLDER" in err
+    assert code == 2 and "masker=sam2=models/sam2" in err
     code, _, err = command(*arguments, "--set", "masker=sam9")
     assert code == 2 and "choose one of: grabcut, ellipse, box, sam2," in err
     code, _, err = command("segment", "photo.png", "the dog", "--weights", "gdino")

@@ -199,9 +199,19 @@ def model_folder(model: HubModel, name: str) -> Path:
         what = "are not" if folder is None else "are not completely"
         raise MissingFile(
             f"the weights {name!r} ({described(model)}) {what} on this machine; get them: refseg weights get {name}, "
-            f"or give your own copy: {name.partition(':')[0]}=FOLDER"
+            f"or give your own copy by its folder: {own_copy(name)}"
         )
     return folder
+
+
+def own_copy(name: str) -> str:
+    """Returns how an own copy of a model is named, by an example.
+
+    >>> own_copy("clipseg:revision=v1")
+    'clipseg=models/clipseg'
+    """
+    plain = name.partition(":")[0]
+    return f"{plain}=models/{plain}"
 
 
 def described(model: HubModel) -> str:
@@ -217,7 +227,7 @@ def own_folder(folder: Path, name: str) -> Path:
         MissingFile: if there is no such folder, or a file of it is missing.
     """
     if not folder.is_dir():
-        raise MissingFile(f"{folder} is no folder; give one with {CONFIG} and {WEIGHTS}, as {name}=FOLDER")
+        raise MissingFile(f"{folder} is no folder; give one with {CONFIG} and {WEIGHTS}, as {own_copy(name)}")
     if not is_complete(folder):
         raise MissingFile(f"{folder} is no model of transformers: it lacks {_lacking(folder)}; copy it again")
     return folder
@@ -405,8 +415,8 @@ def _check_reachable(model: HubModel, name: str) -> None:
 def _unreachable(model: HubModel, name: str, why: str) -> MissingFile:
     return MissingFile(
         f"the weights {name!r} ({described(model)}) cannot be downloaded: the hub cannot be reached ({why}); where "
-        f"there is internet: refseg weights get {name}, then copy the folder and give {name.partition(':')[0]}=FOLDER; "
-        "bundled, without download: selector"
+        f"there is internet: refseg weights get {name}, then copy the folder and give it as "
+        f"{own_copy(name)}; bundled, without download: selector"
     )
 
 

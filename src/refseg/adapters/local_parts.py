@@ -5,7 +5,7 @@ from typing import Any
 
 from refseg.adapters.entries import sam3
 from refseg.adapters.entries.parts import DEFAULT_MASKER, PARTS, PHRASE_FINDERS, SCORERS
-from refseg.adapters.hub import LocalModel
+from refseg.adapters.hub import LocalModel, own_copy
 from refseg.errors import InvalidInput, MissingFile, choose_one, shown
 from refseg.finders.installed import check_finder
 from refseg.finders.named_folder import split_folder
@@ -30,7 +30,7 @@ def local_part(name: str, folder: str | Path | None = None) -> LocalModel:
         return entry.local_models(config)["model"]
     except MissingFile as error:  # which names the weights of a network
         setting = entry.usage.rpartition("--set ")[2]
-        raise MissingFile(str(error).replace(f"{name}=FOLDER", f"{setting}=FOLDER")) from error
+        raise MissingFile(str(error).replace(own_copy(name), f"{setting}=models/{name}")) from error
 
 
 def check_parts(finder: Any, masker: Any, scorer: Any = None) -> None:

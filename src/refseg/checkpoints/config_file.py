@@ -113,8 +113,8 @@ def read_config(path: Path) -> CheckpointConfig:
         found = content.get("format") if isinstance(content, dict) else None
         if isinstance(content, dict) and "model_type" in content:
             raise InvalidInput(
-                f"{path} is that of a model of transformers ({shown(content['model_type'], 40)}); give NAME="
-                f"{path.parent} with the name of its adapter, one of: {', '.join(ADAPTERS)}"
+                f"{path} is that of a model of transformers ({shown(content['model_type'], 40)}); give the name of its "
+                f"open model before the folder, such as clipseg={path.parent}; there are: {', '.join(ADAPTERS)}"
             )
         raise InvalidInput(
             f"{path} has format {shown(found, 40)}, this version of refseg reads {FORMAT}; update refseg"

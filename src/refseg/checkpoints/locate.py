@@ -8,6 +8,7 @@ from typing import Any
 
 from refseg.adapters.catalogue import CATALOGUE as ADAPTERS
 from refseg.adapters.entries.parts import PARTS
+from refseg.adapters.hub import own_copy
 from refseg.checkpoints import bundled, catalogue
 from refseg.checkpoints.schema import CARD, CONFIG, RECIPE, WEIGHTS
 from refseg.errors import InvalidInput, MissingFile, did_you_mean, first_line, shown
@@ -53,7 +54,7 @@ def named_adapter(where: str | Path) -> tuple[str, str | None] | None:
     text = found["weights"] if found else str(where)
     name, equals, folder = text.partition("=")
     if name in ADAPTERS and equals and not folder:
-        raise MissingFile(f"{text} names no folder; give {name}=FOLDER, or {name} alone")
+        raise MissingFile(f"{text} names no folder; give one, such as {own_copy(name)}, or {name} alone")
     if name in ADAPTERS and (equals or not Path(name).is_dir()):
         return name, folder or None
     if name in PARTS and not Path(name).exists():

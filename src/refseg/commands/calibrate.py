@@ -1,5 +1,6 @@
 """`refseg calibrate`: thresholds of a checkpoint, fitted on a validation split."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +50,8 @@ def calibrate(
     check_device_name(device)
     check_weights(weights)
     if out is None and not Path(weights).is_dir():
-        raise InvalidInput(f"{weights} is no folder, so say where its calibration goes: --out FOLDER")
+        example = f"--out {re.split('[:=]', weights)[0]}_calibrated"
+        raise InvalidInput(f"{weights} is no folder, so say where its calibration goes, such as {example}")
     folder = out or Path(weights)
     check_destination(folder)
     dataset = options.add_dataset(dataset)

@@ -42,7 +42,7 @@ MAX_TOLD = 8  # warnings
 ABOUT = ("weights", "sha256", "threshold", "crf", "version")
 FIELDS = (
     *("found", "exists", "size", "area", "box", "boxes", "rle", "instances", "warnings", "unknown_words", "source"),
-    *("exists_threshold", "decided_by", "familiar", "error", "files", "stamp", "reading", *ABOUT),
+    *("exists_threshold", "decided_by", "familiar", "error", "files", "stamp", "reading", "candidates", *ABOUT),
 )
 """Fields of a line of answers.jsonl beside image, expression and the columns of a table."""
 
@@ -214,9 +214,8 @@ class Output:
         if len(told) > MAX_TOLD:
             self.say(f"warning: {len(told) - MAX_TOLD:,} others are in the answers", err=True)
         where = f": {self.answers.file}" if self.answers else ""
-        self.say(
-            f"{counted(self.tally.count - self.tally.failed, 'answer')}, {self.tally.found:,} of them found something{where}"
-        )
+        answers = counted(self.tally.count - self.tally.failed, "answer")
+        self.say(f"{answers}, {self.tally.found:,} of them found something{where}")
         if self.tally.failed:
             again = "; mend what is said above, then the same command asks them again" if self.answers else ""
             typer.echo(f"{self.tally.failed:,} of {self.tally.count:,} could not be answered{again}", err=True)

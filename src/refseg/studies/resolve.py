@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, option
 from refseg.networks import PRESETS, configured
 from refseg.recipes import RECIPES
 from refseg.recipes.recipe import FileData, Recipe
@@ -135,9 +135,8 @@ def chosen_rows(study: Study, text: str) -> tuple[int, ...]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         first, dash, end = part.partition("-")
         if not (first.isdecimal() and (end.isdecimal() if dash else True) and len(part) < 10):
-            raise InvalidInput(
-                f"{part!r} is no row of {study.name}; its rows are 1 to {last}, for example --rows 1,{last}"
-            )
+            example = option("rows", f"1,{last}")
+            raise InvalidInput(f"{part!r} is no row of {study.name}; its rows are 1 to {last}, for example {example}")
         numbers = range(int(first), int(end or first) + 1)
         if not numbers or numbers[0] < 1 or numbers[-1] > last:
             raise InvalidInput(f"{study.name} has no row {part}; its rows are 1 to {last}")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from refseg.checkpoints.schema import CONFIG
-from refseg.errors import InvalidInput, MissingFile, RefsegError, UnwritableOutput, another_out, setting
+from refseg.errors import InvalidInput, MissingFile, RefsegError, UnwritableOutput, another_out, option, setting
 from refseg.evaluation.rows import ROWS
 from refseg.files.atomic import check_writable, write_atomically
 from refseg.files.lock import only_writer
@@ -95,7 +95,8 @@ def run_study(
         )
         return _write(study, out, small, settings, seeds, {})
     if small and not study.has_small:
-        raise InvalidInput(f"{name} has no rows on drawn scenes; leave --small out, or take another table")
+        as_small = option("small", True)
+        raise InvalidInput(f"{name} has no rows on drawn scenes; leave {as_small} out, or take another table")
     numbers = chosen_rows(study, rows)
     trainings = list(_trainings(study, numbers, small, settings, seeds))
     if not trainings:
