@@ -8,20 +8,48 @@ import zipfile
 import pytest
 
 PROBE = """
-import json, sys
-from refseg.cli import main
-code = 0
-try: main()
-except SystemExit as ended: code = ended.code or 0
-print("\\n" + json.dumps({"code": code, "torch": "torch" in sys.modules, "lightning": "lightning" in sys.modules}))
+import json, os, sys, traceback
+import refseg.cli, refseg.commands.compare, refseg.commands.evaluate, refseg.commands.train  # they need no torch
+for line in sys.stdin:
+    words, out = json.loads(line)
+    child = os.fork()  # of a process that has imported no more than the command line
+    if not child:
+        for stream in (1, 2):
+            os.dup2(os.open(f"{out}.{stream}", os.O_CREAT | os.O_WRONLY), stream)
+        sys.argv[1:] = words
+        code = 0
+        try: refseg.cli.main()
+        except SystemExit as ended: code = ended.code or 0
+        except BaseException: traceback.print_exc()
+        imported = {name: name in sys.modules for name in ("torch", "lightning")}
+        print("\\n" + json.dumps({"code": code, **imported}), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    print(flush=True)
 """
 
 
-def probe(*words: str) -> dict[str, object]:
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE, *words], capture_output=True, text=True, timeout=120, check=False
-    )
-    return json.loads(done.stdout.splitlines()[-1]) | {"said": done.stderr}
+@pytest.fixture(scope="module")
+def server():
+    command = [sys.executable, "-c", PROBE]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture
+def probe(server, tmp_path):
+    """Runs a command and says its exit code, what was imported, and stderr."""
+
+    def run(*words: str) -> dict[str, object]:
+        out = tmp_path / "said"
+        server.stdin.write(json.dumps([words, str(out)]) + "\n")
+        server.stdin.flush()
+        server.stdout.readline()
+        stdout, stderr = (out.with_suffix(f".{stream}").read_text() for stream in (1, 2))
+        return json.loads(stdout.splitlines()[-1]) | {"said": stderr}
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -45,7 +73,7 @@ def probe(*words: str) -> dict[str, object]:
         "compare {folder}/rows.jsonl {folder}/rows.jsonl --protocol lavt --protocol rela --protocol cris",
     ],
 )
-def test_a_look_up_does_not_import_torch(words, tmp_path):
+def test_a_look_up_does_not_import_torch(words, tmp_path, probe):
     from PIL import Image
 
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
@@ -113,7 +141,7 @@ def rows() -> list[dict[str, object]]:
         "train selector --accelerator none",
     ],
 )
-def test_a_mistake_is_told_before_torch_is_imported(words, tmp_path):
+def test_a_mistake_is_told_before_torch_is_imported(words, tmp_path, probe):
     (tmp_path / "empty.pth").touch()
     (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04" + bytes(100))
     for name, member in (("other.zip", "a.txt"), ("damaged.pth", "archive/data.pkl")):

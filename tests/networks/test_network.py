@@ -234,7 +234,13 @@ class Logits(torch.nn.Module):
         return self.network(*inputs).logits
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"selector"}))  # its own tests export it
+@pytest.mark.parametrize(
+    "name",  # selector's own tests export it
+    [
+        "dcmfnet",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in sorted(NETWORKS.keys() - {"selector", "dcmfnet"})),
+    ],
+)
 @torch.no_grad()
 def test_an_exported_program_gives_the_same_answer(name):
     network, inputs = Logits(tiny(name)), asked(name)
@@ -242,6 +248,7 @@ def test_an_exported_program_gives_the_same_answer(name):
     same(program.module()(*inputs), network(*inputs))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_compiled_network_gives_the_same_answer():
     """In one graph, without writing machine code: not every machine has a compiler."""
