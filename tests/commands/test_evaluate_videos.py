@@ -143,7 +143,7 @@ def test_a_stopped_evaluation_goes_on_with_the_next_video(run, of, colours, tmp_
         return genuine(checkpoint, clips, *arguments, **settings)
 
     monkeypatch.setattr("refseg.evaluation.clip_answers.answer_clips", counts)
-    assert "1 of 2 videos are answered" in run("evaluate", *command, "--out", tmp_path / "a")
+    assert "1 of 2 videos answered" in run("evaluate", *command, "--out", tmp_path / "a")
     assert asked == [1]
     run("evaluate", *command, "--out", tmp_path / "b")
     assert rows_of(tmp_path / "a") == rows_of(tmp_path / "b")
@@ -179,6 +179,9 @@ def test_two_systems_are_compared_under_protocols_of_videos(run, of, colours, tm
         assert values["b"] == pytest.approx(1) and values["a"] < values["b"] and one["images"] == 2
         assert one["metrics"].get("J&F", one["metrics"].get("mIoU"))["interval"][0] > 0
     assert "8 expressions, 2 videos" in run("compare", tmp_path / "2", tmp_path / "0", "--protocol", "davis")
+    (tmp_path / "third.jsonl").write_bytes((tmp_path / "2" / "expressions.jsonl").read_bytes())
+    three = run("compare", tmp_path / "2", tmp_path / "0", tmp_path / "third.jsonl", "--protocol", "davis")
+    assert "8 expressions, 2 videos" in three and "mean J by video" in three
 
 
 # Submission -----------------------------------------------------------------------------------------------------------
@@ -214,7 +217,7 @@ def test_a_stopped_submission_goes_on_with_the_next_video(run, of, colours, tmp_
     command = colours(), *of("refer_youtube_vos", "valid", "untold"), "--submission", tmp_path / "s.zip"
     run("evaluate", *command)
     assert not (tmp_path / "s.zip").exists()
-    assert "1 of 2 videos are answered" in run("evaluate", *command)
+    assert "1 of 2 videos answered" in run("evaluate", *command)
     assert asked == ["a", "b", "b"] and len(zipfile.ZipFile(tmp_path / "s.zip").namelist()) == 32
     assert not list(tmp_path.glob(".s.zip*"))
 

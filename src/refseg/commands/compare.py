@@ -1,12 +1,13 @@
 """`refseg compare`: two systems on the same expressions, and whether they differ by more than chance."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refseg.commands.columns import align
 from refseg.counting import counted
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from refseg.evaluation.comparison import Comparison, Difference
     from refseg.evaluation.leaderboard import Leaderboard
+    from refseg.evaluation.rows import Row
 
 
 def compare(
@@ -40,25 +42,15 @@ def compare(
     from rich.console import Console
 
     from refseg import protocols
-    from refseg.errors import InvalidInput, choose_one, printable
+    from refseg.errors import printable
     from refseg.evaluation.comparison import compare as run
     from refseg.evaluation.comparison import paired
-    from refseg.evaluation.rows import read_rows
 
     if more:
         _rank([first, second, *more], protocol or [], as_json)
         return
-    a, b = paired(read_rows(first), read_rows(second))
-    if not a:
-        raise InvalidInput(f"{first} holds no rows; give those that `refseg evaluate` or `refseg score` wrote")
-    names = [dict.fromkeys(name for row in rows for name in row.scores) for rows in (a, b)]
-    common = [name for name in names[0] if name in names[1]]
-    for name in protocol or []:
-        if name not in common:
-            raise InvalidInput(f"not both files have figures under {name!r}; {choose_one(name, common)}")
-    if not common:
-        raise InvalidInput(f"{first} and {second} have no protocol in common; evaluate both under the same")
-    found = [run(a, b, protocols.build(name)) for name in protocol or common]
+    a, b = paired(*_read([first, second]))
+    found = [run(a, b, protocols.build(name)) for name in _chosen_protocols([a, b], protocol or [])]
     if as_json:
         print(json.dumps({"a": str(first), "b": str(second), "protocols": [one.to_dict() for one in found]}, indent=1))
         return
@@ -70,42 +62,59 @@ def compare(
         show(comparison, console, shown)
 
 
+def _read(files: Sequence[Path]) -> "list[list[Row]]":
+    """Reads the rows of each system."""
+    from refseg.errors import InvalidInput
+    from refseg.evaluation.rows import read_rows
+
+    systems = [read_rows(file) for file in files]
+    for file, rows in zip(files, systems, strict=True):
+        if not rows:
+            raise InvalidInput(f"{file} holds no rows; give those that `refseg evaluate` or `refseg score` wrote")
+    return systems
+
+
+def _chosen_protocols(systems: "Sequence[Sequence[Row]]", chosen: list[str]) -> list[str]:
+    """Returns the protocols to compare under: those that are chosen, or all that all systems have in common."""
+    from refseg.errors import InvalidInput, choose_one
+
+    names = [dict.fromkeys(name for row in rows for name in row.scores) for rows in systems]
+    common = [name for name in names[0] if all(name in some for some in names)]
+    if not common:
+        raise InvalidInput("the files have no protocol in common; evaluate all of them under the same")
+    for name in chosen:
+        if name not in common:
+            raise InvalidInput(f"not all files have figures under {name!r}; {choose_one(name, common)}")
+    return chosen or common
+
+
 def _rank(files: list[Path], protocol: list[str], as_json: bool) -> None:
     from rich.console import Console
 
     from refseg import protocols
-    from refseg.errors import InvalidInput, choose_one
+    from refseg.errors import InvalidInput
     from refseg.evaluation.leaderboard import rank
-    from refseg.evaluation.rows import read_rows
 
     if len(set(files)) < len(files):
         raise InvalidInput("a file is given twice; give each system once")
-    systems = {str(file): read_rows(file) for file in files}
-    for name, rows in systems.items():
-        if not rows:
-            raise InvalidInput(f"{name} holds no rows; give those that `refseg evaluate` or `refseg score` wrote")
-    names = [dict.fromkeys(name for row in rows for name in row.scores) for rows in systems.values()]
-    common = [name for name in names[0] if all(name in some for some in names)]
-    for name in protocol:
-        if name not in common:
-            raise InvalidInput(f"not all files have figures under {name!r}; {choose_one(name, common)}")
-    if not common:
-        raise InvalidInput("the files have no protocol in common; evaluate all of them under the same")
-    boards = [rank(systems, protocols.build(name)) for name in protocol or common]
+    systems = dict(zip(map(str, files), _read(files), strict=True))
+    chosen = _chosen_protocols(list(systems.values()), protocol)
+    boards = [rank(systems, protocols.build(name)) for name in chosen]
     if as_json:
         print(json.dumps({"systems": list(systems), "protocols": [one.to_dict() for one in boards]}, indent=1))
         return
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    shown = "video" if systems[str(files[0])][0].frame else "image"
     for board in boards:
-        _show_board(board, console)
+        _show_board(board, console, shown)
 
 
-def _show_board(board: "Leaderboard", console: "Console") -> None:
+def _show_board(board: "Leaderboard", console: "Console", shown: str) -> None:
     from refseg.errors import printable
     from refseg.evaluation.report.report import COLUMNS, VIDEO_COLUMNS
 
     console.print(f"\n{board.protocol}", style="bold")
-    console.print(f"{counted(board.expressions, 'expression')}, {counted(board.images, 'image')}; percent")
+    console.print(f"{counted(board.expressions, 'expression')}, {counted(board.images, shown)}; percent")
     metrics = [one for one in (*VIDEO_COLUMNS, *COLUMNS) if one in board.standings[0].values]
     metrics = list(dict.fromkeys(metrics))
     lines = [["", "system", board.metric, "95 % interval", *(name for name in metrics if name != board.metric)]]
@@ -120,8 +129,15 @@ def _show_board(board: "Leaderboard", console: "Console") -> None:
         names = f"{numbers[pair.higher]} - {numbers[pair.lower]}", ""
         interval = _interval(pair.interval, sign="+")
         lines.append([*names, f"{100 * pair.difference:+.2f}", interval, f"{pair.p_value:.2g}", f"{pair.adjusted:.2g}"])
-    console.print("\npairs; p of Wilcoxon's test on mean IoU by image, and for all pairs together by Holm's method")
+    console.print(
+        f"\npairs; p of Wilcoxon's test on {_measure(metrics)} by {shown}, and for all pairs together by Holm's method"
+    )
     _print_lines(lines, console, left=1)
+
+
+def _measure(metrics: Collection[str]) -> str:
+    """Returns what Wilcoxon's test is on."""
+    return "mean J" if "J&F" in metrics else "mean IoU"
 
 
 def _interval(ends: tuple[float, float] | None, sign: str = "") -> str:
@@ -129,18 +145,14 @@ def _interval(ends: tuple[float, float] | None, sign: str = "") -> str:
 
 
 def _print_lines(lines: list[list[str]], console: "Console", left: int) -> None:
-    widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
-    for line in lines:
-        cells = [
-            cell.ljust(width) if n < left else cell.rjust(width)
-            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        console.print("  ".join(cells).rstrip())
+    """Prints cells in columns, the first ones aligned left."""
+    for line in align(lines, [n < left for n in range(len(lines[0]))]):
+        console.print(line)
 
 
 def show(comparison: "Comparison", console: "Console", shown: str = "image") -> None:
     """Prints the tables of one protocol; expressions are about what is `shown`."""
-    measure = "mean J" if "J&F" in comparison.metrics else "mean IoU"
+    measure = _measure(comparison.metrics)
     console.print(f"\n{comparison.protocol}", style="bold")
     metrics = {name: (None, difference) for name, difference in comparison.metrics.items()}
     _table(console, "metric", metrics)
@@ -160,8 +172,10 @@ def _table(console: "Console", corner: str, lines: "Mapping[str, tuple[int | Non
     from refseg.errors import printable
 
     assert isinstance(console, Console)
-    counted = any(number is not None for number, _ in lines.values())
-    table = Table(corner, *(["expr."] if counted else []), "A", "B", "B - A", "95 % interval", box=None, pad_edge=False)
+    has_counts = any(number is not None for number, _ in lines.values())
+    table = Table(
+        corner, *(["expr."] if has_counts else []), "A", "B", "B - A", "95 % interval", box=None, pad_edge=False
+    )
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
     for name, (number, difference) in lines.items():
@@ -169,7 +183,7 @@ def _table(console: "Console", corner: str, lines: "Mapping[str, tuple[int | Non
         interval = difference.interval
         table.add_row(
             printable(name),
-            *([f"{number:,}"] if counted else []),
+            *([f"{number:,}"] if has_counts else []),
             *(f"{100 * value:.2f}" for value in values[:2]),
             f"{100 * values[2]:+.2f}",
             f"{100 * interval[0]:+.2f} to {100 * interval[1]:+.2f}" if interval else "-",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from refseg.commands.columns import align
 from refseg.commands.completion import complete_recipes
 from refseg.counting import counted
 
@@ -64,12 +65,9 @@ def length(stage: "Stage") -> str:
 
 def _list(rows: list[dict[str, Any]]) -> None:
     columns = "name", "network", "data", "protocol"
-    widths = [max(len(one[column]) for one in rows) for column in columns]
     table = [("recipe", *columns[1:], "paper reports")]
     table += [(*(one[column] for column in columns), _reports(one, brief=True)) for one in rows]
-    for line in table:
-        cells = [cell.ljust(width) for cell, width in zip(line, (*widths, 0), strict=True)]
-        typer.echo("  ".join(cells).rstrip())
+    typer.echo("\n".join(align(table, [True] * len(table[0]))))
     typer.echo(
         "\nOne in full: refseg recipes selector. Figures are those that we know of, and hold for their protocol only.\n"
         "JHMDB Sentences has no recipe: weights of cmpc_video_a2d and the like are scored on it as they are."

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refseg.commands.columns import align
 from refseg.commands.completion import complete_studies
 from refseg.commands.progress import progress
 
@@ -96,12 +97,7 @@ def _list(folder: Path) -> None:
         trainings = str(one.trainings())
         table = one.table if len(one.table) < 62 else f"{one.table[:59]}..."
         lines.append((one.name, table, str(len(one.rows)), trainings, small, str(done) if done else ""))
-    widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
-    for line in lines:
-        left, right = line[:2], line[2:]
-        cells = [cell.ljust(width) for cell, width in zip(left, widths, strict=False)]
-        cells += [cell.rjust(width) for cell, width in zip(right, widths[2:], strict=True)]
-        typer.echo("  ".join(cells).rstrip())
+    typer.echo("\n".join(align(lines, [True, True, False, False, False, False])))
     typer.echo(
         f"\nRows and the paper's figures: refseg study cmirnet_table3 --show. On a laptop: refseg study eavl_table4 "
         f"--small.\ndone: rows with figures in {folder}."
@@ -148,11 +144,6 @@ def print_table(
 ) -> None:
     """Prints a table, with some of its lines in grey; a line is never broken but by the terminal."""
     console.print(f"\n{heading}", style="bold")
-    words = [column in ("row", "settings", "claim", "about", "metric", "", "here") for column in head]
-    widths = [max(len(line[n]) for line in (head, *lines)) for n in range(len(head))]
-    for number, line in enumerate([head, *lines], start=-1):
-        cells = [
-            cell.ljust(width) if word else cell.rjust(width)
-            for cell, width, word in zip(line, widths, words, strict=True)
-        ]
-        console.print("  ".join(cells).rstrip(), style="bright_black" if number in grey else None)
+    is_text = [column in ("row", "settings", "claim", "about", "metric", "", "here") for column in head]
+    for number, line in enumerate(align([head, *lines], is_text), start=-1):
+        console.print(line, style="bright_black" if number in grey else None)
