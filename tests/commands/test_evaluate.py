@@ -111,7 +111,7 @@ def test_a_stopped_evaluation_goes_on_and_ends_as_if_it_had_not_been_stopped(che
     run(*arguments, "--out", stopped)
     assert [path.name for path in stopped.iterdir()] == [".unfinished"]
     stops_after["images"] = None
-    assert "3 of 5 images are answered" in run(*arguments, "--out", stopped).output
+    assert "3 of 5 images answered" in run(*arguments, "--out", stopped).output
     run(*arguments, "--out", whole)
     assert sorted(path.name for path in stopped.iterdir()) == FILES
     assert figures(stopped) == figures(whole) and rows(stopped) == rows(whole)

@@ -137,7 +137,7 @@ def evaluate(
         if out and earlier and mine.rank == 0:
             tell_earlier(earlier, [one.name for one in data.protocols], out, on_message)
         if rows.done and mine.rank == 0:
-            on_message(f"goes on: {len(rows.done):,} of {len(data.samples):,} {data.kind} are answered")
+            on_message(f"goes on: {len(rows.done):,} of {len(data.samples):,} {data.kind} answered")
         advance = stack.enter_context(progress(len(left) * (2 if shortcuts else 1), mine.rank, data.kind))
         for image in _answers(
             checkpoint, data, scoring, left, crf, masks, folder, batch_images, count_threads(workers)
