@@ -120,21 +120,13 @@ def _show(name: str, console: "Console") -> None:
 
 
 def _print(results: "Results", console: "Console") -> None:
-    from refseg.studies import find_study
     from refseg.studies.claims import judge_claims
-    from refseg.studies.results import read_results
     from refseg.studies.write import PAGE, remarks, study_tables
 
     claims = judge_claims(results)
-    base = results.study.tests and find_study(results.study.tests)
-    tested = None
-    if base:
-        tested = read_results(
-            base, results.folder.parent / base.name, results.small, results.settings, results.seeds, {}
-        )
     for line in remarks(results, claims):
         console.print(line)
-    for table in study_tables(results, claims, tested)[: None if base else -1]:
+    for table in study_tables(results, claims)[: None if results.study.tests else -1]:  # settings are in the files
         print_table(table.title, table.head, table.lines, console, table.paper)
     console.print(f"\nreport: {results.folder / PAGE}")
 

@@ -13,30 +13,13 @@ COLUMNS_OF_TABLE_1 = (
     Column(title="RefCOCOg test", split="test", data="refcocog_umd"),
     Column(title="ReferIt test", split="test", data="refclef"),
 )
-COLUMNS_OF_TABLE_3 = (
-    Column(title="val P@0.5", metric="Prec@0.5"),
-    Column(title="val P@0.7", metric="Prec@0.7"),
-    Column(title="val P@0.9", metric="Prec@0.9"),
-    Column(title="val oIoU", metric="oIoU"),
-    Column(title="val mIoU", metric="mIoU"),
-    Column(title="testA P@0.5", metric="Prec@0.5", split="testA"),
-    Column(title="testA P@0.7", metric="Prec@0.7", split="testA"),
-    Column(title="testA P@0.9", metric="Prec@0.9", split="testA"),
-    Column(title="testA oIoU", metric="oIoU", split="testA"),
-    Column(title="testA mIoU", metric="mIoU", split="testA"),
-    Column(title="testB P@0.5", metric="Prec@0.5", split="testB"),
-    Column(title="testB P@0.7", metric="Prec@0.7", split="testB"),
-    Column(title="testB P@0.9", metric="Prec@0.9", split="testB"),
-    Column(title="testB oIoU", metric="oIoU", split="testB"),
-    Column(title="testB mIoU", metric="mIoU", split="testB"),
+METRICS = {"P@0.5": "Prec@0.5", "P@0.7": "Prec@0.7", "P@0.9": "Prec@0.9", "oIoU": "oIoU", "mIoU": "mIoU"}
+COLUMNS_OF_TABLE_3 = tuple(
+    Column(title=f"{split} {title}", metric=metric, split=split)
+    for split in ("val", "testA", "testB")
+    for title, metric in METRICS.items()
 )
-COLUMNS_OF_TABLE_6 = (
-    Column(title="P@0.5", metric="Prec@0.5"),
-    Column(title="P@0.7", metric="Prec@0.7"),
-    Column(title="P@0.9", metric="Prec@0.9"),
-    Column(title="oIoU", metric="oIoU"),
-    Column(title="mIoU", metric="mIoU"),
-)
+COLUMNS_OF_TABLE_6 = tuple(Column(title=title, metric=metric) for title, metric in METRICS.items())
 
 STUDIES = (
     Study(

@@ -1,6 +1,6 @@
 """Tables of CMPC (S. Liu et al., TPAMI 2021): its network of images, CMPC-I, and of videos, CMPC-V."""
 
-from refseg.studies.study import Claim, Column, Row, Study
+from refseg.studies.study import Claim, Column, Row, Study, metric_columns
 
 COLUMNS_OF_TABLE_1 = (
     Column(title="UNC val", metric="oIoU", data="refcoco"),
@@ -167,14 +167,7 @@ STUDIES = (
                 "Table 1 with DenseCRF, so Tables 5 to 10 are read as without it."
             ),
         ),
-        columns=(
-            Column(title="Prec@0.5", metric="Prec@0.5"),
-            Column(title="Prec@0.6", metric="Prec@0.6"),
-            Column(title="Prec@0.7", metric="Prec@0.7"),
-            Column(title="Prec@0.8", metric="Prec@0.8"),
-            Column(title="Prec@0.9", metric="Prec@0.9"),
-            Column(title="oIoU", metric="oIoU"),
-        ),
+        columns=metric_columns("Prec@0.5", "Prec@0.6", "Prec@0.7", "Prec@0.8", "Prec@0.9", "oIoU"),
         rows=(
             Row(
                 label="1: baseline",
@@ -452,12 +445,7 @@ STUDIES = (
         small="cmpc_small",
         protocol="cmpc",
         notes=("Full Model is row 15 of Table 5.",),
-        columns=(
-            Column(title="Prec@0.5", metric="Prec@0.5"),
-            Column(title="Prec@0.7", metric="Prec@0.7"),
-            Column(title="Prec@0.9", metric="Prec@0.9"),
-            Column(title="oIoU", metric="oIoU"),
-        ),
+        columns=metric_columns("Prec@0.5", "Prec@0.7", "Prec@0.9", "oIoU"),
         rows=(
             Row(
                 label="Full Model",

@@ -1,6 +1,6 @@
 """Tables of DCMFNet (Z. Huang et al., Graphics Interface 2024)."""
 
-from refseg.studies.study import Claim, Column, Row, Study
+from refseg.studies.study import Claim, Column, Row, Study, metric_columns
 
 STUDIES = (
     Study(
@@ -63,14 +63,7 @@ STUDIES = (
                 "paper's words and could not answer; here the sentence is joined to M."
             ),
         ),
-        columns=(
-            Column(title="Prec@0.5", metric="Prec@0.5"),
-            Column(title="Prec@0.6", metric="Prec@0.6"),
-            Column(title="Prec@0.7", metric="Prec@0.7"),
-            Column(title="Prec@0.8", metric="Prec@0.8"),
-            Column(title="Prec@0.9", metric="Prec@0.9"),
-            Column(title="oIoU", metric="oIoU"),
-        ),
+        columns=metric_columns("Prec@0.5", "Prec@0.6", "Prec@0.7", "Prec@0.8", "Prec@0.9", "oIoU"),
         rows=(
             Row(
                 label="1: -, -, -",
@@ -182,12 +175,7 @@ STUDIES = (
         small="dcmfnet_small",
         over="layers of IGF",
         notes=("L = 5 is the full network (row 4 of Table 2).",),
-        columns=(
-            Column(title="oIoU", metric="oIoU"),
-            Column(title="Prec@0.5", metric="Prec@0.5"),
-            Column(title="Prec@0.7", metric="Prec@0.7"),
-            Column(title="Prec@0.9", metric="Prec@0.9"),
-        ),
+        columns=metric_columns("oIoU", "Prec@0.5", "Prec@0.7", "Prec@0.9"),
         rows=(
             Row(
                 label="L = 1", settings=("config.layers=1",), figures=(69.91, 82.67, 72.99, 31.08), size=(105.38, 106.1)
@@ -219,11 +207,7 @@ STUDIES = (
         table="Table 5: what an IGF gives",
         recipe="dcmfnet_refcoco",
         small="dcmfnet_small",
-        columns=(
-            Column(title="oIoU", metric="oIoU"),
-            Column(title="Prec@0.5", metric="Prec@0.5"),
-            Column(title="Prec@0.7", metric="Prec@0.7"),
-        ),
+        columns=metric_columns("oIoU", "Prec@0.5", "Prec@0.7"),
         rows=(
             Row(
                 label="Conv(G_5)",

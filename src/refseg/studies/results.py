@@ -16,6 +16,7 @@ from refseg.evaluation.report.breakdown import grouped
 from refseg.evaluation.rows import ROWS, read_rows
 from refseg.evaluation.rows import Row as Answer
 from refseg.evaluation.summarize import summarize
+from refseg.studies import find_study
 from refseg.studies.resolve import STANDARD, Place, columns_of, place_of, places_of
 from refseg.studies.study import Column, Row, Study
 
@@ -119,6 +120,16 @@ def read_results(
             for answers in results.answers(number, name):
                 _add(measured, study, study.rows[number - 1], place, answers, small)
     return results
+
+
+def tested_results(results: Results) -> Results | None:
+    """Returns the results of the study whose rows this one tests against each other; None if it has no tests."""
+    if not results.study.tests:
+        return None
+    study = find_study(results.study.tests)
+    return read_results(
+        study, results.folder.parent / study.name, results.small, results.settings, results.seeds, costs={}
+    )
 
 
 def _add(measured: Measured, study: Study, row: Row, place: Place, answers: Sequence[Answer], small: bool) -> None:

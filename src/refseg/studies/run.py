@@ -204,10 +204,7 @@ def _write(
     study: Study, out: Path, small: bool, settings: Sequence[str], seeds: int, costs: Mapping[int, Costs]
 ) -> Results:
     results = read_results(study, out / study.name, small, settings, seeds, costs)
-    tested = (
-        read_results(find_study(study.tests), out / study.tests, small, settings, seeds, {}) if study.tests else None
-    )
-    write_study(results, tested)
+    write_study(results)
     return results
 
 

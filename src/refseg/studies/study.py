@@ -38,6 +38,15 @@ class Column(Config):
     part: str = ""
 
 
+def metric_columns(*names: str) -> tuple[Column, ...]:
+    """Returns columns that are called as their metrics.
+
+    >>> [column.metric for column in metric_columns("oIoU", "mIoU")]
+    ['oIoU', 'mIoU']
+    """
+    return tuple(Column(title=name, metric=name) for name in names)
+
+
 class Row(Config):
     """A row of a table.
 

@@ -11,7 +11,7 @@ from refseg.files.atomic import all_or_nothing
 from refseg.studies.claims import Tested, judge_claims
 from refseg.studies.plot import plot
 from refseg.studies.resolve import recipe_of
-from refseg.studies.results import Results
+from refseg.studies.results import Results, tested_results
 from refseg.studies.study_text import TextTable, settings_table, title
 from refseg.studies.tables import (
     SMALL_CAUTION,
@@ -27,24 +27,19 @@ STUDY, TEXT, PAGE = "study.json", "study.md", "study.html"
 GREY = "p { color: #5b6675; } tr.paper td { color: #98a2b3; } svg text { font: 12px system-ui, sans-serif; }"
 
 
-def write_study(results: Results, tested: Results | None = None) -> None:
-    """Writes the three files into the study's folder.
-
-    Args:
-        results: of the study.
-        tested: of the study whose rows it tests, if it is one of tests.
-    """
+def write_study(results: Results) -> None:
+    """Writes the three files into the study's folder."""
     claims = judge_claims(results)
-    tables = study_tables(results, claims, tested)
+    tables = study_tables(results, claims)
     with all_or_nothing(results.folder) as folder:
         (folder / STUDY).write_text(json.dumps(to_dict(results, claims), indent=1) + "\n", encoding="utf-8")
         (folder / TEXT).write_text(to_markdown(results, claims, tables), encoding="utf-8")
         (folder / PAGE).write_text(to_html(results, claims, tables), encoding="utf-8")
 
 
-def study_tables(results: Results, claims: Sequence[Tested], tested: Results | None = None) -> list[TextTable]:
+def study_tables(results: Results, claims: Sequence[Tested]) -> list[TextTable]:
     """Returns all tables of a study in their order."""
-    if tested is not None:
+    if tested := tested_results(results):
         return [tests_table(results.study, tested)]
     tables = list(main_tables(results))
     if claims:
