@@ -15,7 +15,7 @@ from conftest import noise
 from refseg.adapters import phrase_finders
 from refseg.adapters.boxes import Boxes, Owlv2
 from refseg.adapters.entries.parts import PARTS
-from refseg.adapters.region_scorer import MOST, RegionScorer
+from refseg.adapters.region_scorer import MAX_LOG_ODDS, RegionScorer
 from refseg.cli import main
 from refseg.errors import InvalidInput, MissingFile
 from refseg.finders import load_finder
@@ -263,7 +263,7 @@ def test_a_scorer_judges_what_geometry_cannot(folders, name, monkeypatch):
     )  # fmt: skip
     with torch.inference_mode():
         with_phrase, without = scorer.model(**batch).logits_per_image[0].tolist()
-    assert scores[0] == pytest.approx(min(max(with_phrase - without, -MOST), MOST), abs=1e-3)
+    assert scores[0] == pytest.approx(min(max(with_phrase - without, -MAX_LOG_ODDS), MAX_LOG_ODDS), abs=1e-3)
 
 
 def test_the_reader_takes_a_scorer_and_says_what_it_made_of_a_phrase(scripted, folders):

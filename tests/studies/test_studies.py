@@ -9,7 +9,9 @@ from refseg.recipes.recipe import FileData
 from refseg.studies import STUDIES, find_study
 from refseg.studies.claims import signed_rank
 from refseg.studies.resolve import chosen_rows, places_of, recipe_of, training_key
+from refseg.studies.results import read_results
 from refseg.studies.study import Column, Row, Study
+from refseg.studies.write import study_tables
 
 MISSING = {  # recipes that are not there yet: their cells are the paper's alone
     "cmirnet_refclef_pretrained",
@@ -43,6 +45,13 @@ def test_the_number_of_figures_is_that_of_the_columns():
         columns = Column(title="oIoU", metric="oIoU"), Column(title="mIoU", metric="mIoU")
         Study(name="x", paper="cmpc", table="Table 1", columns=columns, rows=(Row(label="a", figures=(1.0,)),))
     assert len(STUDIES) == 37 and sum(len(study.rows) for study in STUDIES.values()) == 180
+
+
+def test_a_study_of_tests_prints_the_papers_values_and_none_of_ours_before_its_rows_are_run(tmp_path):
+    study = STUDIES["cmirnet_table4"]
+    results = read_results(study, tmp_path / study.name, small=True, settings=(), seeds=1, costs={})
+    (table,) = study_tables(results, claims=())
+    assert [line[1:] for line in table.lines] == [[f"{row.figures[0]:.6f}"] * 2 + [""] for row in study.rows]
 
 
 def test_cmirnets_table_4_is_computed_from_its_table_3_to_the_printed_digit():

@@ -33,15 +33,15 @@ from refseg.batch import Batch
 from refseg.errors import InvalidInput
 from refseg.networks.network import Network, Output
 
-OUTSIDE = -10.0  # mask logit where there is no object
-LEAST = 1e-6  # distance of a score from 0 and 1, at least
+OUTSIDE_LOGIT = -10.0  # mask logit where there is no object
+SCORE_MARGIN = 1e-6  # smallest distance of a score from 0 and 1, so that its logit is finite
 
 
 class Adapter(Network):
     """An open model as a network.
 
     Attributes:
-        entry: what is known of it without loading it.
+        entry: facts about it that need no loading.
         models: its parts on this machine.
         config: its settings, with the commits that were loaded.
     """
@@ -100,7 +100,7 @@ class Adapter(Network):
 
         So whatever the threshold of scores is, an uncalibrated adapter finds something where an object is above it.
         """
-        return scores.double().logit(eps=LEAST).float() - math.log(threshold / (1 - threshold))
+        return scores.double().logit(eps=SCORE_MARGIN).float() - math.log(threshold / (1 - threshold))
 
     def join(self, objects: Sequence[Tensor], exists: Tensor) -> Output:
         """Makes an output of the objects of M expressions.
@@ -111,7 +111,7 @@ class Adapter(Network):
             exists: (M,) logits of existence.
         """
         size_hw = objects[0].shape[1:]
-        nothing = torch.full((1, *size_hw), OUTSIDE, device=exists.device)
+        nothing = torch.full((1, *size_hw), OUTSIDE_LOGIT, device=exists.device)
         together = torch.stack([torch.cat([nothing, masks.float()]).amax(0, keepdim=True) for masks in objects])
         most = (exists - self.exists_threshold_logit)[:, None, None, None]
         return Output(torch.minimum(together, most), exists, referents=list(objects))

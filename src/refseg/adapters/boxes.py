@@ -27,7 +27,7 @@ from refseg.finders.overlaps import suppress_overlaps
 IMAGES_AT_ONCE = 4  # that are encoded together, which bounds memory
 MOST_BOXES = 100  # of a phrase
 MAX_IOU = 0.7  # of two boxes of a phrase; of more, the worse one is the same object
-SMALLEST = 1e-3  # side of a box in parts of the image's
+MIN_SIDE = 1e-3  # side of a box in parts of the image's
 
 
 class Boxes(NamedTuple):
@@ -274,7 +274,7 @@ def best_boxes(places: Tensor, scores: Tensor) -> Boxes:
 def kept_boxes(corners: Tensor, scores: Tensor) -> Boxes:
     """Returns those of `best_boxes`, of boxes (Q, 4) given as left, top, right, bottom in parts of the image."""
     corners, scores = corners.float().clamp(0, 1), scores.float()
-    inside = ((corners[:, 2:] - corners[:, :2]) >= SMALLEST).all(-1) & scores.isfinite()
+    inside = ((corners[:, 2:] - corners[:, :2]) >= MIN_SIDE).all(-1) & scores.isfinite()
     corners, scores = corners[inside], scores[inside]
     order = scores.argsort(descending=True, stable=True)[:MOST_BOXES]
     corners, scores = corners[order], scores[order]

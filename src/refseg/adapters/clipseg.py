@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from refseg.adapters.adapter import OUTSIDE, Adapter
+from refseg.adapters.adapter import OUTSIDE_LOGIT, Adapter
 from refseg.adapters.entries.clipseg import ENTRY, ClipSegConfig
 from refseg.adapters.hub import LocalModel
 from refseg.adapters.image_processing import process_images
@@ -84,5 +84,5 @@ def surest_part(logits: Tensor, threshold_logit: float) -> Tensor:
         for _ in range(16):  # the part grows by a pixel to all sides, as far as the mask goes
             grown = F.max_pool2d(grown[:, None].float(), kernel_size=3, stride=1, padding=1)[:, 0].bool() & inside
         if not grown.any() or bool((grown == part).all()):
-            return torch.where(part | ~inside, logits, OUTSIDE)
+            return torch.where(part | ~inside, logits, OUTSIDE_LOGIT)
         part = grown

@@ -34,7 +34,7 @@ class AdapterEntry(Config):
     """What is known of an adapter without loading it.
 
     Attributes:
-        name: on the command line.
+        name: its name on the command line.
         title: the models, for people.
         paper: link to a paper or report.
         parts: models on the hub by part, the default first; several where a setting of the part's name chooses.
@@ -43,8 +43,8 @@ class AdapterEntry(Config):
         encodes_once: what is computed once an image; the rest is computed for each expression.
         most_pieces: pieces of an expression that it reads; what is longer is cut. None if its files say.
         ignores: parts of a sentence that it ignores ("place"), as the reader names them.
-        knows: what it is for.
-        cannot: what it cannot do.
+        knows: its strengths, as a noun phrase.
+        cannot: its limits, as a verb phrase behind "cannot".
         reported: figures of others.
         usage: options that take it, if it is a part of the reader and no network by itself.
     """
@@ -144,7 +144,7 @@ class AdapterEntry(Config):
         return config.replace(**known, folder=folder)
 
     def fingerprint(self, config: AdapterConfig) -> bytes:
-        """Returns what tells the local weights from others: the commit of each part, or a digest of own files."""
+        """Returns an identifier of the local weights: the commit of each part, or a digest of own files."""
         return " ".join(model.fingerprint() for model in self.local_models(config).values()).encode()
 
     def is_installed(self) -> bool:

@@ -25,7 +25,7 @@ from refseg.networks.network import Output
 
 TASK = "<REFERRING_EXPRESSION_SEGMENTATION>"
 PROMPT = "Locate {} in the image with mask"  # of this task, as its processor says
-INSIDE = 4.0  # mask logit inside of an outline, and below 0 outside
+INSIDE_LOGIT = 4.0  # of masks inside of an outline; its negative outside
 MOST_PIXELS = 2**20  # of mask logits; of a larger image they are coarser
 
 
@@ -148,7 +148,7 @@ class Florence2(Adapter):
                 masks = fill_outlines(self._outlines(text, size_hw), size_hw)
                 if self.config.answer == "best":
                     masks = masks[:1]
-                objects.append(torch.from_numpy(np.where(masks, INSIDE, -INSIDE)).float().to(words.device))
+                objects.append(torch.from_numpy(np.where(masks, INSIDE_LOGIT, -INSIDE_LOGIT)).float().to(words.device))
                 scores.append(score if len(masks) else 0.0)
         return self.join(objects, self.certainty(torch.tensor(scores, device=words.device), self.config.threshold))
 

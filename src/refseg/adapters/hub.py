@@ -108,7 +108,7 @@ class LocalModel:
         return self.folder.name if self.folder.parent.name == "snapshots" else ""
 
     def fingerprint(self) -> str:
-        """Returns what tells its weights from others: the commit, or the sha256 of an own folder's files."""
+        """Returns an identifier of its weights: the commit, or the sha256 of an own folder's files."""
         if self.commit:
             return self.commit
         digest = hashlib.sha256()

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
+from refseg.adapters.adapter import SCORE_MARGIN
 from refseg.adapters.boxes import Boxes, GroundingDino, Owlv2, PhraseDetector
 from refseg.adapters.cached_search import CachedSearch
 from refseg.adapters.entries.parts import DEFAULT_MASKER
@@ -20,9 +21,8 @@ from refseg.finders.box_masks import BoxMasker, ImageMasker, find_masker, mask_d
 from refseg.finders.finder import Detection, Finder, Search, check_threshold
 from refseg.readers.searching import ANYTHING
 
-EVEN = 0.25  # score from which on a reader takes an object for there rather than not
-SMALLEST = 1.0  # pixels of a side
-LEAST = 1e-6  # distance of a score from 0 and 1
+EVEN_SCORE = 0.25  # score from which on a reader takes an object for there rather than not
+MIN_SIDE = 1.0  # of a box, in pixels
 
 
 class PhraseFinder(Finder):
@@ -120,7 +120,7 @@ class _Search(CachedSearch):
                 draw_mask=partial(self.draw, (x0, y0, x1, y1)),
             )
             for (x0, y0, x1, y1), score in zip(corners, boxes.scores.tolist(), strict=True)
-            if score >= self.threshold and min(x1 - x0, y1 - y0) >= SMALLEST
+            if score >= self.threshold and min(x1 - x0, y1 - y0) >= MIN_SIDE
         ]
 
 
@@ -158,7 +158,7 @@ class Owlv2Finder(PhraseFinder):
 
 
 def comparable_score(score: float, usual: float) -> float:
-    """Returns a score so that those of all detectors mean the same to a reader: EVEN at their usual threshold."""
-    score = min(max(score, LEAST), 1 - LEAST)
-    odds = score / (1 - score) * (1 - usual) / usual * EVEN / (1 - EVEN)
+    """Returns a score so that those of all detectors mean the same to a reader: EVEN_SCORE at their usual threshold."""
+    score = min(max(score, SCORE_MARGIN), 1 - SCORE_MARGIN)
+    odds = score / (1 - score) * (1 - usual) / usual * EVEN_SCORE / (1 - EVEN_SCORE)
     return odds / (1 + odds)

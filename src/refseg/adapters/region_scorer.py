@@ -23,9 +23,9 @@ from refseg.array_types import Box, RgbImage
 from refseg.readers.execute import RegionScorer as ScoreRegions
 from refseg.readers.objects import FoundObject
 
-MARGIN = 0.1  # of the box, on each side
-MOST = 5.0  # log odds: less than the extremes of a place
-AT_ONCE = 16  # crops, which bounds memory
+CROP_MARGIN = 0.1  # on each side, of the box's
+MAX_LOG_ODDS = 5.0  # less than the extremes of a place
+CROPS_AT_ONCE = 16  # which bounds memory
 
 
 class RegionScorer(nn.Module):
@@ -72,8 +72,8 @@ class RegionScorer(nn.Module):
         objects: Sequence[FoundObject],
     ) -> list[float]:
         new = [box for box in dict.fromkeys(thing.box_xyxy for thing in objects) if box not in seen]
-        for start in range(0, len(new), AT_ONCE):
-            some = new[start : start + AT_ONCE]
+        for start in range(0, len(new), CROPS_AT_ONCE):
+            some = new[start : start + CROPS_AT_ONCE]
             seen |= zip(some, self._image_features([crop(image, box) for box in some]), strict=True)
         names = [_name(thing) for thing in objects]
         texts = {f"a photo of a {name}{end}" for name in names for end in ("", f", {phrase}")}
@@ -84,7 +84,9 @@ class RegionScorer(nn.Module):
         scores = []
         for thing, name in zip(objects, names, strict=True):
             with_phrase, without = read[f"a photo of a {name}, {phrase}"], read[f"a photo of a {name}"]
-            scores.append(min(max(scale * float(seen[thing.box_xyxy] @ (with_phrase - without)), -MOST), MOST))
+            scores.append(
+                min(max(scale * float(seen[thing.box_xyxy] @ (with_phrase - without)), -MAX_LOG_ODDS), MAX_LOG_ODDS)
+            )
         return scores
 
     def _image_features(self, crops: Sequence[NDArray[np.uint8]]) -> Tensor:
@@ -106,7 +108,7 @@ class RegionScorer(nn.Module):
 def crop(image: RgbImage, box_xyxy: Box) -> NDArray[np.uint8]:
     """Returns the part of an image around a box, a pixel at least."""
     (height, width), (x0, y0, x1, y1) = image.shape[:2], box_xyxy
-    across, down = MARGIN * (x1 - x0), MARGIN * (y1 - y0)
+    across, down = CROP_MARGIN * (x1 - x0), CROP_MARGIN * (y1 - y0)
     left, top = min(max(int(x0 - across), 0), width - 1), min(max(int(y0 - down), 0), height - 1)
     part = image[top : max(int(np.ceil(y1 + down)), top + 1), left : max(int(np.ceil(x1 + across)), left + 1)]
     return np.ascontiguousarray(part)

@@ -20,7 +20,7 @@ from refseg.finders.finder import Detection, Finder, Search, check_no_settings, 
 from refseg.masks.boxes import mask_box
 from refseg.readers.searching import ANYTHING
 
-USUAL = 0.5  # threshold of scores, that of transformers
+DEFAULT_THRESHOLD = 0.5  # of scores, that of transformers
 
 
 class Sam3Finder(Finder):
@@ -37,11 +37,11 @@ class Sam3Finder(Finder):
     finds_masks: ClassVar[bool] = True
     classes = ()
 
-    def __init__(self, model: Any, processor: Any, threshold: float = USUAL):
+    def __init__(self, model: Any, processor: Any, threshold: float = DEFAULT_THRESHOLD):
         self.model, self.processor, self.threshold = model, processor, threshold
 
     @classmethod
-    def load(cls, threshold: float = USUAL, folder: Path | None = None, **others: Any) -> Self:
+    def load(cls, threshold: float = DEFAULT_THRESHOLD, folder: Path | None = None, **others: Any) -> Self:
         """Loads the finder from this machine.
 
         Args:
@@ -102,4 +102,4 @@ class _Search(CachedSearch):
             mask: Mask = whole.cpu().numpy() > 0
             box = mask_box(mask)
             if box is not None:
-                yield Detection(box, name, comparable_score(score, USUAL), finder.name, known_mask(mask))
+                yield Detection(box, name, comparable_score(score, DEFAULT_THRESHOLD), finder.name, known_mask(mask))

@@ -25,7 +25,7 @@ from refseg.evaluation.summarize import summarize, tracks_of
 from refseg.protocols.video_protocol import Scoring, VideoProtocol, averaged
 
 RESAMPLES = 1000
-EXACT = 25  # pairs up to which Wilcoxon's test is exact
+MAX_EXACT_PAIRS = 25  # pairs up to which Wilcoxon's test is exact
 NAMED = 5  # expressions that an error names
 
 
@@ -132,7 +132,8 @@ def compare(a: Sequence[Row], b: Sequence[Row], protocol: Scoring) -> Comparison
 def wilcoxon(differences: ArrayLike) -> float:
     """Two-sided p-value of the signed-rank test: zeros dropped, ties at their mean rank.
 
-    Up to `EXACT` differences it is exact, by the null distribution of untied ranks; above, the normal approximation.
+    Up to `MAX_EXACT_PAIRS` differences it is exact, by the null distribution of untied ranks; above, it is the normal
+    approximation.
 
     >>> wilcoxon([0.0, 0.0]), round(wilcoxon([1, 2, 3, 4, 5, 6, 7, 8, -9, 10]), 4)
     (1.0, 0.0645)
@@ -145,14 +146,14 @@ def wilcoxon(differences: ArrayLike) -> float:
     ranks = (np.cumsum(sizes) - (sizes - 1) / 2)[group]
     n = len(values)
     rank_sum = min(ranks[values > 0].sum(), ranks[values < 0].sum())
-    if n <= EXACT:
+    if n <= MAX_EXACT_PAIRS:
         return min(1.0, 2 * sum(_rank_sums(n)[: math.floor(rank_sum) + 1]) / 2**n)
     variance = n * (n + 1) * (2 * n + 1) / 24 - float((sizes.astype(np.float64) ** 3 - sizes).sum()) / 48
     return math.erfc(abs(rank_sum - n * (n + 1) / 4) / math.sqrt(2 * variance))
 
 
 def _rank_sums(n: int) -> list[int]:
-    """In how many of the 2^n choices of signs the positive ranks of 1 to n add up to 0, 1, 2, ..."""
+    """Returns in how many of the 2^n choices of signs the positive ranks of 1 to n add up to 0, 1, 2, ..."""
     counts = [1]
     for rank in range(1, n + 1):
         shifted = [0] * rank + counts

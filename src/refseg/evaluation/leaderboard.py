@@ -12,7 +12,7 @@ from refseg.evaluation.rows import Row
 from refseg.evaluation.summarize import summarize
 from refseg.protocols.video_protocol import Scoring
 
-LEADING = ("J&F", "oIoU", "mIoU")  # metrics, the first that a protocol has ranks the systems
+LEADING_METRICS = ("J&F", "oIoU", "mIoU")  # the first that a protocol has ranks the systems
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Standing:
     """One system.
 
     Attributes:
-        name: of it.
-        values: of each metric.
-        intervals: 95 % intervals over images, of metrics that have one.
+        name: its name, as it was given.
+        values: its figures by metric, in [0, 1].
+        intervals: 95 % intervals over images, by metric; of those that have one.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Leaderboard:
     pairs: tuple[Pair, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """Returns it as plain values, ready for JSON."""
         return asdict(self)
 
 
@@ -99,7 +99,7 @@ def rank(systems: Mapping[str, Sequence[Row]], protocol: Scoring) -> Leaderboard
         Standing(name, values[name], {metric: metrics.interval(some) for metric, some in drawn[name].items()})
         for name in systems
     ]
-    metric = next((one for one in LEADING if one in standings[0].values), next(iter(standings[0].values)))
+    metric = next((one for one in LEADING_METRICS if one in standings[0].values), next(iter(standings[0].values)))
     standings.sort(key=lambda one: -one.values[metric])
     found = []
     counts = 0, 0

@@ -37,7 +37,7 @@ class RemoteFile:
     Attributes:
         link: to the file.
         size: in bytes, None if unknown.
-        version: what tells it from another file behind the same link.
+        version: ETag or date, by which another file behind the same link is recognised.
         headers: of requests, such as those of a login.
     """
 

@@ -1,4 +1,4 @@
-"""How much of a study is done, without torch."""
+"""Progress of a study, counted from its files without importing torch."""
 
 from pathlib import Path
 

@@ -11,7 +11,7 @@ class TextTable:
     """A table of text.
 
     Attributes:
-        title: of it.
+        title: its heading.
         head: names of the columns.
         lines: cells.
         paper: numbers of the lines with the paper's figures, which are printed in grey.
