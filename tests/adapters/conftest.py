@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 sys.path.append(str(Path(__file__).parent))
@@ -68,3 +69,17 @@ def run():
         return CliRunner().invoke(app, [*map(str, words)], catch_exceptions=False, standalone_mode=False).output
 
     return invoked
+
+
+def pixels(image):
+    """Returns an image as a batch of one, as adapters take it."""
+    return torch.from_numpy(image).permute(2, 0, 1)[None].float()
+
+
+def fused(segmenter, images, expressions, image_of_expression):
+    """Returns the `Output` for expressions about images of one size."""
+    network, (tokens, known) = segmenter.network, segmenter.checkpoint.tokenizer(expressions)
+    with torch.inference_mode():
+        features = network.encode_image(torch.cat([pixels(image) for image in images]))
+        words = network.encode_words(tokens, known)
+        return network.fuse(features, words, known, torch.tensor(image_of_expression))

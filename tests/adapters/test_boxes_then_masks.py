@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import refseg
-from conftest import noise
+from conftest import fused, noise, pixels
 from refseg.adapters.boxes import Boxes, GroundingDino, Owlv2, best_boxes
 from refseg.adapters.catalogue import CATALOGUE
 from refseg.adapters.entries.maskers import MASKERS
@@ -39,17 +39,6 @@ def segmenters(folders, tmp_path_factory):
         return loaded[key]
 
     return load
-
-
-def pixels(image):
-    return torch.from_numpy(image).permute(2, 0, 1)[None].float()
-
-
-def fused(segmenter, images, expressions, image_of_expression):
-    network, (tokens, known) = segmenter.network, segmenter.checkpoint.tokenizer(expressions)
-    with torch.inference_mode():
-        features = network.encode_image(torch.cat([pixels(image) for image in images]))
-        return network.fuse(features, network.encode_words(tokens, known), known, torch.tensor(image_of_expression))
 
 
 @pytest.mark.parametrize("name", SCORED)

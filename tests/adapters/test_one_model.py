@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import refseg
-from conftest import noise
+from conftest import fused, noise, pixels
 from refseg.adapters.catalogue import CATALOGUE
 from refseg.checkpoints.io import load_checkpoint, save_checkpoint
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
@@ -33,18 +33,6 @@ def segmenters(folders):
         return loaded[key]
 
     return load
-
-
-def pixels(image):
-    return torch.from_numpy(image).permute(2, 0, 1)[None].float()
-
-
-def fused(segmenter, images, expressions, image_of_expression):
-    network, (tokens, known) = segmenter.network, segmenter.checkpoint.tokenizer(expressions)
-    with torch.inference_mode():
-        features = network.encode_image(torch.cat([pixels(image) for image in images]))
-        words = network.encode_words(tokens, known)
-        return network.fuse(features, words, known, torch.tensor(image_of_expression))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -45,16 +45,7 @@ def small(preset: str, steps: int = 1000, expressions: int = 8, words: float = 4
         words: rate of the word encoder; networks with a BERT of random weights do not learn at 2e-3.
         rate: of all parts but the encoders.
     """
-    see = Stage(
-        name="see",
-        objective="object_pretraining",
-        groups={"image_encoder": Group(lr=2e-3, weight_decay=0.05, clip=1)},
-        steps=1500,
-        images=8,
-        expressions_per_image=0,
-        schedule=Cosine(warm_up=0.04, final=0.01),
-    )
-    learn = see.replace(
+    learn = SEE.replace(
         name="learn",
         objective="loss",
         groups={
@@ -71,7 +62,7 @@ def small(preset: str, steps: int = 1000, expressions: int = 8, words: float = 4
         network=preset,
         data=SCENES,
         initial={"image_encoder.net": "small_image_encoder"},
-        stages=(see, learn),
+        stages=(SEE, learn),
         precision="32",
     )
 
