@@ -123,7 +123,7 @@ def test_a_reader_is_calibrated_into_a_folder_of_its_own(refseg, fixed):
     Path("it.jsonl").write_text("\n".join(lines) + "\n")
     arguments = ["calibrate", "reader", "jsonl", "--root", ".", "--split", "all", "--set", "finder=fixed"]
     code, _, err = refseg(*arguments)
-    assert code == 2 and "say where its calibration goes: --out FOLDER" in err
+    assert code == 2 and "say where its calibration goes, such as --out reader_calibrated" in err
     assert not refseg("segment", "photo.jpg", "the bear", "--set", "finder=fixed", "--format", "none")[0]
     code, out, _ = refseg(*arguments, "--out", "mine")
     assert code == 0 and "temperature " in out and out.endswith("written: mine\n")
