@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from statistics import mean
 
 from refseg.counting import counted
+from refseg.datasets import class_of
 from refseg.studies.claims import Tested, signed_rank, signed_rank_of_ours
-from refseg.studies.resolve import SMALL_COUNT
+from refseg.studies.resolve import SMALL_COUNT, recipe_of
 from refseg.studies.results import Measured, Results, cell
 from refseg.studies.study import Column, Row, Study
 from refseg.studies.study_text import TextTable, paper_cells, paper_table, title
@@ -26,9 +27,14 @@ def conditions(results: Results) -> str:
     done = max((len(values) for row in results.rows.values() for values in row.values.values()), default=0)
     seeds = counted(done or results.seeds, "seed")
     if results.small:
-        clips = "clips" if study.small == "cmpc_video_small" else "scenes"
-        return f"drawn {clips}, split test ({SMALL_COUNT} of them), protocol standard, {seeds}; percent"
+        return f"drawn {_small_items(study)}, split test ({SMALL_COUNT} of them), protocol standard, {seeds}; percent"
     return f"recipe {study.recipe or 'of each row'}, protocol {study.protocol}, {seeds}; percent"
+
+
+def _small_items(study: Study) -> str:
+    """Returns what a study is run on in small."""
+    recipes = filter(None, (recipe_of(study, row, small=True) for row in study.rows))
+    return "clips" if any(class_of(recipe.data.dataset).of_clips for recipe in recipes) else "scenes"
 
 
 def main_tables(results: Results) -> Iterator[TextTable]:

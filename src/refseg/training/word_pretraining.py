@@ -1,4 +1,4 @@
-"""Taught words: a word encoder learns, without pixels, which objects of a scene an expression refers to.
+"""Word pretraining: a word encoder learns, without pixels, which objects of a scene an expression refers to.
 
 Objects are given by what is true of them (attributes, centre, size, drawing order), and a chooser over them is taught
 with the words. It stands in for the text that BERT, CLIP's text encoder and GloVe come trained on.
