@@ -79,6 +79,7 @@ def test_a_source_with_brackets_in_its_name_is_no_markup(run, tmp_path):
         ("demo", "--out", f"{LONG}.png"),
         ("weights", "get", "dmmi_swin_base/refzom", "--file", LONG),
         ("recipes", LONG),
+        ("study", "cmirnet_table3", "--small", "--out", LONG),
     ],
     ids=lambda words: " ".join(word[:12] for word in words),
 )
@@ -166,5 +167,5 @@ def test_every_command_is_here():
     names = {command.callback.__name__ for command in app.registered_commands if command.callback}
     assert names == {
         *("segment", "evaluate", "score", "compare", "explain", "calibrate"),
-        *("recipes", "train", "convert", "networks", "demo"),
+        *("recipes", "train", "convert", "networks", "demo", "study"),
     }

@@ -134,7 +134,7 @@ def test_validation_gives_every_process_as_many_batches_and_every_image_once(cou
 
 
 def test_fewer_validation_images_than_processes_are_refused():
-    with pytest.raises(InvalidInput, match="1 validation images cannot be shared by 2 devices"):
+    with pytest.raises(InvalidInput, match="1 validation image cannot be shared by 2 devices"):
         ValidationBatches(SimpleNamespace(whole=list), 1, images=2, world=2)
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch._utils import ExceptionWrapper
 
 from refseg.checkpoints.io import load_checkpoint
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, MissingFile
 from refseg.recipes import RECIPES, find_recipe
-from refseg.recipes.recipe import Recipe
+from refseg.recipes.recipe import FileData, Recipe
 from refseg.training import repeated_blocks, run
 from refseg.training.devices import Devices
 from refseg.training.loop import StageLoop
@@ -145,6 +146,24 @@ def test_bad_combinations_are_refused_before_anything_is_written(finished, tiny,
         images = [f"stages.{stage.name}.images=99" for stage in tiny.stages]
         with pytest.raises(InvalidInput, match=message):
             train(tiny.with_settings(["channels_last=true", *images]), tmp_path / "new", False, devices)
+
+
+def test_a_network_that_learns_from_objects_is_refused_data_without_them(tiny, tmp_path):
+    data = FileData(dataset="jsonl", settings={"root": str(tmp_path / "own.jsonl")})
+    with pytest.raises(InvalidInput, match="selector learns from all objects .* which jsonl does not tell"):
+        train(tiny.replace(data=data, stages=tiny.stages[-1:]), tmp_path / "run", devices=CPU)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_error_of_a_process_that_reads_data_is_told_as_it_was_raised(tiny, tmp_path, monkeypatch):
+    try:
+        raise MissingFile("a.png is missing; copy it again")
+    except MissingFile:
+        sent = ExceptionWrapper(where="in DataLoader worker process 0")  # what torch raises in the first process
+    monkeypatch.setattr(run, "_train", lambda *_: sent.reraise())
+    with pytest.raises(MissingFile) as caught:
+        train(tiny, tmp_path / "run", devices=CPU)
+    assert str(caught.value) == "a.png is missing; copy it again"
 
 
 def test_a_batch_norm_that_wants_more_than_one_expression_says_so(tmp_path):

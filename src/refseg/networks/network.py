@@ -74,6 +74,7 @@ class Network(nn.Module, ABC):
         presets: named settings.
         idea, supervision: one sentence each for model cards, on the method and on the training labels.
         reads_erased: whether training needs `Batch.erased`.
+        needs_objects: whether training needs `Batch.objects`.
         training_only: name prefixes of the weights that only training needs.
         knows_objects: whether it finds objects without words: its `Output` has scores and masks of objects, its
             features have an id map (`id_map`), and `chosen` gives the objects that an expression refers to.
@@ -87,6 +88,7 @@ class Network(nn.Module, ABC):
     idea: ClassVar[str]
     supervision: ClassVar[str] = "the mask of each expression and nothing else"
     reads_erased: ClassVar[bool] = False
+    needs_objects: ClassVar[bool] = False
     knows_objects: ClassVar[bool] = False
     gives_readings: ClassVar[bool] = False
     training_only: tuple[str, ...] = ()

@@ -60,6 +60,11 @@ def check_run(recipe: Recipe, out: Path, resume: bool, devices: Devices) -> None
         network = networks.build(recipe.network, recipe.config, vocabulary_size=3)
     for data in (recipe.data, *(stage.data for stage in recipe.stages if stage.data is not None)):
         _check_frames(network, data)
+        if network.needs_objects and not class_of(data.dataset).object_classes:
+            raise InvalidInput(
+                f"{recipe.network} learns from all objects of an image and their classes, which {data.dataset} does "
+                "not tell; it takes drawn_scenes. Other networks and their weights take any data set (refseg recipes)"
+            )
     for stage in recipe.stages:
         if heads := pretraining_heads(stage.objective):
             _check_pretraining(heads, network, stage, stage.data or recipe.data)

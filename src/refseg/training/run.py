@@ -32,7 +32,7 @@ from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.io import save_checkpoint
 from refseg.counting import counted
 from refseg.datasets import class_of
-from refseg.errors import InvalidInput, UnwritableOutput, first_line
+from refseg.errors import InvalidInput, RefsegError, UnwritableOutput, first_line
 from refseg.files.atomic import remove_leftovers, write_atomically
 from refseg.files.lock import only_writer
 from refseg.hardware import supports_bfloat16
@@ -98,11 +98,21 @@ def train(
     except Exception as error:
         if not tells_error():
             raise SystemExit(2) from error  # another process has said it, or its end is all that is wrong here
+        if (told := _of_worker(error)) is not error:
+            raise told from error
         raise
     except TrainingStopped as stopped:
         if rank_zero_only.rank:
             raise SystemExit(0) from stopped  # Fabric kills the first process where another one fails
         raise
+
+
+def _of_worker(error: Exception) -> Exception:
+    """Returns an error as a process that reads data has raised it; torch puts the traceback into its message."""
+    kind, text = type(error), str(error)
+    if isinstance(error, RefsegError) and text.startswith(f"Caught {kind.__name__} in DataLoader worker"):
+        return kind(text.strip().rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2])
+    return error
 
 
 def _train(

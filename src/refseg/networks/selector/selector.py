@@ -41,6 +41,7 @@ class Selector(Network):
         "more than a referring data set gives: id maps of all objects, true centres and radii, and the class of every "
         "object's shape, colour, size and material (the benchmark's stand-in for detection pretraining)"
     )
+    needs_objects = True
     config: SelectorConfig
 
     def __init__(self, config: SelectorConfig, vocabulary_size: int):
