@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from refseg.batch import Batch, Objects
-from refseg.distributed import mean_count
 from refseg.networks.network import ABSENT, Network, Output
 from refseg.networks.selector.chooser import MASKED, Block, key_bias
 from refseg.networks.selector.config import SelectorConfig
+from refseg.networks.selector.losses import chooser_loss
 from refseg.training.pretraining import PretrainingHeads
 
 WORD_PRETRAINING = "word_pretraining"  # the objective of a stage that teaches this
@@ -79,20 +79,11 @@ class ObjectChooser(PretrainingHeads):
         scores, exists = self(network, batch)
         assert batch.objects is not None
         there = batch.objects.present[batch.image_of_expression]
-        choice = F.binary_cross_entropy_with_logits(scores, batch.targets.float(), reduction="none")
-        choice = (choice * there).sum() / mean_count(there.sum(), choice)
         refers = batch.targets.any(1)
-        existence = F.binary_cross_entropy_with_logits(exists, refers.float(), reduction="sum")
-        existence = existence / mean_count(len(exists), exists)
         chosen = scores > 0
         union = (chosen | batch.targets).sum(1).clamp(min=1)
         iou = ((chosen & batch.targets).sum(1) / union)[refers].sum() / refers.sum().clamp(min=1)
-        return {
-            "loss": 3 * choice + 0.3 * existence,
-            "choice": choice.detach(),
-            "exists": existence.detach(),
-            "IoU": iou,
-        }
+        return {**chooser_loss(scores, exists, batch.targets, there, refers), "IoU": iou}
 
     @override
     def predict(self, network: Network, batch: Batch) -> Output:

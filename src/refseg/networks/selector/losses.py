@@ -150,3 +150,21 @@ def attribute_loss(
         entropy = F.cross_entropy(group, classes[:, i], label_smoothing=smoothing, reduction="sum")
         loss = loss + (0.5 if i else first) * entropy
     return loss / mean_count(len(logits), logits)
+
+
+def chooser_loss(scores: Tensor, exists: Tensor, wanted: Tensor, there: Tensor, refers: Tensor) -> dict[str, Tensor]:
+    """Computes the cross-entropies of the choice among objects and of existence, and their weighted sum.
+
+    Args:
+        scores: (M, Q) logits of objects.
+        exists: (M,) logits of existence.
+        wanted: (M, Q) bool, True on referents.
+        there: (M, Q) bool, False on padding.
+        refers: (M,) bool, whether the expression has a referent.
+    """
+    with full_precision(scores):
+        choice = F.binary_cross_entropy_with_logits(scores, wanted.float(), reduction="none")
+        choice = (choice * there).sum() / mean_count(there.sum(), choice)
+        existence = F.binary_cross_entropy_with_logits(exists, refers.float(), reduction="sum")
+        existence = existence / mean_count(len(exists), exists)
+    return {"loss": 3 * choice + 0.3 * existence, "choice": choice.detach(), "exists": existence.detach()}

@@ -18,14 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refseg.batch import Batch, Objects
-from refseg.blocks.autocast import full_precision
 from refseg.blocks.view import View
-from refseg.distributed import mean_count
 from refseg.networks.network import ABSENT, Network, Output
 from refseg.networks.selector.chooser import Block, Chooser
 from refseg.networks.selector.config import SelectorConfig
 from refseg.networks.selector.finder import Candidates, FoundObjects, ObjectFinder
-from refseg.networks.selector.losses import FinderLoss
+from refseg.networks.selector.losses import FinderLoss, chooser_loss
 from refseg.networks.selector.maps import length_unit, true_cells
 
 
@@ -174,13 +172,7 @@ class Selector(Network):
         scores, exists = by_length(score, word_mask)
         there = valid[image_of_expression]
         wanted = F.pad(targets, (1, 0)).gather(1, matched[image_of_expression] + 1)
-        with full_precision(scores):
-            choice = F.binary_cross_entropy_with_logits(scores, wanted.float(), reduction="none")
-            choice = (choice * there).sum() / mean_count(there.sum(), choice)
-            refers = targets.any(1).float()
-            existence = F.binary_cross_entropy_with_logits(exists, refers, reduction="sum")
-            existence = existence / mean_count(len(exists), exists)
-        return {"loss": 3 * choice + 0.3 * existence, "choice": choice.detach(), "exists": existence.detach()}
+        return chooser_loss(scores, exists, wanted, there, targets.any(1))
 
     @torch.no_grad()
     def match(self, found: FoundObjects, objects: Objects) -> Tensor:
