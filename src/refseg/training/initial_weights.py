@@ -91,10 +91,8 @@ def _load(network: Network, part: str, source: str, vocabulary: Tokenizer | None
 
 def _weights(part: str, source: str, otherwise: str = "") -> dict[str, Tensor]:
     """What a file, or a checkpoint, has of a part; `otherwise` says what to do where there is none."""
-    file = Path(source)
-    if file.suffix not in (".safetensors", ".bin", ".pt", ".pth"):
-        file = bundled.FOLDER / f"{source}.safetensors"
-    elif not file.is_file():
+    file = _named_file(source)
+    if file == Path(source) and not file.is_file():
         raise MissingFile(f"{file} is missing")
     if not file.is_file():
         try:
@@ -111,10 +109,16 @@ def _weights(part: str, source: str, otherwise: str = "") -> dict[str, Tensor]:
     return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)} or tensors
 
 
+def _named_file(source: str) -> Path:
+    """Returns the file that a source names by its ending, or else that of bundled part weights, if there are any."""
+    file = Path(source)
+    return file if file.suffix in (".safetensors", ".bin", ".pt", ".pth") else bundled.FOLDER / f"{source}.safetensors"
+
+
 def _words_of(source: str) -> list[str]:
     """Returns the words of a word encoder's file, of which it has a vector each; [] if it does not say them."""
-    file = Path(source) if source.endswith(".safetensors") else bundled.FOLDER / f"{source}.safetensors"
-    if not file.is_file():
+    file = _named_file(source)
+    if file.suffix != ".safetensors" or not file.is_file():
         return []
     return safetensors_metadata(file, "give a .safetensors file of this part").get(WORDS, "").splitlines()
 
