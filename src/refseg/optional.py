@@ -1,9 +1,28 @@
 """Optional dependencies: imported where they are used; an error names the extra that installs them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 from refseg.errors import InvalidInput
+
+
+@contextmanager
+def importing(purpose: str, extra: str) -> Iterator[None]:
+    """Turns the failure of an import in the body into an error that names the extra of this package that is missing.
+
+    Args:
+        purpose: what needs the module, such as "training".
+        extra: extra of this package that installs it.
+
+    Raises:
+        InvalidInput: if a module is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InvalidInput(f"{purpose} needs {error.name}; install it with: pip install 'refseg[{extra}]'") from error
 
 
 def import_optional(module: str, need: str, extra: str, remark: str = "") -> Any:

@@ -8,6 +8,7 @@ import typer
 from refseg.commands.columns import align
 from refseg.commands.completion import complete_studies
 from refseg.commands.progress import progress
+from refseg.optional import importing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,10 +60,8 @@ def study(
     if show:
         _show(name, console)
         return
-    try:
+    with importing("training", "train"):
         from refseg.studies.run import run_study
-    except ModuleNotFoundError as error:
-        raise InvalidInput(f"training needs {error.name}; install it with: pip install 'refseg[train]'") from error
     try:
         results = run_study(
             name,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from refseg.commands.progress import progress
+from refseg.optional import importing
 
 STOPPED = 128  # plus the number of the signal: exit code
 DEFAULTS = {"devices": 1, "nodes": 1, "strategy": "ddp", "accelerator": "auto", "save_every": 250, "save_minutes": 5.0}
@@ -84,12 +85,10 @@ def train(
             )
     chosen = find_recipe(add_extension(RECIPES, recipe or str(out and out / "recipe.yaml"))).with_settings(settings)
     check_early(chosen)
-    try:
+    with importing("training", "train"):
         from refseg.training.devices import Devices
         from refseg.training.run import train as run
         from refseg.training.stopping import TrainingStopped
-    except ModuleNotFoundError as error:
-        raise InvalidInput(f"training needs {error.name}; install it with: pip install 'refseg[train]'") from error
     on = Devices(devices, nodes, accelerator, strategy)  # type: ignore[arg-type]  # one of the two
     folder = out or Path("runs") / chosen.name
     try:
