@@ -52,7 +52,7 @@ MAIN_RESULTS = {
     ],
     "CMIRNet, Table II: pretrain and finetune with masks, boxes, both": [
         f"cmirnet_{data}{encoder}_pretrained{supervision}"
-        for data in SETS
+        for data in (*SETS, "refclef")
         for encoder in ("", "_swin_large", "_resnet50", "_resnet101")
         for supervision in ("", "_boxes", "_both")
     ],
@@ -70,6 +70,8 @@ MAIN_RESULTS = {
         f"cris_{data}{end}" for data in SETS for end in ("", "_resnet50", "_release", "_resnet50_release")
     ],
     "VLT, with DarkNet-53 and with Swin-B": [f"vlt_{data}{end}" for data in SETS for end in ("", "_swin")],
+    "DCMFNet, Table 3: VLT on G-Ref by google": ["vlt_refcocog_google"],
+    "DMMI, Table 2: others on Ref-ZOM": [f"{network}_refzom" for network in ("lavt", "vlt", "cmpc")],
 }
 
 

@@ -125,5 +125,5 @@ RECIPES |= {
     f"{named(data, encoder)}_pretrained{supervision}": partial(pretrained, data, encoder, supervision)
     for encoder in INITIAL
     for supervision in SUPERVISION
-    for data in REFCOCO_SETS
+    for data in SETS
 }

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from refseg.preprocessing.transform import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from refseg.recipes.photograph_sets import GLOVE, RESNET_101, photographs_of
+from refseg.recipes.photograph_sets import BY_DMMI, GLOVE, RESNET_101, photographs_of
 from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
 from refseg.recipes.reported import REPORTED
 from refseg.recipes.schedules import Polynomial
@@ -62,6 +62,24 @@ def cmpc(data: str) -> Recipe:
     )
 
 
+def cmpc_refzom() -> Recipe:
+    """Returns the recipe of a row of DMMI's Table 2."""
+    base = cmpc("refcoco")
+    assert base.about is not None
+    pixels = fitted(IMAGENET_MEAN, IMAGENET_STD)
+    return base.replace(
+        name="cmpc_refzom",
+        about=base.about.replace(
+            row="DMMI's Table 2, CMPC",
+            reports=REPORTED["cmpc_refzom"],
+            protocol="dmmi",
+            paper_says=base.about.paper_says.replace("its figures are with DenseCRF", "without DenseCRF") + BY_DMMI,
+            release_does="700,000 steps of one expression, on a schedule that would end at 800,000.",
+        ),
+        data=photographs_of("refzom", mask="touched", preprocessing=pixels),
+    )
+
+
 def released(data: str) -> Recipe:
     """Returns the recipe of the released code, whose README quotes the figures of Table 1."""
     base = cmpc(data)
@@ -86,5 +104,5 @@ def fitted(mean: tuple[float, float, float], std: Any) -> Preprocessing:
     return Preprocessing(resize="letterbox_rounded", side=320, mean=mean, std=std, multiple_of=8, padding="black")
 
 
-RECIPES = {f"cmpc_{data}": partial(cmpc, data) for data in SETS}
+RECIPES = {f"cmpc_{data}": partial(cmpc, data) for data in SETS} | {"cmpc_refzom": cmpc_refzom}
 RECIPES |= {f"cmpc_{data}_release": partial(released, data) for data in SETS}

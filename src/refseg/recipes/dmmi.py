@@ -7,7 +7,15 @@ Measured  not run yet
 from functools import partial
 
 from refseg.preprocessing.transform import photographs
-from refseg.recipes.photograph_sets import BERT, BERT_LAYERS, RESNET_101, SWIN_BASE, SWIN_UNDECAYED, photographs_of
+from refseg.recipes.photograph_sets import (
+    BERT,
+    BERT_LAYERS,
+    NO_VAL,
+    RESNET_101,
+    SWIN_BASE,
+    SWIN_UNDECAYED,
+    photographs_of,
+)
 from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
 from refseg.recipes.reported import REPORTED
 from refseg.recipes.schedules import Polynomial
@@ -19,7 +27,6 @@ RELEASED = {  # figures of the released weights
     ("refcocog_umd", "swin_base"): {"oIoU": 63.46, "mIoU": 66.48},
     ("refzom", "swin_base"): {"oIoU": 68.77, "mIoU": 68.25},
 }
-NO_VAL = " Ref-ZOM has no val: 500 images of train are scored on the way, so take the run's last/, not its best/."
 
 
 def dmmi(data: str, image_encoder: str) -> Recipe:

@@ -32,6 +32,11 @@ SETS: dict[str, dict[str, Any]] = {  # by the name in a recipe's name
     },
 }
 REFCOCO_SETS = "refcoco", "refcoco+", "refcocog_umd"
+NO_VAL = " Ref-ZOM has no val: 500 images of train are scored on the way, so take the run's last/, not its best/."
+BY_DMMI = (
+    " Trained on Ref-ZOM by DMMI's authors, who do not say how: here as on the other sets, on expressions as items, of "
+    f"which those without referent are spread evenly.{NO_VAL}"
+)
 
 
 def photographs_of(name: str, covered_twice: str = "kept", **fields: Any) -> FileData:

@@ -8,17 +8,14 @@ from functools import partial
 
 from refseg.preprocessing.transform import Preprocessing
 from refseg.recipes.eavl import LEARN, LIKE_LAVT, SWIN_AND_BERT
-from refseg.recipes.photograph_sets import GLOVE, REFCOCO_SETS, YOLO, photographs_of
+from refseg.recipes.photograph_sets import BY_DMMI, GLOVE, REFCOCO_SETS, YOLO, photographs_of
 from refseg.recipes.recipe import NOT_STATED, Group, PaperReference, Recipe, Stage
+from refseg.recipes.reported import REPORTED
 from refseg.recipes.schedules import Milestones
 
 DECAYED = r"fusion\.(convolved|of_|join_|back|pixels).*\.0|query_generation\.maps\.(\d\.0|3)|decoder\.(.*\.0|classify)"
 """Names of fusion that are kernels of convolutions."""
-REPORTED = {  # of the form with Swin-B, mIoU
-    "refcoco": {"val": 72.96, "testA": 75.56, "testB": 69.60},
-    "refcoco+": {"val": 63.53, "testA": 68.43, "testB": 56.92},
-    "refcocog_umd": {"val": 63.49, "test": 66.22},
-}
+SETS = *REFCOCO_SETS, "refcocog_google", "refzom"  # of the ICCV paper's form
 
 
 def vlt(data: str) -> Recipe:
@@ -42,15 +39,18 @@ def vlt(data: str) -> Recipe:
     return Recipe(
         name=f"vlt_{data}",
         about=PaperReference(
-            row=f"tables of the ICCV paper, {data}",
-            protocol="vlt",
+            row="DMMI's Table 2, VLT" if data == "refzom" else f"tables of the ICCV paper, {data}",
+            reports=REPORTED[f"vlt_{data}"],
+            protocol="dmmi" if data == "refzom" else "vlt",
             paper_says="The DarkNet-53 of a YOLOv3 that has not seen the val and test images of the three sets. "
-            f"{YOLO}, which its authors published and this recipe starts from, has seen them: figures do not compare.",
+            f"{YOLO}, which its authors published and this recipe starts from, has seen them: figures do not compare."
+            + BY_DMMI
+            * (data == "refzom"),
             release_does="Word vectors of spaCy's en_vectors_web_lg, here GloVe's; 16 queries; batches of 128; masks "
             "go to the input's size by cubics, here linearly.",
         ),
         network="vlt_darknet53",
-        config={"max_words": 20} if data.startswith("refcocog") else {},
+        config={"max_words": 20} if data.startswith(("refcocog", "refzom")) else {},
         data=photographs_of(
             data,
             mask="soft",
@@ -70,7 +70,7 @@ def vlt_swin(data: str) -> Recipe:
         name=f"vlt_{data}_swin",
         about=PaperReference(
             row=f"VLT with Swin-B, {data}",
-            reports={f"{split} mIoU": value for split, value in REPORTED[data].items()},
+            reports=REPORTED[f"vlt_{data}_swin"],
             protocol=NOT_STATED,
             paper_says="The form of the TPAMI paper, whose code is not public: this network is ours, and its results "
             "are no reproduction. EAVL prints 75.96 for testA of RefCOCO in its Table V.",
@@ -82,5 +82,5 @@ def vlt_swin(data: str) -> Recipe:
     )
 
 
-RECIPES = {f"vlt_{data}": partial(vlt, data) for data in REFCOCO_SETS}
+RECIPES = {f"vlt_{data}": partial(vlt, data) for data in SETS}
 RECIPES |= {f"vlt_{data}_swin": partial(vlt_swin, data) for data in REFCOCO_SETS}

@@ -29,10 +29,7 @@ STUDIES = (
         recipe="cmirnet_DATA",
         protocol="cmirnet",
         notes=(
-            (
-                "DATA is `refcoco`, `refcoco+`, `refcocog_umd`, `refclef`. The last column of the four `pretrained` "
-                "rows has no recipe yet. Swin-L is reported with pretraining only."
-            ),
+            ("DATA is `refcoco`, `refcoco+`, `refcocog_umd`, `refclef`. Swin-L is reported with pretraining only."),
         ),
         columns=COLUMNS_OF_TABLE_1,
         rows=(
@@ -249,8 +246,7 @@ STUDIES = (
         notes=(
             (
                 "Three trainings for each data set, each scored by both metrics. Recipes `cmirnet_DATA_pretrained`, "
-                "`_pretrained_both`, `_pretrained_boxes`; that of ReferIt does not exist yet "
-                "(`cmirnet_refclef_pretrained*` is missing)."
+                "`_pretrained_both`, `_pretrained_boxes`, of ReferIt too (DATA is `refclef`)."
             ),
             "The row of mIoU 1 and oIoU 4 is Table I (b), Swin-B. Row 6 is printed twice in the paper's text.",
             "In small: without pretraining, the loss alone differs.",
