@@ -246,3 +246,22 @@ def test_the_bundled_weights_say_that_a_photograph_is_none_of_theirs():
     rows, columns = np.mgrid[:240, :320]
     photograph = np.stack([rows, columns * 0.7, 255 - rows], axis=-1).astype(np.uint8)  # a sky, at best
     assert any("drawn scenes" in warning for warning in refseg.segment(photograph, "the star").warnings)
+
+
+def test_an_encoded_image_is_answered_as_the_image_and_is_not_encoded_again(segmenter, golden, monkeypatch):
+    images, expressions = [golden.images[0], golden.images[1][:100], golden.images[2]], [golden.of(k) for k in range(3)]
+    expected = [segmenter(image, some) for image, some in zip(images, expressions, strict=True)]
+    encoded = segmenter.encode(images)
+    assert encoded[0].together is encoded[2].together is not encoded[1].together
+    monkeypatch.setattr(segmenter.network, "encode_image", None)
+    answered = segmenter.batch([*encoded, encoded[0]], [*expressions, expressions[0][::-1]])
+    for results, others in zip([*expected, expected[0][::-1]], answered, strict=True):
+        for result, other in zip(results, others, strict=True):
+            assert result.expression == other.expression and (result.mask == other.mask).all()
+            assert abs(result.exists - other.exists) < 1e-5 and result.warnings == other.warnings
+
+
+def test_an_image_that_another_segmenter_encoded_is_refused(segmenter, golden):
+    (encoded,) = refseg.load("selector").encode([golden.images[0]])
+    with pytest.raises(InvalidInput, match="encoded by another segmenter"):
+        segmenter(encoded, "the star")

@@ -111,42 +111,78 @@ def predict(
         crf: refines the masks.
     """
     network = checkpoint.network
-    if exists_threshold_logit is not None:
-        network = network.at_threshold(exists_threshold_logit)
-    device = next(network.parameters()).device
     max_pixels = MAX_PIXELS if checkpoint.preprocessing.resize == "none" else math.inf
     for batch in _batches((query for query in queries if query.expressions), batch_images, max_pixels):
         begin = time.perf_counter()
         with evaluation_mode(network):
             features = encode(network, [query.frames for query in batch])
-        size_hw = batch[0].image.pixels.shape[-2:]
-        seen = [checkpoint.preprocessing.denormalise(query.image.pixels) for query in batch] if crf else []
-        pairs = [(k, text) for k, query in enumerate(batch) for text in query.expressions]
-        count = max(1, expressions_at_once(size_hw, network) // network.frames) if split_expressions else len(pairs)
-        for start in range(0, len(pairs), count):
-            images, expressions = zip(*pairs[start : start + count], strict=True)
-            image_of_expression = torch.tensor(images)
-            if without_words:
-                tokens = torch.full((len(expressions), 1), UNKNOWN)
-                word_mask = torch.ones_like(tokens, dtype=torch.bool)
-            else:
-                tokens, word_mask = checkpoint.tokenizer(expressions)
-            tokens, word_mask, of_image = tokens.to(device), word_mask.to(device), image_of_expression.to(device)
-            with evaluation_mode(network):
-                words = network.encode_words(tokens, word_mask)
-                output = fuse_in_parts(network, features, words, word_mask, of_image, size_hw)
-            if crf is not None:
-                output.logits = crf.refine(output.logits, [seen[k] for k in images])
-            yield Prediction(
-                queries=batch,
-                expressions=expressions,
-                features=features,
-                output=output,
-                predicts_none=(output.exists <= checkpoint.network.exists_threshold_logit).cpu(),
-                image_of_expression=image_of_expression,
-                seconds=time.perf_counter() - begin,
-            )
-            begin = time.perf_counter()
+        yield from predict_encoded(
+            checkpoint,
+            batch,
+            features,
+            split_expressions=split_expressions,
+            without_words=without_words,
+            exists_threshold_logit=exists_threshold_logit,
+            crf=crf,
+            begin=begin,
+        )
+
+
+def predict_encoded(
+    checkpoint: Checkpoint,
+    queries: Sequence[Q],
+    features: Any,
+    *,
+    split_expressions: bool = False,
+    without_words: bool = False,
+    exists_threshold_logit: float | None = None,
+    crf: DenseCRF | None = None,
+    begin: float | None = None,
+) -> Iterator[Prediction[Q]]:
+    """Predicts masks of images of one size whose features are computed already.
+
+    Args:
+        checkpoint: network with its tokenizer and preprocessing.
+        queries: the B images of the features; some may have no expressions.
+        features: output of `encode_image`.
+        split_expressions: as of `predict`.
+        without_words: as of `predict`.
+        exists_threshold_logit: as of `predict`.
+        crf: refines the masks.
+        begin: when the prediction began, by `time.perf_counter`; now if not given.
+    """
+    network = checkpoint.network
+    if exists_threshold_logit is not None:
+        network = network.at_threshold(exists_threshold_logit)
+    device, begin = next(network.parameters()).device, begin or time.perf_counter()
+    size_hw = queries[0].image.pixels.shape[-2:]
+    seen = [checkpoint.preprocessing.denormalise(query.image.pixels) for query in queries] if crf else []
+    pairs = [(k, text) for k, query in enumerate(queries) for text in query.expressions]
+    count = max(1, expressions_at_once(size_hw, network) // network.frames) if split_expressions else max(1, len(pairs))
+    for start in range(0, len(pairs), count):
+        images, expressions = zip(*pairs[start : start + count], strict=True)
+        image_of_expression = torch.tensor(images)
+        if without_words:
+            tokens = torch.full((len(expressions), 1), UNKNOWN)
+            word_mask = torch.ones_like(tokens, dtype=torch.bool)
+        else:
+            tokens, word_mask = checkpoint.tokenizer(expressions)
+        tokens, word_mask, of_image = tokens.to(device), word_mask.to(device), image_of_expression.to(device)
+        with evaluation_mode(network):
+            words = network.encode_words(tokens, word_mask)
+            output = fuse_in_parts(network, features, words, word_mask, of_image, size_hw)
+        if crf is not None:
+            output.logits = crf.refine(output.logits, [seen[k] for k in images])
+        yield Prediction(
+            queries=queries,
+            expressions=expressions,
+            features=features,
+            output=output,
+            predicts_none=(output.exists <= checkpoint.network.exists_threshold_logit).cpu(),
+            image_of_expression=image_of_expression,
+            seconds=time.perf_counter() - begin,
+        )
+        begin = time.perf_counter()
 
 
 def predict_samples(

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -25,13 +25,21 @@ from refseg.inference.crf import DenseCRF, library
 from refseg.inference.file_result import FileResult
 from refseg.inference.network_input import NetworkInput, encode, sampling_of
 from refseg.inference.partial_answers import file_stamp
-from refseg.inference.predict import Query, evaluation_mode, exists_probability, is_unfamiliar, predict
+from refseg.inference.predict import (
+    Prediction,
+    Query,
+    evaluation_mode,
+    exists_probability,
+    is_unfamiliar,
+    predict,
+    predict_encoded,
+)
 from refseg.inference.prefetch import prefetch_map
 from refseg.inference.questions import Question, group_by_image, questions
 from refseg.inference.results import Candidate, FrameResult, Result
 from refseg.inference.windows import windows
 from refseg.masks.boxes import mask_box
-from refseg.networks.network import Candidates, Output
+from refseg.networks.network import Candidates, Network, Output
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.images import read_image, strips
 from refseg.preprocessing.restore import crop_padding, mask_at_image_size, to_image_size
@@ -97,11 +105,52 @@ class _ImageQuery(Query):
 ImageQuery = TypeVar("ImageQuery", bound=_ImageQuery)
 
 
+@dataclass(eq=False)
+class EncodedImages:
+    """Images that a network has encoded together.
+
+    Attributes:
+        network: which did.
+        queries: the B images, without expressions.
+        features: output of `encode_image`.
+        warned: of each image, a warning if it is unlike those that the weights were trained on.
+    """
+
+    network: Network
+    queries: Sequence[_ImageQuery]
+    features: Any
+    warned: Sequence[str | None]
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImage:
+    """An image with the features that all expressions about it share; `Segmenter.encode` gives it.
+
+    Attributes:
+        together: the images that were encoded in one call of the network.
+        place: its place among them.
+    """
+
+    together: EncodedImages
+    place: int
+
+    @property
+    def pixels(self) -> RgbImage:
+        """The image (H, W, 3)."""
+        return self.together.queries[self.place].pixels
+
+    @property
+    def familiar(self) -> bool:
+        """Whether nothing says that it is unlike the images that the weights were trained on."""
+        return self.together.warned[self.place] is None
+
+
 class Segmenter:
     """Answers expressions about images; each image is encoded once for all of its expressions.
 
-    Images are what `images.read_image` reads: paths, bytes, PIL images, arrays, tensors. May be used by many threads,
-    and after a fork: a call changes nothing that others use.
+    Images are what `images.read_image` reads: paths, bytes, PIL images, arrays, tensors; or what `encode` made of them,
+    for several calls about one image. May be used by many threads, and after a fork: a call changes nothing that others
+    use.
 
     >>> from refseg import load_dataset
     >>> scene = load_dataset("drawn_scenes", split="test", count=1)[0]
@@ -143,17 +192,48 @@ class Segmenter:
 
     def knows(self, image: Any) -> bool | None:
         """Whether an image is like those that the weights were trained on; None if the weights cannot tell."""
-        shown = self._network_input(read_image(image))
-        with evaluation_mode(self.network):
-            features = encode(self.network, [[shown] * self.network.frames])
-        unfamiliar = is_unfamiliar(self.checkpoint, features, 0, shown.geometry)
+        (encoded,) = self.encode([image])
+        together = encoded.together
+        unfamiliar = is_unfamiliar(self.checkpoint, together.features, 0, together.queries[0].image.geometry)
         return None if unfamiliar is None else not unfamiliar
+
+    def encode(self, images: Sequence[Any], batch_images: int = BATCH_IMAGES) -> list[EncodedImage]:
+        """Encodes images, those of one size together, so that several calls about them need not do so again.
+
+        Args:
+            images: anything that `read_image` reads.
+            batch_images: number of images that are encoded at once, at most; fewer where they are large and the
+                network runs on a CPU, where that is no faster.
+
+        >>> segmenter = load()
+        >>> (blank,) = segmenter.encode([np.full((64, 64, 3), 255, np.uint8)])
+        >>> [segmenter(blank, expression).found for expression in ("the red star", "both circles")]
+        [False, False]
+        """
+        queries = []
+        for index, image in enumerate(images):
+            pixels = read_image(image)
+            queries.append(_ImageQuery([self._network_input(pixels)] * self.network.frames, [], pixels, index))
+        encoded: dict[int, EncodedImage] = {}
+        for shape in dict.fromkeys(query.image.pixels.shape for query in queries):
+            same = [query for query in queries if query.image.pixels.shape == shape]
+            count = batch_images
+            if next(self.network.parameters()).device.type == "cpu":
+                count = min(count, expressions_at_once(shape[-2:]))
+            for start in range(0, len(same), count):
+                some = same[start : start + count]
+                with evaluation_mode(self.network):
+                    features = encode(self.network, [query.frames for query in some])
+                warned = [self._unfamiliar(features, k, query.image.geometry) for k, query in enumerate(some)]
+                together = EncodedImages(self.network, some, features, warned)
+                encoded |= {query.index: EncodedImage(together, place) for place, query in enumerate(some)}
+        return [encoded[index] for index in range(len(queries))]
 
     def ask(self, image: Any, expressions: Sequence[str], threshold: float | None = None) -> Iterator[Result]:
         """Yields the results one after the other, for images so large that not all masks fit into memory."""
         self.check(expressions, threshold)
-        pixels = read_image(image)
-        return (result for _, result in self._predict_images([pixels], [expressions], threshold))
+        read = self._read(image)
+        return (result for _, result in self._predict_images([read], [expressions], threshold))
 
     def batch(
         self, images: Sequence[Any], expressions: Sequence[Sequence[str]], threshold: float | None = None
@@ -169,8 +249,8 @@ class Segmenter:
         results: list[list[Result]] = [[] for _ in images]
         for start in range(0, len(images), BATCH_IMAGES):
             end = start + BATCH_IMAGES
-            pixels = [read_image(image) for image in images[start:end]]
-            for i, result in self._predict_images(pixels, expressions[start:end], threshold):
+            read = [self._read(image) for image in images[start:end]]
+            for i, result in self._predict_images(read, expressions[start:end], threshold):
                 results[start + i].append(result)
         return results
 
@@ -322,17 +402,62 @@ class Segmenter:
             results = _warned(results, read)
         return (result for (result,) in results) if isinstance(expressions, str) else results
 
+    def _read(self, image: Any) -> "RgbImage | EncodedImage":
+        if not isinstance(image, EncodedImage):
+            return read_image(image)
+        if image.together.network is not self.network:
+            raise InvalidInput("the image was encoded by another segmenter; encode it with this one, or give the image")
+        return image
+
     def _predict_images(
-        self, images: Sequence[RgbImage], expressions: Sequence[Sequence[str]], threshold: float | None
+        self,
+        images: "Sequence[RgbImage | EncodedImage]",
+        expressions: Sequence[Sequence[str]],
+        threshold: float | None,
     ) -> Iterator[tuple[int, Result]]:
         """Yields image index and result; the results of an image come in the order of its expressions."""
-        queries = [
-            _ImageQuery([self._network_input(image)], some, image, index)
-            for index, (image, some) in enumerate(zip(images, expressions, strict=True))
-        ]
+        queries, encoded = [], []
+        for index, (image, some) in enumerate(zip(images, expressions, strict=True)):
+            if isinstance(image, EncodedImage):
+                encoded.append((index, image, some))
+            else:
+                queries.append(_ImageQuery([self._network_input(image)], some, image, index))
         shapes = list(dict.fromkeys(query.image.pixels.shape for query in queries))
         queries.sort(key=lambda query: shapes.index(query.image.pixels.shape))
-        return ((query.index, result) for query, result in self._predict(queries, threshold, BATCH_IMAGES))
+        for query, result in self._predict(queries, threshold, BATCH_IMAGES):
+            yield query.index, result
+        for together in dict.fromkeys(image.together for _, image, _ in encoded):
+            yield from self._predict_encoded(
+                together, [one for one in encoded if one[1].together is together], threshold
+            )
+
+    def _predict_encoded(
+        self,
+        together: EncodedImages,
+        asked: "Sequence[tuple[int, EncodedImage, Sequence[str]]]",
+        threshold: float | None,
+    ) -> Iterator[tuple[int, Result]]:
+        """Yields index and result of (index, image, expressions); an image may be there more than once."""
+        texts: list[list[str]] = [[] for _ in together.queries]
+        indices: list[list[int]] = [[] for _ in together.queries]
+        for index, image, some in asked:
+            texts[image.place] += some
+            indices[image.place] += [index] * len(some)
+        queries = [
+            replace(query, expressions=some, index=place)
+            for place, (query, some) in enumerate(zip(together.queries, texts, strict=True))
+        ]
+        predictions = predict_encoded(
+            self.checkpoint,
+            queries,
+            together.features,
+            split_expressions=True,
+            exists_threshold_logit=self._existence_logit(threshold),
+            crf=self.crf,
+        )
+        of_image = [iter(some) for some in indices]
+        for query, result in self._results(predictions, threshold, together.warned):
+            yield next(of_image[query.index]), result
 
     def _predict_frames(
         self, clips: Iterator[tuple[Frame, list[NetworkInput]]], expressions: Sequence[str], threshold: float | None
@@ -357,19 +482,32 @@ class Segmenter:
         self, queries: Iterable[ImageQuery], threshold: float | None, batch_images: int
     ) -> Iterator[tuple[ImageQuery, Result]]:
         """Yields a result for each expression of each image, a few at a time."""
-        logit = None if threshold is None else self.checkpoint.calibration.existence_logit(threshold)
-        network = self.network if logit is None else self.network.at_threshold(logit)
-        if threshold is None:
-            threshold = self.checkpoint.calibration.exists_threshold
-        features, warned = None, list[str | None]()
-        for prediction in predict(
+        predictions = predict(
             self.checkpoint,
             queries,
             batch_images=batch_images,
             split_expressions=True,
-            exists_threshold_logit=logit,
+            exists_threshold_logit=self._existence_logit(threshold),
             crf=self.crf,
-        ):
+        )
+        return self._results(predictions, threshold)
+
+    def _existence_logit(self, threshold: float | None) -> float | None:
+        return None if threshold is None else self.checkpoint.calibration.existence_logit(threshold)
+
+    def _results(
+        self,
+        predictions: Iterable[Prediction[ImageQuery]],
+        threshold: float | None,
+        warned: Sequence[str | None] | None = None,
+    ) -> Iterator[tuple[ImageQuery, Result]]:
+        """Yields a result for each expression of predictions; `warned` is of their images, if it is known."""
+        logit = self._existence_logit(threshold)
+        network = self.network if logit is None else self.network.at_threshold(logit)
+        if threshold is None:
+            threshold = self.checkpoint.calibration.exists_threshold
+        features, warnings_of = None, warned or ()
+        for prediction in predictions:
             output = prediction.output
             least, most = output.logits.aminmax()  # NaN if there is any
             if not bool(output.exists.isfinite().all() & least.isfinite() & most.isfinite()):
@@ -377,14 +515,16 @@ class Segmenter:
                     f"the weights of {self.checkpoint.name} give values that are not finite; they are damaged, or "
                     "their training failed: get them again, or use others"
                 )
-            if prediction.features is not features:
+            if warned is None and prediction.features is not features:
                 features = prediction.features
-                warned = [self._unfamiliar(features, k, one.image.geometry) for k, one in enumerate(prediction.queries)]
+                warnings_of = [
+                    self._unfamiliar(features, k, one.image.geometry) for k, one in enumerate(prediction.queries)
+                ]
             with torch.inference_mode():
                 chosen = network.chosen(output)
             for m, k in enumerate(prediction.image_of_expression.tolist()):
-                query = prediction.queries[k]
-                yield query, self._result(prediction.expressions[m], query, output, chosen, threshold, m, k, warned[k])
+                query, text = prediction.queries[k], prediction.expressions[m]
+                yield query, self._result(text, query, output, chosen, threshold, m, k, warnings_of[k])
 
     def _network_input(self, image: RgbImage) -> NetworkInput:
         return NetworkInput(*self.checkpoint.preprocessing(image))
