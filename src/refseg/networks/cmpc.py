@@ -5,12 +5,24 @@ Paper      S. Liu et al. "Cross-Modal Progressive Comprehension for Referring Se
 Read with  `CMPC.compute_logits`, top to bottom: `WordTypes` (Eq. 1), `Level`: `EntityPerception` (Eqs. 2 to 4),
            `RelationReasoning` with `GraphLayer` (Eqs. 5 to 10) and `OutputFusion` (Eq. 11); then `Exchange`, a round
            of TGFE, and `blocks.conv_lstm`.
-Departs    Where the paper and the authors' release differ, this is the release, which says more: tanh, coordinates and
-           norms in the perception of entities; affinities over the root of the width, weighted by relations after
-           their projection; a graph layer with two joint norms and a residual; a gate for each source of TGFE; widths
-           of 500 after the levels; four losses. The release takes one expression at a time: here padding is masked.
-           The graph's N x N adjacency is never formed, and word-independent features are computed once per image.
-           The loss is a mean over pixels, not their sum; the authors' L2 is scaled likewise.
+Departs    Where the paper and the authors' release differ, this is the release:
+           Eq. 1        a ReLU between the layers of the word parser; the paper: a sigmoid.
+           Eqs. 3, 4    tanh of both factors and of their sum, unit length, coordinates beside the pixels; the paper:
+                        products alone, coordinates in the projection before.
+           Eqs. 5, 6    affinities over the root of the width, weighted by relation words after their projection; the
+                        paper: no scale, weighted before.
+           Eqs. 8, 10   two joint norms, a residual, ReLUs and one linear layer; the paper: a linear layer, then
+                        (A + I) V W.
+           Eq. 11       the sentence of entities and attributes; the paper: of relations as well (`output_sentence`).
+                        500 channels, of which the paper has 1000.
+           Eq. 22       a softmax over pixels of the scaled products; the paper: the products themselves.
+           Eq. 24       each source has a gate and a projection of its own, with a ReLU, and the sum unit length; the
+                        paper: one gate for all.
+           ConvLSTM     1 x 1 kernels, layer norms and peepholes; the paper cites one of 3 x 3.
+           Loss         the mask's and one of each level; the paper: the mask's. A mean over pixels as in the paper, of
+                        which the release takes the sum; its L2 is scaled likewise.
+           The release takes one expression at a time: here padding is masked. The graph's N x N adjacency is never
+           formed, and word-independent features are computed once per image.
            GloVe only initialises the word vectors: a recipe's `initial.glove`.
            The paper does not describe the off-states of its ablations; they are ours.
 Notation   B images, M expressions, T words of D channels, h x w pixels of a level (N of them), C `width`, F `fused`.

@@ -358,7 +358,7 @@ class FusionUnit(nn.Module):
 
 
 class ASGate(nn.Module):
-    """Adaptive spatial gate on pixels and channels, Eq. 3."""
+    """ASGate, the paper's own gate on pixels and channels, Eq. 3."""
 
     def __init__(self, channels: int):
         super().__init__()

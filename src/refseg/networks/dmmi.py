@@ -4,10 +4,17 @@ Paper      Y. Hu et al. "Beyond One-to-One: Rethinking the Referring Image Segme
            https://arxiv.org/abs/2308.13853
 Read with  `MBA` (Eqs. 2 to 6), `StageFusion` (how a stage goes on with it), `Decoder` (Eq. 7), `ContextClueRecovery`
            and `similarity_loss` (the decoder that recovers erased words), `ContrastiveLoss`, `DMMI`.
-Departs    Where the paper and the authors' release differ, this is the release, whose weights it takes. The score
-           of a region is that of its convolved queries, not the sum of its pixels' scores (Eq. 2). A window of three
-           words is centred, and mixed by learned weights (Eq. 5). Words are updated with a residual (Eq. 6), and pixels
-           through a gate (after Eq. 4). Erased words query the pixels, not pixels the words (CCR).
+Departs    Where the paper and the authors' release differ, this is the release, whose weights it takes:
+           Eq. 2       the score of a region is that of its convolved queries; the paper: the sum of its pixels' scores.
+           Eqs. 2, 5   all scores are divided by the root of the stage's width, those of words too.
+           Eq. 3       the scores of regions are weighted by a softmax of learnt numbers; the paper: by the numbers.
+           after 4     pixels are updated by a product with their projection, through a gate; the decoder reads the
+                       attended map with a norm (Swin) or the updated one (ResNet).
+           Eq. 5       a window of three words is centred, and mixed by learnt weights; the paper: it starts at a word.
+           Eq. 6       words are updated with a residual; the paper: they are what was attended.
+           CCR         erased words query the pixels; the paper: pixels query them.
+           Loss        L_sim and L_con are weighted 0.01 each; the paper: their plain sum. The cross-entropy is that of
+                       two classes, weighted 0.9 and 1.1; the paper: binary.
            Unused weights of the release are left out: biases that an instance norm or a softmax cancels, the last
            stage's gate where skip features are taken before it, and copies of the three Transformer layers.
 Notation   B images, M expressions, N = h * w pixels, T words, D channels of a stage, W of the words, C of the decoder.

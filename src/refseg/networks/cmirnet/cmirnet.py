@@ -6,9 +6,10 @@ Read with  The overview figure, left to right: `CMIRNet` (image encoder with `gu
            `graph.CGIP` (`CGI`, `IGR`), `decoder.Decoder` with `CMAE` (`SpatialAttention`, `ChannelAttention`), `Head`;
            then losses here, presets in `config`, tables in `recipes.ablations.cmirnet`.
 Stages     The paper's numbers: 1 is the encoder's stem (ResNet only), 2 to 5 are its stages, 6 is the ASPP.
-Departs    The authors' weights depend on where their release departs from the paper: a softmax over words in Eq. (1),
-           self-attention in Eq. (14), a cosine in Eq. (16), 3 x 3 heads, a weighted cross-entropy. Here is the release,
-           two networks with ResNet and Swin; fields of `CMIRNetConfig` tell them apart.
+Departs    The authors' weights depend on where their release departs from the paper. Here is the release, two networks
+           with ResNet and Swin, which fields of `CMIRNetConfig` tell apart. Eqs. (1) to (20) are compared in the
+           headers of `guidance`, `graph` and `decoder`. The loss is a cross-entropy of two classes, weighted 0.9 and
+           1.1, over five outputs with Swin; the paper: binary, over six.
 Idle       Biases before an instance norm have no effect; they are here because the releases have them.
 Shapes     B images, M expressions, T words, N = h * w pixels. Images may have any size that leaves more than one
            pixel at the coarsest stage; the authors' networks take multiples of 32.

@@ -1,7 +1,16 @@
 """CMIRNet's decoder and heads: Eqs. (15) to (20), from the coarsest stage to the finest.
 
-`Decoder` runs a `DecoderStage` per stage, with cross-modal attention (`CMAE`: `SpatialAttention`, `ChannelAttention`)
-from stage 3 on; `Head` predicts logits of each stage.
+The paper's Cross-Modal Attention Enhanced Decoder (CMAE-DE). `Decoder` runs a `DecoderStage` per stage, with
+cross-modal attention (`CMAE`: `SpatialAttention`, `ChannelAttention`) from stage 3 on; `Head` predicts logits of each
+stage.
+
+Departs    As the release does:
+           Eq. (15)         stages 5 and 6 have one size, and nothing is enlarged between them.
+           Eq. (16)         a cosine, pixels with an instance norm; the paper: a product.
+           Eq. (17)         a softmax of the spatial attention over pixels pools values with an instance norm; the
+                            paper: the attention itself.
+           Eqs. (19), (20)  weights act on the decoder's map; the paper: on a convolution of it.
+           Heads            3 x 3 convolutions; the paper: 1 x 1.
 """
 
 from collections.abc import Mapping

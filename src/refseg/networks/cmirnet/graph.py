@@ -1,6 +1,17 @@
-"""CMIRNet's cross-modal graph interaction and propagation (CGIP): Eqs. (7) to (14), on the coarsest stage.
+"""CMIRNet's cross-graph interactive positioning (CGIP): Eqs. (7) to (14), on the coarsest stage.
 
-`CGIP` runs `CGI` (edges between pixels and their nearest words) and then `IGR` (reasoning among pixels).
+`CGIP` runs cross-graph interaction, `CGI` (edges between pixels and their nearest words), and then intra-graph
+reasoning, `IGR` (among pixels).
+
+Departs    As the release does:
+           Eq. (7)    the original words pass an instance norm over all positions, padding included, and a ReLU before
+                      the new words of all guided stages are added.
+           Eq. (8)    edges hold the pixel and the word minus the pixel, under a 3 x 3 convolution over (pixel, rank of
+                      its word); the paper: the pixel and the pixel minus the word, a convolution. Padding words may be
+                      nearest.
+           Eq. (11)   query and key are exchanged, and the softmax is over the other axis: the same but for names.
+           Eq. (14)   self-attention of several heads; the paper: one affinity, weighted by a learnt matrix of the
+                      map's size, which would fix the image's.
 """
 
 from typing import Literal
@@ -18,7 +29,7 @@ from refseg.networks.cmirnet.guidance import map_of, pixels_of
 
 
 class CGIP(nn.Module):
-    """Cross-modal graph interaction and propagation on the coarsest stage."""
+    """Cross-graph interactive positioning: the referent's key pixels on the coarsest stage."""
 
     def __init__(self, config: CGIPConfig | CrossAttentionConfig, channels: int, text: int, width: int):
         super().__init__()

@@ -1,7 +1,17 @@
-"""CMIRNet's text-guided multi-modality modulation (TGMM): Eqs. (1) to (6), after each stage of the image encoder.
+"""CMIRNet's text-guided multi-modality module (TGMM): Eqs. (1) to (6), after each stage of the image encoder.
 
-In the order of the data: `TGMM`, its attention scores (`Scores`), new sentence (`Sum`, `Gated`) and new map
-(`Modulate`), then conversions between maps and pixels that the other files share.
+With the image encoder it is the paper's Text-Guided Multi-Modality Joint Encoder (TGMM-JE). In the order of the data:
+`TGMM`, its attention scores (`Scores`), new sentence (`Sum`, `Gated`) and new map (`Modulate`), then conversions
+between maps and pixels that the other files share.
+
+Departs    As the release does:
+           Eq. (1)   a softmax over words of scaled scores, padding left out; the paper: the affinities themselves.
+           Eq. (4)   ResNet: new words enter through a gate that starts closed; Swin as the paper.
+           Eq. (5)   ResNet: pixels read the original words, through a projection of their own (the paper's ablation
+                     "re f_ew^new with ori f_ew"); Swin: the new ones, as the paper.
+           Eq. (6)   a product of projections, activated before and after, the language's with an instance norm; the sum
+                     is the encoder's own residual. The paper: conv(f' * conv(f) + conv(f)), convolutions with batch
+                     norms.
 """
 
 import torch
@@ -13,7 +23,7 @@ from refseg.networks.cmirnet.config import TGMMConfig
 
 
 class TGMM(nn.Module):
-    """Text-guided multi-modality modulation: words weighted by pixels, pixels modulated by words."""
+    """Text-guided multi-modality module: words weighted by pixels, pixels modulated by words."""
 
     def __init__(
         self, config: TGMMConfig, heads: int, channels: int, text: int, width: int, words: bool, sentence: bool
