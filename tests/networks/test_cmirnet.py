@@ -275,6 +275,13 @@ def test_views_have_the_shapes_that_they_promise():
     assert all(seen[view.name].shape == (2, 8) for view in views if view.kind == "words")
     assert all(seen[view.name].ndim == 3 for view in views if view.kind == "map")
     assert list(seen) == [view.name for view in views]
+    fig_10 = {view.source.removesuffix(", Fig. 10") for view in views if view.source.endswith("Fig. 10")}
+    assert fig_10 == {"Fig. 10"} | {
+        f"{f}{stage}" for f in ("f_v^", "f_v,e^", "f^dc,", "f^cmae,") for stage in range(3, 7)
+    }
+    assert [view.name for view in views if view.source == "Fig. 6"] == [
+        f"pixels, stage {stage}" for stage in range(6, 2, -1)
+    ]
 
 
 @pytest.mark.parametrize("size", [(50, 70), (200, 170)])

@@ -302,8 +302,8 @@ class TestLoss:
 def test_views_show_types_of_words_and_their_attention():
     network, inputs = tiny(), asked(1)
     views = network.views()
-    assert [view.name for view in views][:5] == [*(f"words: {name}" for name in TYPES), "c3: entity words"]
-    assert len(views) == 4 + 2 * 3 and all(isinstance(view, View) for view in views)
+    assert [view.name for view in views][:5] == [*(f"words: {name}" for name in TYPES), "c3: first word"]
+    assert len(views) == 4 + 3 * 3 and all(isinstance(view, View) for view in views)
     seen = {}
     for view in views:
         view.module.register_forward_hook(lambda m, _, out: seen.update({id(m): out}))
@@ -313,4 +313,7 @@ def test_views_show_types_of_words_and_their_attention():
     for view in views[4:]:
         assert values[view.name].shape == (1, 8, 8)
         assert math.isclose(values[view.name].sum().item(), 1, rel_tol=1e-5)
+    affinity = seen[id(network.levels["c4"].reason.affinity)]
+    first = affinity.scores[..., 0].softmax(1).unflatten(1, (8, 8))
+    torch.testing.assert_close(values["c4: first word"], first)
     assert not tiny(ROWS["Table 5, 7"]).views()

@@ -316,7 +316,7 @@ def test_views_show_where_and_when_the_action_is():
     network, inputs = tiny(), asked(1)
     views = network.views()
     assert [view.name for view in views][:5] == [f"words: {name}" for name in TYPES]
-    assert len(views) == 5 + 3 * 2 + 3 * (5 + 1)
+    assert len(views) == 5 + 3 * 3 + 3 * (5 + 1)
     seen = {}
     for view in views:
         view.module.register_forward_hook(lambda m, _, out: seen.update({id(m): out}))
@@ -329,7 +329,7 @@ def test_views_show_where_and_when_the_action_is():
     torch.testing.assert_close(values["c4: frames"].sum(), torch.ones(()))
     assert values["c4: frames"].shape == (5,)
     none = tiny(TINY.replace(temporal_graph="none"))
-    assert len(none.views()) == 5 + 3 * 2
+    assert len(none.views()) == 5 + 3 * 3
 
 
 def test_steps_of_i3d_are_shown_over_their_first_frame():

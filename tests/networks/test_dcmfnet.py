@@ -290,19 +290,25 @@ def test_a_threshold_moves_the_mask_and_not_the_loss():
 
 
 @torch.no_grad()
-def test_the_gates_of_every_igf_are_shown_layer_by_layer():
+def test_fused_maps_gates_and_results_of_every_igf_are_shown_layer_by_layer():
     network, (image, tokens, word_mask) = tiny(), asked()
+    layers = ["layer 1: fused", "layer 1: gate", "layer 2: fused", "layer 2: gate", "layer 3: fused"]
     assert [view.name for view in network.views()] == [
-        f"{place}, layer {layer}: gate" for place in ("V3", "V4", "M", "V1") for layer in (1, 2)
+        name for place in ("V3", "V4", "M", "V1") for name in (*(f"{place}, {one}" for one in layers), f"{place}: IGF")
     ]
     seen = {}
     for view in network.views():
         view.module.register_forward_hook(lambda m, _, out: seen.update({id(m): out}))
     network(image[:1], tokens[:1], word_mask[:1])
     shapes = [view.read(seen[id(view.module)]).shape for view in network.views()]
-    assert shapes == [(1, 4, 6)] * 2 + [(1, 2, 3)] * 4 + [(1, 16, 24)] * 2
-    assert all(0 < out.min() and out.max() < 1 for out in seen.values())
-    assert tiny(TINY.replace(gate="conv_gru")).views() == []
+    assert shapes == [(1, 4, 6)] * 6 + [(1, 2, 3)] * 12 + [(1, 16, 24)] * 6
+    for view in network.views():
+        values = view.read(seen[id(view.module)])
+        assert values.min() >= 0 and (values.max() <= 1 or view.source.startswith("IGF*")), view.name
+    assert {view.source for view in tiny(TINY.replace(gate="conv_gru")).views()} == {
+        *(f"F_{layer}, Fig. 7" for layer in (1, 2, 3)),
+        "IGF*, Fig. 7",
+    }
 
 
 @pytest.mark.parametrize(

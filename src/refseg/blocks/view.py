@@ -28,3 +28,8 @@ class View:
     source: str
     labels: Sequence[str] = ()
     frame: int | None = None
+
+
+def strength(x: Tensor) -> Tensor:
+    """Computes the mean absolute value over channels, (M, h, w), of maps (M, C, h, w)."""
+    return x.abs().mean(1)

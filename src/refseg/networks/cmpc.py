@@ -346,7 +346,7 @@ class CMPC(Network):
         return [layer.weight for layer in layers if isinstance(layer, nn.Linear | nn.Conv2d)]  # type: ignore[misc]
 
     def views(self) -> list[View]:
-        """Returns the types of words and, per level, attention maps of the entity words and of all words."""
+        """Returns the types of words and, per level, attention maps of the first, the entity and all words."""
         if self.parser is None:
             return []
         views = [
@@ -357,6 +357,7 @@ class CMPC(Network):
             assert isinstance(level, Level)
             if level.reason is not None:
                 affinity = level.reason.affinity
+                views.append(View(f"{name}: first word", affinity, first_word_map, "map", "Eq. 5, Fig. 9"))
                 views.append(View(f"{name}: entity words", affinity, entity_map, "map", "Eq. 5, Fig. 9"))
                 views.append(View(f"{name}: full expression", affinity, expression_map, "map", "Eq. 5, Fig. 9"))
         return views
@@ -663,6 +664,12 @@ def _initialise(layer: Layer) -> Layer:
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+def first_word_map(affinity: Affinity) -> Tensor:
+    """Returns the attention map (M, h, w) of the first word; sums to 1."""
+    word_mask = affinity.expression.word_mask
+    return _attention_map(affinity, (word_mask & (word_mask.cumsum(1) == 1)).float())
 
 
 def entity_map(affinity: Affinity) -> Tensor:

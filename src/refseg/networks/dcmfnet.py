@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from refseg.batch import Batch
 from refseg.blocks.aspp import ASPP
 from refseg.blocks.convolution import conv_norm
-from refseg.blocks.view import View
+from refseg.blocks.view import View, strength
 from refseg.config import Channels, Config, Repeats
 from refseg.encoders import build_image_encoder, build_word_encoder
 from refseg.encoders.configs import DarkNetConfig, ImageEncoderConfig, SwinConfig, WordEncoderConfig
@@ -241,7 +241,7 @@ class DCMFNet(Network):
         return {"loss": weighted_cross_entropy(logits, batch.masks(), self.config.class_weights)}
 
     def views(self) -> list[View]:
-        """Returns the gates of every IGF, layer by layer."""
+        """Returns of every IGF the fused maps and gates, layer by layer, and its result."""
         guides = {**{place: self._guide(place) for place in self.guides}, "V1": self.detail}
         return [view for name, guide in guides.items() if isinstance(guide, IGF) for view in guide.views(name)]
 
@@ -332,12 +332,14 @@ class IGF(Guided, CalledInParts):
         return self.output(torch.cat(read, 1))
 
     def views(self, name: str) -> list[View]:
-        """Returns the gate of each layer."""
-        return [
-            View(f"{name}, layer {layer}: gate", gate.seen, _as_it_is, "map", "Figs. 6, 7")
-            for layer, gate in enumerate(self.gates, start=1)
-            if isinstance(gate, ASGate)
-        ]
+        """Returns how strong the fused map of each layer and the result are, and the gate of each layer."""
+        views = []
+        for layer, fuse in enumerate(self.fusions, start=1):
+            views.append(View(f"{name}, layer {layer}: fused", fuse, strength, "map", f"F_{layer}, Fig. 7"))
+            gate = self.gates[layer - 1] if layer <= len(self.gates) else None
+            if isinstance(gate, ASGate):
+                views.append(View(f"{name}, layer {layer}: gate", gate.seen, _as_it_is, "map", "Figs. 6, 7"))
+        return [*views, View(f"{name}: IGF", self, strength, "map", "IGF*, Fig. 7")]
 
 
 class FusionUnit(nn.Module):

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from refseg.batch import Batch
 from refseg.blocks.aspp import ASPP
-from refseg.blocks.view import View
+from refseg.blocks.view import View, strength
 from refseg.distributed import mean_over_processes
 from refseg.encoders import build_image_encoder, build_word_encoder
 from refseg.errors import InvalidInput
@@ -43,7 +43,7 @@ from refseg.networks.cmirnet.config import (
 )
 from refseg.networks.cmirnet.decoder import Decoder, DecoderInputs, Head
 from refseg.networks.cmirnet.graph import CGIP, words_of_graph
-from refseg.networks.cmirnet.guidance import TGMM, expand_to_expressions, resize, strength
+from refseg.networks.cmirnet.guidance import TGMM, expand_to_expressions, resize
 from refseg.networks.network import Network, Output, pad_mask, pad_words
 
 
@@ -181,20 +181,28 @@ class CMIRNet(Network):
         return {"loss": torch.stack(list(losses.values())).sum(), **{k: v.detach() for k, v in losses.items()}}
 
     def views(self) -> list[View]:
-        """Returns word importance of guided stages, strength of graph features, and the decoder's spatial attention."""
-        views = [
-            View(f"words, stage {stage}", guide.importance, lambda a: a.mean(1), "words", "Eq. (2)")
-            for stage, guide in self.tgmm.items()
-            if isinstance(guide, TGMM)
-        ]
+        """Returns word importance, the decoder's spatial attention, and how strong features are from stage to stage."""
+        views, encoders = [], [*self.image_encoder.stages, self.aspp]  # of stages 2 to 6; the stem is no module
+        for name, guide in self.tgmm.items():
+            stage = int(name)
+            if stage > 1:
+                encoder = encoders[stage - 2]
+                views.append(View(f"image, stage {stage}", encoder, strength, "map", f"f_v^{stage}, Fig. 10"))
+            if isinstance(guide, TGMM):
+                views.append(View(f"words, stage {stage}", guide.importance, lambda a: a.mean(1), "words", "Eq. (2)"))
+            source = f"f_v,e^{stage}, Fig. 10"
+            views.append(View(f"image and words, stage {stage}", guide, lambda out: strength(out[0]), "map", source))
         graph = {} if self.cgip is None else {"CGI": self.cgip.interact, "IGR": self.cgip.igr}
-        views += [View(name, step, strength, "map", "Fig. 6") for name, step in graph.items() if step is not None]
-        attention = {stage: self.decoder.stage(stage).attend for stage in reversed(self.stages)}
-        return views + [
-            View(f"pixels, stage {stage}", attend.spatial, lambda a: a[:, 0], "map", "Fig. 10")
-            for stage, attend in attention.items()
-            if attend is not None
-        ]
+        views += [View(name, step, strength, "map", "Fig. 10") for name, step in graph.items() if step is not None]
+        for stage in reversed(self.stages):
+            part = self.decoder.stage(stage)
+            if part.attend is not None:
+                source = f"f^dc,{stage}, Fig. 10"
+                views.append(View(f"decoder, stage {stage}", part.join, strength, "map", source))
+                views.append(View(f"pixels, stage {stage}", part.attend.spatial, lambda a: a[:, 0], "map", "Fig. 6"))
+                source = f"f^cmae,{stage}, Fig. 10"
+                views.append(View(f"attended, stage {stage}", part.attend, strength, "map", source))
+        return views
 
     def components(self) -> dict[str, list[nn.Module]]:
         """Returns the modules behind each row of the paper's costs (Table IX), which leave out the word encoder."""

@@ -153,8 +153,3 @@ def expand_to_expressions(x: Tensor, image_of_expression: Tensor) -> Tensor:
 def resize(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
     """Resizes logits (M, 1, h, w) to the image."""
     return F.interpolate(logits, size_hw, mode="bilinear", align_corners=False)
-
-
-def strength(x: Tensor) -> Tensor:
-    """Computes the mean absolute value over channels, (M, h, w), of maps (M, C, h, w)."""
-    return x.abs().mean(1)
