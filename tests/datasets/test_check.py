@@ -8,6 +8,7 @@ from PIL import Image
 from refseg import datasets
 from refseg.datasets.tools import published_counts
 from refseg.datasets.tools.check import examine
+from refseg.datasets.tools.kinds import count_kinds
 from refseg.datasets.tools.no_target import check_no_target
 from refseg.datasets.tools.published_counts import Count
 
@@ -334,3 +335,33 @@ def test_the_real_set_is_healthy(realset, monkeypatch, tmp_path):
     found = {finding.check: finding for finding in examine(dataset)}
     assert not problems(found)
     assert found["repeated"].count == 8
+
+
+@pytest.fixture
+def zom(files):
+    """Ref-ZOM in small: of five objects one is named alone, three with others, one both; two images have nothing."""
+    annotations = {number: (1 + number % 2, [files.square(number, 3)]) for number in range(5)}
+    files.json("instances.json", files.coco({1: name_of(1), 2: name_of(2)}, annotations))
+    targets = [([1], "train"), ([1, 3], "train"), ([0, 2, 4], "test"), ([0], "test")]
+    refs = [files.ref(n, 1 + some[0] % 2, some, f"cups {n}", split=split) for n, (some, split) in enumerate(targets)]
+    zeros = [files.ref(9 + image, image, 99, "a whale", split="test", source="zero") for image in (1, 2)]
+    files.json("refs(final).json", refs + zeros)
+    for image in (1, 2):
+        photograph(files.root / "images" / name_of(image), seed=image)
+    return datasets.build("refzom", split="all", root=files.root, images=files.root / "images")
+
+
+def test_objects_of_refzom_are_counted_by_how_many_are_named_at_once(zom):
+    assert count_kinds(zom, "all") == {"objects": 5, "one-to-one": 2, "one-to-many": 5, "one-to-zero": 2}
+    assert count_kinds(zom, "train") == {"objects": 2, "one-to-one": 1, "one-to-many": 2, "one-to-zero": 0}
+
+
+def test_counts_of_refzom_are_compared_with_those_of_its_paper_as_a_note(zom, monkeypatch):
+    (finding,) = [one for one in examine(zom) if one.check == "counts of the paper"]
+    assert finding.verdict == "note" and finding.count == 8
+    assert "expressions of split train name 2 objects, in the paper 58,356" in finding.examples
+    assert "one-to-zero: 2 images, in the paper 11,937" in finding.examples
+    kinds = {"one-to-one": 2, "one-to-many": 5, "one-to-zero": 2}
+    own = published_counts.PaperCounts("ours", {"train": (1, 2), "test": (2, 3)}, kinds)
+    monkeypatch.setitem(published_counts.OF_PAPERS, ("refzom", "final"), own)
+    assert [one.verdict for one in examine(zom) if one.check == "counts of the paper"] == ["ok"]

@@ -124,11 +124,15 @@ def _open_other(given: str) -> Any:
 def _sizes(dataset: Any) -> dict[str, dict[str, int]]:
     import numpy as np
 
+    from refseg.datasets.tools.kinds import count_kinds, describes_kinds
+
     found = {}
     for split in [*filter(None, dataset.splits), "all"]:
         numbers = dataset.expressions_of(split)
         images, refs = (len(np.unique(dataset.index[name][numbers])) for name in ("expression_image", "expression_ref"))
         found[split] = {"images": images, "refs": refs, "expressions": len(numbers)}
+        if describes_kinds(dataset):
+            found[split] |= count_kinds(dataset, split)
     return found
 
 

@@ -24,6 +24,7 @@ from refseg.datasets.tools.findings import (
     make_finding,
     sort_by_verdict,
 )
+from refseg.datasets.tools.kinds import check_kinds
 from refseg.datasets.tools.no_target import check_no_target
 from refseg.datasets.tools.photographs import Photograph, check_photographs, read_photograph
 from refseg.datasets.tools.published_counts import PUBLISHED, SHARE_IMAGES
@@ -55,6 +56,7 @@ def examine(
     return sort_by_verdict(
         [
             *_counts(dataset),
+            *check_kinds(dataset),
             _no_target(dataset),
             *_repeated_ids(dataset),
             check_encodings(dataset.sources()),

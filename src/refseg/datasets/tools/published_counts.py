@@ -1,8 +1,9 @@
 """Published sizes of splits, for `refseg data check`.
 
-Counted in the files themselves, or stated by a loader's own documentation or code; what only papers state is left out.
+Counted in the files themselves, or stated by a loader's own documentation or code; what only papers state is apart.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -61,6 +62,29 @@ PUBLISHED: dict[tuple[str, str], dict[str, Count]] = {  # (data set, split_by or
         "test": Count(2_545, None, 14_354),
         "miniv": Count(100, None, 821),
     },
+}
+
+
+class PaperCounts(NamedTuple):
+    """Sizes of a data set that its paper states, by `kinds.count_kinds`.
+
+    Attributes:
+        paper: which states them.
+        splits: number of images and of annotated objects by split.
+        kinds: number by kind, of all splits together.
+    """
+
+    paper: str
+    splits: Mapping[str, tuple[int, int]]
+    kinds: Mapping[str, int]
+
+
+OF_PAPERS = {  # (data set, split_by or "") -> what its paper states
+    ("refzom", "final"): PaperCounts(
+        paper="DMMI (ICCV 2023)",
+        splits={"train": (43_749, 58_356), "test": (11_329, 16_586)},
+        kinds={"objects": 74_942, "one-to-one": 42_421, "one-to-many": 41_842, "one-to-zero": 11_937},
+    ),
 }
 ALWAYS_REFER = frozenset(
     {"refcoco", "refcoco+", "refcocog", "refclef", "referit", "phrasecut", "visual_genome", "a2d_sentences"}
