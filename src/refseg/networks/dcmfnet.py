@@ -245,6 +245,11 @@ class DCMFNet(Network):
         guides = {**{place: self._guide(place) for place in self.guides}, "V1": self.detail}
         return [view for name, guide in guides.items() if isinstance(guide, IGF) for view in guide.views(name)]
 
+    def components(self) -> dict[str, list[nn.Module]]:
+        """Returns the gate of one layer, of the IGF on M, whose parameters Table 6 gives."""
+        guide = self.guides["M"] if "M" in self.guides else None
+        return {"gate": [guide.gates[0]]} if isinstance(guide, IGF) and len(guide.gates) else {}
+
 
 def inside(config: DCMFNetConfig, channels: int) -> int:
     """Returns the channels inside the IGF of a stage.

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from refseg.counting import counted
 from refseg.datasets.storage.indexed_dataset import IndexedDataset
 from refseg.datasets.tools.findings import Finding, make_finding
 from refseg.datasets.tools.published_counts import OF_PAPERS, PaperCounts
+
+THINGS = {"one-to-zero": "image"}  # that are counted, where it is not objects
 
 
 def count_kinds(dataset: IndexedDataset, split: str) -> dict[str, int]:
@@ -54,11 +57,10 @@ def _differences(dataset: IndexedDataset, known: PaperCounts) -> Iterator[str]:
     for split, (images, objects) in known.splits.items():
         have = len(np.unique(index["expression_image"][dataset.expressions_of(split)]))
         if have != images:
-            yield f"split {split} has {have:,} images, the paper {images:,}"
+            yield f"split {split} has {counted(have, 'image')}, the paper {images:,}"
         if (have := count_kinds(dataset, split)["objects"]) != objects:
-            yield f"expressions of split {split} name {have:,} objects, in the paper {objects:,}"
+            yield f"expressions of split {split} name {counted(have, 'object')}, in the paper {objects:,}"
     found = count_kinds(dataset, "all")
     for kind, number in known.kinds.items():
         if found[kind] != number:
-            things = "images" if kind == "one-to-zero" else "objects"
-            yield f"{kind}: {found[kind]:,} {things}, in the paper {number:,}"
+            yield f"{kind}: {counted(found[kind], THINGS.get(kind, 'object'))}, in the paper {number:,}"
