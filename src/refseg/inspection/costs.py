@@ -51,6 +51,23 @@ def count_costs(name: str, settings: Mapping[str, Any] | None = None, side: int 
     }
 
 
+def count_words(name: str, settings: Mapping[str, Any] | None = None) -> dict[str, dict[str, int]]:
+    """Counts the word encoder of a network or preset: "all" of it, and its "layers" as thop counts them."""
+    from refseg.inspection.flops import word_complexity
+
+    whole, layers = word_complexity(name, vocabulary_size(name, settings), settings)
+    return {"all": asdict(whole), "layers": asdict(layers)}
+
+
+def vocabulary_size(name: str, settings: Mapping[str, Any] | None = None) -> int:
+    """Returns the number of token ids that a network or preset is counted with."""
+    from refseg import networks
+    from refseg.encoders import encoder_name
+
+    config = networks.configured(name, settings or {})
+    return _vocabulary_size(encoder_name(config.word_encoder) if hasattr(config, "word_encoder") else "")
+
+
 @cache
 def _table() -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, Any]] = json.loads(TABLE.read_text(encoding="utf-8"))

@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from refseg import networks
+from refseg.encoders import build_word_encoder
 from refseg.networks.network import Network
 
 REST, TOTAL = "baseline", "total"
@@ -83,6 +84,30 @@ def complexity(
         multiply_adds=multiply_adds,
         as_thop=counted,
     )
+
+
+def word_complexity(name: str, vocabulary_size: int, config: Mapping[str, Any] | None = None) -> tuple[Cost, Cost]:
+    """Counts the word encoder of a network or preset, for one expression of `max_words` words.
+
+    It is computed: some look at the values of their input.
+
+    Args:
+        name: of the network or preset.
+        vocabulary_size: number of token ids.
+        config: settings that differ from the preset.
+
+    Returns:
+        All of it, and what thop counts: layers without embeddings, and no attention products.
+    """
+    settings: Any = networks.configured(name, config or {})
+    encoder = build_word_encoder(settings.word_encoder, vocabulary_size).eval()
+    length, flops = settings.max_words, FlopCounterMode(display=False)
+    with torch.no_grad(), LayerCounter({}) as counter, flops:
+        encoder(torch.ones(1, length, dtype=torch.int64), torch.ones(1, length, dtype=torch.bool))
+    layers = [layer for layer in encoder.modules() if isinstance(layer, _LAYERS)]
+    own = sum(_parameters(layer.parameters(recurse=False)) for layer in layers)
+    whole = Cost(flops.get_total_flops() // 2, _parameters(encoder.parameters()))
+    return whole, Cost(counter.counts.get(REST, 0), own)
 
 
 def _run(network: Network, size_hw: tuple[int, int], length: int) -> tuple[dict[str, Cost], int]:

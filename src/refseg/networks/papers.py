@@ -62,7 +62,7 @@ PAPERS = {
 }
 PAPERS["cmpc_video"] = PAPERS["cmpc"]
 
-# Preset -> component -> figures. CMIRNet: Table IX, at 480 x 480, 20 words, without BERT, counted as thop does. DCMFNet:
+# Preset -> component -> figures. CMIRNet: Table IX, at 480 x 480, 20 words, without BERT, as thop counts. DCMFNet:
 # Table 6, one gate of one layer at width 256. The others: EAVL's Table VI, which mixes conventions.
 REPORTED = {
     "cmirnet_swin_base": {
