@@ -27,6 +27,7 @@ from refseg.commands import (
     recipes,
     score,
     segment,
+    serve,
     study,
     train,
     weights,
@@ -57,6 +58,7 @@ add_command(app, convert.convert, "convert")
 app.add_typer(weights.app, name="weights")
 add_command(app, networks.networks, "networks")
 add_command(app, demo.demo, "demo")
+add_command(app, serve.serve, "serve")
 
 
 def _print_version(asked: bool) -> None:

@@ -8,6 +8,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "refseg segment --table sentences.csv --out answers --coco results.json",
         'refseg segment scene.png "both circles" --weights lavt_swin_base/refcoco --device cuda',
     ),
+    "serve": (
+        "refseg serve",
+        "refseg serve --weights selector --weights lavt_swin_base/refcoco --device cuda",
+        "refseg serve --host 0.0.0.0 --port 80 --token-file token --max-megapixels 12",
+    ),
     "evaluate": (
         "refseg evaluate selector",
         "refseg evaluate selector drawn_scenes --split hard --out results/hard",

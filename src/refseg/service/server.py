@@ -1,0 +1,175 @@
+"""Serving: a service on an address until it is asked to stop."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from refseg.checkpoints import bundled
+from refseg.checkpoints.config_file import check_weights
+from refseg.errors import InvalidInput, shown
+from refseg.finders.installed import installed_finder
+from refseg.hardware import check_device_name, choose_device
+from refseg.service.app import create_app
+from refseg.service.limits import Limits
+from refseg.service.messages import Setup
+from refseg.service.service import Service
+from refseg.service.worker import OFFLINE
+
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_LAST_WORDS = 3  # seconds in which answers that are written already may still be read
+
+
+def serve(
+    weights: Sequence[str] = (),
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    devices: Sequence[str] = ("auto",),
+    limits: Limits | None = None,
+    token: str | None = None,
+    origins: Sequence[str] = (),
+    networks: Sequence[str] = (),
+    access_log: bool = False,
+    on_message: Callable[[str], None] = print,
+) -> None:
+    """Serves weights over HTTP until SIGTERM, SIGHUP or Ctrl-C, after which what was accepted is finished.
+
+    Nothing is fetched from elsewhere: weights must be on this machine.
+
+    Args:
+        weights: names; the first ones answer where a request names none. Without any, the bundled ones, and those for
+            photographs where a finder is installed: each image gets those that suit it.
+        host: address to listen on.
+        port: to listen on; 0 takes a free one.
+        devices: where the weights run; one worker each.
+        limits: of requests and of the queue.
+        token: that requests must bring; None lets everybody ask.
+        origins: whose pages may read answers in a browser.
+        networks: of the weights, defined in own files, each `FILE.py:NAME`.
+        access_log: whether each request is logged.
+        on_message: receives lines on the start and the end.
+
+    Raises:
+        MissingFile, InvalidInput: for weights, devices or an address that cannot be used.
+    """
+    os.environ.update(OFFLINE)
+    for device in devices:
+        check_device_name(device)
+    chosen, by_image = list(dict.fromkeys(weights)), False
+    if not chosen:
+        by_image = installed_finder() is not None
+        chosen = [bundled.FOR_IMAGES, bundled.FOR_PHOTOGRAPHS] if by_image else [bundled.FOR_IMAGES]
+    for name in chosen:
+        check_weights(name)
+    limits = limits or Limits()
+    places = list(dict.fromkeys(choose_device(device) for device in devices))
+    setups = [Setup(tuple(chosen), place, limits, tuple(networks), by_image) for place in places]
+    with listen(host, port) as address:
+        asyncio.run(_serve(Service(setups), address, host, token, origins, access_log, on_message))
+
+
+async def _serve(
+    service: Service,
+    address: socket.socket,
+    host: str,
+    token: str | None,
+    origins: Sequence[str],
+    access_log: bool,
+    on_message: Callable[[str], None],
+) -> None:
+    begin = time.perf_counter()
+    config = uvicorn.Config(
+        create_app(service, token, origins),
+        log_config=None,
+        log_level=logging.INFO if access_log else logging.WARNING,
+        access_log=access_log,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=_LAST_WORDS,
+        ws="none",
+    )
+    server = _Server(config)
+    running = asyncio.create_task(server.serve(sockets=[address]))
+    url = f"http://{f'[{host}]' if ':' in host else host}:{address.getsockname()[1]}"
+    names, devices = ", ".join(service.setups[0].weights), ", ".join(one.device for one in service.setups)
+    on_message(f"{url} loads {names} on {devices}")
+    while not server.started and not running.done():
+        await asyncio.sleep(0.01)
+    ready, stop = asyncio.create_task(service.wait_until_ready()), asyncio.create_task(server.asked.wait())
+    try:
+        await asyncio.wait([ready, stop, running], return_when=asyncio.FIRST_COMPLETED)
+        if ready.done():
+            ready.result()  # raises if weights cannot be loaded
+            on_message(f"{url} is ready after {time.perf_counter() - begin:.1f} s; Ctrl-C stops it")
+            await asyncio.wait([stop, running], return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            on_message(f"stopping: what was accepted is finished within {service.limits.grace:g} s")
+        late = await service.stop(None if server.asked_again is False else 0)
+        on_message(f"stopped; {late} images were not answered in time" if late else "stopped")
+    finally:
+        ready.cancel()
+        stop.cancel()
+        server.should_exit = True
+        await running
+
+
+class _Server(uvicorn.Server):
+    """A server that answers on while the service finishes, and whose signals end it well.
+
+    Attributes:
+        asked: set once it was asked to stop.
+    """
+
+    def __init__(self, config: uvicorn.Config):
+        super().__init__(config)
+        self.asked, self.asked_again = asyncio.Event(), False
+        self._loop = asyncio.get_running_loop()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handles the signals, those that are ignored (`nohup`) apart."""
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, self.handle_exit)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                if handler is not None:
+                    signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Asks to stop; a second time, without a grace."""
+        self._loop.call_soon_threadsafe(self._ask)
+
+    def _ask(self) -> None:
+        self.asked_again = self.asked.is_set()
+        self.asked.set()
+
+
+@contextmanager
+def listen(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens.
+
+    Raises:
+        InvalidInput: if there is no such address, or it is taken.
+    """
+    try:
+        found: Any = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        address = socket.create_server(found[0][4][:2], family=found[0][0], backlog=2048)
+    except (OSError, UnicodeError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidInput(
+            f"{shown(host)} port {port} cannot be listened on ({reason}); give another port or host"
+        ) from error
+    with address:
+        yield address

@@ -1,0 +1,286 @@
+"""Service: accepts jobs up to a bound and gives them to workers; each gets an answer or a problem in time."""
+
+import asyncio
+import itertools
+import math
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from refseg.counting import counted
+from refseg.errors import InvalidInput, choose_one, shown
+from refseg.service.limits import Limits
+from refseg.service.messages import Answer, BatchDone, Format, Job, Message, Ready, Refusal, Setup, WeightsFacts
+from refseg.service.metrics import Metrics
+from refseg.service.problems import Problem
+from refseg.service.workers import Start, Worker, start_process
+
+LONGEST_RETRY = 60  # seconds
+_WATCH_EVERY = 1.0  # seconds
+
+
+@dataclass
+class Slots:
+    """A part of the queue that a request holds.
+
+    Attributes:
+        count: of images.
+        deadline: by `time.monotonic`, when they must be answered.
+    """
+
+    count: int
+    deadline: float
+
+    @property
+    def seconds_left(self) -> float:
+        """Time until the deadline, not below 0."""
+        return max(self.deadline - time.monotonic(), 0.0)
+
+
+class Service:
+    """The queue between requests and workers; used in one event loop.
+
+    Attributes:
+        limits: of requests and of the queue.
+        metrics: what is measured.
+        stopping: whether it accepts nothing new.
+    """
+
+    def __init__(self, setups: Sequence[Setup], start: Start = start_process):
+        """Makes a service, which `start` starts.
+
+        Args:
+            setups: one for each worker, with the same weights and limits.
+            start: starts a worker.
+        """
+        self.setups, self.limits, self.metrics, self.stopping = setups, setups[0].limits, Metrics(), False
+        self.metrics.queue_limit.set(self.limits.queue)
+        self.workers = [Worker(setup, start, self._hear, self._lose) for setup in setups]
+        self._waiting = deque[Job]()
+        self._futures: dict[int, asyncio.Future[Answer]] = {}
+        self._numbers, self._held, self._seconds_per_image = itertools.count(1), 0, 0.1
+        self._lives: list[asyncio.Task[None]] = []
+        self._watch: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+
+    def start(self) -> None:
+        """Starts the workers."""
+        self._lives = [asyncio.create_task(self._live(worker)) for worker in self.workers]
+        self._watch = asyncio.create_task(self._watch_workers())
+
+    async def wait_until_ready(self) -> None:
+        """Waits until all workers have loaded their weights.
+
+        Raises:
+            InvalidInput: if one cannot.
+        """
+        while not all(worker.ready for worker in self.workers):
+            for life in self._lives:
+                if life.done():
+                    life.result()
+                    raise InvalidInput("the service was stopped before it was ready")
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def stop(self, grace: float | None = None) -> int:
+        """Accepts nothing new, finishes what was accepted within a grace, and ends the workers.
+
+        Args:
+            grace: in seconds; that of the limits if not given.
+
+        Returns:
+            the number of images that were not answered in time, which their requests were told.
+        """
+        self.stopping = True
+        end = time.monotonic() + (self.limits.grace if grace is None else grace)
+        while self._held and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+        late = len(self._futures)
+        for number in list(self._futures):
+            self._fail(number, Problem(503, "stopping", "the service was stopped before this was answered", 5))
+        if self._watch is not None:
+            self._watch.cancel()
+        for worker in self.workers:
+            worker.stop()
+        if self._lives:
+            await asyncio.wait(self._lives, timeout=0.1 if late else 2)
+        for life in self._lives:
+            life.cancel()
+        await asyncio.gather(*self._lives, return_exceptions=True)
+        return late
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests are accepted and a worker can answer them."""
+        return not self.stopping and any(worker.ready for worker in self.workers)
+
+    @property
+    def weights(self) -> tuple[WeightsFacts, ...]:
+        """What is known of the weights, () until they are loaded."""
+        return next((worker.ready.weights for worker in self.workers if worker.ready), self._known)
+
+    _known: tuple[WeightsFacts, ...] = ()
+
+    @contextmanager
+    def accepted(self) -> Iterator[Slots]:
+        """A place in the queue for one image, before anything of it is read.
+
+        Raises:
+            Problem: 503, if there is none.
+        """
+        if self.stopping:
+            raise Problem(503, "stopping", "the service is being stopped; ask another one, or ask again", 5)
+        if not self._known:
+            raise Problem(503, "not_ready", "the weights are being loaded; ask again soon", 5)
+        slots = Slots(0, time.monotonic() + self.limits.seconds)
+        self.widen(slots, 1)
+        try:
+            yield slots
+        finally:
+            self._hold(-slots.count)
+
+    def widen(self, slots: Slots, count: int) -> None:
+        """Makes a request hold so many places of the queue.
+
+        Raises:
+            Problem: 503, if there are not so many.
+        """
+        more = count - slots.count
+        if self._held + more > self.limits.queue:
+            raise Problem(
+                503,
+                "queue_full",
+                f"{counted(self._held, 'image')} of at most {self.limits.queue} are waiting to be answered; ask again "
+                "later",
+                self.retry_after,
+            )
+        slots.count = count
+        self._hold(more)
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds until what waits now should be answered."""
+        seconds = self._held * self._seconds_per_image / len(self.workers)
+        return min(max(1, math.ceil(seconds)), LONGEST_RETRY)
+
+    def check_weights(self, name: str | None) -> None:
+        """Checks that a request names weights that are loaded, or none.
+
+        Raises:
+            Problem: 422, if it names others.
+        """
+        names = [facts.name for facts in self.weights]
+        if name is not None and name not in names:
+            raise Problem(422, "not_valid", f"unknown weights {shown(name)}; {choose_one(name, names)}")
+
+    async def answer(
+        self,
+        slots: Slots,
+        image: bytes,
+        digest: str,
+        expressions: Sequence[str],
+        weights: str | None = None,
+        threshold: float | None = None,
+        format: Format = Format.JSON,
+    ) -> Answer:
+        """Returns the answer about an image, which has a place in the queue.
+
+        Args:
+            slots: the places that its request holds.
+            image: content of an image file.
+            digest: its sha256.
+            expressions: about it.
+            weights: which answer; None for the default.
+            threshold: of existence; None for that of the weights.
+            format: of the answer.
+
+        Raises:
+            Problem: if there is none.
+        """
+        job = Job(next(self._numbers), image, digest, tuple(expressions), weights, threshold, format, slots.deadline)
+        future = self._futures[job.number] = asyncio.get_running_loop().create_future()
+        self._waiting.append(job)
+        self._give_out()
+        try:
+            answer = await asyncio.wait_for(future, slots.seconds_left)
+        except TimeoutError:
+            raise Problem(
+                504,
+                "timeout",
+                f"there was no answer within {self.limits.seconds:g} seconds; ask later, or about fewer expressions",
+            ) from None
+        finally:
+            self._futures.pop(job.number, None)
+            if job in self._waiting:
+                self._waiting.remove(job)
+        self.metrics.expressions.inc(len(expressions))
+        return answer
+
+    def _hold(self, more: int) -> None:
+        self._held += more
+        self.metrics.queue.set(self._held)
+
+    def _give_out(self) -> None:
+        """Gives jobs that wait to workers, the one with the fewest jobs first."""
+        while self._waiting:
+            worker = max(self.workers, key=lambda one: one.room)
+            if worker.room <= 0:
+                return
+            worker.give(self._waiting.popleft())
+
+    def _hear(self, worker: Worker, message: Message) -> None:
+        if isinstance(message, Answer):
+            future = self._futures.get(message.number)
+            if future is not None and not future.done():
+                future.set_result(message)
+        elif isinstance(message, Refusal):
+            again = self.retry_after if message.status == 503 else None
+            self._fail(message.number, Problem(message.status, message.code, message.detail, again))
+        elif isinstance(message, BatchDone):
+            self.metrics.add_batch(message)
+            self._seconds_per_image += 0.2 * (message.seconds / max(message.images, 1) - self._seconds_per_image)
+        elif isinstance(message, Ready):
+            self._known = message.weights
+        self._note_workers()
+        self._give_out()
+
+    def _lose(self, worker: Worker, lost: dict[int, Job]) -> None:
+        if not self.stopping:
+            self.metrics.restarts.inc()
+        for number in lost:
+            detail = "the worker that had this image has died and is started again; ask again"
+            self._fail(number, Problem(503, "worker_died", detail, 5))
+        self._note_workers()
+        self._give_out()
+
+    def _fail(self, number: int, problem: Problem) -> None:
+        future = self._futures.get(number)
+        if future is not None and not future.done():
+            future.set_exception(problem)
+
+    def _note_workers(self) -> None:
+        self.metrics.workers.set(sum(worker.ready is not None for worker in self.workers))
+        self._changed.set()
+
+    async def _live(self, worker: Worker) -> None:
+        try:
+            await worker.live()
+        finally:
+            self._changed.set()
+
+    async def _watch_workers(self) -> None:
+        """Ends workers that have jobs and say nothing any more, which starts them again."""
+        while True:
+            await asyncio.sleep(_WATCH_EVERY)
+            for worker in self.workers:
+                if worker.ready and worker.jobs and time.monotonic() - worker.heard > 2 * self.limits.seconds:
+                    worker.kill()
+
+
+def setups_for(
+    weights: Sequence[str], devices: Sequence[str], limits: Limits, networks: Sequence[str], by_image: bool
+) -> list[Setup]:
+    """Returns what each worker loads: all weights, on a device of its own."""
+    return [Setup(tuple(weights), device, limits, tuple(networks), by_image) for device in devices]
