@@ -23,6 +23,7 @@ from refseg.commands import (
     demo,
     evaluate,
     explain,
+    gallery,
     networks,
     recipes,
     score,
@@ -48,6 +49,7 @@ add_command(app, segment.segment, "segment")
 add_command(app, evaluate.evaluate, "evaluate")
 add_command(app, score.score, "score")
 add_command(app, compare.compare, "compare")
+add_command(app, gallery.gallery, "gallery")
 add_command(app, explain.explain, "explain")
 add_command(app, calibrate.calibrate, "calibrate")
 add_command(app, recipes.recipes, "recipes")

@@ -57,6 +57,10 @@ def test_a_source_with_brackets_in_its_name_is_no_markup(run, tmp_path):
         ("segment", LONG, "the star"),
         ("segment", "IMAGE", "the star", "--out", LONG),
         ("segment", "IMAGE", "the star", "--weights", LONG),
+        ("gallery", LONG, "the star", "--weights", "selector", "--out", "x.png"),
+        ("gallery", "--data", "drawn_scenes", "--weights", LONG, "--out", "x.png"),
+        ("gallery", "--data", "drawn_scenes", "--masks", LONG, "--out", "x.png"),
+        ("gallery", "--data", "drawn_scenes", "--weights", "selector", "--out", f"{LONG}.png"),
         ("explain", LONG, "the star", "--out", "x.png"),
         ("evaluate", "selector", "--count", "1", "--out", LONG),
         ("evaluate", LONG, "--count", "1"),
@@ -80,6 +84,7 @@ def test_a_source_with_brackets_in_its_name_is_no_markup(run, tmp_path):
         ("weights", "get", "dmmi_swin_base/refzom", "--file", LONG),
         ("recipes", LONG),
         ("study", "cmirnet_table3", "--small", "--out", LONG),
+        ("study", "cmirnet_table3", "--small", "--pictures", "2", "--out", LONG),
     ],
     ids=lambda words: " ".join(word[:12] for word in words),
 )
@@ -166,6 +171,6 @@ def test_every_command_is_here():
     """So that a new one is not forgotten above."""
     names = {command.callback.__name__ for command in app.registered_commands if command.callback}
     assert names == {
-        *("segment", "evaluate", "score", "compare", "explain", "calibrate"),
+        *("segment", "evaluate", "score", "compare", "gallery", "explain", "calibrate"),
         *("recipes", "train", "convert", "networks", "demo", "study"),
     }

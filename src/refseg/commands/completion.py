@@ -64,6 +64,13 @@ def complete_conversions(incomplete: str) -> list[str]:
     return _matching([AUTO, *CONVERSIONS], incomplete)
 
 
+def complete_sorts(incomplete: str) -> list[str]:
+    """Returns the orders of the lines of a gallery."""
+    from refseg.inspection.gallery.choice import SORTS
+
+    return _matching(list(SORTS), incomplete)
+
+
 def complete_devices(incomplete: str) -> list[str]:
     """Returns the usual devices."""
     return _matching(["auto", "cpu", "cuda"], incomplete)

@@ -27,6 +27,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "refseg compare results/a results/b results/c",
         "refseg compare a/expressions.jsonl b/expressions.jsonl --protocol lavt --json",
     ),
+    "gallery": (
+        "refseg gallery --weights selector --weights runs/mine/weights --data drawn_scenes --sort disagreement",
+        "refseg gallery --masks results/lavt --masks results/ours --data refcoco --split val --out sheet.html",
+        'refseg gallery photographs "the left cup" "the pen" --weights reader --weights lavt_swin_base/refcoco',
+    ),
     "explain": (
         'refseg explain scene.png "the red star" --out explanation.png',
         'refseg explain clip.gif "the red star" --frame 2',
@@ -44,6 +49,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "study": (
         "refseg study cmirnet_table3 --show",
         "refseg study eavl_table4 --small --out runs/studies_small",
+        "refseg study eavl_table4 --small --pictures 6",
         "refseg study cmirnet_table3 --rows 1,8 --seeds 3 --devices 8 --set data.settings.root=data/refcoco",
     ),
     "data check": (

@@ -1,4 +1,4 @@
-"""The arguments of `refseg segment`: which of them are images, and which are expressions.
+"""The arguments of `refseg segment` and `refseg gallery`: which of them are images, and which are expressions.
 
 Leading words that are paths are images, the others expressions; with --images all words are expressions. What could be
 either is an error that says how to write it.
@@ -17,7 +17,6 @@ from refseg.errors import InvalidInput, MissingFile, RefsegError
 from refseg.inference.questions import IMAGE_ENDINGS, QuestionTable, find_images, is_glob
 
 STDIN = "-"
-_EXAMPLE = "refseg segment photo.jpg 'the red cup'"
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,9 @@ class Inputs:
         return isinstance(self.images, Iterator)
 
 
-def read_inputs(words: list[str], images: list[str], table: Path | None, frames: bool | None) -> Inputs:
+def read_inputs(
+    words: list[str], images: list[str], table: Path | None, frames: bool | None, command: str = "refseg segment"
+) -> Inputs:
     """Returns what the arguments stand for.
 
     Args:
@@ -52,6 +53,7 @@ def read_inputs(words: list[str], images: list[str], table: Path | None, frames:
         images: those of --images.
         table: that of --table.
         frames: whether a folder is a video; None if its files say so.
+        command: as messages name it.
 
     Raises:
         MissingFile, InvalidInput: if something is missing or ambiguous.
@@ -63,13 +65,16 @@ def read_inputs(words: list[str], images: list[str], table: Path | None, frames:
             raise InvalidInput("--table takes one --images: the folder that its paths start from")
         return Inputs(images=QuestionTable(table, Path(images[0]) if images else None))
     if not words and not images:
-        raise InvalidInput(f"Missing argument IMAGE: give an image and what to find in it, for example {_EXAMPLE}")
+        raise InvalidInput(
+            "Missing argument IMAGE: give an image and what to find in it, for example "
+            f"{command} photo.jpg 'the red cup'"
+        )
     named = bool(images)
     images, expressions = (images, words) if named else _split(words)
-    _check_expressions(images, expressions, named)
+    _check_expressions(images, expressions, named, command)
     if not expressions:
         raise InvalidInput(
-            f"Missing argument EXPRESSION: say what to find in {_listed(images)}, for example refseg segment "
+            f"Missing argument EXPRESSION: say what to find in {_listed(images)}, for example {command} "
             f"{_listed(images)} 'the red cup'; a word that is also the name of a file needs -i before each image"
         )
     return _inputs(images, expressions, frames)
@@ -154,13 +159,14 @@ def _has_space(word: str) -> bool:
     return any(letter.isspace() for letter in word)
 
 
-def _check_expressions(images: list[str], expressions: list[str], named: bool) -> None:
+def _check_expressions(images: list[str], expressions: list[str], named: bool, command: str) -> None:
     """Checks that no expression is the path of a file.
 
     Args:
         images: the images.
         expressions: the expressions.
         named: Whether the images were given by --images, where a word without folder and ending is an expression.
+        command: as messages name it.
 
     Raises:
         InvalidInput: if one is.
@@ -173,11 +179,11 @@ def _check_expressions(images: list[str], expressions: list[str], named: bool) -
         asked = shlex.quote(next((one for one in expressions if not os.path.lexists(one)), "the red cup"))
         together = [*images, word if is_path else f".{os.sep}{word}"]
         if named:
-            ways_out = f"--images takes one path, repeat it: refseg segment {_options(together)} {asked}"
+            ways_out = f"--images takes one path, repeat it: {command} {_options(together)} {asked}"
         else:
-            ways_out = f"images come first: refseg segment {_listed(together)} {asked}"
+            ways_out = f"images come first: {command} {_listed(together)} {asked}"
             if not is_path:
-                ways_out += f"; to look for it, name the images by -i: refseg segment {_options(images)} {word}"
+                ways_out += f"; to look for it, name the images by -i: {command} {_options(images)} {word}"
         raise InvalidInput(f"{word} stands among the expressions and is a {kind} here; {ways_out}")
 
 

@@ -34,6 +34,19 @@ def study(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one setting of all rows: a.b=value. May be repeated.")
     ] = None,
+    pictures: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Train nothing, and draw so many expressions on which the trained rows differ most, with the answer "
+            "of each row.",
+            show_default=False,
+        ),
+    ] = None,
+    expression: Annotated[
+        list[str] | None,
+        typer.Option("--expression", "-e", help="With --pictures, or in its place: id or text; repeatable."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -60,6 +73,11 @@ def study(
     if show:
         _show(name, console)
         return
+    if pictures or expression:
+        if set_ or seeds > 1 or devices > 1:
+            raise InvalidInput("pictures are of rows that are trained already; leave out --set, --seeds and --devices")
+        _draw(name, folder, small, rows, pictures, expression or [], device)
+        return
     with importing("training", "train"):
         from refseg.studies.run import run_study
     try:
@@ -83,6 +101,30 @@ def study(
             raise typer.Exit(128 + stopped.signal) from stopped
         raise
     _print(results, console)
+
+
+def _draw(
+    name: str, folder: Path, small: bool, rows: str, number: int | None, expressions: list[str], device: str
+) -> None:
+    from refseg.counting import counted
+
+    with importing("training", "train"):
+        from refseg.studies.pictures import draw_pictures
+    from refseg.studies.write import PAGE, PICTURES
+
+    drawn = draw_pictures(
+        name,
+        folder,
+        small=small,
+        rows=rows,
+        number=number,
+        expressions=expressions,
+        device=device,
+        progress=progress,
+        on_message=lambda line: typer.echo(line, err=True),
+    )
+    files = ", ".join(str(folder / name / file) for file in (*PICTURES, PAGE))
+    typer.echo(f"{files}: {counted(len(drawn.lines), 'expression')}, {', '.join(drawn.columns)}")
 
 
 def _list(folder: Path) -> None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refseg.checkpoints.schema import CONFIG
 from refseg.errors import InvalidInput, MissingFile, RefsegError, UnwritableOutput, another_out, option, setting
@@ -38,7 +38,10 @@ from refseg.studies.resolve import (
 )
 from refseg.studies.results import Costs, Results, read_results, row_folder
 from refseg.studies.study import Study
-from refseg.studies.write import STUDY, write_study
+from refseg.studies.write import PICTURES, STUDY, write_study
+
+if TYPE_CHECKING:
+    from refseg.checkpoints.checkpoint import Checkpoint
 
 DATA_FOLDER = "REFSEG_DATA"  # environment variable: folder of data sets
 TRAININGS, SECONDS, SCORES = "trainings", "seconds", "scores"
@@ -111,17 +114,19 @@ def run_study(
     check_writable(folder)
     earlier = _earlier(folder, small, settings)
     seeds = max(seeds, int(earlier.get("seeds", 1)))
-    costs = {int(number): Costs(**cost) for number, cost in earlier.get("costs", {}).items()}
+    costs = noted_costs(earlier)
     with only_writer(folder):
         for number in _stale(study, small, settings, seeds, costs):
             on_message(f"{name}, row {study.rows[number - 1].label}: its recipe has changed; its figures are left out")
+            for file in PICTURES:
+                (folder / file).unlink(missing_ok=True)
             for rows_of in (folder / "rows").glob(f"{number:02}-*"):
                 shutil.rmtree(rows_of)
             del costs[number]
         results = _write(study, out, small, settings, seeds, costs)
         for number, seed, data, recipe in trainings:
             key = training_key(recipe)
-            run = out / TRAININGS / f"{recipe.network}-{key}"
+            run = training_folder(out, recipe)
             if number not in costs:
                 costs[number] = _count(study, number, recipe)
             if study.is_trained:
@@ -134,6 +139,11 @@ def run_study(
                 costs[number] = replace(costs[number], key=key, pairs=_pairs(recipe), seconds=_seconds(run))
             results = _write(study, out, small, settings, seeds, costs)
     return results
+
+
+def training_folder(out: Path, recipe: Recipe) -> Path:
+    """Returns the folder of a training in a folder of studies."""
+    return out / TRAININGS / f"{recipe.network}-{training_key(recipe)}"
 
 
 def _check_data(recipes: Sequence[Recipe]) -> None:
@@ -181,14 +191,8 @@ def _earlier(folder: Path, small: bool, settings: Sequence[str]) -> dict[str, An
     Raises:
         UnwritableOutput: if it was run with other settings.
     """
-    try:
-        noted: dict[str, Any] = json.loads((folder / STUDY).read_text(encoding="utf-8"))
-        before = noted["small"], noted["settings"]
-    except FileNotFoundError:
-        return {}
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise UnwritableOutput(f"{folder / STUDY} is damaged; choose {another_out()}, or delete it") from error
-    if before != (small, list(settings)):
+    noted = read_noted(folder)
+    if noted and (before := (noted["small"], noted["settings"])) != (small, list(settings)):
         told = [
             f"{'in small' if one else 'at full size'}, {' '.join(some) or 'no settings'}"
             for one, some in (before, (small, settings))
@@ -198,6 +202,27 @@ def _earlier(folder: Path, small: bool, settings: Sequence[str]) -> dict[str, An
             f"choose {another_out()}"
         )
     return noted
+
+
+def read_noted(folder: Path) -> dict[str, Any]:
+    """Returns what the study in a folder has noted; {} if there is none.
+
+    Raises:
+        UnwritableOutput: if it is damaged.
+    """
+    try:
+        noted: dict[str, Any] = json.loads((folder / STUDY).read_text(encoding="utf-8"))
+        _ = noted["small"], noted["settings"]
+    except FileNotFoundError:
+        return {}
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise UnwritableOutput(f"{folder / STUDY} is damaged; choose {another_out()}, or delete it") from error
+    return noted
+
+
+def noted_costs(noted: Mapping[str, Any]) -> dict[int, Costs]:
+    """Returns the costs of rows among what a study has noted."""
+    return {int(number): Costs(**cost) for number, cost in noted.get("costs", {}).items()}
 
 
 def _write(
@@ -271,15 +296,13 @@ def _score(
     from refseg.evaluation.evaluate import evaluate
     from refseg.inference.crf import DenseCRF
 
-    row = study.rows[number - 1]
-    differs = answering_config(study, row)
+    differs = answering_config(study, study.rows[number - 1])
     dataset, settings = scored_on(recipe, place)
     protocols = "-".join(place.protocols) + ("-crf" if place.crf else "")
     folder = run / SCORES / f"{place.name}-{protocols}{f'-row{number}' if differs else ''}"
     if not (folder / ROWS).is_file():
-        weights = _changed(run / "weights", recipe, differs) if differs else run / "weights"
         evaluate(
-            weights,
+            row_weights(study, number, recipe, run),
             dataset,
             protocols=place.protocols,
             out=folder,
@@ -292,7 +315,13 @@ def _score(
     return folder
 
 
-def _changed(weights: Path, recipe: Recipe, settings: Sequence[str]) -> Any:
+def row_weights(study: Study, number: int, recipe: Recipe, run: Path) -> "Path | Checkpoint":
+    """Returns the weights of a training as a row answers with them."""
+    differs = answering_config(study, study.rows[number - 1])
+    return _changed(run / "weights", recipe, differs) if differs else run / "weights"
+
+
+def _changed(weights: Path, recipe: Recipe, settings: Sequence[str]) -> "Checkpoint":
     """Returns the checkpoint with settings of its network that act when it answers."""
     from refseg import networks
     from refseg.checkpoints.io import load_checkpoint

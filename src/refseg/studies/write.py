@@ -4,10 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from refseg.evaluation.report.html_page import CSS
 from refseg.files.atomic import all_or_nothing
+from refseg.inspection.gallery.page import SHEET_CSS, section_of
 from refseg.studies.claims import Tested, judge_claims
 from refseg.studies.plot import plot
 from refseg.studies.resolve import recipe_of
@@ -24,6 +26,7 @@ from refseg.studies.tables import (
 )
 
 STUDY, TEXT, PAGE = "study.json", "study.md", "study.html"
+PICTURES = PICTURE, PICTURES_PAGE = "pictures.png", "pictures.html"
 GREY = "p { color: #5b6675; } tr.paper td { color: #98a2b3; } svg text { font: 12px system-ui, sans-serif; }"
 
 
@@ -33,8 +36,19 @@ def write_study(results: Results) -> None:
     tables = study_tables(results, claims)
     with all_or_nothing(results.folder) as folder:
         (folder / STUDY).write_text(json.dumps(to_dict(results, claims), indent=1) + "\n", encoding="utf-8")
-        (folder / TEXT).write_text(to_markdown(results, claims, tables), encoding="utf-8")
-        (folder / PAGE).write_text(to_html(results, claims, tables), encoding="utf-8")
+        _write_texts(results, claims, tables, folder)
+
+
+def write_texts(results: Results) -> None:
+    """Writes the two files to read alone, as where there are new pictures."""
+    claims = judge_claims(results)
+    with all_or_nothing(results.folder) as folder:
+        _write_texts(results, claims, study_tables(results, claims), folder)
+
+
+def _write_texts(results: Results, claims: Sequence[Tested], tables: Sequence[TextTable], folder: Path) -> None:
+    (folder / TEXT).write_text(to_markdown(results, claims, tables), encoding="utf-8")
+    (folder / PAGE).write_text(to_html(results, claims, tables), encoding="utf-8")
 
 
 def study_tables(results: Results, claims: Sequence[Tested]) -> list[TextTable]:
@@ -110,6 +124,8 @@ def to_markdown(results: Results, claims: Sequence[Tested], tables: Sequence[Tex
             *(line if n not in table.paper else _grey(line) for n, line in enumerate(table.lines)),
         ]
         parts += [f"## {table.title}", "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)]
+    if (results.folder / PICTURE).is_file():
+        parts += ["## Pictures", f"![answers of the rows side by side]({PICTURE})"]
     if results.study.notes:
         parts += ["## Notes", "\n".join(f"* {note}" for note in results.study.notes)]
     return "\n\n".join(parts) + "\n"
@@ -133,13 +149,16 @@ def to_html(results: Results, claims: Sequence[Tested], tables: Sequence[TextTab
     if drawing := plot(results):
         body.append(f'<div class="card">{drawing}</div>')
     body += map(_table, tables)
+    if (results.folder / PICTURES_PAGE).is_file():
+        pictures = (results.folder / PICTURES_PAGE).read_text(encoding="utf-8")
+        body.append(f"<h2>Pictures</h2>{section_of(pictures)}")
     if results.study.notes:
         items = "".join(f"<li>{escape(note)}</li>" for note in results.study.notes)
         body.append(f"<h2>Notes</h2><div class=card><ul>{items}</ul></div>")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{name}</title>'
-        f"<style>{CSS}{GREY}</style></head>\n<body><main>\n" + "\n".join(body) + "\n</main></body></html>\n"
+        f"<style>{CSS}{GREY}{SHEET_CSS}</style></head>\n<body><main>\n" + "\n".join(body) + "\n</main></body></html>\n"
     )
 
 

@@ -1,0 +1,86 @@
+"""A gallery as one HTML page that needs no other file, in the style of the reports."""
+
+import base64
+import io
+from html import escape
+
+from PIL import Image
+
+from refseg.array_types import RgbImage
+from refseg.evaluation.report.html_page import CSS
+from refseg.inspection.gallery.lines import Cell, Line, Lines
+
+MARK = "refseg gallery"
+"""Text by which files of galleries are known."""
+QUALITY = 88  # of the JPEG
+START, END = '<section class="sheet">', "</section>"
+"""Begin and end of what other pages take over."""
+SHEET_CSS = """
+.sheet .card { padding: .4rem 1rem 1rem; overflow: auto; max-height: 94vh; }
+.sheet .grid { display: grid; gap: 0 .5rem; grid-template-columns: repeat(var(--columns), minmax(110px, 1fr));
+  min-width: calc(var(--columns) * 118px); }
+.sheet .head { position: sticky; top: 0; background: #fff; color: var(--soft); font-weight: 600; font-size: .84rem;
+  text-align: center; padding: .5rem 0; overflow-wrap: anywhere; align-self: stretch; display: grid; place-items: end;
+  justify-content: center; }
+.sheet .said { grid-column: 1 / -1; border-top: 1px solid var(--line); margin: .5rem 0 .3rem; padding-top: .6rem;
+  display: flex; justify-content: space-between; gap: 1rem; overflow-wrap: anywhere; }
+.sheet .said span { color: var(--soft); font-size: .8rem; }
+.sheet figure { border: 0; border-radius: 0; overflow: visible; text-align: center; }
+.sheet figure img { width: 100%; border-radius: 4px; }
+.sheet figcaption { padding: .15rem 0 .3rem; font-size: .84rem; color: var(--soft);
+  font-variant-numeric: tabular-nums; }
+.sheet figcaption b { display: inline; color: var(--ink); }
+@media print { .sheet .card { max-height: none; overflow: visible; border: 0; padding: 0; }
+  .sheet .grid { min-width: 0; } }
+"""
+WIDE = "main { max-width: min(100%, calc(var(--columns) * 270px + 5rem)); }"
+
+
+def page(gallery: Lines) -> str:
+    """Returns the whole page."""
+    title = escape(gallery.title)
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="generator" content="{MARK}">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
+        f"<style>{CSS}{SHEET_CSS}{WIDE}</style></head>\n"
+        f'<body style="--columns: {len(gallery.columns)}"><main>\n<header><h1>{title}</h1></header>\n'
+        f"{section(gallery)}\n</main></body></html>\n"
+    )
+
+
+def section(gallery: Lines) -> str:
+    """Returns what stands below the title, for other pages."""
+    heads = "".join(f'<div class="head">{escape(label)}</div>' for label in gallery.columns)
+    lines = "\n".join(_line(line, gallery.columns) for line in gallery.lines)
+    return (
+        f'{START}<p class="note">{escape(gallery.note)}</p>\n<div class="card">'
+        f'<div class="grid" style="--columns: {len(gallery.columns)}">{heads}\n{lines}\n</div></div>{END}'
+    )
+
+
+def section_of(page: str) -> str:
+    """Returns the section of a page that `page` has written; "" if there is none."""
+    _, start, rest = page.partition(START)
+    inner, end, _ = rest.partition(END)
+    return f"{start}{inner}{end}" if end else ""
+
+
+def _line(line: Line, columns: tuple[str, ...]) -> str:
+    cells = "".join(_cell(cell, label, line.expression) for cell, label in zip(line.cells, columns, strict=True))
+    said = f'<div class="said"><b>“{escape(line.expression)}”</b><span>{escape(line.about)}</span></div>'
+    return f"{said}{cells}"
+
+
+def _cell(cell: Cell, label: str, expression: str) -> str:
+    caption = escape(cell.caption)
+    told = escape(f"{label}: {expression}" if not cell.caption else f"{label}: {expression} ({cell.caption})")
+    return (
+        f'<figure><img alt="{told}" src="{_uri(cell.picture)}">'
+        f"<figcaption>{f'<b>{caption}</b>' if cell.is_best else caption}</figcaption></figure>"
+    )
+
+
+def _uri(picture: RgbImage) -> str:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=QUALITY, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,192 @@
+"""Pictures of a study: the expressions on which its trained rows differ most, with the answer of each row."""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from refseg import datasets
+from refseg.checkpoints.schema import CONFIG
+from refseg.counting import counted
+from refseg.errors import InvalidInput, MissingFile, did_you_mean, for_caller, option, shown
+from refseg.evaluation.rows import ROWS, read_rows
+from refseg.evaluation.rows import Row as Answered
+from refseg.files.atomic import all_or_nothing, check_writable
+from refseg.inspection.gallery.asked import frame_of, ids_of
+from refseg.inspection.gallery.build import ask, draw, open_systems
+from refseg.inspection.gallery.choice import Place, highest
+from refseg.inspection.gallery.sheet import Gallery
+from refseg.progress import Progress, no_progress
+from refseg.recipes.recipe import Recipe
+from refseg.samples import Clip, Sample
+from refseg.studies import find_study
+from refseg.studies.resolve import STANDARD, chosen_rows, places_of, recipe_of, scored_on
+from refseg.studies.resolve import Place as Split
+from refseg.studies.results import Results, read_results, row_folder
+from refseg.studies.run import TRAININGS, noted_costs, read_noted, row_weights, training_folder
+from refseg.studies.study_text import title
+from refseg.studies.write import PICTURES, write_texts
+
+MAX_PICTURES = 50  # expressions
+
+
+def draw_pictures(
+    name: str,
+    out: str | Path,
+    *,
+    small: bool = False,
+    rows: str = "",
+    number: int | None = None,
+    expressions: Sequence[str] = (),
+    device: str = "auto",
+    progress: Progress = no_progress,
+    on_message: Callable[[str], None] = print,
+) -> Gallery:
+    """Draws answers of the trained rows of a study into its folder and its page; trains nothing.
+
+    Args:
+        name: of the study.
+        out: folder of this and other studies.
+        small: whether it was run on drawn scenes or clips; for messages, since its folder says it.
+        rows: numbers, "1,8" or "2-4"; all that are trained if empty.
+        number: of expressions, those on which the IoU of the rows differs most; 6 if not given, of named ones all.
+        expressions: ids or texts of those to show instead.
+        device: of the networks.
+        progress: shows progress, as `refseg.commands.progress.progress`.
+        on_message: receives lines for the user.
+
+    Raises:
+        InvalidInput: for unknown names, rows and expressions, and for tables without answers.
+        MissingFile: if nothing is trained yet, or the weights are gone.
+        UnwritableOutput: if the folder cannot be written.
+    """
+    study, out = find_study(name), Path(out)
+    if study.tests or not study.is_trained:
+        other = f"; give {study.tests}, whose rows it tests" if study.tests else ", which no picture shows"
+        raise InvalidInput(f"{name} has {'tests' if study.tests else 'costs'} of networks{other}")
+    if number is not None and not 1 <= number <= MAX_PICTURES:
+        raise InvalidInput(f"{number} expressions cannot be shown; give 1 to {MAX_PICTURES}")
+    folder, numbers = out / name, chosen_rows(study, rows)
+    check_writable(folder)
+    run_it = f"refseg study {name}{' --small' if small else ''} --out {shlex.quote(str(out))}"
+    noted = read_noted(folder)
+    if not noted:
+        raise MissingFile(f"{folder} holds no figures of {name}, and so no trained rows to show; train them: {run_it}")
+    results = read_results(
+        study, folder, noted["small"], noted["settings"], int(noted.get("seeds", 1)), noted_costs(noted)
+    )
+    split, answered = _answered(results, numbers)
+    if not answered:
+        raise MissingFile(f"{folder} has no figures of these rows yet; train them: {run_it}")
+    trained = _with_weights(results, split, answered, out, on_message)
+    chosen, how = _chosen([answered[one] for one in trained], expressions, number)
+    first = trained[next(iter(trained))]
+    samples, places = _find(*scored_on(first, split), chosen)
+
+    from refseg.inference.crf import DenseCRF
+
+    crf = DenseCRF() if split.crf else None
+    weights = [row_weights(study, one, recipe, training_folder(out, recipe)) for one, recipe in trained.items()]
+    answers = ask(open_systems(weights, device, crf), samples, places, progress)
+    labels = [study.rows[one - 1].label for one in trained]
+    about = "drawn data" if results.small else scored_on(first, split)[0]
+    note = f"{about}, split {split.split}: {how}. Rows as trained with the first seed."
+    gallery = draw(samples, places, answers, labels, note, title=title(study))
+    with all_or_nothing(folder) as new:
+        for file in PICTURES:
+            gallery.save(new / file)
+    write_texts(results)
+    return gallery
+
+
+def _answered(results: Results, numbers: Sequence[int]) -> tuple[Split, dict[int, dict[str, Answered]]]:
+    """Returns the first split that rows are scored on, and by row their answers by key, with the first seed."""
+    splits = places_of(results.study, results.small)
+    for split in splits.values():
+        found: dict[int, dict[str, Answered]] = {}
+        for number in numbers:
+            file = row_folder(results.folder, results.study, number, split.name, 0, results.small) / ROWS
+            if file.is_file():
+                found[number] = {row.key: row for row in read_rows(file)}
+        if found:
+            return split, found
+    return next(iter(splits.values())), {}
+
+
+def _with_weights(
+    results: Results, split: Split, numbers: Mapping[int, Any], out: Path, on_message: Callable[[str], None]
+) -> dict[int, Recipe]:
+    """Returns the recipes of those rows whose weights are there.
+
+    Raises:
+        MissingFile: if there are none.
+    """
+    study, found, gone = results.study, dict[int, Recipe](), list[str]()
+    for number in numbers:
+        recipe = recipe_of(study, study.rows[number - 1], split.data, results.small, results.settings)
+        if recipe is not None and (training_folder(out, recipe) / "weights" / CONFIG).is_file():
+            found[number] = recipe
+        else:
+            gone.append(study.rows[number - 1].label)
+    if not found:
+        raise MissingFile(
+            f"the weights of {study.name} are gone from {out / TRAININGS}, so its rows cannot answer any more; bring "
+            f"that folder back, or train them in {for_caller('another --out', 'another folder')}"
+        )
+    if gone:
+        on_message(f"the weights of {counted(len(gone), 'row')} are gone, which the pictures lack: {', '.join(gone)}")
+    return found
+
+
+def _chosen(
+    rows: Sequence[Mapping[str, Answered]], expressions: Sequence[str], number: int | None
+) -> tuple[list[Answered], str]:
+    """Returns the expressions to show, and how they were chosen.
+
+    Raises:
+        InvalidInput: if a named one is not there.
+    """
+    common = [key for key in rows[0] if all(key in others for others in rows)]
+    if expressions:
+        found: dict[str, Answered] = {}
+        for one in expressions:
+            text = one.casefold().strip()
+            keys = [k for k in common if one in (k, rows[0][k].id) or rows[0][k].expression.casefold() == text]
+            if not keys:
+                meant = did_you_mean(one, {row.expression for row in rows[0].values()})
+                file = option("expression", common[0]) if common else ROWS
+                raise InvalidInput(f"no expression has the id or the text {shown(one)}; {meant}for example {file}")
+            found |= {key: rows[0][key] for key in keys}
+        named = list(found.values())[: number or MAX_PICTURES]
+        return named, f"{counted(len(named), 'expression')}, as named"
+    scores = []
+    for key in common:
+        ious = [some[key].scores[STANDARD].iou or 0.0 for some in rows]
+        difference = max(ious) - min(ious) if len(rows) > 1 else -ious[0]
+        scores.append((difference, (rows[0][key].image_id, key)))
+    first = highest(scores, number or 6)
+    how = "on which the IoU of the rows differs most" if len(rows) > 1 else "with the lowest IoU"
+    return [rows[0][key] for _, key in first], f"{counted(len(first), 'expression', len(common))}, those {how}"
+
+
+def _find(dataset: str, settings: Mapping[str, Any], chosen: Sequence[Answered]) -> tuple[list[Sample], list[Place]]:
+    """Returns the samples of these expressions, and their places among them."""
+    wanted = {row.image_id for row in chosen}
+    found: dict[str, Any] = {}
+    opened = datasets.build(dataset, **settings)
+    for k in range(len(opened)):
+        one = opened[k]
+        if (id := one.clip_id if isinstance(one, Clip) else one.image_id) in wanted:
+            found[id] = one
+    samples: list[Sample] = []
+    places: list[Place] = []
+    for row in chosen:
+        if row.image_id not in found:
+            raise InvalidInput(f"{row.image_id} is not in {dataset} any more, so it cannot be shown")
+        sample = found[row.image_id]
+        if isinstance(sample, Clip):
+            t = next(t for t in range(len(sample)) if sample.frame_name(t) == row.frame)
+            sample = frame_of(sample, t)
+        places.append((len(samples), ids_of(sample).index(row.key)))
+        samples.append(sample)
+    return samples, places
