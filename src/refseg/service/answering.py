@@ -88,6 +88,38 @@ class Answering:
             for k, (name, one) in enumerate(self.segmenters.items())
         )
 
+    def read(self, job: Job) -> Prepared:
+        """Checks and decodes the image of a job, unless it is kept.
+
+        Raises:
+            Problem: if it is larger than allowed, or no image.
+            InvalidInput: if it is damaged.
+        """
+        weights, limits = job.weights or self.setup.weights[0], self.setup.limits
+        if not job.image:
+            raise Problem(422, "not_valid", "the image is empty; give an image file")
+        try:
+            with open_image(io.BytesIO(job.image)) as image:
+                kind, (height, width) = str(image.format), upright_size(image)
+        except UnidentifiedImageError as error:
+            raise Problem(415, "not_supported", "the image is of an unknown format; give a PNG or JPEG") from error
+        except RefsegError as error:
+            other = still_kind(io.BytesIO(job.image))
+            raise Problem(415 if other else 413, "not_supported" if other else "too_large", str(error)) from error
+        except Exception:  # whatever a decoder makes of a damaged file; the next one says it
+            read_image(job.image)
+            raise
+        if height * width > limits.megapixels * 1e6:
+            raise Problem(
+                413,
+                "too_large",
+                f"the image has {height * width / 1e6:.1f} megapixels ({width} x {height}), at most "
+                f"{limits.megapixels:g} are allowed here; make it smaller first",
+            )
+        if encoded := self.encodings.get(weights, job.digest):
+            return Prepared(job, kind, encoded=encoded)
+        return Prepared(job, kind, read_image(job.image))
+
     def prepare(self, job: Job) -> None:
         """Decodes the image of a job on a thread, after which the job waits to be answered."""
         self._threads.submit(self._prepare, job)
@@ -173,39 +205,13 @@ class Answering:
 
     def _prepare(self, job: Job) -> None:
         try:
-            prepared = self._read(job)
+            prepared = self.read(job)
         except Exception as error:
             self._refuse(job, error)
             return
         with self._changed:
             self._waiting.append(prepared)
             self._changed.notify()
-
-    def _read(self, job: Job) -> Prepared:
-        weights, limits = job.weights or self.setup.weights[0], self.setup.limits
-        if not job.image:
-            raise Problem(422, "not_valid", "the image is empty; give an image file")
-        try:
-            with open_image(io.BytesIO(job.image)) as image:
-                kind, (height, width) = str(image.format), upright_size(image)
-        except UnidentifiedImageError as error:
-            raise Problem(415, "not_supported", "the image is of an unknown format; give a PNG or JPEG") from error
-        except RefsegError as error:
-            other = still_kind(io.BytesIO(job.image))
-            raise Problem(415 if other else 413, "not_supported" if other else "too_large", str(error)) from error
-        except Exception:  # whatever a decoder makes of a damaged file; the next one says it
-            read_image(job.image)
-            raise
-        if height * width > limits.megapixels * 1e6:
-            raise Problem(
-                413,
-                "too_large",
-                f"the image has {height * width / 1e6:.1f} megapixels ({width} x {height}), at most "
-                f"{limits.megapixels:g} are allowed here; make it smaller first",
-            )
-        if encoded := self.encodings.get(weights, job.digest):
-            return Prepared(job, kind, encoded=encoded)
-        return Prepared(job, kind, read_image(job.image))
 
     def _write(self, one: Prepared, weights: str, results: list[Result]) -> None:
         try:

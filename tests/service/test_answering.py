@@ -1,0 +1,159 @@
+"""Batches of a worker: what is encoded together, what is kept, and what fails alone."""
+
+import hashlib
+import io
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.inference.segmenter import EncodedImages
+from refseg.service.answering import Answering
+from refseg.service.encodings import Encodings
+from refseg.service.held_memory import held_bytes
+from refseg.service.limits import Limits
+from refseg.service.messages import Answer, BatchDone, Format, Job, Refusal, Setup
+
+SCENES = [scene.image for scene in DrawnScenes("test", 4)]
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    with Answering(
+        Setup(("selector", "reader:finder=selector"), "cpu", Limits(batch_size=3)), list().append
+    ) as answering:
+        yield answering
+
+
+@pytest.fixture
+def answering(loaded):
+    """An Answering that has kept nothing yet; `said` is what it has said."""
+    loaded.said, loaded.encodings = [], Encodings(1e9)
+    loaded._send, loaded._stopped = loaded.said.append, False
+    return loaded
+
+
+def job(number, pixels, expressions=("the ring",), weights="selector", **more) -> Job:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    content = file.getvalue()
+    settings = {"threshold": None, "format": Format.JSON, "deadline": time.monotonic() + 60, **more}
+    return Job(number, content, hashlib.sha256(content).hexdigest(), tuple(expressions), weights, **settings)
+
+
+def answer(answering, *jobs) -> dict[int, Answer | Refusal]:
+    """Answers jobs in one batch; what each got."""
+    answering.answer([answering.read(one) for one in jobs])
+    end = time.monotonic() + 60
+    while len(got := {one.number: one for one in answering.said if not isinstance(one, BatchDone)}) < len(jobs):
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    return got
+
+
+def test_images_of_one_size_are_encoded_together_and_the_same_one_once(answering, monkeypatch):
+    shapes, encode = [], answering.segmenters["selector"].network.encode_image
+    monkeypatch.setattr(
+        answering.segmenters["selector"].network,
+        "encode_image",
+        lambda image: shapes.append(tuple(image.shape)) or encode(image),
+    )
+    jobs = [job(1, SCENES[0]), job(2, SCENES[1][:96]), job(3, SCENES[2]), job(4, SCENES[0], ["the star", "the ring"])]
+    got = answer(answering, *jobs)
+    assert sorted(shape[0] for shape in shapes) == [1, 2]
+    assert [len(json.loads(got[k].body)) for k in (1, 2, 3, 4)] == [1, 1, 1, 2]
+    shapes.clear()
+    answering.said.clear()
+    again = answer(answering, *jobs)
+    assert not shapes and again[4].body == got[4].body
+    (batch,) = [one for one in answering.said if isinstance(one, BatchDone)]
+    assert (batch.images, batch.encoded, batch.cached) == (4, 0, 4)
+
+
+def test_what_fails_for_one_image_fails_for_it_alone(answering, monkeypatch, capsys):
+    network = answering.segmenters["selector"].network
+    encode = network.encode_image
+
+    def fail_for_black(image):
+        if (image.flatten(1).std(1) < 1e-6).any():
+            raise RuntimeError("a mistake\nof ours")
+        return encode(image)
+
+    monkeypatch.setattr(network, "encode_image", fail_for_black)
+    black = np.zeros_like(SCENES[0])
+    got = answer(answering, job(1, SCENES[0]), job(2, black), job(3, SCENES[1]), job(4, black), job(5, SCENES[2], [""]))
+    assert [type(got[k]) for k in range(1, 6)] == [Answer, Refusal, Answer, Refusal, Refusal]
+    assert (got[2].status, got[4].status, got[5].status) == (500, 500, 422)
+    assert "mistake" not in got[2].detail and "a mistake" in capsys.readouterr().err
+
+
+def test_memory_that_runs_out_is_no_mistake(answering, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(answering.segmenters["selector"], "encode", fail)
+    assert answer(answering, job(1, SCENES[3]))[1].code == "out_of_memory"
+
+
+def test_what_waited_too_long_is_not_computed(answering, monkeypatch):
+    monkeypatch.setattr(answering.segmenters["selector"], "encode", None)
+    late = answer(answering, job(1, SCENES[0], deadline=time.monotonic() - 1))[1]
+    assert late.status == 504 and late.code == "timeout"
+
+
+def test_what_waits_is_one_batch_up_to_its_size(loaded, answering):
+    for number in range(5):
+        answering.prepare(job(number, SCENES[number % 4]))
+    while len(answering._waiting) < 5:
+        time.sleep(0.005)
+    loop = threading.Thread(target=answering.loop)
+    loop.start()
+    while sum(isinstance(one, BatchDone) for one in answering.said) < 2:
+        time.sleep(0.005)
+    answering.stop()
+    loop.join()
+    assert [one.images for one in answering.said if isinstance(one, BatchDone)] == [3, 2]
+
+
+def test_without_named_weights_an_image_gets_those_that_know_it(answering, monkeypatch):
+    setup = Setup(("selector", "reader:finder=selector"), "cpu", Limits(), by_image=True)
+    monkeypatch.setattr(answering, "setup", setup)
+    noise = np.random.default_rng(0).integers(0, 255, (100, 120, 3), np.uint8)
+    got = answer(answering, job(1, SCENES[0], weights=None), job(2, noise, weights=None), job(3, noise))
+    assert [got[k].weights for k in (1, 2, 3)] == ["selector", "reader:finder=selector", "selector"]
+
+
+class Features:
+    def __init__(self, size):
+        self.maps = {"fine": [torch.zeros(size, dtype=torch.uint8)]}
+
+
+def kept(size, count=1):
+    from refseg.inference.segmenter import EncodedImage
+
+    together = EncodedImages(None, [], Features(size), [None] * count)
+    return [EncodedImage(together, place) for place in range(count)]
+
+
+def test_encodings_are_bounded_and_the_latest_ones_stay():
+    encodings, first, second = Encodings(250), kept(100, 2), kept(100)
+    encodings.put("a", ["1", "2"], first)
+    encodings.put("a", ["3"], second)
+    assert encodings.size == 200 and encodings.get("a", "1") is first[0] and encodings.get("b", "1") is None
+    encodings.put("a", ["4"], kept(100))
+    assert encodings.get("a", "3") is None and encodings.get("a", "2") is first[1] and len(encodings) == 3
+    first[0].together.features.maps["fine"].append(np.zeros(200, np.uint8))  # as some networks do while they answer
+    encodings.put("a", ["1"], first[:1])
+    assert len(encodings) == 0 and encodings.size == 0
+
+
+def test_a_network_is_not_counted_as_memory_of_its_features():
+    features, network = Features(10), torch.nn.Linear(10, 10)
+    features.network = network
+    seen: set[int] = set()
+    assert held_bytes(network, seen) == 440 and held_bytes(features, seen) == 10
