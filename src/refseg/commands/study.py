@@ -27,10 +27,13 @@ def study(
     ] = "",
     show: Annotated[bool, typer.Option("--show", help="Only print its rows and the paper's figures.")] = False,
     small: Annotated[bool, typer.Option("--small", help="On drawn scenes or clips, on a laptop.")] = False,
+    costs: Annotated[
+        bool, typer.Option("--costs", help="Only count and measure what the rows cost; nothing is trained.")
+    ] = False,
     rows: Annotated[str, typer.Option(help="Rows by number: 1,8 or 2-4.", show_default="all")] = "",
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Trainings of each row.")] = 1,
     devices: Annotated[int, typer.Option(min=1, help="Processes of a training, each with its own device.")] = 1,
-    device: Annotated[str, typer.Option(help="Device of the scoring: cpu, cuda or auto.")] = "auto",
+    device: Annotated[str, typer.Option(help="Device of scoring and measuring: cpu, cuda or auto.")] = "auto",
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one setting of all rows: a.b=value. May be repeated.")
     ] = None,
@@ -66,7 +69,7 @@ def study(
     folder = out or (SMALL_OUT if small else OUT)
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     if not name:
-        if show or rows:
+        if show or rows or costs:
             raise InvalidInput("name a table, for example: refseg study cmirnet_table3 --show")
         _list(folder)
         return
@@ -86,6 +89,7 @@ def study(
             folder,
             small=small,
             rows=rows,
+            costs_only=costs,
             seeds=seeds,
             devices=devices,
             device=device,

@@ -244,7 +244,7 @@ STUDIES = (
             ),
         ),
         columns=(
-            Column(title="Params M", cost="gate"),
+            Column(title="Params M", cost="params", part="gate"),
             Column(title="oIoU", metric="oIoU"),
             Column(title="Prec@0.5", metric="Prec@0.5"),
         ),

@@ -28,6 +28,10 @@ class Costs:
     Attributes:
         parameters, multiply_adds: of its network, without the word encoder.
         parts: the same by component as thop counts, "total" among them.
+        words: of the word encoder, "all" of it and its "layers" as thop counts; {} if they were not counted.
+        fps: images a second, one at a time, on `machine`; None if they were not measured.
+        estimated_hours: of training on one device of `machine`, from a measured step; None likewise.
+        machine: that was measured.
         pairs: images with an expression that it saw in training; None where that depends on the data set.
         seconds: of training, as far as they were noted; None if it was not trained.
         key: of its training, "" if it has none.
@@ -39,6 +43,10 @@ class Costs:
     pairs: int | None = None
     seconds: float | None = None
     key: str = ""
+    words: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    fps: float | None = None
+    estimated_hours: float | None = None
+    machine: str = ""
 
 
 @dataclass

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from refseg.errors import InvalidInput, MissingFile, RefsegError, UnwritableOutp
 from refseg.evaluation.rows import ROWS
 from refseg.files.atomic import check_writable, write_atomically
 from refseg.files.lock import only_writer
-from refseg.inspection.costs import count_costs
+from refseg.inspection.costs import count_costs, count_words
 from refseg.progress import Progress, no_progress
 from refseg.recipes.early_checks import check_early
 from refseg.recipes.recipe import FileData, Recipe
@@ -38,6 +38,7 @@ from refseg.studies.resolve import (
 )
 from refseg.studies.results import Costs, Results, read_results, row_folder
 from refseg.studies.study import Study
+from refseg.studies.timing import measure
 from refseg.studies.write import PICTURES, STUDY, write_study
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def run_study(
     *,
     small: bool = False,
     rows: str = "",
+    costs_only: bool = False,
     seeds: int = 1,
     devices: int = 1,
     device: str = "auto",
@@ -69,9 +71,10 @@ def run_study(
         out: folder of this and other studies.
         small: whether on drawn scenes or clips instead of the paper's data.
         rows: numbers, "1,8" or "2-4"; all if empty.
+        costs_only: whether to count and measure what the rows cost, and train nothing; no data are needed.
         seeds: trainings of each row.
         devices: processes of each training, each with its own device.
-        device: of the scoring: "cpu", "cuda", or "auto" for a GPU if there is one.
+        device: of the scoring, and of what is measured: "cpu", "cuda", or "auto" for a GPU if there is one.
         settings: "a.b=value", of the recipes of all rows.
         progress: shows progress, as `refseg.commands.progress.progress`.
         on_message: receives lines for the user.
@@ -83,6 +86,8 @@ def run_study(
         TrainingStopped: if Ctrl-C or a signal asked for an end; it is a KeyboardInterrupt.
     """
     study, out = find_study(name), Path(out)
+    if study.tests and costs_only:
+        raise InvalidInput(f"{name} is tests of the figures of {study.tests}; ask for the costs of that one")
     if study.tests:
         run_study(
             study.tests,
@@ -101,14 +106,15 @@ def run_study(
         as_small = option("small", True)
         raise InvalidInput(f"{name} has no rows on drawn scenes; leave {as_small} out, or take another table")
     numbers = chosen_rows(study, rows)
-    trainings = list(_trainings(study, numbers, small, settings, seeds))
+    is_trained = study.is_trained and not costs_only
+    trainings = list(_trainings(study, numbers, small, settings, seeds if is_trained else 1))
     if not trainings:
         raise InvalidInput(
             f"{name} has no recipe for these rows; refseg study {name} --show prints the paper's figures"
         )
     for _, _, _, recipe in trainings:
         check_early(recipe)
-    if study.is_trained:
+    if is_trained:
         _check_data([recipe for *_, recipe in trainings])
     folder = out / name
     check_writable(folder)
@@ -128,8 +134,9 @@ def run_study(
             key = training_key(recipe)
             run = training_folder(out, recipe)
             if number not in costs:
-                costs[number] = _count(study, number, recipe)
-            if study.is_trained:
+                on_message(f"{name}, row {study.rows[number - 1].label}: is counted")
+                costs[number] = _count(study, number, recipe, device)
+            if is_trained:
                 label = f"{name}, row {study.rows[number - 1].label}" + (f", seed {seed}" if seeds > 1 else "")
                 _train(recipe, run, devices, progress, partial(_say, on_message, label))
                 for place in places_of(study, small).values():
@@ -339,11 +346,17 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, unfinished)
 
 
-def _count(study: Study, number: int, recipe: Recipe) -> Costs:
-    changed = recipe.with_settings(answering_config(study, study.rows[number - 1]))
+def _count(study: Study, number: int, recipe: Recipe, device: str) -> Costs:
+    row = study.rows[number - 1]
+    changed = recipe.with_settings(answering_config(study, row))
     side = changed.data.preprocessing.side if isinstance(changed.data, FileData) else changed.data.side
     found = count_costs(changed.network, changed.config, side)
-    return Costs(found["parameters"], found["multiply_adds"], found["parts"])
+    costs = Costs(found["parameters"], found["multiply_adds"], found["parts"])
+    if row.words:
+        costs = replace(costs, words=count_words(changed.network, changed.config))
+    if any(column.is_timed for column in study.columns):
+        costs = replace(costs, **asdict(measure(changed, side, device)))
+    return costs
 
 
 def _pairs(recipe: Recipe) -> int | None:

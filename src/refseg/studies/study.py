@@ -4,6 +4,7 @@ Figures of papers are as printed: in percent, and None where the paper prints "-
 """
 
 from collections.abc import Iterator
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -24,7 +25,8 @@ class Column(Config):
         data: takes the place of `DATA` in the name of a row's recipe.
         dataset: scored on, if another than the recipe's.
         protocol: if another than the study's.
-        cost: instead of a metric, what is counted: "params" in millions or "flops" in 10^9, as thop counts them.
+        cost: instead of a metric, what is counted, "params" in millions or "flops" in 10^9, as thop counts them; or
+            measured on this machine, "fps" (images a second) or "hours" (of training).
         part: component that is counted (`Network.components`); "" for all of the network without the word encoder.
     """
 
@@ -36,6 +38,11 @@ class Column(Config):
     protocol: str = ""
     cost: str = ""
     part: str = ""
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether the machine is measured."""
+        return self.cost in ("fps", "hours")
 
 
 def metric_columns(*names: str) -> tuple[Column, ...]:
@@ -61,6 +68,8 @@ class Row(Config):
         size: million parameters and 10^9 multiply-adds of its network at full size, without the word encoder, as we
             count them.
         parts: components of its network that costs are summed over; all of it if empty.
+        words: what the paper's costs hold of the word encoder: nothing if "", its "layers" as thop counts them, or
+            "all" of it, and then of the network all as well, attention products included.
         tested: numbers of the rows of another study whose figures are tested against each other, see `Study.tests`.
     """
 
@@ -73,6 +82,7 @@ class Row(Config):
     figures: tuple[float | None, ...]
     size: tuple[float, float] | None = None
     parts: tuple[str, ...] = ()
+    words: Literal["", "layers", "all"] = ""
     tested: tuple[int, int] | None = None
 
 

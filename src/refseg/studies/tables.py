@@ -10,7 +10,7 @@ from refseg.counting import counted
 from refseg.datasets import class_of
 from refseg.studies.claims import Tested, signed_rank, signed_rank_of_ours
 from refseg.studies.resolve import SMALL_COUNT, recipe_of
-from refseg.studies.results import Measured, Results, cell
+from refseg.studies.results import Costs, Measured, Results, cell
 from refseg.studies.study import Column, Row, Study
 from refseg.studies.study_text import TextTable, paper_cells, paper_table, title
 
@@ -73,7 +73,7 @@ def _beside(results: Results) -> TextTable:
         if any(ours):
             cells = []
             for (_, value), theirs in zip(ours, row.figures, strict=True):
-                cells.append("" if value is None or theirs is None else f"{value - theirs:+.2f}")
+                cells.append("" if value is None or theirs is None else f"{value - theirs:+.2f}".replace("-0.00", "+0.00"))
             if any(cells):
                 lines.append(["", DIFFERENCE, *cells])
     return TextTable(title(study), ["row", "", *(column.title for column in study.columns)], lines, frozenset(paper))
@@ -82,14 +82,51 @@ def _beside(results: Results) -> TextTable:
 def our_cell(row: Row, measured: Measured, column: Column) -> tuple[str, float | None]:
     """Returns our figure of a column, as text and in the paper's unit; ("", None) if it was not run."""
     if column.cost:
-        unit = {"params": ("parameters", 1e6), "flops": ("multiply_adds", 1e9)}.get(column.cost)
-        names = row.parts or (column.part or "total",)
-        if measured.costs is None or unit is None or not all(name in measured.costs.parts for name in names):
-            return "", None
-        value = sum(measured.costs.parts[name][unit[0]] for name in names) / unit[1]
-        return f"{value:.2f}", value
+        value = None if measured.costs is None else cost_of(row, measured.costs, column)
+        return "" if value is None else f"{value:.2f}", value
     values = measured.values.get(column.title, [])
     return cell(values), 100 * mean(values) if values else None
+
+
+def cost_of(row: Row, costs: Costs, column: Column) -> float | None:
+    """Returns what a row costs, in the unit of a column and counted as the paper counts the row; None if unknown."""
+    if column.cost == "fps":
+        return costs.fps
+    if column.cost == "hours":
+        return costs.estimated_hours if costs.seconds is None else costs.seconds / 3600
+    name, unit = {"params": ("parameters", 1e6), "flops": ("multiply_adds", 1e9)}[column.cost]
+    if row.words:
+        found = with_words(costs, row.words)
+        return None if found is None else found[name] / unit
+    parts = row.parts or (column.part or "total",)
+    if not all(part in costs.parts for part in parts):
+        return None
+    return sum(costs.parts[part][name] for part in parts) / unit
+
+
+def with_words(costs: Costs, words: str) -> dict[str, int] | None:
+    """Returns parameters and multiply-adds with the word encoder's, see `Row.words`; None if those were not counted."""
+    if words not in costs.words:
+        return None
+    own = {"parameters": costs.parameters, "multiply_adds": costs.multiply_adds}
+    return {
+        name: count + costs.words[words][name] for name, count in (own, costs.parts["total"])[words == "layers"].items()
+    }
+
+
+def conventions_table(results: Results) -> TextTable:
+    """Returns the costs with the word encoder by both conventions, of which the paper has one in each row."""
+    lines = []
+    names = {"all": "everything", "layers": "as thop"}
+    for number, row in enumerate(results.study.rows, start=1):
+        costs = results.rows[number].costs
+        cells = []
+        for words in names:
+            found = costs and with_words(costs, words)
+            cells += [f"{found['parameters'] / 1e6:.2f}", f"{found['multiply_adds'] / 1e9:.2f}"] if found else ["", ""]
+        lines.append([row.label, names[row.words], *cells])
+    head = ["row", "the paper", *(f"{name}, {unit}" for name in names.values() for unit in ("params M", "mult-adds G"))]
+    return TextTable("Costs with the word encoder, by both conventions", head, lines)
 
 
 def tests_table(study: Study, tested: Results) -> TextTable:

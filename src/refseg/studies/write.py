@@ -19,6 +19,7 @@ from refseg.studies.tables import (
     SMALL_CAUTION,
     claims_table,
     conditions,
+    conventions_table,
     costs_table,
     main_tables,
     tests_table,
@@ -58,6 +59,8 @@ def study_tables(results: Results, claims: Sequence[Tested]) -> list[TextTable]:
     tables = list(main_tables(results))
     if claims:
         tables.append(claims_table(claims, results.study))
+    if all(row.words for row in results.study.rows):
+        tables.append(conventions_table(results))
     return [*tables, costs_table(results), settings_table(results.study)]
 
 
@@ -109,7 +112,16 @@ def remarks(results: Results, claims: Sequence[Tested]) -> list[str]:
     lines = [SMALL_CAUTION] if results.small else []
     lines.append(conditions(results))
     if any(column.cost in ("params", "flops") for column in results.columns):
-        lines.append("FLOPs and Params of ours: as thop counts, without the word encoder.")
+        by_row = any(row.words for row in results.study.rows)
+        how = "as the paper counts each row" if by_row else "as thop counts, without the word encoder"
+        lines.append(f"FLOPs and Params of ours: {how}.")
+    machines = dict.fromkeys(row.costs.machine for row in results.rows.values() if row.costs and row.costs.machine)
+    if machines and any(column.is_timed for column in results.columns):
+        lines.append(
+            f"Measured on {', '.join(machines)}, with random weights: images a second one at a time; hours of the "
+            "run if there was one, else on one device, from a step of a few images. The paper's machine is another: "
+            "only ratios of rows compare."
+        )
     return lines + ([f"Claims, as comparisons of rows: {verdicts(claims)}."] if claims else [])
 
 
