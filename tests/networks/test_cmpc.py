@@ -18,6 +18,7 @@ from refseg.networks.cmpc import (
     WordTypes,
     coordinates,
     corner_resize,
+    draw_types,
     l2_normalize,
     last_word,
 )
@@ -192,11 +193,24 @@ class TestSwitches:
         assert torch.equal(*losses) == (row == "random types")  # in training types are predicted
 
     @torch.no_grad()
-    def test_random_types_are_drawn_anew_and_are_probabilities(self):
+    def test_random_types_are_probabilities_drawn_for_each_word_and_repeatable(self):
+        _, tokens, word_mask = asked()
         network, inputs = tiny(TINY.replace(word_types="random")), asked()
-        types = network.parser(torch.randn(2, 5, 12))
-        torch.testing.assert_close(types.sum(-1), torch.ones(2, 5))
-        assert not torch.allclose(network(*inputs).logits, network(*inputs).logits)
+        expression = network.encode_expression(network.encode_words(tokens, word_mask), word_mask)
+        types = torch.stack(list(expression.types.values()), -1)
+        torch.testing.assert_close(types.sum(-1), word_mask.float())
+        assert len(types[word_mask].unique(dim=0)) == word_mask.sum()  # each word its own
+        torch.testing.assert_close(network(*inputs).logits, network(*inputs).logits)
+        other = tiny(TINY.replace(word_types="random:1"))
+        assert not torch.allclose(network(*inputs).logits, other(*inputs).logits)
+        assert not torch.allclose(network(*inputs).logits, tiny()(*inputs).logits)
+
+    def test_random_types_do_not_depend_on_other_expressions_and_padding(self):
+        _, tokens, word_mask = asked()
+        alone = draw_types(tokens[1:2], word_mask[1:2], 4, draw=0)
+        longer = F.pad(tokens, (0, 3)), F.pad(word_mask, (0, 3))
+        known = word_mask[1]
+        torch.testing.assert_close(alone[0, known], draw_types(*longer, 4, draw=0)[1, : len(known)][known])
 
     @pytest.mark.parametrize(
         ("setting", "message"),
@@ -205,6 +219,7 @@ class TestSwitches:
             ({"levels": "c5", "exchange_rounds": 0}, "level_fusion='sum'"),
             ({"skip": "visual", "graph_layers": 0}, "skip='multimodal'"),
             ({"graph_layers": 4}, "less than or equal to 3"),
+            ({"word_types": "random:x"}, "choose predicted, random"),
             ({"grid_hw": (0, 8)}, "greater than or equal to 1"),
             ({"level_loss": 0.4}, "less than"),
         ],

@@ -28,6 +28,8 @@ Departs    Where the paper and the authors' release differ, this is the release:
 Notation   B images, M expressions, T words of D channels, h x w pixels of a level (N of them), C `width`, F `fused`.
 """
 
+import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +37,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from refseg.batch import Batch
@@ -73,7 +75,8 @@ class CMPCConfig(Config):
 
     # Words; without entity perception and reasoning, all sentence vectors are the state of the last word
     parser_hidden: Channels = 500
-    word_types: Literal["predicted", "random"] = "predicted"  # Table 11; always predicted in training
+    # Table 11; "random:1", "random:2" and so on are other draws; always predicted in training
+    word_types: str = "predicted"
     output_sentence: Literal["entities", "necessary"] = "entities"  # sentence in a level's output; the paper: necessary
     sentence: Literal["necessary", "all_words"] = "necessary"  # sentence that TGFE reads; Table 9
 
@@ -101,6 +104,12 @@ class CMPCConfig(Config):
     l2: float = Field(5e-4 / RELEASE_PIXELS, ge=0)  # factor of half the sum of squared weights
 
     @property
+    def draw(self) -> int | None:
+        """Number of the draw of random word types; None if they are predicted."""
+        kind, _, number = self.word_types.partition(":")
+        return None if kind == "predicted" else int(number or 0)
+
+    @property
     def reasons(self) -> bool:
         """Whether there is relation-aware reasoning."""
         return self.graph_layers > 0
@@ -109,6 +118,13 @@ class CMPCConfig(Config):
     def parses(self) -> bool:
         """Whether any part depends on the types of words."""
         return self.entity_perception or self.reasons
+
+    @field_validator("word_types")
+    @classmethod
+    def _known_types(cls, value: str) -> str:
+        if not re.fullmatch(r"predicted|random(:\d{1,9})?", value):
+            raise ValueError(f"{value!r} is not known; choose predicted, random, or random:1 for another draw")
+        return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -232,8 +248,7 @@ class CMPC(Network):
         words, fused = self.word_encoder.channels, config.fused
         names = list(LEVELS) if config.levels == "c3-c5" else ["c5"]
         channels = {name: self.image_encoder.channels[LEVELS[name]] for name in names}
-        random = config.word_types == "random"
-        self.parser = WordTypes(words, config.parser_hidden, self.types, random) if config.parses else None
+        self.parser = WordTypes(words, config.parser_hidden, self.types) if config.parses else None
         self.levels = nn.ModuleDict({name: self.level(channels[name], words) for name in names})
         self.exchange = nn.ModuleList([Exchange(names, fused, words) for _ in range(config.exchange_rounds)])
         self.conv_lstm = (
@@ -261,8 +276,11 @@ class CMPC(Network):
         return ImageFeatures(levels, size_hw, c3)
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Encodes tokens (M, T) as words (M, T, D) of unit length."""
-        return l2_normalize(self.word_encoder(tokens, word_mask))
+        """Encodes tokens (M, T) as words (M, T, D) of unit length; random types are further channels of them."""
+        words = l2_normalize(self.word_encoder(tokens, word_mask))
+        if self.parser is None or self.config.draw is None or self.training:
+            return words
+        return torch.cat([words, draw_types(tokens, word_mask, len(self.types), self.config.draw).to(words)], dim=-1)
 
     def fuse(self, features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Output:
         """Predicts masks (M, 1, H, W) from words (M, T, D) with word_mask (M, T)."""
@@ -284,11 +302,12 @@ class CMPC(Network):
         return self.score(channels_first(self.join_levels(list(exchanged.values())))).float(), outputs
 
     def encode_expression(self, words: Tensor, word_mask: Tensor) -> EncodedExpression:
-        """Computes the sentences of words (M, T, D) of unit length with word_mask (M, T)."""
+        """Computes the sentences of words (M, T, D) of `encode_words` with word_mask (M, T)."""
+        words, drawn = words.tensor_split([self.word_encoder.channels], dim=-1)
         if self.parser is None:
             last = last_word(words, word_mask)
             return EncodedExpression(words, word_mask, None, last, last, last)
-        types = self.parser.by_name(words, word_mask)
+        types = self.parser.by_name(words, word_mask, drawn if drawn.shape[-1] else None)
         named = weighted(words, types["entity"] + types["attribute"])
         necessary = weighted(words, torch.stack([types[name] for name in self.types[:-1]]).sum(0))
         return EncodedExpression(
@@ -370,25 +389,36 @@ class WordTypes(nn.Module):
         words: channels of words.
         hidden: channels between the two layers.
         types: names of the types.
-        random: whether inference draws random distributions over the types in place of predicting them.
     """
 
-    def __init__(self, words: int, hidden: int, types: Sequence[str], random: bool = False):
+    def __init__(self, words: int, hidden: int, types: Sequence[str]):
         super().__init__()
         self.layers = nn.Sequential(dense(words, hidden), nn.ReLU(), dense(hidden, len(types)))
-        self.types, self.random = tuple(types), random
+        self.types = tuple(types)
 
-    def forward(self, words: Tensor) -> Tensor:
-        """Computes type probabilities (M, T, K) of words (M, T, D), padding included."""
-        if self.random and not self.training:
-            drawn = -torch.rand(*words.shape[:2], len(self.types), device=words.device).clamp(min=1e-6).log()
-            return drawn / drawn.sum(-1, keepdim=True)
-        return self.layers(words).softmax(-1)  # Eq. 1
+    def forward(self, words: Tensor, drawn: Tensor | None = None) -> Tensor:
+        """Computes type probabilities (M, T, K) of words (M, T, D), padding included; returns those drawn, if any."""
+        return self.layers(words).softmax(-1) if drawn is None else drawn  # Eq. 1
 
-    def by_name(self, words: Tensor, word_mask: Tensor) -> dict[str, Tensor]:
+    def by_name(self, words: Tensor, word_mask: Tensor, drawn: Tensor | None = None) -> dict[str, Tensor]:
         """Returns the probabilities (M, T) of each type by name, 0 where word_mask (M, T) is False."""
-        types = self(words) * word_mask.unsqueeze(-1)
+        types = self(words, drawn) * word_mask.unsqueeze(-1)
         return dict(zip(self.types, types.unbind(-1), strict=True))
+
+
+def draw_types(tokens: Tensor, word_mask: Tensor, count: int, draw: int) -> Tensor:
+    """Draws type probabilities (M, T, count) of tokens (M, T), uniformly among all distributions over the types.
+
+    They depend on the expression and on the number of the draw alone, so that a scoring that was stopped goes on with
+    the same, whatever other expressions are answered beside it.
+    """
+    drawn = torch.full((*tokens.shape, count), 1 / count)
+    for row, (ids, known) in enumerate(zip(tokens.cpu(), word_mask.cpu(), strict=True)):
+        text = f"{draw} {ids[known].tolist()}"
+        generator = torch.Generator().manual_seed(zlib.crc32(text.encode()))
+        shares = -torch.rand(int(known.sum()), count, generator=generator).clamp(min=1e-6).log()
+        drawn[row, known] = shares / shares.sum(-1, keepdim=True)
+    return drawn.to(tokens.device)
 
 
 def squares(weight: Tensor) -> Tensor:

@@ -557,8 +557,8 @@ STUDIES = (
         notes=(
             (
                 "oIoU. Both rows have the same weights (those of Table 1, one per data set): `word_types` acts at "
-                "test time only. The types are drawn anew for each word; a seed makes it repeatable, several draws "
-                "give a spread."
+                "test time only. The types are drawn anew for each word of each expression, the same whenever it is "
+                "asked; config.word_types=random:1 is another draw, several of which give a spread."
             ),
             "Recipes: `cmpc_refcoco`, `cmpc_refcoco+`, `cmpc_refcocog_google`, `cmpc_referit`.",
         ),

@@ -73,7 +73,8 @@ def _beside(results: Results) -> TextTable:
         if any(ours):
             cells = []
             for (_, value), theirs in zip(ours, row.figures, strict=True):
-                cells.append("" if value is None or theirs is None else f"{value - theirs:+.2f}".replace("-0.00", "+0.00"))
+                difference = "" if value is None or theirs is None else f"{value - theirs:+.2f}"
+                cells.append(difference.replace("-0.00", "+0.00"))
             if any(cells):
                 lines.append(["", DIFFERENCE, *cells])
     return TextTable(title(study), ["row", "", *(column.title for column in study.columns)], lines, frozenset(paper))
