@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
+from tests.networks.tables import rows_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from refseg import networks
@@ -23,7 +24,6 @@ from refseg.networks.cmirnet.config import (
     WPAConfig,
 )
 from refseg.networks.cmirnet.graph import nearest_words
-from refseg.recipes.ablations.cmirnet import ABLATIONS
 
 TINY = CMIRNetConfig(
     image_encoder=SmallConfig(finder=(8, 8, 8, 12), top=16),
@@ -32,9 +32,7 @@ TINY = CMIRNetConfig(
     width=64,
 )
 VOCABULARY_SIZE = 20
-VARIANTS = {
-    f"{table}: {row}": config for table, rows in ABLATIONS.items() if table != "I" for row, config in rows.items()
-}
+VARIANTS = rows_of(*(f"cmirnet_table{table}" for table in ("2", "3", "5a", "5b", "5c", "6", "7", "8")))
 
 
 def built(config=TINY):

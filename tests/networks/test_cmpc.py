@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
+from tests.networks.tables import row_of, rows_of
 
 from refseg.batch import Batch, Objects
 from refseg.encoders.configs import LstmConfig
@@ -22,7 +23,6 @@ from refseg.networks.cmpc import (
     l2_normalize,
     last_word,
 )
-from refseg.recipes.ablations.cmpc import ABLATIONS
 
 VOCABULARY_SIZE = 20
 SIZES = dict(
@@ -37,11 +37,8 @@ SIZES = dict(
     grid_hw=(8, 8),
 )
 TINY = CMPCConfig(**SIZES, exchange_rounds=2)
-ROWS = {
-    f"Table {table}, {row}": config.replace(**SIZES)
-    for table, rows in ABLATIONS.items()
-    for row, config in rows.items()
-}
+TABLES = rows_of(*(f"cmpc_table{table}" for table in (5, 8, 9, 10)))
+ROWS = {name: config.replace(**SIZES) for name, config in TABLES.items()}
 SWITCHES = {
     "as it is": {},
     "visual skip": {"skip": "visual"},
@@ -229,14 +226,15 @@ class TestSwitches:
             TINY.replace(**setting)
 
     def test_tables_are_those_of_the_paper(self):
-        rows = ABLATIONS["5"]
-        assert len(rows) == 15 and rows["15"] == PRESETS["cmpc"].replace(exchange_rounds=1)
-        assert PRESETS["cmpc_multilevel"] == rows["7"] and ABLATIONS["8"]["1"] == rows["11"]
-        assert ABLATIONS["10"]["1"] == rows["4"] and rows["1"].parses is False
+        encoder = {"image_encoder": row_of("cmpc_table5", 15).image_encoder}
+        assert row_of("cmpc_table5", 15) == PRESETS["cmpc"].replace(exchange_rounds=1, **encoder)
+        assert row_of("cmpc_table5", 7) == PRESETS["cmpc_multilevel"].replace(**encoder)
+        assert row_of("cmpc_table8", 2) == row_of("cmpc_table5", 11)
+        assert row_of("cmpc_table10", 2) == row_of("cmpc_table5", 4) and row_of("cmpc_table5", 1).parses is False
 
     @pytest.mark.parametrize("settings", [{"output_sentence": "necessary"}, {"sentence": "all_words"}])
     def test_a_network_without_types_of_words_takes_every_sentence(self, settings):
-        network = tiny(ROWS["Table 5, 1"].replace(**settings))
+        network = tiny(ROWS["cmpc_table5, 1"].replace(**settings))
         with torch.no_grad():
             assert network(*asked()).logits.isfinite().all()
 
@@ -331,4 +329,4 @@ def test_views_show_types_of_words_and_their_attention():
     affinity = seen[id(network.levels["c4"].reason.affinity)]
     first = affinity.scores[..., 0].softmax(1).unflatten(1, (8, 8))
     torch.testing.assert_close(values["c4: first word"], first)
-    assert not tiny(ROWS["Table 5, 7"]).views()
+    assert not tiny(ROWS["cmpc_table5, 7"]).views()

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from tests.networks.tables import row_of, rows_of
 
 from refseg.batch import Batch, Objects
 from refseg.encoders.configs import LstmConfig
@@ -10,7 +11,6 @@ from refseg.inspection.flops import complexity
 from refseg.networks import build
 from refseg.networks.cmpc import CMPCConfig, EncodedExpression, l2_normalize
 from refseg.networks.cmpc_video import PRESETS, TYPES, ActionReasoning, CMPCVideo, CMPCVideoConfig, compare
-from refseg.recipes.ablations.cmpc_video import ABLATIONS
 
 VOCABULARY_SIZE = 20
 SIZES = dict(
@@ -26,11 +26,7 @@ SIZES = dict(
     l2=0,  # it would give each weight a gradient
 )
 TINY = CMPCVideoConfig(**SIZES, exchange_rounds=2)
-ROWS = {
-    f"Table {table}, {row}": config.replace(**SIZES)
-    for table, rows in ABLATIONS.items()
-    for row, config in rows.items()
-}
+ROWS = {name: config.replace(**SIZES) for name, config in rows_of("cmpc_table6", "cmpc_table7").items()}
 SWITCHES = {
     "as it is": {},
     "visual skip": {"skip": "visual"},
@@ -276,9 +272,9 @@ class TestSwitches:
 
     def test_tables_are_those_of_the_paper(self):
         config = CMPCVideoConfig()
-        rows = ABLATIONS["6"]
-        assert rows["5"] == config == PRESETS["cmpc_video"] == ABLATIONS["7"]["DR"]
-        assert list(rows) == ["1", "2", "3", "4", "5"] and not rows["2"].parses
+        full = row_of("cmpc_table6", 5)
+        assert full.replace(image_encoder=config.image_encoder) == config == PRESETS["cmpc_video"]
+        assert full == row_of("cmpc_table7", 2) and not row_of("cmpc_table6", 2).parses
         assert config.skip == "multimodal" and PRESETS["cmpc_video_release"].skip == "visual"
 
 

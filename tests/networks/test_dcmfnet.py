@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
+from tests.networks.tables import rows_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from refseg.batch import Batch, Objects
@@ -23,7 +24,6 @@ from refseg.networks.dcmfnet import (
     GatedExchange,
     is_normed,
 )
-from refseg.recipes.ablations.dcmfnet import ABLATIONS
 
 VOCABULARY_SIZE = 20
 SIZES = dict(
@@ -41,7 +41,8 @@ ENCODERS = {
     "resnet": ResNetConfig(depths=(1, 1, 1, 1), output_stride=16),
     "darknet": DarkNetConfig(width=4, blocks=(1, 1, 1, 1, 1), pairs=0),
 }
-ROWS = {f"{table}, {row}": config.replace(**SIZES) for table, rows in ABLATIONS.items() for row, config in rows.items()}
+TABLES = rows_of(*(f"dcmfnet_table{table}" for table in (2, 4, 5, 6)))
+ROWS = {name: config.replace(**SIZES) for name, config in TABLES.items()}
 
 
 def tiny(config=TINY):

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.networks.tables import row_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from refseg import networks
@@ -24,7 +25,6 @@ from refseg.networks.dmmi import (
     Window,
     similarity_loss,
 )
-from refseg.recipes.ablations.dmmi import ABLATIONS
 
 VOCABULARY_SIZE = 20
 SIZES = dict(
@@ -37,7 +37,16 @@ SIZES = dict(
     dropout=0.0,
 )
 TINY = DMMIConfig(**SIZES)
-ROWS = {row: config.replace(**SIZES) for row, config in ABLATIONS["3"].items()}
+NAMES = (
+    "one decoder",
+    "without contrastive loss",
+    "without similarity loss",
+    "one direction, one scale",
+    "one scale",
+    "one direction",
+    "full",
+)
+ROWS = {name: row_of("dmmi_table3", number).replace(**SIZES) for number, name in enumerate(NAMES, start=1)}
 
 
 def tiny(config=TINY):

@@ -314,8 +314,10 @@ STUDIES = (
                 "mIoU of ResNet-101."
             ),
             (
-                "What the paper leaves open (how words enter without TGMM, what the first decoder block reads without "
-                "CGIP) is in the docstring of the network's tables."
+                "What the paper leaves open is read so: without TGMM the decoder reads the encoder's map itself, "
+                "sentences are one projection of the word encoder's, and the graph reads the projected text alone; "
+                "without TGMM, CGIP and CMAE the ASPP's map is multiplied by the projected sentence; without CGIP the "
+                "decoder's first block reads the ASPP's map twice, so that its parameters remain."
             ),
         ),
         columns=COLUMNS_OF_TABLE_3,
@@ -778,7 +780,12 @@ STUDIES = (
         recipe="cmirnet_refcoco_resnet101",
         small="cmirnet_small",
         protocol="cmirnet",
-        notes=("`wo CMSA&CMCA` has the figures of row 6 of Table III: the same network, trained once.",),
+        notes=(
+            (
+                "`wo CMSA&CMCA` has the figures of row 6 of Table III: the same network, trained once. The blocks "
+                "behind both attentions go with them."
+            ),
+        ),
         columns=COLUMNS_OF_TABLE_3,
         rows=(
             Row(

@@ -4,7 +4,7 @@ Paper      M. Xu et al. "CMIRNet: Cross-Modal Interactive Reasoning Network for 
            IEEE TCSVT 2024. https://doi.org/10.1109/TCSVT.2024.3508752
 Read with  The overview figure, left to right: `CMIRNet` (image encoder with `guidance.TGMM`), `blocks.aspp`,
            `graph.CGIP` (`CGI`, `IGR`), `decoder.Decoder` with `CMAE` (`SpatialAttention`, `ChannelAttention`), `Head`;
-           then losses here, presets in `config`, tables in `recipes.ablations.cmirnet`.
+           then losses here, presets in `config`, tables in `studies.cmirnet`.
 Stages     The paper's numbers: 1 is the encoder's stem (ResNet only), 2 to 5 are its stages, 6 is the ASPP.
 Departs    The authors' weights depend on where their release departs from the paper. Here is the release, two networks
            with ResNet and Swin, which fields of `CMIRNetConfig` tell apart. Eqs. (1) to (20) are compared in the

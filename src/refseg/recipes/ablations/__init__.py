@@ -1,1 +1,0 @@
-"""The papers' ablation tables as configs."""
