@@ -150,22 +150,22 @@ STUDIES = (
         paper="dcmfnet",
         table="Table 3: DarkNet-53, against LTS and VLT",
         notes=(
-            (
-                "oIoU. Its second part, UNC testA with Prec@0.5, Prec@0.9, IoU: LTS 78.47, 12.92, 67.76; DCMFNet- "
-                "Dark53 82.15, 28.18, 68.38."
-            ),
+            "The last two columns are of the table's second part, which leaves VLT out.",
             "The paper's own DarkNet-53 was weaker than VLT's; refseg starts from DarkNet's authors' file.",
         ),
         columns=(
             Column(title="UNC testA", metric="oIoU", split="testA", data="refcoco"),
             Column(title="UNC+ testA", metric="oIoU", split="testA", data="refcoco+"),
             Column(title="G-ref val", metric="oIoU", data="refcocog_google"),
+            Column(title="UNC testA Prec@0.5", metric="Prec@0.5", split="testA", data="refcoco"),
+            Column(title="UNC testA Prec@0.9", metric="Prec@0.9", split="testA", data="refcoco"),
         ),
         rows=(
-            Row(label="VLT", recipe="vlt_DATA", figures=(68.29, 59.20, 49.76)),
-            Row(label="DCMFNet-Dark53", recipe="dcmfnet_DATA_darknet53", figures=(68.38, 59.24, 51.50)),
+            Row(label="VLT", recipe="vlt_DATA", figures=(68.29, 59.20, 49.76, None, None)),
+            Row(label="DCMFNet-Dark53", recipe="dcmfnet_DATA_darknet53", figures=(68.38, 59.24, 51.50, 82.15, 28.18)),
         ),
-        figures_only=(Row(label="LTS", figures=(67.76, 58.32, None)),),
+        figures_only=(Row(label="LTS", figures=(67.76, 58.32, None, 78.47, 12.92)),),
+        claims=(Claim(above=2, below=(1,), about="DCMFNet with VLT's encoder", metric="oIoU"),),
     ),
     Study(
         name="dcmfnet_table4",
