@@ -40,9 +40,16 @@ def gallery(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="Data set, or FILE.py:NAME; of videos the middle frame.", autocompletion=complete_datasets),
+        typer.Option(
+            help="Data set, or FILE.py:NAME; of videos the middle annotated frame.",
+            show_default="without images, that of the evaluation of --masks",
+            autocompletion=complete_datasets,
+        ),
     ] = None,
-    split: options.Split = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(help="Which part of it; `all` takes everything.", show_default="test, or that of the masks"),
+    ] = None,
     root: options.Root = None,
     split_by: options.SplitBy = None,
     images: Annotated[
@@ -113,17 +120,26 @@ def gallery(
         check_file_writable(file)
     replaced = check_earlier(dict.fromkeys(files, MARK))
     asked: dict[str, Any]
-    if data:
-        if words or table:
-            raise InvalidInput("--data has its own images and expressions; leave out the others, or --data")
+    own = bool(words or table or (images and not data))
+    if data and own:
+        raise InvalidInput("--data has its own images and expressions; leave out the others, or --data")
+    if own:
+        if options.given(split=split, root=root, split_by=split_by, grefs=grefs, count=count, set=settings):
+            of_data = "--split, --root, --split-by, --grefs, --count and --set"
+            raise InvalidInput(f"{of_data} are of a data set, and images are given; leave out one or the other")
+        asked = _own_images([*(words or []), *(expression or [])], images or [], table)
+    elif data:
         dataset = options.add_dataset(data)
         folders = [Path(image) for image in images or []]
-        given = options.settings_of(dataset, split, root, split_by, folders, count, settings, grefs)
+        given = options.settings_of(dataset, split or "test", root, split_by, folders, count, settings, grefs)
         asked = {"dataset": dataset, "expressions": expression or [], **given}
+    elif masks:
+        asked = {"expressions": expression or [], **options.given(split=split, root=root, count=count)}
     else:
-        if options.given(root=root, split_by=split_by, grefs=grefs, count=count, set=settings):
-            raise InvalidInput("--root, --split-by, --grefs, --count and --set are of a data set; name it with --data")
-        asked = _own_images([*(words or []), *(expression or [])], images or [], table)
+        raise InvalidInput(
+            "name what to show: a data set, for example --data drawn_scenes, or images and what to find in them, for "
+            "example refseg gallery photo.jpg 'the red cup' --weights selector"
+        )
     sheet = build_gallery(
         [*(weights or []), *map(Stored, masks or [])],
         labels=label or [],
@@ -146,11 +162,6 @@ def _own_images(words: list[str], images: list[str], table: Path | None) -> dict
     from refseg.commands.segment_inputs import read_inputs
     from refseg.errors import InvalidInput
 
-    if not (words or images or table):
-        raise InvalidInput(
-            "name what to show: a data set, for example --data drawn_scenes, or images and what to find in them, for "
-            "example refseg gallery photo.jpg 'the red cup' --weights selector"
-        )
     inputs = read_inputs(words, images, table, False, "refseg gallery")
     if inputs.is_video:
         raise InvalidInput(f"{inputs.one} is a video, and a gallery shows images; save frames of it, and give these")

@@ -13,8 +13,9 @@ from refseg.evaluation.rows import ROWS, read_rows
 from refseg.evaluation.rows import Row as Answered
 from refseg.files.atomic import all_or_nothing, check_writable
 from refseg.inspection.gallery.asked import frame_of, ids_of
-from refseg.inspection.gallery.build import ask, draw, open_systems
+from refseg.inspection.gallery.build import open_systems
 from refseg.inspection.gallery.choice import Place, highest
+from refseg.inspection.gallery.compose import ask, draw
 from refseg.inspection.gallery.sheet import Gallery
 from refseg.progress import Progress, no_progress
 from refseg.recipes.recipe import Recipe

@@ -1,13 +1,12 @@
 """Choice of the expressions that a gallery shows."""
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from statistics import mean
 from typing import Any, TypeVar
 
-from refseg.counting import counted
-from refseg.errors import InvalidInput, did_you_mean, shortened, shown
+from refseg.errors import InvalidInput, did_you_mean, shown
 from refseg.inspection.gallery.asked import ids_of, iou
 from refseg.samples import Sample
 
@@ -57,40 +56,41 @@ def highest(scores: Sequence[tuple[float, AnyPlace]], number: int) -> list[AnyPl
     return [ranked[k][1] for k in sorted(first)]
 
 
-def at_random(samples: Sequence[Sample], number: int, seed: int, is_answered: Callable[[str], bool]) -> list[Place]:
-    """Returns expressions of random samples, of each sample one, in the order of the data set."""
-    rng = random.Random(seed)
-    chosen: list[Place] = []
-    for k in rng.sample(range(len(samples)), len(samples)):
-        if len(chosen) == number:
-            break
-        if known := [index for index, id in enumerate(ids_of(samples[k])) if is_answered(id)]:
-            chosen.append((k, rng.choice(known)))
-    return sorted(chosen)
+def at_random(known: Sequence[int], number: int, seed: int) -> list[int]:
+    """Returns numbers of random samples among those that are known, in their order."""
+    return sorted(random.Random(seed).sample(known, min(number, len(known))))
 
 
-def named(samples: Iterable[Sample], expressions: Sequence[str], number: int) -> list[Place]:
-    """Returns the expressions of these ids or texts, at most `number` of each text, in the order that they are named.
+def any_of(indices: Sequence[int], sample: int, seed: int) -> int:
+    """Returns one of the expressions of a sample; another seed, another one."""
+    return random.Random(f"{seed} {sample}").choice(indices)
+
+
+def every(samples: Iterable[Sample]) -> list[tuple[int, int, str]]:
+    """Returns all expressions: number of the sample, of the expression, and id."""
+    return [(k, index, id) for k, sample in enumerate(samples) for index, id in enumerate(ids_of(sample))]
+
+
+def named(samples: Iterable[Sample], expressions: Sequence[str]) -> list[tuple[int, int, str]]:
+    """Returns the expressions of these ids or texts, in the order that they are named, as `every`.
 
     Raises:
         InvalidInput: if there is none.
     """
-    found: dict[str, list[Place]] = {one: [] for one in expressions}
+    found: dict[str, list[tuple[int, int, str]]] = {one: [] for one in expressions}
     by_text = {_plain(one): one for one in expressions}
     texts: dict[str, None] = {}
     for k, sample in enumerate(samples):
         for index, id in enumerate(ids_of(sample)):
             text = sample.expressions[index].text
             texts[text] = None
-            for one in {id, sample.expression_id(index), by_text.get(_plain(text))}:
-                if one is not None and one in found and len(found[one]) < number and (k, index) not in found[one]:
-                    found[one].append((k, index))
+            for one in {id, sample.expression_id(index), by_text.get(_plain(text), "")} & found.keys():
+                found[one].append((k, index, id))
     for one, places in found.items():
         if not places:
-            meant = did_you_mean(one, texts)
             raise InvalidInput(
-                f"no expression of this split has the id or the text {shown(one)}; {shortened(meant, 200)}"
-                f"`refseg data ids` prints the ids of all {counted(len(texts), 'text')}"
+                f"no expression of this split has the id or the text {shown(one)}; {did_you_mean(one, texts)}`refseg "
+                "data ids` prints all ids and texts"
             )
     return list(dict.fromkeys(place for places in found.values() for place in places))
 

@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
+from refseg import datasets
 from refseg.array_types import Mask
 from refseg.checkpoints.config_file import check_weights
 from refseg.datasets.storage.annotated_frames import AnnotatedFrame
 from refseg.errors import InvalidInput, MissingFile, for_caller
+from refseg.evaluation.earlier_results import REPORT
 from refseg.evaluation.rows import MASKS, ROWS
 from refseg.evaluation.scoring import STANDARD
 from refseg.files.resumable import ANSWERS
 from refseg.inference.prefetch import count_threads
-from refseg.inspection.gallery.asked import photograph_id
+from refseg.inspection.gallery.asked import photograph_id, truth_of
 from refseg.masks.rle import decode_rle, encode_rle, parse_rle
 from refseg.samples import Clip, Sample
 
@@ -34,7 +38,7 @@ class Answer:
     """The answer to one expression.
 
     Attributes:
-        rle: run-length code of its mask at the image's own size.
+        rle: run-length code of its mask at the image's own size; {} for a ground truth that is not known.
         unfamiliar: Whether the weights do not know such images.
     """
 
@@ -58,6 +62,11 @@ class System(ABC):
             MissingFile, InvalidInput: if it cannot be read.
         """
 
+    @property
+    def has_all(self) -> bool:
+        """Whether it answers any expression."""
+        return True
+
     def answers(self, id: str) -> bool:
         """Whether it has an answer to the expression of this id."""
         return True
@@ -65,6 +74,18 @@ class System(ABC):
     @abstractmethod
     def answer(self, samples: Iterable[Sample]) -> Iterator[list[Answer]]:
         """Yields the answers to all expressions of each sample."""
+
+
+class GroundTruth(System):
+    """The data set's own masks, as far as they are known."""
+
+    place = "ground truth"
+
+    @override
+    def answer(self, samples: Iterable[Sample]) -> Iterator[list[Answer]]:
+        for sample in samples:
+            truths = [truth_of(sample, index) for index in range(len(sample.expressions))]
+            yield [Answer({} if truth is None else encode_rle(truth)) for truth in truths]
 
 
 class Weights(System):
@@ -82,8 +103,8 @@ class Weights(System):
         if isinstance(weights, str | Path):
             check_weights(weights)
 
+    @override
     def answer(self, samples: Iterable[Sample]) -> Iterator[list[Answer]]:
-        """As of all systems; the network is in memory until the last of them."""
         from refseg.checkpoints.io import load_checkpoint
         from refseg.evaluation.answers import scoring_arguments
         from refseg.hardware import choose_device
@@ -118,16 +139,31 @@ class Stored(System):
                 "`refseg evaluate --masks` or `refseg segment` wrote"
             )
 
+    @property
+    @override
+    def has_all(self) -> bool:
+        return False
+
+    @override
     def open(self, clips: Sequence[Clip] | None) -> None:
-        """As of all systems; nothing is read of the masks."""
         self._masks = _open(self._path, clips)
 
+    @override
     def answers(self, id: str) -> bool:
-        """Whether there is a mask of this id."""
         return id in self._masks.ids
 
+    def data(self) -> dict[str, Any]:
+        """Returns name ("dataset") and settings of the data set that an evaluation's report says; {} if none does."""
+        folder = self._path if self._path.is_dir() else self._path.parent
+        try:
+            about = dict(json.loads((folder / REPORT).read_text(encoding="utf-8"))["about"])
+            names = datasets.settings_of(datasets.class_of(about["dataset"]))
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            return {}
+        return {name: about[name] for name in ("dataset", *names) if about.get(name) is not None}
+
+    @override
     def answer(self, samples: Iterable[Sample]) -> Iterator[list[Answer]]:
-        """As of all systems."""
         from refseg.evaluation.stored_masks import read_sample_masks
         from refseg.evaluation.stored_video_masks import read_frame_masks
 
