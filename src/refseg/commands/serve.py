@@ -82,7 +82,7 @@ def serve(
     )
     token = read_token(token_file) if token_file else None
     if token is None and host not in LOCAL:
-        typer.echo(f"warning: whoever reaches {host} may ask; --token-file keeps others out", err=True)
+        typer.echo(f"warning: whoever reaches this machine at {host} may ask; --token-file keeps others out", err=True)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO if access_log else "WARNING")
     serve_weights(
         weights or [],

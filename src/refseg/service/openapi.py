@@ -24,7 +24,7 @@ RESULT: dict[str, Any] = {
     "found": False,
     "exists": 0.000012,
     "exists_threshold": 0.5,
-    "decided_by": "existence",
+    "decided_by": "existence threshold",
     "familiar": True,
     "size": [16, 16],
     "area": 0,

@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationError
@@ -62,6 +63,14 @@ class BatchRequest(Options):
 AnyRequest = TypeVar("AnyRequest", bound=Options)
 
 
+@dataclass(frozen=True)
+class _File:
+    """A file of a form; no JSON can hold one."""
+
+    name: str
+    content: bytes = field(repr=False)
+
+
 async def read_segment(request: Request, limits: Limits) -> SegmentRequest:
     """Reads a request about one image.
 
@@ -69,12 +78,12 @@ async def read_segment(request: Request, limits: Limits) -> SegmentRequest:
         Problem: 400, 413, 415 or 422.
     """
     fields = await _fields(request, limits)
-    if isinstance(files := fields.get("image"), list):
+    if files := _files(fields, "image"):
         if len(files) > 1:
             raise _not_valid(f"{counted(len(files), 'image')}; give one, or use /v1/segment/batch")
-        fields["image"] = files[0]["image"]
+        fields["image"] = files[0].content
     elif "image" in fields:
-        fields["image"] = _decoded(files, "image")
+        fields["image"] = _decoded(fields["image"], "image")
     asked = _validated(SegmentRequest, fields)
     _check_expressions(asked.expressions, limits)
     return asked
@@ -95,8 +104,10 @@ async def read_batch(request: Request, limits: Limits) -> BatchRequest:
                 "several requests"
             )
         for number, one in enumerate(given):
-            if isinstance(one, dict) and not isinstance(one.get("image", b""), bytes):
+            if isinstance(one, dict) and "image" in one:
                 one["image"] = _decoded(one["image"], f"images.{number}.image")
+        if files := _files(fields, "images"):
+            fields["images"] = [{"name": file.name, "image": file.content} for file in files]
     asked = _validated(BatchRequest, fields)
     if asked.format is not Format.JSON:
         raise _not_valid(f"a batch is answered as json, not as {asked.format}; ask for that image by image")
@@ -111,7 +122,7 @@ async def read_batch(request: Request, limits: Limits) -> BatchRequest:
 
 
 async def _fields(request: Request, limits: Limits) -> dict[str, Any]:
-    """Reads the body and the address as one mapping of fields; files are lists of {"name", "image"}."""
+    """Reads the body and the address as one mapping of fields; files of a form are in lists."""
     kind = parse_options_header(request.headers.get("content-type"))[0].decode("latin-1")
     if kind not in (_MULTIPART, _JSON):
         raise Problem(
@@ -169,7 +180,7 @@ async def _form(request: Request, stream: AsyncGenerator[bytes, None], most: flo
         if isinstance(value, UploadFile):
             if not isinstance(fields.setdefault(name, []), list):
                 raise _not_valid(f"{name} is both a text and a file; give one of them")
-            fields[name].append({"name": value.filename or "", "image": value.file.read()})
+            fields[name].append(_File(value.filename or "", value.file.read()))
         elif name == "expressions":
             fields.setdefault(name, []).append(value)
         elif name in ("image", "images"):
@@ -180,6 +191,12 @@ async def _form(request: Request, stream: AsyncGenerator[bytes, None], most: flo
             fields[name] = value
     await form.close()
     return fields
+
+
+def _files(fields: Mapping[str, Any], name: str) -> list[_File]:
+    """Returns the files of this name, [] if there are none."""
+    given = fields.get(name)
+    return [one for one in given if isinstance(one, _File)] if isinstance(given, list) else []
 
 
 def _parsed(body: bytes) -> dict[str, Any]:

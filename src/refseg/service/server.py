@@ -61,6 +61,7 @@ def serve(
         MissingFile, InvalidInput: for weights, devices or an address that cannot be used.
     """
     os.environ.update(OFFLINE)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # damaged forms would fill the log
     for device in devices:
         check_device_name(device)
     chosen, by_image = list(dict.fromkeys(weights)), False

@@ -1,0 +1,36 @@
+"""`refseg serve`: what is refused before anything is loaded."""
+
+import socket
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from refseg.cli import app
+from refseg.errors import RefsegError
+
+
+def refused(*words: str) -> str:
+    done = CliRunner().invoke(app, ["serve", *words])
+    assert isinstance(done.exception, RefsegError), done.output
+    return str(done.exception)
+
+
+def test_a_port_that_is_taken_is_told_before_weights_are_loaded():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert refused("--port", str(port)) == (
+            f"'127.0.0.1' port {port} cannot be listened on (Address already in use); give another port or host"
+        )
+
+
+@pytest.mark.parametrize("token", ["", "short", "two words of length", "not\x07printable-token", "x" * 5000])
+def test_a_token_that_is_easily_guessed_or_damaged_is_refused(tmp_path, token):
+    file = tmp_path / "token"
+    file.write_text(token)
+    assert "openssl rand -hex 32" in refused("--token-file", str(file))
+
+
+def test_the_extra_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    assert refused() == "refseg serve needs fastapi; install it with: pip install 'refseg[serve]'"
