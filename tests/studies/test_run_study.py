@@ -13,8 +13,6 @@ from refseg.studies.run import run_study
 
 SETTINGS = [
     "data.scenes=8",
-    "stages.see.steps=1",
-    "stages.see.images=1",
     "stages.learn.steps=2",
     "stages.learn.images=1",
     "stages.learn.expressions_per_image=2",
@@ -69,20 +67,6 @@ def test_rows_are_trained_scored_and_compared(whole):
     assert "<svg" in text and "paper (photographs)" in text
     lines = [row_folder(out / "eavl_table4", results.study, n, "test", 0, True) / ROWS for n in (1, 2)]
     assert all(file.is_file() for file in lines)
-
-
-def test_the_first_stage_is_run_once_for_all_rows(whole, capfd):
-    out, _, _ = whole
-    encoders = []
-    from safetensors.torch import load_file
-
-    for run_folder in sorted((out / "trainings").iterdir()):
-        weights = load_file(run_folder / "state" / "see")
-        encoders.append({name: w for name, w in weights.items() if name.startswith("image_encoder.")})
-        logs = {folder.name for folder in (run_folder / "logs").iterdir()}
-        encoders[-1]["logged"] = "see" in logs
-    assert sorted(one.pop("logged") for one in encoders) == [False, True]
-    assert all((encoders[0][name] == encoders[1][name]).all() for name in encoders[0])
 
 
 class Killed(BaseException):

@@ -120,7 +120,6 @@ def test_networks_whose_parts_are_called_in_parts_train_where_weights_are_shared
         "stages.learn.steps=2",
     ]
     settings += ["stages.learn.images=2", "stages.learn.expressions_per_image=2", "stages.learn.validate_every=2"]
-    settings += ["stages.see.steps=2", "stages.see.images=2", "stages.see.frozen_batch_norm=true"]
     recipe = find_recipe(name).with_settings(settings)
     one, two = tmp_path / "one", tmp_path / "two"
     for out, world, strategy in ((one, 1, "ddp"), (two, 2, "fsdp")):

@@ -14,6 +14,7 @@ from refseg.checkpoints.io import load_checkpoint
 from refseg.errors import InvalidInput, MissingFile
 from refseg.recipes import RECIPES, find_recipe
 from refseg.recipes.recipe import FileData, Recipe
+from refseg.recipes.small import SEE
 from refseg.training import repeated_blocks, run
 from refseg.training.devices import Devices
 from refseg.training.loop import StageLoop
@@ -202,7 +203,7 @@ QUICK = ("dmmi_small", "cris_small")  # one that wants erased phrases, one that 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in SMALL])
 def test_every_small_preset_trains_is_validated_and_leaves_weights(name, tmp_path):
     settings = ["data.scenes=64", "data.validation_scenes=2", "data.calibration_scenes=2"]
-    settings += ["stages.see.steps=2", "stages.see.images=1", "stages.learn.steps=2", "stages.learn.images=1"]
+    settings += ["stages.learn.steps=2", "stages.learn.images=1"]
     settings += ["stages.learn.expressions_per_image=2", "stages.learn.validate_every=1"]
     train(find_recipe(name).with_settings(settings), tmp_path / "run", resume=False, devices=CPU)
     assert load_checkpoint(tmp_path / "run" / "weights").trained_on["scenes"] == 64
@@ -234,8 +235,9 @@ def test_every_stage_computes_activations_again(strategy, tmp_path, monkeypatch)
 
     monkeypatch.setattr(run.Run, "train_stage", stage)
     monkeypatch.setattr(run, "export_weights", lambda *_: None)
-    few = ["data.scenes=64", "data.validation_scenes=2", "activation_checkpointing=true", "stages.see.images=1"]
-    few += ["stages.see.steps=2", "stages.learn.steps=2", "stages.learn.images=1"]
+    few = ["data.scenes=64", "data.validation_scenes=2", "activation_checkpointing=true"]
+    few += ["stages.learn.steps=2", "stages.learn.images=1"]
     recipe = find_recipe("eavl_small").with_settings(few)
+    recipe = recipe.replace(stages=(SEE.replace(steps=2, images=1), *recipe.stages))
     train(recipe, tmp_path / "run", resume=False, devices=Devices(accelerator="cpu", strategy=strategy))
     assert again[0] == again[1] > 0

@@ -1,5 +1,8 @@
 """Recipes of the papers' small presets on drawn scenes, on a laptop: the same data and initial weights for all.
 
+The image encoder has learnt what objects are (`small_objects`) and the word encoder what is meant (`small_words`), as
+the papers' have learnt ImageNet and language; the rest learns to find the one by the other.
+
 Run       refseg train cmirnet_small
 Measured  docs/results.md
 """
@@ -33,21 +36,19 @@ SEE = Stage(
 )
 
 
-def small(preset: str, steps: int = 1000, expressions: int = 8, words: float = 4e-4, rate: float = 1e-3) -> Recipe:
-    """Returns the recipe of a small preset: its image encoder learns objects, then the rest learns expressions.
+def learn(steps: int = 1000, expressions: int = 8, words: float = 1e-4, rate: float = 2e-3) -> Stage:
+    """Returns the stage in which a small preset learns expressions; its image encoder stays as it is.
 
-    The encoder is frozen in the second stage; with a trained one, networks kept predicting all objects.
+    With a trained one, networks kept predicting all objects.
 
     Args:
-        preset: one of `networks.PRESETS`.
-        steps: of the second stage.
+        steps: of the stage.
         expressions: per image in a step.
-        words: rate of the word encoder; networks with a BERT of random weights do not learn at 2e-3.
+        words: rate of the word encoder.
         rate: of all parts but the encoders.
     """
-    learn = SEE.replace(
+    return Stage(
         name="learn",
-        objective="loss",
         groups={
             "word_encoder": Group(lr=words, weight_decay=0.02, clip=1),
             "fusion": Group(lr=rate, weight_decay=0.02, clip=1),
@@ -55,41 +56,40 @@ def small(preset: str, steps: int = 1000, expressions: int = 8, words: float = 4
         steps=steps,
         images=4,
         expressions_per_image=expressions,
+        schedule=Cosine(warm_up=0.04, final=0.01),
         validate_every=steps // 4,
     )
+
+
+def small(preset: str, stage: Stage) -> Recipe:
+    """Returns the recipe of a small preset, one of `networks.PRESETS`, which learns in one stage."""
     return Recipe(
         name=preset,
         network=preset,
         data=SCENES,
-        initial={"image_encoder.net": "small_image_encoder"},
-        stages=(SEE, learn),
+        initial={"image_encoder": "small_objects", "word_encoder": "small_words"},
+        stages=(stage,),
         precision="32",
     )
 
 
-cmirnet_small = partial(small, "cmirnet_small")
-dmmi_small = partial(small, "dmmi_small")
-lavt_small = partial(small, "lavt_small")
-lavt_small_aligner = partial(small, "lavt_small_aligner")
-
-many_expressions = partial(small, steps=800, expressions=24)  # images are encoded once for all their expressions
-eavl_small = partial(many_expressions, "eavl_small")
-cris_small = partial(many_expressions, "cris_small")
-cris_small_aligner = partial(many_expressions, "cris_small_aligner")
-vlt_small = partial(many_expressions, "vlt_small")
-vlt_small_aligner = partial(many_expressions, "vlt_small_aligner")
-cmpc_small = partial(small, "cmpc_small", steps=2000, words=2e-3, rate=2e-3)
+cmirnet_small = partial(small, "cmirnet_small", learn())
+dmmi_small = partial(small, "dmmi_small", learn())
+lavt_small = partial(small, "lavt_small", learn())
+lavt_small_aligner = partial(small, "lavt_small_aligner", learn())
+eavl_small = partial(small, "eavl_small", learn())
+cris_small = partial(small, "cris_small", learn())
+cris_small_aligner = partial(small, "cris_small_aligner", learn())
+vlt_small = partial(small, "vlt_small", learn())
+vlt_small_aligner = partial(small, "vlt_small_aligner", learn())
+cmpc_small = partial(small, "cmpc_small", learn())
 
 
 def dcmfnet_small() -> Recipe:
-    """Returns the recipe of DCMFNet, whose last encoder stage, after the fusion, is trained as well.
-
-    With the rates and the 8 expressions of the others it kept predicting all objects.
-    """
-    recipe = small("dcmfnet_small", steps=800, expressions=24, words=1e-3, rate=2e-3)
-    see, learn = recipe.stages
+    """Returns the recipe of DCMFNet, whose last encoder stage, after the fusion, is trained as well."""
+    stage = learn()
     last = Group(lr=1e-3, weight_decay=0.05, clip=1, only=(r"top\.",))
-    return recipe.replace(stages=(see, learn.replace(groups={"image_encoder": last, **learn.groups})))
+    return small("dcmfnet_small", stage.replace(groups={"image_encoder": last, **stage.groups}))
 
 
 def small_objects() -> Recipe:
@@ -137,4 +137,11 @@ def small_words() -> Recipe:
 
 def cmpc_video_small() -> Recipe:
     """Returns the recipe on clips, whose first stage also teaches actions, in the place of Kinetics."""
-    return small("cmpc_video_small", steps=2000, expressions=6, words=2e-3, rate=2e-3).replace(data=CLIPS)
+    return Recipe(
+        name="cmpc_video_small",
+        network="cmpc_video_small",
+        data=CLIPS,
+        initial={"image_encoder.net": "small_image_encoder"},
+        stages=(SEE, learn(steps=2000, expressions=6, words=2e-3, rate=2e-3)),
+        precision="32",
+    )
