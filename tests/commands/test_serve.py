@@ -20,7 +20,8 @@ def test_a_port_that_is_taken_is_told_before_weights_are_loaded():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert refused("--port", str(port)) == (
-            f"'127.0.0.1' port {port} cannot be listened on (Address already in use); give another port or host"
+            f"port {port} of '127.0.0.1' cannot be listened on (Address already in use); give --port or --host another "
+            "value"
         )
 
 

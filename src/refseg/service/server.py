@@ -15,7 +15,7 @@ import uvicorn
 
 from refseg.checkpoints import bundled
 from refseg.checkpoints.config_file import check_weights
-from refseg.errors import InvalidInput, shown
+from refseg.errors import InvalidInput, first_line, for_caller, shown
 from refseg.finders.installed import installed_finder
 from refseg.hardware import check_device_name, choose_device
 from refseg.service.app import create_app
@@ -168,9 +168,11 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
         found: Any = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         address = socket.create_server(found[0][4][:2], family=found[0][0], backlog=2048)
     except (OSError, UnicodeError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+        is_of_system = isinstance(error, OSError) and not isinstance(error, socket.gaierror) and error.errno
+        reason = os.strerror(is_of_system) if is_of_system else getattr(error, "strerror", None) or first_line(error)
         raise InvalidInput(
-            f"{shown(host)} port {port} cannot be listened on ({reason}); give another port or host"
+            f"port {port} of {shown(host)} cannot be listened on ({reason}); give {for_caller('--port', 'port')} or "
+            f"{for_caller('--host', 'host')} another value"
         ) from error
     with address:
         yield address
