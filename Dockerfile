@@ -6,17 +6,17 @@
 FROM python:3.12-slim
 
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY src ./src
-RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu "torch>=2.11,<3" \
-    && pip install --no-cache-dir ".[serve]" \
+RUN pip install --no-cache-dir --constraint constraints.txt --extra-index-url https://download.pytorch.org/whl/cpu \
+    ".[serve]" \
     && useradd --system --uid 10001 --create-home refseg \
     && mkdir /cache \
     && chown refseg /cache
 
 ENV REFSEG_CACHE=/cache PYTHONUNBUFFERED=1
 WORKDIR /home/refseg
-USER refseg
+USER 10001
 VOLUME /cache
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \

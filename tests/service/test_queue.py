@@ -145,12 +145,17 @@ def test_a_service_that_is_stopped_finishes_what_it_accepted_and_refuses_the_res
         assert [one.result().status_code for one in accepted] == [200] * 3 and stopping.result() == 0
 
 
-def test_what_is_not_finished_within_the_grace_is_told_so(serve, worker, wait_until):
+@pytest.mark.parametrize("hurried", [False, True])
+def test_what_is_not_finished_within_the_grace_is_told_so(serve, worker, wait_until, hurried):
     with serve(worker) as client:
         worker.open.clear()
         accepted = ask_at_once(client, 2)
         wait_until(lambda: in_queue(client) == 2)
-        stopping = asyncio.run_coroutine_threadsafe(client.service.stop(0.1), client.service._lives[0].get_loop())
+        loop = client.service._lives[0].get_loop()
+        stopping = asyncio.run_coroutine_threadsafe(client.service.stop(60 if hurried else 0.1), loop)
+        if hurried:
+            wait_until(lambda: client.service.stopping)
+            loop.call_soon_threadsafe(client.service.hurry)
         assert stopping.result() == 2
         assert {one.result().json()["code"] for one in accepted} == {"stopping"}
 

@@ -97,7 +97,7 @@ async def _serve(
         timeout_graceful_shutdown=_LAST_WORDS,
         ws="none",
     )
-    server = _Server(config)
+    server = _Server(config, service.hurry)
     running = asyncio.create_task(server.serve(sockets=[address]))
     url = f"http://{f'[{host}]' if ':' in host else host}:{address.getsockname()[1]}"
     names, devices = ", ".join(service.setups[0].weights), ", ".join(one.device for one in service.setups)
@@ -113,7 +113,7 @@ async def _serve(
             await asyncio.wait([stop, running], return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
             on_message(f"stopping: what was accepted is finished within {service.limits.grace:g} s")
-        late = await service.stop(None if server.asked_again is False else 0)
+        late = await service.stop()
         on_message(f"stopped; {late} images were not answered in time" if late else "stopped")
     finally:
         ready.cancel()
@@ -129,9 +129,10 @@ class _Server(uvicorn.Server):
         asked: set once it was asked to stop.
     """
 
-    def __init__(self, config: uvicorn.Config):
+    def __init__(self, config: uvicorn.Config, hurry: Callable[[], None]):
+        """Makes a server, which calls `hurry` when it is asked to stop for the second time."""
         super().__init__(config)
-        self.asked, self.asked_again = asyncio.Event(), False
+        self.asked, self._hurry = asyncio.Event(), hurry
         self._loop = asyncio.get_running_loop()
 
     @contextmanager
@@ -153,7 +154,8 @@ class _Server(uvicorn.Server):
         self._loop.call_soon_threadsafe(self._ask)
 
     def _ask(self) -> None:
-        self.asked_again = self.asked.is_set()
+        if self.asked.is_set():
+            self._hurry()
         self.asked.set()
 
 
@@ -164,6 +166,8 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
     Raises:
         InvalidInput: if there is no such address, or it is taken.
     """
+    if not 0 <= port <= 65535:
+        raise InvalidInput(f"port {port} is none; give one from 0, for a free one, to 65535")
     try:
         found: Any = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         address = socket.create_server(found[0][4][:2], family=found[0][0], backlog=2048)

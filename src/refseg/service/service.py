@@ -63,7 +63,7 @@ class Service:
         self._numbers, self._held, self._seconds_per_image = itertools.count(1), 0, 0.1
         self._lives: list[asyncio.Task[None]] = []
         self._watch: asyncio.Task[None] | None = None
-        self._changed = asyncio.Event()
+        self._changed, self._end = asyncio.Event(), 0.0
 
     def start(self) -> None:
         """Starts the workers."""
@@ -94,8 +94,8 @@ class Service:
             the number of images that were not answered in time, which their requests were told.
         """
         self.stopping = True
-        end = time.monotonic() + (self.limits.grace if grace is None else grace)
-        while self._held and time.monotonic() < end:
+        self._end = time.monotonic() + (self.limits.grace if grace is None else grace)
+        while self._held and time.monotonic() < self._end:
             await asyncio.sleep(0.02)
         late = len(self._futures)
         for number in list(self._futures):
@@ -110,6 +110,10 @@ class Service:
             life.cancel()
         await asyncio.gather(*self._lives, return_exceptions=True)
         return late
+
+    def hurry(self) -> None:
+        """Ends the grace of `stop`."""
+        self._end = 0.0
 
     @property
     def is_ready(self) -> bool:
