@@ -201,7 +201,7 @@ def _draw_map(axes: "Axes", explanation: Explanation, seen: ViewValues) -> None:
     image = explanation.result.image if seen.view.frame is None else explanation.frames[seen.view.frame]
     axes.imshow(image.mean(-1), cmap="gray", vmin=0, vmax=255)
     drawn = axes.imshow(explanation.map_at_own_size(seen), cmap="inferno", alpha=0.65)
-    axes.figure.colorbar(drawn, ax=axes, shrink=0.7).ax.tick_params(labelsize=6)
+    axes.figure.colorbar(drawn, ax=axes, shrink=0.7, format="%.4g").ax.tick_params(labelsize=6)
     axes.set_title(f"{seen.view.name}\n{seen.view.source}", fontsize=8)
     axes.axis("off")
 
