@@ -155,7 +155,7 @@ def gallery(
     )
     for file in files:
         sheet.save(file)
-        print(f"{named(file, replaced)}: {counted(len(sheet.lines), 'expression')}, {', '.join(sheet.columns)}")
+        print(f"{named(file, replaced)}: {counted(len(sheet.lines), 'expression')}, {' | '.join(sheet.columns)}")
 
 
 def _own_images(words: list[str], images: list[str], table: Path | None) -> dict[str, Any]:

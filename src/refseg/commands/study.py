@@ -128,7 +128,7 @@ def _draw(
         on_message=lambda line: typer.echo(line, err=True),
     )
     files = ", ".join(str(folder / name / file) for file in (*PICTURES, PAGE))
-    typer.echo(f"{files}: {counted(len(drawn.lines), 'expression')}, {', '.join(drawn.columns)}")
+    typer.echo(f"{files}: {counted(len(drawn.lines), 'expression')}, {' | '.join(drawn.columns)}")
 
 
 def _list(folder: Path) -> None:

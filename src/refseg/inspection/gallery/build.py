@@ -224,7 +224,7 @@ def _all_of_images(
     places = [(k, index) for k, sample in enumerate(samples) for index in range(len(sample.expressions))]
     most = number or MAX_LINES
     if sort != RANDOM:
-        return _Shown(places, most, f", {min(most, len(places))} of them, {SORTS[sort]}")
+        return _Shown(places, most, f", of which {choice.told(most, len(places), sort)}")
     if len(places) > most:
         on_message(f"{about}, of which the first {most} are shown")
         return _Shown(places[:most], None, f", the first {most} of them")
@@ -258,7 +258,7 @@ def _choose(
         return _random(list(by_sample), lambda k: by_sample[k], most, seed)
     if sort == RANDOM:
         return _Shown(known[:most], None, "")
-    return _Shown(known, most, f": {counted(min(most, len(known)), 'expression', len(known))}, {SORTS[sort]}")
+    return _Shown(known, most, f": {choice.told(most, len(known), sort)}")
 
 
 def _random(numbers: Sequence[int], expressions_of: Callable[[int], Sequence[int]], most: int, seed: int) -> _Shown:

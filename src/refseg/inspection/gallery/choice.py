@@ -6,6 +6,7 @@ from itertools import combinations
 from statistics import mean
 from typing import Any, TypeVar
 
+from refseg.counting import counted
 from refseg.errors import InvalidInput, did_you_mean, shown
 from refseg.inspection.gallery.asked import ids_of, iou
 from refseg.samples import Sample
@@ -54,6 +55,19 @@ def highest(scores: Sequence[tuple[float, AnyPlace]], number: int) -> list[AnyPl
         turns.append(seen[sample])
     first = sorted(range(len(ranked)), key=lambda k: (turns[k], k))[:number]
     return [ranked[k][1] for k in sorted(first)]
+
+
+def told(number: int, every: int, sort: str) -> str:
+    """Returns how expressions are chosen, in words.
+
+    >>> told(12, 1204, DISAGREEMENT)
+    '12 of 1,204 expressions, those on which the answers differ most'
+    >>> told(12, 3, WORST)
+    'all 3, first those whose answers have the lowest mean IoU'
+    """
+    if number < every:
+        return f"{counted(number, 'expression', every)}, {SORTS[sort]}"
+    return f"all {every}, first {SORTS[sort]}"
 
 
 def at_random(known: Sequence[int], number: int, seed: int) -> list[int]:

@@ -84,7 +84,7 @@ def _line(sample: Sample, index: int, truth: Answer | None, answers: Sequence[An
         mask = _mask(one)
         caption = _caption(mask, meant, value) + (" (unfamiliar image)" if one.unfamiliar else "")
         cells.append(Cell(marked(image, mask, ANSWER), caption, is_first and value == values[0]))
-    about = sample.image_id if isinstance(sample, Photograph) else id_of(sample, index)
+    about = sample.path.name if isinstance(sample, Photograph) else id_of(sample, index)
     return Line(sample.expressions[index].text, about, tuple(cells), tuple(ious))
 
 

@@ -26,7 +26,7 @@ class Line:
 
     Attributes:
         expression: the expression.
-        about: its id, or the path of its image.
+        about: its id, or the name of its image's file.
         cells: a picture for each column.
         ious: of each system, None where the ground truth is not known.
     """

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from refseg import datasets
-from refseg.array_types import Mask
 from refseg.checkpoints.config_file import check_weights
 from refseg.datasets.storage.annotated_frames import AnnotatedFrame
 from refseg.errors import InvalidInput, MissingFile, for_caller
 from refseg.evaluation.earlier_results import REPORT
 from refseg.evaluation.rows import MASKS, ROWS
 from refseg.evaluation.scoring import STANDARD
+from refseg.evaluation.stored_masks import StoredMasks, open_masks, read_sample_masks
 from refseg.files.resumable import ANSWERS
 from refseg.inference.prefetch import count_threads
-from refseg.inspection.gallery.asked import photograph_id, truth_of
-from refseg.masks.rle import decode_rle, encode_rle, parse_rle
+from refseg.inspection.gallery.asked import ids_of, truth_of
+from refseg.inspection.gallery.segmented import SegmentedFiles
+from refseg.masks.rle import encode_rle
 from refseg.samples import Clip, Sample
 
 if TYPE_CHECKING:
     from refseg.checkpoints.checkpoint import Checkpoint
-    from refseg.evaluation.stored_masks import StoredMasks
     from refseg.inference.crf import DenseCRF
 
 FRAMES = "masks"  # folder of the masks of videos in that of an evaluation
@@ -115,13 +115,26 @@ class Weights(System):
             if isinstance(self.weights, str | Path)
             else self.weights
         )
-        samples = map(_check_annotated, samples) if checkpoint.network.needs_annotations else samples
-        numbered = enumerate(samples)
+        numbered = enumerate(self._checked(sample, checkpoint) for sample in samples)
         for prediction in predict_samples(checkpoint, numbered, crf=self.crf, workers=count_threads(None)):
             for image in range(len(prediction.queries)):
                 about = scoring_arguments(checkpoint, prediction, image)
                 masks = about["predict"](STANDARD, slice(0, len(about["sample"].expressions)))
                 yield [Answer(encode_rle(mask.numpy()), about["unfamiliar"] is True) for mask in masks]
+
+    def _checked(self, sample: Sample, checkpoint: Checkpoint) -> Sample:
+        """Returns a sample that the network can answer about."""
+        if (frames := checkpoint.network.frames) > 1 and not isinstance(sample, AnnotatedFrame):
+            raise InvalidInput(
+                f"{self.place} takes clips of {frames} frames, not single images; leave it out, or show a data set of "
+                "videos, such as drawn_clips"
+            )
+        if checkpoint.network.needs_annotations and sample.annotated_objects() is None:
+            raise InvalidInput(
+                f"{self.place} chooses among all objects that a data set annotates, and of {sample.image_id} none are; "
+                "take another finder, for example reader:finder=coco80"
+            )
+        return sample
 
 
 class Stored(System):
@@ -146,7 +159,12 @@ class Stored(System):
 
     @override
     def open(self, clips: Sequence[Clip] | None) -> None:
-        self._masks = _open(self._path, clips)
+        self._unfamiliar = frozenset[str]()
+        if (self._path / ANSWERS).is_file():
+            self._masks: StoredMasks = (files := SegmentedFiles(self._path))
+            self._unfamiliar = files.unfamiliar
+        else:
+            self._masks = _open(self._path, clips)
 
     @override
     def answers(self, id: str) -> bool:
@@ -164,7 +182,6 @@ class Stored(System):
 
     @override
     def answer(self, samples: Iterable[Sample]) -> Iterator[list[Answer]]:
-        from refseg.evaluation.stored_masks import read_sample_masks
         from refseg.evaluation.stored_video_masks import read_frame_masks
 
         for sample in samples:
@@ -173,14 +190,14 @@ class Stored(System):
                 if isinstance(sample, AnnotatedFrame)
                 else read_sample_masks(self._masks, sample)
             )
-            yield [Answer(encode_rle(mask)) for mask in masks]
+            yield [
+                Answer(encode_rle(mask), id in self._unfamiliar) for mask, id in zip(masks, ids_of(sample), strict=True)
+            ]
 
 
 def _open(place: Path, clips: Sequence[Clip] | None) -> StoredMasks:
-    from refseg.evaluation import stored_masks, stored_video_masks
+    from refseg.evaluation import stored_video_masks
 
-    if (place / ANSWERS).is_file():
-        return segmented_files(place)
     if (place / MASKS).is_file():
         place /= MASKS
     elif (place / ROWS).is_file() and (place / FRAMES).is_dir():
@@ -188,53 +205,4 @@ def _open(place: Path, clips: Sequence[Clip] | None) -> StoredMasks:
     elif (place / ROWS).is_file():
         again = for_caller("the same `refseg evaluate` with --masks", "evaluate(..., masks=True)")
         raise MissingFile(f"{place} holds scores and no masks; {again} writes them, or give the weights themselves")
-    return stored_masks.open_masks(place) if clips is None else stored_video_masks.open_folders(place, clips)
-
-
-def segmented_files(folder: Path) -> StoredMasks:
-    """Returns the answers in the folder of a run of `refseg segment`, by `photograph_id`.
-
-    Raises:
-        InvalidInput: if a line is no answer.
-    """
-    from refseg.evaluation.stored_masks import StoredMasks
-
-    class SegmentedFiles(StoredMasks):
-        def __init__(self) -> None:
-            super().__init__()
-            self.place = folder / ANSWERS
-            self._starts: dict[str, int] = {}
-            start = 0
-            with self.place.open("rb") as lines:
-                for number, text in enumerate(lines, start=1):
-                    line = self._parsed(text, number)
-                    if "rle" in line:  # otherwise it is an error
-                        self._starts[photograph_id(folder / line["source"], line["expression"])] = start
-                    start += len(text)
-            self.ids = frozenset(self._starts)
-
-        def _parsed(self, text: bytes, number: int) -> dict[str, Any]:
-            try:
-                line: dict[str, Any] = json.loads(text)
-                if not (isinstance(line["expression"], str) and ("error" in line or isinstance(line["source"], str))):
-                    raise ValueError
-            except (ValueError, LookupError, TypeError, RecursionError) as error:
-                told = f"{self.place}, line {number}, is no answer of `refseg segment`"
-                raise InvalidInput(f"{told}; repeat that command") from error
-            return line
-
-        def mask(self, id: str) -> Mask:
-            with self.place.open("rb") as lines:
-                lines.seek(self._starts[id])
-                return decode_rle(parse_rle(json.loads(lines.readline())["rle"]))
-
-    return SegmentedFiles()
-
-
-def _check_annotated(sample: Sample) -> Sample:
-    if sample.annotated_objects() is None:
-        raise InvalidInput(
-            f"these weights choose among all objects that a data set annotates, and of {sample.image_id} none are; "
-            "take another finder, for example reader:finder=coco80"
-        )
-    return sample
+    return open_masks(place) if clips is None else stored_video_masks.open_folders(place, clips)
