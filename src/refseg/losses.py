@@ -11,9 +11,10 @@ IGNORED = 255  # target of ignored pixels
 # Weights of background and referent for drawn scenes, where a referent covers a twentieth of the image. With the
 # papers' own weights, for photographs, networks predict empty masks for a long time.
 SMALL_REFERENTS = (0.5, 4.0)
-
-
 SMALL_THRESHOLD = 0.75  # such weights raise probabilities; on val of drawn clips IoU is best near it
+
+# The same for networks that always cut at a half, whose masks would cover too much.
+SMALL_REFERENTS_AT_HALF = (0.8, 1.6)
 
 
 def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: tuple[float, float] = (0.9, 1.1)) -> Tensor:

@@ -42,7 +42,7 @@ from refseg.distributed import gather_rows, mean
 from refseg.encoders import build_image_encoder, build_word_encoder
 from refseg.encoders.configs import ImageEncoderConfig, WordEncoderConfig
 from refseg.errors import InvalidInput
-from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
+from refseg.losses import SMALL_REFERENTS_AT_HALF, weighted_cross_entropy
 from refseg.networks.network import Network, Output, pad_mask, pad_words
 
 MASKED = -1e4  # attention logit of a padding word
@@ -130,7 +130,7 @@ PRESETS = {
         heads=4,
         feed_forward=128,
         dropout=0,
-        class_weights=SMALL_REFERENTS,
+        class_weights=SMALL_REFERENTS_AT_HALF,
     ),
 }
 

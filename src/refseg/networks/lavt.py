@@ -31,7 +31,7 @@ from refseg.distributed import mean
 from refseg.encoders import build_image_encoder, build_word_encoder
 from refseg.encoders.configs import ImageEncoderConfig, WordEncoderConfig
 from refseg.errors import InvalidInput
-from refseg.losses import SMALL_REFERENTS, weighted_cross_entropy
+from refseg.losses import SMALL_REFERENTS_AT_HALF, weighted_cross_entropy
 from refseg.networks.network import Network, Output
 
 MASKED = -1e4  # attention logit of a padding word
@@ -61,7 +61,7 @@ class LAVTConfig(Config):
 
 
 _SMALL = LAVTConfig(
-    image_encoder="small", word_encoder="bert_small", max_words=24, hidden=32, class_weights=SMALL_REFERENTS
+    image_encoder="small", word_encoder="bert_small", max_words=24, hidden=32, class_weights=SMALL_REFERENTS_AT_HALF
 )
 PRESETS = {
     "lavt_swin_base": LAVTConfig(),

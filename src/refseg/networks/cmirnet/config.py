@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from refseg.config import Channels, Config, Repeats
 from refseg.encoders.configs import ImageEncoderConfig, WordEncoderConfig
-from refseg.losses import SMALL_REFERENTS
+from refseg.losses import SMALL_REFERENTS_AT_HALF
 
 ASPP_STAGE = 6
 
@@ -159,6 +159,6 @@ PRESETS = {  # Table I
         word_encoder="bert_small",
         max_words=24,
         width=32,
-        loss=LossConfig(class_weights=SMALL_REFERENTS),
+        loss=LossConfig(class_weights=SMALL_REFERENTS_AT_HALF),
     ),
 }
