@@ -381,6 +381,11 @@ def test_mistakes_are_told_before_torch_is_imported(photographs, words):
             "Missing argument EXPRESSION: say what to find in photos/a.png photos/b.png",
         ),
         (["photos/a.png", "x.png", "the star"], "x.png is missing"),
+        (["photos/a.png", "phots/", "the star"], "phots/ is missing"),
+        (
+            ["photos/a.png", "the star", "x.png"],
+            "x.png stands among the expressions, is written as a path, and is missing",
+        ),
         (["photos/*.gif", "the star"], "no file matches"),
         (["photos/a.png", "photos/b.png", "--frames", "the star"], "--frames is of one folder"),
         ([], "Missing argument IMAGE"),

@@ -138,6 +138,8 @@ def _is_image(word: str) -> bool:
 
 def _is_path(word: str) -> bool:
     """Whether a word names a file or glob by a folder or an ending; a missing file is told when it is looked for."""
+    if word.startswith(("/", "./", "../", "~/")) or word.endswith(("/", os.sep)):
+        return True
     ending = word.lower().endswith(IMAGE_ENDINGS)
     if os.path.lexists(word):
         return ending or _has_separator(word)
@@ -175,6 +177,8 @@ def _check_expressions(images: list[str], expressions: list[str], named: bool, c
         is_path = _is_path(word)
         if not is_path and (named or not os.path.lexists(word)):
             continue
+        if not os.path.lexists(word) and not is_glob(word):
+            raise MissingFile(f"{word} stands among the expressions, is written as a path, and is missing; check it")
         kind = "folder" if os.path.isdir(word) else "file"
         asked = shlex.quote(next((one for one in expressions if not os.path.lexists(one)), "the red cup"))
         together = [*images, word if is_path else f".{os.sep}{word}"]
