@@ -1,0 +1,268 @@
+"""Galleries: what is shown, how it is chosen, what is said below it."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from refseg.datasets.drawn_clips.dataset import DrawnClips
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.errors import InvalidInput, MissingFile
+from refseg.inspection.gallery import build, choice
+from refseg.inspection.gallery.build import build_gallery, labels_of
+from refseg.inspection.gallery.compose import ask, draw
+from refseg.inspection.gallery.page import section_of
+from refseg.inspection.gallery.systems import Answer, Stored, System
+from refseg.masks.rle import encode_rle
+from refseg.samples import Expression, Sample
+
+
+class Scene(Sample):
+    """An image of four squares; the ground truth of an expression is the squares that it numbers."""
+
+    def __init__(self, name="a", texts=("0", "1", "")):
+        self.image_id, self.image = name, np.full((40, 60, 3), 90, np.uint8)
+        self.expressions = tuple(Expression(text, tuple(map(int, text))) for text in texts)
+
+    def mask(self, index):
+        return squares(self.expressions[index].text)
+
+
+def squares(numbers):
+    mask = np.zeros((40, 60), bool)
+    for number in map(int, numbers):
+        mask[5:15, 10 * number : 10 * number + 8] = True
+    return mask
+
+
+class Says(System):
+    """A system that answers by the text of an expression."""
+
+    def __init__(self, place, answer):
+        self.place, self._answer = place, answer
+
+    def answer(self, samples):
+        for sample in samples:
+            yield [Answer(encode_rle(squares(self._answer(one.text)))) for one in sample.expressions]
+
+
+RIGHT, NOTHING = Says("right", lambda text: text), Says("nothing", lambda text: "")
+ALWAYS = Says("always", lambda text: "0")
+
+
+def captions(gallery):
+    return [[cell.caption for cell in line.cells] for line in gallery.lines]
+
+
+def test_a_line_has_image_truth_and_answers_and_says_what_is_right():
+    gallery = build_gallery([RIGHT, NOTHING, ALWAYS], [Scene()], expressions=["0", "1", "a/2"], side=60)
+    assert gallery.columns == ("image", "ground truth", "right", "nothing", "always")
+    assert captions(gallery) == [
+        ["", "", "IoU 100.0", "IoU 0.0: nothing", "IoU 100.0"],
+        ["", "", "IoU 100.0", "IoU 0.0: nothing", "IoU 0.0"],
+        ["", "nothing is meant", "right: nothing", "right: nothing", "wrong: nothing is meant"],
+    ]
+    assert [[cell.is_best for cell in line.cells[2:]] for line in gallery.lines] == [
+        [False, False, False],  # two are alike
+        [True, False, False],
+        [False, False, False],
+    ]
+    image, truth, right, nothing = (cell.picture for cell in gallery.lines[0].cells[:4])
+    assert image.shape == (40, 60, 3) and (truth != right).any() and (nothing != right).any()
+    is_grey = (truth[..., 0] == truth[..., 1]) & (truth[..., 1] == truth[..., 2])
+    assert (is_grey == ~squares("0")).all()
+
+
+def test_answers_that_differ_most_come_first_one_an_image():
+    scenes = [Scene("a", ("0", "1", "01")), Scene("b", ("0",))]
+    gallery = build_gallery([RIGHT, ALWAYS], scenes, sort="disagreement", number=2, side=60)
+    assert [(line.expression, line.about) for line in gallery.lines] == [("1", "a/1"), ("0", "b/0")]
+    assert "2 of 4 expressions, those on which the answers differ most" in gallery.note
+    gallery = build_gallery([RIGHT, ALWAYS], scenes, sort="disagreement", number=4, side=60)
+    assert [line.expression for line in gallery.lines] == ["1", "01", "0", "0"]
+    assert "all 4, first those" in gallery.note
+
+
+def test_other_orders_are_by_the_ground_truth():
+    scene = [Scene(texts=("0", "1", "01"))]
+    worst = build_gallery([ALWAYS], scene, sort="worst", side=60)
+    assert [line.ious for line in worst.lines] == [(0.0,), (0.5,), (1.0,)]
+    gain = build_gallery([ALWAYS, RIGHT], scene, sort="gain", number=1, side=60)
+    assert gain.lines[0].ious == (0.0, 1.0)
+
+
+def test_random_expressions_depend_on_the_seed_alone():
+    scenes = [Scene(f"{k:02}") for k in range(30)]
+    about = [
+        [line.about for line in build_gallery([RIGHT], scenes, number=5, seed=seed, side=32).lines]
+        for seed in (0, 0, 1)
+    ]
+    assert about[0] == about[1] != about[2] and about[0] == sorted(about[0]) and len(set(about[0])) == 5
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    from refseg import evaluate
+
+    folder = tmp_path_factory.mktemp("evaluated") / "selector"
+    evaluate("selector", "drawn_scenes", split="val", count=2, out=folder, masks=True, device="cpu", workers=0)
+    return folder
+
+
+def test_stored_masks_know_their_data_and_are_scored_as_they_were(evaluated):
+    gallery = build_gallery([Stored(evaluated)], sort="worst", number=4)
+    rows = {row["id"]: row for row in map(json.loads, (evaluated / "expressions.jsonl").open())}
+    assert [line.ious[0] for line in gallery.lines] == [
+        rows[line.about]["scores"]["standard"]["iou"] for line in gallery.lines
+    ]
+    assert {line.about.rsplit("/", 1)[0] for line in gallery.lines} == {"val-base-0", "val-base-1"}
+    assert gallery.note.startswith("drawn_scenes, split val: 4 of ")
+
+
+def test_weights_answer_as_they_are_evaluated(evaluated):
+    scenes = DrawnScenes("val", 2)
+    place = (1, 3)
+    gallery = draw(scenes, [place], ask([build.open_systems(["selector"], "cpu")[0]], scenes, [place]), ["a"], "")
+    stored = build_gallery([Stored(evaluated)], scenes, expressions=[gallery.lines[0].about])
+    assert gallery.lines[0].ious == stored.lines[0].ious
+    assert (gallery.lines[0].cells[2].picture == stored.lines[0].cells[2].picture).all()
+
+
+def test_a_mask_folder_of_a_part_of_the_data_shows_that_part(tmp_path):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    Image.fromarray(squares("1")).save(folder / "1.png")
+    said = []
+    gallery = build_gallery([Stored(tmp_path), RIGHT], [Scene("a"), Scene("b")], on_message=said.append, side=60)
+    assert [line.about for line in gallery.lines] == ["a/1"] and gallery.lines[0].ious == (1.0, 1.0)
+    build_gallery([Stored(tmp_path), RIGHT], [Scene("a")], sort="gain", on_message=said.append, side=60)
+    assert all("masks of 1 of" in line and str(tmp_path) in line for line in said) and said
+    with pytest.raises(InvalidInput, match=r"no mask is of these expressions.*refseg data ids"):
+        build_gallery([Stored(tmp_path)], [Scene("b")])
+
+
+def test_scores_without_masks_say_how_to_get_them(tmp_path):
+    (tmp_path / "expressions.jsonl").touch()
+    with pytest.raises(MissingFile, match="holds scores and no masks"):
+        build_gallery([Stored(tmp_path)], [Scene()])
+
+
+@pytest.fixture
+def photograph(tmp_path):
+    file = tmp_path / "cup.png"
+    Image.fromarray(Scene().image).save(file)
+    return file
+
+
+def test_images_of_ones_own_have_no_truth(photograph):
+    gallery = build_gallery([ALWAYS, NOTHING], images=str(photograph), expressions=["7", "8"], side=60)
+    assert gallery.columns == ("image", "always", "nothing") and "IoU" not in gallery.note
+    assert captions(gallery) == [["", "3.3 % of the image", "nothing"]] * 2
+    assert [line.about for line in gallery.lines] == ["cup.png"] * 2
+    with pytest.raises(InvalidInput, match="needs the ground truth"):
+        build_gallery([ALWAYS], images=str(photograph), expressions=["7"], sort="worst")
+    with pytest.raises(InvalidInput, match="takes clips of 3 frames"):
+        build_gallery(["cmpc_video_small"], images=str(photograph), expressions=["star"], device="cpu")
+
+
+def test_answers_of_a_run_of_segment_are_found_by_image_and_expression(photograph, tmp_path):
+    line = {"source": "../cup.png", "expression": "7", "rle": encode_rle(squares("01")), "familiar": False}
+    failed = {"image": "x.png", "expression": "7", "error": "x.png is missing"}
+    (tmp_path / "run").mkdir()
+    answers = tmp_path / "run" / "answers.jsonl"
+    answers.write_text(f"{json.dumps(line)}\n{json.dumps(failed)}\n")
+    gallery = build_gallery([Stored(tmp_path / "run")], images=str(photograph), expressions=["7"], side=60)
+    assert captions(gallery) == [["", "6.7 % of the image (unfamiliar image)"]]
+    with pytest.raises(InvalidInput, match="has no answer to '8'"):
+        build_gallery([Stored(tmp_path / "run")], images=str(photograph), expressions=["8"])
+    answers.write_text('{"expression": 3}\n')
+    with pytest.raises(InvalidInput, match=r"answers.jsonl, line 1, is no answer"):
+        build_gallery([Stored(tmp_path / "run")], images=str(photograph), expressions=["7"])
+
+
+def test_of_a_video_the_middle_annotated_frame_is_asked_about():
+    gallery = build_gallery(["cmpc_video_small", RIGHT_ON_FRAMES], DrawnClips("test", 1), number=1, device="cpu")
+    (line,) = gallery.lines
+    assert re.fullmatch(r"test-0/\d/0000\d", line.about) and line.ious[1] == 1.0
+    assert "middle annotated frame" in gallery.note
+
+
+class _RightOnFrames(System):
+    place = "right"
+
+    def answer(self, samples):
+        for sample in samples:
+            yield [Answer(encode_rle(sample.mask(k))) for k in range(len(sample.expressions))]
+
+
+RIGHT_ON_FRAMES = _RightOnFrames()
+
+
+def test_labels_are_the_ends_of_places_that_differ():
+    def systems(*places):
+        return [Says(place, str) for place in places]
+
+    assert labels_of(systems("runs/lavt/weights", "runs/cris/weights")) == ["lavt/weights", "cris/weights"]
+    assert labels_of(systems("selector", "results/a")) == ["selector", "a"]
+    assert labels_of(systems("a/x", "x")) == ["a/x", "x"]
+    assert labels_of(systems("a", "b"), ["A", "A"]) == ["A", "A"]
+    with pytest.raises(InvalidInput, match="1 label for 2 columns"):
+        labels_of(systems("a", "b"), ["A"])
+    with pytest.raises(InvalidInput, match="a is given twice"):
+        labels_of(systems("a", "a"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"sort": "best"}, "unknown order"),
+        ({"sort": "disagreement"}, "two answers or more"),
+        ({"number": 101}, "1 to 100"),
+        ({"side": 2000}, "32 to 1024"),
+        ({"expressions": ["2"]}, "no expression of this split has the id or the text '2'"),
+        ({"images": "x.png"}, "name a data set to show expressions of, or give images"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(settings, told):
+    with pytest.raises(InvalidInput, match=told):
+        build_gallery([RIGHT], [Scene()], **settings)
+
+
+def test_files_are_whole_escaped_and_bounded(tmp_path, monkeypatch):
+    texts = ('the "<b>cup</b>" & pen',)
+    scene = Scene(texts=())
+    scene.expressions = tuple(Expression(text, (0,)) for text in texts)
+    scene.mask = lambda index: squares("0")
+    monkeypatch.setattr("refseg.inspection.gallery.compose.MAX_PIXELS", 4 * 50**2)
+    gallery = build_gallery([ALWAYS_FIRST, ALWAYS_FIRST_TOO], [scene], labels=["<i>", "b" * 200], side=200)
+    assert gallery.lines[0].cells[0].picture.shape[1] == 50
+    for ending in ("png", "html"):
+        gallery.save(tmp_path / f"sheet.{ending}")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.info["Software"] == "refseg gallery" and sheet.width < 300
+    page = (tmp_path / "sheet.html").read_text()
+    assert "the &quot;&lt;b&gt;cup&lt;/b&gt;&quot; &amp; pen" in page and "<i>" not in page and "http" not in page
+    assert set(re.findall(r'src="(.{0,22})', page)) == {"data:image/jpeg;base64"}
+    assert section_of(page).count("<figure>") == 4 and section_of("no page") == ""
+    with pytest.raises(InvalidInput, match=r"\.png or \.html"):
+        gallery.save(tmp_path / "sheet.pdf")
+
+
+ALWAYS_FIRST, ALWAYS_FIRST_TOO = Says("x", lambda text: "0"), Says("y", lambda text: "")
+
+
+def test_a_mask_of_one_pixel_is_seen_in_a_small_picture():
+    from refseg.inspection.gallery.drawing import marked
+
+    mask = np.zeros((400, 400), bool)
+    mask[3, 5] = True
+    drawn = marked(np.full((32, 32, 3), 90, np.uint8), mask, (255, 0, 0))
+    assert (drawn[..., 0] != drawn[..., 1]).sum() == 1
+
+
+def test_scores_are_of_masks():
+    a, b, empty = (encode_rle(squares(numbers)) for numbers in ("0", "01", ""))
+    assert choice.score("disagreement", [a, b], None) == 0.5 and choice.score("disagreement", [empty, empty], None) == 0
+    assert choice.score("gain", [empty, b], a) == 0.5 and choice.score("worst", [a, b], a) == -0.75
