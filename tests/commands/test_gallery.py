@@ -9,11 +9,11 @@ from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 
 def test_a_picture_and_a_page_of_weights_and_masks(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("refseg.evaluation.report.html_page.can_plot", lambda: False)
     run("evaluate", "selector", "drawn_scenes", "--split", "val", "--count", 2, "--masks", "--out", "masks")
-    words = (
-        "--weights selector --masks masks --label ours --label stored --data drawn_scenes --split val --count 2".split()
-    )
-    said = run("gallery", *words, "--number", 2, "-o", "sheet.png", "--out", "sheet.html")
+    systems = "--weights selector --masks masks --label ours --label stored".split()
+    data = "--data drawn_scenes --split val --count 2 --number 2".split()
+    said = run("gallery", *systems, *data, "-o", "sheet.png", "--out", "sheet.html")
     columns = "image | ground truth | ours | stored"
     assert said.splitlines() == [f"sheet.{ending}: 2 expressions, {columns}" for ending in ("png", "html")]
     again = run("gallery", "--masks", "masks", "--sort", "worst", "--number", 1, "-o", "sheet.html")

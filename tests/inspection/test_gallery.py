@@ -10,6 +10,7 @@ from PIL import Image
 from refseg.datasets.drawn_clips.dataset import DrawnClips
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.errors import InvalidInput, MissingFile
+from refseg.evaluation.rows import read_rows
 from refseg.inspection.gallery import build, choice
 from refseg.inspection.gallery.build import build_gallery, labels_of
 from refseg.inspection.gallery.compose import ask, draw
@@ -107,16 +108,16 @@ def evaluated(tmp_path_factory):
     from refseg import evaluate
 
     folder = tmp_path_factory.mktemp("evaluated") / "selector"
-    evaluate("selector", "drawn_scenes", split="val", count=2, out=folder, masks=True, device="cpu", workers=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("refseg.evaluation.report.html_page.can_plot", lambda: False)
+        evaluate("selector", "drawn_scenes", split="val", count=2, out=folder, masks=True, device="cpu", workers=0)
     return folder
 
 
 def test_stored_masks_know_their_data_and_are_scored_as_they_were(evaluated):
     gallery = build_gallery([Stored(evaluated)], sort="worst", number=4)
-    rows = {row["id"]: row for row in map(json.loads, (evaluated / "expressions.jsonl").open())}
-    assert [line.ious[0] for line in gallery.lines] == [
-        rows[line.about]["scores"]["standard"]["iou"] for line in gallery.lines
-    ]
+    scored = {row.id: row.scores["standard"].iou for row in read_rows(evaluated)}
+    assert [line.ious[0] for line in gallery.lines] == [scored[line.about] for line in gallery.lines]
     assert {line.about.rsplit("/", 1)[0] for line in gallery.lines} == {"val-base-0", "val-base-1"}
     assert gallery.note.startswith("drawn_scenes, split val: 4 of ")
 

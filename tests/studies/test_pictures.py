@@ -42,6 +42,10 @@ def done(tmp_path_factory, checkpoint_folder):
     return out
 
 
+def answers(out, number):
+    return read_rows(row_folder(out / STUDY.name, STUDY, number, "test", 0, small=True))
+
+
 @pytest.fixture
 def out(done, tmp_path):
     shutil.copytree(done, tmp_path / "out")
@@ -51,13 +55,7 @@ def out(done, tmp_path):
 def test_rows_that_are_trained_are_shown_where_they_differ_most(out):
     gallery = draw_pictures(STUDY.name, out, small=True, number=2, device="cpu")
     assert gallery.columns == ("image", "ground truth", STUDY.rows[0].label, STUDY.rows[3].label)
-    rows = [
-        {
-            row.id: row.scores["standard"].iou
-            for row in read_rows(row_folder(out / STUDY.name, STUDY, n, "test", 0, True))
-        }
-        for n in (1, 4)
-    ]
+    rows = [{row.id: row.scores["standard"].iou for row in answers(out, number)} for number in (1, 4)]
     assert [line.ious for line in gallery.lines] == [tuple(row[line.about] for row in rows) for line in gallery.lines]
     most = max(rows[0], key=lambda id: abs(rows[0][id] - rows[1][id]))
     first = gallery.lines[0]
@@ -76,7 +74,7 @@ def test_the_page_keeps_its_pictures_when_the_study_goes_on(out):
 
 
 def test_expressions_are_named_by_id_or_text(out):
-    row = next(iter(read_rows(row_folder(out / STUDY.name, STUDY, 1, "test", 0, True))))
+    row = answers(out, 1)[0]
     gallery = draw_pictures(STUDY.name, out, rows="4", expressions=[row.id, row.expression.upper()], device="cpu")
     assert [line.expression for line in gallery.lines] == [row.expression] and len(gallery.columns) == 3
     with pytest.raises(InvalidInput, match="no expression has the id or the text 'the cat'; .*for example expression="):
