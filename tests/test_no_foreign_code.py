@@ -44,8 +44,8 @@ ALLOWED = {
     ("studies/run.py", "import subprocess"): "runs refseg train, a process for each training",
     ("training/launching.py", "import subprocess"): "waits for processes of Fabric and ends them; starts none",
     ("conversion/fetch.py", "zipfile.ZipFile"): "looks at checksums only",
-    ("adapters/hub.py", "model_class.from_pretrained"): "of local safetensors, without code of others",
-    ("adapters/hub.py", "processor_class.from_pretrained"): "of local texts, without code of others",
+    ("adapters/local_model.py", "model_class.from_pretrained"): "of local safetensors, without code of others",
+    ("adapters/local_model.py", "processor_class.from_pretrained"): "of local texts, without code of others",
     ("conversion/fetch_finder.py", "zipfile.ZipFile"): "reads one member by its exact name, of a size known before",
     ("datasets/storage/challenge_submission.py", "zipfile.ZipFile"): "writes an archive",
     ("service/written.py", "zipfile.ZipFile"): "writes an archive",
@@ -134,7 +134,7 @@ def test_videos_are_opened_with_a_list_of_formats_and_protocols():
 
 def test_open_models_are_loaded_from_local_safetensors_without_their_code():
     for name, wanted in {"model_class": {"use_safetensors", "trust_remote_code"}, "processor_class": set()}.items():
-        (call,) = calls_of("adapters/hub.py", f"{name}.from_pretrained")
+        (call,) = calls_of("adapters/local_model.py", f"{name}.from_pretrained")
         assert wanted | {"local_files_only", "trust_remote_code"} <= {keyword.arg for keyword in call.keywords}
         assert all(
             keyword.value.value is (keyword.arg != "trust_remote_code")

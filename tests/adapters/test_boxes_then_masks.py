@@ -12,7 +12,7 @@ from conftest import fused, noise, pixels
 from refseg.adapters.boxes import Boxes, GroundingDino, Owlv2, best_boxes
 from refseg.adapters.catalogue import CATALOGUE
 from refseg.adapters.entries.maskers import MASKERS
-from refseg.adapters.hub import LocalModel
+from refseg.adapters.local_model import LocalModel
 from refseg.adapters.masker import load_masker
 from refseg.errors import InvalidInput
 from refseg.finders.box_masks import MODEL_MASKERS

@@ -340,7 +340,7 @@ def test_what_is_listed_says_where_from_and_that_it_is_not_ours():
 
 
 def test_the_table_of_the_documents_is_that_of_the_catalogue():
-    from refseg.adapters.hub import size_text
+    from refseg.adapters.hub_model import size_text
 
     table = (Path(__file__).parents[2] / "docs" / "photographs.md").read_text().split("## Open models")[1]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("| `")]

@@ -27,7 +27,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from refseg.adapters.entry import AdapterConfig, AdapterEntry
-from refseg.adapters.hub import LocalModel
+from refseg.adapters.local_model import LocalModel
 from refseg.adapters.sentences import Sentences
 from refseg.batch import Batch
 from refseg.errors import InvalidInput

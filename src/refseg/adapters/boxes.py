@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from refseg.adapters.hub import LocalModel
 from refseg.adapters.image_processing import process_images
+from refseg.adapters.local_model import LocalModel
 from refseg.finders.overlaps import suppress_overlaps
 
 IMAGES_AT_ONCE = 4  # that are encoded together, which bounds memory

@@ -16,8 +16,8 @@ from typing_extensions import override
 
 from refseg.adapters.adapter import OUTSIDE_LOGIT, Adapter
 from refseg.adapters.entries.clipseg import ENTRY, ClipSegConfig
-from refseg.adapters.hub import LocalModel
 from refseg.adapters.image_processing import process_images
+from refseg.adapters.local_model import LocalModel
 from refseg.networks.network import Output
 
 

@@ -16,7 +16,7 @@ from refseg.adapters.boxes import BoxDetector, Boxes, GroundingDino, Owlv2
 from refseg.adapters.entries import florence2_sam2, gdino_sam2, mmgdino_sam2, owlv2_sam2, qwen3vl_sam2
 from refseg.adapters.entries.boxes import BoxesConfig
 from refseg.adapters.florence2_boxes import Florence2Boxes
-from refseg.adapters.hub import LocalModel
+from refseg.adapters.local_model import LocalModel
 from refseg.adapters.masker import EncodedImages, load_masker
 from refseg.adapters.vlm_boxes import Qwen3VLBoxes
 from refseg.networks.network import Candidates, Output

@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from refseg.adapters.hub import Fact, HubModel, LocalModel, Revision, get_model, is_complete, model_folder, own_folder
+from refseg.adapters.download_model import get_model
+from refseg.adapters.hub_model import Fact, HubModel, Revision
+from refseg.adapters.local_model import LocalModel, is_complete, model_folder, own_folder
 from refseg.config import Config, one_line
 from refseg.errors import InvalidInput
 from refseg.progress import Progress, no_progress

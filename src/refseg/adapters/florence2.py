@@ -19,8 +19,8 @@ from typing_extensions import override
 
 from refseg.adapters.adapter import Adapter
 from refseg.adapters.entries.florence2 import ENTRY, Florence2Config
-from refseg.adapters.hub import LocalModel
 from refseg.adapters.image_processing import process_images
+from refseg.adapters.local_model import LocalModel
 from refseg.networks.network import Output
 
 TASK = "<REFERRING_EXPRESSION_SEGMENTATION>"

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from refseg.adapters.boxes import BoxDetector, Boxes, kept_boxes
 from refseg.adapters.florence2 import Florence2Text
-from refseg.adapters.hub import LocalModel
+from refseg.adapters.local_model import LocalModel
 
 TASK = "<OPEN_VOCABULARY_DETECTION>"
 PROMPT = "Locate {} in the image."  # of this task, as its processor says

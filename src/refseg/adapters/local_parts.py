@@ -5,7 +5,7 @@ from typing import Any
 
 from refseg.adapters.entries import sam3
 from refseg.adapters.entries.parts import DEFAULT_MASKER, PARTS, PHRASE_FINDERS, SCORERS
-from refseg.adapters.hub import LocalModel, own_copy
+from refseg.adapters.local_model import LocalModel, own_copy
 from refseg.errors import InvalidInput, MissingFile, choose_one, shown
 from refseg.finders.installed import check_finder
 from refseg.finders.named_folder import split_folder

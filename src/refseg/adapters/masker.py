@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
-from refseg.adapters.hub import LocalModel
 from refseg.adapters.image_processing import process_images
+from refseg.adapters.local_model import LocalModel
 
 BOXES_AT_ONCE, IMAGES_AT_ONCE = 32, 4  # which bounds memory
 

@@ -13,8 +13,8 @@ from refseg.adapters.adapter import SCORE_MARGIN
 from refseg.adapters.boxes import Boxes, GroundingDino, Owlv2, PhraseDetector
 from refseg.adapters.cached_search import CachedSearch
 from refseg.adapters.entries.parts import DEFAULT_MASKER
-from refseg.adapters.hub import LocalModel
 from refseg.adapters.image_processing import to_batch
+from refseg.adapters.local_model import LocalModel
 from refseg.adapters.local_parts import local_part
 from refseg.array_types import RgbImage
 from refseg.finders.box_masks import BoxMasker, ImageMasker, find_masker, mask_drawer

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from refseg.adapters.hub import LocalModel
+from refseg.adapters.local_model import LocalModel
 from refseg.adapters.local_parts import local_part
 from refseg.array_types import Box, RgbImage
 from refseg.readers.execute import RegionScorer as ScoreRegions

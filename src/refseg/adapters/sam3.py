@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from refseg.adapters.adapter import Adapter
 from refseg.adapters.entries.sam3 import ENTRY, Sam3Config
-from refseg.adapters.hub import LocalModel
 from refseg.adapters.image_processing import process_images
+from refseg.adapters.local_model import LocalModel
 from refseg.networks.network import Output
 
 TYPES = ("sam3_video",)  # in config.json of its authors' folder, which is of both

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 
-from refseg.adapters.hub import quiet_transformers
+from refseg.adapters.local_model import quiet_transformers
 from refseg.errors import for_caller, shortened
 from refseg.text.characters import Characters
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from refseg.adapters.boxes import MOST_BOXES, BoxDetector, Boxes, kept_boxes
-from refseg.adapters.hub import LocalModel
 from refseg.adapters.image_processing import to_uint8
+from refseg.adapters.local_model import LocalModel
 
 GRID = 1000  # its places in an image, whatever its size
 LONGEST_ANSWER = 100_000  # characters that are looked at

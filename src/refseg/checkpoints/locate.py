@@ -8,7 +8,7 @@ from typing import Any
 
 from refseg.adapters.catalogue import CATALOGUE as ADAPTERS
 from refseg.adapters.entries.parts import PARTS
-from refseg.adapters.hub import own_copy
+from refseg.adapters.local_model import own_copy
 from refseg.checkpoints import bundled, catalogue
 from refseg.checkpoints.schema import CARD, CONFIG, RECIPE, WEIGHTS
 from refseg.errors import InvalidInput, MissingFile, did_you_mean, first_line, shown

@@ -162,7 +162,7 @@ def _print_adapters(entries: "list[AdapterEntry]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from refseg.adapters.hub import size_text
+    from refseg.adapters.hub_model import size_text
 
     console = Console(highlight=False)
     title = "[bold]open models[/]  of others, used as they were trained; nothing of them was measured by us"

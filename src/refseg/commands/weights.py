@@ -119,7 +119,7 @@ def _print_remarks(console: "Console") -> None:
 
 def print_adapter(console: "Console", entry: "AdapterEntry") -> None:
     """Prints what an open model is, its licence and size, and what others report of it."""
-    from refseg.adapters.hub import size_text
+    from refseg.adapters.hub_model import size_text
 
     here = ", here" if entry.is_installed() else ""
     console.print(f"[bold]{entry.name}[/], an open model: refseg weights get {entry.name}", soft_wrap=True)
@@ -134,7 +134,7 @@ def print_adapter(console: "Console", entry: "AdapterEntry") -> None:
 
 def _print_parts(console: "Console", entries: "list[AdapterEntry]") -> None:
     """Prints the open models that are parts of the reader, one a line."""
-    from refseg.adapters.hub import size_text
+    from refseg.adapters.hub_model import size_text
 
     console.print("[bold]parts of the reader[/], open models: refseg weights get NAME", soft_wrap=True)
     for entry in entries:

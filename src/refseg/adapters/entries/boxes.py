@@ -4,7 +4,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from refseg.adapters.entry import AdapterConfig
-from refseg.adapters.hub import Revision
+from refseg.adapters.hub_model import Revision
 from refseg.finders.model_maskers import MaskerName
 
 MASKS_ONCE = "and the image features of the masker"

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from refseg.adapters.entry import AdapterConfig, AdapterEntry
-from refseg.adapters.hub import single_precision
+from refseg.adapters.hub_model import single_precision
 
 
 class ClipSegConfig(AdapterConfig):

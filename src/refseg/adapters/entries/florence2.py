@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from refseg.adapters.entry import AdapterConfig, AdapterEntry
-from refseg.adapters.hub import Fact, HubModel, single_precision
+from refseg.adapters.hub_model import Fact, HubModel, single_precision
 
 _ROBOFLOW = "Roboflow's copy of the model card"
 

@@ -5,7 +5,7 @@ from typing import Literal
 from refseg.adapters.entries.boxes import MASKS_ONCE, ScoredBoxesConfig
 from refseg.adapters.entries.maskers import maskers_from
 from refseg.adapters.entry import AdapterEntry
-from refseg.adapters.hub import Fact, HubModel, single_precision
+from refseg.adapters.hub_model import Fact, HubModel, single_precision
 
 MMDETECTION = "README of MM-Grounding-DINO in mmdetection"
 

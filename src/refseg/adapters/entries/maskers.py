@@ -1,6 +1,6 @@
 """Models that draw the mask of a box: a part of adapters, and maskers of the reader."""
 
-from refseg.adapters.hub import HubModel, single_precision
+from refseg.adapters.hub_model import HubModel, single_precision
 from refseg.finders.model_maskers import MaskerName
 
 

@@ -6,7 +6,7 @@ from refseg.adapters.entries.boxes import MASKS_ONCE, ScoredBoxesConfig
 from refseg.adapters.entries.gdino_sam2 import MMDETECTION
 from refseg.adapters.entries.maskers import maskers_from
 from refseg.adapters.entry import AdapterEntry
-from refseg.adapters.hub import Fact, HubModel, single_precision
+from refseg.adapters.hub_model import Fact, HubModel, single_precision
 from refseg.finders.model_maskers import MaskerName
 
 

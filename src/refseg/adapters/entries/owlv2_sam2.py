@@ -7,7 +7,7 @@ from pydantic import Field
 from refseg.adapters.entries.boxes import MASKS_ONCE, ScoredBoxesConfig
 from refseg.adapters.entries.maskers import maskers_from
 from refseg.adapters.entry import AdapterEntry
-from refseg.adapters.hub import single_precision
+from refseg.adapters.hub_model import single_precision
 
 
 class Owlv2Sam2Config(ScoredBoxesConfig):

@@ -5,7 +5,7 @@ from typing import Any
 from refseg.adapters.entries import gdino_sam2, mmgdino_sam2, owlv2_sam2
 from refseg.adapters.entries.maskers import MASKERS
 from refseg.adapters.entry import AdapterConfig, AdapterEntry
-from refseg.adapters.hub import HubModel, single_precision
+from refseg.adapters.hub_model import HubModel, single_precision
 
 
 def _part(setting: str, name: str, model: HubModel, **facts: Any) -> AdapterEntry:

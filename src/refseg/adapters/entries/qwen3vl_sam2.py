@@ -7,7 +7,7 @@ from pydantic import Field
 from refseg.adapters.entries.boxes import BoxesConfig
 from refseg.adapters.entries.maskers import maskers_from
 from refseg.adapters.entry import AdapterEntry
-from refseg.adapters.hub import HubModel, single_precision
+from refseg.adapters.hub_model import HubModel, single_precision
 
 
 class Qwen3VLSam2Config(BoxesConfig):

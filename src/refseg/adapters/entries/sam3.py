@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from refseg.adapters.entry import AdapterConfig, AdapterEntry
-from refseg.adapters.hub import HubModel
+from refseg.adapters.hub_model import HubModel
 
 
 class Sam3Config(AdapterConfig):
