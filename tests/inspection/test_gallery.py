@@ -264,6 +264,16 @@ def test_a_mask_of_one_pixel_is_seen_in_a_small_picture():
 
 
 def test_scores_are_of_masks():
+    def score(sort, answers, truth=None):
+        return choice.scored(sort, choice.Found((0, 0), "", True), answers, truth)
+
     a, b, empty = (encode_rle(squares(numbers)) for numbers in ("0", "01", ""))
-    assert choice.score("disagreement", [a, b], None) == 0.5 and choice.score("disagreement", [empty, empty], None) == 0
-    assert choice.score("gain", [empty, b], a) == 0.5 and choice.score("worst", [a, b], a) == -0.75
+    assert score("disagreement", [a, b])[2:4] == (0.5, 80) and score("disagreement", [empty, empty])[2:4] == (0, 0)
+    assert score("gain", [empty, b], a).score == 0.5 and score("worst", [a, b], a).score == -0.75
+
+
+def test_expressions_without_a_referent_are_as_many_as_is_their_share():
+    scenes = [Scene(f"{k:02}", ("1", "1", "1", "")) for k in range(8)]
+    gallery = build_gallery([ALWAYS, RIGHT], scenes, sort="gain", number=8, side=32)
+    assert sum(line.expression == "" for line in gallery.lines) == 2
+    assert len({line.about.split("/")[0] for line in gallery.lines}) == 8

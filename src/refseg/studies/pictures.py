@@ -14,7 +14,7 @@ from refseg.evaluation.rows import Row as Answered
 from refseg.files.atomic import all_or_nothing, check_writable
 from refseg.inspection.gallery.asked import frame_of, ids_of
 from refseg.inspection.gallery.build import open_systems
-from refseg.inspection.gallery.choice import Place, highest
+from refseg.inspection.gallery.choice import Place, Scored, highest
 from refseg.inspection.gallery.compose import ask, draw
 from refseg.inspection.gallery.sheet import Gallery
 from refseg.progress import Progress, no_progress
@@ -162,12 +162,14 @@ def _chosen(
         return named, f"{counted(len(named), 'expression')}, as named"
     scores = []
     for key in common:
-        ious = [some[key].scores[STANDARD].iou or 0.0 for some in rows]
+        each = [some[key].scores[STANDARD] for some in rows]
+        ious = [score.iou or 0.0 for score in each]
         difference = max(ious) - min(ious) if len(rows) > 1 else -ious[0]
-        scores.append((difference, (rows[0][key].image_id, key)))
+        pixels = max(score.union for score in each)
+        scores.append(Scored(rows[0][key].image_id, key, difference, pixels, rows[0][key].has_target))
     first = highest(scores, number or 6)
     how = "on which the IoU of the rows differs most" if len(rows) > 1 else "with the lowest IoU"
-    return [rows[0][key] for _, key in first], f"{counted(len(first), 'expression', len(common))}, those {how}"
+    return [rows[0][key] for key in first], f"{counted(len(first), 'expression', len(common))}, those {how}"
 
 
 def _find(dataset: str, settings: Mapping[str, Any], chosen: Sequence[Answered]) -> tuple[list[Sample], list[Place]]:

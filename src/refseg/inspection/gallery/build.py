@@ -15,7 +15,7 @@ from refseg.hardware import check_device_name
 from refseg.inference.questions import questions
 from refseg.inspection.gallery import choice
 from refseg.inspection.gallery.asked import MiddleFrames, Photograph, ids_of
-from refseg.inspection.gallery.choice import DISAGREEMENT, GAIN, RANDOM, SORTS, WORST, Place
+from refseg.inspection.gallery.choice import DISAGREEMENT, GAIN, RANDOM, SORTS, WORST, Found, Place
 from refseg.inspection.gallery.compose import ask, draw, hold
 from refseg.inspection.gallery.sheet import SIDE, Gallery
 from refseg.inspection.gallery.systems import Answer, GroundTruth, Stored, System, Weights
@@ -90,14 +90,14 @@ def build_gallery(
         shown = _all_of_images(opened, samples, number, sort, about, on_message)
     else:
         shown = _choose(opened, samples, expressions, number, sort, seed, progress, on_message)
-    places = shown.places
+    places = [one.place for one in shown.found]
     if shown.chosen is None:
         samples, places = hold(samples, places)
         answers = ask(opened, samples, places, progress)
     else:
         judged = opened if sort == DISAGREEMENT else [*opened, GroundTruth()]
         answers = ask(judged, samples, places, progress)
-        places = _sorted(answers, sort, shown.chosen)
+        places = _sorted(shown.found, answers, sort, shown.chosen)
         answers = {place: answers[place][: len(opened)] for place in places}
     return draw(samples, places, answers, labels, f"{about}{shown.note}.", side=side)
 
@@ -107,12 +107,12 @@ class _Shown:
     """Which expressions are asked about, and shown.
 
     Attributes:
-        places: those that are asked about, in their order.
+        found: those that are asked about, in their order.
         chosen: how many of them are chosen by their answers; None for all of them.
         note: how they were chosen.
     """
 
-    places: list[Place]
+    found: Sequence[Found]
     chosen: int | None
     note: str
 
@@ -221,14 +221,13 @@ def _all_of_images(
                     f"{lacking} has no answer to {expression.text!r} about {sample.image_id}; give the folder that "
                     "`refseg segment` wrote about these images, or weights"
                 )
-    places = [(k, index) for k, sample in enumerate(samples) for index in range(len(sample.expressions))]
-    most = number or MAX_LINES
+    found, most = choice.every(samples), number or MAX_LINES
     if sort != RANDOM:
-        return _Shown(places, most, f", of which {choice.told(most, len(places), sort)}")
-    if len(places) > most:
+        return _Shown(found, most, f", of which {choice.told(most, len(found), sort)}")
+    if len(found) > most:
         on_message(f"{about}, of which the first {most} are shown")
-        return _Shown(places[:most], None, f", the first {most} of them")
-    return _Shown(places, None, "")
+        return _Shown(found[:most], None, f", the first {most} of them")
+    return _Shown(found, None, "")
 
 
 def _choose(
@@ -249,11 +248,11 @@ def _choose(
     with progress(len(samples), of="images of the data set") as advance:
         passed = _passed(samples, advance)
         found = choice.named(passed, expressions) if expressions else choice.every(passed)
-    known = [(k, index) for k, index, id in found if all(system.answers(id) for system in systems)]
+    known = [one for one in found if all(system.answers(one.id) for system in systems)]
     _tell_lacking(systems, len(known), len(found), on_message)
     if is_random:
         by_sample: dict[int, list[int]] = {}
-        for k, index in known:
+        for (k, index), _, _ in known:
             by_sample.setdefault(k, []).append(index)
         return _random(list(by_sample), lambda k: by_sample[k], most, seed)
     if sort == RANDOM:
@@ -263,8 +262,8 @@ def _choose(
 
 def _random(numbers: Sequence[int], expressions_of: Callable[[int], Sequence[int]], most: int, seed: int) -> _Shown:
     chosen = choice.at_random(numbers, most, seed)
-    places = [(k, choice.any_of(expressions_of(k), k, seed)) for k in chosen]
-    return _Shown(places, None, f": {counted(len(places), 'image', len(numbers))}, {SORTS[RANDOM]} (seed {seed})")
+    found = [Found((k, choice.any_of(expressions_of(k), k, seed)), "", True) for k in chosen]
+    return _Shown(found, None, f": {counted(len(found), 'image', len(numbers))}, {SORTS[RANDOM]} (seed {seed})")
 
 
 def _passed(samples: Iterable[Sample], advance: Advance) -> Iterator[Sample]:
@@ -285,15 +284,15 @@ def _tell_lacking(systems: Sequence[System], known: int, every: int, on_message:
     on_message(f"masks of {counted(known, 'expression', every)} are there ({places}); the others are left out")
 
 
-def _sorted(answers: Mapping[Place, Sequence[Answer]], sort: str, number: int) -> list[Place]:
+def _sorted(found: Sequence[Found], answers: Mapping[Place, Sequence[Answer]], sort: str, number: int) -> list[Place]:
     """Returns the places in front; but for disagreement, the last answer of each is the ground truth."""
     scores = []
-    for place, given in answers.items():
-        codes = [one.rle for one in given]
+    for one in found:
+        codes = [answer.rle for answer in answers[one.place]]
         if sort == DISAGREEMENT:
-            scores.append((choice.score(sort, codes, None), place))
+            scores.append(choice.scored(sort, one, codes, None))
         elif codes[-1]:
-            scores.append((choice.score(sort, codes[:-1], codes[-1]), place))
+            scores.append(choice.scored(sort, one, codes[:-1], codes[-1]))
     if not scores:
         raise InvalidInput(f"{sort} needs the ground truth, which is not known here; sort by {DISAGREEMENT}")
     return choice.highest(scores, number)

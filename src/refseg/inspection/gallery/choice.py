@@ -1,10 +1,12 @@
 """Choice of the expressions that a gallery shows."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from statistics import mean
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
+
+from pycocotools import mask as coco
 
 from refseg.counting import counted
 from refseg.errors import InvalidInput, did_you_mean, shown
@@ -22,39 +24,91 @@ SORTS = {
 
 Place = tuple[int, int]
 """Number of a sample, and of an expression of it."""
-AnyPlace = TypeVar("AnyPlace", bound=tuple[Any, Any])
 
 
-def score(sort: str, answers: Sequence[Any], truth: Any | None) -> float:
-    """Returns how far in front an expression stands.
+class Found(NamedTuple):
+    """An expression of a data set.
+
+    Attributes:
+        place: where it is.
+        id: by which masks of it are stored.
+        has_target: Whether it refers to anything.
+    """
+
+    place: Place
+    id: str
+    has_target: bool
+
+
+class Scored(NamedTuple):
+    """An expression with how far in front it stands.
+
+    Attributes:
+        image: number or name of its image.
+        key: its number, or its name, among all.
+        score: the highest comes first.
+        pixels: about which answers differ; of those with one score the largest comes first, since it is seen best.
+        has_target: Whether it refers to anything.
+    """
+
+    image: Any
+    key: Any
+    score: float
+    pixels: int = 0
+    has_target: bool = True
+
+
+def scored(sort: str, found: Found, answers: Sequence[Any], truth: Any | None) -> Scored:
+    """Returns an expression with its score.
 
     Args:
         sort: `DISAGREEMENT`, `WORST` or `GAIN`.
+        found: the expression.
         answers: run-length codes, of each system one.
         truth: the same; None where it is not known.
     """
+    masks = [*answers, *([] if truth is None else [truth])]
+    pixels = int(coco.area(coco.merge(masks))) - int(coco.area(coco.merge(masks, intersect=True)))
     if sort == DISAGREEMENT:
-        return mean(1 - iou(a, b) for a, b in combinations(answers, 2))
-    assert truth is not None
-    ious = [iou(answer, truth) for answer in answers]
-    return -mean(ious) if sort == WORST else ious[-1] - ious[0]
+        score = mean(1 - iou(a, b) for a, b in combinations(answers, 2))
+    else:
+        ious = [iou(answer, truth) for answer in answers]
+        score = -mean(ious) if sort == WORST else ious[-1] - ious[0]
+    return Scored(found.place[0], found.place, score, pixels, found.has_target)
 
 
-def highest(scores: Sequence[tuple[float, AnyPlace]], number: int) -> list[AnyPlace]:
-    """Returns the places with the highest scores, of each sample (the place's first part) one before any has a second.
+def highest(given: Sequence[Scored], number: int) -> list[Any]:
+    """Returns the keys of those with the highest scores, of each image one before any has a second.
 
-    >>> highest([(0.9, (0, 0)), (0.8, (0, 1)), (0.5, (1, 0)), (0.1, (2, 0))], 3)
-    [(0, 0), (1, 0), (2, 0)]
-    >>> highest([(0.9, (0, 0)), (0.8, (0, 1)), (0.5, (1, 0))], 3)
-    [(0, 0), (0, 1), (1, 0)]
+    Those that refer to nothing are as many among them as is their share: an answer to them is right or wrong, so that
+    they would be in front of all others.
+
+    >>> highest([Scored("a", 0, 0.9), Scored("a", 1, 0.8), Scored("b", 2, 0.5), Scored("c", 3, 0.1)], 3)
+    [0, 2, 3]
+    >>> highest([Scored("a", 0, 0.9), Scored("a", 1, 0.9, pixels=5), Scored("b", 2, 0.5)], 3)
+    [1, 0, 2]
+    >>> highest([Scored(k, k, 1 - k / 10, has_target=k > 1) for k in range(6)], 3)
+    [0, 2, 3]
     """
-    ranked = sorted(scores, key=lambda one: (-one[0], one[1]))
-    turns, seen = list[int](), dict[Any, int]()
-    for _, (sample, _) in ranked:
-        seen[sample] = seen.get(sample, -1) + 1
-        turns.append(seen[sample])
-    first = sorted(range(len(ranked)), key=lambda k: (turns[k], k))[:number]
-    return [ranked[k][1] for k in sorted(first)]
+    without = [one for one in given if not one.has_target]
+    share = round(number * len(without) / max(len(given), 1))
+    share = max(share, number - (len(given) - len(without)))
+    chosen = _first([one for one in given if one.has_target], number - share, ())
+    chosen += _first(without, share, [one.image for one in chosen])
+    return [one.key for one in sorted(chosen, key=_rank)]
+
+
+def _first(given: Sequence[Scored], number: int, taken: Iterable[Any]) -> list[Scored]:
+    """Returns those in front, of each image one before any that is taken has another."""
+    seen, turns = dict.fromkeys(taken, 1), list[tuple[int, Scored]]()
+    for one in sorted(given, key=_rank):
+        turns.append((seen.get(one.image, 0), one))
+        seen[one.image] = turns[-1][0] + 1
+    return [one for _, one in sorted(turns, key=lambda turn: turn[0])[:number]]
+
+
+def _rank(one: Scored) -> tuple[Any, ...]:
+    return -one.score, -one.pixels, one.key
 
 
 def told(number: int, every: int, sort: str) -> str:
@@ -80,33 +134,39 @@ def any_of(indices: Sequence[int], sample: int, seed: int) -> int:
     return random.Random(f"{seed} {sample}").choice(indices)
 
 
-def every(samples: Iterable[Sample]) -> list[tuple[int, int, str]]:
-    """Returns all expressions: number of the sample, of the expression, and id."""
-    return [(k, index, id) for k, sample in enumerate(samples) for index, id in enumerate(ids_of(sample))]
+def every(samples: Iterable[Sample]) -> list[Found]:
+    """Returns all expressions."""
+    return [one for k, sample in enumerate(samples) for one in _expressions(k, sample)]
 
 
-def named(samples: Iterable[Sample], expressions: Sequence[str]) -> list[tuple[int, int, str]]:
-    """Returns the expressions of these ids or texts, in the order that they are named, as `every`.
+def named(samples: Iterable[Sample], expressions: Sequence[str]) -> list[Found]:
+    """Returns the expressions of these ids or texts, in the order that they are named.
 
     Raises:
         InvalidInput: if there is none.
     """
-    found: dict[str, list[tuple[int, int, str]]] = {one: [] for one in expressions}
+    found: dict[str, list[Found]] = {one: [] for one in expressions}
     by_text = {_plain(one): one for one in expressions}
     texts: dict[str, None] = {}
     for k, sample in enumerate(samples):
-        for index, id in enumerate(ids_of(sample)):
+        for one in _expressions(k, sample):
+            index = one.place[1]
             text = sample.expressions[index].text
             texts[text] = None
-            for one in {id, sample.expression_id(index), by_text.get(_plain(text), "")} & found.keys():
-                found[one].append((k, index, id))
-    for one, places in found.items():
-        if not places:
+            for name in {one.id, sample.expression_id(index), by_text.get(_plain(text), "")} & found.keys():
+                found[name].append(one)
+    for name, some in found.items():
+        if not some:
             raise InvalidInput(
-                f"no expression of this split has the id or the text {shown(one)}; {did_you_mean(one, texts)}`refseg "
+                f"no expression of this split has the id or the text {shown(name)}; {did_you_mean(name, texts)}`refseg "
                 "data ids` prints all ids and texts"
             )
-    return list(dict.fromkeys(place for places in found.values() for place in places))
+    return list(dict.fromkeys(one for some in found.values() for one in some))
+
+
+def _expressions(number: int, sample: Sample) -> Iterator[Found]:
+    for index, (id, expression) in enumerate(zip(ids_of(sample), sample.expressions, strict=True)):
+        yield Found((number, index), id, bool(expression.targets))
 
 
 def _plain(text: str) -> str:
