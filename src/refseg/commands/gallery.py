@@ -109,7 +109,7 @@ def gallery(
     from refseg.files.earlier import check_earlier, named
     from refseg.inference.crf import DenseCRF
     from refseg.inspection.gallery.build import build_gallery
-    from refseg.inspection.gallery.page import MARK
+    from refseg.inspection.gallery.lines import MARK
     from refseg.inspection.gallery.sheet import check_ending
     from refseg.inspection.gallery.systems import Stored
 

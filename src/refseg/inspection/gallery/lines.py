@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from refseg.array_types import RgbImage
 
+MARK = "refseg gallery"
+"""Text by which files of galleries are known."""
+
 
 @dataclass(frozen=True, eq=False)
 class Cell:

@@ -8,10 +8,8 @@ from PIL import Image
 
 from refseg.array_types import RgbImage
 from refseg.evaluation.report.html_page import CSS
-from refseg.inspection.gallery.lines import Cell, Line, Lines
+from refseg.inspection.gallery.lines import MARK, Cell, Line, Lines
 
-MARK = "refseg gallery"
-"""Text by which files of galleries are known."""
 QUALITY = 88  # of the JPEG
 START, END = '<section class="sheet">', "</section>"
 """Begin and end of what other pages take over."""

@@ -7,8 +7,7 @@ from PIL import Image
 from refseg.errors import InvalidInput
 from refseg.files.atomic import write_atomically
 from refseg.files.earlier import png_mark
-from refseg.inspection.gallery.lines import Lines
-from refseg.inspection.gallery.page import MARK, page
+from refseg.inspection.gallery.lines import MARK, Lines
 from refseg.inspection.gallery.picture import picture
 
 ENDINGS = ".png", ".html"
@@ -25,6 +24,8 @@ class Gallery(Lines):
 
     def page(self) -> str:
         """Returns all of it as an HTML page that needs no other file."""
+        from refseg.inspection.gallery.page import page  # torch, of which a picture of stored masks has no need
+
         return page(self)
 
     def save(self, path: str | Path) -> None:

@@ -18,7 +18,7 @@ from refseg.errors import InvalidInput, MissingFile, for_caller
 from refseg.evaluation.earlier_results import REPORT
 from refseg.evaluation.rows import MASKS, ROWS
 from refseg.evaluation.scoring import STANDARD
-from refseg.evaluation.stored_masks import StoredMasks, open_masks, read_sample_masks
+from refseg.evaluation.stored_masks import StoredMasks, open_masks, read_masks
 from refseg.files.resumable import ANSWERS
 from refseg.inference.prefetch import count_threads
 from refseg.inspection.gallery.asked import ids_of, truth_of
@@ -182,22 +182,13 @@ class Stored(System):
 
     @override
     def answer(self, samples: Iterable[Sample]) -> Iterator[list[Answer]]:
-        from refseg.evaluation.stored_video_masks import read_frame_masks
-
         for sample in samples:
-            masks = (
-                read_frame_masks(self._masks, sample)
-                if isinstance(sample, AnnotatedFrame)
-                else read_sample_masks(self._masks, sample)
-            )
-            yield [
-                Answer(encode_rle(mask), id in self._unfamiliar) for mask, id in zip(masks, ids_of(sample), strict=True)
-            ]
+            ids = ids_of(sample)
+            masks = read_masks(self._masks, ids, sample.size_hw)
+            yield [Answer(encode_rle(mask), id in self._unfamiliar) for mask, id in zip(masks, ids, strict=True)]
 
 
 def _open(place: Path, clips: Sequence[Clip] | None) -> StoredMasks:
-    from refseg.evaluation import stored_video_masks
-
     if (place / MASKS).is_file():
         place /= MASKS
     elif (place / ROWS).is_file() and (place / FRAMES).is_dir():
@@ -205,4 +196,8 @@ def _open(place: Path, clips: Sequence[Clip] | None) -> StoredMasks:
     elif (place / ROWS).is_file():
         again = for_caller("the same `refseg evaluate` with --masks", "evaluate(..., masks=True)")
         raise MissingFile(f"{place} holds scores and no masks; {again} writes them, or give the weights themselves")
-    return open_masks(place) if clips is None else stored_video_masks.open_folders(place, clips)
+    if clips is None:
+        return open_masks(place)
+    from refseg.evaluation.stored_video_masks import open_folders  # torch, of which images have no need
+
+    return open_folders(place, clips)
