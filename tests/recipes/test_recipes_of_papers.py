@@ -295,3 +295,11 @@ def test_training_images_are_cropped_from_a_larger_square_and_others_are_not(fol
     assert whole.image.shape[-2:] == whole.truth.shape[-2:] == (64, 64)
     cup = (48 * 64) / (20 * 24)  # of the image
     assert whole.truth[0].sum() == pytest.approx(64 * 64 / cup, rel=0.1)
+
+
+def test_a_recipe_without_figures_of_the_paper_says_so():
+    assert find_recipe("cmirnet_refcoco_swin_large").about.row == "Table I, refcoco, swin_large (not in the paper)"
+    assert find_recipe("dmmi_refzom").about.row == "Table 2, refzom, swin_base"
+    for name in (name for name in OF_PAPERS if name.startswith(("cmirnet_", "dmmi_", "dcmfnet_"))):
+        about = find_recipe(name).about
+        assert not (about.reports and about.row.endswith("(not in the paper)")), name

@@ -19,7 +19,7 @@ from refseg.recipes.photograph_sets import (
     photographs_of,
 )
 from refseg.recipes.recipe import FileData, Group, PaperReference, Recipe, Stage
-from refseg.recipes.reported import REPORTED
+from refseg.recipes.reported import REPORTED, row_named
 from refseg.recipes.schedules import LineThenPolynomial
 
 SETS = *REFCOCO_SETS, "refclef"
@@ -49,7 +49,7 @@ def cmirnet(data: str, image_encoder: str) -> Recipe:
     return Recipe(
         name=named(data, image_encoder),
         about=PaperReference(
-            row=f"Table I, {data}, {image_encoder}",
+            row=row_named(f"Table I, {data}, {image_encoder}", named(data, image_encoder)),
             reports=REPORTED.get(named(data, image_encoder), {}),
             protocol="cmirnet",
             paper_says="Learning rate 5e-5 on a polynomial schedule, batches of 32, 30 epochs, binary cross-entropy."
@@ -90,11 +90,14 @@ def pretrained(data: str, image_encoder: str, supervision: str) -> Recipe:
         "Pretraining: 10 epochs of box regression, 1 - IoU, on Visual Genome, RefCOCO, RefCOCO+ and RefCOCOg; its rate "
         "and batch are not given. Joint supervision takes the box from the extent of the mask."
     )
+    name = f"{base.name}_pretrained{supervision}"
     return base.replace(
-        name=f"{base.name}_pretrained{supervision}",
+        name=name,
         about=base.about.replace(
-            row=f"Pretrain + finetune{supervision.replace('_', ', ')} (Table II), {data}, {image_encoder}",
-            reports=REPORTED.get(f"{base.name}_pretrained{supervision}", {}),
+            row=row_named(
+                f"Pretrain + finetune{supervision.replace('_', ', ')} (Table II), {data}, {image_encoder}", name
+            ),
+            reports=REPORTED.get(name, {}),
             paper_says=f"{base.about.paper_says} {says}",
             release_does=f"{base.about.release_does} The head for boxes is not in it: here a box is the extent of the "
             "soft mask.",

@@ -9,7 +9,7 @@ from functools import partial
 from refseg.preprocessing.transform import photographs
 from refseg.recipes.photograph_sets import BERT, RESNET_101, SWIN_BASE, YOLO, photographs_of
 from refseg.recipes.recipe import NOT_STATED, Group, PaperReference, Recipe, Stage
-from refseg.recipes.reported import REPORTED
+from refseg.recipes.reported import REPORTED, row_named
 from refseg.recipes.schedules import Polynomial
 
 SETS = {"refcoco": 15, "refcoco+": 15, "refcocog_google": 20, "refclef_berkeley": 15}  # largest number of words
@@ -33,7 +33,7 @@ def dcmfnet(data: str, image_encoder: str) -> Recipe:
     return Recipe(
         name=named(data, image_encoder),
         about=PaperReference(
-            row=f"results of the full network, {data}, {image_encoder}",
+            row=row_named(f"Tables 1 and 3, {data}, {image_encoder}", named(data, image_encoder)),
             reports=REPORTED.get(named(data, image_encoder), {}),
             protocol=NOT_STATED,
             paper_says="Adam, 1.82e-5 for the image encoder and 1.82e-4 for all else, BERT too (dcmfnet_*_literal), "

@@ -17,7 +17,7 @@ from refseg.recipes.photograph_sets import (
     photographs_of,
 )
 from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
-from refseg.recipes.reported import REPORTED
+from refseg.recipes.reported import REPORTED, row_named
 from refseg.recipes.schedules import Polynomial
 
 SETS = "refcoco", "refcoco+", "refcocog_umd", "refcocog_google", "refzom"
@@ -50,7 +50,7 @@ def dmmi(data: str, image_encoder: str) -> Recipe:
     return Recipe(
         name=named(data, image_encoder),
         about=PaperReference(
-            row=f"Tables 1 and 2, {data}, {image_encoder}",
+            row=row_named(f"Table {2 if data == 'refzom' else 1}, {data}, {image_encoder}", named(data, image_encoder)),
             reports=REPORTED.get(named(data, image_encoder), {}),
             protocol="dmmi",
             paper_says="Images of 448 x 448, a phrase erased anew in each iteration; batch and epochs are not given."

@@ -235,3 +235,8 @@ REPORTED: dict[str, dict[str, float]] = {
     "vlt_refzom": {"oIoU": 60.21, "mIoU": 60.43, "Acc": 79.26},
     "lavt_refzom": {"oIoU": 64.45, "mIoU": 64.78, "Acc": 83.11},
 }
+
+
+def row_named(row: str, recipe: str) -> str:
+    """Returns the row that a recipe is of, saying so where the paper reports no figures of it."""
+    return row if recipe in REPORTED else f"{row} (not in the paper)"
