@@ -145,7 +145,7 @@ def _list(folder: Path) -> None:
     typer.echo("\n".join(align(lines, [True, True, False, False, False, False])))
     typer.echo(
         f"\nRows and the paper's figures: refseg study cmirnet_table3 --show. On a laptop: refseg study eavl_table4 "
-        f"--small.\nCosts alone, without data: refseg study cmirnet_table8 --costs. done: rows with figures in {folder}."
+        f"--small.\nCosts, without data: refseg study cmirnet_table8 --costs. done: rows with figures in {folder}."
     )
 
 
