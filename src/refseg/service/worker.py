@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 """Environment in which libraries leave the network alone."""
+IGNORED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that are often sent to all processes; the service ends its workers itself."""
 
 
 def run(connection: Connection, setup: Setup) -> None:
     """Answers the jobs of a connection until it is closed, or gives None."""
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):  # often sent to all processes; the service ends its own itself
+        for number in IGNORED:
             signal.signal(number, signal.SIG_IGN)
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
         os.environ.update(OFFLINE)
     from refseg.service.answering import Answering
 

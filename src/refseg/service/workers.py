@@ -5,15 +5,16 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
-from multiprocessing import get_context
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Protocol
 
 from refseg.errors import InvalidInput
 from refseg.service.messages import Answer, Failed, Job, Message, Ready, Refusal, Setup
-from refseg.service.worker import run
+from refseg.service.worker import IGNORED, run
 
 FIRST_STARTS = 3  # of a worker that dies before it was ever ready; then there is no service
 LONGEST_DELAY = 30.0  # seconds before a worker that keeps dying is started again
@@ -42,9 +43,23 @@ Start = Callable[[Connection, Setup], Process]
 def start_process(connection: Connection, setup: Setup) -> Process:
     """Starts a worker in a new process, which inherits nothing of this one."""
     process = get_context("spawn").Process(target=run, args=(connection, setup), name="refseg worker", daemon=True)
-    process.start()
+    with _signals_deferred():  # also in the new process, until it ignores them
+        process.start()
     connection.close()
     return process
+
+
+@contextmanager
+def _signals_deferred() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # which would lift the block as it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Worker:
