@@ -15,6 +15,7 @@ import uvicorn
 
 from refseg.checkpoints import bundled
 from refseg.checkpoints.config_file import check_weights
+from refseg.counting import counted
 from refseg.errors import InvalidInput, first_line, for_caller, shown
 from refseg.finders.installed import installed_finder
 from refseg.hardware import check_device_name, choose_device
@@ -114,7 +115,7 @@ async def _serve(
         if not running.done():
             on_message(f"stopping: what was accepted is finished within {service.limits.grace:g} s")
         late = await service.stop()
-        on_message(f"stopped; {late} images were not answered in time" if late else "stopped")
+        on_message(f"stopped; without an answer in time: {counted(late, 'image')}" if late else "stopped")
     finally:
         ready.cancel()
         stop.cancel()
