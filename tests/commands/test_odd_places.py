@@ -172,5 +172,5 @@ def test_every_command_is_here():
     names = {command.callback.__name__ for command in app.registered_commands if command.callback}
     assert names == {
         *("segment", "evaluate", "score", "compare", "gallery", "explain", "calibrate"),
-        *("recipes", "train", "convert", "networks", "demo", "study"),
+        *("recipes", "train", "convert", "networks", "demo", "study", "serve"),
     }
