@@ -1,4 +1,4 @@
-# make demo | test | slow | parity | fuzz | lint | format | bench: needs Python 3.11 or newer and make, sets up .venv by itself.
+# make demo | test | browser | slow | parity | fuzz | lint | format | bench: needs Python 3.11 or newer and make, sets up .venv by itself.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ BENCHMARKS := segment_command selector_latency drawn_scenes drawn_clips cmpc_rel
 
 unexport PYTHONDONTWRITEBYTECODE  # tests start many processes, which should not compile the same imports again
 
-.PHONY: demo test slow parity fuzz lint format bench clean
+.PHONY: demo test browser slow parity fuzz lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -17,7 +17,12 @@ demo: $(READY)
 
 test: export OMP_NUM_THREADS = 1
 test: $(READY)
-	$(BIN)/python -m pytest --doctest-modules -n 2 -m "not full_size and not slow" src tests
+	$(BIN)/python -m pytest --doctest-modules -n 2 -m "not full_size and not slow and not browser" src tests
+
+# The page of `refseg serve` in Chromium (apt-get install chromium); pictures of it are left in out/browser.
+browser: export OMP_NUM_THREADS = 1
+browser: $(READY)
+	$(BIN)/python -m pytest -m browser tests/service
 
 # The tests that take longest: several processes, whole splits, many kills.
 slow: export OMP_NUM_THREADS = 1

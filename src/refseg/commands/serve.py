@@ -50,6 +50,9 @@ def serve(
     ] = 512,
     grace: Annotated[float, typer.Option(help="Seconds to finish what was accepted, after SIGTERM or Ctrl-C.")] = 30,
     access_log: Annotated[bool, typer.Option("--access-log", help="Log each request.")] = False,
+    page: Annotated[
+        bool, typer.Option("--page/--no-page", help="The web page at /; with a token there is none.")
+    ] = True,
     network: options.Network = None,
 ) -> None:
     """Serve weights over HTTP: POST /v1/segment, /v1/segment/batch; GET /v1/weights, /readyz, /metrics.
@@ -61,6 +64,9 @@ def serve(
         import prometheus_client  # noqa: F401
         import python_multipart  # noqa: F401
         import uvicorn  # noqa: F401
+
+        if page:
+            import gradio  # noqa: F401
     import logging
 
     from refseg.service.access import read_token
@@ -94,5 +100,6 @@ def serve(
         cors or [],
         network or [],
         access_log,
+        page,
         typer.echo,
     )

@@ -6,8 +6,6 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from fastapi import FastAPI
@@ -25,19 +23,18 @@ from refseg.service.problems import Problem
 from refseg.service.requests import BatchImage, BatchRequest, read_batch, read_segment
 from refseg.service.service import Service, Slots
 
-PAGE = "refseg.service.page"
-"""Module of the web page, whose `mount(app, service)` adds it, where there is one."""
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 _LARGE = 2**18  # bytes; hashing more would keep other requests waiting
 
 
-def create_app(service: Service, token: str | None = None, origins: Sequence[str] = ()) -> FastAPI:
+def create_app(service: Service, token: str | None = None, origins: Sequence[str] = (), page: bool = False) -> FastAPI:
     """Returns the ASGI application of a service, which starts and stops with it.
 
     Args:
         service: answers the requests.
         token: that requests must bring; None lets everybody ask.
         origins: whose pages may read answers in a browser (CORS), "https://example.org".
+        page: whether there is a web page at "/" (needs gradio).
     """
 
     @asynccontextmanager
@@ -62,8 +59,10 @@ def create_app(service: Service, token: str | None = None, origins: Sequence[str
     app.add_exception_handler(Exception, _answer_mistake)
     _add_segmenting(app, service)
     _add_watching(app, service)
-    if find_spec(PAGE):
-        import_module(PAGE).mount(app, service)
+    if page:
+        from refseg.service.page.mount import mount
+
+        mount(app, service)
     else:
         app.get("/", include_in_schema=False)(_overview)
     if token is not None:

@@ -39,6 +39,7 @@ def serve(
     origins: Sequence[str] = (),
     networks: Sequence[str] = (),
     access_log: bool = False,
+    page: bool = True,
     on_message: Callable[[str], None] = print,
 ) -> None:
     """Serves weights over HTTP until SIGTERM, SIGHUP or Ctrl-C, after which what was accepted is finished.
@@ -56,6 +57,7 @@ def serve(
         origins: whose pages may read answers in a browser.
         networks: of the weights, defined in own files, each `FILE.py:NAME`.
         access_log: whether each request is logged.
+        page: whether there is a web page at "/"; there is none where requests must bring a token.
         on_message: receives lines on the start and the end.
 
     Raises:
@@ -75,7 +77,7 @@ def serve(
     places = list(dict.fromkeys(choose_device(device) for device in devices))
     setups = [Setup(tuple(chosen), place, limits, tuple(networks), by_image) for place in places]
     with listen(host, port) as address:
-        asyncio.run(_serve(Service(setups), address, host, token, origins, access_log, on_message))
+        asyncio.run(_serve(Service(setups), address, host, token, origins, access_log, page, on_message))
 
 
 async def _serve(
@@ -85,11 +87,12 @@ async def _serve(
     token: str | None,
     origins: Sequence[str],
     access_log: bool,
+    page: bool,
     on_message: Callable[[str], None],
 ) -> None:
     begin = time.perf_counter()
     config = uvicorn.Config(
-        create_app(service, token, origins),
+        create_app(service, token, origins, page and token is None),
         log_config=None,
         log_level=logging.INFO if access_log else logging.WARNING,
         access_log=access_log,

@@ -1,0 +1,180 @@
+"""The page: what it asks, draws, says and offers, without a browser."""
+
+import io
+import json
+import random
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import refseg
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.errors import InvalidInput
+from refseg.masks.rle import encode_rle
+from refseg.service.limits import Limits
+from refseg.service.page.asked import Answer, Answered, Column, ask, expressions_of
+from refseg.service.page.downloads import archive
+from refseg.service.page.drawing import BOTH, FIRST_ONLY, SECOND_ONLY, agreement, colour_of, difference, overlay
+from refseg.service.page.samples import draw_sample
+from refseg.service.page.words import how_read, legend
+from refseg.service.problems import Problem
+from refseg.service.worker import run
+
+
+def answer(expression: str, mask: np.ndarray, **facts) -> Answer:
+    found = bool(mask.any())
+    box = [1, 1, 3, 3]
+    plain = {
+        "expression": expression,
+        "found": found,
+        "exists": 0.9 if found else 0.1,
+        "exists_threshold": 0.5,
+        "size": list(mask.shape),
+        "area": int(mask.sum()),
+        "rle": encode_rle(mask),
+        "instances": [{"box": box}] if found else [],
+        "warnings": [],
+        "unknown_words": [],
+    }
+    return Answer({**plain, **facts}, mask)
+
+
+@pytest.fixture
+def masks():
+    first, second = np.zeros((700, 8), bool), np.zeros((700, 8), bool)
+    first[:300], second[200:400] = True, True
+    return first, second
+
+
+@pytest.fixture
+def answered(masks):
+    first, second = masks
+    nothing = np.zeros_like(first)
+    columns = (
+        Column("a/<b>", (answer("the <cup>", first), answer("the pen", nothing, warnings=["a <warning>"]))),
+        Column("other", (answer("the <cup>", second), answer("the pen", nothing))),
+    )
+    return Answered(np.full((700, 8, 3), 128, np.uint8), columns)
+
+
+def test_lines_are_expressions():
+    assert expressions_of("\n") == []
+    assert expressions_of("one\r\n two \none") == ["one", "two"]
+
+
+def test_masks_are_drawn_in_the_colour_of_their_expression_when_they_are_shown(answered):
+    drawn = np.asarray(overlay(answered, answered.columns[0], ["the <cup>"], 1, boxes=False))
+    tinted = (128 + np.array(colour_of(0))) // 2
+    assert (drawn[100, 4] == tinted).all() and (drawn[600, 4] == 128).all()
+    half = np.asarray(overlay(answered, answered.columns[0], ["the <cup>"], 0.5, boxes=False))
+    assert abs(half[100, 4].astype(int) - (128 + tinted) / 2).max() <= 1
+    assert (np.asarray(overlay(answered, answered.columns[0], ["the pen"], 1, boxes=False)) == 128).all()
+    boxed = np.asarray(overlay(answered, answered.columns[0], ["the <cup>"], 1, boxes=True))
+    assert (boxed[1, 1] == colour_of(0)).all()
+
+
+def test_small_images_are_enlarged_and_large_ones_reduced():
+    for side, expected in ((100, 600), (3000, 1600)):
+        mask = np.ones((side, side), bool)
+        one = Answered(np.zeros((side, side, 3), np.uint8), (Column("a", (answer("x", mask),)),))
+        assert overlay(one, one.columns[0], ["x"], 1, boxes=True).size == (expected, expected)
+        assert difference(one, one.columns[0], one.columns[0], ["x"]).size == (expected, expected)
+
+
+def test_where_two_networks_differ_is_told_and_drawn(answered):
+    drawn = np.asarray(difference(answered, *answered.columns, ["the <cup>"]))
+    for row, colour in ((100, FIRST_ONLY), (250, BOTH), (350, SECOND_ONLY)):
+        assert (drawn[row, 4] == (128 + np.array(colour)) // 2).all()
+    assert agreement(answered, *answered.columns, ["the <cup>"]) == pytest.approx(100 / 400)
+    assert agreement(answered, *answered.columns, ["the pen"]) == 1
+
+
+def test_what_users_and_networks_wrote_is_escaped(answered):
+    text = legend(answered.columns[0])
+    assert "the &lt;cup&gt;" in text and "a &lt;warning&gt;" in text and "<cup>" not in text
+    assert "1 object, exists 90.0%, 37.5%" not in text and "1 object, exists 90.0%, 42.9% of the image." in text
+    assert "nothing matches: exists 10.0% is below the threshold 50.0%" in text and "box 1, 1, 3, 3" in text
+    assert "a &lt;problem&gt;" in legend(Column("a", problem="a <problem>"))
+
+
+def test_how_sentences_were_read_is_shown_where_weights_tell_it(masks):
+    reading = {
+        "program": "cup, not: <blue>",
+        "reason": "",
+        "not_understood": ["uh"],
+        "objects": [{"box": [1, 2, 3, 4], "classes": {"cup": 0.75}, "score": 0.8, "probability": 0.7, "chosen": True}],
+    }
+    column = Column("reader", (answer("the cup", masks[0], reading=reading),))
+    text = how_read([column])
+    assert "cup, not: &lt;blue&gt;" in text and "Not understood: uh" in text and "<td>cup 0.75</td>" in text
+    boxes = Column("gdino", (answer("x", masks[0], candidates=[{"box": [1, 2, 3, 4], "score": 0.5, "meant": True}]),))
+    assert "<td>✓</td><td>0.50</td><td>1, 2, 3, 4</td>" in how_read([boxes])
+    assert "do not tell" in how_read([Column("selector", (answer("x", masks[0]),))])
+
+
+def test_the_archive_has_masks_pictures_and_json_of_each_network(answered):
+    with zipfile.ZipFile(io.BytesIO(archive(answered))) as file:
+        names = set(file.namelist())
+        mask = np.asarray(Image.open(io.BytesIO(file.read("1_a_b_/mask_1.png"))))
+        facts = json.loads(file.read("2_other/answers.json"))
+    expected = {"answers.json", "mask_1.png", "mask_2.png", "overlay.png"}
+    assert names == {f"{folder}/{name}" for folder in ("1_a_b_", "2_other") for name in expected}
+    assert (mask > 0).sum() == 300 * 8 and facts["weights"] == "other" and len(facts["results"]) == 2
+
+
+def test_a_drawn_scene_comes_with_sentences_about_it():
+    content, expressions = draw_sample(random.Random(0))
+    assert Image.open(io.BytesIO(content)).size == (128, 128) and len(set(expressions)) == len(expressions) == 5
+
+
+@pytest.fixture(scope="module")
+def client(serve):
+    with serve(run, Limits(expressions=3, characters=40, queue=1), page=True) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def scene() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(DrawnScenes("test", 1)[0].image).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_the_page_asks_as_any_request_does(client, scene):
+    found = client.portal.call(ask, client.service, scene, ["the pentagons"], [None], None)
+    (column,) = found.columns
+    assert column.weights == "selector" and found.expressions == ["the pentagons"]
+    assert (column.answers[0].mask == refseg.load()(scene, "the pentagons").mask).all()
+
+
+@pytest.mark.parametrize(
+    ("expressions", "weights", "error", "told"),
+    [
+        ([], [None], InvalidInput, "say what to find"),
+        (["a", "b", "c", "d"], [None], InvalidInput, "at most 3"),
+        (["a" * 41], [None], InvalidInput, "40 characters"),
+        (["!?"], [None], InvalidInput, "is empty"),
+        (["the star"], [None, None], Problem, "waiting"),
+    ],
+)
+def test_what_the_service_does_not_allow_is_told(client, scene, expressions, weights, error, told):
+    with pytest.raises(error, match=told):
+        client.portal.call(ask, client.service, scene, expressions, weights, None)
+
+
+def test_damaged_images_are_told(client):
+    with pytest.raises(InvalidInput, match="unknown format"):
+        client.portal.call(ask, client.service, b"no image", ["the star"], [None], None)
+
+
+def test_the_page_stands_beside_the_interface_and_asks_nothing_from_elsewhere(client):
+    page = client.get("/")
+    assert page.status_code == 200 and "refseg" in page.text
+    assert client.get("/v1/weights").json()["weights"][0]["name"] == "selector"
+    assert client.get("/readyz").text == "ready\n"
+    from gradio import processing_utils
+
+    with pytest.raises(ValueError, match="not followed"):
+        client.portal.call(processing_utils.async_ssrf_protected_download, "http://127.0.0.1:9/x.png", "cache")

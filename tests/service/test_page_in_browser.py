@@ -1,0 +1,139 @@
+"""The page in a true browser: Chromium, driven by playwright."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from PIL import Image
+
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+
+pytestmark = pytest.mark.browser
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SHOTS = Path("out/browser")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """Of a service of two weights in its own process."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    command = [sys.executable, "-m", "refseg", "serve", "--port", str(port), "--weights", "selector"]
+    log = (tmp_path_factory.mktemp("log") / "log").open("w")
+    service = subprocess.Popen([*command, "--device", "cpu"], stdout=log, stderr=subprocess.STDOUT)
+    url, end = f"http://127.0.0.1:{port}", time.monotonic() + 180
+    while True:
+        assert service.poll() is None and time.monotonic() < end, Path(log.name).read_text()
+        try:
+            if urlopen(f"{url}/readyz", timeout=5).status == 200:
+                break
+        except OSError:
+            time.sleep(0.5)
+    yield url
+    service.terminate()
+    assert service.wait(60) == 0, Path(log.name).read_text()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    playwright = pytest.importorskip("playwright.sync_api")
+    os.environ["no_proxy"] = "127.0.0.1"
+    with playwright.sync_playwright() as started:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        one = started.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield one
+        one.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """A page; afterwards there must have been no error on the console and no request to elsewhere."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on(
+        "request",
+        lambda request: None if request.url.startswith((address, "data:", "blob:")) else errors.append(request.url),
+    )
+    page.goto(address)
+    page.wait_for_selector("#refseg-find")
+    yield page
+    assert errors == []
+    context.close()
+
+
+def shoot(page, name: str) -> None:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=str(SHOTS / f"{name}.png"), full_page=True)
+
+
+def type_expressions(page, text: str) -> None:
+    page.fill("#refseg-expressions textarea", text)
+
+
+def upload(page, file: Path) -> None:
+    page.set_input_files("input[type=file]", str(file))
+    page.wait_for_selector(f"img[src*='{file.name}']")
+
+
+@pytest.fixture
+def scene(tmp_path) -> Path:
+    Image.fromarray(DrawnScenes("test", 1)[0].image).save(tmp_path / "scene.png")
+    return tmp_path / "scene.png"
+
+
+def test_an_image_is_uploaded_asked_about_and_its_masks_are_seen_and_saved(page, scene, tmp_path):
+    upload(page, scene)
+    type_expressions(page, "the pentagons\nthe giraffe")
+    page.click("#refseg-find")
+    page.wait_for_selector("#refseg-picture-0 img")
+    told = page.inner_text("#refseg-legend-0")
+    assert "the pentagons" in told and "4 objects" in told and "the giraffe" in told and "nothing matches" in told
+    shoot(page, "desktop")
+    before = page.get_attribute("#refseg-picture-0 img", "src")
+    page.get_by_label("the pentagons").uncheck()
+    page.wait_for_function(
+        "before => document.querySelector('#refseg-picture-0 img').getAttribute('src') != before", arg=before
+    )
+    with page.expect_download() as download:
+        page.click("#refseg-save")
+    assert download.value.suggested_filename == "refseg_2_answers.zip"
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    shoot(page, "phone")
+
+
+def test_a_scene_is_drawn_and_asked_about_by_keys_alone(page):
+    page.focus("#refseg-sample")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('#refseg-expressions textarea').value.length > 5")
+    page.wait_for_selector("img[src*='scene.png']")
+    page.focus("#refseg-expressions textarea")
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "refseg-find":
+            break
+    assert page.evaluate("document.activeElement.id") == "refseg-find"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#refseg-picture-0 img")
+    page.emulate_media(color_scheme="dark")
+    page.reload()
+    page.wait_for_selector("#refseg-find")
+    shoot(page, "dark")
+
+
+def test_what_is_missing_or_no_image_is_told(page, tmp_path):
+    page.click("#refseg-find")
+    page.wait_for_selector("#refseg-problem")
+    assert "drop an image first" in page.inner_text("#refseg-problem")
