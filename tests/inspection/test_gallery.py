@@ -201,6 +201,25 @@ class _RightOnFrames(System):
 RIGHT_ON_FRAMES = _RightOnFrames()
 
 
+def test_a_truth_that_is_known_as_a_box_only_is_said_to_be_unknown():
+    class Boxed(Scene):
+        def mask(self, index):
+            raise InvalidInput("has a box only")
+
+    gallery = build_gallery([RIGHT, NOTHING], [Scene("a", ("1",)), Boxed("b", ("1",))], side=60)
+    assert captions(gallery)[1] == ["", "not known", "3.3 % of the image", "nothing"]
+    assert gallery.lines[1].ious == (None, None)
+    assert build_gallery([RIGHT], [Boxed("b", ("1",))], side=60).columns == ("image", "right")
+    with pytest.raises(InvalidInput, match="ground truth, which is not known here"):
+        build_gallery([RIGHT], [Boxed("b", ("1",))], sort="worst")
+
+
+def test_images_without_expressions_are_told():
+    for sort in ("random", "worst"):
+        with pytest.raises(InvalidInput, match="no expressions"):
+            build_gallery([RIGHT], [Scene("a", ())], sort=sort)
+
+
 def test_labels_are_the_ends_of_places_that_differ():
     def systems(*places):
         return [Says(place, str) for place in places]

@@ -69,7 +69,7 @@ def study(
     folder = out or (SMALL_OUT if small else OUT)
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     if not name:
-        if show or rows or costs:
+        if show or rows or costs or pictures or expression:
             raise InvalidInput("name a table, for example: refseg study cmirnet_table3 --show")
         _list(folder)
         return
@@ -77,8 +77,9 @@ def study(
         _show(name, console)
         return
     if pictures or expression:
-        if set_ or seeds > 1 or devices > 1:
-            raise InvalidInput("pictures are of rows that are trained already; leave out --set, --seeds and --devices")
+        if set_ or seeds > 1 or devices > 1 or costs:
+            others = "--set, --seeds, --devices and --costs"
+            raise InvalidInput(f"pictures are of rows that are trained already; leave out {others}")
         _draw(name, folder, small, rows, pictures, expression or [], device)
         return
     with importing("training", "train"):

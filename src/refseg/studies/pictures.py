@@ -90,7 +90,7 @@ def draw_pictures(
     weights = [row_weights(study, one, recipe, training_folder(out, recipe)) for one, recipe in trained.items()]
     answers = ask(open_systems(weights, device, crf), samples, places, progress)
     labels = [study.rows[one - 1].label for one in trained]
-    about = "drawn data" if results.small else scored_on(first, split)[0]
+    about = scored_on(first, split)[0]
     note = f"{about}, split {split.split}: {how}. Rows as trained with the first seed."
     gallery = draw(samples, places, answers, labels, note, title=title(study))
     with all_or_nothing(folder) as new:

@@ -28,6 +28,8 @@ from refseg.studies.tables import (
 
 STUDY, TEXT, PAGE = "study.json", "study.md", "study.html"
 PICTURES = PICTURE, PICTURES_PAGE = "pictures.png", "pictures.html"
+TEXTS = "row", "settings", "claim", "about", "here"
+"""Columns of text, which may be broken into lines."""
 GREY = "p { color: #5b6675; } tr.paper td { color: #98a2b3; } svg text { font: 12px system-ui, sans-serif; }"
 
 
@@ -175,11 +177,12 @@ def to_html(results: Results, claims: Sequence[Tested], tables: Sequence[TextTab
 
 
 def _table(table: TextTable) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.head)
-    lines = [
-        f"<tr{' class=paper' if n in table.paper else ''}>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>"
-        for n, line in enumerate(table.lines)
-    ]
+    of_text = [" class=text" if name in TEXTS else "" for name in table.head]
+    head = "".join(f"<th{text}>{escape(cell)}</th>" for cell, text in zip(table.head, of_text, strict=True))
+    lines = []
+    for n, line in enumerate(table.lines):
+        cells = "".join(f"<td{text}>{escape(cell)}</td>" for cell, text in zip(line, of_text, strict=True))
+        lines.append(f"<tr{' class=paper' if n in table.paper else ''}>{cells}</tr>")
     return (
         f'<h2>{escape(table.title)}</h2><div class="card scroll"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +92,7 @@ def build_gallery(
         shown = _choose(opened, samples, expressions, number, sort, seed, progress, on_message)
     places = [one.place for one in shown.found]
     if shown.chosen is None:
-        samples, places = hold(samples, places)
+        samples, places = hold(shown.read or samples, places)
         answers = ask(opened, samples, places, progress)
     else:
         judged = opened if sort == DISAGREEMENT else [*opened, GroundTruth()]
@@ -110,11 +110,13 @@ class _Shown:
         found: those that are asked about, in their order.
         chosen: how many of them are chosen by their answers; None for all of them.
         note: how they were chosen.
+        read: their samples by number, if they have been read.
     """
 
     found: Sequence[Found]
     chosen: int | None
     note: str
+    read: Mapping[int, Sample] | None = None
 
 
 def open_systems(systems: Sequence[Any], device: str, crf: DenseCRF | None = None) -> list[System]:
@@ -244,26 +246,36 @@ def _choose(
     most = number or (MAX_LINES if expressions else NUMBER)
     is_random = sort == RANDOM and not expressions
     if is_random and all(system.has_all for system in systems):  # no need to look through all of the data set
-        return _random(range(len(samples)), lambda k: range(len(samples[k].expressions)), most, seed)
+        read = {k: samples[k] for k in choice.at_random(range(len(samples)), most, seed)}
+        shown = _random({k: range(len(one.expressions)) for k, one in read.items()}, len(samples), seed)
+        return replace(shown, read=read)
     with progress(len(samples), of="images of the data set") as advance:
         passed = _passed(samples, advance)
         found = choice.named(passed, expressions) if expressions else choice.every(passed)
+    _check_found(found)
     known = [one for one in found if all(system.answers(one.id) for system in systems)]
     _tell_lacking(systems, len(known), len(found), on_message)
     if is_random:
         by_sample: dict[int, list[int]] = {}
         for (k, index), _, _ in known:
             by_sample.setdefault(k, []).append(index)
-        return _random(list(by_sample), lambda k: by_sample[k], most, seed)
+        chosen = choice.at_random(list(by_sample), most, seed)
+        return _random({k: by_sample[k] for k in chosen}, len(by_sample), seed)
     if sort == RANDOM:
         return _Shown(known[:most], None, "")
     return _Shown(known, most, f": {choice.told(most, len(known), sort)}")
 
 
-def _random(numbers: Sequence[int], expressions_of: Callable[[int], Sequence[int]], most: int, seed: int) -> _Shown:
-    chosen = choice.at_random(numbers, most, seed)
-    found = [Found((k, choice.any_of(expressions_of(k), k, seed)), "", True) for k in chosen]
-    return _Shown(found, None, f": {counted(len(found), 'image', len(numbers))}, {SORTS[RANDOM]} (seed {seed})")
+def _random(expressions: Mapping[int, Sequence[int]], every: int, seed: int) -> _Shown:
+    """Returns one of the expressions of each of these samples, which are some of `every`."""
+    found = [Found((k, choice.any_of(some, k, seed)), "", True) for k, some in expressions.items() if some]
+    _check_found(found)
+    return _Shown(found, None, f": {counted(len(found), 'image', every)}, {SORTS[RANDOM]} (seed {seed})")
+
+
+def _check_found(found: Sequence[Found]) -> None:
+    if not found:
+        raise InvalidInput("these images have no expressions, so there is nothing to show; take another split")
 
 
 def _passed(samples: Iterable[Sample], advance: Advance) -> Iterator[Sample]:

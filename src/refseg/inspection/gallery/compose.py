@@ -36,7 +36,7 @@ def ask(
     return answers
 
 
-def hold(samples: Sequence[Sample], places: Sequence[Place]) -> tuple[list[Sample], list[Place]]:
+def hold(samples: Sequence[Sample] | Mapping[int, Sample], places: Sequence[Place]) -> tuple[list[Sample], list[Place]]:
     """Returns the samples at these places, each read once and in their order, and the places among them."""
     numbers = sorted({k for k, _ in places})
     return [samples[k] for k in numbers], [(numbers.index(k), index) for k, index in places]
