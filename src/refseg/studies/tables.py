@@ -72,9 +72,11 @@ def _beside(results: Results) -> TextTable:
         lines.append(["", PAPER, *paper_cells(study, row)])
         if any(ours):
             cells = []
-            for (_, value), theirs in zip(ours, row.figures, strict=True):
-                difference = "" if value is None or theirs is None else f"{value - theirs:+.2f}"
-                cells.append(difference.replace("-0.00", "+0.00"))
+            for column, (_, value), theirs in zip(study.columns, ours, row.figures, strict=True):
+                if value is None or theirs is None or column.is_timed:  # the paper's machine is another
+                    cells.append("")
+                else:
+                    cells.append(f"{value - theirs:+.2f}".replace("-0.00", "+0.00"))
             if any(cells):
                 lines.append(["", DIFFERENCE, *cells])
     return TextTable(title(study), ["row", "", *(column.title for column in study.columns)], lines, frozenset(paper))
