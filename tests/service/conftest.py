@@ -13,6 +13,7 @@ from refseg.service.app import create_app
 from refseg.service.limits import Limits
 from refseg.service.messages import Setup
 from refseg.service.service import Service
+from refseg.service.workers import Start
 
 
 class ThreadAsProcess:
@@ -47,12 +48,13 @@ def serving(
     limits: Limits | None = None,
     weights: tuple[str, ...] = ("selector",),
     by_image: bool = False,
+    start: Start | None = None,
     **settings: object,
 ) -> Iterator[TestClient]:
     """A client of a service whose worker does this; `client.service` is the service."""
     service = Service(
         [Setup(weights, "cpu", limits or Limits(), by_image=by_image)],
-        start=lambda connection, setup: ThreadAsProcess(work, connection, setup),
+        start=start or (lambda connection, setup: ThreadAsProcess(work, connection, setup)),
     )
     with TestClient(create_app(service, **settings), raise_server_exceptions=False) as client:
         client.service = service
@@ -69,6 +71,7 @@ def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
 
 @pytest.fixture(scope="module")
 def serve() -> Callable[..., object]:
+    serving.process = ThreadAsProcess
     return serving
 
 

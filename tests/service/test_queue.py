@@ -102,6 +102,23 @@ def test_the_requests_of_a_worker_that_dies_are_told_so_and_it_is_started_again(
         assert "refseg_worker_restarts_total 1.0" in client.get("/metrics").text
 
 
+def test_a_worker_that_cannot_be_started_again_is_tried_again(serve, worker, wait_until, monkeypatch):
+    monkeypatch.setattr("refseg.service.workers.SHORTEST_DELAY", 0.01)
+    tries = []
+
+    def start(connection, setup):
+        tries.append(connection)
+        if len(tries) in (2, 3):
+            raise OSError(12, "Cannot allocate memory")
+        return serve.process(worker, connection, setup)
+
+    with serve(worker, start=start) as client:
+        worker.dies = True
+        assert ask(client).status_code == 503
+        wait_until(lambda: client.service.is_ready)
+        assert ask(client).status_code == 200 and len(tries) == 4
+
+
 def test_while_a_worker_starts_again_requests_wait_for_it(serve, worker, wait_until):
     again = threading.Event()
 

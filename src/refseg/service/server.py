@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -142,7 +143,8 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Handles the signals, those that are ignored (`nohup`) apart."""
-        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        is_main = threading.current_thread() is threading.main_thread()  # no other one may handle signals
+        before = {number: signal.getsignal(number) for number in _SIGNALS if is_main}
         for number, handler in before.items():
             if handler is not signal.SIG_IGN:
                 signal.signal(number, self.handle_exit)

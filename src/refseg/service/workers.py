@@ -12,12 +12,12 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Protocol
 
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, first_line
 from refseg.service.messages import Answer, Failed, Job, Message, Ready, Refusal, Setup
 from refseg.service.worker import IGNORED, run
 
 FIRST_STARTS = 3  # of a worker that dies before it was ever ready; then there is no service
-LONGEST_DELAY = 30.0  # seconds before a worker that keeps dying is started again
+SHORTEST_DELAY, LONGEST_DELAY = 1.0, 30.0  # seconds before a worker that was never ready is started again
 _LEAVING = 2.0  # seconds that a process may take to end after its connection has ended
 _log = logging.getLogger("refseg.service")
 
@@ -128,7 +128,7 @@ class Worker:
         while not self._stopping:
             self.starts += 1
             ending = await self._run_once()
-            delay = 0.0 if self.ready else min(max(2 * delay, 1.0), LONGEST_DELAY)
+            delay = 0.0 if self.ready else min(max(2 * delay, SHORTEST_DELAY), LONGEST_DELAY)
             lost, self.jobs, self.ready = self.jobs, {}, None
             if not self._stopping and not self._was_ready and (self._failure or self.starts == FIRST_STARTS):
                 raise InvalidInput(
@@ -146,7 +146,10 @@ class Worker:
         loop, ended, outbox = asyncio.get_running_loop(), asyncio.Event(), SimpleQueue[Job | None]()
         self._outbox, self._failure = outbox, ""
         own, others = get_context("spawn").Pipe()
-        process = self._process = self._start(others, self.setup)
+        try:
+            process = self._process = self._start(others, self.setup)
+        except OSError as error:  # no memory, or no file descriptors
+            return f"could not be started ({first_line(error)})"
 
         def receive() -> None:
             try:
