@@ -135,7 +135,7 @@ class Running:
 def running(weights: list[str], queue: int, threads: int) -> Iterator[Running]:
     """A service that is ready, on a free port; killed in the end, if it still runs."""
     named = [word for name in weights for word in ("--weights", name)]
-    command = [sys.executable, "-m", "refseg", "serve", "--port", "0", "--queue", str(queue), *named]
+    command = [sys.executable, "-m", "refseg", "serve", "--no-page", "--port", "0", "--queue", str(queue), *named]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
     with tempfile.NamedTemporaryFile("w", suffix=".log") as log:
         begin = time.perf_counter()
