@@ -164,6 +164,8 @@ def test_images_of_ones_own_have_no_truth(photograph):
     assert [line.about for line in gallery.lines] == ["cup.png"] * 2
     with pytest.raises(InvalidInput, match="needs the ground truth"):
         build_gallery([ALWAYS], images=str(photograph), expressions=["7"], sort="worst")
+    with pytest.raises(InvalidInput, match=r"^selector: .*(words|letters|tokens)"):
+        build_gallery(["selector"], images=str(photograph), expressions=["the red star " * 40], device="cpu")
     with pytest.raises(InvalidInput, match="takes clips of 3 frames"):
         build_gallery(["cmpc_video_small"], images=str(photograph), expressions=["star"], device="cpu")
 

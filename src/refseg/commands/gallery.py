@@ -15,7 +15,7 @@ def gallery(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[IMAGE... EXPRESSION...]",
+            metavar="IMAGE... EXPRESSION...",
             help="Images of your own and what to find in them, as of `refseg segment`; in their place --data.",
             show_default=False,
         ),
@@ -23,6 +23,7 @@ def gallery(
     weights: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="WEIGHTS",
             help="Weights that answer, as of `refseg evaluate`; a column each, repeatable.",
             autocompletion=complete_weights,
         ),
@@ -30,13 +31,16 @@ def gallery(
     masks: Annotated[
         list[Path] | None,
         typer.Option(
+            metavar="PATH",
             help="Stored answers: a folder that `refseg evaluate --masks` or `refseg segment` wrote, ID.png, or JSON "
             "Lines of run lengths; a column each after those of --weights, repeatable.",
         ),
     ] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(help="Name of a column, once for each of them.", show_default="the ends of their paths"),
+        typer.Option(
+            metavar="TEXT", help="Name of a column, once for each of them.", show_default="the ends of their paths"
+        ),
     ] = None,
     data: Annotated[
         str | None,
@@ -71,7 +75,10 @@ def gallery(
     expression: Annotated[
         list[str] | None,
         typer.Option(
-            "--expression", "-e", help="With --data, the id or the text of an expression to show; repeatable."
+            "--expression",
+            "-e",
+            metavar="TEXT",
+            help="Of a data set, the id or the text of an expression to show; of images, what to find; repeatable.",
         ),
     ] = None,
     number: Annotated[
@@ -93,7 +100,9 @@ def gallery(
     ] = False,
     out: Annotated[
         list[Path] | None,
-        typer.Option("--out", "-o", help="The .png or .html to write; repeatable.", show_default=str(OUT)),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="The .png or .html to write; repeatable.", show_default=str(OUT)
+        ),
     ] = None,
     network: options.Network = None,
     device: options.Device = "auto",

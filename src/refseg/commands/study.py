@@ -48,7 +48,7 @@ def study(
     ] = None,
     expression: Annotated[
         list[str] | None,
-        typer.Option("--expression", "-e", help="With --pictures, or in its place: id or text; repeatable."),
+        typer.Option("--expression", "-e", metavar="TEXT", help="Draw this one, by its id or its text; repeatable."),
     ] = None,
     out: Annotated[
         Path | None,

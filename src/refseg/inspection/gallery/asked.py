@@ -116,6 +116,8 @@ def with_expressions(sample: Sample, chosen: Sequence[int]) -> Sample:
     """Returns a sample with some of its expressions, by their numbers."""
     if isinstance(sample, AnnotatedFrame):  # networks of clips look at the frames around it
         return AnnotatedFrame(sample.clip, sample.t, [sample.asked[index] for index in chosen])
+    if isinstance(sample, Photograph):
+        return Photograph(sample.path, [sample.expressions[index].text for index in chosen])
     return SomeExpressions(sample, chosen)
 
 

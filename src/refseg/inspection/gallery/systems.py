@@ -21,7 +21,7 @@ from refseg.evaluation.scoring import STANDARD
 from refseg.evaluation.stored_masks import StoredMasks, open_masks, read_masks
 from refseg.files.resumable import ANSWERS
 from refseg.inference.prefetch import count_threads
-from refseg.inspection.gallery.asked import ids_of, truth_of
+from refseg.inspection.gallery.asked import Photograph, ids_of, truth_of
 from refseg.inspection.gallery.segmented import SegmentedFiles
 from refseg.masks.rle import encode_rle
 from refseg.samples import Clip, Sample
@@ -134,6 +134,12 @@ class Weights(System):
                 f"{self.place} chooses among all objects that a data set annotates, and of {sample.image_id} none are; "
                 "take another finder, for example reader:finder=coco80"
             )
+        if isinstance(sample, Photograph):  # expressions of data sets are truncated to what the network reads
+            for expression in sample.expressions:
+                try:
+                    checkpoint.tokenizer.ids(expression.text)
+                except InvalidInput as error:
+                    raise InvalidInput(f"{self.place}: {error}") from error
         return sample
 
 
