@@ -49,6 +49,7 @@ ALLOWED = {
     ("conversion/fetch_finder.py", "zipfile.ZipFile"): "reads one member by its exact name, of a size known before",
     ("datasets/storage/challenge_submission.py", "zipfile.ZipFile"): "writes an archive",
     ("service/written.py", "zipfile.ZipFile"): "writes an archive",
+    ("service/page/downloads.py", "zipfile.ZipFile"): "writes an archive",
     ("datasets/shards.py", "tarfile.open"): "reads members in memory, of bounded size; nothing is extracted",
     ("datasets/a2d_sentences.py", "h5py.File"): "one array by its name, without links to other files",
     ("datasets/storage/index.py", "safetensors.safe_open"): "of the cache's own files, whose lengths are checked",
