@@ -11,10 +11,10 @@ def test_a_picture_and_a_page_of_weights_and_masks(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("refseg.evaluation.report.html_page.can_plot", lambda: False)
     run("evaluate", "selector", "drawn_scenes", "--split", "val", "--count", 2, "--masks", "--out", "masks")
-    systems = "--weights selector --masks masks --label ours --label stored".split()
+    systems = "--masks masks --weights selector --label stored --label ours".split()
     data = "--data drawn_scenes --split val --count 2 --number 2".split()
     said = run("gallery", *systems, *data, "-o", "sheet.png", "--out", "sheet.html")
-    columns = "image | ground truth | ours | stored"
+    columns = "image | ground truth | stored | ours"
     assert said.splitlines() == [f"sheet.{ending}: 2 expressions, {columns}" for ending in ("png", "html")]
     again = run("gallery", "--masks", "masks", "--sort", "worst", "--number", 1, "-o", "sheet.html")
     assert again == "sheet.html (replaced, of an earlier run): 1 expression, image | ground truth | masks\n"
@@ -55,3 +55,15 @@ def test_mistakes_are_told_and_nothing_is_written(run, tmp_path, monkeypatch, wo
         run("gallery", *words.split())
     assert [file.name for file in tmp_path.iterdir()] == ["other.png"]
     assert (tmp_path / "other.png").read_bytes() == b"a picture of mine"
+
+
+def test_columns_are_in_the_order_in_which_they_are_typed(run, tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr("refseg.inspection.gallery.build.build_gallery", lambda systems, **_: given.extend(systems))
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    words = "--masks a --weights selector --masks=b --weights reader".split()
+    with pytest.raises(AttributeError):  # there is nothing to save
+        run("gallery", "--data", "drawn_scenes", *words)
+    assert [one if isinstance(one, str) else one.place for one in given] == ["a", "selector", "b", "reader"]

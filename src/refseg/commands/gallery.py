@@ -7,11 +7,13 @@ import typer
 
 from refseg.commands import options
 from refseg.commands.completion import complete_datasets, complete_sorts, complete_weights
+from refseg.commands.help import TYPED
 
 OUT = Path("gallery.png")
 
 
 def gallery(
+    context: typer.Context,
     words: Annotated[
         list[str] | None,
         typer.Argument(
@@ -33,7 +35,7 @@ def gallery(
         typer.Option(
             metavar="PATH",
             help="Stored answers: a folder that `refseg evaluate --masks` or `refseg segment` wrote, ID.png, or JSON "
-            "Lines of run lengths; a column each after those of --weights, repeatable.",
+            "Lines of run lengths; a column each, in the order of all --weights and --masks, repeatable.",
         ),
     ] = None,
     label: Annotated[
@@ -149,8 +151,9 @@ def gallery(
             "name what to show: a data set, for example --data drawn_scenes, or images and what to find in them, for "
             "example refseg gallery photo.jpg 'the red cup' --weights selector"
         )
+    given_systems = {"weights": iter(weights or []), "masks": map(Stored, masks or [])}
     sheet = build_gallery(
-        [*(weights or []), *map(Stored, masks or [])],
+        [next(given_systems[name]) for name in context.meta[TYPED] if name in given_systems],
         labels=label or [],
         number=number,
         sort=sort,

@@ -9,6 +9,8 @@ from typer.core import TyperCommand
 from refseg.commands.examples import EXAMPLES
 
 WIDTH = 100  # of the help, at most
+TYPED = "refseg.typed"
+"""In the `meta` of a command's context: names of its options in the order in which they are typed, each time."""
 
 
 class Command(TyperCommand):
@@ -19,6 +21,12 @@ class Command(TyperCommand):
         for parameter in self.params:
             if parameter.param_type_name == "argument" and parameter.metavar is None and parameter.name:
                 parameter.metavar = parameter.name.upper().rstrip("_")
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parses the arguments, and notes the names of the options in the order in which they are typed."""
+        *_, typed = self.make_parser(ctx).parse_args(args=list(args))
+        ctx.meta[TYPED] = [parameter.name for parameter in typed]
+        return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Returns the parts of the usage line: NAME of an argument that is needed, [NAME] of one that is not."""
