@@ -1,13 +1,13 @@
 """HTML of a result, which notebooks show."""
 
-import io
-from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
+from typing import Literal
 
 from PIL import Image
 
 from refseg.masks.overlay import Colour
+from refseg.masks.pictures import data_uri, encode_picture
 
 SIDE = 1024  # pixels of a picture's longer side in a notebook, at most
 _MAX_LETTERS = 500  # of a text
@@ -29,23 +29,21 @@ def figure_html(
         objects: colour and description of each.
         warnings: one line each.
     """
-    data = b64encode(encoded(picture, "JPEG")).decode()
+    source = data_uri(encode_small(picture, "JPEG"), "image/jpeg")
     lines = [f"<b>{_text(title)}</b>", _text(verdict)]
     lines += [f'<span style="color:rgb{colour}">&#9632;</span> {_text(line)}' for colour, line in objects]
     lines += [f'<span style="color:#b00020">warning: {_text(line)}</span>' for line in warnings]
     return (
-        f'<figure style="margin:0"><img alt="{_text(title)}" src="data:image/jpeg;base64,{data}" '
+        f'<figure style="margin:0"><img alt="{_text(title)}" src="{source}" '
         f'style="max-width:100%"><figcaption>{"<br>".join(lines)}</figcaption></figure>'
     )
 
 
-def encoded(picture: Image.Image, kind: str) -> bytes:
+def encode_small(picture: Image.Image, kind: Literal["PNG", "JPEG"]) -> bytes:
     """Returns the bytes of a picture as PNG or JPEG, made smaller than `SIDE`."""
     small = picture.copy()
     small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, kind, **({"quality": 92, "subsampling": 0} if kind == "JPEG" else {}))
-    return buffer.getvalue()
+    return encode_picture(small, kind)
 
 
 def _text(text: str) -> str:

@@ -19,7 +19,7 @@ from refseg.array_types import Box, Mask, PixelBox, PolygonList
 from refseg.counting import counted
 from refseg.errors import InvalidInput
 from refseg.files.atomic import write_atomically
-from refseg.inference.html import encoded, figure_html
+from refseg.inference.html import encode_small, figure_html
 from refseg.inference.verdicts import DecidedBy, decided_by, verdict
 from refseg.masks.boxes import mask_box
 from refseg.masks.instances import left_to_right
@@ -386,7 +386,7 @@ class Result:
         return ""
 
     def _repr_png_(self) -> bytes:
-        return encoded(self.picture(), "PNG")
+        return encode_small(self.picture(), "PNG")
 
     def _repr_html_(self) -> str:
         colours = self.colours()

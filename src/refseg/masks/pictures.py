@@ -1,7 +1,10 @@
-"""Pictures for the eye: enlarged by a whole factor, numbered objects, a banner on the image, text below it."""
+"""Pictures for the eye: enlarged by a whole factor, numbered objects, a banner on the image, text below, bytes."""
 
+import base64
+import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -12,6 +15,7 @@ from refseg.masks.overlay import Colour
 
 UNFAMILIAR = "no answer: unfamiliar kind of image"
 SIDE = 640  # pixels up to which a small image is enlarged
+JPEG_QUALITY = 92
 NARROWEST = 320  # pixels that a line of text has at least
 BLACK, GREY, RED, WHITE = (0, 0, 0), (90, 90, 90), (176, 0, 32), (255, 255, 255)
 _SMALLEST, _LARGEST = 14, 96  # pixels of letters
@@ -114,6 +118,34 @@ def captioned(image: Image.Image, lines: Sequence[Line]) -> Image.Image:
             x += _key_width(label, font)
         y += step
     return sheet
+
+
+def encode_picture(
+    picture: Image.Image, kind: Literal["PNG", "JPEG"], quality: int = JPEG_QUALITY, subsampling: int = 0
+) -> bytes:
+    """Returns the bytes of a picture's file.
+
+    Args:
+        picture: that is encoded.
+        kind: format of the file.
+        quality: of a JPEG.
+        subsampling: of a JPEG's colours, as Pillow counts it: 0 for none, -1 for the encoder's own choice.
+
+    >>> encode_picture(Image.new("RGB", (2, 2)), "PNG")[1:4], encode_picture(Image.new("RGB", (2, 2)), "JPEG")[6:10]
+    (b'PNG', b'JFIF')
+    """
+    file = io.BytesIO()
+    picture.save(file, kind, **({"quality": quality, "subsampling": subsampling} if kind == "JPEG" else {}))
+    return file.getvalue()
+
+
+def data_uri(content: bytes, media_type: str) -> str:
+    """Returns a file as the address of itself, for pages that need no other file.
+
+    >>> data_uri(b"<svg/>", "image/svg+xml")
+    'data:image/svg+xml;base64,PHN2Zy8+'
+    """
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
 def wrapped(text: str, length: Callable[[str], float], width: float, most: int = 100) -> list[str]:

@@ -1,6 +1,5 @@
 """The plots of the report, as SVG that a page can hold; matplotlib draws them where it is installed."""
 
-import base64
 import io
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -12,6 +11,7 @@ from refseg.evaluation.report.breakdown import grouped
 from refseg.evaluation.report.report import Report
 from refseg.evaluation.rows import Row
 from refseg.evaluation.scoring import STANDARD
+from refseg.masks.pictures import data_uri
 
 INK, GRID, BLUE, ORANGE, GREY = "#38414f", "#e3e7ee", "#2f6fde", "#e8702a", "#a8b0bd"
 FONT = "DejaVu Sans"  # comes with matplotlib, which measures with it; the page shows its own
@@ -62,7 +62,7 @@ def _plot(draw: Callable[[Any], None]) -> str:
         file = io.BytesIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     svg = file.getvalue().replace(f"'{FONT}'".encode(), b"system-ui, sans-serif")
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+    return data_uri(svg, "image/svg+xml")
 
 
 def _iou(rows: Sequence[Row]) -> Any:

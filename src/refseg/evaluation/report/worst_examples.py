@@ -1,7 +1,5 @@
 """The worst answers of each kind of error, as pictures: what is meant, and what was answered."""
 
-import base64
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +13,7 @@ from refseg.evaluation.error_types import CORRECT, KINDS
 from refseg.evaluation.rows import ImageAnswers, Row
 from refseg.evaluation.scoring import STANDARD
 from refseg.masks.overlay import tinted
+from refseg.masks.pictures import data_uri, encode_picture
 from refseg.samples import Clip, Sample
 
 OF_EACH_KIND = 4
@@ -84,9 +83,8 @@ def _picture(image: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[in
     size = WIDTH, max(1, round(height * scale))
     small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
     region = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
-    file = io.BytesIO()
-    Image.fromarray(tinted(small, region, colour)).save(file, "JPEG", quality=QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    drawn = Image.fromarray(tinted(small, region, colour))
+    return data_uri(encode_picture(drawn, "JPEG", QUALITY, subsampling=-1), "image/jpeg")
 
 
 def _score(row: Row) -> tuple[float, int]:

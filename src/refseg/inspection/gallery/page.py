@@ -1,14 +1,12 @@
 """A gallery as one HTML page that needs no other file, in the style of the reports."""
 
-import base64
-import io
 from html import escape
 
 from PIL import Image
 
-from refseg.array_types import RgbImage
 from refseg.evaluation.report.html_page import CSS
 from refseg.inspection.gallery.lines import MARK, Cell, Line, Lines
+from refseg.masks.pictures import data_uri, encode_picture
 
 QUALITY = 88  # of the JPEG
 START, END = '<section class="sheet">', "</section>"
@@ -72,13 +70,8 @@ def _line(line: Line, columns: tuple[str, ...]) -> str:
 def _cell(cell: Cell, label: str, expression: str) -> str:
     caption = escape(cell.caption)
     told = escape(f"{label}: {expression}" if not cell.caption else f"{label}: {expression} ({cell.caption})")
+    source = data_uri(encode_picture(Image.fromarray(cell.picture), "JPEG", QUALITY), "image/jpeg")
     return (
-        f'<figure><img alt="{told}" src="{_uri(cell.picture)}">'
+        f'<figure><img alt="{told}" src="{source}">'
         f"<figcaption>{f'<b>{caption}</b>' if cell.is_best else caption}</figcaption></figure>"
     )
-
-
-def _uri(picture: RgbImage) -> str:
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=QUALITY, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
