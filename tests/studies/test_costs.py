@@ -1,12 +1,13 @@
 """What rows cost: counted and measured without data, and counted as the papers count."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, UnwritableOutput
 from refseg.recipes import find_recipe
-from refseg.studies import STUDIES, run, timing
+from refseg.studies import STUDIES, row_costs, run, timing
 from refseg.studies.timing import Timing, count_images
 from refseg.studies.write import study_tables
 
@@ -38,9 +39,11 @@ def counted(monkeypatch):
         "all": {"parameters": 60_000_000, "multiply_adds": 2_000_000_000},
         "layers": {"parameters": 40_000_000, "multiply_adds": 1_000_000_000},
     }
-    monkeypatch.setattr(run, "count_costs", count_costs)
-    monkeypatch.setattr(run, "count_words", lambda *_: words)
-    monkeypatch.setattr(run, "measure", lambda *_: Timing(12.5, 36.25, "a machine"))
+    monkeypatch.setattr(row_costs, "count_costs", count_costs)
+    monkeypatch.setattr(row_costs, "count_words", lambda *_: words)
+    monkeypatch.setattr(row_costs, "measure", lambda *given: Timing(12.5, 36.25, "a machine", given[2]))
+    monkeypatch.setattr(row_costs, "describe_hardware", lambda device: "a machine")
+    monkeypatch.setattr(run, "check_device_name", lambda device: None)
     return asked
 
 
@@ -67,9 +70,53 @@ def test_eavls_table_6_counts_each_row_as_the_paper_does_and_prints_both_convent
     assert "Measured on a machine" in text and "as the paper counts each row" in text
 
 
-def test_hours_of_a_run_are_its_own(tmp_path, counted):
-    from dataclasses import replace
+def count_again(out, study="eavl_table6", **given):
+    said = []
+    results = run.run_study(study, out, rows="1", costs_only=True, on_message=said.append, **given)
+    return results.rows[1].costs, said
 
+
+def test_costs_are_counted_again_for_another_device_or_machine_that_is_named(tmp_path, counted, monkeypatch):
+    costs, said = count_again(tmp_path, device="cpu")
+    assert costs.device == "cpu" and len(said) == 1
+    assert count_again(tmp_path, device="cpu") == count_again(tmp_path) == (costs, [])
+    again, said = count_again(tmp_path, device="cuda")
+    assert again.device == "cuda" and len(said) == 1 and count_again(tmp_path)[0] == again
+    monkeypatch.setattr(row_costs, "describe_hardware", lambda device: "another machine")
+    assert len(count_again(tmp_path, device="cuda")[1]) == 1
+
+
+def test_costs_of_an_earlier_version_are_counted_again_and_what_a_training_took_is_kept(tmp_path, counted):
+    costs, _ = count_again(tmp_path)
+    file = tmp_path / "eavl_table6" / "study.json"
+    noted = json.loads(file.read_text())
+    for name in ("words", "fps", "estimated_hours", "machine", "device", "costs_key"):
+        del noted["costs"]["1"][name]
+    noted["costs"]["1"]["seconds"] = 7200.0
+    file.write_text(json.dumps(noted))
+    again, said = count_again(tmp_path)
+    assert again == replace(costs, seconds=7200.0) and again.words and len(said) == 1
+
+
+def test_costs_of_a_recipe_that_has_changed_are_left_out_or_counted_again(tmp_path, counted):
+    costs, _ = count_again(tmp_path)
+    file = tmp_path / "eavl_table6" / "study.json"
+    file.write_text(file.read_text().replace(costs.costs_key, "0" * 12))
+    said = []
+    results = run.run_study("eavl_table6", tmp_path, rows="2", costs_only=True, on_message=said.append)
+    assert results.rows[1].costs is None and results.rows[2].costs and "its recipe has changed" in said[0]
+    assert count_again(tmp_path)[0] == costs
+
+
+def test_damaged_costs_are_told_in_one_line(tmp_path, counted):
+    count_again(tmp_path)
+    file = tmp_path / "eavl_table6" / "study.json"
+    file.write_text(file.read_text().replace('"parameters"', '"prameters"'))
+    with pytest.raises(UnwritableOutput, match=r"study.json is damaged; choose"):
+        count_again(tmp_path)
+
+
+def test_hours_of_a_run_are_its_own(tmp_path, counted):
     from refseg.studies.study import Column
     from refseg.studies.tables import cost_of
 

@@ -24,7 +24,7 @@ from refseg.studies import find_study
 from refseg.studies.resolve import STANDARD, chosen_rows, places_of, recipe_of, scored_on
 from refseg.studies.resolve import Place as Split
 from refseg.studies.results import Results, read_results, row_folder
-from refseg.studies.run import TRAININGS, noted_costs, read_noted, row_weights, training_folder
+from refseg.studies.run import TRAININGS, read_costs, read_noted, row_weights, training_folder
 from refseg.studies.study_text import title
 from refseg.studies.write import PICTURES, write_texts
 
@@ -74,7 +74,7 @@ def draw_pictures(
     if not noted:
         raise MissingFile(f"{folder} holds no figures of {name}, and so no trained rows to show; train them: {run_it}")
     results = read_results(
-        study, folder, noted["small"], noted["settings"], int(noted.get("seeds", 1)), noted_costs(noted)
+        study, folder, noted["small"], noted["settings"], int(noted.get("seeds", 1)), read_costs(folder, noted)
     )
     split, answered = _answered(results, numbers)
     if not answered:

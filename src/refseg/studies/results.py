@@ -31,10 +31,12 @@ class Costs:
         words: of the word encoder, "all" of it and its "layers" as thop counts; {} if they were not counted.
         fps: images a second, one at a time, on `machine`; None if they were not measured.
         estimated_hours: of training on one device of `machine`, from a measured step; None likewise.
-        machine: that was measured.
+        machine: that was measured, "" if none was.
+        device: of it.
         pairs: images with an expression that it saw in training; None where that depends on the data set.
         seconds: of training, as far as they were noted; None if it was not trained.
         key: of its training, "" if it has none.
+        costs_key: of what was counted, see `row_costs`; "" if that is not known.
     """
 
     parameters: int
@@ -47,6 +49,8 @@ class Costs:
     fps: float | None = None
     estimated_hours: float | None = None
     machine: str = ""
+    device: str = ""
+    costs_key: str = ""
 
 
 @dataclass

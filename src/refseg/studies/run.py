@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from refseg.errors import InvalidInput, MissingFile, RefsegError, UnwritableOutp
 from refseg.evaluation.rows import ROWS
 from refseg.files.atomic import check_writable, write_atomically
 from refseg.files.lock import only_writer
-from refseg.inspection.costs import count_costs, count_words
+from refseg.hardware import check_device_name
 from refseg.progress import Progress, no_progress
 from refseg.recipes.early_checks import check_early
 from refseg.recipes.recipe import FileData, Recipe
@@ -37,8 +37,8 @@ from refseg.studies.resolve import (
     training_key,
 )
 from refseg.studies.results import Costs, Results, read_results, row_folder
+from refseg.studies.row_costs import are_current, costs_key, count_row
 from refseg.studies.study import Study
-from refseg.studies.timing import measure
 from refseg.studies.write import PICTURES, STUDY, write_study
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def run_study(
         costs_only: whether to count and measure what the rows cost, and train nothing; no data are needed.
         seeds: trainings of each row.
         devices: processes of each training, each with its own device.
-        device: of the scoring, and of what is measured: "cpu", "cuda", or "auto" for a GPU if there is one.
+        device: of the scoring, and of what is measured: "cpu", "cuda", or "auto" for a GPU if there is one. Speed that
+            is noted of another device or machine is kept for "auto", and measured again for others.
         settings: "a.b=value", of the recipes of all rows.
         progress: shows progress, as `refseg.commands.progress.progress`.
         on_message: receives lines for the user.
@@ -86,6 +87,7 @@ def run_study(
         TrainingStopped: if Ctrl-C or a signal asked for an end; it is a KeyboardInterrupt.
     """
     study, out = find_study(name), Path(out)
+    check_device_name(device)
     if study.tests and costs_only:
         raise InvalidInput(f"{name} is tests of the figures of {study.tests}; ask for the costs of that one")
     if study.tests:
@@ -120,22 +122,28 @@ def run_study(
     check_writable(folder)
     earlier = _earlier(folder, small, settings)
     seeds = max(seeds, int(earlier.get("seeds", 1)))
-    costs = noted_costs(earlier)
+    costs = read_costs(folder, earlier)
     with only_writer(folder):
         for number in _stale(study, small, settings, seeds, costs):
             on_message(f"{name}, row {study.rows[number - 1].label}: its recipe has changed; its figures are left out")
-            for file in PICTURES:
-                (folder / file).unlink(missing_ok=True)
-            for rows_of in (folder / "rows").glob(f"{number:02}-*"):
-                shutil.rmtree(rows_of)
-            del costs[number]
+            if costs.pop(number).key:
+                for file in PICTURES:
+                    (folder / file).unlink(missing_ok=True)
+                for rows_of in (folder / "rows").glob(f"{number:02}-*"):
+                    shutil.rmtree(rows_of)
         results = _write(study, out, small, settings, seeds, costs)
+        checked = set[int]()
         for number, seed, data, recipe in trainings:
             key = training_key(recipe)
             run = training_folder(out, recipe)
-            if number not in costs:
+            noted = costs.get(number)
+            if number not in checked and not are_current(study, noted, costs_key(study, number, recipe), device):
                 on_message(f"{name}, row {study.rows[number - 1].label}: is counted")
-                costs[number] = _count(study, number, recipe, device)
+                counted = count_row(study, number, recipe, device)
+                if noted:  # what its training took stays true
+                    counted = replace(counted, key=noted.key, pairs=noted.pairs, seconds=noted.seconds)
+                costs[number] = counted
+            checked.add(number)  # of several data sets the first one is counted
             if is_trained:
                 label = f"{name}, row {study.rows[number - 1].label}" + (f", seed {seed}" if seeds > 1 else "")
                 _train(recipe, run, devices, progress, partial(_say, on_message, label))
@@ -183,11 +191,15 @@ def _trainings(
 
 
 def _stale(study: Study, small: bool, settings: Sequence[str], seeds: int, costs: Mapping[int, Costs]) -> list[int]:
-    """Returns the rows that were trained by another recipe than today's, for example by another version."""
+    """Returns the rows whose figures are of another recipe than today's, for example of another version."""
     stale = []
     for number, cost in costs.items():
-        keys = {training_key(recipe) for *_, recipe in _trainings(study, (number,), small, settings, seeds)}
-        if cost.key and cost.key not in keys:
+        recipes = [recipe for *_, recipe in _trainings(study, (number,), small, settings, seeds)]
+        if cost.key:
+            is_stale = cost.key not in map(training_key, recipes)
+        else:  # is counted and not trained; of an earlier version it is not known what was counted
+            is_stale = bool(cost.costs_key) and cost.costs_key not in [costs_key(study, number, one) for one in recipes]
+        if is_stale:
             stale.append(number)
     return stale
 
@@ -227,9 +239,16 @@ def read_noted(folder: Path) -> dict[str, Any]:
     return noted
 
 
-def noted_costs(noted: Mapping[str, Any]) -> dict[int, Costs]:
-    """Returns the costs of rows among what a study has noted."""
-    return {int(number): Costs(**cost) for number, cost in noted.get("costs", {}).items()}
+def read_costs(folder: Path, noted: Mapping[str, Any]) -> dict[int, Costs]:
+    """Returns the costs of rows among what the study in a folder has noted.
+
+    Raises:
+        UnwritableOutput: if they are damaged.
+    """
+    try:
+        return {int(number): Costs(**cost) for number, cost in noted.get("costs", {}).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UnwritableOutput(f"{folder / STUDY} is damaged; choose {another_out()}, or delete it") from error
 
 
 def _write(
@@ -344,19 +363,6 @@ def _changed(weights: Path, recipe: Recipe, settings: Sequence[str]) -> "Checkpo
 def _copy(source: Path, target: Path) -> None:
     with write_atomically(target) as unfinished:
         shutil.copyfile(source, unfinished)
-
-
-def _count(study: Study, number: int, recipe: Recipe, device: str) -> Costs:
-    row = study.rows[number - 1]
-    changed = recipe.with_settings(answering_config(study, row))
-    side = changed.data.preprocessing.side if isinstance(changed.data, FileData) else changed.data.side
-    found = count_costs(changed.network, changed.config, side)
-    costs = Costs(found["parameters"], found["multiply_adds"], found["parts"])
-    if row.words:
-        costs = replace(costs, words=count_words(changed.network, changed.config))
-    if any(column.is_timed for column in study.columns):
-        costs = replace(costs, **asdict(measure(changed, side, device)))
-    return costs
 
 
 def _pairs(recipe: Recipe) -> int | None:

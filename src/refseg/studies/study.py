@@ -156,6 +156,11 @@ class Study(Config):
         return not self.tests and any(not column.cost for column in self.columns)
 
     @property
+    def is_timed(self) -> bool:
+        """Whether the machine is measured for some column."""
+        return any(column.is_timed for column in self.columns)
+
+    @property
     def has_small(self) -> bool:
         """Whether some row has a recipe on drawn scenes or clips."""
         return bool(self.small or self.tests) or any(row.small for row in self.rows)

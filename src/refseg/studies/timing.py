@@ -15,11 +15,13 @@ class Timing:
         fps: images a second, one image and one expression at a time.
         estimated_hours: of training on one device; None if the size of its data set is not known.
         machine: that was measured.
+        device: of it.
     """
 
     fps: float
     estimated_hours: float | None
     machine: str
+    device: str
 
 
 def measure(recipe: Recipe, side: int, device: str) -> Timing:
@@ -32,7 +34,7 @@ def measure(recipe: Recipe, side: int, device: str) -> Timing:
     if images is not None:
         bf16 = recipe.precision == "bf16" and device.startswith("cuda")
         hours = images * measure_training_seconds(recipe.network, recipe.config, side, device, bf16) / 3600
-    return Timing(fps, hours, describe_hardware(device))
+    return Timing(fps, hours, describe_hardware(device), device)
 
 
 def count_images(recipe: Recipe) -> float | None:
