@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from refseg.hardware import describe_hardware, versions
 
@@ -21,7 +21,10 @@ def medians(cases: Mapping[str, Callable[[], object]], repeats: int) -> dict[str
 
 def print_table(title: str, head: list[str], lines: list[list[str]]) -> None:
     """Prints a Markdown table with what it was measured on."""
-    print(f"## {title}\n\n{describe_hardware()}; {versions()}\n")
-    for line in (head, ["---", *(["---:"] * (len(head) - 1))], *lines):
-        print(f"| {' | '.join(line)} |")
-    print()
+    print(f"## {title}\n\n{describe_hardware()}; {versions()}\n\n{markdown(head, lines)}")
+
+
+def markdown(head: list[str], lines: Iterable[list[str]]) -> str:
+    """Returns a Markdown table, whose first column is to the left."""
+    rows = (head, ["---", *(["---:"] * (len(head) - 1))], *lines)
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
