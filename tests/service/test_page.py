@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import zipfile
 
@@ -14,16 +15,17 @@ from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.errors import InvalidInput
 from refseg.masks.rle import encode_rle
 from refseg.service.limits import Limits
-from refseg.service.page.asked import Answer, Answered, Column, ask, expressions_of
-from refseg.service.page.downloads import archive
-from refseg.service.page.drawing import BOTH, FIRST_ONLY, SECOND_ONLY, agreement, colour_of, difference, overlay
+from refseg.service.page.answers import Answered, ExpressionAnswer, Kept, WeightsAnswers, ask, expressions_of
+from refseg.service.page.downloads import write_archive
+from refseg.service.page.drawing import BOTH, FIRST_ONLY, SECOND_ONLY, colour_of, draw_difference, draw_overlay
+from refseg.service.page.files import PREFIX, TemporaryFiles, remove_abandoned
+from refseg.service.page.legend import how_read, legend
 from refseg.service.page.samples import draw_sample
-from refseg.service.page.words import how_read, legend
 from refseg.service.problems import Problem
 from refseg.service.worker import run
 
 
-def answer(expression: str, mask: np.ndarray, **facts) -> Answer:
+def answer(expression: str, mask: np.ndarray, **facts) -> ExpressionAnswer:
     found = bool(mask.any())
     box = [1, 1, 3, 3]
     plain = {
@@ -38,7 +40,7 @@ def answer(expression: str, mask: np.ndarray, **facts) -> Answer:
         "warnings": [],
         "unknown_words": [],
     }
-    return Answer({**plain, **facts}, mask)
+    return ExpressionAnswer({**plain, **facts})
 
 
 @pytest.fixture
@@ -53,8 +55,8 @@ def answered(masks):
     first, second = masks
     nothing = np.zeros_like(first)
     columns = (
-        Column("a/<b>", (answer("the <cup>", first), answer("the pen", nothing, warnings=["a <warning>"]))),
-        Column("other", (answer("the <cup>", second), answer("the pen", nothing))),
+        WeightsAnswers("a/<b>", (answer("the <cup>", first), answer("the pen", nothing, warnings=["a <warning>"]))),
+        WeightsAnswers("other", (answer("the <cup>", second), answer("the pen", nothing))),
     )
     return Answered(np.full((700, 8, 3), 128, np.uint8), columns)
 
@@ -65,30 +67,32 @@ def test_lines_are_expressions():
 
 
 def test_masks_are_drawn_in_the_colour_of_their_expression_when_they_are_shown(answered):
-    drawn = np.asarray(overlay(answered, answered.columns[0], ["the <cup>"], 1, boxes=False))
+    drawn = np.asarray(draw_overlay(answered, answered.columns[0], ["the <cup>"], 1, boxes=False))
     tinted = (128 + np.array(colour_of(0))) // 2
     assert (drawn[100, 4] == tinted).all() and (drawn[600, 4] == 128).all()
-    half = np.asarray(overlay(answered, answered.columns[0], ["the <cup>"], 0.5, boxes=False))
+    half = np.asarray(draw_overlay(answered, answered.columns[0], ["the <cup>"], 0.5, boxes=False))
     assert abs(half[100, 4].astype(int) - (128 + tinted) / 2).max() <= 1
-    assert (np.asarray(overlay(answered, answered.columns[0], ["the pen"], 1, boxes=False)) == 128).all()
-    boxed = np.asarray(overlay(answered, answered.columns[0], ["the <cup>"], 1, boxes=True))
+    assert (np.asarray(draw_overlay(answered, answered.columns[0], ["the pen"], 1, boxes=False)) == 128).all()
+    boxed = np.asarray(draw_overlay(answered, answered.columns[0], ["the <cup>"], 1, boxes=True))
     assert (boxed[1, 1] == colour_of(0)).all()
 
 
 def test_small_images_are_enlarged_and_large_ones_reduced():
-    for side, expected in ((100, 600), (3000, 1600)):
+    for side, expected in ((100, 600), (1600, 1600)):
         mask = np.ones((side, side), bool)
-        one = Answered(np.zeros((side, side, 3), np.uint8), (Column("a", (answer("x", mask),)),))
-        assert overlay(one, one.columns[0], ["x"], 1, boxes=True).size == (expected, expected)
-        assert difference(one, one.columns[0], one.columns[0], ["x"]).size == (expected, expected)
+        one = Answered(np.zeros((side, side, 3), np.uint8), (WeightsAnswers("a", (answer("x", mask),)),))
+        assert draw_overlay(one, one.columns[0], ["x"], 1, boxes=True).size == (expected, expected)
+        picture, agreement = draw_difference(one, one.columns[0], one.columns[0], ["x"])
+        assert picture.size == (expected, expected) and agreement == 1
 
 
 def test_where_two_networks_differ_is_told_and_drawn(answered):
-    drawn = np.asarray(difference(answered, *answered.columns, ["the <cup>"]))
+    picture, agreement = draw_difference(answered, *answered.columns, ["the <cup>"])
+    drawn = np.asarray(picture)
     for row, colour in ((100, FIRST_ONLY), (250, BOTH), (350, SECOND_ONLY)):
         assert (drawn[row, 4] == (128 + np.array(colour)) // 2).all()
-    assert agreement(answered, *answered.columns, ["the <cup>"]) == pytest.approx(100 / 400)
-    assert agreement(answered, *answered.columns, ["the pen"]) == 1
+    assert agreement == pytest.approx(100 / 400)
+    assert draw_difference(answered, *answered.columns, ["the pen"])[1] == 1
 
 
 def test_what_users_and_networks_wrote_is_escaped(answered):
@@ -96,7 +100,7 @@ def test_what_users_and_networks_wrote_is_escaped(answered):
     assert "the &lt;cup&gt;" in text and "a &lt;warning&gt;" in text and "<cup>" not in text
     assert "1 object, exists 90.0%, 37.5%" not in text and "1 object, exists 90.0%, 42.9% of the image." in text
     assert "nothing matches: exists 10.0% is below the threshold 50.0%" in text and "box 1, 1, 3, 3" in text
-    assert "a &lt;problem&gt;" in legend(Column("a", problem="a <problem>"))
+    assert "a &lt;problem&gt;" in legend(WeightsAnswers("a", problem="a <problem>"))
 
 
 def test_how_sentences_were_read_is_shown_where_weights_tell_it(masks):
@@ -106,22 +110,65 @@ def test_how_sentences_were_read_is_shown_where_weights_tell_it(masks):
         "not_understood": ["uh"],
         "objects": [{"box": [1, 2, 3, 4], "classes": {"cup": 0.75}, "score": 0.8, "probability": 0.7, "chosen": True}],
     }
-    column = Column("reader", (answer("the cup", masks[0], reading=reading),))
+    column = WeightsAnswers("reader", (answer("the cup", masks[0], reading=reading),))
     text = how_read([column])
     assert "cup, not: &lt;blue&gt;" in text and "Not understood: uh" in text and "<td>cup 0.75</td>" in text
-    boxes = Column("gdino", (answer("x", masks[0], candidates=[{"box": [1, 2, 3, 4], "score": 0.5, "meant": True}]),))
+    boxes = WeightsAnswers(
+        "gdino", (answer("x", masks[0], candidates=[{"box": [1, 2, 3, 4], "score": 0.5, "meant": True}]),)
+    )
     assert "<td>✓</td><td>0.50</td><td>1, 2, 3, 4</td>" in how_read([boxes])
-    assert "do not tell" in how_read([Column("selector", (answer("x", masks[0]),))])
+    assert "do not tell" in how_read([WeightsAnswers("selector", (answer("x", masks[0]),))])
 
 
-def test_the_archive_has_masks_pictures_and_json_of_each_network(answered):
-    with zipfile.ZipFile(io.BytesIO(archive(answered))) as file:
+def test_masks_of_large_images_are_drawn_on_the_reduced_one():
+    mask = np.zeros((3200, 800), bool)
+    mask[:1600] = True
+    large = Answered(np.full((1600, 400, 3), 128, np.uint8), (WeightsAnswers("a", (answer("x", mask),)),))
+    drawn = np.asarray(draw_overlay(large, large.columns[0], ["x"], 1, boxes=True))
+    assert drawn.shape == (1600, 400, 3) and (drawn[400, 200] != 128).any() and (drawn[1200, 200] == 128).all()
+
+
+def test_the_archive_has_masks_pictures_and_json_of_each_network(answered, tmp_path):
+    write_archive(answered, tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as file:
         names = set(file.namelist())
         mask = np.asarray(Image.open(io.BytesIO(file.read("1_a_b_/mask_1.png"))))
         facts = json.loads(file.read("2_other/answers.json"))
     expected = {"answers.json", "mask_1.png", "mask_2.png", "overlay.png"}
     assert names == {f"{folder}/{name}" for folder in ("1_a_b_", "2_other") for name in expected}
     assert (mask > 0).sum() == 300 * 8 and facts["weights"] == "other" and len(facts["results"]) == 2
+
+
+def test_answers_are_kept_for_a_while_in_a_bounded_memory(answered, monkeypatch):
+    kept = Kept(seconds=60, most_bytes=2.5 * answered.size)
+    keys = [kept.put(answered) for _ in range(3)]
+    assert [kept.get(key) is answered for key in keys] == [False, True, True]
+    assert kept.get(None) is None and kept.get("another") is None
+    kept.seconds = 0
+    assert kept.get(keys[2]) is None
+
+
+def test_old_files_and_those_of_killed_services_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    gone, other = tmp_path / f"{PREFIX}{2**22 + 1}-x", tmp_path / f"{PREFIX}mine-x"
+    for folder in (gone, other):
+        (folder / "inner").mkdir(parents=True)
+    files = TemporaryFiles(seconds=60)
+    assert not gone.exists() and other.exists()
+    old, new = files.new(".png"), files.new(".png")
+    (files.folder / "upload").mkdir()
+    (files.folder / "upload" / "image.png").touch()
+    for path in (old, files.folder / "upload" / "image.png"):
+        os.utime(path, (0, 0))
+    files.sweep()  # a folder is as old as the last thing that was taken out of it
+    os.utime(files.folder / "upload", (0, 0))
+    files.sweep()
+    assert list(files.folder.iterdir()) == [new]
+    remove_abandoned()
+    assert new.exists()  # of a service that runs
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(InvalidInput, match="--no-page"):
+        TemporaryFiles()
 
 
 def test_a_drawn_scene_comes_with_sentences_about_it():
@@ -131,7 +178,7 @@ def test_a_drawn_scene_comes_with_sentences_about_it():
 
 @pytest.fixture(scope="module")
 def client(serve):
-    with serve(run, Limits(expressions=3, characters=40, queue=1), page=True) as client:
+    with serve(run, Limits(expressions=3, characters=40, queue=1, megabytes=0.2), page=True) as client:
         yield client
 
 
@@ -143,10 +190,10 @@ def scene() -> bytes:
 
 
 def test_the_page_asks_as_any_request_does(client, scene):
-    found = client.portal.call(ask, client.service, scene, ["the pentagons"], [None], None)
+    found = client.portal.call(ask, client.service, scene, ["the pentagons"], [None])
     (column,) = found.columns
     assert column.weights == "selector" and found.expressions == ["the pentagons"]
-    assert (column.answers[0].mask == refseg.load()(scene, "the pentagons").mask).all()
+    assert (column.answers[0].decode_mask() == refseg.load()(scene, "the pentagons").mask).all()
 
 
 @pytest.mark.parametrize(
@@ -161,12 +208,12 @@ def test_the_page_asks_as_any_request_does(client, scene):
 )
 def test_what_the_service_does_not_allow_is_told(client, scene, expressions, weights, error, told):
     with pytest.raises(error, match=told):
-        client.portal.call(ask, client.service, scene, expressions, weights, None)
+        client.portal.call(ask, client.service, scene, expressions, weights)
 
 
 def test_damaged_images_are_told(client):
     with pytest.raises(InvalidInput, match="unknown format"):
-        client.portal.call(ask, client.service, b"no image", ["the star"], [None], None)
+        client.portal.call(ask, client.service, b"no image", ["the star"], [None])
 
 
 def test_the_page_stands_beside_the_interface_and_asks_nothing_from_elsewhere(client):
@@ -178,3 +225,8 @@ def test_the_page_stands_beside_the_interface_and_asks_nothing_from_elsewhere(cl
 
     with pytest.raises(ValueError, match="not followed"):
         client.portal.call(processing_utils.async_ssrf_protected_download, "http://127.0.0.1:9/x.png", "cache")
+
+
+def test_uploads_are_bounded(client):
+    for size, status in ((300_000, 413), (1_000, 200)):
+        assert client.post("/gradio_api/upload", files={"files": ("a.png", b"0" * size)}).status_code == status

@@ -1,31 +1,38 @@
 """The parts of the page, and what happens when they are used.
 
-State      what was answered last is kept for each visitor for `KEPT` seconds: masks are switched on and off without
-           asking again.
-Files      uploads and pictures lie in a temporary folder, and are removed `KEPT` seconds later and at the end.
+Answers    are kept for a while, so that masks are switched on and off without asking again; a visitor holds their key.
+Pictures   are drawn and written on threads, and handed over as files, which the event loop only sends.
 """
 
 import random
-import tempfile
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
-from refseg.counting import counted
 from refseg.errors import RefsegError
-from refseg.service.page.asked import Answered, ask, expressions_of
-from refseg.service.page.downloads import archive
-from refseg.service.page.drawing import agreement, difference, overlay
+from refseg.service.page.answers import Answered, Kept, ask, expressions_of
+from refseg.service.page.downloads import write_archive
+from refseg.service.page.drawing import draw_difference, draw_overlay
+from refseg.service.page.files import SECONDS, TemporaryFiles
+from refseg.service.page.legend import how_read, legend
 from refseg.service.page.samples import draw_sample
-from refseg.service.page.words import how_read, legend
 from refseg.service.problems import Problem
 from refseg.service.service import Service
 
-KEPT = 900  # seconds
+MOST_BYTES = 256e6  # of kept answers
+DRAWERS = 2  # pictures that are drawn at once
+ASKERS = 64  # visitors that wait for an answer at once; images wait in the service's own queue
 SUITED = ""  # the choice of weights that leaves it to the image
+PICTURE: dict[str, Any] = {
+    "interactive": False,
+    "visible": False,
+    "buttons": ["download", "fullscreen"],
+    "elem_classes": "refseg-picture",
+}
 CSS = """
 .refseg-legend { list-style: none; padding: 0; } .refseg-legend li { margin: 0 0 .6em 0; }
 .refseg-colour { display: inline-block; width: .9em; height: .9em; border-radius: 3px; margin-right: .5em; }
@@ -35,6 +42,7 @@ CSS = """
 #refseg-problem p { border-left: 3px solid #dc2626; padding-left: .6em; }
 :focus-visible { outline: 2px solid #2563eb; outline-offset: 2px; }
 """
+START_DOWNLOAD = "() => document.querySelector('#refseg-file').click()"
 
 
 class Page:
@@ -42,20 +50,20 @@ class Page:
 
     Args:
         service: answers.
-        folder: for files that are offered for download.
+        files: of pictures and downloads.
     """
 
-    def __init__(self, service: Service, folder: Path):
-        self.service, self.folder = service, folder
+    def __init__(self, service: Service, files: TemporaryFiles):
+        self.service, self.files, self.kept = service, files, Kept(SECONDS, MOST_BYTES)
         setup = service.setups[0]
-        self.names = list(setup.weights)
         suited = [("what suits the image", SUITED)] if setup.by_image else []
-        self.choices = [*suited, *((name, name) for name in self.names)]
+        self.choices = [*suited, *((name, name) for name in setup.weights)]
 
     def blocks(self) -> gr.Blocks:
         """Builds the page."""
-        columns = len(self.choices)
-        with gr.Blocks(title="refseg", analytics_enabled=False, delete_cache=(60, KEPT)) as blocks:
+        asking: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": ASKERS}
+        drawing: dict[str, Any] = {**asking, "concurrency_limit": DRAWERS, "concurrency_id": "drawing"}
+        with gr.Blocks(title="refseg", analytics_enabled=False, delete_cache=(60, SECONDS)) as blocks:
             gr.Markdown("# refseg\nSay what to find in an image: one thing, several, or something that is not there.")
             with gr.Row():
                 with gr.Column():
@@ -80,108 +88,112 @@ class Page:
                         self.choices,
                         value=[self.choices[0][1]],
                         label="Weights; several are shown side by side",
-                        visible=columns > 1,
+                        visible=len(self.choices) > 1,
+                        elem_id="refseg-weights",
                     )
                     find = gr.Button("Find", variant="primary", elem_id="refseg-find")
                     problem = gr.Markdown(visible=False, elem_id="refseg-problem")
             with gr.Column(visible=False) as results:
                 with gr.Row():
-                    shown = gr.CheckboxGroup([], label="Shown", scale=3)
+                    shown = gr.CheckboxGroup([], label="Shown", scale=3, elem_id="refseg-shown")
                     opacity = gr.Slider(0.1, 1, 1, step=0.1, label="Opacity of masks", scale=2)
                     boxes = gr.Checkbox(label="Boxes", scale=1)
-                pictures, legends = [], []
-                with gr.Row():
-                    for number in range(columns):
-                        with gr.Column(min_width=300):
-                            pictures.append(
-                                gr.Image(
-                                    format="png",
-                                    interactive=False,
-                                    buttons=["download", "fullscreen"],
-                                    visible=False,
-                                    elem_id=f"refseg-picture-{number}",
-                                    elem_classes="refseg-picture",
-                                )
-                            )
-                            legends.append(gr.HTML(visible=False, elem_id=f"refseg-legend-{number}"))
-                differing = gr.Image(
-                    format="png",
-                    interactive=False,
-                    buttons=["download", "fullscreen"],
-                    visible=False,
-                    elem_id="refseg-difference",
-                    elem_classes="refseg-picture",
-                )
+                pictures, legends = self._columns()
+                differing = gr.Image(**PICTURE, elem_id="refseg-difference")
                 with gr.Accordion("How the sentences were read", open=False):
                     read = gr.HTML()
-                save = gr.DownloadButton("Masks, pictures and JSON (.zip)", elem_id="refseg-save")
-            state = gr.State(None, time_to_live=KEPT)
+                save = gr.Button("Masks, pictures and JSON (.zip)", elem_id="refseg-save")
+                file = gr.DownloadButton(visible="hidden", elem_id="refseg-file")
+            key = gr.State(None)
 
-            drawn = [*pictures, differing]
-            looks = [state, shown, opacity, boxes]
-            quiet: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
-            asked: dict[str, Any] = {
-                "fn": self.find,
-                "inputs": [image, text, weights],
-                "outputs": [state, problem, results, shown, *legends, read, save],
-                **quiet,
-            }
-            find.click(**asked).success(self.draw, looks, drawn, **quiet)
+            looks, drawn = [key, shown, opacity, boxes], [*pictures, differing]
+            found = find.click(
+                self.find, [image, text, weights], [key, problem, results, shown, *legends, read], **asking
+            )
+            found.success(self.draw, looks, drawn, **drawing)
             for look in (shown, opacity, boxes):
-                look.input(self.draw, looks, drawn, show_progress="hidden", trigger_mode="always_last", **quiet)
-            sample.click(self.sample, None, [image, text], **quiet)
+                look.input(self.draw, looks, drawn, show_progress="hidden", trigger_mode="always_last", **drawing)
+            sample.click(self.sample, None, [image, text], **drawing)
+            save.click(self.save, key, file, **drawing).success(None, js=START_DOWNLOAD, api_visibility="private")
         return blocks
+
+    def _columns(self) -> tuple[list[gr.Image], list[gr.HTML]]:
+        """Builds a picture and a legend for each of the weights, side by side."""
+        pictures, legends = [], []
+        with gr.Row():
+            for number in range(len(self.choices)):
+                with gr.Column(min_width=300):
+                    pictures.append(gr.Image(**PICTURE, elem_id=f"refseg-picture-{number}"))
+                    legends.append(gr.HTML(visible=False, elem_id=f"refseg-legend-{number}"))
+        return pictures, legends
 
     async def find(self, image: str | None, text: str | None, weights: list[str] | None) -> list[Any]:
         """Asks about the image; returns the values of all parts but the pictures."""
         try:
             if not image:
-                return self._told("drop an image first, or draw a scene")
+                return self._tell("drop an image first, or draw a scene")
             names = [name for _, name in self.choices if name in (weights or [])] or [self.choices[0][1]]
-            content = Path(image).read_bytes()
-            found = await ask(self.service, content, expressions_of(text or ""), [one or None for one in names], None)
+            expressions = expressions_of(text or "")
+            found = await ask(self.service, Path(image).read_bytes(), expressions, [one or None for one in names])
         except (RefsegError, Problem) as error:
-            return self._told(str(error))
-        expressions = found.expressions
+            return self._tell(str(error))
         legends = [
             gr.HTML(f"<h3>{escape(column.weights)}</h3>{legend(column)}", visible=True) for column in found.columns
         ]
         return [
-            found,
+            self.kept.put(found),
             gr.Markdown(visible=False),
             gr.Column(visible=True),
-            gr.CheckboxGroup(expressions, value=expressions),
+            gr.CheckboxGroup(found.expressions, value=found.expressions),
             *_filled(legends, gr.HTML, len(self.choices)),
             how_read(found.columns),
-            gr.DownloadButton(value=self._write(found)),
         ]
 
-    def draw(self, found: Answered | None, shown: list[str], opacity: float, boxes: bool) -> list[Any]:
+    def draw(self, key: str | None, shown: list[str], opacity: float, boxes: bool) -> list[Any]:
         """Draws the pictures of what was found."""
-        count = len(self.choices)
-        if found is None:  # it was kept long enough
+        found, count = self.kept.get(key), len(self.choices)
+        if found is None:
+            if key is not None:
+                raise gr.Error("The answers are no longer kept: click Find again.", print_exception=False)
             return [gr.Image(visible=False)] * (count + 1)
         columns = [column for column in found.columns if not column.problem]
         pictures = [
-            gr.Image(overlay(found, column, shown, opacity, boxes), label=column.weights, visible=True)
-            for column in columns
+            gr.Image(self._write(draw_overlay(found, one, shown, opacity, boxes)), label=one.weights, visible=True)
+            for one in columns
         ]
-        differing = gr.Image(visible=False)
-        if len(columns) > 1:
-            first, second = columns[:2]
-            label = (
-                f"Where they differ: both (green), {first.weights} only (blue), {second.weights} only (orange); IoU "
-                f"{agreement(found, first, second, shown):.1%}"
-            )
-            differing = gr.Image(difference(found, first, second, shown), label=label, visible=True)
-        return [*_filled(pictures, gr.Image, count), differing]
+        return [*_filled(pictures, gr.Image, count), self._difference(found, shown)]
+
+    def _difference(self, found: Answered, shown: list[str]) -> gr.Image:
+        columns = [column for column in found.columns if not column.problem]
+        if len(columns) < 2:
+            return gr.Image(visible=False)
+        first, second = columns[:2]
+        picture, agreement = draw_difference(found, first, second, shown)
+        label = f"Where they differ: both (green), {first.weights} only (blue), {second.weights} only (orange)"
+        return gr.Image(self._write(picture), label=f"{label}; IoU {agreement:.1%}", visible=True)
 
     def sample(self) -> tuple[str, str]:
         """Draws a scene; returns its file and sentences about it."""
         content, expressions = draw_sample(random.Random())
-        return str(self._file(content, "scene.png")), "\n".join(expressions)
+        file = self.files.new("-scene.png")
+        file.write_bytes(content)
+        return str(file), "\n".join(expressions)
 
-    def _told(self, message: str) -> list[Any]:
+    def save(self, key: str | None) -> str:
+        """Writes the archive of what was found; returns its file."""
+        found = self.kept.get(key)
+        if found is None:
+            raise gr.Error("The answers are no longer kept: click Find again.", print_exception=False)
+        file = self.files.new("-refseg.zip")
+        write_archive(found, file)
+        return str(file)
+
+    def _write(self, picture: Image.Image) -> str:
+        file = self.files.new(".jpg")
+        picture.save(file, "JPEG", quality=92, subsampling=0)
+        return str(file)
+
+    def _tell(self, message: str) -> list[Any]:
         """Returns the values of all parts where nothing could be asked."""
         return [
             None,
@@ -190,18 +202,7 @@ class Page:
             gr.CheckboxGroup([]),
             *_filled([], gr.HTML, len(self.choices)),
             "",
-            gr.DownloadButton(value=None),
         ]
-
-    def _write(self, found: Answered) -> str:
-        name = f"refseg_{counted(len(found.expressions), 'answer').replace(' ', '_')}.zip"
-        return str(self._file(archive(found), name))
-
-    def _file(self, content: bytes, name: str) -> Path:
-        """Writes a file into a folder of its own; the page copies it to where it is removed in time."""
-        file = Path(tempfile.mkdtemp(dir=self.folder)) / name
-        file.write_bytes(content)
-        return file
 
 
 def _filled(given: Sequence[Any], kind: Any, count: int) -> list[Any]:

@@ -1,19 +1,17 @@
 """The page as a part of the HTTP interface; it asks for nothing from outside of this machine."""
 
-import atexit
 import os
-import shutil
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 
+from refseg.service.page.files import TemporaryFiles
 from refseg.service.service import Service
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-SYSTEM_FONTS = ["ui-sans-serif", "system-ui", "sans-serif"], ["ui-monospace", "monospace"]
-CONCURRENT = 64  # uploads and clicks at once; images wait in the service's own queue
+SANS, MONO = ["ui-sans-serif", "system-ui", "sans-serif"], ["ui-monospace", "monospace"]  # fonts of the system
+MOST_SESSIONS = 1_000  # visitors whose page is remembered
+ROUND_IMAGE = 1.1  # bytes of an upload for each of its image
 
 
 def mount(app: FastAPI, service: Service) -> FastAPI:
@@ -22,27 +20,32 @@ def mount(app: FastAPI, service: Service) -> FastAPI:
     Args:
         app: with all other routes.
         service: answers.
+
+    Raises:
+        InvalidInput: if there is no folder for uploads.
     """
-    folder = Path(tempfile.mkdtemp(prefix="refseg-page-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)  # uploads, read when gradio is imported
+    files = TemporaryFiles()
+    files.sweep_for_ever()
+    os.environ["GRADIO_TEMP_DIR"] = str(files.folder)  # of uploads; read when gradio is imported
     import gradio as gr
     from gradio import processing_utils
 
     from refseg.service.page.layout import CSS, Page
 
     processing_utils.async_ssrf_protected_get = _refuse
-    sans, mono = SYSTEM_FONTS
-    blocks = Page(service, folder).blocks().queue(default_concurrency_limit=CONCURRENT, max_size=CONCURRENT)
+    blocks = Page(service, files).blocks()
+    blocks.state_session_capacity = MOST_SESSIONS
+    largest = int(service.limits.megabytes * 1e6)
     return gr.mount_gradio_app(
         app,
         blocks,
         path="/",
-        theme=gr.themes.Default(font=sans, font_mono=mono),
+        theme=gr.themes.Default(font=SANS, font_mono=MONO),
         css=CSS,
         footer_links=[],
         show_error=False,
-        max_file_size=int(service.limits.megabytes * 1e6),
+        max_file_size=largest,
+        app_kwargs={"max_body_size": int(ROUND_IMAGE * largest)},
         ssr_mode=False,
         enable_monitoring=False,
     )

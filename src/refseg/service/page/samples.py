@@ -7,7 +7,7 @@ from PIL import Image
 
 from refseg.datasets.drawn_scenes.dataset import SPLITS, DrawnScenes
 
-MOST = 5  # sentences about a scene
+MOST_SENTENCES = 5  # sentences about a scene
 
 
 def draw_sample(rng: random.Random) -> tuple[bytes, list[str]]:
@@ -24,4 +24,4 @@ def draw_sample(rng: random.Random) -> tuple[bytes, list[str]]:
     others = [one.text for one in scene.expressions if one.text not in chosen]
     file = io.BytesIO()
     Image.fromarray(scene.image).save(file, "PNG")
-    return file.getvalue(), [*chosen, *rng.sample(others, min(MOST - len(chosen), len(others)))]
+    return file.getvalue(), [*chosen, *rng.sample(others, min(MOST_SENTENCES - len(chosen), len(others)))]

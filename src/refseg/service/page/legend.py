@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from html import escape
 
-from refseg.service.page.asked import Answer, Column
+from refseg.service.page.answers import ExpressionAnswer, WeightsAnswers
 from refseg.service.page.drawing import colour_of
 
-MOST = 12  # candidates of an expression that are listed
+MOST_LISTED = 12  # candidates of an expression that are listed
 
 
-def legend(column: Column) -> str:
+def legend(column: WeightsAnswers) -> str:
     """Returns the list of a network's answers: colour, expression, verdict, size and boxes of objects, warnings."""
     if column.problem:
         return f'<p class="refseg-warning" role="alert">{escape(column.problem)}</p>'
@@ -20,13 +20,13 @@ def legend(column: Column) -> str:
     )
 
 
-def _item(number: int, answer: Answer) -> str:
+def _item(number: int, answer: ExpressionAnswer) -> str:
     red, green, blue = colour_of(number)
     facts = answer.facts
     share = (
         f", {facts['area'] / max(facts['size'][0] * facts['size'][1], 1):.1%} of the image" if facts["found"] else ""
     )
-    places = "; ".join("box " + ", ".join(map(str, thing["box"])) for thing in facts["instances"][:MOST])
+    places = "; ".join("box " + ", ".join(map(str, thing["box"])) for thing in facts["instances"][:MOST_LISTED])
     unknown = f" New words: {', '.join(facts['unknown_words'])}." if facts["unknown_words"] else ""
     return (
         f'<li><span class="refseg-colour" style="background: rgb({red}, {green}, {blue})"></span>'
@@ -36,7 +36,7 @@ def _item(number: int, answer: Answer) -> str:
     )
 
 
-def how_read(columns: Iterable[Column]) -> str:
+def how_read(columns: Iterable[WeightsAnswers]) -> str:
     """Returns how each sentence was read and what each object scored, of the networks that tell it."""
     parts = [
         f"<h4>{escape(one.expression)} <span class='refseg-small'>({escape(column.weights)})</span></h4>{told}"
@@ -47,7 +47,7 @@ def how_read(columns: Iterable[Column]) -> str:
     return "".join(parts) or "<p>These weights do not tell how they read a sentence; the reader and detectors do.</p>"
 
 
-def _reading(answer: Answer) -> str:
+def _reading(answer: ExpressionAnswer) -> str:
     reading = answer.facts.get("reading")
     if not reading:
         return ""
@@ -59,7 +59,7 @@ def _reading(answer: Answer) -> str:
             f"{thing['probability']:.2f}",
             ", ".join(f"{side:.0f}" for side in thing["box"]),
         )
-        for thing in reading["objects"][:MOST]
+        for thing in reading["objects"][:MOST_LISTED]
     ]
     words = reading["not_understood"]
     unread = f"<br>Not understood: {escape(', '.join(words))}" if words else ""
@@ -68,13 +68,13 @@ def _reading(answer: Answer) -> str:
     )
 
 
-def _candidates(answer: Answer) -> str:
+def _candidates(answer: ExpressionAnswer) -> str:
     candidates = answer.facts.get("candidates")
     if not candidates:
         return ""
     rows = [
         ("✓" if one["meant"] else "", f"{one['score']:.2f}", ", ".join(f"{side:.0f}" for side in one["box"]))
-        for one in candidates[:MOST]
+        for one in candidates[:MOST_LISTED]
     ]
     return _table(("meant", "score", "box"), rows)
 

@@ -1,0 +1,191 @@
+"""Asking a service for the page, and the answers while they are looked at."""
+
+import asyncio
+import hashlib
+import json
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from refseg.array_types import Mask, RgbImage
+from refseg.counting import counted
+from refseg.errors import InvalidInput
+from refseg.inference.verdicts import verdict
+from refseg.masks.rle import decode_rle, parse_rle
+from refseg.preprocessing.images import read_image
+from refseg.service.problems import Problem
+from refseg.service.service import Service, Slots
+
+LARGEST_SIDE = 1600  # pixels of the pictures that the browser shows
+
+
+@dataclass(frozen=True)
+class ExpressionAnswer:
+    """The answer of one network to one expression.
+
+    Attributes:
+        facts: `Result.to_dict()`.
+    """
+
+    facts: dict[str, Any]
+
+    @property
+    def expression(self) -> str:
+        """The expression."""
+        return str(self.facts["expression"])
+
+    @property
+    def verdict(self) -> str:
+        """The answer in words."""
+        reason = (self.facts.get("reading") or {}).get("reason") or ""
+        count = len(self.facts["instances"]) or int(self.facts["found"])
+        return verdict(count, self.facts["exists"], self.facts["exists_threshold"], reason)
+
+    def decode_mask(self) -> Mask:
+        """Returns the mask (H, W) at the size of the image; computed anew each time."""
+        return decode_rle(parse_rle(self.facts["rle"]))
+
+
+@dataclass(frozen=True)
+class WeightsAnswers:
+    """All that one network says of an image.
+
+    Attributes:
+        weights: its name.
+        answers: to the expressions, in their order; () if it could not answer.
+        problem: why not.
+    """
+
+    weights: str
+    answers: tuple[ExpressionAnswer, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An image and what networks say of it.
+
+    Attributes:
+        image: (h, w, 3), reduced to `LARGEST_SIDE`.
+        columns: one for each of the weights.
+    """
+
+    image: RgbImage
+    columns: tuple[WeightsAnswers, ...]
+
+    @property
+    def expressions(self) -> list[str]:
+        """The expressions."""
+        return next(([one.expression for one in column.answers] for column in self.columns if column.answers), [])
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds, about."""
+        facts = sum(len(one.facts["rle"]["counts"]) + 1000 for column in self.columns for one in column.answers)
+        return self.image.nbytes + 2 * facts
+
+
+class Kept:
+    """The latest answers, each for some time, in a bounded memory; may be used by several threads.
+
+    Args:
+        seconds: after which an answer is dropped.
+        most_bytes: of all of them.
+    """
+
+    def __init__(self, seconds: float, most_bytes: float):
+        self.seconds, self.most_bytes = seconds, most_bytes
+        self._answers: OrderedDict[str, tuple[float, Answered]] = OrderedDict()
+        self._lock = Lock()
+
+    def put(self, answered: Answered) -> str:
+        """Keeps an answer; returns the key, which nobody guesses, to get it by."""
+        key = secrets.token_urlsafe(16)
+        with self._lock:
+            self._answers[key] = time.monotonic(), answered
+            self._drop()
+        return key
+
+    def get(self, key: str | None) -> Answered | None:
+        """Returns the answer; None if it is no longer there."""
+        with self._lock:
+            self._drop()
+            return self._answers[key][1] if key is not None and key in self._answers else None
+
+    def _drop(self) -> None:
+        oldest = time.monotonic() - self.seconds
+        total = sum(answered.size for _, answered in self._answers.values())
+        while self._answers:
+            put_at, answered = next(iter(self._answers.values()))
+            if put_at >= oldest and total <= self.most_bytes:
+                break
+            total -= answered.size
+            self._answers.popitem(last=False)
+
+
+def expressions_of(text: str) -> list[str]:
+    r"""Returns the expressions of a text: one a line, each once.
+
+    >>> expressions_of(" the red star \n\nboth circles\nthe red star")
+    ['the red star', 'both circles']
+    """
+    return list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+
+
+async def ask(service: Service, image: bytes, expressions: Sequence[str], weights: Sequence[str | None]) -> Answered:
+    """Asks a service about an image; each of the weights takes a place in its queue, as any request does.
+
+    Args:
+        service: the service.
+        image: content of an image file.
+        expressions: about it.
+        weights: names; None is the default.
+
+    Raises:
+        InvalidInput: if there is no image or no expression, or more than the service allows.
+        Problem: if the service has no place.
+    """
+    _check(service, image, expressions)
+    digest = await asyncio.to_thread(lambda: hashlib.sha256(image).hexdigest())
+    with service.accepted() as slots:
+        service.widen(slots, len(weights))
+        columns = await asyncio.gather(*(_column(service, slots, image, digest, expressions, one) for one in weights))
+    if all(column.problem for column in columns):
+        raise InvalidInput(columns[0].problem)
+    return Answered(await asyncio.to_thread(_reduced, image), tuple(columns))
+
+
+def _check(service: Service, image: bytes, expressions: Sequence[str]) -> None:
+    limits = service.limits
+    if not expressions:
+        raise InvalidInput("say what to find: one expression a line")
+    if len(expressions) > limits.expressions:
+        raise InvalidInput(f"these are {len(expressions)} expressions; at most {limits.expressions} are answered")
+    if any(len(one) > limits.characters for one in expressions):
+        raise InvalidInput(f"an expression may have {counted(limits.characters, 'character')}")
+    if len(image) > limits.megabytes * 1e6:
+        raise InvalidInput(f"the image has {len(image) / 1e6:.1f} MB; at most {limits.megabytes:g} are taken")
+
+
+async def _column(
+    service: Service, slots: Slots, image: bytes, digest: str, expressions: Sequence[str], weights: str | None
+) -> WeightsAnswers:
+    try:
+        said = await service.answer(slots, image, digest, expressions, weights)
+    except Problem as problem:
+        return WeightsAnswers(weights or "the default", problem=problem.detail)
+    facts = await asyncio.to_thread(json.loads, said.body)
+    return WeightsAnswers(said.weights, tuple(map(ExpressionAnswer, facts)))
+
+
+def _reduced(content: bytes) -> RgbImage:
+    picture = Image.fromarray(read_image(content))
+    picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    return np.asarray(picture)
