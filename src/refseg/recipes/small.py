@@ -36,7 +36,7 @@ SEE = Stage(
 )
 
 
-def learn(steps: int = 1000, expressions: int = 8, words: float = 1e-4, rate: float = 2e-3) -> Stage:
+def learn(steps: int, expressions: int = 8, words: float = 1e-4, rate: float = 2e-3) -> Stage:
     """Returns the stage in which a small preset learns expressions; its image encoder stays as it is.
 
     With a trained one, networks kept predicting all objects.
@@ -44,7 +44,7 @@ def learn(steps: int = 1000, expressions: int = 8, words: float = 1e-4, rate: fl
     Args:
         steps: of the stage.
         expressions: per image in a step.
-        words: rate of the word encoder.
+        words: rate of the word encoder, which has learnt already.
         rate: of all parts but the encoders.
     """
     return Stage(
@@ -61,35 +61,37 @@ def learn(steps: int = 1000, expressions: int = 8, words: float = 1e-4, rate: fl
     )
 
 
-def small(preset: str, stage: Stage) -> Recipe:
-    """Returns the recipe of a small preset, one of `networks.PRESETS`, which learns in one stage."""
+def small(preset: str, steps: int) -> Recipe:
+    """Returns the recipe of a small preset, one of `networks.PRESETS`, which learns for so many steps."""
     return Recipe(
         name=preset,
         network=preset,
         data=SCENES,
         initial={"image_encoder": "small_objects", "word_encoder": "small_words"},
-        stages=(stage,),
+        stages=(learn(steps),),
         precision="32",
     )
 
 
-cmirnet_small = partial(small, "cmirnet_small", learn())
-dmmi_small = partial(small, "dmmi_small", learn())
-lavt_small = partial(small, "lavt_small", learn())
-lavt_small_aligner = partial(small, "lavt_small_aligner", learn())
-eavl_small = partial(small, "eavl_small", learn())
-cris_small = partial(small, "cris_small", learn())
-cris_small_aligner = partial(small, "cris_small_aligner", learn())
-vlt_small = partial(small, "vlt_small", learn())
-vlt_small_aligner = partial(small, "vlt_small_aligner", learn())
-cmpc_small = partial(small, "cmpc_small", learn())
+# Steps are about a quarter of an hour of one core, so that networks can be compared at equal time.
+cris_small = partial(small, "cris_small", 4000)
+cris_small_aligner = partial(small, "cris_small_aligner", 4000)
+eavl_small = partial(small, "eavl_small", 4000)
+vlt_small = partial(small, "vlt_small", 3000)
+vlt_small_aligner = partial(small, "vlt_small_aligner", 3000)
+cmpc_small = partial(small, "cmpc_small", 2500)
+lavt_small = partial(small, "lavt_small", 1800)
+lavt_small_aligner = partial(small, "lavt_small_aligner", 1800)
+cmirnet_small = partial(small, "cmirnet_small", 1600)
+dmmi_small = partial(small, "dmmi_small", 700)
 
 
 def dcmfnet_small() -> Recipe:
     """Returns the recipe of DCMFNet, whose last encoder stage, after the fusion, is trained as well."""
-    stage = learn()
+    recipe = small("dcmfnet_small", 1400)
+    (stage,) = recipe.stages
     last = Group(lr=1e-3, weight_decay=0.05, clip=1, only=(r"top\.",))
-    return small("dcmfnet_small", stage.replace(groups={"image_encoder": last, **stage.groups}))
+    return recipe.replace(stages=(stage.replace(groups={"image_encoder": last, **stage.groups}),))
 
 
 def small_objects() -> Recipe:
