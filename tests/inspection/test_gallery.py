@@ -76,6 +76,15 @@ def test_a_line_has_image_truth_and_answers_and_says_what_is_right():
     assert (is_grey == ~squares("0")).all()
 
 
+def test_expressions_are_named_by_id_or_by_text_in_any_case_and_spacing():
+    scenes = [Scene("a", ("0", "1")), Scene("b", ())]
+    scenes[1].expressions = (Expression("the Star", ()),)
+    scenes[1].mask = lambda index: squares("1")
+    named = ["a/1", "The star", " the  star", "a/1", "0"]
+    gallery = build_gallery([NOTHING], scenes, expressions=named, side=32)
+    assert [line.about for line in gallery.lines] == ["a/1", "b/0", "a/0"]
+
+
 def test_answers_that_differ_most_come_first_one_an_image():
     scenes = [Scene("a", ("0", "1", "01")), Scene("b", ("0",))]
     gallery = build_gallery([RIGHT, ALWAYS], scenes, sort="disagreement", number=2, side=60)
@@ -180,9 +189,10 @@ def test_answers_of_a_run_of_segment_are_found_by_image_and_expression(photograp
     assert captions(gallery) == [["", "6.7 % of the image (unfamiliar image)"]]
     with pytest.raises(InvalidInput, match="has no answer to '8'"):
         build_gallery([Stored(tmp_path / "run")], images=str(photograph), expressions=["8"])
-    answers.write_text('{"expression": 3}\n')
-    with pytest.raises(InvalidInput, match=r"answers.jsonl, line 1, is no answer"):
-        build_gallery([Stored(tmp_path / "run")], images=str(photograph), expressions=["7"])
+    for damaged in ({"expression": 3}, {**line, "source": "a\0b"}, {**line, "source": 3}):
+        answers.write_text(f"{json.dumps(damaged)}\n")
+        with pytest.raises(InvalidInput, match=r"answers.jsonl, line 1, is no answer"):
+            build_gallery([Stored(tmp_path / "run")], images=str(photograph), expressions=["7"])
 
 
 def test_of_a_video_the_middle_annotated_frame_is_asked_about():
@@ -243,7 +253,7 @@ def test_labels_are_the_ends_of_places_that_differ():
         ({"sort": "disagreement"}, "two answers or more"),
         ({"number": 101}, "1 to 100"),
         ({"side": 2000}, "32 to 1024"),
-        ({"expressions": ["2"]}, "no expression of this split has the id or the text '2'"),
+        ({"expressions": ["2"]}, "no expression has the id or the text '2'"),
         ({"images": "x.png"}, "name a data set to show expressions of, or give images"),
     ],
 )

@@ -1,15 +1,19 @@
 """Pictures of a study: of rows that are trained, in its folder and its page."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from refseg.checkpoints.bundled import FOLDER
+from refseg.datasets.drawn_clips.dataset import DrawnClips
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.errors import InvalidInput, MissingFile
 from refseg.evaluation import evaluate as evaluation
 from refseg.evaluation.report import html_page
-from refseg.evaluation.rows import ROWS, read_rows
-from refseg.studies import find_study, resolve
+from refseg.evaluation.rows import ROWS, Row, read_rows
+from refseg.inspection.gallery.asked import ids_of
+from refseg.studies import find_study, pictures, resolve
 from refseg.studies.pictures import draw_pictures
 from refseg.studies.resolve import recipe_of
 from refseg.studies.results import read_results, row_folder
@@ -79,6 +83,24 @@ def test_expressions_are_named_by_id_or_text(out):
     assert [line.expression for line in gallery.lines] == [row.expression] and len(gallery.columns) == 3
     with pytest.raises(InvalidInput, match="no expression has the id or the text 'the cat'; .*for example expression="):
         draw_pictures(STUDY.name, out, expressions=["the cat"])
+
+
+def test_expressions_that_the_data_have_lost_are_told_in_one_line():
+    scene, clip = DrawnScenes("test", 1)[0], DrawnClips("test", 1)[0]
+    row = Row(scene.expression_id(0), scene.image_id, "a", "", "", "", "", 1, None, 0.0, "", {})
+    t = clip.annotated_frames(1)[0]
+    frame = replace(row, id=clip.expression_id(1), image_id=clip.clip_id, frame=clip.frame_name(t))
+    for dataset, known, lost in (
+        ("drawn_scenes", row, {"id": f"{scene.image_id}/99"}),
+        ("drawn_scenes", row, {"image_id": "elsewhere"}),
+        ("drawn_clips", frame, {"id": f"{clip.clip_id}/99"}),
+        ("drawn_clips", frame, {"frame": "99999"}),
+    ):
+        (sample,), places = pictures._find(dataset, {"split": "test", "count": 1}, [known])
+        assert ids_of(sample)[places[0][1]] == known.key
+        gone = replace(known, **lost)
+        with pytest.raises(InvalidInput, match=f"{gone.key} is not in {dataset} any more"):
+            pictures._find(dataset, {"split": "test", "count": 1}, [gone])
 
 
 def test_weights_that_are_gone_are_told_in_one_line(out):

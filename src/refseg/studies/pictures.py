@@ -8,14 +8,16 @@ from typing import Any
 from refseg import datasets
 from refseg.checkpoints.schema import CONFIG
 from refseg.counting import counted
-from refseg.errors import InvalidInput, MissingFile, did_you_mean, for_caller, option, shown
+from refseg.errors import InvalidInput, MissingFile, for_caller, option
+from refseg.evaluation.row_frames import find_frame
 from refseg.evaluation.rows import ROWS, read_rows
 from refseg.evaluation.rows import Row as Answered
 from refseg.files.atomic import all_or_nothing, check_writable
-from refseg.inspection.gallery.asked import frame_of, ids_of
+from refseg.inspection.gallery.asked import ids_of
 from refseg.inspection.gallery.build import open_systems
 from refseg.inspection.gallery.choice import Place, Scored, highest
 from refseg.inspection.gallery.compose import ask, draw
+from refseg.inspection.gallery.find_by_name import find_by_name
 from refseg.inspection.gallery.sheet import Gallery
 from refseg.progress import Progress, no_progress
 from refseg.recipes.recipe import Recipe
@@ -149,17 +151,10 @@ def _chosen(
     """
     common = [key for key in rows[0] if all(key in others for others in rows)]
     if expressions:
-        found: dict[str, Answered] = {}
-        for one in expressions:
-            text = one.casefold().strip()
-            keys = [k for k in common if one in (k, rows[0][k].id) or rows[0][k].expression.casefold() == text]
-            if not keys:
-                meant = did_you_mean(one, {row.expression for row in rows[0].values()})
-                file = option("expression", common[0]) if common else ROWS
-                raise InvalidInput(f"no expression has the id or the text {shown(one)}; {meant}for example {file}")
-            found |= {key: rows[0][key] for key in keys}
-        named = list(found.values())[: number or MAX_PICTURES]
-        return named, f"{counted(len(named), 'expression')}, as named"
+        known = ((key, {key, rows[0][key].id}, rows[0][key].expression) for key in common)
+        example = option("expression", common[0]) if common else ROWS
+        named = find_by_name(expressions, known, f"for example {example}")[: number or MAX_PICTURES]
+        return [rows[0][key] for key in named], f"{counted(len(named), 'expression')}, as named"
     scores = []
     for key in common:
         each = [some[key].scores[STANDARD] for some in rows]
@@ -184,12 +179,14 @@ def _find(dataset: str, settings: Mapping[str, Any], chosen: Sequence[Answered])
     samples: list[Sample] = []
     places: list[Place] = []
     for row in chosen:
-        if row.image_id not in found:
-            raise InvalidInput(f"{row.image_id} is not in {dataset} any more, so it cannot be shown")
-        sample = found[row.image_id]
-        if isinstance(sample, Clip):
-            t = next(t for t in range(len(sample)) if sample.frame_name(t) == row.frame)
-            sample = frame_of(sample, t)
-        places.append((len(samples), ids_of(sample).index(row.key)))
+        shown = found.get(row.image_id)
+        sample = find_frame(shown, row) if isinstance(shown, Clip) else shown
+        ids = [] if sample is None else ids_of(sample)
+        if sample is None or row.key not in ids:
+            raise InvalidInput(
+                f"{row.key} is not in {dataset} any more, so it cannot be shown; bring back the data that the rows are "
+                f"scored on, or run the study in {for_caller('another --out', 'another folder')}"
+            )
+        places.append((len(samples), ids.index(row.key)))
         samples.append(sample)
     return samples, places

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from refseg.datasets.storage.annotated_frames import AnnotatedFrame
 from refseg.evaluation.error_types import CORRECT, KINDS
+from refseg.evaluation.row_frames import find_frame
 from refseg.evaluation.rows import ImageAnswers, Row
 from refseg.evaluation.scoring import STANDARD
 from refseg.masks.overlay import tinted
@@ -65,16 +65,10 @@ def examples(
 
 
 def _example(row: Row, i: int, shown: Any, answers_of: AnswersOf) -> Example:
-    sample, i = _frame(row, shown) if isinstance(shown, Clip) else (shown, i)
+    sample, i = (find_frame(shown, row), 0) if isinstance(shown, Clip) else (shown, i)
+    assert sample is not None  # the data are those that were just answered about
     masks = (sample.mask(i), TRUTH), (answers_of(sample)[i], ANSWER)
     return Example(row, *(_picture(sample.image, mask, colour) for mask, colour in masks))
-
-
-def _frame(row: Row, clip: Clip) -> tuple[Sample, int]:
-    """The frame that a row is about, and which of its expressions."""
-    t = next(t for t in range(len(clip)) if clip.frame_name(t) == row.frame)
-    number = next(number for number in range(len(clip.expressions)) if clip.expression_id(number) == row.id)
-    return AnnotatedFrame(clip, t, [number]), 0
 
 
 def _picture(image: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> str:

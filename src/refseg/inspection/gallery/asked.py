@@ -104,12 +104,8 @@ class MiddleFrames(Sequence[AnnotatedFrame]):
         if isinstance(index, slice):
             return [self[k] for k in range(len(self))[index]]
         number, t = self._frames[index]
-        return frame_of(self._clips[number], t)
-
-
-def frame_of(clip: Clip, t: int) -> AnnotatedFrame:
-    """Returns frame t of a clip with the expressions that are annotated there."""
-    return AnnotatedFrame(clip, t, [k for k in range(len(clip.expressions)) if t in clip.annotated_frames(k)])
+        clip = self._clips[number]
+        return AnnotatedFrame(clip, t, [k for k in range(len(clip.expressions)) if t in clip.annotated_frames(k)])
 
 
 def with_expressions(sample: Sample, chosen: Sequence[int]) -> Sample:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from pycocotools import mask as coco
 
 from refseg.counting import counted
-from refseg.errors import InvalidInput, did_you_mean, shown
 from refseg.inspection.gallery.asked import ids_of, iou
+from refseg.inspection.gallery.find_by_name import find_by_name
 from refseg.samples import Sample
 
 RANDOM, DISAGREEMENT, WORST, GAIN = "random", "disagreement", "worst", "gain"
@@ -143,31 +143,16 @@ def named(samples: Iterable[Sample], expressions: Sequence[str]) -> list[Found]:
     """Returns the expressions of these ids or texts, in the order that they are named.
 
     Raises:
-        InvalidInput: if there is none.
+        InvalidInput: if there is no expression of a name.
     """
-    found: dict[str, list[Found]] = {one: [] for one in expressions}
-    by_text = {_plain(one): one for one in expressions}
-    texts: dict[str, None] = {}
-    for k, sample in enumerate(samples):
-        for one in _expressions(k, sample):
-            index = one.place[1]
-            text = sample.expressions[index].text
-            texts[text] = None
-            for name in {one.id, sample.expression_id(index), by_text.get(_plain(text), "")} & found.keys():
-                found[name].append(one)
-    for name, some in found.items():
-        if not some:
-            raise InvalidInput(
-                f"no expression of this split has the id or the text {shown(name)}; {did_you_mean(name, texts)}`refseg "
-                "data ids` prints all ids and texts"
-            )
-    return list(dict.fromkeys(one for some in found.values() for one in some))
+    known = (
+        (one, {one.id, sample.expression_id(one.place[1])}, sample.expressions[one.place[1]].text)
+        for k, sample in enumerate(samples)
+        for one in _expressions(k, sample)
+    )
+    return find_by_name(expressions, known, "`refseg data ids` prints all ids and texts of a split")
 
 
 def _expressions(number: int, sample: Sample) -> Iterator[Found]:
     for index, (id, expression) in enumerate(zip(ids_of(sample), sample.expressions, strict=True)):
         yield Found((number, index), id, bool(expression.targets))
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from typing_extensions import override
 
@@ -26,14 +25,14 @@ class SegmentedFiles(StoredMasks):
 
     def __init__(self, folder: Path):
         super().__init__()
+        self._folder = folder
         self.place, self._starts, unfamiliar, start = folder / ANSWERS, dict[str, int](), set[str](), 0
         with self.place.open("rb") as lines:
             for number, text in enumerate(lines, start=1):
-                line = self._parsed(text, number)
-                if "error" not in line:
-                    id = photograph_id(folder / line["source"], line["expression"])
+                if answer := self._parse(text, number):
+                    id, is_unfamiliar = answer
                     self._starts[id] = start
-                    if line.get("familiar") is False:
+                    if is_unfamiliar:
                         unfamiliar.add(id)
                 start += len(text)
         self.ids, self.unfamiliar = frozenset(self._starts), frozenset(unfamiliar)
@@ -44,14 +43,17 @@ class SegmentedFiles(StoredMasks):
             lines.seek(self._starts[id])
             return decode_rle(parse_rle(json.loads(lines.readline()).get("rle", {})))
 
-    def _parsed(self, text: bytes, number: int) -> dict[str, Any]:
+    def _parse(self, text: bytes, number: int) -> tuple[str, bool] | None:
+        """Returns the id of an answer and whether its image is unfamiliar; None for an error in place of an answer."""
         try:
-            line: dict[str, Any] = json.loads(text)
-            names = ["expression"] if "error" in line else ["expression", "source"]
-            if not all(isinstance(line[name], str) for name in names):
+            line = json.loads(text)
+            expression = line["expression"]
+            if not isinstance(expression, str):
                 raise TypeError
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            if "error" in line:
+                return None
+            return photograph_id(self._folder / line["source"], expression), line.get("familiar") is False
+        except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSError) as error:
             raise InvalidInput(
                 f"{self.place}, line {number}, is no answer of `refseg segment`; repeat the command that wrote it"
             ) from error
-        return line
