@@ -320,6 +320,9 @@ def test_few_large_photographs_are_encoded_at_once(segmenters, monkeypatch):
     images = [noise(64, 64, seed=k) for k in range(4)] + [noise(128, 128), noise(128, 128, seed=1)]
     assert [len(results) for results in segmenter.batch(images, [["the dog"]] * 6)] == [1] * 6
     assert sizes == [3, 1, 1, 1]
+    sizes.clear()
+    monkeypatch.setattr("refseg.inference.segmenter.PIXELS_AT_ONCE", float("inf"))  # as on a GPU
+    assert len(segmenter.encode(images)) == 6 and sizes == [3, 1, 1, 1]
 
 
 def test_a_video_is_answered_frame_by_frame(segmenters):

@@ -5,6 +5,8 @@ import pytest
 
 import refseg
 from refseg.cli import main
+from refseg.errors import InvalidInput
+from refseg.inference import segmenter as segmenter_module
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,29 @@ def test_where_a_high_threshold_empties_the_mask_it_is_what_decided(segmenter, s
 def test_a_video_s_frames_say_it_too(segmenter, scene):
     [one] = segmenter.video([scene.image], "the pentagons", 0.3)
     assert one.exists_threshold == 0.3 and one.familiar
+
+
+def test_whether_weights_know_an_image_is_looked_at_once(segmenter, scene, monkeypatch):
+    looked, look = [], segmenter_module.is_unfamiliar
+    monkeypatch.setattr(segmenter_module, "is_unfamiliar", lambda *given: looked.append(1) or look(*given))
+    assert segmenter.knows(scene.image) is True and looked == [1]
+
+
+def test_a_batch_is_checked_at_once_and_its_results_come_one_by_one(segmenter, scene, monkeypatch):
+    images, expressions = segmenter.encode([scene.image, scene.image]), [["the star"], ["the ring", "the star"]]
+    with pytest.raises(InvalidInput, match="2 images and 1 list of expressions"):
+        segmenter.ask_batch(images, expressions[:1])
+    predicted, predict = [], segmenter_module.predict_encoded
+    monkeypatch.setattr(
+        segmenter_module,
+        "predict_encoded",
+        lambda *given, **more: (predicted.append(1) or one for one in predict(*given, **more)),
+    )
+    monkeypatch.setattr("refseg.inference.chunks.PIXELS_AT_ONCE", 1)  # one expression at once
+    results = segmenter.ask_batch(images, expressions)
+    assert [(index, one.expression, len(predicted)) for index, one in results] == [
+        (0, "the star", 1), (1, "the ring", 2), (1, "the star", 3),
+    ]  # fmt: skip
 
 
 def test_noise_is_unfamiliar_and_its_picture_is_no_answer(segmenter, scene):

@@ -5,19 +5,31 @@ import io
 import json
 import threading
 import time
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from refseg.adapters.masker import EncodedImages as MaskerFeatures
+from refseg.adapters.masker import Masker
+from refseg.adapters.model_masker import ModelMasker
+from refseg.adapters.region_scorer import RegionScorer
+from refseg.compositions.found import find_objects
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.finders.box_masks import mask_drawer
+from refseg.finders.finder import Detection, Finder
 from refseg.inference.segmenter import EncodedImages
-from refseg.service.answering import Answering
+from refseg.service import answering as answering_module
+from refseg.service.answering import Answering, Prepared
 from refseg.service.encodings import Encodings
 from refseg.service.held_memory import held_bytes
 from refseg.service.limits import Limits
+from refseg.service.memory_budget import MemoryBudget
 from refseg.service.messages import Answer, BatchDone, Format, Job, Refusal, Setup
+from refseg.service.problems import Problem
 
 SCENES = [scene.image for scene in DrawnScenes("test", 4)]
 
@@ -106,6 +118,79 @@ def test_what_waited_too_long_is_not_computed(answering, monkeypatch):
     assert late.status == 504 and late.code == "timeout"
 
 
+@pytest.fixture
+def encoded(answering, monkeypatch):
+    """Numbers of images that were encoded together, call by call."""
+    counts, network = [], answering.segmenters["selector"].network
+    encode = network.encode_image
+
+    def count(image):
+        counts.append(len(image))
+        return encode(image)
+
+    monkeypatch.setattr(network, "encode_image", count)
+    return counts
+
+
+def test_images_are_answered_before_the_next_ones_are_encoded(answering, encoded, monkeypatch):
+    network, answered = answering.segmenters["selector"].network, []
+    encode = network.encode_image
+
+    def wait_for_answers(image):
+        end = time.monotonic() + 20
+        while encoded and len(answered) < 3 and time.monotonic() < end:
+            answered[:] = [one.number for one in answering.said if isinstance(one, Answer)]
+            time.sleep(0.005)
+        return encode(image)
+
+    monkeypatch.setattr(network, "encode_image", wait_for_answers)
+    images = [np.roll(SCENES[0], 8 * k, axis=0) for k in range(5)]
+    got = answer(answering, *(job(k, image) for k, image in enumerate(images)))
+    assert encoded == [3, 2] and sorted(answered) == [0, 1, 2] and all(isinstance(one, Answer) for one in got.values())
+
+
+def test_what_becomes_late_while_others_are_answered_is_not_computed(answering, encoded, monkeypatch):
+    monkeypatch.setattr(Prepared, "is_late", property(lambda one: bool(encoded) and one.job.number > 2))
+    got = answer(answering, *(job(k, np.roll(SCENES[1], 8 * k, axis=0)) for k in range(5)))
+    assert encoded == [3] and [getattr(got[k], "code", "") for k in range(5)] == ["", "", "", "timeout", "timeout"]
+
+
+def test_a_request_with_many_expressions_ends_when_it_is_late(answering, monkeypatch):
+    monkeypatch.setattr("refseg.inference.chunks.PIXELS_AT_ONCE", 1)  # one expression at once
+    fused, network = [], answering.segmenters["selector"].network
+    fuse = type(network).fuse
+    monkeypatch.setattr(type(network), "fuse", lambda *given: fused.append(1) or fuse(*given))
+    monkeypatch.setattr(Prepared, "is_late", property(lambda one: len(fused) >= 2))
+    got = answer(answering, job(1, SCENES[2], ["the ring", "the star", "the square", "the circle"]))[1]
+    assert got.code == "timeout" and len(fused) == 2
+
+
+def test_few_results_wait_to_be_encoded(answering, monkeypatch):
+    now, most, encode = [], [], answering_module.encode_result
+
+    def slow(*given):
+        now.append(1)
+        most.append(len(now))
+        time.sleep(0.02)
+        now.pop()
+        return encode(*given)
+
+    monkeypatch.setattr(answering_module, "encode_result", slow)
+    monkeypatch.setattr(answering, "_unwritten", MemoryBudget(1))
+    got = answer(answering, job(1, SCENES[0], ["the ring", "the star", "the square", "the circle"]))[1]
+    assert [one["expression"] for one in json.loads(got.body)] == ["the ring", "the star", "the square", "the circle"]
+    assert most == [1] * 4
+
+
+def test_overlays_of_one_answer_have_a_bound(answering, monkeypatch):
+    setup = Setup(("selector",), "cpu", Limits(megapixels=SCENES[0][..., 0].size / 1e6))
+    monkeypatch.setattr(answering, "setup", setup)
+    with pytest.raises(Problem, match="overlays of 9 expressions have 0.1 megapixels, at most 0.13"):
+        answering.read(job(1, SCENES[0], ["the ring"] * 9, format=Format.OVERLAY))
+    for form, count in ((Format.OVERLAY, 8), (Format.MASK, 9), (Format.JSON, 9)):
+        assert answering.read(job(1, SCENES[0], ["the ring"] * count, format=form)).kind == "PNG"
+
+
 def test_what_waits_is_one_batch_up_to_its_size(loaded, answering):
     for number in range(5):
         answering.prepare(job(number, SCENES[number % 4]))
@@ -150,6 +235,68 @@ def test_encodings_are_bounded_and_the_latest_ones_stay():
     first[0].together.features.maps["fine"].append(np.zeros(200, np.uint8))  # as some networks do while they answer
     encodings.put("a", ["1"], first[:1])
     assert len(encodings) == 0 and encodings.size == 0
+
+
+def test_images_that_were_encoded_together_are_measured_once(monkeypatch):
+    measured, images = [], kept(10, 5)
+    monkeypatch.setattr("refseg.service.encodings.held_bytes", lambda one, seen: measured.append(one) or 10)
+    encodings = Encodings(100)
+    encodings.put("a", list("12345"), images)
+    encodings.put("a", list("15"), [images[0], images[4]])
+    assert measured == [images[0].together] * 2 and len(encodings) == 5 and encodings.size == 10
+
+
+def test_what_functions_hold_is_counted():
+    array = np.zeros(100, np.uint8)
+    features = Features(10)
+    for function in (partial(len, array), partial(max, key=array), lambda: array, partial(features.__init__, array)):
+        assert held_bytes(function) == 100 + 10 * (getattr(function, "func", None) == features.__init__)
+
+
+class FeaturesOfSam(Masker):
+    """A masker with a feature map of 5000 bytes."""
+
+    device = torch.device("cpu")
+
+    def _encode(self, image):
+        return MaskerFeatures([torch.zeros(1, 5000, dtype=torch.uint8)], (8, 8))
+
+    def _masks(self, seen, image, boxes):
+        return torch.ones(len(boxes), 8, 8)
+
+
+class ScorerOfBytes(RegionScorer):
+    """A scorer whose features have 300 bytes."""
+
+    def _image_features(self, crops):
+        return torch.zeros(len(crops), 75)
+
+    _text_features = _image_features
+
+
+class OneDog(Finder):
+    name, classes, threshold = "one_dog", ("dog",), 0.5
+
+    def __init__(self, masker):
+        self.masker = masker
+
+    def find(self, image, threshold=None):
+        draw = mask_drawer(self.masker, image)
+        return [Detection((2.0, 2.0, 30.0, 30.0), "dog", 0.9, "one_dog", partial(draw, (2.0, 2.0, 30.0, 30.0)))]
+
+
+def test_what_models_of_a_reader_compute_of_an_image_is_counted():
+    finder, scorer = OneDog(ModelMasker(FeaturesOfSam(None, None))), ScorerOfBytes(None, None)
+    scorer.model = SimpleNamespace(logit_scale=torch.zeros(()))
+    image = np.zeros((40, 50, 3), np.uint8)
+    found = find_objects(finder, image, scorer.for_image(image))
+    network: set[int] = set()
+    held_bytes([finder, scorer], network)
+    before = held_bytes(found, set(network))
+    found.mask(0)
+    found.score_regions("sleeping", found.objects.objects)
+    assert before == image.nbytes
+    assert held_bytes(found, set(network)) == image.nbytes + 5000 + 40 * 50 + 300 * 3  # of a crop and two sentences
 
 
 def test_a_network_is_not_counted_as_memory_of_its_features():

@@ -1,6 +1,7 @@
 """The queue between requests and workers, with workers that do what a test says."""
 
 import asyncio
+import hashlib
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,7 +33,7 @@ class Scripted:
                     self.dies = False
                     return
                 self.open.wait()
-                connection.send(Answer(job.number, "selector", "application/json", b'[{"found": true}]'))
+                connection.send(Answer(job.number, "selector", job.digest, "application/json", b'[{"found": true}]'))
                 connection.send(BatchDone(1, 1, 0, 0.01))
         except (EOFError, OSError):
             pass
@@ -72,6 +73,11 @@ def test_what_the_queue_cannot_hold_is_refused_at_once_and_what_it_holds_is_answ
         worker.open.set()
         assert [one.result().status_code for one in accepted] == [200] * 5
         assert ask(client).status_code == 200 and in_queue(client) == 0
+
+
+def test_the_digest_of_an_image_is_computed_where_it_is_not_given(serve, worker):
+    with serve(worker) as client:
+        assert ask(client).json()["image_sha256"] == hashlib.sha256(b"bytes").hexdigest() == worker.jobs[0].digest
 
 
 def test_a_worker_gets_no_more_than_a_batch_and_the_next_one(serve, worker, wait_until):

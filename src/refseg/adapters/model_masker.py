@@ -1,7 +1,7 @@
 """ModelMasker: SAM 2 and its like as maskers of finders, which ask for one box after the other."""
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -44,17 +44,26 @@ class ModelMasker(ImageMasker):
 
     @override
     def for_image(self, image: RgbImage) -> Callable[[Box], Mask]:
-        return partial(self._draw, image, lru_cache(maxsize=1)(partial(self._encode, image)))
+        return _MaskerOfImage(self.masker, image)
+
+
+class _MaskerOfImage:
+    """The masker of one image, whose features are computed when a mask is first drawn."""
+
+    def __init__(self, masker: Masker, image: RgbImage):
+        self.masker, self.image = masker, image
+
+    @cached_property
+    def features(self) -> EncodedImages:
+        """Features of the image alone."""
+        return self.masker.encode_image(to_batch(self.image, self.masker.device))
 
     @torch.inference_mode()
-    def _encode(self, image: RgbImage) -> EncodedImages:
-        return self.masker.encode_image(to_batch(image, self.masker.device))
-
-    @torch.inference_mode()
-    def _draw(self, image: RgbImage, seen: Callable[[], EncodedImages], box_xyxy: Box) -> Mask:
-        check_box(image, box_xyxy)
-        height, width = image.shape[:2]
+    def __call__(self, box_xyxy: Box) -> Mask:
+        """Draws the mask (H, W) of the object in a box."""
+        check_box(self.image, box_xyxy)
+        height, width = self.image.shape[:2]
         place = torch.tensor([box_xyxy], dtype=torch.float32) / torch.tensor([width, height] * 2)
-        logits = self.masker.draw(seen(), 0, place.clamp(0, 1))
+        logits = self.masker.draw(self.features, 0, place.clamp(0, 1))
         mask: Mask = F.interpolate(logits[None], (height, width), mode="bilinear")[0, 0].cpu().numpy() > 0
         return mask

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -20,7 +20,7 @@ from refseg.inference.crf import DenseCRF
 from refseg.inference.network_input import NetworkInput, encode, sampling_of
 from refseg.inference.prefetch import prefetch_map
 from refseg.networks.network import Network, Output
-from refseg.preprocessing.geometry import Geometry
+from refseg.preprocessing.geometry import Geometry, Size
 from refseg.samples import Sample
 from refseg.text.tokenizer import Tokenizer
 from refseg.text.vocabulary import UNKNOWN, split_words
@@ -47,6 +47,11 @@ class Query:
         """The frame that is answered."""
         return self.frames[len(self.frames) // 2]
 
+    @property
+    def size_hw(self) -> Size:
+        """Height and width of the frames as the network takes them."""
+        return self.image.pixels.shape[-2], self.image.pixels.shape[-1]
+
 
 @dataclass
 class SampleQuery(Query):
@@ -57,6 +62,7 @@ class SampleQuery(Query):
 
 
 Q = TypeVar("Q", bound=Query)
+Item = TypeVar("Item")
 
 
 @dataclass
@@ -111,8 +117,8 @@ def predict(
         crf: refines the masks.
     """
     network = checkpoint.network
-    max_pixels = MAX_PIXELS if checkpoint.preprocessing.resize == "none" else math.inf
-    for batch in _batches((query for query in queries if query.expressions), batch_images, max_pixels):
+    asked = (query for query in queries if query.expressions)
+    for batch in batches(asked, lambda query: query.size_hw, batch_images, max_batch_pixels(checkpoint)):
         begin = time.perf_counter()
         with evaluation_mode(network):
             features = encode(network, [query.frames for query in batch])
@@ -155,10 +161,10 @@ def predict_encoded(
     if exists_threshold_logit is not None:
         network = network.at_threshold(exists_threshold_logit)
     device, begin = next(network.parameters()).device, begin or time.perf_counter()
-    size_hw = queries[0].image.pixels.shape[-2:]
+    size_hw = queries[0].size_hw
     seen = [checkpoint.preprocessing.denormalise(query.image.pixels) for query in queries] if crf else []
     pairs = [(k, text) for k, query in enumerate(queries) for text in query.expressions]
-    count = max(1, expressions_at_once(size_hw, network) // network.frames) if split_expressions else max(1, len(pairs))
+    count = max_prediction_expressions(network, size_hw) if split_expressions else max(1, len(pairs))
     for start in range(0, len(pairs), count):
         images, expressions = zip(*pairs[start : start + count], strict=True)
         image_of_expression = torch.tensor(images)
@@ -183,6 +189,38 @@ def predict_encoded(
             seconds=time.perf_counter() - begin,
         )
         begin = time.perf_counter()
+
+
+def max_prediction_expressions(network: Network, size_hw: Size) -> int:
+    """Returns the number of expressions about images or clips of this size that a prediction holds, if it is split."""
+    return max(1, expressions_at_once(size_hw, network) // network.frames)
+
+
+def max_batch_pixels(checkpoint: Checkpoint) -> float:
+    """Returns the number of pixels of the images that are encoded at once, at most; infinity where all are resized."""
+    return MAX_PIXELS if checkpoint.preprocessing.resize == "none" else math.inf
+
+
+def batches(
+    images: Iterable[Item], size_of: Callable[[Item], Size], batch_images: int, max_pixels: float
+) -> Iterator[list[Item]]:
+    """Yields successive images of one size, so many at most and as few as their pixels demand, but at least one.
+
+    >>> list(batches("aabbb", {"a": (4, 5), "b": (2, 5)}.get, batch_images=16, max_pixels=20))
+    [['a'], ['a'], ['b', 'b'], ['b']]
+    """
+    batch: list[Item] = []
+    for image in images:
+        height, width = size_of(image)
+        if batch and size_of(batch[0]) != (height, width):
+            yield batch
+            batch = []
+        batch.append(image)
+        if len(batch) >= min(batch_images, max_pixels // (height * width)):
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def predict_samples(
@@ -294,19 +332,3 @@ def _sample_queries(
             if t not in known:
                 known[t] = NetworkInput(*preprocessing(clip.frame(t)))
         yield query(number, sample, [known[t] for t in wanted])
-
-
-def _batches(queries: Iterable[Q], batch_images: int, max_pixels: float) -> Iterator[list[Q]]:
-    """Successive queries of one size, at most so many, and as few as their pixels allow, but at least one."""
-    batch: list[Q] = []
-    for query in queries:
-        if batch and batch[0].image.pixels.shape != query.image.pixels.shape:
-            yield batch
-            batch = []
-        batch.append(query)
-        height, width = query.image.pixels.shape[-2:]
-        if len(batch) >= min(batch_images, max_pixels // (height * width)):
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -1,5 +1,6 @@
 """Segmenter: image or video and expressions to results."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from refseg.checkpoints.locate import with_settings
 from refseg.counting import counted
 from refseg.errors import InvalidInput, RefsegError, shown
 from refseg.finders.installed import photograph_advice
-from refseg.inference.chunks import expressions_at_once
+from refseg.inference.chunks import PIXELS_AT_ONCE
 from refseg.inference.crf import DenseCRF, library
 from refseg.inference.file_result import FileResult
 from refseg.inference.network_input import NetworkInput, encode, sampling_of
@@ -28,9 +29,12 @@ from refseg.inference.partial_answers import file_stamp
 from refseg.inference.predict import (
     Prediction,
     Query,
+    batches,
     evaluation_mode,
     exists_probability,
     is_unfamiliar,
+    max_batch_pixels,
+    max_prediction_expressions,
     predict,
     predict_encoded,
 )
@@ -40,7 +44,7 @@ from refseg.inference.results import Candidate, FrameResult, Result
 from refseg.inference.windows import windows
 from refseg.masks.boxes import mask_box
 from refseg.networks.network import Candidates, Network, Output
-from refseg.preprocessing.geometry import Geometry
+from refseg.preprocessing.geometry import Geometry, Size
 from refseg.preprocessing.images import read_image, strips
 from refseg.preprocessing.restore import crop_padding, mask_at_image_size, to_image_size
 from refseg.video.frames import Frame, Frames
@@ -110,16 +114,21 @@ class EncodedImages:
     """Images that a network has encoded together.
 
     Attributes:
-        network: which did.
+        network: the network.
         queries: the B images, without expressions.
         features: output of `encode_image`.
-        warned: of each image, a warning if it is unlike those that the weights were trained on.
+        unfamiliar: whether each image is unlike those that the weights were trained on; None if they cannot tell.
     """
 
     network: Network
     queries: Sequence[_ImageQuery]
     features: Any
-    warned: Sequence[str | None]
+    unfamiliar: Sequence[bool | None]
+
+    @property
+    def max_expressions(self) -> int:
+        """Number of expressions about these images that are answered at once, at most."""
+        return max_prediction_expressions(self.network, self.queries[0].size_hw)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +151,7 @@ class EncodedImage:
     @property
     def familiar(self) -> bool:
         """Whether nothing says that it is unlike the images that the weights were trained on."""
-        return self.together.warned[self.place] is None
+        return not self.together.unfamiliar[self.place]
 
 
 class Segmenter:
@@ -193,8 +202,7 @@ class Segmenter:
     def knows(self, image: Any) -> bool | None:
         """Whether an image is like those that the weights were trained on; None if the weights cannot tell."""
         (encoded,) = self.encode([image])
-        together = encoded.together
-        unfamiliar = is_unfamiliar(self.checkpoint, together.features, 0, together.queries[0].image.geometry)
+        (unfamiliar,) = encoded.together.unfamiliar
         return None if unfamiliar is None else not unfamiliar
 
     def encode(self, images: Sequence[Any], batch_images: int = BATCH_IMAGES) -> list[EncodedImage]:
@@ -202,32 +210,42 @@ class Segmenter:
 
         Args:
             images: anything that `read_image` reads.
-            batch_images: number of images that are encoded at once, at most; fewer where they are large and the
-                network runs on a CPU, where that is no faster.
+            batch_images: as of `encoding_batches`.
 
         >>> segmenter = load()
         >>> (blank,) = segmenter.encode([np.full((64, 64, 3), 255, np.uint8)])
         >>> [segmenter(blank, expression).found for expression in ("the red star", "both circles")]
         [False, False]
         """
-        queries = []
-        for index, image in enumerate(images):
-            pixels = read_image(image)
-            queries.append(_ImageQuery([self._network_input(pixels)] * self.network.frames, [], pixels, index))
+        pixels = [read_image(image) for image in images]
         encoded: dict[int, EncodedImage] = {}
-        for shape in dict.fromkeys(query.image.pixels.shape for query in queries):
-            same = [query for query in queries if query.image.pixels.shape == shape]
-            count = batch_images
-            if next(self.network.parameters()).device.type == "cpu":
-                count = min(count, expressions_at_once(shape[-2:]))
-            for start in range(0, len(same), count):
-                some = same[start : start + count]
-                with evaluation_mode(self.network):
-                    features = encode(self.network, [query.frames for query in some])
-                warned = [self._unfamiliar(features, k, query.image.geometry) for k, query in enumerate(some)]
-                together = EncodedImages(self.network, some, features, warned)
-                encoded |= {query.index: EncodedImage(together, place) for place, query in enumerate(some)}
-        return [encoded[index] for index in range(len(queries))]
+        for batch in self.encoding_batches([(len(one), len(one[0])) for one in pixels], batch_images):
+            queries = [
+                _ImageQuery([self._network_input(pixels[i])] * self.network.frames, [], pixels[i], i) for i in batch
+            ]
+            with evaluation_mode(self.network):
+                features = encode(self.network, [query.frames for query in queries])
+            unfamiliar = [
+                is_unfamiliar(self.checkpoint, features, k, query.image.geometry) for k, query in enumerate(queries)
+            ]
+            together = EncodedImages(self.network, queries, features, unfamiliar)
+            encoded |= {i: EncodedImage(together, place) for place, i in enumerate(batch)}
+        return [encoded[i] for i in range(len(pixels))]
+
+    def encoding_batches(self, sizes_hw: Sequence[Size], batch_images: int = BATCH_IMAGES) -> list[list[int]]:
+        """Returns the indices of images of these sizes, in the batches in which `encode` gives them to the network.
+
+        Args:
+            sizes_hw: height and width of each image.
+            batch_images: number of images of a batch, at most; fewer where they are large and the network does not
+                resize them, or runs on a CPU, where more are no faster.
+        """
+        sizes = [self.checkpoint.preprocessing.geometry(size_hw).padded_hw for size_hw in sizes_hw]
+        first = {size: sizes.index(size) for size in set(sizes)}
+        on_cpu = next(self.network.parameters()).device.type == "cpu"
+        most = min(max_batch_pixels(self.checkpoint), PIXELS_AT_ONCE if on_cpu else math.inf)
+        by_size = sorted(range(len(sizes)), key=lambda i: first[sizes[i]])
+        return list(batches(by_size, sizes.__getitem__, batch_images, most))
 
     def ask(self, image: Any, expressions: Sequence[str], threshold: float | None = None) -> Iterator[Result]:
         """Yields the results one after the other, for images so large that not all masks fit into memory."""
@@ -239,6 +257,18 @@ class Segmenter:
         self, images: Sequence[Any], expressions: Sequence[Sequence[str]], threshold: float | None = None
     ) -> list[list[Result]]:
         """Segments many images, `expressions[i]` about `images[i]`; images of one shape are encoded together."""
+        results: list[list[Result]] = [[] for _ in images]
+        for i, result in self.ask_batch(images, expressions, threshold):
+            results[i].append(result)
+        return results
+
+    def ask_batch(
+        self, images: Sequence[Any], expressions: Sequence[Sequence[str]], threshold: float | None = None
+    ) -> Iterator[tuple[int, Result]]:
+        """Yields the results of `batch` with the indices of their images, while the later ones are computed.
+
+        The results of an image come in the order of its expressions, those of several images in any order.
+        """
         if len(images) != len(expressions):
             raise InvalidInput(
                 f"{counted(len(images), 'image')} and {counted(len(expressions), 'list')} of expressions; "
@@ -246,13 +276,16 @@ class Segmenter:
             )
         for some in expressions:
             self.check(some, threshold)
-        results: list[list[Result]] = [[] for _ in images]
+        return self._answer_batches(images, expressions, threshold)
+
+    def _answer_batches(
+        self, images: Sequence[Any], expressions: Sequence[Sequence[str]], threshold: float | None
+    ) -> Iterator[tuple[int, Result]]:
         for start in range(0, len(images), BATCH_IMAGES):
             end = start + BATCH_IMAGES
             read = [self._read(image) for image in images[start:end]]
             for i, result in self._predict_images(read, expressions[start:end], threshold):
-                results[start + i].append(result)
-        return results
+                yield start + i, result
 
     def many(
         self,
@@ -456,7 +489,7 @@ class Segmenter:
             crf=self.crf,
         )
         of_image = [iter(some) for some in indices]
-        for query, result in self._results(predictions, threshold, together.warned):
+        for query, result in self._results(predictions, threshold, together.unfamiliar):
             yield next(of_image[query.index]), result
 
     def _predict_frames(
@@ -470,7 +503,7 @@ class Segmenter:
         first = next(queries, None)
         if first is None:
             return
-        count = max(1, expressions_at_once(first.image.pixels.shape[-2:], self.network) // self.network.frames)
+        count = max_prediction_expressions(self.network, first.size_hw)
         results: list[FrameResult] = []
         for query, result in self._predict(chain([first], queries), threshold, min(CLIPS_AT_ONCE, count)):
             results.append(FrameResult(**vars(result), index=query.index, seconds=float(query.time)))
@@ -499,14 +532,14 @@ class Segmenter:
         self,
         predictions: Iterable[Prediction[ImageQuery]],
         threshold: float | None,
-        warned: Sequence[str | None] | None = None,
+        unfamiliar: Sequence[bool | None] | None = None,
     ) -> Iterator[tuple[ImageQuery, Result]]:
-        """Yields a result for each expression of predictions; `warned` is of their images, if it is known."""
+        """Yields a result for each expression of predictions; `unfamiliar` is as of `EncodedImages`, if it is known."""
         logit = self._existence_logit(threshold)
         network = self.network if logit is None else self.network.at_threshold(logit)
         if threshold is None:
             threshold = self.checkpoint.calibration.exists_threshold
-        features, warnings_of = None, warned or ()
+        features, strange = None, unfamiliar or ()
         for prediction in predictions:
             output = prediction.output
             least, most = output.logits.aminmax()  # NaN if there is any
@@ -515,16 +548,17 @@ class Segmenter:
                     f"the weights of {self.checkpoint.name} give values that are not finite; they are damaged, or "
                     "their training failed: get them again, or use others"
                 )
-            if warned is None and prediction.features is not features:
+            if unfamiliar is None and prediction.features is not features:
                 features = prediction.features
-                warnings_of = [
-                    self._unfamiliar(features, k, one.image.geometry) for k, one in enumerate(prediction.queries)
+                strange = [
+                    is_unfamiliar(self.checkpoint, features, k, one.image.geometry)
+                    for k, one in enumerate(prediction.queries)
                 ]
             with torch.inference_mode():
                 chosen = network.chosen(output)
             for m, k in enumerate(prediction.image_of_expression.tolist()):
                 query, text = prediction.queries[k], prediction.expressions[m]
-                yield query, self._result(text, query, output, chosen, threshold, m, k, warnings_of[k])
+                yield query, self._result(text, query, output, chosen, threshold, m, k, bool(strange[k]))
 
     def _network_input(self, image: RgbImage) -> NetworkInput:
         return NetworkInput(*self.checkpoint.preprocessing(image))
@@ -539,7 +573,7 @@ class Segmenter:
         threshold: float,
         m: int,
         k: int,
-        unfamiliar: str | None,
+        unfamiliar: bool,
     ) -> Result:
         """The result of expression m of a prediction, about its image k."""
         geometry, logits = query.image.geometry, output.logits[m : m + 1]
@@ -558,9 +592,9 @@ class Segmenter:
             logits=crop_padding(logits, geometry)[0, 0].float().cpu().clone(),
             instance_map=instance_map,
             exists_threshold=threshold,
-            familiar=unfamiliar is None,
+            familiar=not unfamiliar,
             warnings=(
-                *filter(None, [unfamiliar]),
+                *((self._unfamiliar_warning(),) if unfamiliar else ()),
                 *tokenizer.remarks(expression),
                 *(reading.warnings(bool(mask.any())) if reading else ()),
             ),
@@ -569,10 +603,7 @@ class Segmenter:
             candidates=_candidates(output.candidates[m], geometry) if output.candidates is not None else (),
         )
 
-    def _unfamiliar(self, features: Any, k: int, geometry: Geometry) -> str | None:
-        """A warning if image k is unlike those that the weights were trained on."""
-        if not is_unfamiliar(self.checkpoint, features, k, geometry):
-            return None
+    def _unfamiliar_warning(self) -> str:
         return (
             f"the image is unlike what these weights know ({self.checkpoint.knows or 'see their card'}), so the answer "
             f"may mean nothing; {photograph_advice()}"

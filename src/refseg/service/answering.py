@@ -1,16 +1,18 @@
 """Answering: jobs to answers, in batches, with the features of images kept.
 
-Micro-batching without a timer: a batch is the first job that waits and whatever else waits by then. So a job alone is
-answered at once, and while a batch is computed the next one gathers. Images are decoded ahead, and answers are written
-out behind, on threads.
+Batches    the first job that waits and whatever else waits by then, without a timer: a job alone is answered at once,
+           and while a batch is computed the next one gathers.
+Order      Of a batch, as many images as the network takes at once are encoded and answered before the next ones, and
+           each answer is sent when it is there. Jobs that are late by then are not computed.
+Threads    Images are decoded ahead, and results are encoded behind; few results wait for that.
 """
 
 import io
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from threading import Condition, Lock
@@ -19,6 +21,7 @@ from typing import Any, Self
 from PIL import UnidentifiedImageError
 
 from refseg.array_types import RgbImage
+from refseg.counting import counted
 from refseg.errors import RefsegError, is_out_of_memory
 from refseg.evaluation.report.provenance import weights_facts
 from refseg.extensions import add_extension
@@ -26,12 +29,15 @@ from refseg.inference.results import Result
 from refseg.inference.segmenter import EncodedImage, Segmenter, load
 from refseg.networks import NETWORKS
 from refseg.preprocessing.images import open_image, read_image, still_kind, upright_size
+from refseg.service.encode_results import encode_result, join_results
 from refseg.service.encodings import Encodings
-from refseg.service.messages import Answer, BatchDone, Job, Refusal, Setup, WeightsFacts
+from refseg.service.memory_budget import MemoryBudget
+from refseg.service.messages import Answer, BatchDone, Format, Job, Refusal, Setup, WeightsFacts
 from refseg.service.problems import Problem
-from refseg.service.written import write
 
-THREADS = 4  # that decode images and write answers
+THREADS = 4  # that decode images and encode results
+WAITING_RESULT_BYTES = 2**28  # of masks and instance maps that were computed and not encoded yet; at least one result
+MAX_OVERLAYS = 8  # of an image of the largest size that is allowed, in one answer; more of smaller ones
 
 
 @dataclass(eq=False)
@@ -39,16 +45,29 @@ class Prepared:
     """A job whose image is decoded, or encoded already.
 
     Attributes:
-        job: the job.
+        job: the request about the image.
         kind: format of its image file, "JPEG".
+        size_hw: height and width of the image.
         pixels: (H, W, 3); None if `encoded` is there.
-        encoded: by the weights that answer.
+        encoded: the image, encoded by the weights that answer.
     """
 
     job: Job
     kind: str
+    size_hw: tuple[int, int]
     pixels: RgbImage | None = None
     encoded: EncodedImage | None = None
+
+    @property
+    def image(self) -> EncodedImage:
+        """The encoded image, once it is there."""
+        assert self.encoded is not None
+        return self.encoded
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its request has been told already that there was no answer in time."""
+        return self.job.deadline < time.monotonic()
 
 
 class Answering:
@@ -58,7 +77,7 @@ class Answering:
         """Loads the weights.
 
         Args:
-            setup: which, and the limits.
+            setup: names of the weights, and the limits.
             send: receives the messages to the service; called by one thread at a time.
 
         Raises:
@@ -72,7 +91,7 @@ class Answering:
         for name, segmenter in self.segmenters.items():
             self.encodings.add_weights(name, [segmenter.network])
         self._waiting, self._changed, self._stopped = deque[Prepared](), Condition(), False
-        self._threads = ThreadPoolExecutor(THREADS, "image")
+        self._threads, self._unwritten = ThreadPoolExecutor(THREADS, "image"), MemoryBudget(WAITING_RESULT_BYTES)
 
     def __enter__(self) -> Self:
         return self
@@ -116,9 +135,17 @@ class Answering:
                 f"the image has {height * width / 1e6:.1f} megapixels ({width} x {height}), at most "
                 f"{limits.megapixels:g} are allowed here; make it smaller first",
             )
+        pixels = height * width * len(job.expressions)
+        if job.format is Format.OVERLAY and pixels > MAX_OVERLAYS * limits.megapixels * 1e6:
+            raise Problem(
+                413,
+                "too_large",
+                f"the overlays of {counted(len(job.expressions), 'expression')} have {pixels / 1e6:.1f} megapixels, at "
+                f"most {MAX_OVERLAYS * limits.megapixels:g} are allowed in an answer; ask in several requests",
+            )
         if encoded := self.encodings.get(weights, job.digest):
-            return Prepared(job, kind, encoded=encoded)
-        return Prepared(job, kind, read_image(job.image))
+            return Prepared(job, kind, (height, width), encoded=encoded)
+        return Prepared(job, kind, (height, width), read_image(job.image))
 
     def prepare(self, job: Job) -> None:
         """Decodes the image of a job on a thread, after which the job waits to be answered."""
@@ -143,65 +170,86 @@ class Answering:
 
     def answer(self, batch: Iterable[Prepared]) -> None:
         """Answers a batch: those of one weights together, and images of one size in one call of the network."""
-        begin, count, now = time.perf_counter(), _Count(), time.monotonic()
+        begin, count = time.perf_counter(), _Count()
         by_weights: dict[str, list[Prepared]] = {}
         for one in batch:
             count.images += 1
-            if one.job.deadline < now:
-                self._refuse(one.job, Problem(504, "timeout", "the request waited too long to be answered"))
-            else:
-                by_weights.setdefault(one.job.weights or self.setup.weights[0], []).append(one)
+            by_weights.setdefault(one.job.weights or self.setup.weights[0], []).append(one)
         for weights, some in by_weights.items():
             self._answer_with(weights, some, count)
         self._tell(BatchDone(count.images, count.encoded, count.cached, time.perf_counter() - begin))
 
     def _answer_with(self, weights: str, some: list[Prepared], count: "_Count") -> None:
-        segmenter = self.segmenters[weights]
-        some = self._all_or_each(some, partial(_check, segmenter))
-        some = self._encode(weights, some, count)
-        if self.setup.by_image and weights == self.setup.weights[0]:
-            others = [one for one in some if one.job.weights is None and one.encoded and not one.encoded.familiar]
-            if others:
-                some = [one for one in some if one not in others]
-                second = self.setup.weights[1]
-                for one in others:
-                    one.pixels = one.encoded.pixels if one.encoded else one.pixels
-                    one.encoded = self.encodings.get(second, one.job.digest)
-                self._answer_with(second, others, count)
-        for threshold in dict.fromkeys(one.job.threshold for one in some):
-            self._all_or_each(
-                [one for one in some if one.job.threshold == threshold],
-                partial(self._segment, weights, threshold),
-            )
+        others: list[Prepared] = []
+        by_image = self.setup.by_image and weights == self.setup.weights[0]
+        answerable = self._all_or_each(some, partial(_check, self.segmenters[weights]))
+        for encoded in self._encode(weights, answerable, count):
+            if by_image:
+                others += [one for one in encoded if one.job.weights is None and not one.image.familiar]
+            self._segment(weights, [one for one in encoded if one not in others])
+        if others:
+            second = self.setup.weights[1]
+            for one in others:
+                one.pixels, one.encoded = one.image.pixels, self.encodings.get(second, one.job.digest)
+            self._answer_with(second, others, count)
 
-    def _encode(self, weights: str, some: list[Prepared], count: "_Count") -> list[Prepared]:
-        """Encodes images that are not encoded yet, each once; returns the jobs whose images could be."""
-        for one in some:  # by an earlier batch, since the job was prepared
-            one.encoded = one.encoded or self.encodings.get(weights, one.job.digest)
-        new = {one.job.digest: one for one in some if one.encoded is None}
-        count.cached += len(some) - len(new)
-        count.encoded += len(new)
-
-        def encode(these: list[Prepared]) -> None:
-            images = [one.pixels if one.pixels is not None else read_image(one.job.image) for one in these]
-            encoded = self.segmenters[weights].encode(images, self.setup.limits.batch_size)
-            for one, image in zip(these, encoded, strict=True):
-                one.encoded, one.pixels = image, None
-
-        done = {one.job.digest: one.encoded for one in self._all_or_each(list(new.values()), encode)}
+    def _encode(self, weights: str, some: list[Prepared], count: "_Count") -> Iterator[list[Prepared]]:
+        """Yields jobs with encoded images: those that are there already, then the others, batch by batch."""
+        kept, new = list[Prepared](), dict[str, list[Prepared]]()
         for one in some:
-            if one.encoded is None and one.job.digest in done:
-                one.encoded = done[one.job.digest]
-            elif one.encoded is None and new[one.job.digest] is not one:  # refused with the first one of its image
-                self._all_or_each([one], encode)
-        return [one for one in some if one.encoded is not None]
+            one.encoded = one.encoded or self.encodings.get(weights, one.job.digest)  # by a batch since it was prepared
+            if one.encoded is not None:
+                kept.append(one)
+            else:
+                new.setdefault(one.job.digest, []).append(one)
+        count.cached += len(some) - len(new)
+        yield kept
+        same = list(new.values())  # jobs about one image, which is encoded once
+        segmenter, batch_size = self.segmenters[weights], self.setup.limits.batch_size
+        for batch in segmenter.encoding_batches([jobs[0].size_hw for jobs in same], batch_size):
+            images = [jobs for jobs in (self._in_time(same[i]) for i in batch) if jobs]
+            count.encoded += len(images)
+            firsts = [jobs[0] for jobs in images]
+            for first in self._all_or_each(firsts, partial(_encode_images, segmenter, batch_size)):
+                for one in images[firsts.index(first)]:
+                    one.encoded, one.pixels = first.encoded, None
+            for first, *others in images:
+                if first.encoded is None:  # it was refused, and so are the others
+                    self._all_or_each(others, partial(_encode_images, segmenter, batch_size))
+            yield [one for jobs in images for one in jobs if one.encoded is not None]
 
-    def _segment(self, weights: str, threshold: float | None, some: list[Prepared]) -> None:
-        encoded = [one.encoded for one in some if one.encoded is not None]
-        answers = self.segmenters[weights].batch(encoded, [one.job.expressions for one in some], threshold)
-        self.encodings.put(weights, [one.job.digest for one in some], encoded)
-        for one, results in zip(some, answers, strict=True):
-            self._threads.submit(self._write, one, weights, results)
+    def _segment(self, weights: str, some: list[Prepared]) -> None:
+        """Answers jobs whose images are encoded, as many together as the network answers at once."""
+        together: dict[tuple[int, float | None], list[Prepared]] = {}
+        for one in some:
+            together.setdefault((id(one.image.together), one.job.threshold), []).append(one)
+        for same in together.values():
+            for few in _few_at_once(same, same[0].image.together.max_expressions):
+                self._all_or_each(self._in_time(few), partial(self._segment_at_once, weights))
+        self.encodings.put(weights, [one.job.digest for one in some], [one.image for one in some])
+        for one in some:
+            one.encoded = None  # which others may drop
+
+    def _segment_at_once(self, weights: str, few: list[Prepared]) -> None:
+        """Answers jobs of one threshold in one go, or one job expression after expression while it is in time."""
+        encoded: list[list[Future[bytes]]] = [[] for _ in few]
+        expressions = [one.job.expressions for one in few]
+        results = self.segmenters[weights].ask_batch([one.image for one in few], expressions, few[0].job.threshold)
+        for index, result in results:
+            one, size = few[index], 2 * result.mask.size
+            self._unwritten.take(size)
+            encoded[index].append(self._threads.submit(self._encode_result, one, result, size))
+            if len(encoded[index]) == len(one.job.expressions):
+                self._threads.submit(self._send_answer, one, weights, encoded[index])
+            elif len(few) == 1 and one.is_late:
+                raise _too_late()
+
+    def _in_time(self, some: list[Prepared]) -> list[Prepared]:
+        """Refuses the jobs that are late, and returns the others."""
+        late = [one for one in some if one.is_late]
+        for one in late:
+            self._refuse(one.job, _too_late())
+        return [one for one in some if one not in late]
 
     def _prepare(self, job: Job) -> None:
         try:
@@ -213,10 +261,16 @@ class Answering:
             self._waiting.append(prepared)
             self._changed.notify()
 
-    def _write(self, one: Prepared, weights: str, results: list[Result]) -> None:
+    def _encode_result(self, one: Prepared, result: Result, size: int) -> bytes:
         try:
-            media_type, body = write(results, one.job.format, one.kind)
-            self._tell(Answer(one.job.number, weights, media_type, body))
+            return encode_result(result, one.job.format, one.kind)
+        finally:
+            self._unwritten.give_back(size)
+
+    def _send_answer(self, one: Prepared, weights: str, encoded: list[Future[bytes]]) -> None:
+        try:
+            media_type, body = join_results([result.result() for result in encoded], one.job.format, one.kind)
+            self._tell(Answer(one.job.number, weights, one.job.digest, media_type, body))
         except Exception as error:
             self._refuse(one.job, error)
 
@@ -259,6 +313,28 @@ class Answering:
 def _check(segmenter: Segmenter, some: list[Prepared]) -> None:
     for one in some:
         segmenter.check(one.job.expressions)
+
+
+def _encode_images(segmenter: Segmenter, batch_size: int, some: list[Prepared]) -> None:
+    images = [one.pixels if one.pixels is not None else read_image(one.job.image) for one in some]
+    for one, image in zip(some, segmenter.encode(images, batch_size), strict=True):
+        one.encoded, one.pixels = image, None
+
+
+def _few_at_once(some: list[Prepared], max_expressions: int) -> Iterator[list[Prepared]]:
+    """Yields successive jobs with so many expressions together at most, but at least one."""
+    few: list[Prepared] = []
+    for one in some:
+        if few and sum(len(other.job.expressions) for other in [*few, one]) > max_expressions:
+            yield few
+            few = []
+        few.append(one)
+    if few:
+        yield few
+
+
+def _too_late() -> Problem:
+    return Problem(504, "timeout", "the request waited too long to be answered")
 
 
 @dataclass

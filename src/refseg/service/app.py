@@ -1,7 +1,6 @@
 """The HTTP interface of a service."""
 
 import asyncio
-import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -20,11 +19,10 @@ from refseg.service import openapi
 from refseg.service.access import TokenRequired
 from refseg.service.messages import Answer, Format
 from refseg.service.problems import Problem
-from refseg.service.requests import BatchImage, BatchRequest, read_batch, read_segment
+from refseg.service.requests import BatchImage, BatchRequest, Options, read_batch, read_segment
 from refseg.service.service import Service, Slots
 
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-_LARGE = 2**18  # bytes; hashing more would keep other requests waiting
 
 
 def create_app(service: Service, token: str | None = None, origins: Sequence[str] = (), page: bool = False) -> FastAPI:
@@ -32,8 +30,8 @@ def create_app(service: Service, token: str | None = None, origins: Sequence[str
 
     Args:
         service: answers the requests.
-        token: that requests must bring; None lets everybody ask.
-        origins: whose pages may read answers in a browser (CORS), "https://example.org".
+        token: token that requests must bring; None lets everybody ask.
+        origins: origins whose pages may read answers in a browser (CORS), "https://example.org".
         page: whether there is a web page at "/" (needs gradio).
     """
 
@@ -86,10 +84,10 @@ def _add_segmenting(app: FastAPI, service: Service) -> None:
                 asked = await read_segment(request, service.limits)
             service.check_weights(asked.weights)
             about = BatchImage(image=asked.image, expressions=asked.expressions)
-            digest, found = await _ask(service, slots, about, asked.weights, asked.threshold, asked.format)
+            found = await _ask(service, slots, about, asked)
             if asked.format is not Format.JSON:
                 return Response(found.body, media_type=found.media_type, headers={"x-refseg-weights": found.weights})
-            facts = {**_facts(service, found), "image_sha256": digest, "seconds": _seconds(slots, service)}
+            facts = {**_facts(service, found), "seconds": _seconds(slots, service)}
             return Response(_joined(facts, "results", found.body), media_type="application/json")
 
         return await _measured(service, "/v1/segment", answer)
@@ -166,34 +164,38 @@ async def _time_to_read(slots: Slots, service: Service) -> AsyncIterator[None]:
         ) from None
 
 
-async def _ask(
-    service: Service, slots: Slots, about: BatchImage, weights: str | None, threshold: float | None, format: Format
-) -> tuple[str, Answer]:
-    """Returns the sha256 of the image, and the answer."""
-    if len(about.image) > _LARGE:
-        digest = await asyncio.to_thread(lambda: hashlib.sha256(about.image).hexdigest())
-    else:
-        digest = hashlib.sha256(about.image).hexdigest()
-    expressions = about.expressions or []
-    return digest, await service.answer(slots, about.image, digest, expressions, weights, threshold, format)
+async def _ask(service: Service, slots: Slots, about: BatchImage, asked: Options) -> Answer:
+    return await service.answer(
+        slots,
+        about.image,
+        expressions=about.expressions or (),
+        weights=asked.weights,
+        threshold=asked.threshold,
+        format=asked.format,
+    )
 
 
 async def _one_of_batch(service: Service, slots: Slots, asked: BatchRequest, one: BatchImage) -> bytes:
     """Returns the JSON of an image of a batch: its results, or its problem."""
     name = {"name": one.name} if one.name else {}
     try:
-        digest, found = await _ask(service, slots, one, asked.weights, asked.threshold, Format.JSON)
+        found = await _ask(service, slots, one, asked)
     except Problem as problem:
         service.metrics.problems.labels(problem.code).inc()
         return json.dumps({**name, "problem": problem.to_dict()}).encode()
     facts = _facts(service, found)
     del facts["version"]
-    return _joined({**name, **facts, "image_sha256": digest}, "results", found.body)
+    return _joined({**name, **facts}, "results", found.body)
 
 
 def _facts(service: Service, found: Answer) -> dict[str, Any]:
     digests = {facts.name: facts.sha256 for facts in service.weights}
-    return {"weights": found.weights, "sha256": digests[found.weights], "version": __version__}
+    return {
+        "weights": found.weights,
+        "sha256": digests[found.weights],
+        "version": __version__,
+        "image_sha256": found.digest,
+    }
 
 
 def _seconds(slots: Slots, service: Service) -> float:

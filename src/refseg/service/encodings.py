@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from threading import Lock
 
-from refseg.inference.segmenter import EncodedImage
+from refseg.inference.segmenter import EncodedImage, EncodedImages
 from refseg.service.held_memory import held_bytes
 
 Key = tuple[str, str]
@@ -17,8 +17,8 @@ class Encodings:
     Images that were encoded together share their features, so they are kept and dropped together.
     """
 
-    def __init__(self, most_bytes: float):
-        self.most_bytes = most_bytes
+    def __init__(self, max_bytes: float):
+        self.max_bytes = max_bytes
         self._images: dict[Key, EncodedImage] = {}
         self._groups: OrderedDict[int, tuple[list[Key], int]] = OrderedDict()  # by id of what was encoded together
         self._not_counted: dict[str, set[int]] = {}
@@ -41,18 +41,15 @@ class Encodings:
 
     def put(self, weights: str, digests: Sequence[str], images: Sequence[EncodedImage]) -> None:
         """Keeps images, or measures again what they hold: some networks add to their features as they answer."""
+        groups: dict[int, tuple[EncodedImages, dict[Key, None]]] = {}
         with self._lock:
             for digest, image in zip(digests, images, strict=True):
-                place = id(image.together)
-                if (weights, digest) in self._images and self._images[weights, digest].together is not image.together:
-                    continue
-                keys = self._groups.pop(place, ([], 0))[0]
-                if (weights, digest) not in self._images:
-                    keys.append((weights, digest))
-                    self._images[weights, digest] = image
-                seen = set(self._not_counted.get(weights, ()))
-                self._groups[place] = keys, held_bytes(image.together, seen)
-            while self._groups and self.size > self.most_bytes:
+                if self._images.setdefault((weights, digest), image).together is image.together:
+                    groups.setdefault(id(image.together), (image.together, {}))[1][weights, digest] = None
+            for place, (together, new) in groups.items():
+                keys = list(dict.fromkeys([*self._groups.pop(place, ([], 0))[0], *new]))
+                self._groups[place] = keys, held_bytes(together, set(self._not_counted.get(weights, ())))
+            while self._groups and self.size > self.max_bytes:
                 _, (keys, _) = self._groups.popitem(last=False)
                 for key in keys:
                     del self._images[key]

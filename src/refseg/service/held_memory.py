@@ -1,13 +1,20 @@
 """Memory that Python objects hold in arrays and tensors."""
 
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 
 def held_bytes(value: Any, seen: set[int] | None = None) -> int:
-    """Returns the bytes of all arrays and tensors that can be reached from an object by attributes and items.
+    """Returns the bytes of all arrays and tensors that can be reached from an object.
+
+    It looks at attributes, at items, and at what functions hold: arguments of a `partial`, the object of a method, the
+    variables around a function. What an `lru_cache` holds cannot be seen.
 
     Args:
         value: any object.
@@ -20,7 +27,7 @@ def held_bytes(value: Any, seen: set[int] | None = None) -> int:
     torch, total, waiting = sys.modules.get("torch"), 0, [value]
     while waiting:
         one = waiting.pop()
-        if id(one) in seen or one is None or isinstance(one, str | int | float | type):
+        if id(one) in seen or one is None or isinstance(one, str | int | float | type | ModuleType):
             continue
         seen.add(id(one))
         if isinstance(one, np.ndarray) or (torch is not None and isinstance(one, torch.Tensor)):
@@ -32,5 +39,18 @@ def held_bytes(value: Any, seen: set[int] | None = None) -> int:
         elif isinstance(one, list | tuple | set | frozenset):
             waiting += one
         else:
-            waiting += getattr(one, "__dict__", {}).values()
+            waiting += _held_by(one)
     return total
+
+
+def _held_by(one: object) -> Iterable[object]:
+    """Yields the objects that an object refers to without having them as items."""
+    yield from getattr(one, "__dict__", {}).values()
+    if isinstance(one, partial):
+        yield from (one.func, one.args, one.keywords)
+    elif isinstance(one, MethodType):
+        yield one.__self__
+    elif isinstance(one, FunctionType):
+        for cell in one.__closure__ or ():
+            with suppress(ValueError):  # nothing in it
+                yield cell.cell_contents

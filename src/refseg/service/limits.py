@@ -1,4 +1,4 @@
-"""Limits of the service: what one request may bring, and what the service holds at once."""
+"""Limits of the service: of a single request, and of all that the service holds at once."""
 
 from pydantic import Field
 
@@ -6,18 +6,18 @@ from refseg.config import Config
 
 
 class Limits(Config):
-    """Limits of the service; what is beyond them is refused before it costs anything.
+    """Limits of the service; requests beyond them are refused before they cost anything.
 
     Attributes:
-        megabytes: of the body of a request.
-        megapixels: of an image.
-        expressions: of a request about one image.
-        characters: of an expression.
-        images: of a batch request.
-        seconds: from the first byte of a request to its answer.
-        queue: images that are accepted and not answered yet.
-        batch_size: images that are answered in one go.
-        cache_megabytes: of images and their features that are kept, in case they are asked about again.
+        megabytes: size of the body of a request, in millions of bytes.
+        megapixels: size of an image, in millions of pixels.
+        expressions: number of expressions about an image in a request.
+        characters: length of an expression.
+        images: number of images of a batch request.
+        seconds: time from the first byte of a request to its answer.
+        queue: number of images that are accepted and not answered yet.
+        batch_size: number of images that are answered in one go.
+        cache_megabytes: size of the images and features that are kept, in case they are asked about again.
         grace: seconds in which accepted requests are finished when the service is stopped.
     """
 

@@ -17,13 +17,13 @@ class Format(StrEnum):
 
 @dataclass(frozen=True)
 class Setup:
-    """What a worker loads.
+    """The weights that a worker loads, and how it answers.
 
     Attributes:
-        weights: names; the first one answers where a request names none.
-        device: where they run.
-        limits: of the service.
-        networks: of the weights, from outside of the package, each `FILE.py:NAME`.
+        weights: names of the weights; the first ones answer where a request names none.
+        device: device on which they run.
+        limits: limits of the service.
+        networks: networks of the weights that are not in the package, each `FILE.py:NAME`.
         by_image: whether a request that names no weights gets those that suit its image: the second ones if it is
             unlike what the first ones know.
     """
@@ -40,14 +40,14 @@ class Job:
     """An image and expressions about it.
 
     Attributes:
-        number: of the job.
+        number: number of the job.
         image: content of an image file.
         digest: its sha256.
-        expressions: about it.
-        weights: which answer; None for the default.
-        threshold: of existence; None for that of the weights.
-        format: of the answer.
-        deadline: by `time.monotonic`, which all processes of a machine share.
+        expressions: expressions about the image.
+        weights: name of the weights that answer; None for the default.
+        threshold: threshold of existence; None for that of the weights.
+        format: form of the answer.
+        deadline: time by `time.monotonic`, which all processes of a machine share, after which nobody waits for it.
     """
 
     number: int
@@ -62,12 +62,12 @@ class Job:
 
 @dataclass(frozen=True)
 class WeightsFacts:
-    """What is known of loaded weights.
+    """Facts on loaded weights.
 
     Attributes:
-        name: by which requests name them.
-        sha256: of their file; of compositions and open models, of what they are made of.
-        network: its name.
+        name: name of the weights in requests.
+        sha256: checksum of their file; of compositions and open models, of what they are made of.
+        network: name of their network.
         knows: one line on their domain.
         is_default: whether they answer where a request names none.
     """
@@ -99,14 +99,16 @@ class Answer:
     """The answer to a job.
 
     Attributes:
-        number: of the job.
-        weights: which answered.
-        media_type: of the body.
+        number: number of the job.
+        weights: name of the weights that answered.
+        digest: sha256 of the image file.
+        media_type: media type of the body.
         body: JSON of a list of results, a picture, or an archive of pictures.
     """
 
     number: int
     weights: str
+    digest: str
     media_type: str
     body: bytes
 
@@ -123,13 +125,13 @@ class Refusal:
 
 @dataclass(frozen=True)
 class BatchDone:
-    """What a batch was.
+    """Facts on a batch that was answered.
 
     Attributes:
-        images: jobs in it.
-        encoded: images that were encoded for it.
-        cached: images whose features were there already.
-        seconds: that it took.
+        images: number of its jobs.
+        encoded: number of images that were encoded for it.
+        cached: number of jobs whose image was encoded already.
+        seconds: time that it took.
     """
 
     images: int
@@ -139,4 +141,4 @@ class BatchDone:
 
 
 Message = Ready | Failed | Answer | Refusal | BatchDone
-"""What a worker says."""
+"""Messages of a worker."""

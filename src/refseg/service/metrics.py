@@ -21,16 +21,19 @@ class Metrics:
         )
         self.seconds = Histogram(
             "refseg_request_seconds",
-            "From the first byte of a request to the end of its answer.",
+            "Time from the start of a request until its answer is ready to be sent.",
             ("path",),
             buckets=_SECONDS,
             registry=registry,
         )
         self.problems = Counter(
-            "refseg_problems", "Requests or images without an answer, by reason.", ("code",), registry=registry
+            "refseg_problems",
+            "Requests and images without an answer, by code.",
+            ("code",),
+            registry=registry,
         )
         self.queue = Gauge("refseg_queue", "Images that are accepted and not answered.", registry=registry)
-        self.queue_limit = Gauge("refseg_queue_limit", "Images that may be.", registry=registry)
+        self.queue_limit = Gauge("refseg_queue_limit", "Largest number of those images.", registry=registry)
         self.expressions = Counter("refseg_expressions", "Expressions that were answered.", registry=registry)
         self.batch_images = Histogram(
             "refseg_batch_images", "Images answered in one go.", buckets=_BATCHES, registry=registry

@@ -22,15 +22,15 @@ Code = Literal[
     "out_of_memory",
     "timeout",
 ]
-"""What a program may tell problems apart by."""
+"""Codes by which programs tell problems apart."""
 
 
 class Problem(Exception):
     """A request that gets no answer.
 
     Attributes:
-        status: of HTTP.
-        code: for programs.
+        status: status of HTTP.
+        code: code for programs.
         detail: one line: what was given, what is allowed, the way out.
         retry_after: seconds after which the same request may succeed; None if it will not.
         headers: further headers.

@@ -1,15 +1,18 @@
-"""Requests: a body of bounded size to images and expressions; uploads stay in memory."""
+"""Requests: a body of bounded size to images and expressions; uploads stay in memory.
+
+Bodies are read in the event loop, and large ones are parsed and decoded on a thread.
+"""
 
 import base64
 import binascii
-import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationError
+from pydantic_core import from_json
 from python_multipart.multipart import parse_options_header
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, QueryParams, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
@@ -19,12 +22,14 @@ from refseg.errors import first_line
 from refseg.service.limits import Limits
 from refseg.service.messages import Format
 from refseg.service.problems import Problem
+from refseg.service.run_aside import run_aside
 
 _MULTIPART, _JSON = "multipart/form-data", "application/json"
 _EXAMPLES = "/openapi.json has examples"
 _MORE_FIELDS = 256  # of a form than are allowed, so that these can be counted
 _PART_BYTES = 2**17  # of a text of a form
 _BASE64 = 4 / 3  # bytes in JSON for each byte of an image
+_BASE64_PART = 2**20  # characters that are decoded at once, a multiple of 4
 _OVERHEAD = 2**17  # bytes of a body beside its images
 
 Expressions = Annotated[list[str], Field(min_length=1)]
@@ -77,7 +82,11 @@ async def read_segment(request: Request, limits: Limits) -> SegmentRequest:
     Raises:
         Problem: 400, 413, 415 or 422.
     """
-    fields = await _fields(request, limits)
+    body, size = await _read_body(request, limits)
+    return await run_aside(size, lambda: _segment_request(_fields(body, request.query_params), limits))
+
+
+def _segment_request(fields: dict[str, Any], limits: Limits) -> SegmentRequest:
     if files := _files(fields, "image"):
         if len(files) > 1:
             raise _not_valid(f"{counted(len(files), 'image')}; give one, or use /v1/segment/batch")
@@ -85,7 +94,7 @@ async def read_segment(request: Request, limits: Limits) -> SegmentRequest:
     elif "image" in fields:
         fields["image"] = _decoded(fields["image"], "image")
     asked = _validated(SegmentRequest, fields)
-    _check_expressions(asked.expressions, limits)
+    check_expressions(asked.expressions, limits)
     return asked
 
 
@@ -95,7 +104,11 @@ async def read_batch(request: Request, limits: Limits) -> BatchRequest:
     Raises:
         Problem: 400, 413, 415 or 422.
     """
-    fields = await _fields(request, limits)
+    body, size = await _read_body(request, limits)
+    return await run_aside(size, lambda: _batch_request(_fields(body, request.query_params), limits))
+
+
+def _batch_request(fields: dict[str, Any], limits: Limits) -> BatchRequest:
     given = fields.get("images")
     if isinstance(given, list):
         if len(given) > min(limits.images, limits.queue):
@@ -116,13 +129,31 @@ async def read_batch(request: Request, limits: Limits) -> BatchRequest:
         expressions = image.expressions or asked.expressions
         if expressions is None:
             raise _not_valid(f"images.{number} has no expressions, nor has the batch; give some")
-        _check_expressions(expressions, limits)
+        check_expressions(expressions, limits)
         images.append(image.replace(expressions=expressions))
     return asked.replace(images=images)
 
 
-async def _fields(request: Request, limits: Limits) -> dict[str, Any]:
-    """Reads the body and the address as one mapping of fields; files of a form are in lists."""
+def check_expressions(expressions: Sequence[str], limits: Limits) -> None:
+    """Checks the number of expressions about an image, and their lengths.
+
+    Raises:
+        Problem: 422, if there is none, or more than the service allows.
+    """
+    if not expressions:
+        raise _not_valid("there is no expression; give at least one")
+    if len(expressions) > limits.expressions:
+        raise _not_valid(
+            f"{counted(len(expressions), 'expression')} about an image; at most {limits.expressions} are allowed here, "
+            "ask in several requests"
+        )
+    longest = max(map(len, expressions))
+    if longest > limits.characters:
+        raise _not_valid(f"an expression has {longest} characters; at most {limits.characters} are allowed here")
+
+
+async def _read_body(request: Request, limits: Limits) -> tuple[bytes | FormData, int]:
+    """Reads a body of JSON, or a form, and its size in bytes."""
     kind = parse_options_header(request.headers.get("content-type"))[0].decode("latin-1")
     if kind not in (_MULTIPART, _JSON):
         raise Problem(
@@ -131,13 +162,19 @@ async def _fields(request: Request, limits: Limits) -> dict[str, Any]:
     most = limits.megabytes * 1e6 * (_BASE64 if kind == _JSON else 1) + _OVERHEAD
     try:
         if kind == _JSON:
-            body = _parsed(b"".join([part async for part in _bounded(request, most, limits)]))
-        else:
-            body = await _form(request, _bounded(request, most, limits), most, limits)
+            content = b"".join([part async for part in _bounded(request, most, limits)])
+            return content, len(content)
+        form = await _read_form(request, _bounded(request, most, limits), most, limits)
+        return form, sum(value.size or 0 for _, value in form.multi_items() if isinstance(value, UploadFile))
     except ClientDisconnect:
         raise Problem(400, "bad_request", "the connection ended before the request was whole") from None
+
+
+def _fields(content: bytes | FormData, address: QueryParams) -> dict[str, Any]:
+    """Returns the fields of a body and of the address; files of a form are in lists."""
+    body = _parsed(content) if isinstance(content, bytes) else _fields_of_form(content)
     options: dict[str, Any] = {}
-    for name, value in request.query_params.multi_items():
+    for name, value in address.multi_items():
         if name in body or name in options:
             raise _not_valid(f"{name} is given twice; give it once, in the address or the body")
         options[name] = value
@@ -162,7 +199,7 @@ async def _bounded(request: Request, most: float, limits: Limits) -> AsyncGenera
         yield part
 
 
-async def _form(request: Request, stream: AsyncGenerator[bytes, None], most: float, limits: Limits) -> dict[str, Any]:
+async def _read_form(request: Request, stream: AsyncGenerator[bytes, None], most: float, limits: Limits) -> FormData:
     parser = MultiPartParser(
         request.headers,
         stream,
@@ -172,15 +209,19 @@ async def _form(request: Request, stream: AsyncGenerator[bytes, None], most: flo
     )
     parser.spool_max_size = int(most) + 1  # never on the disk
     try:
-        form = await parser.parse()
+        return await parser.parse()
     except MultiPartException as error:
         raise Problem(400, "bad_request", f"the form cannot be read ({first_line(error)}); {_EXAMPLES}") from error
+
+
+def _fields_of_form(form: FormData) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile):
             if not isinstance(fields.setdefault(name, []), list):
                 raise _not_valid(f"{name} is both a text and a file; give one of them")
             fields[name].append(_File(value.filename or "", value.file.read()))
+            value.file.close()
         elif name == "expressions":
             fields.setdefault(name, []).append(value)
         elif name in ("image", "images"):
@@ -189,7 +230,6 @@ async def _form(request: Request, stream: AsyncGenerator[bytes, None], most: flo
             raise _not_valid(f"{name} is given twice; give it once")
         else:
             fields[name] = value
-    await form.close()
     return fields
 
 
@@ -201,8 +241,8 @@ def _files(fields: Mapping[str, Any], name: str) -> list[_File]:
 
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        fields = from_json(body)
+    except ValueError as error:
         raise Problem(400, "bad_request", f"the body is no JSON ({first_line(error)}); {_EXAMPLES}") from error
     if not isinstance(fields, dict):
         raise Problem(400, "bad_request", f"the body is no JSON object; {_EXAMPLES}")
@@ -216,9 +256,17 @@ def _decoded(value: object, name: str) -> bytes:
     head, comma, rest = value[:100].partition(",")
     text = value[len(head) + 1 :] if comma and head.startswith("data:") and head.endswith(";base64") else value
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        return _decode_base64("".join(text.split()))
     except (binascii.Error, ValueError) as error:
         raise _not_valid(f"{name} is no base64 ({first_line(error)}); give the image file in base64") from error
+
+
+def _decode_base64(text: str) -> bytes:
+    """Decodes base64 part by part, so that other threads may run in between."""
+    if "=" in text[:-2]:
+        raise ValueError("Discontinuous padding not allowed")
+    parts = (text[start : start + _BASE64_PART] for start in range(0, len(text), _BASE64_PART))
+    return b"".join([base64.b64decode(part, validate=True) for part in parts])
 
 
 def _validated(model: type[AnyRequest], fields: Mapping[str, Any]) -> AnyRequest:
@@ -226,17 +274,6 @@ def _validated(model: type[AnyRequest], fields: Mapping[str, Any]) -> AnyRequest
         return model.model_validate(fields)
     except ValidationError as error:
         raise _not_valid(f"{one_line(error, model)}; {_EXAMPLES}") from error
-
-
-def _check_expressions(expressions: list[str], limits: Limits) -> None:
-    if len(expressions) > limits.expressions:
-        raise _not_valid(
-            f"{counted(len(expressions), 'expression')} about an image; at most {limits.expressions} are allowed here, "
-            "ask in several requests"
-        )
-    longest = max(map(len, expressions))
-    if longest > limits.characters:
-        raise _not_valid(f"an expression has {longest} characters; at most {limits.characters} are allowed here")
 
 
 def _not_valid(detail: str) -> Problem:

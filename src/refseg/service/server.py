@@ -48,18 +48,18 @@ def serve(
     Nothing is fetched from elsewhere: weights must be on this machine.
 
     Args:
-        weights: names; the first ones answer where a request names none. Without any, the bundled ones, and those for
-            photographs where a finder is installed: each image gets those that suit it.
+        weights: names of weights; the first ones answer where a request names none. Without any, the bundled ones, and
+            those for photographs where a finder is installed: each image gets those that suit it.
         host: address to listen on.
-        port: to listen on; 0 takes a free one.
-        devices: where the weights run; one worker each.
-        limits: of requests and of the queue.
-        token: that requests must bring; None lets everybody ask.
-        origins: whose pages may read answers in a browser.
-        networks: of the weights, defined in own files, each `FILE.py:NAME`.
+        port: port to listen on; 0 takes a free one.
+        devices: devices on which the weights run; one worker each.
+        limits: limits of requests and of the queue.
+        token: token that requests must bring; None lets everybody ask.
+        origins: origins whose pages may read answers in a browser.
+        networks: networks of the weights, defined in own files, each `FILE.py:NAME`.
         access_log: whether each request is logged.
         page: whether there is a web page at "/"; there is none where requests must bring a token.
-        on_message: receives lines on the start and the end.
+        on_message: function that receives lines on the start and the end.
 
     Raises:
         MissingFile, InvalidInput: for weights, devices or an address that cannot be used.

@@ -1,6 +1,7 @@
 """Service: accepts jobs up to a bound and gives them to workers; each gets an answer or a problem in time."""
 
 import asyncio
+import hashlib
 import itertools
 import math
 import time
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 
 from refseg.counting import counted
 from refseg.errors import InvalidInput, choose_one, shown
-from refseg.service.limits import Limits
 from refseg.service.messages import Answer, BatchDone, Format, Job, Message, Ready, Refusal, Setup, WeightsFacts
 from refseg.service.metrics import Metrics
 from refseg.service.problems import Problem
+from refseg.service.run_aside import run_aside
 from refseg.service.workers import Start, Worker, start_process
 
 LONGEST_RETRY = 60  # seconds
@@ -26,8 +27,8 @@ class Slots:
     """A part of the queue that a request holds.
 
     Attributes:
-        count: of images.
-        deadline: by `time.monotonic`, when they must be answered.
+        count: number of images.
+        deadline: time by `time.monotonic` at which they must be answered.
     """
 
     count: int
@@ -43,8 +44,8 @@ class Service:
     """The queue between requests and workers; used in one event loop.
 
     Attributes:
-        limits: of requests and of the queue.
-        metrics: what is measured.
+        limits: limits of requests and of the queue.
+        metrics: counts and times of requests.
         stopping: whether it accepts nothing new.
     """
 
@@ -52,8 +53,8 @@ class Service:
         """Makes a service, which `start` starts.
 
         Args:
-            setups: one for each worker, with the same weights and limits.
-            start: starts a worker.
+            setups: setup of each worker, with the same weights and limits.
+            start: function that starts a worker.
         """
         self.setups, self.limits, self.metrics, self.stopping = setups, setups[0].limits, Metrics(), False
         self.metrics.queue_limit.set(self.limits.queue)
@@ -61,6 +62,7 @@ class Service:
         self._waiting = deque[Job]()
         self._futures: dict[int, asyncio.Future[Answer]] = {}
         self._numbers, self._held, self._seconds_per_image = itertools.count(1), 0, 0.1
+        self._known: tuple[WeightsFacts, ...] = ()
         self._lives: list[asyncio.Task[None]] = []
         self._watch: asyncio.Task[None] | None = None
         self._changed, self._end = asyncio.Event(), 0.0
@@ -88,7 +90,7 @@ class Service:
         """Accepts nothing new, finishes what was accepted within a grace, and ends the workers.
 
         Args:
-            grace: in seconds; that of the limits if not given.
+            grace: time in seconds; that of the limits if not given.
 
         Returns:
             the number of images that were not answered in time, which their requests were told.
@@ -122,10 +124,8 @@ class Service:
 
     @property
     def weights(self) -> tuple[WeightsFacts, ...]:
-        """What is known of the weights, () until they are loaded."""
+        """Facts on the weights, () until they are loaded."""
         return next((worker.ready.weights for worker in self.workers if worker.ready), self._known)
-
-    _known: tuple[WeightsFacts, ...] = ()
 
     @contextmanager
     def accepted(self) -> Iterator[Slots]:
@@ -183,8 +183,8 @@ class Service:
         self,
         slots: Slots,
         image: bytes,
-        digest: str,
-        expressions: Sequence[str],
+        digest: str | None = None,
+        expressions: Sequence[str] = (),
         weights: str | None = None,
         threshold: float | None = None,
         format: Format = Format.JSON,
@@ -194,15 +194,17 @@ class Service:
         Args:
             slots: the places that its request holds.
             image: content of an image file.
-            digest: its sha256.
-            expressions: about it.
-            weights: which answer; None for the default.
-            threshold: of existence; None for that of the weights.
-            format: of the answer.
+            digest: its sha256; computed if not given.
+            expressions: expressions about it.
+            weights: name of the weights that answer; None for the default.
+            threshold: threshold of existence; None for that of the weights.
+            format: form of the answer.
 
         Raises:
             Problem: if there is none.
         """
+        if digest is None:
+            digest = await run_aside(len(image), lambda: hashlib.sha256(image).hexdigest())
         job = Job(next(self._numbers), image, digest, tuple(expressions), weights, threshold, format, slots.deadline)
         future = self._futures[job.number] = asyncio.get_running_loop().create_future()
         self._waiting.append(job)
@@ -281,10 +283,3 @@ class Service:
             for worker in self.workers:
                 if worker.ready and worker.jobs and time.monotonic() - worker.heard > 2 * self.limits.seconds:
                     worker.kill()
-
-
-def setups_for(
-    weights: Sequence[str], devices: Sequence[str], limits: Limits, networks: Sequence[str], by_image: bool
-) -> list[Setup]:
-    """Returns what each worker loads: all weights, on a device of its own."""
-    return [Setup(tuple(weights), device, limits, tuple(networks), by_image) for device in devices]
