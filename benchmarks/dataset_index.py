@@ -12,21 +12,36 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from timing import print_table
 
-IMAGES, ANNOTATIONS, REFS, EXPRESSIONS, WORKERS = 19_994, 196_771, 50_000, 142_210, 8
+WORKERS = 8
 EVERY = 25  # one mask of so many samples is drawn
 WORDS = "the left right man woman in red blue shirt cup on top of table giraffe near front white second from".split()
 
 
-def generate(folder: Path) -> None:
+@dataclass(frozen=True)
+class Sizes:
+    """How much is generated."""
+
+    images: int = 19_994
+    annotations: int = 196_771
+    refs: int = 50_000
+    train_refs: int = 42_404
+    expressions: int = 142_210
+
+
+FULL, TINY = Sizes(), Sizes(images=30, annotations=90, refs=60, train_refs=40, expressions=150)
+
+
+def generate(folder: Path, sizes: Sizes) -> None:
     """Writes instances.json and refs(unc).p with COCO's mean numbers of polygons and points."""
     rng = np.random.default_rng(0)
-    of_image = np.sort(rng.integers(0, IMAGES, ANNOTATIONS))
+    of_image = np.sort(rng.integers(0, sizes.images, sizes.annotations))
     images = [
         {
             "id": number,
@@ -38,7 +53,7 @@ def generate(folder: Path) -> None:
             "flickr_url": "http://farm1.staticflickr.com/94/241612385_d9e5b891ed_z.jpg",
             "date_captured": "2013-11-14 17:02:52",
         }
-        for number in range(IMAGES)
+        for number in range(sizes.images)
     ]
     annotations = []
     for number, image in enumerate(of_image.tolist()):
@@ -63,9 +78,9 @@ def generate(folder: Path) -> None:
         json.dumps({"info": {}, "licenses": [], "images": images, "annotations": annotations, "categories": []})
     )
     refs, sentence = [], 0
-    chosen = np.sort(rng.choice(ANNOTATIONS, REFS, replace=False))
+    chosen = np.sort(rng.choice(sizes.annotations, sizes.refs, replace=False))
     for number, target in enumerate(chosen.tolist()):
-        count = EXPRESSIONS // REFS + (number < EXPRESSIONS % REFS)
+        count = sizes.expressions // sizes.refs + (number < sizes.expressions % sizes.refs)
         sentences = []
         for _ in range(count):
             tokens = [str(word) for word in rng.choice(WORDS, 1 + rng.poisson(2.6))]
@@ -79,7 +94,7 @@ def generate(folder: Path) -> None:
                 "ann_id": target,
                 "image_id": image,
                 "category_id": 1,
-                "split": "train" if number < 42_404 else "val",
+                "split": "train" if number < sizes.train_refs else "val",
                 "file_name": f"COCO_train2014_{image:012d}_{number}.jpg",
                 "sent_ids": [one["sent_id"] for one in sentences],
                 "sentences": sentences,
@@ -104,8 +119,7 @@ def open_once(folder: Path) -> None:
     begin = time.perf_counter()
     data = RefCOCO("all", root=folder)
     seconds = time.perf_counter() - begin
-    assert data.expression_count == EXPRESSIONS
-    print(json.dumps([seconds, before, memory("VmHWM", "status"), memory("VmRSS", "status")]))
+    print(json.dumps([data.expression_count, seconds, before, memory("VmHWM", "status"), memory("VmRSS", "status")]))
 
 
 def work(data, start, done, results) -> None:
@@ -124,12 +138,14 @@ def work(data, start, done, results) -> None:
     done.wait()  # nobody leaves before all have measured
 
 
-def measure(folder: Path) -> None:
+def measure(folder: Path, sizes: Sizes) -> None:
     from refseg.datasets.refcoco import RefCOCO
 
     def opened() -> list[float]:
         command = [sys.executable, __file__, "--folder", str(folder), "--open"]
-        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        count, *figures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        assert count == sizes.expressions
+        return figures
 
     cache = folder / ".refseg"
     for file in cache.glob("*"):
@@ -141,7 +157,7 @@ def measure(folder: Path) -> None:
         for what, (seconds, before, highest, after) in (("first, indexing", first), ("from the index", second))
     ]
     print(", ".join(f"{name} {size:.0f} MiB" for name, size in sizes.items() if size), end="\n\n")
-    title = f"Opening {IMAGES:,} images, {REFS:,} refs, {EXPRESSIONS:,} expressions"
+    title = f"Opening {sizes.images:,} images, {sizes.refs:,} refs, {sizes.expressions:,} expressions"
     print_table(title, ["", "time", "peak memory above imports", "memory kept"], rows)
 
     data = RefCOCO("all", root=folder)
@@ -158,24 +174,26 @@ def measure(folder: Path) -> None:
         ["before reading", f"{private0:.1f} MiB", f"{pss0:.1f} MiB"],
         [f"after, {seconds:.0f} s", f"{private1:.1f} MiB", f"{pss1:.1f} MiB"],
     ]
-    title = f"{WORKERS} workers that each read all expressions and {IMAGES // EVERY:,} masks; the largest of them"
+    title = f"{WORKERS} workers that each read all expressions and {sizes.images // EVERY:,} masks; the largest of them"
     print_table(title, ["", "private memory", "private and its part of what is shared"], rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--tiny", action="store_true", help="a set of 30 images")
     parser.add_argument("--open", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.open:
         return open_once(options.folder)
+    sizes = TINY if options.tiny else FULL
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "refs(unc).p").exists():
-            generate(folder)
-        measure(folder)
+            generate(folder, sizes)
+        measure(folder, sizes)
 
 
 if __name__ == "__main__":

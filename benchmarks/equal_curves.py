@@ -22,8 +22,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--recipe", default="vlt_small")
     options.add_argument("--steps", type=int, default=30)
+    options.add_argument("--scenes", type=int, default=480)
     options = options.parse_args()
-    settings = ["data.scenes=480", "data.validation_scenes=2", f"stages.learn.steps={options.steps}"]
+    settings = [f"data.scenes={options.scenes}", "data.validation_scenes=2", f"stages.learn.steps={options.steps}"]
     settings += ["stages.learn.images=16", "stages.learn.expressions_per_image=1"]
     settings += ["stages.learn.frozen_batch_norm=true", f"stages.learn.validate_every={options.steps}"]
     recipe = find_recipe(options.recipe).with_settings(settings)

@@ -57,7 +57,7 @@ def train(recipe: Recipe, results: Connection) -> None:
         return losses, amount
 
     run.StageLoop.train_step = step  # type: ignore[method-assign]
-    run.Run.validate = lambda *_: None  # type: ignore[method-assign]
+    run.Run.validate = lambda *_: True  # type: ignore[method-assign]
     run.export_weights = lambda out, *_: out  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as out:
         run.train(recipe, Path(out) / "run", False, Devices(accelerator="cpu"))

@@ -5,13 +5,15 @@ step is taken as three times the multiply-adds of an answer (forward once, backw
 weights as 16 bytes a parameter that learns (weight, gradient, two moments) and 4 bytes one that does not.
 """
 
+import argparse
+
 import torch
-from refseg.training.stage import fixed_in, learning
 
 from refseg import networks
 from refseg.inspection.flops import complexity
 from refseg.recipes import RECIPES, find_recipe
 from refseg.recipes.recipe import FileData, Recipe
+from refseg.training.parameter_groups import frozen_parameters, trainable_parameters
 from timing import print_table
 
 REFCOCO = {"referent": 42_404, "expression": 120_624, "image": 16_994}  # of split train, unc
@@ -21,8 +23,11 @@ EACH = 1e14  # FLOP/s that a device is assumed to reach
 
 def main() -> None:
     """Prints the table."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--recipes", nargs="+", default=RECIPES)
+    options = options.parse_args()
     rows: dict[tuple[str, ...], list[str]] = {}
-    for name in RECIPES:
+    for name in options.recipes:
         recipe = find_recipe(name)
         if not recipe.about or not isinstance(recipe.data, FileData) or len(recipe.stages) > 1 or "release" in name:
             continue
@@ -39,7 +44,11 @@ def costs(recipe: Recipe, data: FileData) -> list[str]:
     each = complexity(recipe.network, (side, side), VOCABULARY).multiply_adds
     with torch.device("meta"):
         network = networks.build(recipe.network, recipe.config, VOCABULARY)
-    learns = sum(p.numel() for part in learning(network, stage, fixed_in(network)).values() for p in part.values())
+    learns = sum(
+        p.numel()
+        for part in trainable_parameters(network, stage, frozen_parameters(network)).values()
+        for p in part.values()
+    )
     still = sum(p.numel() for p in network.parameters()) - learns
     steps = stage.steps or round((stage.epochs or 0) * (REFCOCO[data.item] // stage.images))
     pairs = steps * stage.images * stage.expressions_per_image

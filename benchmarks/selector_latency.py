@@ -18,13 +18,14 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--weights", default="selector")
     arguments.add_argument("--repeats", type=int, default=7)
+    arguments.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     given = arguments.parse_args()
     checkpoint = load_checkpoint(given.weights)
     scenes = DrawnScenes("test", count=4)
     expressions = [expression.text for scene in scenes for expression in scene.expressions][:MANY]
     pixels = checkpoint.preprocessing(scenes[0].image)[0][None]
     asked = partial(ask, checkpoint, pixels)
-    for threads in (1, 2):
+    for threads in given.threads:
         torch.set_num_threads(threads)
         cases = {
             "the image alone": partial(checkpoint.network.encode_image, pixels),
