@@ -29,7 +29,7 @@ class Many:
     prefix = ""
 
     def __init__(self, samples: Any, numbers: np.ndarray, ends: np.ndarray):
-        self.index, self.by_image, self.indexed_parts = samples.index, (numbers, ends), [self]
+        self.index, self.text, self.by_image, self.indexed_parts = samples.index, samples.text, (numbers, ends), [self]
 
     def __len__(self) -> int:
         return len(self.by_image[1]) - 1
