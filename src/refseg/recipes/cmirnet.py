@@ -16,20 +16,20 @@ from refseg.recipes.photograph_sets import (
     RESNET_101,
     SWIN_BASE,
     SWIN_LARGE,
-    photographs_of,
+    build_photograph_data,
 )
 from refseg.recipes.recipe import FileData, Group, PaperReference, Recipe, Stage
-from refseg.recipes.reported import REPORTED, row_named
+from refseg.recipes.reported import REPORTED, name_row
 from refseg.recipes.schedules import LineThenPolynomial
 
-SETS = *REFCOCO_SETS, "refclef"
-INITIAL = {"swin_base": SWIN_BASE, "swin_large": SWIN_LARGE, "resnet50": RESNET_50, "resnet101": RESNET_101}
+CMIRNET_SETS = *REFCOCO_SETS, "refclef"
+INITIAL_ENCODERS = {"swin_base": SWIN_BASE, "swin_large": SWIN_LARGE, "resnet50": RESNET_50, "resnet101": RESNET_101}
 SUPERVISION: dict[str, dict[str, Any]] = {  # of the finetuning, Table II
     "": {},
     "_boxes": {"loss": {"mask": 0.0, "box": 1.0}},
     "_both": {"loss": {"mask": 1.0, "box": 1.0}},
 }
-SPLIT = " Whose RefCLEF split it takes is not said: berkeley (data.settings.split_by) is the other one."
+SPLIT_NOTE = " Whose RefCLEF split it takes is not said: berkeley (data.settings.split_by) is the other one."
 
 
 def cmirnet(data: str, image_encoder: str) -> Recipe:
@@ -38,7 +38,7 @@ def cmirnet(data: str, image_encoder: str) -> Recipe:
     first_epochs, drop = (10, 0.5) if swin else (5, 0.4)
     learn = Stage(
         name="learn",
-        groups=groups(5e-5),
+        groups=build_groups(5e-5),
         epochs=30,
         images=32,
         expressions_per_image=1,
@@ -47,13 +47,13 @@ def cmirnet(data: str, image_encoder: str) -> Recipe:
         flip=0,
     )
     return Recipe(
-        name=named(data, image_encoder),
+        name=name_recipe(data, image_encoder),
         about=PaperReference(
-            row=row_named(f"Table I, {data}, {image_encoder}", named(data, image_encoder)),
-            reports=REPORTED.get(named(data, image_encoder), {}),
+            row=name_row(f"Table I, {data}, {image_encoder}", name_recipe(data, image_encoder)),
+            reports=REPORTED.get(name_recipe(data, image_encoder), {}),
             protocol="cmirnet",
             paper_says="Learning rate 5e-5 on a polynomial schedule, batches of 32, 30 epochs, binary cross-entropy."
-            + SPLIT * (data == "refclef"),
+            + SPLIT_NOTE * (data == "refclef"),
             release_does=(
                 "Learning rate 2e-5 and batches of 8 by default (cmirnet_*_release)"
                 if swin
@@ -62,20 +62,20 @@ def cmirnet(data: str, image_encoder: str) -> Recipe:
             + ", a straight line before the polynomial, classes weighted 0.9 and 1.1, float16 for all but BERT.",
         ),
         network=f"cmirnet_{image_encoder}",
-        data=photographs_of(data, "lost", preprocessing=photographs(480), crop_from=None if swin else 520),
-        initial={"image_encoder": INITIAL[image_encoder], "word_encoder": BERT},
+        data=build_photograph_data(data, "lost", preprocessing=photographs(480), crop_from=None if swin else 520),
+        initial={"image_encoder": INITIAL_ENCODERS[image_encoder], "word_encoder": BERT},
         stages=(learn,),
     )
 
 
-def released(data: str, image_encoder: str) -> Recipe:
+def cmirnet_release(data: str, image_encoder: str) -> Recipe:
     """Returns the recipe of the released code with Swin, whose rate and batch differ from the paper's."""
     base = cmirnet(data, image_encoder)
     (learn,) = base.stages
-    return base.replace(name=f"{base.name}_release", stages=(learn.replace(groups=groups(2e-5), images=8),))
+    return base.replace(name=f"{base.name}_release", stages=(learn.replace(groups=build_groups(2e-5), images=8),))
 
 
-def pretrained(data: str, image_encoder: str, supervision: str) -> Recipe:
+def cmirnet_pretrained(data: str, image_encoder: str, supervision: str) -> Recipe:
     """Returns the recipe of Table II: 10 epochs of boxes on the merged data, then as in Table I, or with boxes."""
     base = cmirnet(data, image_encoder)
     assert base.about is not None and isinstance(base.data, FileData)
@@ -94,7 +94,7 @@ def pretrained(data: str, image_encoder: str, supervision: str) -> Recipe:
     return base.replace(
         name=name,
         about=base.about.replace(
-            row=row_named(
+            row=name_row(
                 f"Pretrain + finetune{supervision.replace('_', ', ')} (Table II), {data}, {image_encoder}", name
             ),
             reports=REPORTED.get(name, {}),
@@ -107,26 +107,28 @@ def pretrained(data: str, image_encoder: str, supervision: str) -> Recipe:
     )
 
 
-def groups(lr: float) -> dict[str, Group]:
+def build_groups(lr: float) -> dict[str, Group]:
     """Returns parameter groups with one rate, and weight decay on all parameters."""
     same = Group(lr=lr, weight_decay=0.01, undecayed=())
     return {"image_encoder": same, "word_encoder": same.replace(only=BERT_LAYERS), "fusion": same}
 
 
-def named(data: str, image_encoder: str) -> str:
+def name_recipe(data: str, image_encoder: str) -> str:
     """Returns the recipe's name, without that of the main image encoder."""
     return f"cmirnet_{data}" if image_encoder == "swin_base" else f"cmirnet_{data}_{image_encoder}"
 
 
-RECIPES = {named(data, encoder): partial(cmirnet, data, encoder) for encoder in INITIAL for data in SETS}
-RECIPES |= {
-    f"{named(data, encoder)}_release": partial(released, data, encoder)
-    for encoder in ("swin_base", "swin_large")
-    for data in SETS
+RECIPES = {
+    name_recipe(data, encoder): partial(cmirnet, data, encoder) for encoder in INITIAL_ENCODERS for data in CMIRNET_SETS
 }
 RECIPES |= {
-    f"{named(data, encoder)}_pretrained{supervision}": partial(pretrained, data, encoder, supervision)
-    for encoder in INITIAL
+    f"{name_recipe(data, encoder)}_release": partial(cmirnet_release, data, encoder)
+    for encoder in ("swin_base", "swin_large")
+    for data in CMIRNET_SETS
+}
+RECIPES |= {
+    f"{name_recipe(data, encoder)}_pretrained{supervision}": partial(cmirnet_pretrained, data, encoder, supervision)
+    for encoder in INITIAL_ENCODERS
     for supervision in SUPERVISION
-    for data in SETS
+    for data in CMIRNET_SETS
 }

@@ -10,17 +10,17 @@ from functools import partial
 from typing import Any
 
 from refseg.preprocessing.transform import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from refseg.recipes.photograph_sets import BY_DMMI, GLOVE, RESNET_101, photographs_of
+from refseg.recipes.photograph_sets import BY_DMMI_NOTE, GLOVE, RESNET_101, build_photograph_data
 from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
 from refseg.recipes.reported import REPORTED
 from refseg.recipes.schedules import Polynomial
 
-SETS = {"refcoco": "UNC", "refcoco+": "UNC+", "refcocog_google": "G-Ref", "referit": "ReferIt"}
+PAPER_NAMES = {"refcoco": "UNC", "refcoco+": "UNC+", "refcocog_google": "G-Ref", "referit": "ReferIt"}
 RELEASED_MEAN = 122.67891434, 116.66876762, 104.00698793
 LR = 2.5e-4
 
 
-def learn(steps: int, over: int, validate_every: int) -> Stage:
+def build_stage(steps: int, over: int, validate_every: int) -> Stage:
     """Returns a stage of one expression per step, on a schedule to step `over`, with a frozen image encoder."""
     return Stage(
         name="learn",
@@ -41,7 +41,7 @@ def cmpc(data: str) -> Recipe:
     return Recipe(
         name=f"cmpc_{data}",
         about=PaperReference(
-            row=f"Table 1, {SETS[data]}",
+            row=f"Table 1, {PAPER_NAMES[data]}",
             reports=REPORTED[f"cmpc_{data}"],
             protocol="cmpc",
             paper_says="3 rounds of TGFE, 2 graph layers on G-Ref and 1 elsewhere; the loss is averaged over pixels; "
@@ -55,9 +55,11 @@ def cmpc(data: str) -> Recipe:
         ),
         network="cmpc_gref" if data == "refcocog_google" else "cmpc",
         config={"image_encoder": "resnet101_stride8"},
-        data=photographs_of(data, item="expression", mask="touched", preprocessing=fitted(IMAGENET_MEAN, IMAGENET_STD)),
+        data=build_photograph_data(
+            data, item="expression", mask="touched", preprocessing=build_letterbox(IMAGENET_MEAN, IMAGENET_STD)
+        ),
         initial={"image_encoder": RESNET_101, "glove": GLOVE},
-        stages=(learn(700_000, over=800_000, validate_every=50_000),),
+        stages=(build_stage(700_000, over=800_000, validate_every=50_000),),
         precision="32",
     )
 
@@ -66,21 +68,22 @@ def cmpc_refzom() -> Recipe:
     """Returns the recipe of a row of DMMI's Table 2."""
     base = cmpc("refcoco")
     assert base.about is not None
-    pixels = fitted(IMAGENET_MEAN, IMAGENET_STD)
+    says = base.about.paper_says
+    pixels = build_letterbox(IMAGENET_MEAN, IMAGENET_STD)
     return base.replace(
         name="cmpc_refzom",
         about=base.about.replace(
             row="DMMI's Table 2, CMPC",
             reports=REPORTED["cmpc_refzom"],
             protocol="dmmi",
-            paper_says=base.about.paper_says.replace("its figures are with DenseCRF", "without DenseCRF") + BY_DMMI,
+            paper_says=f"{says.replace('its figures are with DenseCRF', 'without DenseCRF')}{BY_DMMI_NOTE}",
             release_does="700,000 steps of one expression, on a schedule that would end at 800,000.",
         ),
-        data=photographs_of("refzom", mask="touched", preprocessing=pixels),
+        data=build_photograph_data("refzom", mask="touched", preprocessing=pixels),
     )
 
 
-def released(data: str) -> Recipe:
+def cmpc_release(data: str) -> Recipe:
     """Returns the recipe of the released code, whose README quotes the figures of Table 1."""
     base = cmpc(data)
     assert base.about is not None
@@ -94,15 +97,15 @@ def released(data: str) -> Recipe:
         ),
         network="cmpc_release",
         config={},
-        data=base.data.replace(preprocessing=fitted(RELEASED_MEAN, 1.0)),
+        data=base.data.replace(preprocessing=build_letterbox(RELEASED_MEAN, 1.0)),
         initial=base.initial | {"image_encoder": "cmpc_released"},
     )
 
 
-def fitted(mean: tuple[float, float, float], std: Any) -> Preprocessing:
+def build_letterbox(mean: tuple[float, float, float], std: Any) -> Preprocessing:
     """Returns the preprocessing: a letterbox on black of 320 pixels."""
     return Preprocessing(resize="letterbox_rounded", side=320, mean=mean, std=std, multiple_of=8, padding="black")
 
 
-RECIPES = {f"cmpc_{data}": partial(cmpc, data) for data in SETS} | {"cmpc_refzom": cmpc_refzom}
-RECIPES |= {f"cmpc_{data}_release": partial(released, data) for data in SETS}
+RECIPES = {f"cmpc_{data}": partial(cmpc, data) for data in PAPER_NAMES} | {"cmpc_refzom": cmpc_refzom}
+RECIPES |= {f"cmpc_{data}_release": partial(cmpc_release, data) for data in PAPER_NAMES}

@@ -7,14 +7,14 @@ Measured  not run yet
 from functools import partial
 
 from refseg.preprocessing.transform import clip_photographs
-from refseg.recipes.eavl import longest
-from refseg.recipes.photograph_sets import REFCOCO_SETS, photographs_of
+from refseg.recipes.eavl import choose_max_words
+from refseg.recipes.photograph_sets import REFCOCO_SETS, build_photograph_data
 from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
 from refseg.recipes.schedules import Milestones
 
 LR = 1e-4
-CLIP = {"resnet101": "RN101.pt", "resnet50": "RN50.pt"}
-REPORTED = {  # mIoU
+CLIP_FILES = {"resnet101": "RN101.pt", "resnet50": "RN50.pt"}
+REPORTED_M_IOUS = {
     "resnet50": {
         "refcoco": {"val": 69.52, "testA": 72.72, "testB": 64.70},
         "refcoco+": {"val": 61.39, "testA": 67.10, "testB": 52.48},
@@ -43,24 +43,24 @@ def cris(data: str, image_encoder: str) -> Recipe:
         flip=0,
     )
     return Recipe(
-        name=named(data, image_encoder),
+        name=name_recipe(data, image_encoder),
         about=PaperReference(
             row=f"released results, {data}, {image_encoder}",
-            reports={f"{split} mIoU": value for split, value in REPORTED[image_encoder][data].items()},
+            reports={f"{split} mIoU": value for split, value in REPORTED_M_IOUS[image_encoder][data].items()},
             protocol="cris",
             paper_says="CLIP's parts learn at a tenth of the rate.",
             release_does="In the first epoch all learn at 1e-4 (cris_*_release); masks are bilinear and stay soft; "
             "mixed precision; validation asks the first sentence of each referent only.",
         ),
         network=f"cris_{image_encoder}",
-        config={"max_words": longest(data)},
-        data=photographs_of(data, mask="soft", preprocessing=clip_photographs(416)),
-        initial={"clip": CLIP[image_encoder]},
+        config={"max_words": choose_max_words(data)},
+        data=build_photograph_data(data, mask="soft", preprocessing=clip_photographs(416)),
+        initial={"clip": CLIP_FILES[image_encoder]},
         stages=(learn,),
     )
 
 
-def released(data: str, image_encoder: str) -> Recipe:
+def cris_release(data: str, image_encoder: str) -> Recipe:
     """Returns the recipe with the single rate of the release's first epoch."""
     base = cris(data, image_encoder)
     (learn,) = base.stages
@@ -69,14 +69,14 @@ def released(data: str, image_encoder: str) -> Recipe:
     return base.replace(name=f"{base.name}_release", stages=(learn.replace(groups=groups),))
 
 
-def named(data: str, image_encoder: str) -> str:
+def name_recipe(data: str, image_encoder: str) -> str:
     """Returns the recipe's name, without that of the main image encoder."""
     return f"cris_{data}" if image_encoder == "resnet101" else f"cris_{data}_{image_encoder}"
 
 
 RECIPES = {
-    f"{named(data, image_encoder)}{end}": partial(function, data, image_encoder)
-    for image_encoder in CLIP
-    for end, function in (("", cris), ("_release", released))
+    f"{name_recipe(data, image_encoder)}{end}": partial(function, data, image_encoder)
+    for image_encoder in CLIP_FILES
+    for end, function in (("", cris), ("_release", cris_release))
     for data in REFCOCO_SETS
 }

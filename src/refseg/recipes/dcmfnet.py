@@ -7,13 +7,13 @@ Measured  not run yet
 from functools import partial
 
 from refseg.preprocessing.transform import photographs
-from refseg.recipes.photograph_sets import BERT, RESNET_101, SWIN_BASE, YOLO, photographs_of
+from refseg.recipes.photograph_sets import BERT, RESNET_101, SWIN_BASE, YOLO, build_photograph_data
 from refseg.recipes.recipe import NOT_STATED, Group, PaperReference, Recipe, Stage
-from refseg.recipes.reported import REPORTED, row_named
+from refseg.recipes.reported import REPORTED, name_row
 from refseg.recipes.schedules import Polynomial
 
-SETS = {"refcoco": 15, "refcoco+": 15, "refcocog_google": 20, "refclef_berkeley": 15}  # largest number of words
-INITIAL = {"swin_base": SWIN_BASE, "darknet53": YOLO, "resnet101": RESNET_101}
+MAX_WORDS = {"refcoco": 15, "refcoco+": 15, "refcocog_google": 20, "refclef_berkeley": 15}  # largest number of words
+INITIAL_ENCODERS = {"swin_base": SWIN_BASE, "darknet53": YOLO, "resnet101": RESNET_101}
 
 
 def dcmfnet(data: str, image_encoder: str) -> Recipe:
@@ -31,10 +31,10 @@ def dcmfnet(data: str, image_encoder: str) -> Recipe:
         flip=0,
     )
     return Recipe(
-        name=named(data, image_encoder),
+        name=name_recipe(data, image_encoder),
         about=PaperReference(
-            row=row_named(f"Tables 1 and 3, {data}, {image_encoder}", named(data, image_encoder)),
-            reports=REPORTED.get(named(data, image_encoder), {}),
+            row=name_row(f"Tables 1 and 3, {data}, {image_encoder}", name_recipe(data, image_encoder)),
+            reports=REPORTED.get(name_recipe(data, image_encoder), {}),
             protocol=NOT_STATED,
             paper_says="Adam, 1.82e-5 for the image encoder and 1.82e-4 for all else, BERT too (dcmfnet_*_literal), "
             "which is more than BERT stands; 15 epochs, batches of 6, 480 x 480. Assumed here: a polynomial schedule, "
@@ -42,14 +42,14 @@ def dcmfnet(data: str, image_encoder: str) -> Recipe:
             "it starts from. On ReferIt it learns from train and val together, so validation tells little there.",
         ),
         network=f"dcmfnet_{image_encoder}",
-        config={"max_words": SETS[data]},
-        data=photographs_of(data, preprocessing=photographs(480)),
-        initial={"image_encoder": INITIAL[image_encoder], "word_encoder": BERT},
+        config={"max_words": MAX_WORDS[data]},
+        data=build_photograph_data(data, preprocessing=photographs(480)),
+        initial={"image_encoder": INITIAL_ENCODERS[image_encoder], "word_encoder": BERT},
         stages=(learn,),
     )
 
 
-def literal(data: str, image_encoder: str) -> Recipe:
+def dcmfnet_literal(data: str, image_encoder: str) -> Recipe:
     """Returns the recipe with the rates that the paper prints."""
     base = dcmfnet(data, image_encoder)
     (learn,) = base.stages
@@ -57,10 +57,14 @@ def literal(data: str, image_encoder: str) -> Recipe:
     return base.replace(name=f"{base.name}_literal", stages=(learn.replace(groups=groups),))
 
 
-def named(data: str, image_encoder: str) -> str:
+def name_recipe(data: str, image_encoder: str) -> str:
     """Returns the recipe's name, without that of the main image encoder."""
     return f"dcmfnet_{data}" if image_encoder == "swin_base" else f"dcmfnet_{data}_{image_encoder}"
 
 
-RECIPES = {named(data, encoder): partial(dcmfnet, data, encoder) for encoder in INITIAL for data in SETS}
-RECIPES |= {f"{named(data, 'swin_base')}_literal": partial(literal, data, "swin_base") for data in SETS}
+RECIPES = {
+    name_recipe(data, encoder): partial(dcmfnet, data, encoder) for encoder in INITIAL_ENCODERS for data in MAX_WORDS
+}
+RECIPES |= {
+    f"{name_recipe(data, 'swin_base')}_literal": partial(dcmfnet_literal, data, "swin_base") for data in MAX_WORDS
+}

@@ -10,19 +10,19 @@ from refseg.preprocessing.transform import photographs
 from refseg.recipes.photograph_sets import (
     BERT,
     BERT_LAYERS,
-    NO_VAL,
+    NO_VAL_NOTE,
     RESNET_101,
     SWIN_BASE,
     SWIN_UNDECAYED,
-    photographs_of,
+    build_photograph_data,
 )
 from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
-from refseg.recipes.reported import REPORTED, row_named
+from refseg.recipes.reported import REPORTED, name_row
 from refseg.recipes.schedules import Polynomial
 
-SETS = "refcoco", "refcoco+", "refcocog_umd", "refcocog_google", "refzom"
-INITIAL = {"swin_base": SWIN_BASE, "resnet101": RESNET_101}
-RELEASED = {  # figures of the released weights
+DMMI_SETS = "refcoco", "refcoco+", "refcocog_umd", "refcocog_google", "refzom"
+INITIAL_ENCODERS = {"swin_base": SWIN_BASE, "resnet101": RESNET_101}
+RELEASED_FIGURES = {  # figures of the released weights
     ("refcocog_umd", "resnet101"): {"oIoU": 59.02, "mIoU": 62.59},
     ("refcocog_umd", "swin_base"): {"oIoU": 63.46, "mIoU": 66.48},
     ("refzom", "swin_base"): {"oIoU": 68.77, "mIoU": 68.25},
@@ -48,45 +48,47 @@ def dmmi(data: str, image_encoder: str) -> Recipe:
         flip=0,
     )
     return Recipe(
-        name=named(data, image_encoder),
+        name=name_recipe(data, image_encoder),
         about=PaperReference(
-            row=row_named(f"Table {2 if data == 'refzom' else 1}, {data}, {image_encoder}", named(data, image_encoder)),
-            reports=REPORTED.get(named(data, image_encoder), {}),
+            row=name_row(
+                f"Table {2 if data == 'refzom' else 1}, {data}, {image_encoder}", name_recipe(data, image_encoder)
+            ),
+            reports=REPORTED.get(name_recipe(data, image_encoder), {}),
             protocol="dmmi",
             paper_says="Images of 448 x 448, a phrase erased anew in each iteration; batch and epochs are not given."
-            + NO_VAL * (data == "refzom"),
+            + NO_VAL_NOTE * (data == "refzom"),
             release_does="480 x 480; which phrase is erased is drawn once; 40 epochs of batches of 8 for each process; "
             "the checkpoint is chosen by the test split; on Ref-ZOM the order is shuffled once, not for each epoch.",
         ),
         network=f"dmmi_{image_encoder}",
-        data=photographs_of(data, "kept" if data == "refzom" else "lost", preprocessing=photographs(448)),
-        initial={"image_encoder": INITIAL[image_encoder], "word_encoder": BERT},
+        data=build_photograph_data(data, "kept" if data == "refzom" else "lost", preprocessing=photographs(448)),
+        initial={"image_encoder": INITIAL_ENCODERS[image_encoder], "word_encoder": BERT},
         stages=(learn,),
         precision="32",
     )
 
 
-def released(data: str, image_encoder: str) -> Recipe:
+def dmmi_release(data: str, image_encoder: str) -> Recipe:
     """Returns the recipe of the released code, at 480 pixels."""
     base = dmmi(data, image_encoder)
     assert base.about is not None
     (learn,) = base.stages
     return base.replace(
         name=f"{base.name}_release",
-        about=base.about.replace(reports=RELEASED.get((data, image_encoder), {})),
+        about=base.about.replace(reports=RELEASED_FIGURES.get((data, image_encoder), {})),
         data=base.data.replace(preprocessing=photographs(480)),
         stages=(learn.replace(erasure="fixed"),),
     )
 
 
-def named(data: str, image_encoder: str) -> str:
+def name_recipe(data: str, image_encoder: str) -> str:
     """Returns the recipe's name, without that of the main image encoder."""
     return f"dmmi_{data}" if image_encoder == "swin_base" else f"dmmi_{data}_{image_encoder}"
 
 
 RECIPES = {
-    f"{named(data, image_encoder)}{end}": partial(function, data, image_encoder)
-    for image_encoder in INITIAL
-    for end, function in (("", dmmi), ("_release", released))
-    for data in SETS
+    f"{name_recipe(data, image_encoder)}{end}": partial(function, data, image_encoder)
+    for image_encoder in INITIAL_ENCODERS
+    for end, function in (("", dmmi), ("_release", dmmi_release))
+    for data in DMMI_SETS
 }

@@ -7,19 +7,26 @@ Measured  not run yet
 from functools import partial
 
 from refseg.preprocessing.transform import photographs
-from refseg.recipes.photograph_sets import BERT, BERT_LAYERS, BY_DMMI, SWIN_BASE, SWIN_UNDECAYED, photographs_of
+from refseg.recipes.photograph_sets import (
+    BERT,
+    BERT_LAYERS,
+    BY_DMMI_NOTE,
+    SWIN_BASE,
+    SWIN_UNDECAYED,
+    build_photograph_data,
+)
 from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
 from refseg.recipes.reported import REPORTED
 from refseg.recipes.schedules import Polynomial
 
 SPLITS = {"refcoco": ("val", "testA", "testB"), "refcoco+": ("val", "testA", "testB"), "refcocog_umd": ("val", "test")}
-RELEASED = {  # figures of the released weights: oIoU and mIoU of the splits
+RELEASED_FIGURES = {  # figures of the released weights: oIoU and mIoU of the splits
     "refcoco": ((72.73, 75.82, 68.79), (74.46, 76.89, 70.94)),
     "refcoco+": ((62.14, 68.38, 55.10), (65.81, 70.97, 59.23)),
     "refcocog_umd": ((61.24, 62.09), (63.34, 63.62)),
     "refcocog_google": ((60.50,), ()),
 }
-RELEASED_ONE = {
+RELEASED_FIGURES_ONE = {
     "refcoco": ((73.50, 75.97, 69.33), (75.41, 77.31, 71.86)),
     "refcoco+": ((63.79, 69.79, 56.49), (67.65, 72.53, 61.22)),
     "refcocog_umd": ((64.02, 64.49), (67.41, 67.45)),
@@ -48,14 +55,14 @@ def lavt(data: str) -> Recipe:
         name=f"lavt_{data}",
         about=PaperReference(
             row=f"released results, lavt, {data}",
-            reports=figures(data, *RELEASED[data]),
+            reports=name_figures(data, *RELEASED_FIGURES[data]),
             protocol="lavt",
             paper_says="Cross-entropy; 40 epochs of batches of 32.",
             release_does="Classes weighted 0.9 and 1.1; BERT without dropout; only its layers 0 to 9 learn; norms of "
             "the decoder decay, those of the encoder do not.",
         ),
         network="lavt_swin_base",
-        data=photographs_of(data, "lost", preprocessing=photographs(480)),
+        data=build_photograph_data(data, "lost", preprocessing=photographs(480)),
         initial={"image_encoder": SWIN_BASE, "word_encoder": BERT},
         stages=(learn,),
         precision="32",
@@ -69,7 +76,7 @@ def lavt_one(data: str) -> Recipe:
         name=f"{base.name}_one",
         about=PaperReference(
             row=f"released results, lavt_one, {data}",
-            reports=figures(data, *RELEASED_ONE[data]),
+            reports=name_figures(data, *RELEASED_FIGURES_ONE[data]),
             protocol="lavt",
             release_does="A Dice loss whose code is not released: the one here is ours. Its BERT has dropout.",
         ),
@@ -77,7 +84,7 @@ def lavt_one(data: str) -> Recipe:
     )
 
 
-def figures(data: str, o_ious: tuple[float, ...], m_ious: tuple[float, ...]) -> dict[str, float]:
+def name_figures(data: str, o_ious: tuple[float, ...], m_ious: tuple[float, ...]) -> dict[str, float]:
     """Returns reported figures by their names in the release."""
     splits = SPLITS.get(data, ("val",))
     return {
@@ -96,11 +103,11 @@ def lavt_refzom() -> Recipe:
             row="DMMI's Table 2, LAVT",
             reports=REPORTED["lavt_refzom"],
             protocol="dmmi",
-            paper_says=f"Cross-entropy; 40 epochs of batches of 32.{BY_DMMI}",
+            paper_says=f"Cross-entropy; 40 epochs of batches of 32.{BY_DMMI_NOTE}",
         ),
-        data=photographs_of("refzom", preprocessing=photographs(480)),
+        data=build_photograph_data("refzom", preprocessing=photographs(480)),
     )
 
 
-RECIPES = {f"lavt_{data}": partial(lavt, data) for data in RELEASED} | {"lavt_refzom": lavt_refzom}
-RECIPES |= {f"lavt_{data}_one": partial(lavt_one, data) for data in RELEASED}
+RECIPES = {f"lavt_{data}": partial(lavt, data) for data in RELEASED_FIGURES} | {"lavt_refzom": lavt_refzom}
+RECIPES |= {f"lavt_{data}_one": partial(lavt_one, data) for data in RELEASED_FIGURES}

@@ -7,7 +7,7 @@ Measured  docs/results.md
 from refseg.preprocessing.transform import photographs
 from refseg.recipes.recipe import FileData, Group, Recipe, Stage
 
-SIDE = 224
+IMAGE_SIDE = 224
 
 
 def photographs_by_heart() -> Recipe:
@@ -18,7 +18,7 @@ def photographs_by_heart() -> Recipe:
         validation="train",
         validation_images=16,
         item="image",
-        preprocessing=photographs(SIDE),
+        preprocessing=photographs(IMAGE_SIDE),
         workers=1,
     )
     learn = Stage(
@@ -39,7 +39,7 @@ def photographs_by_heart() -> Recipe:
         config={
             "class_weights": [1, 1],
             "threshold": 0.5,
-            "aligner": {"queries": 16, "width": 64, "image_size": SIDE},
+            "aligner": {"queries": 16, "width": 64, "image_size": IMAGE_SIDE},
         },
         data=data,
         initial={"image_encoder.net": "small_image_encoder"},

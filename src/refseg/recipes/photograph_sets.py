@@ -15,7 +15,7 @@ YOLO = "yolov3.weights"
 BERT_LAYERS = (r"encoder\.layer\.\d\.",)  # 0 to 9: layers above and embeddings are frozen
 SWIN_UNDECAYED = "norm", "relative_position_bias_table"
 
-SETS: dict[str, dict[str, Any]] = {  # by the name in a recipe's name
+PHOTOGRAPH_SETS: dict[str, dict[str, Any]] = {  # by the name in a recipe's name
     "refcoco": {"dataset": "refcoco", "settings": {"split_by": "unc"}},
     "refcoco+": {"dataset": "refcoco+", "settings": {"split_by": "unc"}},
     "refcocog_umd": {"dataset": "refcocog", "settings": {"split_by": "umd"}},
@@ -32,15 +32,15 @@ SETS: dict[str, dict[str, Any]] = {  # by the name in a recipe's name
     },
 }
 REFCOCO_SETS = "refcoco", "refcoco+", "refcocog_umd"
-NO_VAL = " Ref-ZOM has no val: 500 images of train are scored on the way, so take the run's last/, not its best/."
-BY_DMMI = (
+NO_VAL_NOTE = " Ref-ZOM has no val: 500 images of train are scored on the way, so take the run's last/, not its best/."
+BY_DMMI_NOTE = (
     " Trained on Ref-ZOM by DMMI's authors, who do not say how: here as on the other sets, on expressions as items, of "
-    f"which those without referent are spread evenly.{NO_VAL}"
+    f"which those without referent are spread evenly.{NO_VAL_NOTE}"
 )
 
 
-def photographs_of(name: str, covered_twice: str = "kept", **fields: Any) -> FileData:
-    """Returns a set of `SETS` with other fields changed."""
-    own = SETS[name]
+def build_photograph_data(name: str, covered_twice: str = "kept", **fields: Any) -> FileData:
+    """Returns a set of `PHOTOGRAPH_SETS` with other fields changed."""
+    own = PHOTOGRAPH_SETS[name]
     settings = own.get("settings", {}) | ({"covered_twice": "lost"} if covered_twice == "lost" else {})
     return FileData.model_validate({**own, **fields, "settings": settings})

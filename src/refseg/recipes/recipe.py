@@ -106,13 +106,13 @@ class FileData(Config):
         return value
 
 
-def _kind_of_data(value: Any) -> str:
+def _find_kind(value: Any) -> str:
     name = value.get("dataset", "drawn_scenes") if isinstance(value, dict) else getattr(value, "dataset", "")
     return "drawn_scenes" if name == "drawn_scenes" else "files"
 
 
 Data = Annotated[
-    Annotated[SceneData, Tag("drawn_scenes")] | Annotated[FileData, Tag("files")], Discriminator(_kind_of_data)
+    Annotated[SceneData, Tag("drawn_scenes")] | Annotated[FileData, Tag("files")], Discriminator(_find_kind)
 ]
 
 
@@ -205,7 +205,7 @@ class Recipe(Config):
             raise InvalidInput(f"{path} is not YAML: {error}") from error
         if content is None:
             raise InvalidInput(f"{path} is empty; `refseg recipes selector` shows what a recipe holds")
-        return checked(content, str(path))
+        return validate_recipe(content, str(path))
 
     def with_settings(self, settings: list[str]) -> "Recipe":
         """Returns the recipe with fields set by "a.b=value"; stages by name or number ("stages.find.steps=10").
@@ -221,11 +221,11 @@ class Recipe(Config):
         for setting in settings:
             path, equals, text = setting.partition("=")
             if not equals:
-                raise InvalidInput(f"{_named(shown(setting))} has no '='; write it as stages.learn.steps=100")
+                raise InvalidInput(f"{_name_setting(shown(setting))} has no '='; write it as stages.learn.steps=100")
             try:
                 value = parse_yaml(text)
             except InvalidInput as error:
-                raise InvalidInput(f"{_named(shown(setting))}: {shown(text)} is not a value") from error
+                raise InvalidInput(f"{_name_setting(shown(setting))}: {shown(text)} is not a value") from error
             names = path.split(".")
             if names == ["config"] and isinstance(value, dict):
                 plain["config"], changes = {}, value
@@ -234,11 +234,11 @@ class Recipe(Config):
             else:
                 _set(plain, names, value, shown(setting))
         if changes:
-            plain["config"] = _with_changes(checked(plain, for_caller("--set", "the settings")), changes)
-        return checked(plain, for_caller("--set", "the settings")) if settings else self
+            plain["config"] = _merge_changes(validate_recipe(plain, for_caller("--set", "the settings")), changes)
+        return validate_recipe(plain, for_caller("--set", "the settings")) if settings else self
 
 
-def checked(plain: Any, source: str) -> Recipe:
+def validate_recipe(plain: Any, source: str) -> Recipe:
     """Validates a recipe of plain values.
 
     Raises:
@@ -250,7 +250,7 @@ def checked(plain: Any, source: str) -> Recipe:
         raise InvalidInput(f"{source}: {one_line(error, Recipe)}") from error
 
 
-def _with_changes(recipe: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
+def _merge_changes(recipe: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
     """Returns the recipe's config with changes; torch is imported only where they are about parts of the network."""
     if not any(isinstance(value, dict) for value in changes.values()):
         return {**recipe.config, **changes}
@@ -262,11 +262,11 @@ def _with_changes(recipe: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
     return merge_config(recipe.network, recipe.config, changes)
 
 
-def _named(setting: str) -> str:
+def _name_setting(setting: str) -> str:
     return for_caller(f"--set {setting}", f"setting {setting}")
 
 
-FREE_FORM = "config", "settings", "initial"  # fields that take new names
+FREE_FORM_FIELDS = "config", "settings", "initial"  # fields that take new names
 
 
 def _set(node: Any, path: list[str], value: Any, setting: str) -> None:
@@ -275,11 +275,13 @@ def _set(node: Any, path: list[str], value: Any, setting: str) -> None:
             names = {item["name"]: number for number, item in enumerate(node)} | {str(n): n for n in range(len(node))}
         else:
             names = {name: name for name in node} if isinstance(node, dict) else {}
-        free = depth > 0 and path[depth - 1] in FREE_FORM
+        free = depth > 0 and path[depth - 1] in FREE_FORM_FIELDS
         if key not in names and not free:
             where = ".".join(path[:depth]) or "the recipe"
             known = ", ".join(names) or "nothing"
-            raise InvalidInput(f"{_named(setting)}: {where} has no {key!r}; {did_you_mean(key, names)}it has: {known}")
+            raise InvalidInput(
+                f"{_name_setting(setting)}: {where} has no {key!r}; {did_you_mean(key, names)}it has: {known}"
+            )
         if depth == len(path) - 1:
             if value is None and path[depth - 1] == "initial":
                 node.pop(key, None)
@@ -287,7 +289,7 @@ def _set(node: Any, path: list[str], value: Any, setting: str) -> None:
                 node[names.get(key, key)] = value
         elif key not in names:
             raise InvalidInput(
-                f"{_named(setting)}: {'.'.join(path[: depth + 1])} is not set in this recipe; give its value"
+                f"{_name_setting(setting)}: {'.'.join(path[: depth + 1])} is not set in this recipe; give its value"
             )
         else:
             node = node[names[key]]

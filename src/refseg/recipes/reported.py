@@ -237,6 +237,6 @@ REPORTED: dict[str, dict[str, float]] = {
 }
 
 
-def row_named(row: str, recipe: str) -> str:
+def name_row(row: str, recipe: str) -> str:
     """Returns the row that a recipe is of, saying so where the paper reports no figures of it."""
     return row if recipe in REPORTED else f"{row} (not in the paper)"

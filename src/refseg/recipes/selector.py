@@ -3,7 +3,7 @@
 from refseg.recipes.recipe import Group, Recipe, SceneData, Stage
 from refseg.recipes.schedules import Cosine
 
-FIND = Stage(
+FIND_STAGE = Stage(
     name="find",
     objective="find_loss",
     groups={"finder": Group(lr=3e-3, weight_decay=0.05, clip=2)},
@@ -12,7 +12,7 @@ FIND = Stage(
     expressions_per_image=0,
     schedule=Cosine(warm_up=0.06, final=0.01),
 )
-CHOOSE = Stage(
+CHOOSE_STAGE = Stage(
     name="choose",
     objective="choose_loss",
     groups={"chooser": Group(lr=1.5e-3, weight_decay=0.02, clip=1)},
@@ -25,7 +25,7 @@ CHOOSE = Stage(
     cached_scenes=20480,
     validate_every=600,
 )
-TOGETHER = Stage(
+TOGETHER_STAGE = Stage(
     name="together",
     objective="loss",
     groups={
@@ -52,7 +52,7 @@ def selector() -> Recipe:
         name="selector",
         network="selector",
         data=SceneData(scenes=40960),
-        stages=(FIND, CHOOSE, TOGETHER),
+        stages=(FIND_STAGE, CHOOSE_STAGE, TOGETHER_STAGE),
     )
 
 
@@ -61,7 +61,7 @@ def small_image_encoder() -> Recipe:
 
     They take the place of ImageNet weights.
     """
-    return selector().replace(name="small_image_encoder", stages=(FIND,), releases="image_encoder")
+    return selector().replace(name="small_image_encoder", stages=(FIND_STAGE,), releases="image_encoder")
 
 
 def selector_quick() -> Recipe:
@@ -70,9 +70,9 @@ def selector_quick() -> Recipe:
         name="selector_quick",
         data=SceneData(scenes=12800),
         stages=(
-            FIND.replace(steps=900),
-            CHOOSE.replace(steps=700, cached_scenes=12800),
-            TOGETHER.replace(steps=2500, validate_every=1250),
+            FIND_STAGE.replace(steps=900),
+            CHOOSE_STAGE.replace(steps=700, cached_scenes=12800),
+            TOGETHER_STAGE.replace(steps=2500, validate_every=1250),
         ),
     )
 

@@ -7,13 +7,15 @@ Measured  not run yet
 from functools import partial
 
 from refseg.preprocessing.transform import Preprocessing
-from refseg.recipes.eavl import LEARN, LIKE_LAVT, SWIN_AND_BERT
-from refseg.recipes.photograph_sets import BY_DMMI, GLOVE, REFCOCO_SETS, YOLO, photographs_of
+from refseg.recipes.eavl import LEARN_STAGE, LIKE_LAVT, SWIN_AND_BERT
+from refseg.recipes.photograph_sets import BY_DMMI_NOTE, GLOVE, REFCOCO_SETS, YOLO, build_photograph_data
 from refseg.recipes.recipe import NOT_STATED, Group, PaperReference, Recipe, Stage
 from refseg.recipes.reported import REPORTED
 from refseg.recipes.schedules import Milestones
 
-DECAYED = r"fusion\.(convolved|of_|join_|back|pixels).*\.0|query_generation\.maps\.(\d\.0|3)|decoder\.(.*\.0|classify)"
+DECAYED_NAMES = (
+    r"fusion\.(convolved|of_|join_|back|pixels).*\.0|query_generation\.maps\.(\d\.0|3)|decoder\.(.*\.0|classify)"
+)
 """Names of fusion that are kernels of convolutions."""
 ICCV_SETS = *REFCOCO_SETS, "refcocog_google"
 PIXELS = Preprocessing(resize="letterbox_truncated", side=416, mean=0.0, std=255.0, multiple_of=32, padding="grey")
@@ -27,7 +29,7 @@ def vlt(data: str) -> Recipe:
         groups={  # the image encoder and the word vectors are frozen
             "word_encoder": Group(lr=lr, only=(r"\.(ahead|back)\.",)),
             # Keras adds 5e-4 times the sum of squares, whose gradient has a factor 2
-            "fusion": Group(lr=lr, weight_decay=1e-3, undecayed=(rf"^(?!({DECAYED})\.weight$)",)),
+            "fusion": Group(lr=lr, weight_decay=1e-3, undecayed=(rf"^(?!({DECAYED_NAMES})\.weight$)",)),
         },
         epochs=50,
         images=128,
@@ -50,7 +52,7 @@ def vlt(data: str) -> Recipe:
         ),
         network="vlt_darknet53",
         config={"max_words": 20} if data.startswith("refcocog") else {},
-        data=photographs_of(data, mask="soft", preprocessing=PIXELS),
+        data=build_photograph_data(data, mask="soft", preprocessing=PIXELS),
         initial={"image_encoder": YOLO, "glove": GLOVE},
         stages=(learn,),
         precision="32",
@@ -67,10 +69,10 @@ def vlt_refzom() -> Recipe:
             row="DMMI's Table 2, VLT",
             reports=REPORTED["vlt_refzom"],
             protocol="dmmi",
-            paper_says=f"{base.about.paper_says}{BY_DMMI}",
+            paper_says=f"{base.about.paper_says}{BY_DMMI_NOTE}",
         ),
         config={"max_words": 20},
-        data=photographs_of("refzom", mask="soft", preprocessing=PIXELS),
+        data=build_photograph_data("refzom", mask="soft", preprocessing=PIXELS),
     )
 
 
@@ -86,9 +88,9 @@ def vlt_swin(data: str) -> Recipe:
             "are no reproduction. EAVL prints 75.96 for testA of RefCOCO in its Table V.",
         ),
         network="vlt_swin",
-        data=photographs_of(data, **LIKE_LAVT),
+        data=build_photograph_data(data, **LIKE_LAVT),
         initial=SWIN_AND_BERT,
-        stages=(LEARN,),
+        stages=(LEARN_STAGE,),
     )
 
 
