@@ -11,11 +11,11 @@ from refseg.datasets.drawn_clips.dataset import DrawnClips
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.errors import InvalidInput, MissingFile
 from refseg.evaluation.rows import read_rows
-from refseg.inspection.gallery import build, choice
-from refseg.inspection.gallery.build import build_gallery, labels_of
-from refseg.inspection.gallery.compose import ask, draw
-from refseg.inspection.gallery.page import section_of
-from refseg.inspection.gallery.systems import Answer, Stored, System
+from refseg.inspection.gallery import build, selection
+from refseg.inspection.gallery.build import build_gallery, make_labels
+from refseg.inspection.gallery.compose import collect_answers, draw_gallery
+from refseg.inspection.gallery.page import extract_section
+from refseg.inspection.gallery.systems import StoredAnswers, System, SystemAnswer
 from refseg.masks.rle import encode_rle
 from refseg.samples import Expression, Sample
 
@@ -46,7 +46,7 @@ class Says(System):
 
     def answer(self, samples):
         for sample in samples:
-            yield [Answer(encode_rle(squares(self._answer(one.text)))) for one in sample.expressions]
+            yield [SystemAnswer(encode_rle(squares(self._answer(one.text)))) for one in sample.expressions]
 
 
 RIGHT, NOTHING = Says("right", lambda text: text), Says("nothing", lambda text: "")
@@ -124,7 +124,7 @@ def evaluated(tmp_path_factory):
 
 
 def test_stored_masks_know_their_data_and_are_scored_as_they_were(evaluated):
-    gallery = build_gallery([Stored(evaluated)], sort="worst", number=4)
+    gallery = build_gallery([StoredAnswers(evaluated)], sort="worst", number=4)
     scored = {row.id: row.scores["standard"].iou for row in read_rows(evaluated)}
     assert [line.ious[0] for line in gallery.lines] == [scored[line.about] for line in gallery.lines]
     assert {line.about.rsplit("/", 1)[0] for line in gallery.lines} == {"val-base-0", "val-base-1"}
@@ -134,8 +134,10 @@ def test_stored_masks_know_their_data_and_are_scored_as_they_were(evaluated):
 def test_weights_answer_as_they_are_evaluated(evaluated):
     scenes = DrawnScenes("val", 2)
     place = (1, 3)
-    gallery = draw(scenes, [place], ask([build.open_systems(["selector"], "cpu")[0]], scenes, [place]), ["a"], "")
-    stored = build_gallery([Stored(evaluated)], scenes, expressions=[gallery.lines[0].about])
+    gallery = draw_gallery(
+        scenes, [place], collect_answers([build.open_systems(["selector"], "cpu")[0]], scenes, [place]), ["a"], ""
+    )
+    stored = build_gallery([StoredAnswers(evaluated)], scenes, expressions=[gallery.lines[0].about])
     assert gallery.lines[0].ious == stored.lines[0].ious
     assert (gallery.lines[0].cells[2].picture == stored.lines[0].cells[2].picture).all()
 
@@ -145,18 +147,18 @@ def test_a_mask_folder_of_a_part_of_the_data_shows_that_part(tmp_path):
     folder.mkdir()
     Image.fromarray(squares("1")).save(folder / "1.png")
     said = []
-    gallery = build_gallery([Stored(tmp_path), RIGHT], [Scene("a"), Scene("b")], on_message=said.append, side=60)
+    gallery = build_gallery([StoredAnswers(tmp_path), RIGHT], [Scene("a"), Scene("b")], on_message=said.append, side=60)
     assert [line.about for line in gallery.lines] == ["a/1"] and gallery.lines[0].ious == (1.0, 1.0)
-    build_gallery([Stored(tmp_path), RIGHT], [Scene("a")], sort="gain", on_message=said.append, side=60)
+    build_gallery([StoredAnswers(tmp_path), RIGHT], [Scene("a")], sort="gain", on_message=said.append, side=60)
     assert all("masks of 1 of" in line and str(tmp_path) in line for line in said) and said
     with pytest.raises(InvalidInput, match=r"no mask is of these expressions.*refseg data ids"):
-        build_gallery([Stored(tmp_path)], [Scene("b")])
+        build_gallery([StoredAnswers(tmp_path)], [Scene("b")])
 
 
 def test_scores_without_masks_say_how_to_get_them(tmp_path):
     (tmp_path / "expressions.jsonl").touch()
     with pytest.raises(MissingFile, match="holds scores and no masks"):
-        build_gallery([Stored(tmp_path)], [Scene()])
+        build_gallery([StoredAnswers(tmp_path)], [Scene()])
 
 
 @pytest.fixture
@@ -185,14 +187,14 @@ def test_answers_of_a_run_of_segment_are_found_by_image_and_expression(photograp
     (tmp_path / "run").mkdir()
     answers = tmp_path / "run" / "answers.jsonl"
     answers.write_text(f"{json.dumps(line)}\n{json.dumps(failed)}\n")
-    gallery = build_gallery([Stored(tmp_path / "run")], images=str(photograph), expressions=["7"], side=60)
+    gallery = build_gallery([StoredAnswers(tmp_path / "run")], images=str(photograph), expressions=["7"], side=60)
     assert captions(gallery) == [["", "6.7 % of the image (unfamiliar image)"]]
     with pytest.raises(InvalidInput, match="has no answer to '8'"):
-        build_gallery([Stored(tmp_path / "run")], images=str(photograph), expressions=["8"])
+        build_gallery([StoredAnswers(tmp_path / "run")], images=str(photograph), expressions=["8"])
     for damaged in ({"expression": 3}, {**line, "source": "a\0b"}, {**line, "source": 3}):
         answers.write_text(f"{json.dumps(damaged)}\n")
         with pytest.raises(InvalidInput, match=r"answers.jsonl, line 1, is no answer"):
-            build_gallery([Stored(tmp_path / "run")], images=str(photograph), expressions=["7"])
+            build_gallery([StoredAnswers(tmp_path / "run")], images=str(photograph), expressions=["7"])
 
 
 def test_of_a_video_the_middle_annotated_frame_is_asked_about():
@@ -207,7 +209,7 @@ class _RightOnFrames(System):
 
     def answer(self, samples):
         for sample in samples:
-            yield [Answer(encode_rle(sample.mask(k))) for k in range(len(sample.expressions))]
+            yield [SystemAnswer(encode_rle(sample.mask(k))) for k in range(len(sample.expressions))]
 
 
 RIGHT_ON_FRAMES = _RightOnFrames()
@@ -236,14 +238,14 @@ def test_labels_are_the_ends_of_places_that_differ():
     def systems(*places):
         return [Says(place, str) for place in places]
 
-    assert labels_of(systems("runs/lavt/weights", "runs/cris/weights")) == ["lavt/weights", "cris/weights"]
-    assert labels_of(systems("selector", "results/a")) == ["selector", "a"]
-    assert labels_of(systems("a/x", "x")) == ["a/x", "x"]
-    assert labels_of(systems("a", "b"), ["A", "A"]) == ["A", "A"]
+    assert make_labels(systems("runs/lavt/weights", "runs/cris/weights")) == ["lavt/weights", "cris/weights"]
+    assert make_labels(systems("selector", "results/a")) == ["selector", "a"]
+    assert make_labels(systems("a/x", "x")) == ["a/x", "x"]
+    assert make_labels(systems("a", "b"), ["A", "A"]) == ["A", "A"]
     with pytest.raises(InvalidInput, match="1 label for 2 columns"):
-        labels_of(systems("a", "b"), ["A"])
+        make_labels(systems("a", "b"), ["A"])
     with pytest.raises(InvalidInput, match="a is given twice"):
-        labels_of(systems("a", "a"))
+        make_labels(systems("a", "a"))
 
 
 @pytest.mark.parametrize(
@@ -267,7 +269,7 @@ def test_files_are_whole_escaped_and_bounded(tmp_path, monkeypatch):
     scene = Scene(texts=())
     scene.expressions = tuple(Expression(text, (0,)) for text in texts)
     scene.mask = lambda index: squares("0")
-    monkeypatch.setattr("refseg.inspection.gallery.compose.MAX_PIXELS", 4 * 50**2)
+    monkeypatch.setattr("refseg.inspection.gallery.compose.MAX_SHEET_PIXELS", 4 * 50**2)
     gallery = build_gallery([ALWAYS_FIRST, ALWAYS_FIRST_TOO], [scene], labels=["<i>", "b" * 200], side=200)
     assert gallery.lines[0].cells[0].picture.shape[1] == 50
     for ending in ("png", "html"):
@@ -277,7 +279,7 @@ def test_files_are_whole_escaped_and_bounded(tmp_path, monkeypatch):
     page = (tmp_path / "sheet.html").read_text()
     assert "the &quot;&lt;b&gt;cup&lt;/b&gt;&quot; &amp; pen" in page and "<i>" not in page and "http" not in page
     assert set(re.findall(r'src="(.{0,22})', page)) == {"data:image/jpeg;base64"}
-    assert section_of(page).count("<figure>") == 4 and section_of("no page") == ""
+    assert extract_section(page).count("<figure>") == 4 and extract_section("no page") == ""
     with pytest.raises(InvalidInput, match=r"\.png or \.html"):
         gallery.save(tmp_path / "sheet.pdf")
 
@@ -286,17 +288,17 @@ ALWAYS_FIRST, ALWAYS_FIRST_TOO = Says("x", lambda text: "0"), Says("y", lambda t
 
 
 def test_a_mask_of_one_pixel_is_seen_in_a_small_picture():
-    from refseg.inspection.gallery.drawing import marked
+    from refseg.inspection.gallery.drawing import draw_mask
 
     mask = np.zeros((400, 400), bool)
     mask[3, 5] = True
-    drawn = marked(np.full((32, 32, 3), 90, np.uint8), mask, (255, 0, 0))
+    drawn = draw_mask(np.full((32, 32, 3), 90, np.uint8), mask, (255, 0, 0))
     assert (drawn[..., 0] != drawn[..., 1]).sum() == 1
 
 
 def test_scores_are_of_masks():
     def score(sort, answers, truth=None):
-        return choice.scored(sort, choice.Found((0, 0), "", True), answers, truth)
+        return selection.score_expression(sort, selection.FoundExpression((0, 0), "", True), answers, truth)
 
     a, b, empty = (encode_rle(squares(numbers)) for numbers in ("0", "01", ""))
     assert score("disagreement", [a, b])[2:4] == (0.5, 80) and score("disagreement", [empty, empty])[2:4] == (0, 0)

@@ -12,7 +12,7 @@ from refseg.errors import InvalidInput, MissingFile
 from refseg.evaluation import evaluate as evaluation
 from refseg.evaluation.report import html_page
 from refseg.evaluation.rows import ROWS, Row, read_rows
-from refseg.inspection.gallery.asked import ids_of
+from refseg.inspection.gallery.shown_samples import list_ids
 from refseg.studies import find_study, pictures, resolve
 from refseg.studies.pictures import draw_pictures
 from refseg.studies.resolve import recipe_of
@@ -97,7 +97,7 @@ def test_expressions_that_the_data_have_lost_are_told_in_one_line():
         ("drawn_clips", frame, {"frame": "99999"}),
     ):
         (sample,), places = pictures._find(dataset, {"split": "test", "count": 1}, [known])
-        assert ids_of(sample)[places[0][1]] == known.key
+        assert list_ids(sample)[places[0][1]] == known.key
         gone = replace(known, **lost)
         with pytest.raises(InvalidInput, match=f"{gone.key} is not in {dataset} any more"):
             pictures._find(dataset, {"split": "test", "count": 1}, [gone])

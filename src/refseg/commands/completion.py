@@ -66,7 +66,7 @@ def complete_conversions(incomplete: str) -> list[str]:
 
 def complete_sorts(incomplete: str) -> list[str]:
     """Returns the orders of the lines of a gallery."""
-    from refseg.inspection.gallery.choice import SORTS
+    from refseg.inspection.gallery.selection import SORTS
 
     return _matching(list(SORTS), incomplete)
 

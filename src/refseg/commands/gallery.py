@@ -122,7 +122,7 @@ def gallery(
     from refseg.inspection.gallery.build import build_gallery
     from refseg.inspection.gallery.lines import MARK
     from refseg.inspection.gallery.sheet import check_ending
-    from refseg.inspection.gallery.systems import Stored
+    from refseg.inspection.gallery.systems import StoredAnswers
 
     options.add_networks(network)
     files = list(dict.fromkeys(out or [OUT]))
@@ -151,7 +151,7 @@ def gallery(
             "name what to show: a data set, for example --data drawn_scenes, or images and what to find in them, for "
             "example refseg gallery photo.jpg 'the red cup' --weights selector"
         )
-    given_systems = {"weights": iter(weights or []), "masks": map(Stored, masks or [])}
+    given_systems = {"weights": iter(weights or []), "masks": map(StoredAnswers, masks or [])}
     sheet = build_gallery(
         [next(given_systems[name]) for name in context.meta[TYPED] if name in given_systems],
         labels=label or [],

@@ -13,12 +13,12 @@ from refseg.evaluation.row_frames import find_frame
 from refseg.evaluation.rows import ROWS, read_rows
 from refseg.evaluation.rows import Row as Answered
 from refseg.files.atomic import all_or_nothing, check_writable
-from refseg.inspection.gallery.asked import ids_of
 from refseg.inspection.gallery.build import open_systems
-from refseg.inspection.gallery.choice import Place, Scored, highest
-from refseg.inspection.gallery.compose import ask, draw
+from refseg.inspection.gallery.compose import collect_answers, draw_gallery
 from refseg.inspection.gallery.find_by_name import find_by_name
+from refseg.inspection.gallery.selection import Place, ScoredExpression, choose_highest
 from refseg.inspection.gallery.sheet import Gallery
+from refseg.inspection.gallery.shown_samples import list_ids
 from refseg.progress import Progress, no_progress
 from refseg.recipes.recipe import Recipe
 from refseg.samples import Clip, Sample
@@ -90,11 +90,11 @@ def draw_pictures(
 
     crf = DenseCRF() if split.crf else None
     weights = [row_weights(study, one, recipe, training_folder(out, recipe)) for one, recipe in trained.items()]
-    answers = ask(open_systems(weights, device, crf), samples, places, progress)
+    answers = collect_answers(open_systems(weights, device, crf), samples, places, progress)
     labels = [study.rows[one - 1].label for one in trained]
     about = scored_on(first, split)[0]
     note = f"{about}, split {split.split}: {how}. Rows as trained with the first seed."
-    gallery = draw(samples, places, answers, labels, note, title=title(study))
+    gallery = draw_gallery(samples, places, answers, labels, note, title=title(study))
     with all_or_nothing(folder) as new:
         for file in PICTURES:
             gallery.save(new / file)
@@ -161,8 +161,8 @@ def _chosen(
         ious = [score.iou or 0.0 for score in each]
         difference = max(ious) - min(ious) if len(rows) > 1 else -ious[0]
         pixels = max(score.union for score in each)
-        scores.append(Scored(rows[0][key].image_id, key, difference, pixels, rows[0][key].has_target))
-    first = highest(scores, number or 6)
+        scores.append(ScoredExpression(rows[0][key].image_id, key, difference, pixels, rows[0][key].has_target))
+    first = choose_highest(scores, number or 6)
     how = "on which the IoU of the rows differs most" if len(rows) > 1 else "with the lowest IoU"
     return [rows[0][key] for key in first], f"{counted(len(first), 'expression', len(common))}, those {how}"
 
@@ -181,7 +181,7 @@ def _find(dataset: str, settings: Mapping[str, Any], chosen: Sequence[Answered])
     for row in chosen:
         shown = found.get(row.image_id)
         sample = find_frame(shown, row) if isinstance(shown, Clip) else shown
-        ids = [] if sample is None else ids_of(sample)
+        ids = [] if sample is None else list_ids(sample)
         if sample is None or row.key not in ids:
             raise InvalidInput(
                 f"{row.key} is not in {dataset} any more, so it cannot be shown; bring back the data that the rows are "

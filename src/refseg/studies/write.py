@@ -9,7 +9,7 @@ from typing import Any
 
 from refseg.evaluation.report.html_page import CSS
 from refseg.files.atomic import all_or_nothing
-from refseg.inspection.gallery.page import SHEET_CSS, section_of
+from refseg.inspection.gallery.page import SHEET_CSS, extract_section
 from refseg.studies.claims import Tested, judge_claims
 from refseg.studies.plot import plot
 from refseg.studies.resolve import recipe_of
@@ -165,7 +165,7 @@ def to_html(results: Results, claims: Sequence[Tested], tables: Sequence[TextTab
     body += map(_table, tables)
     if (results.folder / PICTURES_PAGE).is_file():
         pictures = (results.folder / PICTURES_PAGE).read_text(encoding="utf-8")
-        body.append(f"<h2>Pictures</h2>{section_of(pictures)}")
+        body.append(f"<h2>Pictures</h2>{extract_section(pictures)}")
     if results.study.notes:
         items = "".join(f"<li>{escape(note)}</li>" for note in results.study.notes)
         body.append(f"<h2>Notes</h2><div class=card><ul>{items}</ul></div>")

@@ -24,7 +24,7 @@ class Cell:
 
 
 @dataclass(frozen=True, eq=False)
-class Line:
+class GalleryLine:
     """An expression with its pictures.
 
     Attributes:
@@ -41,7 +41,7 @@ class Line:
 
 
 @dataclass(frozen=True, eq=False)
-class Lines:
+class GalleryLines:
     """Images with an expression, the ground truth and the answers of several systems side by side.
 
     Attributes:
@@ -54,4 +54,4 @@ class Lines:
     title: str
     note: str
     columns: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[GalleryLine, ...]

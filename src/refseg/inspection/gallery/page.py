@@ -5,11 +5,11 @@ from html import escape
 from PIL import Image
 
 from refseg.evaluation.report.html_page import CSS
-from refseg.inspection.gallery.lines import MARK, Cell, Line, Lines
+from refseg.inspection.gallery.lines import MARK, Cell, GalleryLine, GalleryLines
 from refseg.masks.pictures import data_uri, encode_picture
 
-QUALITY = 88  # of the JPEG
-START, END = '<section class="sheet">', "</section>"
+PAGE_JPEG_QUALITY = 88  # of the JPEG
+SECTION_START, SECTION_END = '<section class="sheet">', "</section>"
 """Begin and end of what other pages take over."""
 SHEET_CSS = """
 .sheet .card { padding: .4rem 1rem 1rem; overflow: auto; max-height: 94vh; }
@@ -29,39 +29,39 @@ SHEET_CSS = """
 @media print { .sheet .card { max-height: none; overflow: visible; border: 0; padding: 0; }
   .sheet .grid { min-width: 0; } }
 """
-WIDE = "main { max-width: min(100%, calc(var(--columns) * 270px + 5rem)); }"
+WIDE_CSS = "main { max-width: min(100%, calc(var(--columns) * 270px + 5rem)); }"
 
 
-def page(gallery: Lines) -> str:
+def render_page(gallery: GalleryLines) -> str:
     """Returns the whole page."""
     title = escape(gallery.title)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="generator" content="{MARK}">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
-        f"<style>{CSS}{SHEET_CSS}{WIDE}</style></head>\n"
+        f"<style>{CSS}{SHEET_CSS}{WIDE_CSS}</style></head>\n"
         f'<body style="--columns: {len(gallery.columns)}"><main>\n<header><h1>{title}</h1></header>\n'
-        f"{section(gallery)}\n</main></body></html>\n"
+        f"{render_section(gallery)}\n</main></body></html>\n"
     )
 
 
-def section(gallery: Lines) -> str:
+def render_section(gallery: GalleryLines) -> str:
     """Returns what stands below the title, for other pages."""
     heads = "".join(f'<div class="head">{escape(label)}</div>' for label in gallery.columns)
     lines = "\n".join(_line(line, gallery.columns) for line in gallery.lines)
     return (
-        f'{START}<p class="note">{escape(gallery.note)}</p>\n<div class="card">'
-        f'<div class="grid" style="--columns: {len(gallery.columns)}">{heads}\n{lines}\n</div></div>{END}'
+        f'{SECTION_START}<p class="note">{escape(gallery.note)}</p>\n<div class="card">'
+        f'<div class="grid" style="--columns: {len(gallery.columns)}">{heads}\n{lines}\n</div></div>{SECTION_END}'
     )
 
 
-def section_of(page: str) -> str:
-    """Returns the section of a page that `page` has written; "" if there is none."""
-    _, start, rest = page.partition(START)
-    inner, end, _ = rest.partition(END)
+def extract_section(page: str) -> str:
+    """Returns the section of a page that `render_page` has written; "" if there is none."""
+    _, start, rest = page.partition(SECTION_START)
+    inner, end, _ = rest.partition(SECTION_END)
     return f"{start}{inner}{end}" if end else ""
 
 
-def _line(line: Line, columns: tuple[str, ...]) -> str:
+def _line(line: GalleryLine, columns: tuple[str, ...]) -> str:
     cells = "".join(_cell(cell, label, line.expression) for cell, label in zip(line.cells, columns, strict=True))
     said = f'<div class="said"><b>“{escape(line.expression)}”</b><span>{escape(line.about)}</span></div>'
     return f"{said}{cells}"
@@ -69,9 +69,9 @@ def _line(line: Line, columns: tuple[str, ...]) -> str:
 
 def _cell(cell: Cell, label: str, expression: str) -> str:
     caption = escape(cell.caption)
-    told = escape(f"{label}: {expression}" if not cell.caption else f"{label}: {expression} ({cell.caption})")
-    source = data_uri(encode_picture(Image.fromarray(cell.picture), "JPEG", QUALITY), "image/jpeg")
+    description = escape(f"{label}: {expression}" if not cell.caption else f"{label}: {expression} ({cell.caption})")
+    source = data_uri(encode_picture(Image.fromarray(cell.picture), "JPEG", PAGE_JPEG_QUALITY), "image/jpeg")
     return (
-        f'<figure><img alt="{told}" src="{source}">'
+        f'<figure><img alt="{description}" src="{source}">'
         f"<figcaption>{f'<b>{caption}</b>' if cell.is_best else caption}</figcaption></figure>"
     )

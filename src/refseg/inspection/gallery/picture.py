@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from refseg.inspection.gallery.lines import Line, Lines
+from refseg.inspection.gallery.lines import GalleryLine, GalleryLines
 from refseg.masks.fonts import font_for
 from refseg.masks.pictures import BLACK, GREY, WHITE, wrapped
 
 _LABEL_LINES, _EXPRESSION_LINES, _NOTE_LINES = 2, 3, 6
 
 
-def picture(gallery: Lines) -> Image.Image:
+def draw_sheet(gallery: GalleryLines) -> Image.Image:
     """Returns all of it as one picture."""
     side = max(cell.picture.shape[1] for line in gallery.lines for cell in line.cells)
     gap, margin = max(4, side // 32), max(8, side // 16)
@@ -41,7 +41,9 @@ def _heads(columns: Sequence[str], side: int, gap: int, font: ImageFont.FreeType
     return part
 
 
-def _line(line: Line, side: int, gap: int, font: ImageFont.FreeTypeFont, small: ImageFont.FreeTypeFont) -> Image.Image:
+def _line(
+    line: GalleryLine, side: int, gap: int, font: ImageFont.FreeTypeFont, small: ImageFont.FreeTypeFont
+) -> Image.Image:
     width = len(line.cells) * (side + gap) - gap
     text = wrapped(f"“{line.expression}”", font.getlength, width, _EXPRESSION_LINES)
     about = wrapped(line.about, small.getlength, max(1, width - font.getlength(text[0]) - 2 * gap), 1)[0]

@@ -7,26 +7,26 @@ from PIL import Image
 from refseg.errors import InvalidInput
 from refseg.files.atomic import write_atomically
 from refseg.files.earlier import png_mark
-from refseg.inspection.gallery.lines import MARK, Lines
-from refseg.inspection.gallery.picture import picture
+from refseg.inspection.gallery.lines import MARK, GalleryLines
+from refseg.inspection.gallery.picture import draw_sheet
 
-ENDINGS = ".png", ".html"
-SIDE = 256  # pixels of the longer side of a picture
-MAX_PIXELS = 40e6  # of a sheet, about; pictures of a larger one are made smaller
+FILE_ENDINGS = ".png", ".html"
+PICTURE_SIDE = 256  # pixels of the longer side of a picture
+MAX_SHEET_PIXELS = 40e6  # of a sheet, about; pictures of a larger one are made smaller
 
 
-class Gallery(Lines):
-    """Lines that can be written, see `Lines`."""
+class Gallery(GalleryLines):
+    """Lines that can be written, see `GalleryLines`."""
 
     def picture(self) -> Image.Image:
         """Returns all of it as one picture."""
-        return picture(self)
+        return draw_sheet(self)
 
     def page(self) -> str:
         """Returns all of it as an HTML page that needs no other file."""
-        from refseg.inspection.gallery.page import page  # torch, of which a picture of stored masks has no need
+        from refseg.inspection.gallery.page import render_page  # torch, of which a picture of stored masks has no need
 
-        return page(self)
+        return render_page(self)
 
     def save(self, path: str | Path) -> None:
         """Writes it to a file, which is replaced if it is there.
@@ -49,5 +49,5 @@ class Gallery(Lines):
 
 def check_ending(path: Path) -> None:
     """Raises InvalidInput unless a file ends in .png or .html."""
-    if path.suffix.lower() not in ENDINGS:
+    if path.suffix.lower() not in FILE_ENDINGS:
         raise InvalidInput(f"{path} is to be a picture or a page; let its name end in .png or .html")

@@ -21,8 +21,8 @@ from refseg.evaluation.scoring import STANDARD
 from refseg.evaluation.stored_masks import StoredMasks, open_masks, read_masks
 from refseg.files.resumable import ANSWERS
 from refseg.inference.prefetch import count_threads
-from refseg.inspection.gallery.asked import Photograph, ids_of, truth_of
-from refseg.inspection.gallery.segmented import SegmentedFiles
+from refseg.inspection.gallery.segmented_files import SegmentedFiles
+from refseg.inspection.gallery.shown_samples import Photograph, get_truth, list_ids
 from refseg.masks.rle import encode_rle
 from refseg.samples import Clip, Sample
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from refseg.checkpoints.checkpoint import Checkpoint
     from refseg.inference.crf import DenseCRF
 
-FRAMES = "masks"  # folder of the masks of videos in that of an evaluation
+FRAME_MASKS_FOLDER = "masks"  # folder of the masks of videos in that of an evaluation
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The answer to one expression.
+class SystemAnswer:
+    """The answer of a system to one expression.
 
     Attributes:
         rle: run-length code of its mask at the image's own size; {} for a ground truth that is not known.
@@ -67,12 +67,12 @@ class System(ABC):
         """Whether it answers any expression."""
         return True
 
-    def answers(self, id: str) -> bool:
+    def has_answer(self, id: str) -> bool:
         """Whether it has an answer to the expression of this id."""
         return True
 
     @abstractmethod
-    def answer(self, samples: Iterable[Sample]) -> Iterator[list[Answer]]:
+    def answer(self, samples: Iterable[Sample]) -> Iterator[list[SystemAnswer]]:
         """Yields the answers to all expressions of each sample."""
 
 
@@ -82,10 +82,10 @@ class GroundTruth(System):
     place = "ground truth"
 
     @override
-    def answer(self, samples: Iterable[Sample]) -> Iterator[list[Answer]]:
+    def answer(self, samples: Iterable[Sample]) -> Iterator[list[SystemAnswer]]:
         for sample in samples:
-            truths = [truth_of(sample, index) for index in range(len(sample.expressions))]
-            yield [Answer({} if truth is None else encode_rle(truth)) for truth in truths]
+            truths = [get_truth(sample, index) for index in range(len(sample.expressions))]
+            yield [SystemAnswer({} if truth is None else encode_rle(truth)) for truth in truths]
 
 
 class Weights(System):
@@ -104,7 +104,7 @@ class Weights(System):
             check_weights(weights)
 
     @override
-    def answer(self, samples: Iterable[Sample]) -> Iterator[list[Answer]]:
+    def answer(self, samples: Iterable[Sample]) -> Iterator[list[SystemAnswer]]:
         from refseg.checkpoints.io import load_checkpoint
         from refseg.evaluation.answers import scoring_arguments
         from refseg.hardware import choose_device
@@ -120,7 +120,7 @@ class Weights(System):
             for image in range(len(prediction.queries)):
                 about = scoring_arguments(checkpoint, prediction, image)
                 masks = about["predict"](STANDARD, slice(0, len(about["sample"].expressions)))
-                yield [Answer(encode_rle(mask.numpy()), about["unfamiliar"] is True) for mask in masks]
+                yield [SystemAnswer(encode_rle(mask.numpy()), about["unfamiliar"] is True) for mask in masks]
 
     def _checked(self, sample: Sample, checkpoint: Checkpoint) -> Sample:
         """Returns a sample that the network can answer about."""
@@ -143,7 +143,7 @@ class Weights(System):
         return sample
 
 
-class Stored(System):
+class StoredAnswers(System):
     """Masks that `refseg evaluate --masks`, `refseg segment` or any other program wrote.
 
     Args:
@@ -173,10 +173,10 @@ class Stored(System):
             self._masks = _open(self._path, clips)
 
     @override
-    def answers(self, id: str) -> bool:
+    def has_answer(self, id: str) -> bool:
         return id in self._masks.ids
 
-    def data(self) -> dict[str, Any]:
+    def read_data(self) -> dict[str, Any]:
         """Returns name ("dataset") and settings of the data set that an evaluation's report says; {} if none does."""
         folder = self._path if self._path.is_dir() else self._path.parent
         try:
@@ -187,18 +187,18 @@ class Stored(System):
         return {name: about[name] for name in ("dataset", *names) if about.get(name) is not None}
 
     @override
-    def answer(self, samples: Iterable[Sample]) -> Iterator[list[Answer]]:
+    def answer(self, samples: Iterable[Sample]) -> Iterator[list[SystemAnswer]]:
         for sample in samples:
-            ids = ids_of(sample)
+            ids = list_ids(sample)
             masks = read_masks(self._masks, ids, sample.size_hw)
-            yield [Answer(encode_rle(mask), id in self._unfamiliar) for mask, id in zip(masks, ids, strict=True)]
+            yield [SystemAnswer(encode_rle(mask), id in self._unfamiliar) for mask, id in zip(masks, ids, strict=True)]
 
 
 def _open(place: Path, clips: Sequence[Clip] | None) -> StoredMasks:
     if (place / MASKS).is_file():
         place /= MASKS
-    elif (place / ROWS).is_file() and (place / FRAMES).is_dir():
-        place /= FRAMES
+    elif (place / ROWS).is_file() and (place / FRAME_MASKS_FOLDER).is_dir():
+        place /= FRAME_MASKS_FOLDER
     elif (place / ROWS).is_file():
         again = for_caller("the same `refseg evaluate` with --masks", "evaluate(..., masks=True)")
         raise MissingFile(f"{place} holds scores and no masks; {again} writes them, or give the weights themselves")

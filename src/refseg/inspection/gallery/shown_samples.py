@@ -108,7 +108,7 @@ class MiddleFrames(Sequence[AnnotatedFrame]):
         return AnnotatedFrame(clip, t, [k for k in range(len(clip.expressions)) if t in clip.annotated_frames(k)])
 
 
-def with_expressions(sample: Sample, chosen: Sequence[int]) -> Sample:
+def select_expressions(sample: Sample, chosen: Sequence[int]) -> Sample:
     """Returns a sample with some of its expressions, by their numbers."""
     if isinstance(sample, AnnotatedFrame):  # networks of clips look at the frames around it
         return AnnotatedFrame(sample.clip, sample.t, [sample.asked[index] for index in chosen])
@@ -122,19 +122,19 @@ def photograph_id(path: Path, expression: str) -> str:
     return f"{path.resolve()}: {expression}"
 
 
-def id_of(sample: Sample, index: int) -> str:
+def get_id(sample: Sample, index: int) -> str:
     """Returns the id of an expression, by which stored masks are found."""
     if isinstance(sample, AnnotatedFrame):
         return mask_id(sample.clip, sample.asked[index], sample.t)
     return sample.expression_id(index)
 
 
-def ids_of(sample: Sample) -> list[str]:
+def list_ids(sample: Sample) -> list[str]:
     """Returns the ids of a sample's expressions."""
-    return [id_of(sample, index) for index in range(len(sample.expressions))]
+    return [get_id(sample, index) for index in range(len(sample.expressions))]
 
 
-def truth_of(sample: Sample, index: int) -> Mask | None:
+def get_truth(sample: Sample, index: int) -> Mask | None:
     """Returns the true mask (H, W) of an expression; None where it is not known, or known as boxes only."""
     try:
         return sample.mask(index)
@@ -142,12 +142,12 @@ def truth_of(sample: Sample, index: int) -> Mask | None:
         return None
 
 
-def iou(first: Any, second: Any) -> float:
+def rle_iou(first: Any, second: Any) -> float:
     """Returns the IoU of two run-length codes of one size, 1 where both are empty, as protocol `standard` has it.
 
     >>> import numpy as np
     >>> empty, left = (coco.encode(np.asfortranarray(mask, np.uint8)) for mask in ([[0, 0]], [[1, 0]]))
-    >>> iou(empty, empty), iou(left, empty), iou(left, left)
+    >>> rle_iou(empty, empty), rle_iou(left, empty), rle_iou(left, left)
     (1.0, 0.0, 1.0)
     """
     union = int(coco.area(coco.merge([first, second])))

@@ -9,7 +9,7 @@ from refseg.array_types import Mask
 from refseg.errors import InvalidInput
 from refseg.evaluation.stored_masks import StoredMasks
 from refseg.files.resumable import ANSWERS
-from refseg.inspection.gallery.asked import photograph_id
+from refseg.inspection.gallery.shown_samples import photograph_id
 from refseg.masks.rle import decode_rle, parse_rle
 
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from pycocotools import mask as coco
 
 from refseg.counting import counted
-from refseg.inspection.gallery.asked import ids_of, iou
 from refseg.inspection.gallery.find_by_name import find_by_name
+from refseg.inspection.gallery.shown_samples import list_ids, rle_iou
 from refseg.samples import Sample
 
 RANDOM, DISAGREEMENT, WORST, GAIN = "random", "disagreement", "worst", "gain"
@@ -26,7 +26,7 @@ Place = tuple[int, int]
 """Number of a sample, and of an expression of it."""
 
 
-class Found(NamedTuple):
+class FoundExpression(NamedTuple):
     """An expression of a data set.
 
     Attributes:
@@ -40,7 +40,7 @@ class Found(NamedTuple):
     has_target: bool
 
 
-class Scored(NamedTuple):
+class ScoredExpression(NamedTuple):
     """An expression with how far in front it stands.
 
     Attributes:
@@ -58,7 +58,7 @@ class Scored(NamedTuple):
     has_target: bool = True
 
 
-def scored(sort: str, found: Found, answers: Sequence[Any], truth: Any | None) -> Scored:
+def score_expression(sort: str, found: FoundExpression, answers: Sequence[Any], truth: Any | None) -> ScoredExpression:
     """Returns an expression with its score.
 
     Args:
@@ -70,53 +70,54 @@ def scored(sort: str, found: Found, answers: Sequence[Any], truth: Any | None) -
     masks = [*answers, *([] if truth is None else [truth])]
     pixels = int(coco.area(coco.merge(masks))) - int(coco.area(coco.merge(masks, intersect=True)))
     if sort == DISAGREEMENT:
-        score = mean(1 - iou(a, b) for a, b in combinations(answers, 2))
+        score = mean(1 - rle_iou(a, b) for a, b in combinations(answers, 2))
     else:
-        ious = [iou(answer, truth) for answer in answers]
+        ious = [rle_iou(answer, truth) for answer in answers]
         score = -mean(ious) if sort == WORST else ious[-1] - ious[0]
-    return Scored(found.place[0], found.place, score, pixels, found.has_target)
+    return ScoredExpression(found.place[0], found.place, score, pixels, found.has_target)
 
 
-def highest(given: Sequence[Scored], number: int) -> list[Any]:
+def choose_highest(given: Sequence[ScoredExpression], number: int) -> list[Any]:
     """Returns the keys of those with the highest scores, of each image one before any has a second.
 
     Those that refer to nothing are as many among them as is their share: an answer to them is right or wrong, so that
     they would be in front of all others.
 
-    >>> highest([Scored("a", 0, 0.9), Scored("a", 1, 0.8), Scored("b", 2, 0.5), Scored("c", 3, 0.1)], 3)
+    >>> of_images = [ScoredExpression(image, k, 1 - k / 10) for k, image in enumerate("aabc")]
+    >>> choose_highest(of_images, 3)
     [0, 2, 3]
-    >>> highest([Scored("a", 0, 0.9), Scored("a", 1, 0.9, pixels=5), Scored("b", 2, 0.5)], 3)
+    >>> choose_highest([of_images[0], ScoredExpression("a", 1, 1.0, pixels=5), of_images[2]], 3)
     [1, 0, 2]
-    >>> highest([Scored(k, k, 1 - k / 10, has_target=k > 1) for k in range(6)], 3)
+    >>> choose_highest([ScoredExpression(k, k, 1 - k / 10, has_target=k > 1) for k in range(6)], 3)
     [0, 2, 3]
     """
     without = [one for one in given if not one.has_target]
     share = round(number * len(without) / max(len(given), 1))
     share = max(share, number - (len(given) - len(without)))
-    chosen = _first([one for one in given if one.has_target], number - share, ())
-    chosen += _first(without, share, [one.image for one in chosen])
-    return [one.key for one in sorted(chosen, key=_rank)]
+    chosen = _take_first([one for one in given if one.has_target], number - share, ())
+    chosen += _take_first(without, share, [one.image for one in chosen])
+    return [one.key for one in sorted(chosen, key=_get_sort_key)]
 
 
-def _first(given: Sequence[Scored], number: int, taken: Iterable[Any]) -> list[Scored]:
+def _take_first(given: Sequence[ScoredExpression], number: int, taken: Iterable[Any]) -> list[ScoredExpression]:
     """Returns those in front, of each image one before any that is taken has another."""
-    seen, turns = dict.fromkeys(taken, 1), list[tuple[int, Scored]]()
-    for one in sorted(given, key=_rank):
+    seen, turns = dict.fromkeys(taken, 1), list[tuple[int, ScoredExpression]]()
+    for one in sorted(given, key=_get_sort_key):
         turns.append((seen.get(one.image, 0), one))
         seen[one.image] = turns[-1][0] + 1
     return [one for _, one in sorted(turns, key=lambda turn: turn[0])[:number]]
 
 
-def _rank(one: Scored) -> tuple[Any, ...]:
+def _get_sort_key(one: ScoredExpression) -> tuple[Any, ...]:
     return -one.score, -one.pixels, one.key
 
 
-def told(number: int, every: int, sort: str) -> str:
+def describe_selection(number: int, every: int, sort: str) -> str:
     """Returns how expressions are chosen, in words.
 
-    >>> told(12, 1204, DISAGREEMENT)
+    >>> describe_selection(12, 1204, DISAGREEMENT)
     '12 of 1,204 expressions, those on which the answers differ most'
-    >>> told(12, 3, WORST)
+    >>> describe_selection(12, 3, WORST)
     'all 3, first those whose answers have the lowest mean IoU'
     """
     if number < every:
@@ -124,22 +125,22 @@ def told(number: int, every: int, sort: str) -> str:
     return f"all {every}, first {SORTS[sort]}"
 
 
-def at_random(known: Sequence[int], number: int, seed: int) -> list[int]:
+def pick_samples(known: Sequence[int], number: int, seed: int) -> list[int]:
     """Returns numbers of random samples among those that are known, in their order."""
     return sorted(random.Random(seed).sample(known, min(number, len(known))))
 
 
-def any_of(indices: Sequence[int], sample: int, seed: int) -> int:
+def pick_expression(indices: Sequence[int], sample: int, seed: int) -> int:
     """Returns one of the expressions of a sample; another seed, another one."""
     return random.Random(f"{seed} {sample}").choice(indices)
 
 
-def every(samples: Iterable[Sample]) -> list[Found]:
+def list_expressions(samples: Iterable[Sample]) -> list[FoundExpression]:
     """Returns all expressions."""
-    return [one for k, sample in enumerate(samples) for one in _expressions(k, sample)]
+    return [one for k, sample in enumerate(samples) for one in _iter_expressions(k, sample)]
 
 
-def named(samples: Iterable[Sample], expressions: Sequence[str]) -> list[Found]:
+def find_named(samples: Iterable[Sample], expressions: Sequence[str]) -> list[FoundExpression]:
     """Returns the expressions of these ids or texts, in the order that they are named.
 
     Raises:
@@ -148,11 +149,11 @@ def named(samples: Iterable[Sample], expressions: Sequence[str]) -> list[Found]:
     known = (
         (one, {one.id, sample.expression_id(one.place[1])}, sample.expressions[one.place[1]].text)
         for k, sample in enumerate(samples)
-        for one in _expressions(k, sample)
+        for one in _iter_expressions(k, sample)
     )
     return find_by_name(expressions, known, "`refseg data ids` prints all ids and texts of a split")
 
 
-def _expressions(number: int, sample: Sample) -> Iterator[Found]:
-    for index, (id, expression) in enumerate(zip(ids_of(sample), sample.expressions, strict=True)):
-        yield Found((number, index), id, bool(expression.targets))
+def _iter_expressions(number: int, sample: Sample) -> Iterator[FoundExpression]:
+    for index, (id, expression) in enumerate(zip(list_ids(sample), sample.expressions, strict=True)):
+        yield FoundExpression((number, index), id, bool(expression.targets))
