@@ -151,12 +151,12 @@ def measure(folder: Path, sizes: Sizes) -> None:
     for file in cache.glob("*"):
         file.unlink()
     first, second = opened(), opened()
-    sizes = {file.name: file.stat().st_size / 2**20 for file in (*folder.glob("*.*"), *cache.glob("*"))}
+    mebibytes = {file.name: file.stat().st_size / 2**20 for file in (*folder.glob("*.*"), *cache.glob("*"))}
     rows = [
         [what, f"{seconds:.2f} s", f"{highest - before:.0f} MiB", f"{after - before:.0f} MiB"]
         for what, (seconds, before, highest, after) in (("first, indexing", first), ("from the index", second))
     ]
-    print(", ".join(f"{name} {size:.0f} MiB" for name, size in sizes.items() if size), end="\n\n")
+    print(", ".join(f"{name} {size:.0f} MiB" for name, size in mebibytes.items() if size), end="\n\n")
     title = f"Opening {sizes.images:,} images, {sizes.refs:,} refs, {sizes.expressions:,} expressions"
     print_table(title, ["", "time", "peak memory above imports", "memory kept"], rows)
 

@@ -373,7 +373,7 @@ def learner(name: str, images: int, asked: Any) -> tuple[StageLoop, Batch]:
     fabric.launch()
     stage = recipe.stages[-1].replace(images=images, accumulate=1, expressions_per_image=1)
     frozen = frozen_parameters(inputs.network)
-    loop = StageLoop(fabric, inputs.network.train(), stage, Length(10**6, 10**4), Path(), frozen=frozen)
+    loop = StageLoop(fabric, inputs.network.train(), stage, Length(10**6, 10**4), asked.out, frozen=frozen)
     image, tokens, mask = (each.cpu() for each in inputs.pairs(images))
     truth = torch.zeros(images, inputs.side, inputs.side)
     truth[:, inputs.side // 4 : inputs.side // 2, inputs.side // 4 : inputs.side // 2] = 1
