@@ -4,13 +4,13 @@ from typing import Any
 
 from refseg.networks import configured
 from refseg.studies import STUDIES
-from refseg.studies.resolve import recipe_of
+from refseg.studies.resolve import resolve_recipe
 
 
 def row_of(study: str, number: int) -> Any:
     """The config of a row, by the study's name and its number from 1."""
     found = STUDIES[study]
-    recipe = recipe_of(found, found.rows[number - 1], found.data_sets()[0])
+    recipe = resolve_recipe(found, found.rows[number - 1], found.data_sets()[0])
     return configured(recipe.network, recipe.config)
 
 

@@ -20,7 +20,7 @@ def test_costs_of_dcmfnets_gate_need_no_data_and_no_training(tmp_path):
         ["", "paper", "1.77", "71.00", "83.81"],
         ["", "ours - paper", "+0.00", "", ""],
     ]
-    assert not (tmp_path / run.TRAININGS).exists()
+    assert not (tmp_path / run.TRAININGS_FOLDER).exists()
     noted = json.loads((tmp_path / "dcmfnet_table6" / "study.json").read_text())
     assert list(noted["costs"]) == ["3"] and noted["costs"]["3"]["key"] == ""
 
@@ -118,12 +118,12 @@ def test_damaged_costs_are_told_in_one_line(tmp_path, counted):
 
 def test_hours_of_a_run_are_its_own(tmp_path, counted):
     from refseg.studies.study import Column
-    from refseg.studies.tables import cost_of
+    from refseg.studies.tables import compute_cost
 
     study = STUDIES["eavl_table6"]
     results = run.run_study(study.name, tmp_path, rows="1", costs_only=True, on_message=lambda line: None)
     costs = replace(results.rows[1].costs, seconds=7200.0)
-    assert cost_of(study.rows[0], costs, Column(title="h", cost="hours")) == 2.0
+    assert compute_cost(study.rows[0], costs, Column(title="h", cost="hours")) == 2.0
 
 
 def test_images_of_a_training_follow_from_the_published_sizes():

@@ -15,7 +15,7 @@ from refseg.evaluation.rows import ROWS, Row, read_rows
 from refseg.inspection.gallery.shown_samples import list_ids
 from refseg.studies import find_study, pictures, resolve
 from refseg.studies.pictures import draw_pictures
-from refseg.studies.resolve import recipe_of
+from refseg.studies.resolve import resolve_recipe
 from refseg.studies.results import read_results, row_folder
 from refseg.studies.run import training_folder
 from refseg.studies.write import write_study
@@ -36,7 +36,7 @@ def done(tmp_path_factory, checkpoint_folder):
     """A study with two of its rows, whose weights are those of Selector and of its first version."""
     out = tmp_path_factory.mktemp("studies")
     for number, weights in ((1, FOLDER / "selector"), (4, checkpoint_folder)):
-        run = training_folder(out, recipe_of(STUDY, STUDY.rows[number - 1], small=True))
+        run = training_folder(out, resolve_recipe(STUDY, STUDY.rows[number - 1], small=True))
         shutil.copytree(weights, run / "weights")
         evaluation.evaluate(run / "weights", "drawn_scenes", count=2, out=run / "scores", device="cpu", workers=0)
         folder = row_folder(out / STUDY.name, STUDY, number, "test", 0, small=True)
@@ -96,16 +96,16 @@ def test_expressions_that_the_data_have_lost_are_told_in_one_line():
         ("drawn_clips", frame, {"id": f"{clip.clip_id}/99"}),
         ("drawn_clips", frame, {"frame": "99999"}),
     ):
-        (sample,), places = pictures._find(dataset, {"split": "test", "count": 1}, [known])
+        (sample,), places = pictures._find_samples(dataset, {"split": "test", "count": 1}, [known])
         assert list_ids(sample)[places[0][1]] == known.key
         gone = replace(known, **lost)
         with pytest.raises(InvalidInput, match=f"{gone.key} is not in {dataset} any more"):
-            pictures._find(dataset, {"split": "test", "count": 1}, [gone])
+            pictures._find_samples(dataset, {"split": "test", "count": 1}, [gone])
 
 
 def test_weights_that_are_gone_are_told_in_one_line(out):
     said = []
-    gone, left = (training_folder(out, recipe_of(STUDY, STUDY.rows[k], small=True)) for k in (0, 3))
+    gone, left = (training_folder(out, resolve_recipe(STUDY, STUDY.rows[k], small=True)) for k in (0, 3))
     shutil.rmtree(gone)
     gallery = draw_pictures(STUDY.name, out, number=1, device="cpu", on_message=said.append)
     assert gallery.columns[2:] == (STUDY.rows[3].label,)

@@ -8,7 +8,7 @@ from refseg.evaluation.report import html_page
 from refseg.evaluation.rows import ROWS, read_rows
 from refseg.studies import resolve
 from refseg.studies.results import row_folder
-from refseg.studies.run import SCORES, TRAININGS, run_study
+from refseg.studies.run import SCORES_FOLDER, TRAININGS_FOLDER, run_study
 
 SETTINGS = [
     "data.scenes=4",
@@ -36,7 +36,7 @@ def two_scenes(monkeypatch):
 @pytest.mark.slow
 def test_rows_share_a_training_and_random_types_are_the_same_when_they_are_scored_again(tmp_path):
     random, predicted = answers(tmp_path)
-    (training,) = (tmp_path / TRAININGS).iterdir()
+    (training,) = (tmp_path / TRAININGS_FOLDER).iterdir()
     assert random != predicted
-    shutil.rmtree(training / SCORES)
+    shutil.rmtree(training / SCORES_FOLDER)
     assert answers(tmp_path) == [random, predicted]

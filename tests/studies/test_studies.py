@@ -8,7 +8,7 @@ from refseg.networks import build, configured
 from refseg.recipes.recipe import FileData
 from refseg.studies import STUDIES, find_study
 from refseg.studies.claims import signed_rank
-from refseg.studies.resolve import chosen_rows, places_of, recipe_of, training_key
+from refseg.studies.resolve import list_scored_splits, parse_rows, resolve_recipe, training_key
 from refseg.studies.results import read_results
 from refseg.studies.study import Column, Row, Study
 from refseg.studies.write import study_tables
@@ -16,7 +16,7 @@ from refseg.studies.write import study_tables
 
 def key(name, number, data="", small=False):
     study = STUDIES[name]
-    return training_key(recipe_of(study, study.rows[number - 1], data, small))
+    return training_key(resolve_recipe(study, study.rows[number - 1], data, small))
 
 
 @pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if study.is_trained])
@@ -24,11 +24,11 @@ def test_every_row_resolves_at_full_size_and_in_small(name):
     study = STUDIES[name]
     for row in study.rows:
         for data, recipe_name in study.recipe_names(row):
-            recipe = recipe_of(study, row, data)
+            recipe = resolve_recipe(study, row, data)
             assert recipe is not None, recipe_name
             configured(recipe.network, recipe.config)
         if row.small or study.small:
-            recipe = recipe_of(study, row, small=True)
+            recipe = resolve_recipe(study, row, small=True)
             assert recipe is not None
             configured(recipe.network, recipe.config)
 
@@ -94,7 +94,7 @@ def test_rows_that_differ_have_different_keys():
         assert len({key(name, number + 1) for number in range(len(STUDIES[name].rows))}) == different
     assert len({key("cmpc_table5", number, small=True) for number in range(1, 16)}) == 13  # no GloVe in small
     study = STUDIES["eavl_table4"]
-    assert len({training_key(recipe_of(study, study.rows[0], small=True, seed=seed)) for seed in (0, 1)}) == 2
+    assert len({training_key(resolve_recipe(study, study.rows[0], small=True, seed=seed)) for seed in (0, 1)}) == 2
 
 
 SIZED = [(name, number) for name, s in STUDIES.items() for number, row in enumerate(s.rows, start=1) if row.size]
@@ -107,7 +107,7 @@ SOME = [("cmirnet_table3", 1), ("eavl_table4", 4), ("dmmi_table3", 4)]
 def test_parameters_and_multiply_adds_are_those_that_were_counted(name, number):
     study = STUDIES[name]
     row = study.rows[number - 1]
-    recipe = recipe_of(study, row, study.data_sets()[0]).with_settings(row.settings if study.scored_only else [])
+    recipe = resolve_recipe(study, row, study.data_sets()[0]).with_settings(row.settings if study.scored_only else [])
     assert isinstance(recipe.data, FileData)
     found = count_costs(recipe.network, recipe.config, recipe.data.preprocessing.side)
     assert round(found["parameters"] / 1e6, 2) == pytest.approx(row.size[0], abs=0.011)
@@ -125,7 +125,7 @@ def test_every_row_runs_forward_and_backward_in_small(name):
     for row in study.rows:
         if not (row.small or study.small):
             continue
-        recipe = recipe_of(study, row, small=True)
+        recipe = resolve_recipe(study, row, small=True)
         network = build(recipe.network, recipe.config, vocabulary_size=30522).train()
         tokens, words = torch.randint(1, 9, (2, 6)), torch.ones(2, 6, dtype=torch.bool)
         truth = torch.zeros(2, 128, 128)
@@ -146,13 +146,13 @@ def test_every_row_runs_forward_and_backward_in_small(name):
     ("text", "numbers"), [("", (1, 2, 3, 4)), ("1,3", (1, 3)), ("2-4", (2, 3, 4)), ("4, 1-2", (1, 2, 4))]
 )
 def test_rows_are_chosen_by_number(text, numbers):
-    assert chosen_rows(STUDIES["eavl_table4"], text) == numbers
+    assert parse_rows(STUDIES["eavl_table4"], text) == numbers
 
 
 @pytest.mark.parametrize("text", ["0", "5", "3-9", "x", "2-1", "1-", "-1"])
 def test_rows_that_are_not_there_are_refused(text):
     with pytest.raises(InvalidInput, match="its rows are 1 to 4"):
-        chosen_rows(STUDIES["eavl_table4"], text)
+        parse_rows(STUDIES["eavl_table4"], text)
 
 
 def test_an_unknown_study_is_refused_with_those_that_are_near():
@@ -161,9 +161,9 @@ def test_an_unknown_study_is_refused_with_those_that_are_near():
 
 
 def test_columns_of_several_data_sets_are_places_of_their_own():
-    places = places_of(STUDIES["dmmi_table3"], small=False)
+    places = list_scored_splits(STUDIES["dmmi_table3"], small=False)
     assert list(places) == ["refcocog_umd_val", "refzom_test"]
-    assert places_of(STUDIES["cmpc_table11"], small=False)["refcoco_testA"].crf
+    assert list_scored_splits(STUDIES["cmpc_table11"], small=False)["refcoco_testA"].crf
 
 
 @pytest.mark.parametrize("name", [f"{paper}_table1" for paper in ("cmpc", "cmirnet", "eavl", "dcmfnet", "dmmi")])
@@ -171,6 +171,6 @@ def test_a_main_table_has_the_figures_of_its_recipes(name):
     study = STUDIES[name]
     for row in (row for row in study.rows if not row.settings):
         for column, figure in zip(study.columns, row.figures, strict=True):
-            recipe = recipe_of(study, row, column.data)
+            recipe = resolve_recipe(study, row, column.data)
             if recipe is not None:
-                assert recipe.about.reports[f"{column.split} {study.metric_of(row, column)}"] == figure
+                assert recipe.about.reports[f"{column.split} {study.find_metric(row, column)}"] == figure

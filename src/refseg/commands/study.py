@@ -115,7 +115,7 @@ def _draw(
 
     with importing("training", "train"):
         from refseg.studies.pictures import draw_pictures
-    from refseg.studies.write import PAGE, PICTURES
+    from refseg.studies.write import PAGE_FILE, PICTURE_FILES
 
     drawn = draw_pictures(
         name,
@@ -128,7 +128,7 @@ def _draw(
         progress=progress,
         on_message=lambda line: typer.echo(line, err=True),
     )
-    files = ", ".join(str(folder / name / file) for file in (*PICTURES, PAGE))
+    files = ", ".join(str(folder / name / file) for file in (*PICTURE_FILES, PAGE_FILE))
     typer.echo(f"{files}: {counted(len(drawn.lines), 'expression')}, {' | '.join(drawn.columns)}")
 
 
@@ -138,9 +138,9 @@ def _list(folder: Path) -> None:
 
     lines = [("study", "table", "rows", "trainings", "small", "done")]
     for one in STUDIES.values():
-        small = str(one.trainings(small=True)) if one.has_small else "-"
+        small = str(one.count_trainings(small=True)) if one.has_small else "-"
         done = count_done(one, folder)
-        trainings = str(one.trainings())
+        trainings = str(one.count_trainings())
         table = one.table if len(one.table) < 62 else f"{one.table[:59]}..."
         lines.append((one.name, table, str(len(one.rows)), trainings, small, str(done) if done else ""))
     typer.echo("\n".join(align(lines, [True, True, False, False, False, False])))
@@ -152,10 +152,10 @@ def _list(folder: Path) -> None:
 
 def _show(name: str, console: "Console") -> None:
     from refseg.studies import find_study
-    from refseg.studies.study_text import paper_table, settings_table, title
+    from refseg.studies.study_text import format_title, paper_table, settings_table
 
     chosen = find_study(name)
-    console.print(title(chosen), style="bold")
+    console.print(format_title(chosen), style="bold")
     facts = [chosen.recipe and f"recipe {chosen.recipe}", chosen.small and f"in small {chosen.small}"]
     facts += [f"protocol {chosen.protocol}", f"all rows {' '.join(chosen.common)}" if chosen.common else ""]
     console.print("; ".join(filter(None, facts)))
@@ -167,14 +167,14 @@ def _show(name: str, console: "Console") -> None:
 
 def _print(results: "Results", console: "Console") -> None:
     from refseg.studies.claims import judge_claims
-    from refseg.studies.write import PAGE, remarks, study_tables
+    from refseg.studies.write import PAGE_FILE, list_remarks, study_tables
 
     claims = judge_claims(results)
-    for line in remarks(results, claims):
+    for line in list_remarks(results, claims):
         console.print(line)
     for table in study_tables(results, claims)[: None if results.study.tests else -1]:  # settings are in the files
         print_table(table.title, table.head, table.lines, console, table.paper)
-    console.print(f"\nreport: {results.folder / PAGE}")
+    console.print(f"\nreport: {results.folder / PAGE_FILE}")
 
 
 def print_table(

@@ -6,9 +6,9 @@ from statistics import mean
 from typing import Literal
 
 from refseg.evaluation.comparison import Comparison, compare, paired, wilcoxon
-from refseg.evaluation.rows import Row as Answer
+from refseg.evaluation.rows import Row as AnswerRow
 from refseg.evaluation.scoring import STANDARD
-from refseg.studies.resolve import places_of
+from refseg.studies.resolve import list_scored_splits
 from refseg.studies.results import Results
 from refseg.studies.study import Study
 
@@ -16,7 +16,7 @@ Verdict = Literal["holds", "does not hold", "within the interval", "not run"]
 
 
 @dataclass(frozen=True)
-class Tested:
+class ClaimTest:
     """A claim that one row is better than another.
 
     Attributes:
@@ -47,38 +47,40 @@ class Tested:
         return None if self.paper is None or not self.ours else self.paper * self.ours > 0
 
 
-def judge_claims(results: Results) -> list[Tested]:
+def judge_claims(results: Results) -> list[ClaimTest]:
     """Tests all claims of a study under protocol `standard`, whose metrics have intervals.
 
     Rows are paired by expression. Of several seeds and splits an image is drawn with all of its answers at once.
     """
-    return list(_tested(results))
+    return list(_iter_tests(results))
 
 
-def _tested(results: Results) -> Iterator[Tested]:
+def _iter_tests(results: Results) -> Iterator[ClaimTest]:
     study = results.study
     for claim in study.claims:
         metric = claim.metric or study.leading_metric()
         for below in claim.below:
             paper = _paper_difference(study, claim.above, below, metric)
-            found = _compared(results, claim.above, below)
+            found = _compare_rows(results, claim.above, below)
             one = found.metrics.get(metric) if found else None
             if found is None or one is None:
-                yield Tested(claim.above, below, claim.about, metric, paper)
+                yield ClaimTest(claim.above, below, claim.about, metric, paper)
                 continue
             ours, interval = one.b - one.a, one.interval
             verdict: Verdict = "holds" if ours > 0 else "does not hold"
             if interval and interval[0] <= 0 <= interval[1]:
                 verdict = "within the interval"
-            yield Tested(claim.above, below, claim.about, metric, paper, ours, interval, found.p_value, verdict)
+            yield ClaimTest(claim.above, below, claim.about, metric, paper, ours, interval, found.p_value, verdict)
 
 
-def _compared(results: Results, above: int, below: int) -> Comparison | None:
+def _compare_rows(results: Results, above: int, below: int) -> Comparison | None:
     """Returns the row `above` minus the row `below`; None if they were not run alike."""
-    a: list[Answer] = []
-    b: list[Answer] = []
-    for place in places_of(results.study, results.small):
-        for of_below, of_above in zip(results.answers(below, place), results.answers(above, place), strict=False):
+    a: list[AnswerRow] = []
+    b: list[AnswerRow] = []
+    for place in list_scored_splits(results.study, results.small):
+        for of_below, of_above in zip(
+            results.read_answers(below, place), results.read_answers(above, place), strict=False
+        ):
             first, second = paired(of_below, of_above)
             a, b = a + first, b + second
     return compare(a, b, STANDARD) if a else None
@@ -89,7 +91,7 @@ def _paper_difference(study: Study, above: int, below: int, metric: str) -> floa
     pairs = [
         (x, y)
         for x, y, column in zip(rows[0].figures, rows[1].figures, study.columns, strict=True)
-        if x is not None and y is not None and all(study.metric_of(row, column) == metric for row in rows)
+        if x is not None and y is not None and all(study.find_metric(row, column) == metric for row in rows)
     ]
     return mean(x for x, _ in pairs) - mean(y for _, y in pairs) if pairs else None
 

@@ -11,7 +11,7 @@ from refseg.counting import counted
 from refseg.errors import InvalidInput, MissingFile, for_caller, option
 from refseg.evaluation.row_frames import find_frame
 from refseg.evaluation.rows import ROWS, read_rows
-from refseg.evaluation.rows import Row as Answered
+from refseg.evaluation.rows import Row as AnswerRow
 from refseg.files.atomic import all_or_nothing, check_writable
 from refseg.inspection.gallery.build import open_systems
 from refseg.inspection.gallery.compose import collect_answers, draw_gallery
@@ -23,12 +23,18 @@ from refseg.progress import Progress, no_progress
 from refseg.recipes.recipe import Recipe
 from refseg.samples import Clip, Sample
 from refseg.studies import find_study
-from refseg.studies.resolve import STANDARD, chosen_rows, places_of, recipe_of, scored_on
-from refseg.studies.resolve import Place as Split
+from refseg.studies.resolve import (
+    STANDARD_NAME,
+    ScoredSplit,
+    list_scored_splits,
+    parse_rows,
+    resolve_data,
+    resolve_recipe,
+)
 from refseg.studies.results import Results, read_results, row_folder
-from refseg.studies.run import TRAININGS, read_costs, read_noted, row_weights, training_folder
-from refseg.studies.study_text import title
-from refseg.studies.write import PICTURES, write_texts
+from refseg.studies.run import TRAININGS_FOLDER, read_costs, read_noted, row_weights, training_folder
+from refseg.studies.study_text import format_title
+from refseg.studies.write import PICTURE_FILES, write_texts
 
 MAX_PICTURES = 50  # expressions
 
@@ -69,7 +75,7 @@ def draw_pictures(
         raise InvalidInput(f"{name} has {'tests' if study.tests else 'costs'} of networks{other}")
     if number is not None and not 1 <= number <= MAX_PICTURES:
         raise InvalidInput(f"{number} expressions cannot be shown; give 1 to {MAX_PICTURES}")
-    folder, numbers = out / name, chosen_rows(study, rows)
+    folder, numbers = out / name, parse_rows(study, rows)
     check_writable(folder)
     run_it = f"refseg study {name}{' --small' if small else ''} --out {shlex.quote(str(out))}"
     noted = read_noted(folder)
@@ -78,13 +84,13 @@ def draw_pictures(
     results = read_results(
         study, folder, noted["small"], noted["settings"], int(noted.get("seeds", 1)), read_costs(folder, noted)
     )
-    split, answered = _answered(results, numbers)
+    split, answered = _read_answers(results, numbers)
     if not answered:
         raise MissingFile(f"{folder} has no figures of these rows yet; train them: {run_it}")
-    trained = _with_weights(results, split, answered, out, on_message)
-    chosen, how = _chosen([answered[one] for one in trained], expressions, number)
+    trained = _find_trained(results, split, answered, out, on_message)
+    chosen, how = _choose([answered[one] for one in trained], expressions, number)
     first = trained[next(iter(trained))]
-    samples, places = _find(*scored_on(first, split), chosen)
+    samples, places = _find_samples(*resolve_data(first, split), chosen)
 
     from refseg.inference.crf import DenseCRF
 
@@ -92,21 +98,21 @@ def draw_pictures(
     weights = [row_weights(study, one, recipe, training_folder(out, recipe)) for one, recipe in trained.items()]
     answers = collect_answers(open_systems(weights, device, crf), samples, places, progress)
     labels = [study.rows[one - 1].label for one in trained]
-    about = scored_on(first, split)[0]
+    about = resolve_data(first, split)[0]
     note = f"{about}, split {split.split}: {how}. Rows as trained with the first seed."
-    gallery = draw_gallery(samples, places, answers, labels, note, title=title(study))
+    gallery = draw_gallery(samples, places, answers, labels, note, title=format_title(study))
     with all_or_nothing(folder) as new:
-        for file in PICTURES:
+        for file in PICTURE_FILES:
             gallery.save(new / file)
     write_texts(results)
     return gallery
 
 
-def _answered(results: Results, numbers: Sequence[int]) -> tuple[Split, dict[int, dict[str, Answered]]]:
+def _read_answers(results: Results, numbers: Sequence[int]) -> tuple[ScoredSplit, dict[int, dict[str, AnswerRow]]]:
     """Returns the first split that rows are scored on, and by row their answers by key, with the first seed."""
-    splits = places_of(results.study, results.small)
+    splits = list_scored_splits(results.study, results.small)
     for split in splits.values():
-        found: dict[int, dict[str, Answered]] = {}
+        found: dict[int, dict[str, AnswerRow]] = {}
         for number in numbers:
             file = row_folder(results.folder, results.study, number, split.name, 0, results.small) / ROWS
             if file.is_file():
@@ -116,8 +122,8 @@ def _answered(results: Results, numbers: Sequence[int]) -> tuple[Split, dict[int
     return next(iter(splits.values())), {}
 
 
-def _with_weights(
-    results: Results, split: Split, numbers: Mapping[int, Any], out: Path, on_message: Callable[[str], None]
+def _find_trained(
+    results: Results, split: ScoredSplit, numbers: Mapping[int, Any], out: Path, on_message: Callable[[str], None]
 ) -> dict[int, Recipe]:
     """Returns the recipes of those rows whose weights are there.
 
@@ -126,24 +132,24 @@ def _with_weights(
     """
     study, found, gone = results.study, dict[int, Recipe](), list[str]()
     for number in numbers:
-        recipe = recipe_of(study, study.rows[number - 1], split.data, results.small, results.settings)
+        recipe = resolve_recipe(study, study.rows[number - 1], split.data, results.small, results.settings)
         if recipe is not None and (training_folder(out, recipe) / "weights" / CONFIG).is_file():
             found[number] = recipe
         else:
             gone.append(study.rows[number - 1].label)
     if not found:
         raise MissingFile(
-            f"the weights of {study.name} are gone from {out / TRAININGS}, so its rows cannot answer any more; bring "
-            f"that folder back, or train them in {for_caller('another --out', 'another folder')}"
+            f"the weights of {study.name} are gone from {out / TRAININGS_FOLDER}, so its rows cannot answer any more; "
+            f"bring that folder back, or train them in {for_caller('another --out', 'another folder')}"
         )
     if gone:
         on_message(f"the weights of {counted(len(gone), 'row')} are gone, which the pictures lack: {', '.join(gone)}")
     return found
 
 
-def _chosen(
-    rows: Sequence[Mapping[str, Answered]], expressions: Sequence[str], number: int | None
-) -> tuple[list[Answered], str]:
+def _choose(
+    rows: Sequence[Mapping[str, AnswerRow]], expressions: Sequence[str], number: int | None
+) -> tuple[list[AnswerRow], str]:
     """Returns the expressions to show, and how they were chosen.
 
     Raises:
@@ -157,7 +163,7 @@ def _chosen(
         return [rows[0][key] for key in named], f"{counted(len(named), 'expression')}, as named"
     scores = []
     for key in common:
-        each = [some[key].scores[STANDARD] for some in rows]
+        each = [some[key].scores[STANDARD_NAME] for some in rows]
         ious = [score.iou or 0.0 for score in each]
         difference = max(ious) - min(ious) if len(rows) > 1 else -ious[0]
         pixels = max(score.union for score in each)
@@ -167,7 +173,9 @@ def _chosen(
     return [rows[0][key] for key in first], f"{counted(len(first), 'expression', len(common))}, those {how}"
 
 
-def _find(dataset: str, settings: Mapping[str, Any], chosen: Sequence[Answered]) -> tuple[list[Sample], list[Place]]:
+def _find_samples(
+    dataset: str, settings: Mapping[str, Any], chosen: Sequence[AnswerRow]
+) -> tuple[list[Sample], list[Place]]:
     """Returns the samples of these expressions, and their places among them."""
     wanted = {row.image_id for row in chosen}
     found: dict[str, Any] = {}

@@ -7,11 +7,11 @@ from statistics import mean
 
 from refseg.studies.results import Results
 
-WIDTH, ROW, LEFT, HEIGHT = 760, 24, 260, 260
-BLUE, GREY = "#2f6fde", "#98a2b3"
+PLOT_WIDTH, ROW_HEIGHT, LABEL_WIDTH, LINE_PLOT_HEIGHT = 760, 24, 260, 260
+OUR_COLOUR, PAPER_COLOUR = "#2f6fde", "#98a2b3"
 
 
-def plot(results: Results) -> str:
+def draw_plot(results: Results) -> str:
     """Returns a plot of the metric that the claims are about; "" if nothing was run."""
     study, metric = results.study, results.study.leading_metric()
     points = []
@@ -21,7 +21,7 @@ def plot(results: Results) -> str:
         theirs = [
             figure
             for figure, column in zip(row.figures, study.columns, strict=True)
-            if figure is not None and study.metric_of(row, column) == metric
+            if figure is not None and study.find_metric(row, column) == metric
         ]
         points.append((row.label, 100 * mean(ours) if ours else None, mean(theirs) if theirs else None))
     if all(ours is None for _, ours, _ in points):
@@ -33,37 +33,38 @@ def plot(results: Results) -> str:
 
 def _bars(points: Sequence[tuple[str, float | None, float | None]]) -> str:
     top = max(value for _, ours, theirs in points for value in (ours, theirs) if value is not None) or 1.0
-    scale = (WIDTH - LEFT - 60) / top
+    scale = (PLOT_WIDTH - LABEL_WIDTH - 60) / top
     parts = []
     for n, (label, ours, theirs) in enumerate(points):
-        y = n * ROW
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 16}" text-anchor="end">{escape(label[:42])}</text>')
+        y = n * ROW_HEIGHT
+        parts.append(f'<text x="{LABEL_WIDTH - 8}" y="{y + 16}" text-anchor="end">{escape(label[:42])}</text>')
         if ours is not None:
             width = max(ours, 0) * scale
-            parts.append(f'<rect x="{LEFT}" y="{y + 4}" width="{width:.1f}" height="{ROW - 8}" fill="{BLUE}"/>')
-            parts.append(f'<text x="{LEFT + width + 6:.1f}" y="{y + 16}">{ours:.1f}</text>')
+            size = f'width="{width:.1f}" height="{ROW_HEIGHT - 8}"'
+            parts.append(f'<rect x="{LABEL_WIDTH}" y="{y + 4}" {size} fill="{OUR_COLOUR}"/>')
+            parts.append(f'<text x="{LABEL_WIDTH + width + 6:.1f}" y="{y + 16}">{ours:.1f}</text>')
         if theirs is not None:
-            x = LEFT + theirs * scale
-            parts.append(f'<path d="M{x:.1f} {y + 1}v{ROW - 2}" stroke="{GREY}" stroke-width="3"/>')
-    return _svg(parts, ROW * len(points) + 4)
+            x = LABEL_WIDTH + theirs * scale
+            parts.append(f'<path d="M{x:.1f} {y + 1}v{ROW_HEIGHT - 2}" stroke="{PAPER_COLOUR}" stroke-width="3"/>')
+    return _svg(parts, ROW_HEIGHT * len(points) + 4)
 
 
 def _line(points: Sequence[tuple[str, float | None, float | None]], over: str) -> str:
-    numbered = sorted((_number(label), ours, theirs) for label, ours, theirs in points)
+    numbered = sorted((_parse_number(label), ours, theirs) for label, ours, theirs in points)
     values = [value for _, ours, theirs in numbered for value in (ours, theirs) if value is not None]
     low, high = min(values), max(values)
     low, high = low - 1, high + 1
-    step = (WIDTH - 120) / max(len(numbered) - 1, 1)
+    step = (PLOT_WIDTH - 120) / max(len(numbered) - 1, 1)
 
     def place(n: int, value: float) -> tuple[float, float]:
-        return 60 + n * step, 20 + (HEIGHT - 60) * (high - value) / (high - low)
+        return 60 + n * step, 20 + (LINE_PLOT_HEIGHT - 60) * (high - value) / (high - low)
 
-    parts = [f'<text x="{WIDTH / 2}" y="{HEIGHT - 4}" text-anchor="middle">{escape(over)}</text>']
+    parts = [f'<text x="{PLOT_WIDTH / 2}" y="{LINE_PLOT_HEIGHT - 4}" text-anchor="middle">{escape(over)}</text>']
     parts += [
-        f'<text x="{60 + n * step:.1f}" y="{HEIGHT - 22}" text-anchor="middle">{number:g}</text>'
+        f'<text x="{60 + n * step:.1f}" y="{LINE_PLOT_HEIGHT - 22}" text-anchor="middle">{number:g}</text>'
         for n, (number, _, _) in enumerate(numbered)
     ]
-    for which, colour in ((2, GREY), (1, BLUE)):
+    for which, colour in ((2, PAPER_COLOUR), (1, OUR_COLOUR)):
         there = [(n, point[which]) for n, point in enumerate(numbered)]
         dots = [(*place(n, value), value) for n, value in there if value is not None]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in dots)
@@ -71,14 +72,14 @@ def _line(points: Sequence[tuple[str, float | None, float | None]], over: str) -
         for x, y, value in dots:
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
             parts.append(f'<text x="{x:.1f}" y="{y - 8:.1f}" text-anchor="middle" fill="{colour}">{value:.1f}</text>')
-    return _svg(parts, HEIGHT)
+    return _svg(parts, LINE_PLOT_HEIGHT)
 
 
-def _number(label: str) -> float:
+def _parse_number(label: str) -> float:
     """Returns the number that a row of a table over a number is about: the last of "TGMM-1~6" is the same for all."""
     found = re.search(r"(\d+) heads", label) or re.search(r"TGMM-(\d+)", label) or re.search(r"(\d+)", label)
     return float(found[1]) if found else 0.0
 
 
 def _svg(parts: Sequence[str], height: int) -> str:
-    return f'<svg viewBox="0 0 {WIDTH} {height}" width="100%" role="img">{"".join(parts)}</svg>'
+    return f'<svg viewBox="0 0 {PLOT_WIDTH} {height}" width="100%" role="img">{"".join(parts)}</svg>'

@@ -10,21 +10,21 @@ from refseg.errors import InvalidInput, option
 from refseg.networks import PRESETS, configured
 from refseg.recipes import RECIPES
 from refseg.recipes.recipe import FileData, Recipe
-from refseg.studies.study import DATA, Column, Row, Study
+from refseg.studies.study import DATA_PLACEHOLDER, Column, Row, Study
 
 SMALL_COUNT = 200  # scenes or clips of the test split
 SMALL_METRICS = ("oIoU", "mIoU", "Prec@0.5", "Prec@0.7", "Prec@0.9", "N-acc", "T-acc")
-STANDARD = "standard"
+STANDARD_NAME = "standard"
 
 
 @dataclass(frozen=True)
-class Place:
-    """What rows are scored on, and how.
+class ScoredSplit:
+    """A split that rows are scored on, and how.
 
     Attributes:
         data: stands for `DATA` in the name of the recipe.
-        dataset: "" for the recipe's own.
-        split: of it.
+        dataset: its data set, "" for the recipe's own.
+        split: its name.
         protocols: that score it, the study's first.
         crf: whether masks are refined by DenseCRF.
     """
@@ -41,33 +41,33 @@ class Place:
         return "_".join(filter(None, (self.data, self.dataset, self.split)))
 
 
-def columns_of(study: Study, small: bool) -> tuple[Column, ...]:
+def list_columns(study: Study, small: bool) -> tuple[Column, ...]:
     """Returns the columns of our table: the paper's; in small the same for all studies."""
     if not small:
         return study.columns
     return tuple(Column(title=name, metric=name, split="test") for name in SMALL_METRICS)
 
 
-def places_of(study: Study, small: bool) -> dict[str, Place]:
-    """Returns the places that rows are scored on, by name."""
+def list_scored_splits(study: Study, small: bool) -> dict[str, ScoredSplit]:
+    """Returns the splits that rows are scored on, by name."""
     if small:
-        return {"test": Place("", "", "test", (STANDARD,))}
+        return {"test": ScoredSplit("", "", "test", (STANDARD_NAME,))}
     protocols: dict[tuple[str, str, str], list[str]] = {}
     for column in study.columns:
         if not column.cost:
             named = column.protocol or study.protocol.removesuffix("+crf")
             protocols.setdefault((column.data, column.dataset, column.split), []).append(named)
     crf = study.protocol.endswith("+crf")
-    places = [Place(*place, tuple(dict.fromkeys(names)), crf) for place, names in protocols.items()]
+    places = [ScoredSplit(*place, tuple(dict.fromkeys(names)), crf) for place, names in protocols.items()]
     return {place.name: place for place in places}
 
 
-def place_of(study: Study, column: Column) -> str:
-    """Returns the name of the place that a column is about."""
-    return Place(column.data, column.dataset, column.split, ()).name
+def name_scored_split(study: Study, column: Column) -> str:
+    """Returns the name of the scored split that a column is about."""
+    return ScoredSplit(column.data, column.dataset, column.split, ()).name
 
 
-def recipe_of(
+def resolve_recipe(
     study: Study, row: Row, data: str = "", small: bool = False, settings: Sequence[str] = (), seed: int = 0
 ) -> Recipe | None:
     """Returns the recipe that trains a row.
@@ -86,7 +86,7 @@ def recipe_of(
     Raises:
         InvalidInput: for settings that are not allowed.
     """
-    name = (row.small or study.small) if small else (row.recipe or study.recipe).replace(DATA, data)
+    name = (row.small or study.small) if small else (row.recipe or study.recipe).replace(DATA_PLACEHOLDER, data)
     if name not in RECIPES:
         return None
     own = () if study.scored_only else row.settings
@@ -95,7 +95,7 @@ def recipe_of(
     return recipe.replace(seed=recipe.seed + seed)
 
 
-def answering_config(study: Study, row: Row) -> list[str]:
+def get_answering_settings(study: Study, row: Row) -> list[str]:
     """Returns the settings of a row that act only when it answers, see `Study.scored_only`."""
     return list(row.settings) if study.scored_only else []
 
@@ -111,8 +111,8 @@ def training_key(recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def scored_on(recipe: Recipe, place: Place) -> tuple[str, dict[str, Any]]:
-    """Returns the data set of a place, and its settings."""
+def resolve_data(recipe: Recipe, place: ScoredSplit) -> tuple[str, dict[str, Any]]:
+    """Returns the data set of a scored split, and its settings."""
     if place.dataset:
         return place.dataset, {"split": place.split}
     data = recipe.data
@@ -124,7 +124,7 @@ def scored_on(recipe: Recipe, place: Place) -> tuple[str, dict[str, Any]]:
     return data.dataset, {**settings, "split": place.split}
 
 
-def chosen_rows(study: Study, text: str) -> tuple[int, ...]:
+def parse_rows(study: Study, text: str) -> tuple[int, ...]:
     """Returns the numbers of rows that "1,8" or "2-4" name; of all if it is empty.
 
     Raises:

@@ -14,10 +14,10 @@ from statistics import mean, stdev
 from refseg import protocols
 from refseg.evaluation.report.breakdown import grouped
 from refseg.evaluation.rows import ROWS, read_rows
-from refseg.evaluation.rows import Row as Answer
+from refseg.evaluation.rows import Row as AnswerRow
 from refseg.evaluation.summarize import summarize
 from refseg.studies import find_study
-from refseg.studies.resolve import STANDARD, Place, columns_of, place_of, places_of
+from refseg.studies.resolve import STANDARD_NAME, ScoredSplit, list_columns, list_scored_splits, name_scored_split
 from refseg.studies.study import Column, Row, Study
 
 
@@ -32,7 +32,7 @@ class Costs:
         fps: images a second, one at a time, on `machine`; None if they were not measured.
         estimated_hours: of training on one device of `machine`, from a measured step; None likewise.
         machine: that was measured, "" if none was.
-        device: of it.
+        device: that computed there.
         pairs: images with an expression that it saw in training; None where that depends on the data set.
         seconds: of training, as far as they were noted; None if it was not trained.
         key: of its training, "" if it has none.
@@ -54,13 +54,13 @@ class Costs:
 
 
 @dataclass
-class Measured:
+class RowFigures:
     """Figures of one row.
 
     Attributes:
         values: by column, of each seed, in [0, 1].
         by_type: oIoU by type of expression, of each seed, in small.
-        costs: of it, None if they were not counted.
+        costs: of the row, None if they were not counted.
     """
 
     values: dict[str, list[float]] = field(default_factory=dict)
@@ -86,14 +86,14 @@ class Results:
     small: bool
     settings: tuple[str, ...]
     seeds: int
-    rows: Mapping[int, Measured]
+    rows: Mapping[int, RowFigures]
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """Columns of our table."""
-        return columns_of(self.study, self.small)
+        return list_columns(self.study, self.small)
 
-    def answers(self, number: int, place: str) -> list[list[Answer]]:
+    def read_answers(self, number: int, place: str) -> list[list[AnswerRow]]:
         """Returns the answers of a row to all expressions, for each seed that was run."""
         files = [
             row_folder(self.folder, self.study, number, place, seed, self.small) / ROWS for seed in range(self.seeds)
@@ -114,7 +114,7 @@ def row_folder(folder: Path, study: Study, number: int, place: str, seed: int, s
     """
     label = re.sub(r"[^A-Za-z0-9.+-]+", "_", study.rows[number - 1].label).strip("_.")[:60]
     inner = folder / "rows" / f"{number:02}-{label}"
-    if len(places_of(study, small)) > 1:
+    if len(list_scored_splits(study, small)) > 1:
         inner /= place
     return inner / f"seed{seed}" if seed else inner
 
@@ -124,17 +124,17 @@ def read_results(
 ) -> Results:
     """Reads all figures of a study that are there."""
     results = Results(
-        study, folder, small, tuple(settings), seeds, {n: Measured() for n in range(1, len(study.rows) + 1)}
+        study, folder, small, tuple(settings), seeds, {n: RowFigures() for n in range(1, len(study.rows) + 1)}
     )
     for number, measured in results.rows.items():
         measured.costs = costs.get(number)
-        for name, place in places_of(study, small).items():
-            for answers in results.answers(number, name):
+        for name, place in list_scored_splits(study, small).items():
+            for answers in results.read_answers(number, name):
                 _add(measured, study, study.rows[number - 1], place, answers, small)
     return results
 
 
-def tested_results(results: Results) -> Results | None:
+def read_tested_results(results: Results) -> Results | None:
     """Returns the results of the study whose rows this one tests against each other; None if it has no tests."""
     if not results.study.tests:
         return None
@@ -144,24 +144,26 @@ def tested_results(results: Results) -> Results | None:
     )
 
 
-def _add(measured: Measured, study: Study, row: Row, place: Place, answers: Sequence[Answer], small: bool) -> None:
+def _add(
+    measured: RowFigures, study: Study, row: Row, place: ScoredSplit, answers: Sequence[AnswerRow], small: bool
+) -> None:
     metrics = {name: summarize(answers, protocols.build(name)) for name in place.protocols}
-    for column in columns_of(study, small):
-        if not column.cost and (small or place_of(study, column) == place.name):
+    for column in list_columns(study, small):
+        if not column.cost and (small or name_scored_split(study, column) == place.name):
             named = column.protocol or place.protocols[0]
-            value = metrics[named].get(study.metric_of(row, column))
+            value = metrics[named].get(study.find_metric(row, column))
             if value is not None:
                 measured.values.setdefault(column.title, []).append(value)
     if small:
         for kind, some in grouped((one for one in answers if one.has_target), "type").items():
-            counted = [one.scores[STANDARD] for one in some]
+            counted = [one.scores[STANDARD_NAME] for one in some]
             union = sum(score.union for score in counted)
             if union:
                 share = sum(score.intersection for score in counted) / union
                 measured.by_type.setdefault(kind, []).append(share)
 
 
-def cell(values: Sequence[float]) -> str:
+def format_cell(values: Sequence[float]) -> str:
     """Returns a figure in percent, with the standard deviation over several seeds; "" if it was not run."""
     if not values:
         return ""

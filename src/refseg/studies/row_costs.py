@@ -8,7 +8,7 @@ from refseg.hardware import describe_hardware
 from refseg.inspection.costs import count_costs, count_words
 from refseg.networks import PRESETS, configured
 from refseg.recipes.recipe import FileData, Recipe
-from refseg.studies.resolve import answering_config
+from refseg.studies.resolve import get_answering_settings
 from refseg.studies.results import Costs
 from refseg.studies.study import Study
 from refseg.studies.timing import count_images, measure
@@ -57,7 +57,7 @@ def count_row(study: Study, number: int, recipe: Recipe, device: str) -> Costs:
 
 def _answering(study: Study, number: int, recipe: Recipe) -> Recipe:
     """Returns the recipe with the network as the row answers."""
-    return recipe.with_settings(answering_config(study, study.rows[number - 1]))
+    return recipe.with_settings(get_answering_settings(study, study.rows[number - 1]))
 
 
 def _side(recipe: Recipe) -> int:

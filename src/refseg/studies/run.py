@@ -28,24 +28,24 @@ from refseg.recipes.early_checks import check_early
 from refseg.recipes.recipe import FileData, Recipe
 from refseg.studies import find_study
 from refseg.studies.resolve import (
-    Place,
-    answering_config,
-    chosen_rows,
-    places_of,
-    recipe_of,
-    scored_on,
+    ScoredSplit,
+    get_answering_settings,
+    list_scored_splits,
+    parse_rows,
+    resolve_data,
+    resolve_recipe,
     training_key,
 )
 from refseg.studies.results import Costs, Results, read_results, row_folder
 from refseg.studies.row_costs import are_current, costs_key, count_row
 from refseg.studies.study import Study
-from refseg.studies.write import PICTURES, STUDY, write_study
+from refseg.studies.write import PICTURE_FILES, STUDY_FILE, write_study
 
 if TYPE_CHECKING:
     from refseg.checkpoints.checkpoint import Checkpoint
 
-DATA_FOLDER = "REFSEG_DATA"  # environment variable: folder of data sets
-TRAININGS, SECONDS, SCORES = "trainings", "seconds", "scores"
+DATA_FOLDER_VARIABLE = "REFSEG_DATA"  # environment variable: folder of data sets
+TRAININGS_FOLDER, SECONDS_FILE, SCORES_FOLDER = "trainings", "seconds", "scores"
 
 
 def run_study(
@@ -107,9 +107,9 @@ def run_study(
     if small and not study.has_small:
         as_small = option("small", True)
         raise InvalidInput(f"{name} has no rows on drawn scenes; leave {as_small} out, or take another table")
-    numbers = chosen_rows(study, rows)
+    numbers = parse_rows(study, rows)
     is_trained = study.is_trained and not costs_only
-    trainings = list(_trainings(study, numbers, small, settings, seeds if is_trained else 1))
+    trainings = list(_list_trainings(study, numbers, small, settings, seeds if is_trained else 1))
     if not trainings:
         raise InvalidInput(
             f"{name} has no recipe for these rows; refseg study {name} --show prints the paper's figures"
@@ -120,14 +120,14 @@ def run_study(
         _check_data([recipe for *_, recipe in trainings])
     folder = out / name
     check_writable(folder)
-    earlier = _earlier(folder, small, settings)
+    earlier = _read_earlier(folder, small, settings)
     seeds = max(seeds, int(earlier.get("seeds", 1)))
     costs = read_costs(folder, earlier)
     with only_writer(folder):
-        for number in _stale(study, small, settings, seeds, costs):
+        for number in _find_stale_rows(study, small, settings, seeds, costs):
             on_message(f"{name}, row {study.rows[number - 1].label}: its recipe has changed; its figures are left out")
             if costs.pop(number).key:
-                for file in PICTURES:
+                for file in PICTURE_FILES:
                     (folder / file).unlink(missing_ok=True)
                 for rows_of in (folder / "rows").glob(f"{number:02}-*"):
                     shutil.rmtree(rows_of)
@@ -147,29 +147,29 @@ def run_study(
             if is_trained:
                 label = f"{name}, row {study.rows[number - 1].label}" + (f", seed {seed}" if seeds > 1 else "")
                 _train(recipe, run, devices, progress, partial(_say, on_message, label))
-                for place in places_of(study, small).values():
+                for place in list_scored_splits(study, small).values():
                     if small or place.data == data:
                         scored = _score(study, number, recipe, run, place, device, progress, on_message)
                         _copy(scored / ROWS, row_folder(folder, study, number, place.name, seed, small) / ROWS)
-                costs[number] = replace(costs[number], key=key, pairs=_pairs(recipe), seconds=_seconds(run))
+                costs[number] = replace(costs[number], key=key, pairs=_count_pairs(recipe), seconds=_read_seconds(run))
             results = _write(study, out, small, settings, seeds, costs)
     return results
 
 
 def training_folder(out: Path, recipe: Recipe) -> Path:
     """Returns the folder of a training in a folder of studies."""
-    return out / TRAININGS / f"{recipe.network}-{training_key(recipe)}"
+    return out / TRAININGS_FOLDER / f"{recipe.network}-{training_key(recipe)}"
 
 
 def _check_data(recipes: Sequence[Recipe]) -> None:
     """Raises MissingFile if nothing says where the data sets of recipes are, before the first of them is trained."""
     files = [recipe.data for recipe in recipes if isinstance(recipe.data, FileData)]
     lost = {data.dataset for data in files if "root" not in data.settings and not data.dataset.startswith("drawn_")}
-    if lost and not os.environ.get(DATA_FOLDER):
+    if lost and not os.environ.get(DATA_FOLDER_VARIABLE):
         root = setting("data.settings.root", f"data/{min(lost)}")
         raise MissingFile(
             f"it is not known where {', '.join(sorted(lost))} is; give its folder, such as {root}, or set "
-            f"{DATA_FOLDER} to the folder that holds it; docs/datasets.md says where to get it"
+            f"{DATA_FOLDER_VARIABLE} to the folder that holds it; docs/datasets.md says where to get it"
         )
 
 
@@ -177,7 +177,7 @@ def _say(on_message: Callable[[str], None], label: str, line: str) -> None:
     on_message(f"{label}: {line}")
 
 
-def _trainings(
+def _list_trainings(
     study: Study, numbers: Sequence[int], small: bool, settings: Sequence[str], seeds: int
 ) -> Iterator[tuple[int, int, str, Recipe]]:
     """Yields (number of the row, seed, data, recipe); all rows with the first seed, then with the next."""
@@ -185,16 +185,18 @@ def _trainings(
         for number in numbers:
             row = study.rows[number - 1]
             for data in ("",) if small else [data for data, _ in study.recipe_names(row)]:
-                recipe = recipe_of(study, row, data, small, settings, seed)
+                recipe = resolve_recipe(study, row, data, small, settings, seed)
                 if recipe is not None:
                     yield number, seed, data, recipe
 
 
-def _stale(study: Study, small: bool, settings: Sequence[str], seeds: int, costs: Mapping[int, Costs]) -> list[int]:
+def _find_stale_rows(
+    study: Study, small: bool, settings: Sequence[str], seeds: int, costs: Mapping[int, Costs]
+) -> list[int]:
     """Returns the rows whose figures are of another recipe than today's, for example of another version."""
     stale = []
     for number, cost in costs.items():
-        recipes = [recipe for *_, recipe in _trainings(study, (number,), small, settings, seeds)]
+        recipes = [recipe for *_, recipe in _list_trainings(study, (number,), small, settings, seeds)]
         if cost.key:
             is_stale = cost.key not in map(training_key, recipes)
         else:  # is counted and not trained; of an earlier version it is not known what was counted
@@ -204,7 +206,7 @@ def _stale(study: Study, small: bool, settings: Sequence[str], seeds: int, costs
     return stale
 
 
-def _earlier(folder: Path, small: bool, settings: Sequence[str]) -> dict[str, Any]:
+def _read_earlier(folder: Path, small: bool, settings: Sequence[str]) -> dict[str, Any]:
     """Returns what the study in a folder has noted; {} if there is none.
 
     Raises:
@@ -230,12 +232,12 @@ def read_noted(folder: Path) -> dict[str, Any]:
         UnwritableOutput: if it is damaged.
     """
     try:
-        noted: dict[str, Any] = json.loads((folder / STUDY).read_text(encoding="utf-8"))
+        noted: dict[str, Any] = json.loads((folder / STUDY_FILE).read_text(encoding="utf-8"))
         _ = noted["small"], noted["settings"]
     except FileNotFoundError:
         return {}
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise UnwritableOutput(f"{folder / STUDY} is damaged; choose {another_out()}, or delete it") from error
+        raise UnwritableOutput(f"{folder / STUDY_FILE} is damaged; choose {another_out()}, or delete it") from error
     return noted
 
 
@@ -248,7 +250,7 @@ def read_costs(folder: Path, noted: Mapping[str, Any]) -> dict[int, Costs]:
     try:
         return {int(number): Costs(**cost) for number, cost in noted.get("costs", {}).items()}
     except (ValueError, TypeError, AttributeError) as error:
-        raise UnwritableOutput(f"{folder / STUDY} is damaged; choose {another_out()}, or delete it") from error
+        raise UnwritableOutput(f"{folder / STUDY_FILE} is damaged; choose {another_out()}, or delete it") from error
 
 
 def _write(
@@ -266,7 +268,7 @@ def _train(recipe: Recipe, run: Path, devices: int, progress: Progress, on_messa
         return
     begun = (run / "recipe.yaml").is_file()
     on_message(f"{'goes on' if begun else 'is trained'} in {run}")
-    with _noting_seconds(run):
+    with _note_seconds(run):
         if devices > 1:
             _train_on(recipe, run, devices, begun)
             return
@@ -290,20 +292,20 @@ def _train_on(recipe: Recipe, run: Path, devices: int, begun: bool) -> None:
 
 
 @contextmanager
-def _noting_seconds(run: Path) -> Iterator[None]:
+def _note_seconds(run: Path) -> Iterator[None]:
     """Adds the wall time to a note in the run's folder; that of a killed process is lost."""
-    begin, before = time.monotonic(), _seconds(run) or 0.0
+    begin, before = time.monotonic(), _read_seconds(run) or 0.0
     try:
         yield
     finally:
         if run.is_dir():
-            with write_atomically(run / SECONDS) as unfinished:
+            with write_atomically(run / SECONDS_FILE) as unfinished:
                 unfinished.write_text(f"{before + time.monotonic() - begin:.1f}\n", encoding="ascii")
 
 
-def _seconds(run: Path) -> float | None:
+def _read_seconds(run: Path) -> float | None:
     try:
-        return float((run / SECONDS).read_text(encoding="ascii"))
+        return float((run / SECONDS_FILE).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
 
@@ -313,7 +315,7 @@ def _score(
     number: int,
     recipe: Recipe,
     run: Path,
-    place: Place,
+    place: ScoredSplit,
     device: str,
     progress: Progress,
     on_message: Callable[[str], None],
@@ -322,10 +324,10 @@ def _score(
     from refseg.evaluation.evaluate import evaluate
     from refseg.inference.crf import DenseCRF
 
-    differs = answering_config(study, study.rows[number - 1])
-    dataset, settings = scored_on(recipe, place)
+    differs = get_answering_settings(study, study.rows[number - 1])
+    dataset, settings = resolve_data(recipe, place)
     protocols = "-".join(place.protocols) + ("-crf" if place.crf else "")
-    folder = run / SCORES / f"{place.name}-{protocols}{f'-row{number}' if differs else ''}"
+    folder = run / SCORES_FOLDER / f"{place.name}-{protocols}{f'-row{number}' if differs else ''}"
     if not (folder / ROWS).is_file():
         evaluate(
             row_weights(study, number, recipe, run),
@@ -343,11 +345,11 @@ def _score(
 
 def row_weights(study: Study, number: int, recipe: Recipe, run: Path) -> "Path | Checkpoint":
     """Returns the weights of a training as a row answers with them."""
-    differs = answering_config(study, study.rows[number - 1])
-    return _changed(run / "weights", recipe, differs) if differs else run / "weights"
+    differs = get_answering_settings(study, study.rows[number - 1])
+    return _load_changed(run / "weights", recipe, differs) if differs else run / "weights"
 
 
-def _changed(weights: Path, recipe: Recipe, settings: Sequence[str]) -> "Checkpoint":
+def _load_changed(weights: Path, recipe: Recipe, settings: Sequence[str]) -> "Checkpoint":
     """Returns the checkpoint with settings of its network that act when it answers."""
     from refseg import networks
     from refseg.checkpoints.io import load_checkpoint
@@ -365,7 +367,7 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, unfinished)
 
 
-def _pairs(recipe: Recipe) -> int | None:
+def _count_pairs(recipe: Recipe) -> int | None:
     """Returns images with an expression that are seen in training; None where stages are given in epochs."""
     stages = [stage for stage in recipe.stages if stage.expressions_per_image]
     if any(stage.steps is None for stage in stages):

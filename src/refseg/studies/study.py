@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from refseg.config import Config
 from refseg.counting import counted
 
-DATA = "DATA"
+DATA_PLACEHOLDER = "DATA"
 """In the name of a recipe, the place of a data set's name, see `Column.data`."""
 
 
@@ -165,11 +165,11 @@ class Study(Config):
         """Whether some row has a recipe on drawn scenes or clips."""
         return bool(self.small or self.tests) or any(row.small for row in self.rows)
 
-    def metric_of(self, row: Row, column: Column) -> str:
+    def find_metric(self, row: Row, column: Column) -> str:
         """Returns the metric of a cell; "" for costs and tests."""
         return column.metric or row.metric
 
-    def decimals(self, column: int) -> int:
+    def count_decimals(self, column: int) -> int:
         """Returns with how many digits after the point the paper prints a column, at least one."""
         figures = [row.figures[column] for row in (*self.rows, *self.figures_only)]
         digits = [len(f"{figure:.6f}".rstrip("0").partition(".")[2]) for figure in figures if figure is not None]
@@ -177,7 +177,7 @@ class Study(Config):
 
     def leading_metric(self) -> str:
         """Returns the metric that claims are about where they do not say."""
-        names = [self.metric_of(row, column) for row in self.rows for column in self.columns]
+        names = [self.find_metric(row, column) for row in self.rows for column in self.columns]
         return next((name for name in ("oIoU", "mIoU") if name in names), next(filter(None, names), "mIoU"))
 
     def data_sets(self) -> tuple[str, ...]:
@@ -187,10 +187,10 @@ class Study(Config):
     def recipe_names(self, row: Row) -> Iterator[tuple[str, str]]:
         """Yields (data, name of the recipe at full size) of a row."""
         template = row.recipe or self.recipe
-        for data in self.data_sets() if DATA in template else ("",):
-            yield data, template.replace(DATA, data)
+        for data in self.data_sets() if DATA_PLACEHOLDER in template else ("",):
+            yield data, template.replace(DATA_PLACEHOLDER, data)
 
-    def trainings(self, small: bool = False) -> int:
+    def count_trainings(self, small: bool = False) -> int:
         """Returns the number of different trainings, judged by what rows set."""
         if not self.is_trained:
             return 0

@@ -26,11 +26,12 @@ class TextTable:
 def paper_cells(study: Study, row: Row) -> list[str]:
     """Returns the figures of a row with the digits that the paper prints; "-" where it prints none."""
     return [
-        "-" if figure is None else f"{figure:.{study.decimals(column)}f}" for column, figure in enumerate(row.figures)
+        "-" if figure is None else f"{figure:.{study.count_decimals(column)}f}"
+        for column, figure in enumerate(row.figures)
     ]
 
 
-def title(study: Study) -> str:
+def format_title(study: Study) -> str:
     """Returns paper and table."""
     name, colon, _ = PAPERS[study.paper].title.partition(":")
     return f"{name if colon else study.paper.upper()}, {study.table}"

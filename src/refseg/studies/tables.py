@@ -8,11 +8,11 @@ from statistics import mean
 
 from refseg.counting import counted
 from refseg.datasets import class_of
-from refseg.studies.claims import Tested, signed_rank, signed_rank_of_ours
-from refseg.studies.resolve import SMALL_COUNT, recipe_of
-from refseg.studies.results import Costs, Measured, Results, cell
+from refseg.studies.claims import ClaimTest, signed_rank, signed_rank_of_ours
+from refseg.studies.resolve import SMALL_COUNT, resolve_recipe
+from refseg.studies.results import Costs, Results, RowFigures, format_cell
 from refseg.studies.study import Column, Row, Study
-from refseg.studies.study_text import TextTable, paper_cells, paper_table, title
+from refseg.studies.study_text import TextTable, format_title, paper_cells, paper_table
 
 OURS, PAPER, DIFFERENCE = "ours", "paper", "ours - paper"
 SMALL_CAUTION = (
@@ -21,19 +21,21 @@ SMALL_CAUTION = (
 )
 
 
-def conditions(results: Results) -> str:
+def describe_conditions(results: Results) -> str:
     """Returns data, split, protocol and seeds of our figures."""
     study = results.study
     done = max((len(values) for row in results.rows.values() for values in row.values.values()), default=0)
     seeds = counted(done or results.seeds, "seed")
     if results.small:
-        return f"drawn {_small_items(study)}, split test ({SMALL_COUNT} of them), protocol standard, {seeds}; percent"
+        return (
+            f"drawn {_name_small_items(study)}, split test ({SMALL_COUNT} of them), protocol standard, {seeds}; percent"
+        )
     return f"recipe {study.recipe or 'of each row'}, protocol {study.protocol}, {seeds}; percent"
 
 
-def _small_items(study: Study) -> str:
+def _name_small_items(study: Study) -> str:
     """Returns what a study is run on in small."""
-    recipes = filter(None, (recipe_of(study, row, small=True) for row in study.rows))
+    recipes = filter(None, (resolve_recipe(study, row, small=True) for row in study.rows))
     return "clips" if any(class_of(recipe.data.dataset).of_clips for recipe in recipes) else "scenes"
 
 
@@ -43,30 +45,30 @@ def main_tables(results: Results) -> Iterator[TextTable]:
     if results.small:
         head = ["row", *(column.title for column in results.columns)]
         lines = [
-            [row.label, *(cell(results.rows[number].values.get(column.title, [])) for column in results.columns)]
+            [row.label, *(format_cell(results.rows[number].values.get(column.title, [])) for column in results.columns)]
             for number, row in enumerate(study.rows, start=1)
         ]
-        yield TextTable(f"{title(study)}: ours, on drawn data", head, lines)
+        yield TextTable(f"{format_title(study)}: ours, on drawn data", head, lines)
         types = dict.fromkeys(kind for measured in results.rows.values() for kind in measured.by_type)
         if types:
             by_type = [
-                [row.label, *(cell(results.rows[number].by_type.get(kind, [])) for kind in types)]
+                [row.label, *(format_cell(results.rows[number].by_type.get(kind, [])) for kind in types)]
                 for number, row in enumerate(study.rows, start=1)
             ]
             yield TextTable("oIoU by type of expression", ["row", *types], by_type)
         yield paper_table(study)
         return
-    yield _beside(results)
+    yield _beside_table(results)
     if study.figures_only:
         yield paper_table(study, rows=False)
 
 
-def _beside(results: Results) -> TextTable:
+def _beside_table(results: Results) -> TextTable:
     study = results.study
     lines: list[list[str]] = []
     paper = set()
     for number, row in enumerate(study.rows, start=1):
-        ours = [our_cell(row, results.rows[number], column) for column in study.columns]
+        ours = [format_our_cell(row, results.rows[number], column) for column in study.columns]
         lines.append([row.label, OURS, *(text for text, _ in ours)])
         paper.add(len(lines))
         lines.append(["", PAPER, *paper_cells(study, row)])
@@ -79,19 +81,21 @@ def _beside(results: Results) -> TextTable:
                     cells.append(f"{value - theirs:+.2f}".replace("-0.00", "+0.00"))
             if any(cells):
                 lines.append(["", DIFFERENCE, *cells])
-    return TextTable(title(study), ["row", "", *(column.title for column in study.columns)], lines, frozenset(paper))
+    return TextTable(
+        format_title(study), ["row", "", *(column.title for column in study.columns)], lines, frozenset(paper)
+    )
 
 
-def our_cell(row: Row, measured: Measured, column: Column) -> tuple[str, float | None]:
+def format_our_cell(row: Row, measured: RowFigures, column: Column) -> tuple[str, float | None]:
     """Returns our figure of a column, as text and in the paper's unit; ("", None) if it was not run."""
     if column.cost:
-        value = None if measured.costs is None else cost_of(row, measured.costs, column)
+        value = None if measured.costs is None else compute_cost(row, measured.costs, column)
         return "" if value is None else f"{value:.2f}", value
     values = measured.values.get(column.title, [])
-    return cell(values), 100 * mean(values) if values else None
+    return format_cell(values), 100 * mean(values) if values else None
 
 
-def cost_of(row: Row, costs: Costs, column: Column) -> float | None:
+def compute_cost(row: Row, costs: Costs, column: Column) -> float | None:
     """Returns what a row costs, in the unit of a column and counted as the paper counts the row; None if unknown."""
     if column.cost == "fps":
         return costs.fps
@@ -99,7 +103,7 @@ def cost_of(row: Row, costs: Costs, column: Column) -> float | None:
         return costs.estimated_hours if costs.seconds is None else costs.seconds / 3600
     name, unit = {"params": ("parameters", 1e6), "flops": ("multiply_adds", 1e9)}[column.cost]
     if row.words:
-        found = with_words(costs, row.words)
+        found = add_word_costs(costs, row.words)
         return None if found is None else found[name] / unit
     parts = row.parts or (column.part or "total",)
     if not all(part in costs.parts for part in parts):
@@ -107,7 +111,7 @@ def cost_of(row: Row, costs: Costs, column: Column) -> float | None:
     return sum(costs.parts[part][name] for part in parts) / unit
 
 
-def with_words(costs: Costs, words: str) -> dict[str, int] | None:
+def add_word_costs(costs: Costs, words: str) -> dict[str, int] | None:
     """Returns parameters and multiply-adds with the word encoder's, see `Row.words`; None if those were not counted."""
     if words not in costs.words:
         return None
@@ -125,7 +129,7 @@ def conventions_table(results: Results) -> TextTable:
         costs = results.rows[number].costs
         cells = []
         for words in names:
-            found = costs and with_words(costs, words)
+            found = costs and add_word_costs(costs, words)
             cells += [f"{found['parameters'] / 1e6:.2f}", f"{found['multiply_adds'] / 1e9:.2f}"] if found else ["", ""]
         lines.append([row.label, names[row.words], *cells])
     head = ["row", "the paper", *(f"{name}, {unit}" for name in names.values() for unit in ("params M", "mult-adds G"))]
@@ -143,17 +147,17 @@ def tests_table(study: Study, tested: Results) -> TextTable:
         again = f"{signed_rank(base, above, below):.6f}"
         lines.append([row.label, paper_cells(study, row)[0], again, "" if ours is None else f"{ours:.6f}"])
     head = ["p-value, signed rank, two-sided, exact", "paper", "from the paper's figures", "from our figures"]
-    return TextTable(title(study), head, lines)
+    return TextTable(format_title(study), head, lines)
 
 
-def claims_table(claims: Sequence[Tested], study: Study) -> TextTable:
+def claims_table(claims: Sequence[ClaimTest], study: Study) -> TextTable:
     """Returns the claims, a comparison of two rows a line."""
     lines = []
     for one in claims:
         interval = one.interval and f"{100 * one.interval[0]:+.2f} to {100 * one.interval[1]:+.2f}"
         lines.append(
             [
-                f"{_short(study.rows[one.above - 1])} > {_short(study.rows[one.below - 1])}",
+                f"{_shorten(study.rows[one.above - 1])} > {_shorten(study.rows[one.below - 1])}",
                 one.about,
                 one.metric,
                 "" if one.ours is None else f"{100 * one.ours:+.2f}",
@@ -168,11 +172,11 @@ def claims_table(claims: Sequence[Tested], study: Study) -> TextTable:
     return TextTable("What the paper claims with it", head, lines)
 
 
-def _short(row: Row) -> str:
+def _shorten(row: Row) -> str:
     return row.label if len(row.label) <= 28 else f"{row.label[:26]}..."
 
 
-def verdicts(claims: Sequence[Tested]) -> str:
+def count_verdicts(claims: Sequence[ClaimTest]) -> str:
     """Returns how many comparisons hold here, do not, and are within the interval."""
     names = ("holds", "does not hold", "within the interval", "not run")
     counts = {name: sum(one.verdict == name for one in claims) for name in names}

@@ -15,7 +15,7 @@ class Timing:
         fps: images a second, one image and one expression at a time.
         estimated_hours: of training on one device; None if the size of its data set is not known.
         machine: that was measured.
-        device: of it.
+        device: that computed there.
     """
 
     fps: float

@@ -10,27 +10,27 @@ from typing import Any
 from refseg.evaluation.report.html_page import CSS
 from refseg.files.atomic import all_or_nothing
 from refseg.inspection.gallery.page import SHEET_CSS, extract_section
-from refseg.studies.claims import Tested, judge_claims
-from refseg.studies.plot import plot
-from refseg.studies.resolve import recipe_of
-from refseg.studies.results import Results, tested_results
-from refseg.studies.study_text import TextTable, settings_table, title
+from refseg.studies.claims import ClaimTest, judge_claims
+from refseg.studies.plot import draw_plot
+from refseg.studies.resolve import resolve_recipe
+from refseg.studies.results import Results, read_tested_results
+from refseg.studies.study_text import TextTable, format_title, settings_table
 from refseg.studies.tables import (
     SMALL_CAUTION,
     claims_table,
-    conditions,
     conventions_table,
     costs_table,
+    count_verdicts,
+    describe_conditions,
     main_tables,
     tests_table,
-    verdicts,
 )
 
-STUDY, TEXT, PAGE = "study.json", "study.md", "study.html"
-PICTURES = PICTURE, PICTURES_PAGE = "pictures.png", "pictures.html"
-TEXTS = "row", "settings", "claim", "about", "here"
+STUDY_FILE, TEXT_FILE, PAGE_FILE = "study.json", "study.md", "study.html"
+PICTURE_FILES = PICTURE_FILE, PICTURE_PAGE_FILE = "pictures.png", "pictures.html"
+TEXT_COLUMNS = "row", "settings", "claim", "about", "here"
 """Columns of text, which may be broken into lines."""
-GREY = "p { color: #5b6675; } tr.paper td { color: #98a2b3; } svg text { font: 12px system-ui, sans-serif; }"
+GREY_CSS = "p { color: #5b6675; } tr.paper td { color: #98a2b3; } svg text { font: 12px system-ui, sans-serif; }"
 
 
 def write_study(results: Results) -> None:
@@ -38,7 +38,7 @@ def write_study(results: Results) -> None:
     claims = judge_claims(results)
     tables = study_tables(results, claims)
     with all_or_nothing(results.folder) as folder:
-        (folder / STUDY).write_text(json.dumps(to_dict(results, claims), indent=1) + "\n", encoding="utf-8")
+        (folder / STUDY_FILE).write_text(json.dumps(to_dict(results, claims), indent=1) + "\n", encoding="utf-8")
         _write_texts(results, claims, tables, folder)
 
 
@@ -49,14 +49,14 @@ def write_texts(results: Results) -> None:
         _write_texts(results, claims, study_tables(results, claims), folder)
 
 
-def _write_texts(results: Results, claims: Sequence[Tested], tables: Sequence[TextTable], folder: Path) -> None:
-    (folder / TEXT).write_text(to_markdown(results, claims, tables), encoding="utf-8")
-    (folder / PAGE).write_text(to_html(results, claims, tables), encoding="utf-8")
+def _write_texts(results: Results, claims: Sequence[ClaimTest], tables: Sequence[TextTable], folder: Path) -> None:
+    (folder / TEXT_FILE).write_text(to_markdown(results, claims, tables), encoding="utf-8")
+    (folder / PAGE_FILE).write_text(to_html(results, claims, tables), encoding="utf-8")
 
 
-def study_tables(results: Results, claims: Sequence[Tested]) -> list[TextTable]:
+def study_tables(results: Results, claims: Sequence[ClaimTest]) -> list[TextTable]:
     """Returns all tables of a study in their order."""
-    if tested := tested_results(results):
+    if tested := read_tested_results(results):
         return [tests_table(results.study, tested)]
     tables = list(main_tables(results))
     if claims:
@@ -66,7 +66,7 @@ def study_tables(results: Results, claims: Sequence[Tested]) -> list[TextTable]:
     return [*tables, costs_table(results), settings_table(results.study)]
 
 
-def to_dict(results: Results, claims: Sequence[Tested]) -> dict[str, Any]:
+def to_dict(results: Results, claims: Sequence[ClaimTest]) -> dict[str, Any]:
     """Returns all of it, unrounded, ready for JSON; figures of the paper are in its own units."""
     study = results.study
     rows = []
@@ -75,7 +75,7 @@ def to_dict(results: Results, claims: Sequence[Tested]) -> dict[str, Any]:
         recipes = {}
         if measured.values:
             for data, _ in (("", ""),) if results.small else study.recipe_names(row):
-                recipe = recipe_of(study, row, data, results.small, results.settings)
+                recipe = resolve_recipe(study, row, data, results.small, results.settings)
                 if recipe is not None:
                     recipes[data or recipe.name] = recipe.model_dump(mode="json")
         rows.append(
@@ -95,11 +95,11 @@ def to_dict(results: Results, claims: Sequence[Tested]) -> dict[str, Any]:
     ]
     return {
         "study": study.name,
-        "title": title(study),
+        "title": format_title(study),
         "small": results.small,
         "settings": list(results.settings),
         "seeds": results.seeds,
-        "conditions": conditions(results),
+        "conditions": describe_conditions(results),
         "protocol": "standard" if results.small else study.protocol,
         "rows": rows,
         "others": others,
@@ -109,10 +109,10 @@ def to_dict(results: Results, claims: Sequence[Tested]) -> dict[str, Any]:
     }
 
 
-def remarks(results: Results, claims: Sequence[Tested]) -> list[str]:
+def list_remarks(results: Results, claims: Sequence[ClaimTest]) -> list[str]:
     """Returns lines that stand above the tables."""
     lines = [SMALL_CAUTION] if results.small else []
-    lines.append(conditions(results))
+    lines.append(describe_conditions(results))
     if any(column.cost in ("params", "flops") for column in results.columns):
         by_row = any(row.words for row in results.study.rows)
         how = "as the paper counts each row" if by_row else "as thop counts, without the word encoder"
@@ -124,47 +124,47 @@ def remarks(results: Results, claims: Sequence[Tested]) -> list[str]:
             "run if there was one, else on one device, from a step of a few images. The paper's machine is another: "
             "only ratios of rows compare."
         )
-    return lines + ([f"Claims, as comparisons of rows: {verdicts(claims)}."] if claims else [])
+    return lines + ([f"Claims, as comparisons of rows: {count_verdicts(claims)}."] if claims else [])
 
 
-def to_markdown(results: Results, claims: Sequence[Tested], tables: Sequence[TextTable]) -> str:
+def to_markdown(results: Results, claims: Sequence[ClaimTest], tables: Sequence[TextTable]) -> str:
     """Returns the study as Markdown."""
-    parts = [f"# {title(results.study)}", *remarks(results, claims)]
+    parts = [f"# {format_title(results.study)}", *list_remarks(results, claims)]
     for table in tables:
         align = [":--" if n == 0 else "--:" for n in range(len(table.head))]
         lines = [
             table.head,
             align,
-            *(line if n not in table.paper else _grey(line) for n, line in enumerate(table.lines)),
+            *(line if n not in table.paper else _emphasize(line) for n, line in enumerate(table.lines)),
         ]
-        parts += [f"## {table.title}", "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)]
-    if (results.folder / PICTURE).is_file():
-        parts += ["## Pictures", f"![answers of the rows side by side]({PICTURE})"]
+        parts += [f"## {table.title}", "\n".join("| " + " | ".join(map(_escape, line)) + " |" for line in lines)]
+    if (results.folder / PICTURE_FILE).is_file():
+        parts += ["## Pictures", f"![answers of the rows side by side]({PICTURE_FILE})"]
     if results.study.notes:
         parts += ["## Notes", "\n".join(f"* {note}" for note in results.study.notes)]
     return "\n\n".join(parts) + "\n"
 
 
-def _grey(line: Sequence[str]) -> list[str]:
+def _emphasize(line: Sequence[str]) -> list[str]:
     return [f"*{cell}*" if cell and cell != "-" else cell for cell in line]
 
 
-def _escaped(cell: str) -> str:
+def _escape(cell: str) -> str:
     return cell.replace("|", "\\|")
 
 
-def to_html(results: Results, claims: Sequence[Tested], tables: Sequence[TextTable]) -> str:
+def to_html(results: Results, claims: Sequence[ClaimTest], tables: Sequence[TextTable]) -> str:
     """Returns the study as one page that needs no other file."""
-    name = escape(title(results.study))
-    first, *others = remarks(results, claims)
+    name = escape(format_title(results.study))
+    first, *others = list_remarks(results, claims)
     body = [f"<header><h1>{name}</h1>"]
     body += [f'<div class="beware">{escape(first)}</div>' if results.small else f"<p>{escape(first)}</p>"]
     body += [f"<p>{escape(line)}</p>" for line in others] + ["</header>"]
-    if drawing := plot(results):
+    if drawing := draw_plot(results):
         body.append(f'<div class="card">{drawing}</div>')
     body += map(_table, tables)
-    if (results.folder / PICTURES_PAGE).is_file():
-        pictures = (results.folder / PICTURES_PAGE).read_text(encoding="utf-8")
+    if (results.folder / PICTURE_PAGE_FILE).is_file():
+        pictures = (results.folder / PICTURE_PAGE_FILE).read_text(encoding="utf-8")
         body.append(f"<h2>Pictures</h2>{extract_section(pictures)}")
     if results.study.notes:
         items = "".join(f"<li>{escape(note)}</li>" for note in results.study.notes)
@@ -172,12 +172,14 @@ def to_html(results: Results, claims: Sequence[Tested], tables: Sequence[TextTab
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{name}</title>'
-        f"<style>{CSS}{GREY}{SHEET_CSS}</style></head>\n<body><main>\n" + "\n".join(body) + "\n</main></body></html>\n"
+        f"<style>{CSS}{GREY_CSS}{SHEET_CSS}</style></head>\n<body><main>\n"
+        + "\n".join(body)
+        + "\n</main></body></html>\n"
     )
 
 
 def _table(table: TextTable) -> str:
-    of_text = [" class=text" if name in TEXTS else "" for name in table.head]
+    of_text = [" class=text" if name in TEXT_COLUMNS else "" for name in table.head]
     head = "".join(f"<th{text}>{escape(cell)}</th>" for cell, text in zip(table.head, of_text, strict=True))
     lines = []
     for n, line in enumerate(table.lines):
