@@ -212,11 +212,15 @@ class Budget:
         return share
 
 
-def run_pieces(pieces: Sequence[Piece], asked: Asked, minutes: float) -> None:
-    """Runs pieces that are not finished; whatever happens to one, the others are run and everything is written."""
+def run_pieces(pieces: Sequence[Piece], asked: Asked, minutes: float) -> list[str]:
+    """Runs pieces that are not finished; whatever happens to one, the others are run and everything is written.
+
+    Returns:
+        the names of those that went wrong.
+    """
     records = {piece.name: Record(asked.out / "pieces" / f"{piece.name}.json") for piece in pieces}
     todo = [piece for piece in pieces if records[piece.name].content.get("state") != FINISHED]
-    budget, worker = Budget(60 * minutes, todo, SLOWER if asked.tiny else 1.0), None
+    budget, worker, wrong = Budget(60 * minutes, todo, SLOWER if asked.tiny else 1.0), None, list[str]()
     try:
         for piece in todo:
             file, begin = records[piece.name].file, time.monotonic()
@@ -231,6 +235,7 @@ def run_pieces(pieces: Sequence[Piece], asked: Asked, minutes: float) -> None:
             if state not in (FINISHED, STOPPED):
                 worker.end()
                 worker = None
+                wrong.append(piece.name)
             spent = time.monotonic() - begin
             Record(file).note(state=state, seconds=round(spent, 1))
             print(f"{piece.name}: {state}, {spent:.0f} s", flush=True)
@@ -239,6 +244,7 @@ def run_pieces(pieces: Sequence[Piece], asked: Asked, minutes: float) -> None:
         if worker is not None:
             worker.end()
         write_results(asked.out)
+    return wrong
 
 
 def write_results(out: Path) -> str:
@@ -291,10 +297,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (asked.out / "pieces").mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        run_pieces([piece for piece in PIECES if not given.only or piece.name in given.only], asked, given.minutes)
+        chosen = [piece for piece in PIECES if not given.only or piece.name in given.only]
+        wrong = run_pieces(chosen, asked, given.minutes)
     except KeyboardInterrupt:
         sys.exit(f"interrupted; what is known is in {asked.out}, --resume goes on")
     print(f"\n{write_results(asked.out)}")
+    if wrong:
+        sys.exit(f"went wrong: {', '.join(wrong)}; --resume tries them again")
 
 
 if __name__ == "__main__":
