@@ -248,7 +248,7 @@ class Inputs:
 def forward(record: Any, asked: Any, preset: str) -> str:
     """Pairs of image and expression in batches, then many expressions about one image."""
     inputs = Inputs(preset, asked)
-    network = inputs.network
+    network = inputs.network.requires_grad_(False)  # torch cannot count where a module is given a parameter that learns
     record.note(network=preset, parameters=sum(p.numel() for p in network.parameters()))
     attempt(record, "count", asked, lambda: {"flop": count_flop(inputs)})
     for precision in PRECISIONS:
