@@ -67,14 +67,24 @@ def test_lines_are_expressions():
 
 
 def test_masks_are_drawn_in_the_colour_of_their_expression_when_they_are_shown(answered):
-    drawn = np.asarray(draw_overlay(answered, answered.columns[0], ["the <cup>"], 1, boxes=False))
+    drawn = np.asarray(draw_overlay(answered, answered.columns[0], ["the <cup>"], 0.5, boxes=False))
     tinted = (128 + np.array(colour_of(0))) // 2
     assert (drawn[100, 4] == tinted).all() and (drawn[600, 4] == 128).all()
-    half = np.asarray(draw_overlay(answered, answered.columns[0], ["the <cup>"], 0.5, boxes=False))
-    assert abs(half[100, 4].astype(int) - (128 + tinted) / 2).max() <= 1
-    assert (np.asarray(draw_overlay(answered, answered.columns[0], ["the pen"], 1, boxes=False)) == 128).all()
-    boxed = np.asarray(draw_overlay(answered, answered.columns[0], ["the <cup>"], 1, boxes=True))
+    for opacity, expected in ((0, 128), (1, colour_of(0))):
+        other = np.asarray(draw_overlay(answered, answered.columns[0], ["the <cup>"], opacity, boxes=False))
+        assert (other[100, 4] == expected).all() and (other[0, 4] == colour_of(0)).all()  # inside, and the outline
+    assert (np.asarray(draw_overlay(answered, answered.columns[0], ["the pen"], 0.5, boxes=False)) == 128).all()
+    boxed = np.asarray(draw_overlay(answered, answered.columns[0], ["the <cup>"], 0.5, boxes=True))
     assert (boxed[1, 1] == colour_of(0)).all()
+
+
+def test_what_is_small_is_drawn_over_what_is_large():
+    large, small = np.ones((700, 8), bool), np.zeros((700, 8), bool)
+    small[300:400] = True
+    answers = (answer("the cup on the left", small), answer("all cups", large))
+    both = Answered(np.zeros((700, 8, 3), np.uint8), (WeightsAnswers("a", answers),))
+    drawn = np.asarray(draw_overlay(both, both.columns[0], both.expressions, 1, boxes=False))
+    assert (drawn[350, 4] == colour_of(0)).all() and (drawn[100, 4] == colour_of(1)).all()
 
 
 def test_small_images_are_enlarged_and_large_ones_reduced():
@@ -221,6 +231,12 @@ def test_the_page_stands_beside_the_interface_and_asks_nothing_from_elsewhere(cl
     assert page.status_code == 200 and "refseg" in page.text
     assert client.get("/v1/weights").json()["weights"][0]["name"] == "selector"
     assert client.get("/readyz").text == "ready\n"
+    for method, path, status, code in (
+        ("GET", "/v1/foo", 404, "not_found"),
+        ("GET", "/v1/segment", 405, "method_not_allowed"),
+    ):
+        told = client.request(method, path)
+        assert (told.status_code, told.json()["code"]) == (status, code)
     from gradio import processing_utils
 
     with pytest.raises(ValueError, match="not followed"):

@@ -25,11 +25,13 @@ COLOURS: tuple[Colour, ...] = (
 _LOOKED_AT = 2**16  # pixels of a box whose mean colour is computed, about
 
 
-def coloured(image: RgbImage, regions: Iterable[Mask], colours: Sequence[Colour] = COLOURS) -> RgbImage:
+def coloured(
+    image: RgbImage, regions: Iterable[Mask], colours: Sequence[Colour] = COLOURS, opacity: float = 0.5
+) -> RgbImage:
     """Returns a copy of an image (H, W, 3) with regions (H, W) tinted and outlined, each in the next colour."""
     pixels = image.copy()
     for k, region in enumerate(regions):
-        _tint(pixels, region, colours[k % len(colours)])
+        _tint(pixels, region, colours[k % len(colours)], opacity)
     return pixels
 
 
@@ -84,7 +86,7 @@ def _difference(colour: NDArray[np.float64], other: NDArray[np.float64]) -> floa
     return float(np.sqrt((np.array([2 + red, 4, 3 - red]) * (colour - other) ** 2).sum()))
 
 
-def _tint(pixels: RgbImage, region: Mask, colour: Colour) -> None:
+def _tint(pixels: RgbImage, region: Mask, colour: Colour, opacity: float = 0.5) -> None:
     box = mask_box(region)
     if box is None:
         return
@@ -95,7 +97,8 @@ def _tint(pixels: RgbImage, region: Mask, colour: Colour) -> None:
     part = pixels[top:bottom, left:right]
     for rows in strips(slice(0, bottom - top), right - left):
         inside, outline = inner[rows], region[rows] & ~inner[rows]
-        part[rows][inside] = (part[rows][inside].astype(np.uint16) + np.array(colour, np.uint16)) // 2
+        before = part[rows][inside].astype(np.float32)
+        part[rows][inside] = before + (np.array(colour, np.float32) - before) * np.float32(opacity)  # cut off below 1
         part[rows][outline] = colour
 
 

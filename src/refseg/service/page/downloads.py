@@ -28,7 +28,7 @@ def write_archive(answered: Answered, file: Path) -> None:
                 archive.writestr(
                     f"{folder}/mask_{k}.png", _png(Image.fromarray(one.decode_mask().astype(np.uint8) * 255))
                 )
-            drawn = draw_overlay(answered, column, answered.expressions, opacity=1, boxes=False)
+            drawn = draw_overlay(answered, column, answered.expressions, opacity=0.5, boxes=False)
             archive.writestr(f"{folder}/overlay.png", _png(drawn))
 
 

@@ -28,13 +28,14 @@ def draw_overlay(
         answered: the image and its expressions.
         column: the network's answers.
         shown: expressions whose masks are drawn.
-        opacity: of the masks, 0 to 1.
+        opacity: of the masks inside of their outlines, 0 to 1.
         boxes: whether the boxes of the objects are drawn, too.
     """
     image = _canvas(answered.image)
     numbered = [(k, one) for k, one in enumerate(column.answers) if one.expression in shown]
+    numbered.sort(key=lambda pair: -pair[1].facts["area"])  # what is small is drawn over what is large
     masks, colours = (_mask(one, image) for _, one in numbered), [colour_of(k) for k, _ in numbered]
-    picture = Image.fromarray(_blend(image, coloured(image, masks, colours), opacity))
+    picture = Image.fromarray(coloured(image, masks, colours, opacity))
     if boxes:
         draw, width = ImageDraw.Draw(picture), max(2, round(max(picture.size) / 300))
         for colour, (_, one) in zip(colours, numbered, strict=True):
@@ -78,10 +79,3 @@ def _union(column: WeightsAnswers, shown: Collection[str], image: RgbImage) -> M
         if one.expression in shown and one.facts["found"]:
             union |= _mask(one, image)
     return union
-
-
-def _blend(image: RgbImage, drawn: RgbImage, opacity: float) -> RgbImage:
-    """Returns what lies between an image and what is drawn over it."""
-    if opacity >= 1:
-        return drawn
-    return np.asarray(Image.blend(Image.fromarray(image), Image.fromarray(drawn), opacity))

@@ -5,7 +5,6 @@ Pictures   are drawn and written on threads, and handed over as files, which the
 """
 
 import random
-from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,16 @@ CSS = """
 START_DOWNLOAD = "() => document.querySelector('#refseg-file').click()"
 
 
+class ImageFile(gr.Image):
+    """An image that is handed on as the file that was uploaded, whatever it holds."""
+
+    is_template = True  # drawn as its base
+
+    def preprocess(self, payload: Any) -> str | None:
+        """Returns the path of the file."""
+        return payload.path if payload is not None else None
+
+
 class Page:
     """The page of a service.
 
@@ -67,10 +76,9 @@ class Page:
             gr.Markdown("# refseg\nSay what to find in an image: one thing, several, or something that is not there.")
             with gr.Row():
                 with gr.Column():
-                    image = gr.Image(
+                    image = ImageFile(
                         label="Image: drop it, paste it, or choose a file",
                         type="filepath",
-                        image_mode=None,
                         sources=["upload", "clipboard"],
                         buttons=["fullscreen"],
                         height=380,
@@ -96,9 +104,9 @@ class Page:
             with gr.Column(visible=False) as results:
                 with gr.Row():
                     shown = gr.CheckboxGroup([], label="Shown", scale=3, elem_id="refseg-shown")
-                    opacity = gr.Slider(0.1, 1, 1, step=0.1, label="Opacity of masks", scale=2)
+                    opacity = gr.Slider(0, 1, 0.5, step=0.1, label="Opacity of masks", scale=2)
                     boxes = gr.Checkbox(label="Boxes", scale=1)
-                pictures, legends = self._columns()
+                columns, pictures, legends = self._columns()
                 differing = gr.Image(**PICTURE, elem_id="refseg-difference")
                 with gr.Accordion("How the sentences were read", open=False):
                     read = gr.HTML()
@@ -108,44 +116,47 @@ class Page:
 
             looks, drawn = [key, shown, opacity, boxes], [*pictures, differing]
             found = find.click(
-                self.find, [image, text, weights], [key, problem, results, shown, *legends, read], **asking
+                self.find, [image, text, weights], [key, problem, results, shown, *columns, *legends, read], **asking
             )
             found.success(self.draw, looks, drawn, **drawing)
             for look in (shown, opacity, boxes):
                 look.input(self.draw, looks, drawn, show_progress="hidden", trigger_mode="always_last", **drawing)
             sample.click(self.sample, None, [image, text], **drawing)
+            gr.on([image.upload, image.clear, sample.click], self.clear, None, [key, problem, results], **asking)
             save.click(self.save, key, file, **drawing).success(None, js=START_DOWNLOAD, api_visibility="private")
         return blocks
 
-    def _columns(self) -> tuple[list[gr.Image], list[gr.HTML]]:
+    def _columns(self) -> tuple[list[gr.Column], list[gr.Image], list[gr.HTML]]:
         """Builds a picture and a legend for each of the weights, side by side."""
-        pictures, legends = [], []
+        columns, pictures, legends = [], [], []
         with gr.Row():
             for number in range(len(self.choices)):
-                with gr.Column(min_width=300):
+                with gr.Column(min_width=300, visible=False) as column:
                     pictures.append(gr.Image(**PICTURE, elem_id=f"refseg-picture-{number}"))
-                    legends.append(gr.HTML(visible=False, elem_id=f"refseg-legend-{number}"))
-        return pictures, legends
+                    legends.append(gr.HTML(elem_id=f"refseg-legend-{number}"))
+                columns.append(column)
+        return columns, pictures, legends
 
     async def find(self, image: str | None, text: str | None, weights: list[str] | None) -> list[Any]:
         """Asks about the image; returns the values of all parts but the pictures."""
         try:
             if not image:
                 return self._tell("drop an image first, or draw a scene")
-            names = [name for _, name in self.choices if name in (weights or [])] or [self.choices[0][1]]
+            names = [name for _, name in self.choices if name != SUITED and name in (weights or [])]
             expressions = expressions_of(text or "")
-            found = await ask(self.service, Path(image).read_bytes(), expressions, [one or None for one in names])
+            found = await ask(self.service, Path(image).read_bytes(), expressions, names or [None])
         except (RefsegError, Problem) as error:
             return self._tell(str(error))
-        legends = [
-            gr.HTML(f"<h3>{escape(column.weights)}</h3>{legend(column)}", visible=True) for column in found.columns
-        ]
+        count = len(found.columns)
+        legends = [f"<h3>{escape(column.weights)}</h3>{legend(column)}" for column in found.columns]
         return [
             self.kept.put(found),
             gr.Markdown(visible=False),
             gr.Column(visible=True),
             gr.CheckboxGroup(found.expressions, value=found.expressions),
-            *_filled(legends, gr.HTML, len(self.choices)),
+            *(gr.Column(visible=number < count) for number in range(len(self.choices))),
+            *legends,
+            *[""] * (len(self.choices) - count),
             how_read(found.columns),
         ]
 
@@ -156,12 +167,14 @@ class Page:
             if key is not None:
                 raise gr.Error("The answers are no longer kept: click Find again.", print_exception=False)
             return [gr.Image(visible=False)] * (count + 1)
-        columns = [column for column in found.columns if not column.problem]
         pictures = [
-            gr.Image(self._write(draw_overlay(found, one, shown, opacity, boxes)), label=one.weights, visible=True)
-            for one in columns
+            gr.Image(visible=False)
+            if one.problem
+            else gr.Image(self._write(draw_overlay(found, one, shown, opacity, boxes)), label=one.weights, visible=True)
+            for one in found.columns
         ]
-        return [*_filled(pictures, gr.Image, count), self._difference(found, shown)]
+        hidden = [gr.Image(visible=False)] * (count - len(pictures))
+        return [*pictures, *hidden, self._difference(found, shown)]
 
     def _difference(self, found: Answered, shown: list[str]) -> gr.Image:
         columns = [column for column in found.columns if not column.problem]
@@ -171,6 +184,10 @@ class Page:
         picture, agreement = draw_difference(found, first, second, shown)
         label = f"Where they differ: both (green), {first.weights} only (blue), {second.weights} only (orange)"
         return gr.Image(self._write(picture), label=f"{label}; IoU {agreement:.1%}", visible=True)
+
+    def clear(self) -> list[Any]:
+        """Hides what was said of another image."""
+        return [None, gr.Markdown(visible=False), gr.Column(visible=False)]
 
     def sample(self) -> tuple[str, str]:
         """Draws a scene; returns its file and sentences about it."""
@@ -195,16 +212,7 @@ class Page:
 
     def _tell(self, message: str) -> list[Any]:
         """Returns the values of all parts where nothing could be asked."""
-        return [
-            None,
-            gr.Markdown(escape(message), visible=True),
-            gr.Column(visible=False),
-            gr.CheckboxGroup([]),
-            *_filled([], gr.HTML, len(self.choices)),
-            "",
-        ]
-
-
-def _filled(given: Sequence[Any], kind: Any, count: int) -> list[Any]:
-    """Returns the given parts and hidden ones for the rest."""
-    return [*given, *(kind(visible=False) for _ in range(count - len(given)))]
+        count = len(self.choices)
+        told = gr.Markdown(escape(message), visible=True)
+        hidden = [gr.Column(visible=False)] * count
+        return [None, told, gr.Column(visible=False), gr.CheckboxGroup([], value=[]), *hidden, *[""] * count, ""]

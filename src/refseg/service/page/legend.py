@@ -27,10 +27,9 @@ def _item(number: int, answer: ExpressionAnswer) -> str:
         f", {facts['area'] / max(facts['size'][0] * facts['size'][1], 1):.1%} of the image" if facts["found"] else ""
     )
     places = "; ".join("box " + ", ".join(map(str, thing["box"])) for thing in facts["instances"][:MOST_LISTED])
-    unknown = f" New words: {', '.join(facts['unknown_words'])}." if facts["unknown_words"] else ""
     return (
         f'<li><span class="refseg-colour" style="background: rgb({red}, {green}, {blue})"></span>'
-        f"<b>{escape(answer.expression)}</b><br>{escape(answer.verdict + share + '.' + unknown)}"
+        f"<b>{escape(answer.expression)}</b><br>{escape(answer.verdict + share + '.')}"
         + (f'<br><span class="refseg-small">{escape(places)}</span>' if places else "")
         + "</li>"
     )

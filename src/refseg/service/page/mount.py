@@ -4,6 +4,10 @@ import os
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
 
 from refseg.service.page.files import TemporaryFiles
 from refseg.service.service import Service
@@ -11,6 +15,7 @@ from refseg.service.service import Service
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 SANS, MONO = ["ui-sans-serif", "system-ui", "sans-serif"], ["ui-monospace", "monospace"]  # fonts of the system
 MOST_SESSIONS = 1_000  # visitors whose page is remembered
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 ROUND_IMAGE = 1.1  # bytes of an upload for each of its image
 
 
@@ -32,6 +37,7 @@ def mount(app: FastAPI, service: Service) -> FastAPI:
 
     from refseg.service.page.layout import CSS, Page
 
+    app.add_route("/v1/{path:path}", _tell_what_there_is, methods=METHODS, include_in_schema=False)
     processing_utils.async_ssrf_protected_get = _refuse
     blocks = Page(service, files).blocks()
     blocks.state_session_capacity = MOST_SESSIONS
@@ -49,6 +55,14 @@ def mount(app: FastAPI, service: Service) -> FastAPI:
         ssr_mode=False,
         enable_monitoring=False,
     )
+
+
+async def _tell_what_there_is(request: Request) -> Response:
+    """Answers requests of unknown paths and methods below /v1, which the page would answer in its own way."""
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is Match.PARTIAL:
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(route.methods))})
+    raise HTTPException(404)
 
 
 async def _refuse(url: str) -> Any:

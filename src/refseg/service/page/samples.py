@@ -21,7 +21,7 @@ def draw_sample(rng: random.Random) -> tuple[bytes, list[str]]:
     for one in scene.expressions:
         by_count.setdefault(min(len(one.targets), 2), []).append(one.text)
     chosen = [rng.choice(by_count[count]) for count in (1, 2, 0) if count in by_count]
-    others = [one.text for one in scene.expressions if one.text not in chosen]
+    others = [one.text for one in scene.expressions if one.targets and one.text not in chosen]
     file = io.BytesIO()
     Image.fromarray(scene.image).save(file, "PNG")
     return file.getvalue(), [*chosen, *rng.sample(others, min(MOST_SENTENCES - len(chosen), len(others)))]

@@ -1,0 +1,224 @@
+"""The parts of the page, and what happens when they are used.
+
+Answers    are kept for a while, so that masks are switched on and off without asking again; a visitor holds their key.
+Pictures   are drawn and written on threads, and handed over as files, which the event loop only sends.
+"""
+
+import random
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from refseg.errors import RefsegError
+from refseg.service.page.answers import Answered, Kept, ask, expressions_of
+from refseg.service.page.downloads import write_archive
+from refseg.service.page.drawing import draw_difference, draw_overlay
+from refseg.service.page.files import SECONDS, TemporaryFiles
+from refseg.service.page.legend import how_read, legend
+from refseg.service.page.samples import draw_sample
+from refseg.service.problems import Problem
+from refseg.service.service import Service
+
+MOST_BYTES = 256e6  # of kept answers
+DRAWERS = 2  # pictures that are drawn at once
+ASKERS = 64  # visitors that wait for an answer at once; images wait in the service's own queue
+SUITED = ""  # the choice of weights that leaves it to the image
+PICTURE: dict[str, Any] = {
+    "interactive": False,
+    "visible": False,
+    "buttons": ["download", "fullscreen"],
+    "elem_classes": "refseg-picture",
+}
+CSS = """
+.refseg-legend { list-style: none; padding: 0; } .refseg-legend li { margin: 0 0 .6em 0; }
+.refseg-colour { display: inline-block; width: .9em; height: .9em; border-radius: 3px; margin-right: .5em; }
+.refseg-small { opacity: .75; font-size: .85em; }
+.refseg-warning { border-left: 3px solid #d97706; padding-left: .6em; }
+.refseg-picture img { max-height: 70vh; object-fit: contain; }
+#refseg-problem p { border-left: 3px solid #dc2626; padding-left: .6em; }
+:focus-visible { outline: 2px solid #2563eb; outline-offset: 2px; }
+"""
+START_DOWNLOAD = "() => document.querySelector('#refseg-file').click()"
+
+from gradio.events import Dependency
+
+class ImageFile(gr.Image):
+    """An image that is handed on as the file that was uploaded, whatever it holds."""
+
+    is_template = True  # drawn as its base
+
+    def preprocess(self, payload: Any) -> str | None:
+        """Returns the path of the file."""
+        return payload.path if payload is not None else None
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+
+class Page:
+    """The page of a service.
+
+    Args:
+        service: answers.
+        files: of pictures and downloads.
+    """
+
+    def __init__(self, service: Service, files: TemporaryFiles):
+        self.service, self.files, self.kept = service, files, Kept(SECONDS, MOST_BYTES)
+        setup = service.setups[0]
+        suited = [("what suits the image", SUITED)] if setup.by_image else []
+        self.choices = [*suited, *((name, name) for name in setup.weights)]
+
+    def blocks(self) -> gr.Blocks:
+        """Builds the page."""
+        asking: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": ASKERS}
+        drawing: dict[str, Any] = {**asking, "concurrency_limit": DRAWERS, "concurrency_id": "drawing"}
+        with gr.Blocks(title="refseg", analytics_enabled=False, delete_cache=(60, SECONDS)) as blocks:
+            gr.Markdown("# refseg\nSay what to find in an image: one thing, several, or something that is not there.")
+            with gr.Row():
+                with gr.Column():
+                    image = ImageFile(
+                        label="Image: drop it, paste it, or choose a file",
+                        type="filepath",
+                        sources=["upload", "clipboard"],
+                        buttons=["fullscreen"],
+                        height=380,
+                    )
+                    sample = gr.Button("Draw a scene", elem_id="refseg-sample")
+                with gr.Column():
+                    text = gr.Textbox(
+                        label="Expressions, one a line",
+                        placeholder="the dog left of the red chair\nboth people in hats",
+                        lines=5,
+                        max_lines=16,
+                        elem_id="refseg-expressions",
+                    )
+                    weights = gr.CheckboxGroup(
+                        self.choices,
+                        value=[self.choices[0][1]],
+                        label="Weights; several are shown side by side",
+                        visible=len(self.choices) > 1,
+                        elem_id="refseg-weights",
+                    )
+                    find = gr.Button("Find", variant="primary", elem_id="refseg-find")
+                    problem = gr.Markdown(visible=False, elem_id="refseg-problem")
+            with gr.Column(visible=False) as results:
+                with gr.Row():
+                    shown = gr.CheckboxGroup([], label="Shown", scale=3, elem_id="refseg-shown")
+                    opacity = gr.Slider(0, 1, 0.5, step=0.1, label="Opacity of masks", scale=2)
+                    boxes = gr.Checkbox(label="Boxes", scale=1)
+                columns, pictures, legends = self._columns()
+                differing = gr.Image(**PICTURE, elem_id="refseg-difference")
+                with gr.Accordion("How the sentences were read", open=False):
+                    read = gr.HTML()
+                save = gr.Button("Masks, pictures and JSON (.zip)", elem_id="refseg-save")
+                file = gr.DownloadButton(visible="hidden", elem_id="refseg-file")
+            key = gr.State(None)
+
+            looks, drawn = [key, shown, opacity, boxes], [*pictures, differing]
+            found = find.click(
+                self.find, [image, text, weights], [key, problem, results, shown, *columns, *legends, read], **asking
+            )
+            found.success(self.draw, looks, drawn, **drawing)
+            for look in (shown, opacity, boxes):
+                look.input(self.draw, looks, drawn, show_progress="hidden", trigger_mode="always_last", **drawing)
+            sample.click(self.sample, None, [image, text], **drawing)
+            gr.on([image.upload, image.clear, sample.click], self.clear, None, [key, problem, results], **asking)
+            save.click(self.save, key, file, **drawing).success(None, js=START_DOWNLOAD, api_visibility="private")
+        return blocks
+
+    def _columns(self) -> tuple[list[gr.Column], list[gr.Image], list[gr.HTML]]:
+        """Builds a picture and a legend for each of the weights, side by side."""
+        columns, pictures, legends = [], [], []
+        with gr.Row():
+            for number in range(len(self.choices)):
+                with gr.Column(min_width=300, visible=False) as column:
+                    pictures.append(gr.Image(**PICTURE, elem_id=f"refseg-picture-{number}"))
+                    legends.append(gr.HTML(elem_id=f"refseg-legend-{number}"))
+                columns.append(column)
+        return columns, pictures, legends
+
+    async def find(self, image: str | None, text: str | None, weights: list[str] | None) -> list[Any]:
+        """Asks about the image; returns the values of all parts but the pictures."""
+        try:
+            if not image:
+                return self._tell("drop an image first, or draw a scene")
+            names = [name for _, name in self.choices if name != SUITED and name in (weights or [])]
+            expressions = expressions_of(text or "")
+            found = await ask(self.service, Path(image).read_bytes(), expressions, names or [None])
+        except (RefsegError, Problem) as error:
+            return self._tell(str(error))
+        count = len(found.columns)
+        legends = [f"<h3>{escape(column.weights)}</h3>{legend(column)}" for column in found.columns]
+        return [
+            self.kept.put(found),
+            gr.Markdown(visible=False),
+            gr.Column(visible=True),
+            gr.CheckboxGroup(found.expressions, value=found.expressions),
+            *(gr.Column(visible=number < count) for number in range(len(self.choices))),
+            *legends,
+            *[""] * (len(self.choices) - count),
+            how_read(found.columns),
+        ]
+
+    def draw(self, key: str | None, shown: list[str], opacity: float, boxes: bool) -> list[Any]:
+        """Draws the pictures of what was found."""
+        found, count = self.kept.get(key), len(self.choices)
+        if found is None:
+            if key is not None:
+                raise gr.Error("The answers are no longer kept: click Find again.", print_exception=False)
+            return [gr.Image(visible=False)] * (count + 1)
+        pictures = [
+            gr.Image(visible=False)
+            if one.problem
+            else gr.Image(self._write(draw_overlay(found, one, shown, opacity, boxes)), label=one.weights, visible=True)
+            for one in found.columns
+        ]
+        hidden = [gr.Image(visible=False)] * (count - len(pictures))
+        return [*pictures, *hidden, self._difference(found, shown)]
+
+    def _difference(self, found: Answered, shown: list[str]) -> gr.Image:
+        columns = [column for column in found.columns if not column.problem]
+        if len(columns) < 2:
+            return gr.Image(visible=False)
+        first, second = columns[:2]
+        picture, agreement = draw_difference(found, first, second, shown)
+        label = f"Where they differ: both (green), {first.weights} only (blue), {second.weights} only (orange)"
+        return gr.Image(self._write(picture), label=f"{label}; IoU {agreement:.1%}", visible=True)
+
+    def clear(self) -> list[Any]:
+        """Hides what was said of another image."""
+        return [None, gr.Markdown(visible=False), gr.Column(visible=False)]
+
+    def sample(self) -> tuple[str, str]:
+        """Draws a scene; returns its file and sentences about it."""
+        content, expressions = draw_sample(random.Random())
+        file = self.files.new("-scene.png")
+        file.write_bytes(content)
+        return str(file), "\n".join(expressions)
+
+    def save(self, key: str | None) -> str:
+        """Writes the archive of what was found; returns its file."""
+        found = self.kept.get(key)
+        if found is None:
+            raise gr.Error("The answers are no longer kept: click Find again.", print_exception=False)
+        file = self.files.new("-refseg.zip")
+        write_archive(found, file)
+        return str(file)
+
+    def _write(self, picture: Image.Image) -> str:
+        file = self.files.new(".jpg")
+        picture.save(file, "JPEG", quality=92, subsampling=0)
+        return str(file)
+
+    def _tell(self, message: str) -> list[Any]:
+        """Returns the values of all parts where nothing could be asked."""
+        count = len(self.choices)
+        told = gr.Markdown(escape(message), visible=True)
+        hidden = [gr.Column(visible=False)] * count
+        return [None, told, gr.Column(visible=False), gr.CheckboxGroup([], value=[]), *hidden, *[""] * count, ""]
