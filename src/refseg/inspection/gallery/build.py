@@ -176,9 +176,9 @@ def _read_data(
     systems: Sequence[System], split: str | None, settings: dict[str, Any]
 ) -> tuple[str | None, str | None, dict[str, Any]]:
     """Returns the name of the data that stored answers say they are of; split and settings, where none are given."""
-    told = next(filter(None, (system.read_data() for system in systems if isinstance(system, StoredAnswers))), {})
-    name, of_report = told.pop("dataset", None), told.pop("split", None)
-    return name, split or of_report, {**told, **settings}
+    noted = next(filter(None, (system.read_data() for system in systems if isinstance(system, StoredAnswers))), {})
+    name, of_report = noted.pop("dataset", None), noted.pop("split", None)
+    return name, split or of_report, {**noted, **settings}
 
 
 def _open_data(

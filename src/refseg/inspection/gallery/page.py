@@ -8,7 +8,7 @@ from refseg.evaluation.report.html_page import CSS
 from refseg.inspection.gallery.lines import MARK, Cell, GalleryLine, GalleryLines
 from refseg.masks.pictures import data_uri, encode_picture
 
-PAGE_JPEG_QUALITY = 88  # of the JPEG
+PAGE_JPEG_QUALITY = 88
 SECTION_START, SECTION_END = '<section class="sheet">', "</section>"
 """Begin and end of what other pages take over."""
 SHEET_CSS = """
