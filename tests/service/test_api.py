@@ -181,7 +181,11 @@ def test_a_batch_has_limits_of_its_own(client, scenes):
 def test_the_examples_of_the_interface_work_and_answers_look_like_theirs(client):
     described = client.get("/openapi.json").json()["paths"]
     for path, example in (("/v1/segment", openapi.SEGMENT_ANSWER), ("/v1/segment/batch", openapi.BATCH_ANSWER)):
-        content = described[path]["post"]["requestBody"]["content"]["application/json"]
+        body = described[path]["post"]["requestBody"]["content"]
+        for one in body.values():  # an option stands in the address or in the body
+            options = {parameter["name"] for parameter in described[path]["post"]["parameters"]}
+            assert {"weights", "threshold"} <= options <= one["schema"]["properties"].keys()
+        content = body["application/json"]
         answer = client.post(path, json=content["example"])
         assert answer.status_code == 200 and list(answer.json()) == list(example), answer.text
         (shown, *_), (got, *_) = (one.get("images") or [one] for one in (example, answer.json()))

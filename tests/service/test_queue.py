@@ -109,7 +109,7 @@ def test_the_requests_of_a_worker_that_dies_are_told_so_and_it_is_started_again(
 
 
 def test_a_worker_that_cannot_be_started_again_is_tried_again(serve, worker, wait_until, monkeypatch):
-    monkeypatch.setattr("refseg.service.workers.SHORTEST_DELAY", 0.01)
+    monkeypatch.setattr("refseg.service.workers.MIN_DELAY", 0.01)
     tries = []
 
     def start(connection, setup):

@@ -10,8 +10,8 @@ from refseg.errors import InvalidInput, MissingFile, first_line
 from refseg.service.problems import Problem
 
 OPEN_PATHS = ("/healthz", "/readyz")  # for probes, which bring no token
-_SHORTEST = 16  # characters of a token
-_MOST_BYTES = 4096  # of its file
+_MIN_LENGTH = 16  # characters of a token
+_MAX_FILE_BYTES = 4096
 
 
 def read_token(path: Path) -> str:
@@ -22,14 +22,14 @@ def read_token(path: Path) -> str:
     """
     try:
         with path.open("rb") as file:
-            token = file.read(_MOST_BYTES + 1).decode("ascii").strip()
+            token = file.read(_MAX_FILE_BYTES + 1).decode("ascii").strip()
     except FileNotFoundError as error:
         raise MissingFile(f"{path} is missing; write one: openssl rand -hex 32 > {path}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} holds no token ({first_line(error)}); write one: openssl rand -hex 32") from error
-    if not _SHORTEST <= len(token) <= _MOST_BYTES or not token.isprintable() or " " in token:
+    if not _MIN_LENGTH <= len(token) <= _MAX_FILE_BYTES or not token.isprintable() or " " in token:
         raise InvalidInput(
-            f"{path} must hold one token of {_SHORTEST} or more letters and digits; write one: openssl rand -hex 32"
+            f"{path} must hold one token of {_MIN_LENGTH} or more letters and digits; write one: openssl rand -hex 32"
         )
     return token
 

@@ -78,7 +78,7 @@ class Answering:
 
         Args:
             setup: names of the weights, and the limits.
-            send: receives the messages to the service; called by one thread at a time.
+            send: function that receives the messages to the service; called by one thread at a time.
 
         Raises:
             MissingFile, InvalidInput: if weights cannot be loaded.
@@ -101,7 +101,7 @@ class Answering:
 
     @property
     def facts(self) -> tuple[WeightsFacts, ...]:
-        """What is known of the weights."""
+        """Facts on the weights."""
         return tuple(
             WeightsFacts(name, weights_facts(name)["sha256"], one.checkpoint.name, one.checkpoint.knows, not k)
             for k, (name, one) in enumerate(self.segmenters.items())

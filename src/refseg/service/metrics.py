@@ -5,8 +5,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from refseg.service.messages import BatchDone
 
-_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
-_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_SECOND_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_IMAGE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
@@ -23,7 +23,7 @@ class Metrics:
             "refseg_request_seconds",
             "Time from the start of a request until its answer is ready to be sent.",
             ("path",),
-            buckets=_SECONDS,
+            buckets=_SECOND_BUCKETS,
             registry=registry,
         )
         self.problems = Counter(
@@ -36,10 +36,10 @@ class Metrics:
         self.queue_limit = Gauge("refseg_queue_limit", "Largest number of those images.", registry=registry)
         self.expressions = Counter("refseg_expressions", "Expressions that were answered.", registry=registry)
         self.batch_images = Histogram(
-            "refseg_batch_images", "Images answered in one go.", buckets=_BATCHES, registry=registry
+            "refseg_batch_images", "Images answered in one go.", buckets=_IMAGE_BUCKETS, registry=registry
         )
         self.batch_seconds = Histogram(
-            "refseg_batch_seconds", "Time that a batch took.", buckets=_SECONDS, registry=registry
+            "refseg_batch_seconds", "Time that a batch took.", buckets=_SECOND_BUCKETS, registry=registry
         )
         self.encodings = Counter(
             "refseg_encodings", "Images that were encoded, or whose features were kept.", ("source",), registry=registry

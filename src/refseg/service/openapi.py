@@ -76,6 +76,7 @@ _OPTIONS: dict[str, Any] = {
         "expressions they come as a zip, 1.png, 2.png, ... in their order.",
     },
 }
+_BATCH_OPTIONS = {name: schema for name, schema in _OPTIONS.items() if name != "format"}  # a batch is JSON
 _BASE64 = {"type": "string", "contentEncoding": "base64", "description": "An image file in base64, or a data URL."}
 _FILE = {"type": "string", "contentMediaType": "application/octet-stream", "description": "An image file."}
 _STATUSES = {
@@ -176,15 +177,25 @@ BATCH: dict[str, Any] = {
         **_problems(400, 401, 408, 413, 415, 422, 500, 503),
     },
     "openapi_extra": {
-        "parameters": _PARAMETERS[:2],
+        "parameters": [one for one in _PARAMETERS if one["name"] in _BATCH_OPTIONS],
         **_body(
             {
                 "multipart/form-data": (
-                    _object(["images", "expressions"], images={"type": "array", "items": _FILE}, expressions=_TEXTS),
+                    _object(
+                        ["images", "expressions"],
+                        images={"type": "array", "items": _FILE},
+                        expressions=_TEXTS,
+                        **_BATCH_OPTIONS,
+                    ),
                     {"images": ["(a file)", "(another)"], "expressions": ["the red star"]},
                 ),
                 "application/json": (
-                    _object(["images"], images={"type": "array", "items": _IMAGE_OBJECT}, expressions=_TEXTS),
+                    _object(
+                        ["images"],
+                        images={"type": "array", "items": _IMAGE_OBJECT},
+                        expressions=_TEXTS,
+                        **_BATCH_OPTIONS,
+                    ),
                     BATCH_EXAMPLE,
                 ),
             }

@@ -24,10 +24,10 @@ from refseg.service.app import create_app
 from refseg.service.limits import Limits
 from refseg.service.messages import Setup
 from refseg.service.service import Service
-from refseg.service.worker import OFFLINE
+from refseg.service.worker import OFFLINE_ENVIRONMENT
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-_LAST_WORDS = 3  # seconds in which answers that are written already may still be read
+_SHUTDOWN_SECONDS = 3  # in which answers that are written already may still be read
 
 
 def serve(
@@ -64,7 +64,7 @@ def serve(
     Raises:
         MissingFile, InvalidInput: for weights, devices or an address that cannot be used.
     """
-    os.environ.update(OFFLINE)
+    os.environ.update(OFFLINE_ENVIRONMENT)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # damaged forms would fill the log
     for device in devices:
         check_device_name(device)
@@ -99,7 +99,7 @@ async def _serve(
         access_log=access_log,
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=_LAST_WORDS,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         ws="none",
     )
     server = _Server(config, service.hurry)

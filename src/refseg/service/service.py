@@ -18,7 +18,7 @@ from refseg.service.problems import Problem
 from refseg.service.run_aside import run_aside
 from refseg.service.workers import Start, Worker, start_process
 
-LONGEST_RETRY = 60  # seconds
+MAX_RETRY_SECONDS = 60  # that a refused request is told to wait
 _WATCH_EVERY = 1.0  # seconds
 
 
@@ -167,7 +167,7 @@ class Service:
     def retry_after(self) -> int:
         """Seconds until what waits now should be answered."""
         seconds = self._held * self._seconds_per_image / len(self.workers)
-        return min(max(1, math.ceil(seconds)), LONGEST_RETRY)
+        return min(max(1, math.ceil(seconds)), MAX_RETRY_SECONDS)
 
     def check_weights(self, name: str | None) -> None:
         """Checks that a request names weights that are loaded, or none.

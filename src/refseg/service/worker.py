@@ -15,20 +15,20 @@ from refseg.service.messages import Failed, Ready, Setup
 if TYPE_CHECKING:
     from refseg.service.answering import Answering
 
-OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+OFFLINE_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 """Environment in which libraries leave the network alone."""
-IGNORED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+IGNORED_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that are often sent to all processes; the service ends its workers itself."""
 
 
 def run(connection: Connection, setup: Setup) -> None:
     """Answers the jobs of a connection until it is closed, or gives None."""
     if threading.current_thread() is threading.main_thread():
-        for number in IGNORED:
+        for number in IGNORED_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         if hasattr(signal, "pthread_sigmask"):
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
-        os.environ.update(OFFLINE)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
+        os.environ.update(OFFLINE_ENVIRONMENT)
     from refseg.service.answering import Answering
 
     with connection, command_line():

@@ -14,11 +14,11 @@ from typing import Protocol
 
 from refseg.errors import InvalidInput, first_line
 from refseg.service.messages import Answer, Failed, Job, Message, Ready, Refusal, Setup
-from refseg.service.worker import IGNORED, run
+from refseg.service.worker import IGNORED_SIGNALS, run
 
-FIRST_STARTS = 3  # of a worker that dies before it was ever ready; then there is no service
-SHORTEST_DELAY, LONGEST_DELAY = 1.0, 30.0  # seconds before a worker that was never ready is started again
-_LEAVING = 2.0  # seconds that a process may take to end after its connection has ended
+MAX_FIRST_STARTS = 3  # of a worker that dies before it was ever ready; then there is no service
+MIN_DELAY, MAX_DELAY = 1.0, 30.0  # seconds before a worker that was never ready is started again
+_EXIT_SECONDS = 2.0  # that a process may take to end after its connection has ended
 _log = logging.getLogger("refseg.service")
 
 
@@ -55,7 +55,7 @@ def _signals_deferred() -> Iterator[None]:
         yield
         return
     resource_tracker.ensure_running()  # which would lift the block as it starts
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
     try:
         yield
     finally:
@@ -66,11 +66,11 @@ class Worker:
     """A worker with the jobs that it has; all of it is used in one event loop.
 
     Attributes:
-        setup: what it loads.
-        ready: what it has loaded; None while it cannot answer.
-        jobs: those that it was given and has not answered, by number.
-        starts: how often it was started.
-        heard: by `time.monotonic`, when it last said something, or was given a job while it had none.
+        setup: the weights that it loads, and how it answers.
+        ready: facts on the loaded weights; None while it cannot answer.
+        jobs: jobs that it was given and has not answered, by number.
+        starts: number of times that it was started.
+        heard: time by `time.monotonic` of its last message, or of its first job since it had none.
     """
 
     def __init__(
@@ -83,10 +83,10 @@ class Worker:
         """Makes a worker, which `live` starts.
 
         Args:
-            setup: what it loads.
-            start: starts it.
-            on_message: called for all that it says.
-            on_death: called when it has died, with the jobs that it had.
+            setup: the weights that it loads, and how it answers.
+            start: function that starts it.
+            on_message: function that receives its messages.
+            on_death: function that receives the jobs that it had when it died.
         """
         self.setup, self._start, self._on_message, self._on_death = setup, start, on_message, on_death
         self.ready: Ready | None = None
@@ -128,9 +128,9 @@ class Worker:
         while not self._stopping:
             self.starts += 1
             ending = await self._run_once()
-            delay = 0.0 if self.ready else min(max(2 * delay, SHORTEST_DELAY), LONGEST_DELAY)
+            delay = 0.0 if self.ready else min(max(2 * delay, MIN_DELAY), MAX_DELAY)
             lost, self.jobs, self.ready = self.jobs, {}, None
-            if not self._stopping and not self._was_ready and (self._failure or self.starts == FIRST_STARTS):
+            if not self._stopping and not self._was_ready and (self._failure or self.starts == MAX_FIRST_STARTS):
                 raise InvalidInput(
                     self._failure
                     or f"the worker on {self.setup.device} {ending} before it was ready, {self.starts} times; is there "
@@ -171,7 +171,7 @@ class Worker:
             threading.Thread(target=target, daemon=True, name=f"refseg worker {target.__name__}").start()
         try:
             await ended.wait()
-            await asyncio.to_thread(process.join, _LEAVING)
+            await asyncio.to_thread(process.join, _EXIT_SECONDS)
         finally:
             outbox.put(None)
             if process.exitcode is None:
