@@ -210,8 +210,8 @@ def test_the_page_asks_as_any_request_does(client, scene):
     ("expressions", "weights", "error", "told"),
     [
         ([], [None], InvalidInput, "say what to find"),
-        (["a", "b", "c", "d"], [None], InvalidInput, "at most 3"),
-        (["a" * 41], [None], InvalidInput, "40 characters"),
+        (["a", "b", "c", "d"], [None], Problem, "at most 3"),
+        (["a" * 41], [None], Problem, "at most 40"),
         (["!?"], [None], InvalidInput, "is empty"),
         (["the star"], [None, None], Problem, "waiting"),
     ],

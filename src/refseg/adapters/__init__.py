@@ -6,8 +6,8 @@ entries/NAME.py   settings (`AdapterConfig`) and facts (`AdapterEntry`): which m
                   can. Nothing there imports torch, so that lists and early checks are fast; `catalogue.py` collects it.
 NAME.py           the class (`adapter.Adapter`), which `ADAPTERS` names.
 
-`local_model.py` finds models on this machine and loads them: safetensors only, never code. `download_model.py` gets them
-from the hub.
+`local_model.py` finds models on this machine and loads them: safetensors only, never code. `download_model.py` gets
+them from the hub.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -79,7 +78,7 @@ def create_app(service: Service, token: str | None = None, origins: Sequence[str
 def _add_segmenting(app: FastAPI, service: Service) -> None:
     @app.post("/v1/segment", **openapi.SEGMENT)
     async def segment(request: Request) -> Response:
-        async def answer(slots: Slots) -> Response:
+        with service.request("/v1/segment") as slots:
             async with _time_to_read(slots, service):
                 asked = await read_segment(request, service.limits)
             service.check_weights(asked.weights)
@@ -90,11 +89,9 @@ def _add_segmenting(app: FastAPI, service: Service) -> None:
             facts = {**_facts(service, found), "seconds": _seconds(slots, service)}
             return Response(_joined(facts, "results", found.body), media_type="application/json")
 
-        return await _measured(service, "/v1/segment", answer)
-
     @app.post("/v1/segment/batch", **openapi.BATCH)
     async def segment_batch(request: Request) -> Response:
-        async def answer(slots: Slots) -> Response:
+        with service.request("/v1/segment/batch") as slots:
             async with _time_to_read(slots, service):
                 asked = await read_batch(request, service.limits)
             service.check_weights(asked.weights)
@@ -102,8 +99,6 @@ def _add_segmenting(app: FastAPI, service: Service) -> None:
             answers = await asyncio.gather(*(_one_of_batch(service, slots, asked, one) for one in asked.images))
             facts = {"version": __version__, "seconds": _seconds(slots, service)}
             return Response(_joined(facts, "images", b"[%s]" % b",".join(answers)), media_type="application/json")
-
-        return await _measured(service, "/v1/segment/batch", answer)
 
 
 def _add_watching(app: FastAPI, service: Service) -> None:
@@ -134,23 +129,6 @@ async def _overview(request: Request) -> Response:
     return PlainTextResponse(openapi.OVERVIEW.replace("ADDRESS", str(request.base_url).rstrip("/")))
 
 
-async def _measured(service: Service, path: str, answer: Callable[[Slots], Awaitable[Response]]) -> Response:
-    """Answers a request that has a place in the queue, and counts it."""
-    begin, status = time.monotonic(), 500
-    try:
-        with service.accepted() as slots:
-            response = await answer(slots)
-        status = response.status_code
-        return response
-    except Problem as problem:
-        status = problem.status
-        service.metrics.problems.labels(problem.code).inc()
-        raise
-    finally:
-        service.metrics.requests.labels(path, str(status)).inc()
-        service.metrics.seconds.labels(path).observe(time.monotonic() - begin)
-
-
 @asynccontextmanager
 async def _time_to_read(slots: Slots, service: Service) -> AsyncIterator[None]:
     try:
@@ -168,7 +146,7 @@ async def _ask(service: Service, slots: Slots, about: BatchImage, asked: Options
     return await service.answer(
         slots,
         about.image,
-        expressions=about.expressions or (),
+        about.expressions or (),
         weights=asked.weights,
         threshold=asked.threshold,
         format=asked.format,

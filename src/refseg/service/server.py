@@ -114,7 +114,8 @@ async def _serve(
         await asyncio.wait([ready, stop, running], return_when=asyncio.FIRST_COMPLETED)
         if ready.done():
             ready.result()  # raises if weights cannot be loaded
-            on_message(f"{url} is ready after {time.perf_counter() - begin:.1f} s; Ctrl-C stops it")
+            how = "open it in a browser, or ask it as docs/service.md says" if page and token is None else "ask it"
+            on_message(f"{url} is ready after {time.perf_counter() - begin:.1f} s: {how}; Ctrl-C stops it")
             await asyncio.wait([stop, running], return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
             on_message(f"stopping: what was accepted is finished within {service.limits.grace:g} s")

@@ -145,6 +145,29 @@ class Service:
         finally:
             self._hold(-slots.count)
 
+    @contextmanager
+    def request(self, path: str) -> Iterator[Slots]:
+        """A request with a place in the queue, which is counted and timed.
+
+        Args:
+            path: path of the request, for the metrics.
+
+        Raises:
+            Problem: 503, if there is no place.
+        """
+        begin, status = time.monotonic(), 500
+        try:
+            with self.accepted() as slots:
+                yield slots
+            status = 200
+        except Problem as problem:
+            status = problem.status
+            self.metrics.problems.labels(problem.code).inc()
+            raise
+        finally:
+            self.metrics.requests.labels(path, str(status)).inc()
+            self.metrics.seconds.labels(path).observe(time.monotonic() - begin)
+
     def widen(self, slots: Slots, count: int) -> None:
         """Makes a request hold so many places of the queue.
 
@@ -183,8 +206,7 @@ class Service:
         self,
         slots: Slots,
         image: bytes,
-        digest: str | None = None,
-        expressions: Sequence[str] = (),
+        expressions: Sequence[str],
         weights: str | None = None,
         threshold: float | None = None,
         format: Format = Format.JSON,
@@ -194,7 +216,6 @@ class Service:
         Args:
             slots: the places that its request holds.
             image: content of an image file.
-            digest: its sha256; computed if not given.
             expressions: expressions about it.
             weights: name of the weights that answer; None for the default.
             threshold: threshold of existence; None for that of the weights.
@@ -203,8 +224,7 @@ class Service:
         Raises:
             Problem: if there is none.
         """
-        if digest is None:
-            digest = await run_aside(len(image), lambda: hashlib.sha256(image).hexdigest())
+        digest = await run_aside(len(image), lambda: hashlib.sha256(image).hexdigest())
         job = Job(next(self._numbers), image, digest, tuple(expressions), weights, threshold, format, slots.deadline)
         future = self._futures[job.number] = asyncio.get_running_loop().create_future()
         self._waiting.append(job)

@@ -1,7 +1,6 @@
 """Asking a service for the page, and the answers while they are looked at."""
 
 import asyncio
-import hashlib
 import json
 import secrets
 import time
@@ -15,12 +14,13 @@ import numpy as np
 from PIL import Image
 
 from refseg.array_types import Mask, RgbImage
-from refseg.counting import counted
 from refseg.errors import InvalidInput
 from refseg.inference.verdicts import verdict
 from refseg.masks.rle import decode_rle, parse_rle
 from refseg.preprocessing.images import read_image
 from refseg.service.problems import Problem
+from refseg.service.requests import check_expressions
+from refseg.service.run_aside import run_aside
 from refseg.service.service import Service, Slots
 
 LARGEST_SIDE = 1600  # pixels of the pictures that the browser shows
@@ -149,39 +149,31 @@ async def ask(service: Service, image: bytes, expressions: Sequence[str], weight
         weights: names; None is the default.
 
     Raises:
-        InvalidInput: if there is no image or no expression, or more than the service allows.
-        Problem: if the service has no place.
+        InvalidInput: if there is no expression, or no answer.
+        Problem: if the service has no place, or there are more expressions than it allows.
     """
-    _check(service, image, expressions)
-    digest = await asyncio.to_thread(lambda: hashlib.sha256(image).hexdigest())
-    with service.accepted() as slots:
+    if not expressions:
+        raise InvalidInput("say what to find: one expression a line")
+    if len(image) > service.limits.megabytes * 1e6:
+        most = service.limits.megabytes
+        raise InvalidInput(f"the image has {len(image) / 1e6:.1f} MB; at most {most:g} are taken")
+    with service.request("/") as slots:
+        check_expressions(expressions, service.limits)
         service.widen(slots, len(weights))
-        columns = await asyncio.gather(*(_column(service, slots, image, digest, expressions, one) for one in weights))
+        columns = await asyncio.gather(*(_column(service, slots, image, expressions, one) for one in weights))
     if all(column.problem for column in columns):
         raise InvalidInput(columns[0].problem)
     return Answered(await asyncio.to_thread(_reduced, image), tuple(columns))
 
 
-def _check(service: Service, image: bytes, expressions: Sequence[str]) -> None:
-    limits = service.limits
-    if not expressions:
-        raise InvalidInput("say what to find: one expression a line")
-    if len(expressions) > limits.expressions:
-        raise InvalidInput(f"these are {len(expressions)} expressions; at most {limits.expressions} are answered")
-    if any(len(one) > limits.characters for one in expressions):
-        raise InvalidInput(f"an expression may have {counted(limits.characters, 'character')}")
-    if len(image) > limits.megabytes * 1e6:
-        raise InvalidInput(f"the image has {len(image) / 1e6:.1f} MB; at most {limits.megabytes:g} are taken")
-
-
 async def _column(
-    service: Service, slots: Slots, image: bytes, digest: str, expressions: Sequence[str], weights: str | None
+    service: Service, slots: Slots, image: bytes, expressions: Sequence[str], weights: str | None
 ) -> WeightsAnswers:
     try:
-        said = await service.answer(slots, image, digest, expressions, weights)
+        said = await service.answer(slots, image, expressions, weights)
     except Problem as problem:
         return WeightsAnswers(weights or "the default", problem=problem.detail)
-    facts = await asyncio.to_thread(json.loads, said.body)
+    facts = await run_aside(len(said.body), lambda: json.loads(said.body))
     return WeightsAnswers(said.weights, tuple(map(ExpressionAnswer, facts)))
 
 

@@ -1,6 +1,5 @@
 """What the page offers for download: masks, pictures and JSON of all answers, in one archive."""
 
-import io
 import json
 import re
 import zipfile
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from refseg import __version__
+from refseg.masks.pictures import encode_picture
 from refseg.service.page.answers import Answered
 from refseg.service.page.drawing import draw_overlay
 
@@ -26,13 +26,8 @@ def write_archive(answered: Answered, file: Path) -> None:
             archive.writestr(f"{folder}/answers.json", json.dumps(facts, indent=1, allow_nan=False) + "\n")
             for k, one in enumerate(column.answers, start=1):
                 archive.writestr(
-                    f"{folder}/mask_{k}.png", _png(Image.fromarray(one.decode_mask().astype(np.uint8) * 255))
+                    f"{folder}/mask_{k}.png",
+                    encode_picture(Image.fromarray(one.decode_mask().astype(np.uint8) * 255), "PNG"),
                 )
             drawn = draw_overlay(answered, column, answered.expressions, opacity=0.5, boxes=False)
-            archive.writestr(f"{folder}/overlay.png", _png(drawn))
-
-
-def _png(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()
+            archive.writestr(f"{folder}/overlay.png", encode_picture(drawn, "PNG"))

@@ -43,8 +43,6 @@ CSS = """
 """
 START_DOWNLOAD = "() => document.querySelector('#refseg-file').click()"
 
-from gradio.events import Dependency
-
 class ImageFile(gr.Image):
     """An image that is handed on as the file that was uploaded, whatever it holds."""
 
@@ -58,7 +56,6 @@ class ImageFile(gr.Image):
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
-
 
 class Page:
     """The page of a service.

@@ -1,11 +1,11 @@
 """Images to try the page with: drawn scenes with sentences about them."""
 
-import io
 import random
 
 from PIL import Image
 
 from refseg.datasets.drawn_scenes.dataset import SPLITS, DrawnScenes
+from refseg.masks.pictures import encode_picture
 
 MOST_SENTENCES = 5  # sentences about a scene
 
@@ -22,6 +22,7 @@ def draw_sample(rng: random.Random) -> tuple[bytes, list[str]]:
         by_count.setdefault(min(len(one.targets), 2), []).append(one.text)
     chosen = [rng.choice(by_count[count]) for count in (1, 2, 0) if count in by_count]
     others = [one.text for one in scene.expressions if one.targets and one.text not in chosen]
-    file = io.BytesIO()
-    Image.fromarray(scene.image).save(file, "PNG")
-    return file.getvalue(), [*chosen, *rng.sample(others, min(MOST_SENTENCES - len(chosen), len(others)))]
+    return encode_picture(Image.fromarray(scene.image), "PNG"), [
+        *chosen,
+        *rng.sample(others, min(MOST_SENTENCES - len(chosen), len(others))),
+    ]
