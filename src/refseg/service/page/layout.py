@@ -44,16 +44,6 @@ CSS = """
 START_DOWNLOAD = "() => document.querySelector('#refseg-file').click()"
 
 
-class ImageFile(gr.Image):
-    """An image that is handed on as the file that was uploaded, whatever it holds."""
-
-    is_template = True  # drawn as its base
-
-    def preprocess(self, payload: Any) -> str | None:
-        """Returns the path of the file."""
-        return payload.path if payload is not None else None
-
-
 class Page:
     """The page of a service.
 
@@ -76,13 +66,14 @@ class Page:
             gr.Markdown("# refseg\nSay what to find in an image: one thing, several, or something that is not there.")
             with gr.Row():
                 with gr.Column():
-                    image = ImageFile(
+                    image = gr.Image(
                         label="Image: drop it, paste it, or choose a file",
                         type="filepath",
                         sources=["upload", "clipboard"],
                         buttons=["fullscreen"],
                         height=380,
                     )
+                    image.preprocess = _get_path  # type: ignore[method-assign]
                     sample = gr.Button("Draw a scene", elem_id="refseg-sample")
                 with gr.Column():
                     text = gr.Textbox(
@@ -216,3 +207,8 @@ class Page:
         told = gr.Markdown(escape(message), visible=True)
         hidden = [gr.Column(visible=False)] * count
         return [None, told, gr.Column(visible=False), gr.CheckboxGroup([], value=[]), *hidden, *[""] * count, ""]
+
+
+def _get_path(payload: Any) -> str | None:
+    """Returns the path of an uploaded file, whatever it holds; gradio itself would fail where it is no image."""
+    return payload.path if payload is not None else None
