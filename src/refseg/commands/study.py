@@ -101,7 +101,7 @@ def study(
     except KeyboardInterrupt as stopped:
         from refseg.training.stopping import TrainingStopped
 
-        typer.echo(f"{stopped or 'stopped'}. The same command goes on.", err=True)
+        typer.echo(f"{str(stopped) or 'stopped'}. The same command goes on.", err=True)
         if isinstance(stopped, TrainingStopped) and stopped.signal:
             raise typer.Exit(128 + stopped.signal) from stopped
         raise
