@@ -48,7 +48,7 @@ ALLOWED = {
     ("adapters/local_model.py", "processor_class.from_pretrained"): "of local texts, without code of others",
     ("conversion/fetch_finder.py", "zipfile.ZipFile"): "reads one member by its exact name, of a size known before",
     ("datasets/storage/challenge_submission.py", "zipfile.ZipFile"): "writes an archive",
-    ("service/written.py", "zipfile.ZipFile"): "writes an archive",
+    ("service/encode_results.py", "zipfile.ZipFile"): "writes an archive",
     ("service/page/downloads.py", "zipfile.ZipFile"): "writes an archive",
     ("datasets/shards.py", "tarfile.open"): "reads members in memory, of bounded size; nothing is extracted",
     ("datasets/a2d_sentences.py", "h5py.File"): "one array by its name, without links to other files",

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from refseg.errors import InvalidInput
+from refseg.losses import SMALL_REFERENTS, SMALL_REFERENTS_AT_HALF
 from refseg.networks import build, preset
 
 
@@ -38,7 +39,8 @@ def test_small_hosts_differ_from_those_without_by_the_aligner_alone(name):
 
 def test_classes_weigh_in_the_loss_of_every_host():
     for name in ("lavt_small", "cris_small", "vlt_small", "eavl_small"):
-        assert preset(name).class_weights == (0.5, 4.0), name
+        expected = SMALL_REFERENTS_AT_HALF if name == "lavt_small" else SMALL_REFERENTS
+        assert preset(name).class_weights == expected, name
 
 
 def test_an_aligner_of_another_number_of_queries_than_vlts_own_is_refused():

@@ -177,7 +177,7 @@ def test_old_files_and_those_of_killed_services_are_removed(tmp_path, monkeypatc
     remove_abandoned()
     assert new.exists()  # of a service that runs
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-    with pytest.raises(InvalidInput, match="--no-page"):
+    with pytest.raises(InvalidInput, match="page=False"):
         TemporaryFiles()
 
 

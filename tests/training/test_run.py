@@ -168,7 +168,7 @@ def test_an_error_of_a_process_that_reads_data_is_told_as_it_was_raised(tiny, tm
 
 
 def test_a_batch_norm_that_wants_more_than_one_expression_says_so(tmp_path):
-    stage = find_recipe("dcmfnet_small").stages[1].replace(images=1, expressions_per_image=1)
+    stage = find_recipe("dcmfnet_small").stages[0].replace(images=1, expressions_per_image=1)
     scenes = ["data.scenes=64", "data.validation_scenes=2"]
     recipe = find_recipe("dcmfnet_small").replace(stages=(stage,), initial={}).with_settings(scenes)
     with pytest.raises(InvalidInput, match="stage learn: a batch norm of the network wants two expressions"):

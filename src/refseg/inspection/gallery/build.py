@@ -163,7 +163,7 @@ def _check_request(systems: int, is_own: bool, number: int | None, sort: str, si
     if sort not in SORTS:
         raise InvalidInput(f"unknown order {sort!r}; {choose_one(sort, SORTS)}")
     if number is not None and not 1 <= number <= MAX_LINES:
-        raise InvalidInput(f"{number} expressions cannot be shown; a gallery has 1 to {MAX_LINES}")
+        raise InvalidInput(f"{counted(number, 'expression')} cannot be shown; a gallery has 1 to {MAX_LINES}")
     if not MIN_SIDE <= side <= MAX_SIDE:
         raise InvalidInput(f"a picture of {side} pixels is not drawn; give {MIN_SIDE} to {MAX_SIDE}")
     if sort in (DISAGREEMENT, GAIN) and systems < 2:

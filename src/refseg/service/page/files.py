@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from refseg.errors import InvalidInput, first_line
+from refseg.errors import InvalidInput, first_line, for_caller
 
 SECONDS = 900  # for which files, and answers, are kept
 PREFIX = "refseg-page-"
@@ -35,9 +35,10 @@ class TemporaryFiles:
         try:
             self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         except OSError as error:
+            without = for_caller("--no-page", "page=False")
             raise InvalidInput(
                 f"the page has no folder for uploads ({first_line(error)}); set TMPDIR to one that can be written, or "
-                "leave the page out: --no-page"
+                f"leave the page out: {without}"
             ) from error
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
 
