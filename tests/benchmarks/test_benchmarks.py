@@ -17,12 +17,9 @@ sys.path.append(str(BENCHMARKS))
 PARTS = {"timing", "ranks", "gpu_pieces", "gpu_tables"}  # of the others
 QUICK = {  # with their arguments; in this process
     "cmpc_relations": "--sides 4 --width 8 --words 3 --repeats 1 --threads 1",
-    "drawn_clips": "--clips 8",
     "drawn_scenes": "--scenes 2",
-    "encode_once": "--presets cris_small --expressions 1 3 --size 64 --threads 1",
     "evaluator": "--images 1 --expressions 2",
     "finder": "--realset {photographs} --objects 2",
-    "input_pipeline": "{refer} --images 8 --workers 0",
     "latency": "--case cmirnet_small fp32 1 --size 64 --repeats 1",
     "photograph_reader": "--realset {photographs} --write {out}",
     "reader": "--set drawn_scenes --tier hard --scenes 2",
@@ -31,7 +28,10 @@ QUICK = {  # with their arguments; in this process
     "sentences": "--steps 1",
     "worker_memory": "",
 }
-SLOW = {  # they start processes that import torch
+SLOW = {  # in processes of their own, which import torch
+    "drawn_clips": "--clips 8",
+    "encode_once": "--presets cris_small --expressions 1 3 --size 64 --threads 1",
+    "input_pipeline": "{refer} --images 8 --workers 0",
     "dataset_index": "--tiny --folder {out}",
     "equal_curves": "--steps 1 --scenes 16",
     "first_steps": "{refer} --recipes dmmi_refcoco --count 2 --steps 2 --set data.validation=train "
