@@ -5,6 +5,7 @@ import json
 import os
 import random
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +14,14 @@ from PIL import Image
 import refseg
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.errors import InvalidInput
+from refseg.files.lock import LOCK, try_lock
 from refseg.masks.rle import encode_rle
 from refseg.service.limits import Limits
-from refseg.service.page.answers import Answered, ExpressionAnswer, Kept, WeightsAnswers, ask, expressions_of
+from refseg.service.page.answers import Answered, ExpressionAnswer, Kept, WeightsAnswers, ask, split_expressions
 from refseg.service.page.downloads import write_archive
-from refseg.service.page.drawing import BOTH, FIRST_ONLY, SECOND_ONLY, colour_of, draw_difference, draw_overlay
+from refseg.service.page.drawing import BOTH, FIRST_ONLY, SECOND_ONLY, choose_colour, draw_difference, draw_overlay
 from refseg.service.page.files import PREFIX, TemporaryFiles, remove_abandoned
-from refseg.service.page.legend import how_read, legend
+from refseg.service.page.legend import format_legend, format_readings
 from refseg.service.page.samples import draw_sample
 from refseg.service.problems import Problem
 from refseg.service.worker import run
@@ -62,20 +64,20 @@ def answered(masks):
 
 
 def test_lines_are_expressions():
-    assert expressions_of("\n") == []
-    assert expressions_of("one\r\n two \none") == ["one", "two"]
+    assert split_expressions("\n") == []
+    assert split_expressions("one\r\n two \none") == ["one", "two"]
 
 
-def test_masks_are_drawn_in_the_colour_of_their_expression_when_they_are_shown(answered):
+def test_masks_are_drawn_in_the_choose_colour_their_expression_when_they_are_shown(answered):
     drawn = np.asarray(draw_overlay(answered, answered.columns[0], ["the <cup>"], 0.5, boxes=False))
-    tinted = (128 + np.array(colour_of(0))) // 2
+    tinted = (128 + np.array(choose_colour(0))) // 2
     assert (drawn[100, 4] == tinted).all() and (drawn[600, 4] == 128).all()
-    for opacity, expected in ((0, 128), (1, colour_of(0))):
+    for opacity, expected in ((0, 128), (1, choose_colour(0))):
         other = np.asarray(draw_overlay(answered, answered.columns[0], ["the <cup>"], opacity, boxes=False))
-        assert (other[100, 4] == expected).all() and (other[0, 4] == colour_of(0)).all()  # inside, and the outline
+        assert (other[100, 4] == expected).all() and (other[0, 4] == choose_colour(0)).all()  # inside, and the outline
     assert (np.asarray(draw_overlay(answered, answered.columns[0], ["the pen"], 0.5, boxes=False)) == 128).all()
     boxed = np.asarray(draw_overlay(answered, answered.columns[0], ["the <cup>"], 0.5, boxes=True))
-    assert (boxed[1, 1] == colour_of(0)).all()
+    assert (boxed[1, 1] == choose_colour(0)).all()
 
 
 def test_what_is_small_is_drawn_over_what_is_large():
@@ -84,7 +86,7 @@ def test_what_is_small_is_drawn_over_what_is_large():
     answers = (answer("the cup on the left", small), answer("all cups", large))
     both = Answered(np.zeros((700, 8, 3), np.uint8), (WeightsAnswers("a", answers),))
     drawn = np.asarray(draw_overlay(both, both.columns[0], both.expressions, 1, boxes=False))
-    assert (drawn[350, 4] == colour_of(0)).all() and (drawn[100, 4] == colour_of(1)).all()
+    assert (drawn[350, 4] == choose_colour(0)).all() and (drawn[100, 4] == choose_colour(1)).all()
 
 
 def test_small_images_are_enlarged_and_large_ones_reduced():
@@ -106,11 +108,11 @@ def test_where_two_networks_differ_is_told_and_drawn(answered):
 
 
 def test_what_users_and_networks_wrote_is_escaped(answered):
-    text = legend(answered.columns[0])
+    text = format_legend(answered.columns[0])
     assert "the &lt;cup&gt;" in text and "a &lt;warning&gt;" in text and "<cup>" not in text
     assert "1 object, exists 90.0%, 37.5%" not in text and "1 object, exists 90.0%, 42.9% of the image." in text
     assert "nothing matches: exists 10.0% is below the threshold 50.0%" in text and "box 1, 1, 3, 3" in text
-    assert "a &lt;problem&gt;" in legend(WeightsAnswers("a", problem="a <problem>"))
+    assert "a &lt;problem&gt;" in format_legend(WeightsAnswers("a", problem="a <problem>"))
 
 
 def test_how_sentences_were_read_is_shown_where_weights_tell_it(masks):
@@ -121,13 +123,13 @@ def test_how_sentences_were_read_is_shown_where_weights_tell_it(masks):
         "objects": [{"box": [1, 2, 3, 4], "classes": {"cup": 0.75}, "score": 0.8, "probability": 0.7, "chosen": True}],
     }
     column = WeightsAnswers("reader", (answer("the cup", masks[0], reading=reading),))
-    text = how_read([column])
+    text = format_readings([column])
     assert "cup, not: &lt;blue&gt;" in text and "Not understood: uh" in text and "<td>cup 0.75</td>" in text
     boxes = WeightsAnswers(
         "gdino", (answer("x", masks[0], candidates=[{"box": [1, 2, 3, 4], "score": 0.5, "meant": True}]),)
     )
-    assert "<td>✓</td><td>0.50</td><td>1, 2, 3, 4</td>" in how_read([boxes])
-    assert "do not tell" in how_read([WeightsAnswers("selector", (answer("x", masks[0]),))])
+    assert "<td>✓</td><td>0.50</td><td>1, 2, 3, 4</td>" in format_readings([boxes])
+    assert "do not tell" in format_readings([WeightsAnswers("selector", (answer("x", masks[0]),))])
 
 
 def test_masks_of_large_images_are_drawn_on_the_reduced_one():
@@ -160,22 +162,25 @@ def test_answers_are_kept_for_a_while_in_a_bounded_memory(answered, monkeypatch)
 
 def test_old_files_and_those_of_killed_services_are_removed(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    gone, other = tmp_path / f"{PREFIX}{2**22 + 1}-x", tmp_path / f"{PREFIX}mine-x"
-    for folder in (gone, other):
+    gone, other, link = (tmp_path / f"{PREFIX}{name}" for name in ("gone", "other", "link"))
+    for folder in (gone, other, tmp_path / "elsewhere"):
         (folder / "inner").mkdir(parents=True)
+    link.symlink_to(tmp_path / "elsewhere")
+    of_another = try_lock(other / LOCK)
     files = TemporaryFiles(seconds=60)
-    assert not gone.exists() and other.exists()
+    assert not gone.exists() and other.exists() and (link / "inner").exists()
+    of_another.release()
     old, new = files.new(".png"), files.new(".png")
     (files.folder / "upload").mkdir()
     (files.folder / "upload" / "image.png").touch()
-    for path in (old, files.folder / "upload" / "image.png"):
+    for path in (old, files.folder / "upload" / "image.png", files.folder / LOCK):
         os.utime(path, (0, 0))
     files.sweep()  # a folder is as old as the last thing that was taken out of it
     os.utime(files.folder / "upload", (0, 0))
     files.sweep()
-    assert list(files.folder.iterdir()) == [new]
+    assert set(files.folder.iterdir()) == {new, files.folder / LOCK}
     remove_abandoned()
-    assert new.exists()  # of a service that runs
+    assert new.exists() and not other.exists()  # that of a service that runs, and of one that does no more
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     with pytest.raises(InvalidInput, match="page=False"):
         TemporaryFiles()
@@ -246,3 +251,43 @@ def test_the_page_stands_beside_the_interface_and_asks_nothing_from_elsewhere(cl
 def test_uploads_are_bounded(client):
     for size, status in ((300_000, 413), (1_000, 200)):
         assert client.post("/gradio_api/upload", files={"files": ("a.png", b"0" * size)}).status_code == status
+
+
+@pytest.fixture
+def ask_page(client):
+    """Has the page answer about a file that is named by a path, as its own script does for uploads."""
+
+    def send(path: str) -> dict:
+        file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        session = {"fn_index": 0, "session_hash": "visitor"}
+        client.post("/gradio_api/queue/join", json={"data": [file, "the star", ["selector"]], **session})
+        with client.stream("GET", "/gradio_api/queue/data?session_hash=visitor") as lines:
+            messages = (json.loads(line[5:]) for line in lines.iter_lines() if line.startswith("data:"))
+            return next(message for message in messages if message["msg"] == "process_completed")
+
+    return send
+
+
+def test_files_that_were_not_uploaded_are_neither_read_nor_copied(client, ask_page, scene, tmp_path):
+    (uploaded,) = client.post("/gradio_api/upload", files={"files": ("a.png", scene)}).json()
+    assert ask_page(uploaded)["success"]
+    (tmp_path / "private.png").write_bytes(scene + b"private")
+    folder = Path(os.environ["GRADIO_TEMP_DIR"])
+    for path in (str(tmp_path / "private.png"), "http://127.0.0.1:9/private.png"):
+        assert not ask_page(path)["success"]
+        assert client.get(f"/gradio_api/file={path}").status_code in (403, 404)
+    assert not any(file.read_bytes().endswith(b"private") for file in folder.rglob("*") if file.is_file())
+
+
+def test_a_path_outside_of_the_folder_is_refused_by_the_page_itself(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from refseg.service.page.layout import Page
+
+    page = object.__new__(Page)
+    page.files = SimpleNamespace(folder=tmp_path / "uploads")
+    assert page._get_path(None) is None
+    assert page._get_path(SimpleNamespace(path=str(tmp_path / "uploads" / "a.png"))) == str(tmp_path / "uploads/a.png")
+    for path in ("uploads/../private.png", "private.png"):
+        with pytest.raises(ValueError, match="not uploaded"):
+            page._get_path(SimpleNamespace(path=str(tmp_path / path)))

@@ -130,10 +130,10 @@ class Kept:
             self._answers.popitem(last=False)
 
 
-def expressions_of(text: str) -> list[str]:
+def split_expressions(text: str) -> list[str]:
     r"""Returns the expressions of a text: one a line, each once.
 
-    >>> expressions_of(" the red star \n\nboth circles\nthe red star")
+    >>> split_expressions(" the red star \n\nboth circles\nthe red star")
     ['the red star', 'both circles']
     """
     return list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))

@@ -1,4 +1,4 @@
-"""What the page offers for download: masks, pictures and JSON of all answers, in one archive."""
+"""Masks, pictures and JSON of all answers in one archive, for download."""
 
 import json
 import re

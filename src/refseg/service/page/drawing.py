@@ -1,4 +1,4 @@
-"""What the page draws: masks over the image, and where two networks differ."""
+"""Pictures of answers: masks over the image, and the pixels in which two networks differ."""
 
 from collections.abc import Collection
 
@@ -14,7 +14,7 @@ BOTH, FIRST_ONLY, SECOND_ONLY = (64, 208, 96), (64, 160, 255), (255, 176, 32)
 """Colours of pixels that two networks mark, and that one of them does."""
 
 
-def colour_of(number: int) -> Colour:
+def choose_colour(number: int) -> Colour:
     """Returns the colour of an expression by its place in the list, the same for all networks."""
     return COLOURS[number % len(COLOURS)]
 
@@ -34,7 +34,7 @@ def draw_overlay(
     image = _canvas(answered.image)
     numbered = [(k, one) for k, one in enumerate(column.answers) if one.expression in shown]
     numbered.sort(key=lambda pair: -pair[1].facts["area"])  # what is small is drawn over what is large
-    masks, colours = (_mask(one, image) for _, one in numbered), [colour_of(k) for k, _ in numbered]
+    masks, colours = (_mask(one, image) for _, one in numbered), [choose_colour(k) for k, _ in numbered]
     picture = Image.fromarray(coloured(image, masks, colours, opacity))
     if boxes:
         draw, width = ImageDraw.Draw(picture), max(2, round(max(picture.size) / 300))

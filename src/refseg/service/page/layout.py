@@ -4,6 +4,7 @@ Answers    are kept for a while, so that masks are switched on and off without a
 Pictures   are drawn and written on threads, and handed over as files, which the event loop only sends.
 """
 
+import asyncio
 import random
 from html import escape
 from pathlib import Path
@@ -13,18 +14,19 @@ import gradio as gr
 from PIL import Image
 
 from refseg.errors import RefsegError
-from refseg.service.page.answers import Answered, Kept, ask, expressions_of
+from refseg.masks.pictures import encode_picture
+from refseg.service.page.answers import Answered, Kept, ask, split_expressions
 from refseg.service.page.downloads import write_archive
 from refseg.service.page.drawing import draw_difference, draw_overlay
-from refseg.service.page.files import SECONDS, TemporaryFiles
-from refseg.service.page.legend import how_read, legend
+from refseg.service.page.files import KEPT_SECONDS, TemporaryFiles
+from refseg.service.page.legend import format_legend, format_readings
 from refseg.service.page.samples import draw_sample
 from refseg.service.problems import Problem
 from refseg.service.service import Service
 
-MOST_BYTES = 256e6  # of kept answers
-DRAWERS = 2  # pictures that are drawn at once
-ASKERS = 64  # visitors that wait for an answer at once; images wait in the service's own queue
+MAX_KEPT_BYTES = 256e6  # of answers
+MAX_DRAWN_AT_ONCE = 2  # pictures
+MAX_WAITING = 64  # visitors that wait for an answer; images wait in the service's own queue
 SUITED = ""  # the choice of weights that leaves it to the image
 PICTURE: dict[str, Any] = {
     "interactive": False,
@@ -53,16 +55,16 @@ class Page:
     """
 
     def __init__(self, service: Service, files: TemporaryFiles):
-        self.service, self.files, self.kept = service, files, Kept(SECONDS, MOST_BYTES)
+        self.service, self.files, self.kept = service, files, Kept(KEPT_SECONDS, MAX_KEPT_BYTES)
         setup = service.setups[0]
         suited = [("what suits the image", SUITED)] if setup.by_image else []
         self.choices = [*suited, *((name, name) for name in setup.weights)]
 
     def blocks(self) -> gr.Blocks:
         """Builds the page."""
-        asking: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": ASKERS}
-        drawing: dict[str, Any] = {**asking, "concurrency_limit": DRAWERS, "concurrency_id": "drawing"}
-        with gr.Blocks(title="refseg", analytics_enabled=False, delete_cache=(60, SECONDS)) as blocks:
+        asking: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": MAX_WAITING}
+        drawing: dict[str, Any] = {**asking, "concurrency_limit": MAX_DRAWN_AT_ONCE, "concurrency_id": "drawing"}
+        with gr.Blocks(title="refseg", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as blocks:
             gr.Markdown("# refseg\nSay what to find in an image: one thing, several, or something that is not there.")
             with gr.Row():
                 with gr.Column():
@@ -73,7 +75,7 @@ class Page:
                         buttons=["fullscreen"],
                         height=380,
                     )
-                    image.preprocess = _get_path  # type: ignore[method-assign]
+                    image.preprocess = self._get_path  # type: ignore[method-assign]
                     sample = gr.Button("Draw a scene", elem_id="refseg-sample")
                 with gr.Column():
                     text = gr.Textbox(
@@ -134,12 +136,12 @@ class Page:
             if not image:
                 return self._tell("drop an image first, or draw a scene")
             names = [name for _, name in self.choices if name != SUITED and name in (weights or [])]
-            expressions = expressions_of(text or "")
-            found = await ask(self.service, Path(image).read_bytes(), expressions, names or [None])
+            content = await asyncio.to_thread(Path(image).read_bytes)
+            found = await ask(self.service, content, split_expressions(text or ""), names or [None])
         except (RefsegError, Problem) as error:
             return self._tell(str(error))
         count = len(found.columns)
-        legends = [f"<h3>{escape(column.weights)}</h3>{legend(column)}" for column in found.columns]
+        legends = [f"<h3>{escape(column.weights)}</h3>{format_legend(column)}" for column in found.columns]
         return [
             self.kept.put(found),
             gr.Markdown(visible=False),
@@ -148,7 +150,7 @@ class Page:
             *(gr.Column(visible=number < count) for number in range(len(self.choices))),
             *legends,
             *[""] * (len(self.choices) - count),
-            how_read(found.columns),
+            format_readings(found.columns),
         ]
 
     def draw(self, key: str | None, shown: list[str], opacity: float, boxes: bool) -> list[Any]:
@@ -158,12 +160,10 @@ class Page:
             if key is not None:
                 raise gr.Error("The answers are no longer kept: click Find again.", print_exception=False)
             return [gr.Image(visible=False)] * (count + 1)
-        pictures = [
-            gr.Image(visible=False)
-            if one.problem
-            else gr.Image(self._write(draw_overlay(found, one, shown, opacity, boxes)), label=one.weights, visible=True)
-            for one in found.columns
-        ]
+        pictures = []
+        for one in found.columns:
+            drawn = None if one.problem else self._write_picture(draw_overlay(found, one, shown, opacity, boxes))
+            pictures.append(gr.Image(drawn, label=one.weights, visible=drawn is not None))
         hidden = [gr.Image(visible=False)] * (count - len(pictures))
         return [*pictures, *hidden, self._difference(found, shown)]
 
@@ -174,7 +174,7 @@ class Page:
         first, second = columns[:2]
         picture, agreement = draw_difference(found, first, second, shown)
         label = f"Where they differ: both (green), {first.weights} only (blue), {second.weights} only (orange)"
-        return gr.Image(self._write(picture), label=f"{label}; IoU {agreement:.1%}", visible=True)
+        return gr.Image(self._write_picture(picture), label=f"{label}; IoU {agreement:.1%}", visible=True)
 
     def clear(self) -> list[Any]:
         """Hides what was said of another image."""
@@ -183,9 +183,7 @@ class Page:
     def sample(self) -> tuple[str, str]:
         """Draws a scene; returns its file and sentences about it."""
         content, expressions = draw_sample(random.Random())
-        file = self.files.new("-scene.png")
-        file.write_bytes(content)
-        return str(file), "\n".join(expressions)
+        return self._write(content, "-scene.png"), "\n".join(expressions)
 
     def save(self, key: str | None) -> str:
         """Writes the archive of what was found; returns its file."""
@@ -196,10 +194,20 @@ class Page:
         write_archive(found, file)
         return str(file)
 
-    def _write(self, picture: Image.Image) -> str:
-        file = self.files.new(".jpg")
-        picture.save(file, "JPEG", quality=92, subsampling=0)
+    def _get_path(self, payload: Any) -> str | None:
+        """Returns the path of an uploaded file, whatever it holds; gradio itself would fail where it is no image."""
+        path: str | None = payload.path if payload is not None else None
+        if path is not None and not Path(path).resolve().is_relative_to(self.files.folder.resolve()):
+            raise ValueError("the file was not uploaded")
+        return path
+
+    def _write(self, content: bytes, ending: str) -> str:
+        file = self.files.new(ending)
+        file.write_bytes(content)
         return str(file)
+
+    def _write_picture(self, picture: Image.Image) -> str:
+        return self._write(encode_picture(picture, "JPEG"), ".jpg")
 
     def _tell(self, message: str) -> list[Any]:
         """Returns the values of all parts where nothing could be asked."""
@@ -207,8 +215,3 @@ class Page:
         told = gr.Markdown(escape(message), visible=True)
         hidden = [gr.Column(visible=False)] * count
         return [None, told, gr.Column(visible=False), gr.CheckboxGroup([], value=[]), *hidden, *[""] * count, ""]
-
-
-def _get_path(payload: Any) -> str | None:
-    """Returns the path of an uploaded file, whatever it holds; gradio itself would fail where it is no image."""
-    return payload.path if payload is not None else None

@@ -1,15 +1,15 @@
-"""What the page says of answers, as HTML; all that comes from users or networks is escaped."""
+"""Answers as HTML; all that comes from users or networks is escaped."""
 
 from collections.abc import Iterable
 from html import escape
 
 from refseg.service.page.answers import ExpressionAnswer, WeightsAnswers
-from refseg.service.page.drawing import colour_of
+from refseg.service.page.drawing import choose_colour
 
-MOST_LISTED = 12  # candidates of an expression that are listed
+MAX_LISTED = 12  # candidates of an expression that are listed
 
 
-def legend(column: WeightsAnswers) -> str:
+def format_legend(column: WeightsAnswers) -> str:
     """Returns the list of a network's answers: colour, expression, verdict, size and boxes of objects, warnings."""
     if column.problem:
         return f'<p class="refseg-warning" role="alert">{escape(column.problem)}</p>'
@@ -21,12 +21,12 @@ def legend(column: WeightsAnswers) -> str:
 
 
 def _item(number: int, answer: ExpressionAnswer) -> str:
-    red, green, blue = colour_of(number)
+    red, green, blue = choose_colour(number)
     facts = answer.facts
     share = (
         f", {facts['area'] / max(facts['size'][0] * facts['size'][1], 1):.1%} of the image" if facts["found"] else ""
     )
-    places = "; ".join("box " + ", ".join(map(str, thing["box"])) for thing in facts["instances"][:MOST_LISTED])
+    places = "; ".join("box " + ", ".join(map(str, thing["box"])) for thing in facts["instances"][:MAX_LISTED])
     return (
         f'<li><span class="refseg-colour" style="background: rgb({red}, {green}, {blue})"></span>'
         f"<b>{escape(answer.expression)}</b><br>{escape(answer.verdict + share + '.')}"
@@ -35,7 +35,7 @@ def _item(number: int, answer: ExpressionAnswer) -> str:
     )
 
 
-def how_read(columns: Iterable[WeightsAnswers]) -> str:
+def format_readings(columns: Iterable[WeightsAnswers]) -> str:
     """Returns how each sentence was read and what each object scored, of the networks that tell it."""
     parts = [
         f"<h4>{escape(one.expression)} <span class='refseg-small'>({escape(column.weights)})</span></h4>{told}"
@@ -58,7 +58,7 @@ def _reading(answer: ExpressionAnswer) -> str:
             f"{thing['probability']:.2f}",
             ", ".join(f"{side:.0f}" for side in thing["box"]),
         )
-        for thing in reading["objects"][:MOST_LISTED]
+        for thing in reading["objects"][:MAX_LISTED]
     ]
     words = reading["not_understood"]
     unread = f"<br>Not understood: {escape(', '.join(words))}" if words else ""
@@ -73,7 +73,7 @@ def _candidates(answer: ExpressionAnswer) -> str:
         return ""
     rows = [
         ("✓" if one["meant"] else "", f"{one['score']:.2f}", ", ".join(f"{side:.0f}" for side in one["box"]))
-        for one in candidates[:MOST_LISTED]
+        for one in candidates[:MAX_LISTED]
     ]
     return _table(("meant", "score", "box"), rows)
 

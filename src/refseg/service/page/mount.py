@@ -12,11 +12,10 @@ from starlette.routing import Match
 from refseg.service.page.files import TemporaryFiles
 from refseg.service.service import Service
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 SANS, MONO = ["ui-sans-serif", "system-ui", "sans-serif"], ["ui-monospace", "monospace"]  # fonts of the system
-MOST_SESSIONS = 1_000  # visitors whose page is remembered
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-ROUND_IMAGE = 1.1  # bytes of an upload for each of its image
+MAX_SESSIONS = 1_000  # visitors whose page is remembered
+ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+UPLOAD_OVERHEAD = 1.1  # bytes of a body for each byte of its image
 
 
 def mount(app: FastAPI, service: Service) -> FastAPI:
@@ -31,16 +30,18 @@ def mount(app: FastAPI, service: Service) -> FastAPI:
     """
     files = TemporaryFiles()
     files.sweep_for_ever()
-    os.environ["GRADIO_TEMP_DIR"] = str(files.folder)  # of uploads; read when gradio is imported
+    settings = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(files.folder)}  # uploads lie in the folder
+    os.environ |= settings  # read when gradio is imported
     import gradio as gr
     from gradio import processing_utils
 
     from refseg.service.page.layout import CSS, Page
 
-    app.add_route("/v1/{path:path}", _tell_what_there_is, methods=METHODS, include_in_schema=False)
+    app.add_route("/v1/{path:path}", _tell_what_there_is, methods=ALL_METHODS, include_in_schema=False)
     processing_utils.async_ssrf_protected_get = _refuse
     blocks = Page(service, files).blocks()
-    blocks.state_session_capacity = MOST_SESSIONS
+    blocks.state_session_capacity = MAX_SESSIONS
+    blocks.has_launched = True  # otherwise gradio takes any file of this machine that a visitor names for an upload
     largest = int(service.limits.megabytes * 1e6)
     return gr.mount_gradio_app(
         app,
@@ -51,7 +52,7 @@ def mount(app: FastAPI, service: Service) -> FastAPI:
         footer_links=[],
         show_error=False,
         max_file_size=largest,
-        app_kwargs={"max_body_size": int(ROUND_IMAGE * largest)},
+        app_kwargs={"max_body_size": int(UPLOAD_OVERHEAD * largest)},
         ssr_mode=False,
         enable_monitoring=False,
     )

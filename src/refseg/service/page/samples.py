@@ -7,7 +7,7 @@ from PIL import Image
 from refseg.datasets.drawn_scenes.dataset import SPLITS, DrawnScenes
 from refseg.masks.pictures import encode_picture
 
-MOST_SENTENCES = 5  # sentences about a scene
+MAX_SENTENCES = 5  # sentences about a scene
 
 
 def draw_sample(rng: random.Random) -> tuple[bytes, list[str]]:
@@ -24,5 +24,5 @@ def draw_sample(rng: random.Random) -> tuple[bytes, list[str]]:
     others = [one.text for one in scene.expressions if one.targets and one.text not in chosen]
     return encode_picture(Image.fromarray(scene.image), "PNG"), [
         *chosen,
-        *rng.sample(others, min(MOST_SENTENCES - len(chosen), len(others))),
+        *rng.sample(others, min(MAX_SENTENCES - len(chosen), len(others))),
     ]
