@@ -73,7 +73,7 @@ def small(preset: str, steps: int) -> Recipe:
     )
 
 
-# Steps are about a quarter of an hour of one core, so that networks can be compared at equal time.
+# Steps that take about equal time, by the seconds of one: networks are compared at equal time.
 cris_small = partial(small, "cris_small", 4000)
 cris_small_aligner = partial(small, "cris_small_aligner", 4000)
 eavl_small = partial(small, "eavl_small", 4000)
