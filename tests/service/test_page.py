@@ -1,11 +1,13 @@
 """The page: what it asks, draws, says and offers, without a browser."""
 
+import asyncio
 import io
 import json
 import os
 import random
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -291,3 +293,15 @@ def test_a_path_outside_of_the_folder_is_refused_by_the_page_itself(tmp_path, mo
     for path in ("uploads/../private.png", "private.png"):
         with pytest.raises(ValueError, match="not uploaded"):
             page._get_path(SimpleNamespace(path=str(tmp_path / path)))
+
+
+def test_answers_that_are_no_longer_kept_are_told(tmp_path):
+    from refseg.service.page.layout import Page  # gradio takes seconds to import
+
+    files = SimpleNamespace(folder=tmp_path, new=None)
+    setup = SimpleNamespace(by_image=False, weights=["selector"])
+    page = Page(SimpleNamespace(setups=[setup]), files)
+    for asked in (page.draw("gone", [], 0.5, False), page.save("gone")):
+        problem, results, *rest = asyncio.run(asked)
+        assert "no longer kept" in problem.value and not results.visible
+        assert all(one is None or not one.visible for one in rest)

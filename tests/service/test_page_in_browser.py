@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 
 from refseg.checkpoints.locate import find
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.service.page.files import PREFIX
 
 pytestmark = pytest.mark.browser
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -57,6 +59,8 @@ def page(browser, address):
     page.set_default_timeout(120_000)
     errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("requestfailed", lambda request: print("failed:", request.method, request.url, request.failure))
+    page.on("response", lambda response: print(response.status, response.request.method, response.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on(
         "request",
@@ -65,8 +69,9 @@ def page(browser, address):
     page.goto(address)
     page.wait_for_selector("#refseg-find")
     yield page
-    assert errors == []
+    shoot(page, "last")  # what a test saw when it failed
     context.close()
+    assert errors == []
 
 
 def shoot(page, name: str) -> None:
@@ -143,3 +148,12 @@ def test_what_is_missing_or_no_image_is_told(page, tmp_path):
     type_expressions(page, "the star")
     page.click("#refseg-find")
     page.wait_for_selector("text=unknown format")
+
+
+def test_what_is_no_longer_kept_is_told(page, scene):
+    upload(page, scene)
+    type_expressions(page, "the pentagons")
+    for uploaded in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/**/{scene.name}"):
+        uploaded.unlink()
+    page.click("#refseg-find")
+    page.wait_for_selector("text=the image is no longer kept")

@@ -2,13 +2,16 @@
 
 Answers    are kept for a while, so that masks are switched on and off without asking again; a visitor holds their key.
 Pictures   are drawn and written on threads, and handed over as files, which the event loop only sends.
+Requests   are plain ones, not gradio's queue: one that joins it while the page's stream of an earlier answer is being
+           closed is never answered.
 """
 
 import asyncio
 import random
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 from PIL import Image
@@ -24,9 +27,9 @@ from refseg.service.page.samples import draw_sample
 from refseg.service.problems import Problem
 from refseg.service.service import Service
 
+T = TypeVar("T")
 MAX_KEPT_BYTES = 256e6  # of answers
 MAX_DRAWN_AT_ONCE = 2  # pictures
-MAX_WAITING = 64  # visitors that wait for an answer; images wait in the service's own queue
 SUITED = ""  # the choice of weights that leaves it to the image
 PICTURE: dict[str, Any] = {
     "interactive": False,
@@ -56,14 +59,14 @@ class Page:
 
     def __init__(self, service: Service, files: TemporaryFiles):
         self.service, self.files, self.kept = service, files, Kept(KEPT_SECONDS, MAX_KEPT_BYTES)
+        self._may_draw = asyncio.Semaphore(MAX_DRAWN_AT_ONCE)
         setup = service.setups[0]
         suited = [("what suits the image", SUITED)] if setup.by_image else []
         self.choices = [*suited, *((name, name) for name in setup.weights)]
 
     def blocks(self) -> gr.Blocks:
         """Builds the page."""
-        asking: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": MAX_WAITING}
-        drawing: dict[str, Any] = {**asking, "concurrency_limit": MAX_DRAWN_AT_ONCE, "concurrency_id": "drawing"}
+        asked: dict[str, Any] = {"api_visibility": "private", "queue": False}
         with gr.Blocks(title="refseg", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as blocks:
             gr.Markdown("# refseg\nSay what to find in an image: one thing, several, or something that is not there.")
             with gr.Row():
@@ -107,16 +110,17 @@ class Page:
                 file = gr.DownloadButton(visible="hidden", elem_id="refseg-file")
             key = gr.State(None)
 
-            looks, drawn = [key, shown, opacity, boxes], [*pictures, differing]
+            looks, drawn = [key, shown, opacity, boxes], [problem, results, *pictures, differing]
             found = find.click(
-                self.find, [image, text, weights], [key, problem, results, shown, *columns, *legends, read], **asking
+                self.find, [image, text, weights], [key, problem, results, shown, *columns, *legends, read], **asked
             )
-            found.success(self.draw, looks, drawn, **drawing)
+            found.success(self.draw, looks, drawn, **asked)
             for look in (shown, opacity, boxes):
-                look.input(self.draw, looks, drawn, show_progress="hidden", trigger_mode="always_last", **drawing)
-            sample.click(self.sample, None, [image, text], **drawing)
-            gr.on([image.upload, image.clear, sample.click], self.clear, None, [key, problem, results], **asking)
-            save.click(self.save, key, file, **drawing).success(None, js=START_DOWNLOAD, api_visibility="private")
+                look.input(self.draw, looks, drawn, show_progress="hidden", trigger_mode="always_last", **asked)
+            sample.click(self.sample, None, [image, text], **asked)
+            gr.on([image.upload, image.clear, sample.click], self.clear, None, [key, problem, results], **asked)
+            saved = save.click(self.save, key, [problem, results, file], **asked)
+            saved.success(None, js=START_DOWNLOAD, api_visibility="private")
         return blocks
 
     def _columns(self) -> tuple[list[gr.Column], list[gr.Image], list[gr.HTML]]:
@@ -136,7 +140,10 @@ class Page:
             if not image:
                 return self._tell("drop an image first, or draw a scene")
             names = [name for _, name in self.choices if name != SUITED and name in (weights or [])]
-            content = await asyncio.to_thread(Path(image).read_bytes)
+            try:
+                content = await asyncio.to_thread(Path(image).read_bytes)
+            except OSError:
+                return self._tell("the image is no longer kept: drop it again")
             found = await ask(self.service, content, split_expressions(text or ""), names or [None])
         except (RefsegError, Problem) as error:
             return self._tell(str(error))
@@ -153,19 +160,21 @@ class Page:
             format_readings(found.columns),
         ]
 
-    def draw(self, key: str | None, shown: list[str], opacity: float, boxes: bool) -> list[Any]:
-        """Draws the pictures of what was found."""
+    async def draw(self, key: str | None, shown: list[str], opacity: float, boxes: bool) -> list[Any]:
+        """Returns the problem, the results' part, and the pictures of what was found."""
+        return await self._on_thread(self._draw, key, shown, opacity, boxes)
+
+    def _draw(self, key: str | None, shown: list[str], opacity: float, boxes: bool) -> list[Any]:
         found, count = self.kept.get(key), len(self.choices)
         if found is None:
-            if key is not None:
-                raise gr.Error("The answers are no longer kept: click Find again.", print_exception=False)
-            return [gr.Image(visible=False)] * (count + 1)
+            told = [gr.skip()] * 2 if key is None else self._tell_expired()
+            return [*told, *[gr.Image(visible=False)] * (count + 1)]
         pictures = []
         for one in found.columns:
             drawn = None if one.problem else self._write_picture(draw_overlay(found, one, shown, opacity, boxes))
             pictures.append(gr.Image(drawn, label=one.weights, visible=drawn is not None))
         hidden = [gr.Image(visible=False)] * (count - len(pictures))
-        return [*pictures, *hidden, self._difference(found, shown)]
+        return [gr.skip(), gr.skip(), *pictures, *hidden, self._difference(found, shown)]
 
     def _difference(self, found: Answered, shown: list[str]) -> gr.Image:
         columns = [column for column in found.columns if not column.problem]
@@ -180,19 +189,24 @@ class Page:
         """Hides what was said of another image."""
         return [None, gr.Markdown(visible=False), gr.Column(visible=False)]
 
-    def sample(self) -> tuple[str, str]:
+    async def sample(self) -> tuple[str, str]:
         """Draws a scene; returns its file and sentences about it."""
-        content, expressions = draw_sample(random.Random())
+        content, expressions = await self._on_thread(draw_sample, random.Random())
         return self._write(content, "-scene.png"), "\n".join(expressions)
 
-    def save(self, key: str | None) -> str:
-        """Writes the archive of what was found; returns its file."""
+    async def save(self, key: str | None) -> list[Any]:
+        """Writes the archive of what was found; returns the problem, the results' part and the file."""
         found = self.kept.get(key)
         if found is None:
-            raise gr.Error("The answers are no longer kept: click Find again.", print_exception=False)
+            return [*self._tell_expired(), None]
         file = self.files.new("-refseg.zip")
-        write_archive(found, file)
-        return str(file)
+        await self._on_thread(write_archive, found, file)
+        return [gr.skip(), gr.skip(), str(file)]
+
+    async def _on_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Calls a function on a thread, few at once."""
+        async with self._may_draw:
+            return await asyncio.to_thread(function, *arguments)
 
     def _get_path(self, payload: Any) -> str | None:
         """Returns the path of an uploaded file, whatever it holds; gradio itself would fail where it is no image."""
@@ -208,6 +222,9 @@ class Page:
 
     def _write_picture(self, picture: Image.Image) -> str:
         return self._write(encode_picture(picture, "JPEG"), ".jpg")
+
+    def _tell_expired(self) -> list[Any]:
+        return [gr.Markdown("the answers are no longer kept: click Find again", visible=True), gr.Column(visible=False)]
 
     def _tell(self, message: str) -> list[Any]:
         """Returns the values of all parts where nothing could be asked."""
