@@ -64,6 +64,7 @@ class SmallConfig(Config):
     kind: Literal["small"] = "small"
     finder: tuple[Channels, Channels, Channels, Channels] = (32, 48, 96, 192)  # at 1/2 to 1/16, as Selector's
     top: Channels = 192  # channels at 1/32
+    finest: Literal[2, 4] = 4  # stride of the first of four maps; with 2 there is none at 1/32
 
 
 class SmallClipsConfig(SmallConfig):
@@ -128,6 +129,7 @@ IMAGE_ENCODERS: dict[str, Config] = {
     "clip_resnet101": ClipImageConfig(depths=(3, 4, 23, 3), joint=512),
     "darknet53": DarkNetConfig(),
     "small": SmallConfig(),
+    "small_fine": SmallConfig(finest=2),
 }
 
 

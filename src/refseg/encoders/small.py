@@ -11,29 +11,30 @@ from refseg.encoders.image_encoder import ImageEncoder
 
 
 class SmallImageEncoder(ImageEncoder):
-    """The stages of Selector's finder and one coarser stage, so that the strides are the papers'.
+    """The stages of Selector's finder, and one coarser stage where the strides are the papers', 4 to 32.
 
     Attributes:
-        net: stages at 1/2 (the stem), 1/4, 1/8 and 1/16, which may be initialised from `small_image_encoder`.
-        top: stage at 1/32.
+        net: stages at 1/2, 1/4, 1/8 and 1/16, which may be initialised from `small_image_encoder`.
+        top: stage at 1/32, or None.
     """
 
     def __init__(self, config: SmallConfig):
         super().__init__()
-        self.stem_channels, quarter, eighth, sixteenth = config.finder
-        self.channels = quarter, eighth, sixteenth, config.top
-        self.strides = 4, 8, 16, 32
-        self.net = small_stages(config.finder)
-        self.top = nn.Sequential(conv_norm(config.finder[-1], config.top, stride=2), Residual(config.top))
+        channels, self.net = config.finder, small_stages(config.finder)
+        if config.finest == 2:
+            self.stem_channels, self.channels, self.strides, self.top = 3, channels, (2, 4, 8, 16), None
+        else:
+            self.stem_channels, self.channels, self.strides = channels[0], (*channels[1:], config.top), (4, 8, 16, 32)
+            self.top = nn.Sequential(conv_norm(channels[-1], config.top, stride=2), Residual(config.top))
 
     def stem(self, image: Tensor) -> Tensor:
-        """Returns the stem's map (B, C, H / 2, W / 2)."""
-        return self.net[0](image)
+        """Returns the stem's map (B, C, H / 2, W / 2), or the image if that map is the first stage's."""
+        return image if self.top is None else self.net[0](image)
 
     @property
     def stages(self) -> Sequence[nn.Module]:
         """The four stages."""
-        return *self.net[1:], self.top
+        return tuple(self.net) if self.top is None else (*self.net[1:], self.top)
 
 
 def small_stages(channels: tuple[int, int, int, int]) -> nn.ModuleList:

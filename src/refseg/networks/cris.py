@@ -67,11 +67,11 @@ class CRISConfig(Config):
 
 _RESNET_101 = CRISConfig(image_encoder="clip_resnet101", word_encoder="clip_text_rn101")
 _SMALL = CRISConfig(
-    image_encoder="small",
+    image_encoder="small_fine",
     word_encoder="bert_small",
     max_words=24,
-    widths=(64, 64, 128),
-    width=64,
+    widths=(48, 48, 96),
+    width=48,
     heads=4,
     feed_forward=256,
     dropout=0,
@@ -83,7 +83,7 @@ PRESETS = {
     "cris_resnet101": _RESNET_101,
     "cris_resnet101_aligner": _RESNET_101.replace(aligner=AlignerConfig(neck="cris", image_size=416)),  # EAVL's Table V
     "cris_small": _SMALL,
-    "cris_small_aligner": _SMALL.replace(aligner=AlignerConfig(width=64, image_size=128)),
+    "cris_small_aligner": _SMALL.replace(aligner=AlignerConfig(width=48, image_size=128)),
 }
 
 

@@ -23,6 +23,7 @@ CLIPS = FileData(
     preprocessing=Preprocessing(clip=ClipSampling(offsets=(-5, 0, 4))),
     workers=1,
 )
+FINE = "image_encoder.net"  # which has no stage at 1/32
 
 
 SEE = Stage(
@@ -61,25 +62,31 @@ def learn(steps: int, expressions: int = 8, words: float = 1e-4, rate: float = 2
     )
 
 
-def small(preset: str, steps: int) -> Recipe:
-    """Returns the recipe of a small preset, one of `networks.PRESETS`, which learns for so many steps."""
+def small(preset: str, steps: int, part: str = "image_encoder") -> Recipe:
+    """Returns the recipe of a small preset, which learns for so many steps.
+
+    Args:
+        preset: one of `networks.PRESETS`.
+        steps: of the one stage.
+        part: that starts from `small_objects`; of the encoder `small_fine`, `FINE`.
+    """
     return Recipe(
         name=preset,
         network=preset,
         data=SCENES,
-        initial={"image_encoder": "small_objects", "word_encoder": "small_words"},
+        initial={part: "small_objects", "word_encoder": "small_words"},
         stages=(learn(steps),),
         precision="32",
     )
 
 
 # Steps that take about equal time, by the seconds of one: networks are compared at equal time.
-cris_small = partial(small, "cris_small", 4000)
-cris_small_aligner = partial(small, "cris_small_aligner", 4000)
-eavl_small = partial(small, "eavl_small", 4000)
-vlt_small = partial(small, "vlt_small", 3000)
-vlt_small_aligner = partial(small, "vlt_small_aligner", 3000)
-cmpc_small = partial(small, "cmpc_small", 2500)
+cris_small = partial(small, "cris_small", 1500, FINE)
+cris_small_aligner = partial(small, "cris_small_aligner", 1500, FINE)
+eavl_small = partial(small, "eavl_small", 1100, FINE)
+vlt_small = partial(small, "vlt_small", 1100, FINE)
+vlt_small_aligner = partial(small, "vlt_small_aligner", 1100, FINE)
+cmpc_small = partial(small, "cmpc_small", 1100, FINE)
 lavt_small = partial(small, "lavt_small", 1800)
 lavt_small_aligner = partial(small, "lavt_small_aligner", 1800)
 cmirnet_small = partial(small, "cmirnet_small", 1600)

@@ -105,8 +105,11 @@ def _weights(part: str, source: str, otherwise: str = "") -> dict[str, Tensor]:
         if not file.is_file():
             raise MissingFile(f"{file} is missing")
     way_out = otherwise or "give a .safetensors file of this part, or a checkpoint"
-    tensors, start = read_tensors(file, way_out), f"{part}."
-    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)} or tensors
+    tensors = read_tensors(file, way_out)
+    for start in (f"{part}.", f"{part.partition('.')[2]}."):  # of a checkpoint; of a file of the part around this one
+        if named := {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}:
+            return named
+    return tensors
 
 
 def _named_file(source: str) -> Path:
