@@ -12,6 +12,7 @@ TINY = {
     "resnet, stride 16": ResNetConfig(depths=(1, 1, 1, 1), output_stride=16),
     "resnet, stride 8": ResNetConfig(depths=(1, 1, 1, 1), output_stride=8),
     "small": SmallConfig(finder=(4, 8, 8, 12), top=8),
+    "small, fine": SmallConfig(finder=(4, 8, 8, 12), finest=2),
 }
 
 

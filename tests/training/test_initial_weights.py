@@ -4,6 +4,7 @@ from safetensors.torch import save_file
 
 from refseg.errors import InvalidInput, MissingFile
 from refseg.networks import build
+from refseg.networks.create import create_network
 from refseg.text.vocabulary import Vocabulary
 from refseg.training.initial_weights import initialise
 
@@ -120,3 +121,15 @@ def test_the_finder_gives_an_image_encoder_that_computes_the_same(network):
     for stage in network.finder.stages:
         x = stage(image if x is None else x)
     torch.testing.assert_close(encoder(image)[2], x)
+
+
+def test_a_file_of_a_part_gives_what_is_within_it():
+    fine, coarse = (create_network("lavt_small", image_encoder=name) for name in ("small_fine", "small"))
+    initialise(fine, {"image_encoder.net": "small_objects"})
+    initialise(coarse, {"image_encoder": "small_objects"})
+    image = torch.randn(1, 3, 32, 32)
+    maps, coarser = fine.eval().image_encoder(image), coarse.eval().image_encoder(image)
+    for one, other in zip(maps[1:], coarser[:3], strict=True):
+        torch.testing.assert_close(one, other)
+    with pytest.raises(InvalidInput, match="image_encoder: small_objects does not fit: it has unknown"):
+        initialise(fine, {"image_encoder": "small_objects"})
