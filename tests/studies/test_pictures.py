@@ -8,7 +8,7 @@ import pytest
 from refseg.checkpoints.bundled import FOLDER
 from refseg.datasets.drawn_clips.dataset import DrawnClips
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
-from refseg.errors import InvalidInput, MissingFile
+from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 from refseg.evaluation import evaluate as evaluation
 from refseg.evaluation.report import html_page
 from refseg.evaluation.rows import ROWS, Row, read_rows
@@ -109,10 +109,15 @@ def test_weights_that_are_gone_are_told_in_one_line(out):
     shutil.rmtree(gone)
     gallery = draw_pictures(STUDY.name, out, number=1, device="cpu", on_message=said.append)
     assert gallery.columns[2:] == (STUDY.rows[3].label,)
-    assert said == [f"the weights of 1 row are gone, which the pictures lack: {STUDY.rows[0].label}"]
+    assert said == [f"there are no weights of 1 row, which the pictures lack: {STUDY.rows[0].label}"]
     shutil.rmtree(left)
-    with pytest.raises(MissingFile, match="weights of eavl_table4 are gone from .*trainings"):
+    with pytest.raises(MissingFile, match="trainings has no weights of eavl_table4 that today's recipes would train"):
         draw_pictures(STUDY.name, out, number=1)
+
+
+def test_the_settings_of_the_study_may_be_given_again_and_no_others(out):
+    with pytest.raises(UnwritableOutput, match="other settings .*now in small, stages.learn.steps=5"):
+        draw_pictures(STUDY.name, out, number=1, settings=["stages.learn.steps=5"])
 
 
 def test_there_are_no_pictures_of_what_has_no_answers(out):

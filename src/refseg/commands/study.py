@@ -77,10 +77,10 @@ def study(
         _show(name, console)
         return
     if pictures or expression:
-        if set_ or seeds > 1 or devices > 1 or costs:
-            others = "--set, --seeds, --devices and --costs"
+        if seeds > 1 or devices > 1 or costs:
+            others = "--seeds, --devices and --costs"
             raise InvalidInput(f"pictures are of rows that are trained already; leave out {others}")
-        _draw(name, folder, small, rows, pictures, expression or [], device)
+        _draw(name, folder, small, rows, pictures, expression or [], device, set_ or [])
         return
     with importing("training", "train"):
         from refseg.studies.run import run_study
@@ -109,7 +109,14 @@ def study(
 
 
 def _draw(
-    name: str, folder: Path, small: bool, rows: str, number: int | None, expressions: list[str], device: str
+    name: str,
+    folder: Path,
+    small: bool,
+    rows: str,
+    number: int | None,
+    expressions: list[str],
+    device: str,
+    settings: list[str],
 ) -> None:
     from refseg.counting import counted
 
@@ -125,6 +132,7 @@ def _draw(
         number=number,
         expressions=expressions,
         device=device,
+        settings=settings,
         progress=progress,
         on_message=lambda line: typer.echo(line, err=True),
     )

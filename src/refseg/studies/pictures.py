@@ -32,7 +32,7 @@ from refseg.studies.resolve import (
     resolve_recipe,
 )
 from refseg.studies.results import Results, read_results, row_folder
-from refseg.studies.run import TRAININGS_FOLDER, read_costs, read_noted, row_weights, training_folder
+from refseg.studies.run import TRAININGS_FOLDER, check_settings, read_costs, read_noted, row_weights, training_folder
 from refseg.studies.study_text import format_title
 from refseg.studies.write import PICTURE_FILES, write_texts
 
@@ -48,6 +48,7 @@ def draw_pictures(
     number: int | None = None,
     expressions: Sequence[str] = (),
     device: str = "auto",
+    settings: Sequence[str] = (),
     progress: Progress = no_progress,
     on_message: Callable[[str], None] = print,
 ) -> Gallery:
@@ -61,13 +62,14 @@ def draw_pictures(
         number: of expressions, those on which the IoU of the rows differs most; 6 if not given, of named ones all.
         expressions: ids or texts of those to show instead.
         device: of the networks.
+        settings: of the study, which its folder says: others are refused.
         progress: shows progress, as `refseg.commands.progress.progress`.
         on_message: receives lines for the user.
 
     Raises:
         InvalidInput: for unknown names, rows and expressions, and for tables without answers.
         MissingFile: if nothing is trained yet, or the weights are gone.
-        UnwritableOutput: if the folder cannot be written.
+        UnwritableOutput: if the folder cannot be written, or holds the study with other settings.
     """
     study, out = find_study(name), Path(out)
     if study.tests or not study.is_trained:
@@ -81,6 +83,8 @@ def draw_pictures(
     noted = read_noted(folder)
     if not noted:
         raise MissingFile(f"{folder} holds no figures of {name}, and so no trained rows to show; train them: {run_it}")
+    if settings:
+        check_settings(folder, noted, noted["small"], settings)
     results = read_results(
         study, folder, noted["small"], noted["settings"], int(noted.get("seeds", 1)), read_costs(folder, noted)
     )
@@ -139,11 +143,12 @@ def _find_trained(
             gone.append(study.rows[number - 1].label)
     if not found:
         raise MissingFile(
-            f"the weights of {study.name} are gone from {out / TRAININGS_FOLDER}, so its rows cannot answer any more; "
-            f"bring that folder back, or train them in {for_caller('another --out', 'another folder')}"
+            f"{out / TRAININGS_FOLDER} has no weights of {study.name} that today's recipes would train, so its rows "
+            "cannot answer: that folder is gone, or the recipes are of another version; bring it back, or train them "
+            f"in {for_caller('another --out', 'another folder')}"
         )
     if gone:
-        on_message(f"the weights of {counted(len(gone), 'row')} are gone, which the pictures lack: {', '.join(gone)}")
+        on_message(f"there are no weights of {counted(len(gone), 'row')}, which the pictures lack: {', '.join(gone)}")
     return found
 
 

@@ -213,7 +213,18 @@ def _read_earlier(folder: Path, small: bool, settings: Sequence[str]) -> dict[st
         UnwritableOutput: if it was run with other settings.
     """
     noted = read_noted(folder)
-    if noted and (before := (noted["small"], noted["settings"])) != (small, list(settings)):
+    if noted:
+        check_settings(folder, noted, small, settings)
+    return noted
+
+
+def check_settings(folder: Path, noted: Mapping[str, Any], small: bool, settings: Sequence[str]) -> None:
+    """Checks that the study in a folder was run with these settings.
+
+    Raises:
+        UnwritableOutput: if it was run with others.
+    """
+    if (before := (noted["small"], noted["settings"])) != (small, list(settings)):
         told = [
             f"{'in small' if one else 'at full size'}, {' '.join(some) or 'no settings'}"
             for one, some in (before, (small, settings))
@@ -222,7 +233,6 @@ def _read_earlier(folder: Path, small: bool, settings: Sequence[str]) -> dict[st
             f"{folder} holds this study with other settings ({told[0]}; now {told[1]}), which would not be alike; "
             f"choose {another_out()}"
         )
-    return noted
 
 
 def read_noted(folder: Path) -> dict[str, Any]:
