@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from torch import nn
 from refseg import datasets
 from refseg.blocks.view import View
 from refseg.errors import InvalidInput
-from refseg.inference.segmenter import load
+from refseg.inference.segmenter import Segmenter, load
 from refseg.inspection import attention
 
 
@@ -57,6 +59,38 @@ def test_a_network_without_views_is_refused(segmenter, monkeypatch):
     monkeypatch.setattr(segmenter.network, "views", lambda: ())
     with pytest.raises(InvalidInput, match="nothing to show"):
         attention.explain(segmenter, np.zeros((64, 64, 3), np.uint8), "the star")
+
+
+def test_results_tell_the_weights_of_words_that_are_explained(segmenter, golden):
+    expressions = golden.of(0)[:2]
+    telling = Segmenter(segmenter.checkpoint, view_words=True)
+    (encoded,) = segmenter.encode([golden.images[0]])
+    for image in (golden.images[0], encoded):
+        for result, expression in zip(telling(image, expressions), expressions, strict=True):
+            explained = attention.explain(segmenter, golden.images[0], expression)
+            expected = [seen for seen in explained.seen if seen.view.kind == "words"]
+            assert list(result.words.pieces) == explained.pieces
+            assert [row.name for row in result.words.rows] == [seen.view.name for seen in expected]
+            for row, seen in zip(result.words.rows, expected, strict=True):
+                np.testing.assert_allclose(row.values, seen.values, atol=1e-5)
+                assert row.meaning and len(row.values) == len(explained.pieces)
+            told = result.to_dict()["words"]
+            assert told["pieces"] == explained.pieces and told["rows"][0]["source"] == expected[0].view.source
+            plain = segmenter(image, expression)
+            assert plain.words is None and "words" not in plain.to_dict()
+            np.testing.assert_array_equal(plain.mask, result.mask)
+    assert not any(module._forward_hooks for module in segmenter.network.modules())
+
+
+def test_a_view_that_cannot_be_read_does_not_end_the_answer(segmenter, golden, monkeypatch, caplog):
+    def fail(_):
+        raise ValueError("a mistake of a network")
+
+    views = segmenter.network.views()
+    broken = [replace(view, name="broken", read=fail) for view in views if view.kind == "words"][:1]
+    monkeypatch.setattr(segmenter.network, "views", lambda: [*broken, *views])
+    result = Segmenter(segmenter.checkpoint, view_words=True)(golden.images[0], golden.of(0)[0])
+    assert "broken" in caplog.text and "broken" not in [row.name for row in result.words.rows] and result.words.rows
 
 
 # Videos ---------------------------------------------------------------------------------------------------------------

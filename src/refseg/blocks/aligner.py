@@ -205,7 +205,14 @@ class MaskGenerator(nn.Module):
             for rank in ranks
         ]
         words = [
-            View(f"words of the {labels[rank]} query", source, at(rank, Candidates.words), "words", "Eq. 9")
+            View(
+                f"words of the {labels[rank]} query",
+                source,
+                at(rank, Candidates.words),
+                "words",
+                "Eq. 9",
+                meaning="attention of the query to each word",
+            )
             for rank in ranks
         ]
         return [View("shares of queries", source, shares, "weights", "Eq. 13", labels), *masks, *words]

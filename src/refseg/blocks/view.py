@@ -19,6 +19,7 @@ class View:
         source: figure or equation of the paper.
         labels: labels of the K numbers.
         frame: index in the clip of the frame under a map; None for the segmented frame.
+        meaning: one line on the numbers, for those who do not know the paper; of words only.
     """
 
     name: str
@@ -28,6 +29,7 @@ class View:
     source: str
     labels: Sequence[str] = ()
     frame: int | None = None
+    meaning: str = ""
 
 
 def strength(x: Tensor) -> Tensor:

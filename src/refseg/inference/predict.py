@@ -19,6 +19,7 @@ from refseg.inference.chunks import expressions_at_once, fuse_in_parts
 from refseg.inference.crf import DenseCRF
 from refseg.inference.network_input import NetworkInput, encode, sampling_of
 from refseg.inference.prefetch import prefetch_map
+from refseg.inference.word_weights import ViewedWords, read_words, recorded_outputs
 from refseg.networks.network import Network, Output
 from refseg.preprocessing.geometry import Geometry, Size
 from refseg.samples import Sample
@@ -77,6 +78,7 @@ class Prediction(Generic[Q]):
         predicts_none: (M,) bool on the CPU, True where existence is not above the threshold of the checkpoint.
         image_of_expression: (M,) int64 on the CPU.
         seconds: time that the network took.
+        viewed_words: the network's weights of the words, if they were asked for.
     """
 
     queries: Sequence[Q]
@@ -86,6 +88,7 @@ class Prediction(Generic[Q]):
     predicts_none: Tensor
     image_of_expression: Tensor
     seconds: float
+    viewed_words: ViewedWords = ()
 
     def expressions_of(self, image: int) -> slice:
         """Returns the places of an image's expressions among the M; all expressions of the queries must be there."""
@@ -102,6 +105,7 @@ def predict(
     without_words: bool = False,
     exists_threshold_logit: float | None = None,
     crf: DenseCRF | None = None,
+    view_words: bool = False,
 ) -> Iterator[Prediction[Q]]:
     """Predicts masks; successive images of one size are encoded together, each once for all of its expressions.
 
@@ -115,6 +119,7 @@ def predict(
         exists_threshold_logit: threshold of existence below which the network empties masks; that of the checkpoint if
             not given.
         crf: refines the masks.
+        view_words: whether the network's weights of the words are told, for expressions that are split.
     """
     network = checkpoint.network
     asked = (query for query in queries if query.expressions)
@@ -130,6 +135,7 @@ def predict(
             without_words=without_words,
             exists_threshold_logit=exists_threshold_logit,
             crf=crf,
+            view_words=view_words,
             begin=begin,
         )
 
@@ -143,6 +149,7 @@ def predict_encoded(
     without_words: bool = False,
     exists_threshold_logit: float | None = None,
     crf: DenseCRF | None = None,
+    view_words: bool = False,
     begin: float | None = None,
 ) -> Iterator[Prediction[Q]]:
     """Predicts masks of images of one size whose features are computed already.
@@ -155,6 +162,7 @@ def predict_encoded(
         without_words: as of `predict`.
         exists_threshold_logit: as of `predict`.
         crf: refines the masks.
+        view_words: as of `predict`.
         begin: when the prediction began, by `time.perf_counter`; now if not given.
     """
     network = checkpoint.network
@@ -163,6 +171,7 @@ def predict_encoded(
     device, begin = next(network.parameters()).device, begin or time.perf_counter()
     size_hw = queries[0].size_hw
     seen = [checkpoint.preprocessing.denormalise(query.image.pixels) for query in queries] if crf else []
+    views = [view for view in network.views() if view.kind == "words"] if view_words else []
     pairs = [(k, text) for k, query in enumerate(queries) for text in query.expressions]
     count = max_prediction_expressions(network, size_hw) if split_expressions else max(1, len(pairs))
     for start in range(0, len(pairs), count):
@@ -174,9 +183,10 @@ def predict_encoded(
         else:
             tokens, word_mask = checkpoint.tokenizer(expressions)
         tokens, word_mask, of_image = tokens.to(device), word_mask.to(device), image_of_expression.to(device)
-        with evaluation_mode(network):
+        with evaluation_mode(network), recorded_outputs(views) as outputs:
             words = network.encode_words(tokens, word_mask)
             output = fuse_in_parts(network, features, words, word_mask, of_image, size_hw)
+            viewed_words = read_words(views, outputs, len(expressions))
         if crf is not None:
             output.logits = crf.refine(output.logits, [seen[k] for k in images])
         yield Prediction(
@@ -187,6 +197,7 @@ def predict_encoded(
             predicts_none=(output.exists <= checkpoint.network.exists_threshold_logit).cpu(),
             image_of_expression=image_of_expression,
             seconds=time.perf_counter() - begin,
+            viewed_words=viewed_words,
         )
         begin = time.perf_counter()
 

@@ -21,6 +21,7 @@ from refseg.errors import InvalidInput
 from refseg.files.atomic import write_atomically
 from refseg.inference.html import encode_small, figure_html
 from refseg.inference.verdicts import DecidedBy, decided_by, verdict
+from refseg.inference.word_weights import WordWeights
 from refseg.masks.boxes import mask_box
 from refseg.masks.instances import left_to_right
 from refseg.masks.overlay import COLOURS, Colour, coloured, contrasting_colours
@@ -126,6 +127,7 @@ class Result:
         familiar: Whether the image is like those that the network was trained on; pictures say if it is not.
         reading: how the expression was read, and what each object scored; None for networks that give no reading.
         candidates: boxes that a detector considered, the best first; () for networks without one.
+        words: the network's weights of the words; None unless the segmenter has `view_words`, and the network weights.
 
     >>> from refseg import load, load_dataset
     >>> scene = load_dataset("drawn_scenes", split="test")[0]
@@ -150,6 +152,7 @@ class Result:
     familiar: bool = True
     reading: Reading | None = None
     candidates: tuple[Candidate, ...] = ()
+    words: WordWeights | None = None
 
     def __post_init__(self) -> None:
         if self.instance_map is not None:
@@ -330,6 +333,7 @@ class Result:
             "unknown_words": list(self.unknown_words),
             **({"reading": self.reading.to_dict()} if self.reading else {}),
             **({"candidates": [one.to_dict() for one in self.candidates]} if self.candidates else {}),
+            **({"words": self.words.to_dict()} if self.words else {}),
             **({"source": self.source} if self.source else {}),
         }
 

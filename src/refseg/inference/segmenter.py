@@ -42,6 +42,7 @@ from refseg.inference.prefetch import prefetch_map
 from refseg.inference.questions import Question, group_by_image, questions
 from refseg.inference.results import Candidate, FrameResult, Result
 from refseg.inference.windows import windows
+from refseg.inference.word_weights import words_of_expression
 from refseg.masks.boxes import mask_box
 from refseg.networks.network import Candidates, Network, Output
 from refseg.preprocessing.geometry import Geometry, Size
@@ -169,8 +170,15 @@ class Segmenter:
     (True, (128, 128))
     """
 
-    def __init__(self, checkpoint: Checkpoint, crf: DenseCRF | None = None):
-        self.checkpoint, self.crf = checkpoint, crf
+    def __init__(self, checkpoint: Checkpoint, crf: DenseCRF | None = None, view_words: bool = False):
+        """Makes a segmenter.
+
+        Args:
+            checkpoint: network with its tokenizer and preprocessing.
+            crf: draws masks to the edges of the image.
+            view_words: whether results tell what weight each word has in the network, `Result.words`.
+        """
+        self.checkpoint, self.crf, self.view_words = checkpoint, crf, view_words
         self.network = checkpoint.network
 
     def __repr__(self) -> str:
@@ -487,6 +495,7 @@ class Segmenter:
             split_expressions=True,
             exists_threshold_logit=self._existence_logit(threshold),
             crf=self.crf,
+            view_words=self.view_words,
         )
         of_image = [iter(some) for some in indices]
         for query, result in self._results(predictions, threshold, together.unfamiliar):
@@ -522,6 +531,7 @@ class Segmenter:
             split_expressions=True,
             exists_threshold_logit=self._existence_logit(threshold),
             crf=self.crf,
+            view_words=self.view_words,
         )
         return self._results(predictions, threshold)
 
@@ -558,7 +568,11 @@ class Segmenter:
                 chosen = network.chosen(output)
             for m, k in enumerate(prediction.image_of_expression.tolist()):
                 query, text = prediction.queries[k], prediction.expressions[m]
-                yield query, self._result(text, query, output, chosen, threshold, m, k, bool(strange[k]))
+                result = self._result(text, query, output, chosen, threshold, m, k, bool(strange[k]))
+                if prediction.viewed_words:
+                    pieces = self.checkpoint.tokenizer.pieces(text)
+                    result.words = words_of_expression(prediction.viewed_words, m, pieces)
+                yield query, result
 
     def _network_input(self, image: RgbImage) -> NetworkInput:
         return NetworkInput(*self.checkpoint.preprocessing(image))

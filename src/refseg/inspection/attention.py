@@ -16,6 +16,7 @@ from refseg.errors import InvalidInput
 from refseg.inference.network_input import sampling_of
 from refseg.inference.results import Result
 from refseg.inference.segmenter import Segmenter
+from refseg.inference.word_weights import recorded_outputs
 from refseg.masks.pictures import SIDE
 from refseg.optional import import_optional
 from refseg.preprocessing.geometry import Geometry
@@ -141,16 +142,8 @@ def _explained(segmenter: Segmenter, answer: Callable[[], Result]) -> Explanatio
     views = network.views()
     if not views:
         raise InvalidInput(f"{segmenter.checkpoint.name} has nothing to show; explain another network")
-    outputs: dict[int, Any] = {}
-    hooks = [
-        view.module.register_forward_hook(lambda module, inputs, output: outputs.update({id(module): output}))
-        for view in views
-    ]
-    try:
+    with recorded_outputs(views) as outputs:
         result = answer()
-    finally:
-        for hook in hooks:
-            hook.remove()
     pieces = segmenter.checkpoint.tokenizer.pieces(result.expression)
     seen = []
     for view in views:

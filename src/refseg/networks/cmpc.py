@@ -369,7 +369,14 @@ class CMPC(Network):
         if self.parser is None:
             return []
         views = [
-            View(f"words: {name}", self.parser, partial(_type, k), "words", "Eq. 1, Fig. 5")
+            View(
+                f"words: {name}",
+                self.parser,
+                partial(_type, k),
+                "words",
+                "Eq. 1, Fig. 5",
+                meaning="probability that a word is of this type",
+            )
             for k, name in enumerate(self.types)
         ]
         for name, level in self.levels.items():

@@ -192,7 +192,14 @@ class CRIS(Network):
     def views(self) -> list[View]:
         """Returns the word attention of pixels in each layer, and the sentence's map or the aligner's views."""
         views = [
-            View(f"layer {number}: words", layer.at_words.weights, _word_attention, "words", "Sec. 3.2")
+            View(
+                f"layer {number}: words",
+                layer.at_words.weights,
+                _word_attention,
+                "words",
+                "Sec. 3.2",
+                meaning="attention of pixels to each word, averaged over them and over heads",
+            )
             for number, layer in enumerate(self.decoder.layers, start=1)
             if isinstance(layer, DecoderLayer)
         ]

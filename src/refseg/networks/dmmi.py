@@ -242,7 +242,16 @@ class DMMI(Network):
         for stage, fusion in enumerate(self.fusions, start=1):
             assert isinstance(fusion, StageFusion)
             to_words, to_pixels = fusion.mba.text_to_image, fusion.mba.image_to_text
-            views.append(View(f"stage {stage}: words", to_words.seen, _as_it_is, "words", "Eq. 3"))
+            views.append(
+                View(
+                    f"stage {stage}: words",
+                    to_words.seen,
+                    _as_it_is,
+                    "words",
+                    "Eq. 3",
+                    meaning="attention of pixels to each word, averaged over them",
+                )
+            )
             if len(config.regions) > 1:
                 labels = [f"{side} x {side} pixels" for side in config.regions]
                 views.append(

@@ -158,7 +158,14 @@ class LAVT(Network):
     def views(self) -> list[View]:
         """Returns the word attention of each stage's pixels, and the aligner's views."""
         stages = [
-            View(f"stage {stage}: words", fusion.pwam.seen, _as_it_is, "words", "PWAM")  # type: ignore[union-attr, arg-type]
+            View(
+                f"stage {stage}: words",
+                fusion.pwam.seen,  # type: ignore[union-attr, arg-type]
+                _as_it_is,
+                "words",
+                "PWAM",
+                meaning="attention of pixels to each word, averaged over them and over heads",
+            )
             for stage, fusion in enumerate(self.fusions, start=1)
         ]
         return stages + (self.aligner.align.masks.views() if self.aligner else [])

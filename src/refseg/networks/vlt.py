@@ -215,7 +215,14 @@ class VLT(Network):
             View(f"query {n + 1}: map", generation.maps, partial(_map, n), "map", "Query Generation") for n in queries
         ]
         words = [
-            View(f"query {n + 1}: words", generation.seen, partial(_words, n), "words", "Query Generation")
+            View(
+                f"query {n + 1}: words",
+                generation.seen,
+                partial(_words, n),
+                "words",
+                "Query Generation",
+                meaning="attention of the query to each word, averaged over heads",
+            )
             for n in queries
         ]
         labels = [f"query {n + 1}" for n in queries]

@@ -189,7 +189,16 @@ class CMIRNet(Network):
                 encoder = encoders[stage - 2]
                 views.append(View(f"image, stage {stage}", encoder, strength, "map", f"f_v^{stage}, Fig. 10"))
             if isinstance(guide, TGMM):
-                views.append(View(f"words, stage {stage}", guide.importance, lambda a: a.mean(1), "words", "Eq. (2)"))
+                views.append(
+                    View(
+                        f"words, stage {stage}",
+                        guide.importance,
+                        lambda a: a.mean(1),
+                        "words",
+                        "Eq. (2)",
+                        meaning="importance of each word: attention of pixels to it, averaged over them and over heads",
+                    )
+                )
             source = f"f_v,e^{stage}, Fig. 10"
             views.append(View(f"image and words, stage {stage}", guide, lambda out: strength(out[0]), "map", source))
         graph = {} if self.cgip is None else {"CGI": self.cgip.interact, "IGR": self.cgip.igr}

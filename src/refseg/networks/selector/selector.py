@@ -196,7 +196,16 @@ class Selector(Network):
         views = [View("centres", self.finder.centre, lambda out: out[:, 0].sigmoid(), "map", "finder")]
         for number, block in enumerate(self.chooser.blocks, start=1):
             assert isinstance(block, Block)
-            views.append(View(f"words, block {number}", block.cross.seen, _of_objects, "words", "chooser"))
+            views.append(
+                View(
+                    f"words, block {number}",
+                    block.cross.seen,
+                    _of_objects,
+                    "words",
+                    "chooser",
+                    meaning="attention of objects to each word, averaged over them and over heads",
+                )
+            )
         return views
 
     def image_encoder_weights(self) -> dict[str, Tensor]:
