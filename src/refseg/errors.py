@@ -9,9 +9,10 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Literal
 
 WAYS_OUT = {
     errno.ENOSPC: "make room, or choose a place on another disk",
@@ -31,7 +32,11 @@ WAYS_OUT = {
 }
 """Advice for errors of the operating system."""
 
-_is_command = False  # Whether a command of `refseg` is running: see `command_line`
+Caller = Literal["python", "command", "http", "page"]
+"""Who reads messages: a program that calls the library, a user of a command, a client of the service, its page."""
+
+_caller: Caller = "python"  # see `speaking_to`
+_served: tuple[str, ...] = ()  # names of the weights that a service offers to its callers
 
 
 class RefsegError(Exception):
@@ -57,19 +62,57 @@ class UnwritableOutput(RefsegError, OSError):
 
 
 @contextmanager
-def command_line() -> Iterator[None]:
-    """Makes messages name options as a user types them, `--out results`, and not parameters of Python."""
-    global _is_command
-    before, _is_command = _is_command, True
+def speaking_to(caller: Caller, served: Iterable[str] = ()) -> Iterator[None]:
+    """Makes messages name options, and ways out, as this caller uses them: `--out results` in a command.
+
+    Args:
+        caller: who reads the messages; all threads speak to the same one.
+        served: names of the weights that clients of a service, or users of its page, can choose.
+    """
+    global _caller, _served
+    before = _caller, _served
+    _caller, _served = caller, tuple(served)
     try:
         yield
     finally:
-        _is_command = before
+        _caller, _served = before
+
+
+def command_line() -> AbstractContextManager[None]:
+    """Makes messages name options as a user types them, `--out results`, and not parameters of Python."""
+    return speaking_to("command")
 
 
 def for_caller(command: str, python: str) -> str:
     """Returns the first text within a command of `refseg`, and the second where Python calls the library."""
-    return command if _is_command else python
+    return command if _caller == "command" else python
+
+
+def weights_choice(name: str, **settings: str) -> str:
+    """Names weights, with settings of theirs, as the caller chooses them.
+
+    >>> weights_choice("reader", finder="gdino")
+    'refseg.load("reader", finder="gdino")'
+    >>> with command_line():
+    ...     weights_choice("reader", finder="gdino")
+    '--weights reader --set finder=gdino'
+    >>> with speaking_to("http", ["selector", "reader:finder=gdino"]):
+    ...     weights_choice("reader", finder="gdino"), weights_choice("clipseg")
+    ('weights=reader:finder=gdino', "'clipseg' (not here yet: refseg serve --weights clipseg)")
+    >>> with speaking_to("page", ["reader"]):
+    ...     weights_choice("reader")
+    "'reader' under Weights"
+    """
+    if _caller == "python":
+        more = "".join(f', {key}="{value}"' for key, value in settings.items())
+        return f'refseg.load("{name}"{more})'
+    pairs = [f"{key}={value}" for key, value in settings.items()]
+    if _caller == "command":
+        return " ".join([f"--weights {name}", *(f"--set {pair}" for pair in pairs)])
+    served = f"{name}:{','.join(pairs)}" if pairs else name
+    if served not in _served:
+        return f"{served!r} (not here yet: refseg serve --weights {served})"
+    return f"weights={served}" if _caller == "http" else f"{served!r} under Weights"
 
 
 def option(name: str, value: object = None) -> str:
@@ -81,7 +124,7 @@ def option(name: str, value: object = None) -> str:
     ...     option("split_by"), option("out", Path("my results")), option("masks", True)
     ('--split-by', "--out 'my results'", '--masks')
     """
-    if not _is_command:
+    if _caller != "command":
         shown_value = "..." if value is None else repr(str(value) if isinstance(value, Path) else value)
         return f"{name}={shown_value}"
     words = f"--{name.replace('_', '-')}"

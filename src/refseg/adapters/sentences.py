@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 
 from refseg.adapters.local_model import quiet_transformers
-from refseg.errors import for_caller, shortened
+from refseg.errors import shortened, weights_choice
 from refseg.text.characters import Characters
 
 MOST_BYTES = 10_000  # of an expression
@@ -36,8 +36,7 @@ class Sentences(Characters):
         remarks = super().remarks(expression)
         parts = read(expression).parts() if self._ignores else ()
         if ignored := [f"{part}: {text}" for part, text in parts if part in self._ignores]:
-            finder = self._name  # of the same name
-            reader = for_caller(f"--weights reader --set finder={finder}", f'refseg.load("reader", finder="{finder}")')
+            reader = weights_choice("reader", finder=self._name)  # of the same name
             what = f"{self._name} takes names of things, and may ignore the rest ({', '.join(ignored)})"
             remarks.append(f"{what}; {reader} reads it")
         if self._count is None or self._most_pieces is None:

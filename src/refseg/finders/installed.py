@@ -3,7 +3,7 @@
 from importlib.metadata import entry_points
 from typing import Any
 
-from refseg.errors import InvalidInput, MissingFile, choose_one, for_caller, shown
+from refseg.errors import InvalidInput, MissingFile, choose_one, shown, weights_choice
 from refseg.finders import FINDERS
 from refseg.finders.published import PUBLISHED_FINDERS
 
@@ -30,7 +30,7 @@ def installed_finder() -> str | None:
 
 def photograph_advice() -> str:
     """Returns what to do with photographs, for a warning: take the reader, or get a finder for it first."""
-    reader = for_caller("--weights reader", 'refseg.load("reader")')
+    reader = weights_choice("reader")
     if installed_finder():
         return f"for photographs take {reader}"
     return f"photographs need a finder; {PUBLISHED_FINDERS[FOR_PHOTOGRAPHS[0]].way_out}, then take {reader}"
