@@ -9,7 +9,8 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
@@ -35,8 +36,8 @@ WAYS_OUT = {
 Caller = Literal["python", "command", "http", "page"]
 """Who reads messages: a program that calls the library, a user of a command, a client of the service, its page."""
 
-_caller: Caller = "python"  # see `speaking_to`
-_served: tuple[str, ...] = ()  # names of the weights that a service offers to its callers
+_is_command = False  # whether a command of `refseg` is running: see `command_line`
+_asking: ContextVar[tuple[Caller, tuple[str, ...]] | None] = ContextVar("asking", default=None)  # see `speaking_to`
 
 
 class RefsegError(Exception):
@@ -63,29 +64,38 @@ class UnwritableOutput(RefsegError, OSError):
 
 @contextmanager
 def speaking_to(caller: Caller, served: Iterable[str] = ()) -> Iterator[None]:
-    """Makes messages name options, and ways out, as this caller uses them: `--out results` in a command.
+    """Makes messages of this thread name ways out as a caller uses them, whoever runs the process.
 
     Args:
-        caller: who reads the messages; all threads speak to the same one.
+        caller: who reads the messages.
         served: names of the weights that clients of a service, or users of its page, can choose.
     """
-    global _caller, _served
-    before = _caller, _served
-    _caller, _served = caller, tuple(served)
+    token = _asking.set((caller, tuple(served)))
     try:
         yield
     finally:
-        _caller, _served = before
+        _asking.reset(token)
 
 
-def command_line() -> AbstractContextManager[None]:
-    """Makes messages name options as a user types them, `--out results`, and not parameters of Python."""
-    return speaking_to("command")
+@contextmanager
+def command_line() -> Iterator[None]:
+    """Makes messages of all threads name options as a user types them, `--out results`, and not parameters of Python."""
+    global _is_command
+    before, _is_command = _is_command, True
+    try:
+        yield
+    finally:
+        _is_command = before
+
+
+def _listener() -> tuple[Caller, tuple[str, ...]]:
+    """Returns who reads messages, and the weights that a service offers to them."""
+    return _asking.get() or ("command" if _is_command else "python", ())
 
 
 def for_caller(command: str, python: str) -> str:
     """Returns the first text within a command of `refseg`, and the second where Python calls the library."""
-    return command if _caller == "command" else python
+    return command if _listener()[0] == "command" else python
 
 
 def weights_choice(name: str, **settings: str) -> str:
@@ -103,16 +113,17 @@ def weights_choice(name: str, **settings: str) -> str:
     ...     weights_choice("reader")
     "'reader' under Weights"
     """
-    if _caller == "python":
+    caller, weights = _listener()
+    if caller == "python":
         more = "".join(f', {key}="{value}"' for key, value in settings.items())
         return f'refseg.load("{name}"{more})'
     pairs = [f"{key}={value}" for key, value in settings.items()]
-    if _caller == "command":
+    if caller == "command":
         return " ".join([f"--weights {name}", *(f"--set {pair}" for pair in pairs)])
     served = f"{name}:{','.join(pairs)}" if pairs else name
-    if served not in _served:
+    if served not in weights:
         return f"{served!r} (not here yet: refseg serve --weights {served})"
-    return f"weights={served}" if _caller == "http" else f"{served!r} under Weights"
+    return f"weights={served}" if caller == "http" else f"{served!r} under Weights"
 
 
 def option(name: str, value: object = None) -> str:
@@ -124,7 +135,7 @@ def option(name: str, value: object = None) -> str:
     ...     option("split_by"), option("out", Path("my results")), option("masks", True)
     ('--split-by', "--out 'my results'", '--masks')
     """
-    if _caller != "command":
+    if _listener()[0] != "command":
         shown_value = "..." if value is None else repr(str(value) if isinstance(value, Path) else value)
         return f"{name}={shown_value}"
     words = f"--{name.replace('_', '-')}"

@@ -22,7 +22,7 @@ from PIL import UnidentifiedImageError
 
 from refseg.array_types import RgbImage
 from refseg.counting import counted
-from refseg.errors import RefsegError, is_out_of_memory
+from refseg.errors import RefsegError, is_out_of_memory, speaking_to
 from refseg.evaluation.report.provenance import weights_facts
 from refseg.extensions import add_extension
 from refseg.inference.results import Result
@@ -220,12 +220,14 @@ class Answering:
 
     def _segment(self, weights: str, some: list[Prepared]) -> None:
         """Answers jobs whose images are encoded, as many together as the network answers at once."""
-        together: dict[tuple[int, float | None], list[Prepared]] = {}
+        together: dict[tuple[object, ...], list[Prepared]] = {}
         for one in some:
-            together.setdefault((id(one.image.together), one.job.threshold), []).append(one)
+            job = one.job
+            together.setdefault((id(one.image.together), job.threshold, job.words, job.caller), []).append(one)
         for same in together.values():
             for few in _few_at_once(same, same[0].image.together.max_expressions):
-                self._all_or_each(self._in_time(few), partial(self._segment_at_once, weights))
+                with speaking_to(few[0].job.caller, self.setup.weights):
+                    self._all_or_each(self._in_time(few), partial(self._segment_at_once, weights))
         self.encodings.put(weights, [one.job.digest for one in some], [one.image for one in some])
         for one in some:
             one.encoded = None  # which others may drop
@@ -234,7 +236,8 @@ class Answering:
         """Answers jobs of one threshold in one go, or one job expression after expression while it is in time."""
         encoded: list[list[Future[bytes]]] = [[] for _ in few]
         expressions = [one.job.expressions for one in few]
-        results = self.segmenters[weights].ask_batch([one.image for one in few], expressions, few[0].job.threshold)
+        segmenter = Segmenter(self.segmenters[weights].checkpoint, view_words=few[0].job.words)
+        results = segmenter.ask_batch([one.image for one in few], expressions, few[0].job.threshold)
         for index, result in results:
             one, size = few[index], 2 * result.mask.size
             self._unwritten.take(size)

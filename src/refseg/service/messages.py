@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from refseg.errors import Caller
 from refseg.service.limits import Limits
 from refseg.service.problems import Code
 
@@ -48,6 +49,8 @@ class Job:
         threshold: threshold of existence; None for that of the weights.
         format: form of the answer.
         deadline: time by `time.monotonic`, which all processes of a machine share, after which nobody waits for it.
+        words: whether the weights of words are told, where the network has some.
+        caller: whose words messages use.
     """
 
     number: int
@@ -58,6 +61,8 @@ class Job:
     threshold: float | None
     format: Format
     deadline: float
+    words: bool = False
+    caller: Caller = "http"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import threading
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from refseg.errors import RefsegError, command_line, first_line
+from refseg.errors import RefsegError, command_line, first_line, speaking_to
 from refseg.service.messages import Failed, Ready, Setup
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run(connection: Connection, setup: Setup) -> None:
             told = isinstance(error, RefsegError)
             connection.send(Failed(str(error) if told else f"{type(error).__name__}: {first_line(error)}"))
             return
-        with answering:
+        with answering, speaking_to("page", setup.weights):  # jobs say who asks; videos are asked about on the page
             connection.send(Ready(setup.device, answering.facts))
             threading.Thread(target=_receive, args=(connection, answering), daemon=True).start()
             answering.loop()
