@@ -18,7 +18,7 @@ def serve(
         typer.Option(
             help="Bundled names, checkpoint folders, or open models (refseg weights list); repeatable. The first "
             "ones answer where a request names none.",
-            show_default="selector; reader for photographs, once a finder is there",
+            show_default="selector; reader for photographs, once a finder is there; cmpc_video_small for videos",
             autocompletion=complete_weights,
         ),
     ] = None,
@@ -42,6 +42,7 @@ def serve(
     max_expressions: Annotated[int, typer.Option(help="About an image, in a request.")] = 32,
     max_characters: Annotated[int, typer.Option(help="Of an expression.")] = 500,
     max_images: Annotated[int, typer.Option(help="Of a batch request.")] = 16,
+    max_frames: Annotated[int, typer.Option(help="Of a video.")] = 300,
     seconds: Annotated[float, typer.Option(help="From the start of a request to its answer.")] = 60,
     queue: Annotated[int, typer.Option(help="Images accepted and not answered; more are refused (503).")] = 64,
     batch_size: Annotated[int, typer.Option(help="Images answered in one go.")] = 16,
@@ -80,6 +81,7 @@ def serve(
         expressions=max_expressions,
         characters=max_characters,
         images=max_images,
+        frames=max_frames,
         seconds=seconds,
         queue=queue,
         batch_size=batch_size,

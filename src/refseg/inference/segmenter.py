@@ -52,7 +52,7 @@ from refseg.video.frames import Frame, Frames
 from refseg.video.reading import read_frames
 
 BATCH_IMAGES = 16
-CLIPS_AT_ONCE = 8  # at most: how far the answers to a video are behind what was read of it
+CLIPS_AT_ONCE = 8  # at most, unless asked: how far the answers to a video are behind what was read of it
 FILE_THREADS = 2  # that decode image files ahead; each holds up to four images
 
 
@@ -397,12 +397,24 @@ class Segmenter:
 
     @overload
     def video(
-        self, frames: Any, expressions: str, threshold: float | None = None, every: int = 1, start: int = 0
+        self,
+        frames: Any,
+        expressions: str,
+        threshold: float | None = None,
+        every: int = 1,
+        start: int = 0,
+        frames_at_once: int = CLIPS_AT_ONCE,
     ) -> Iterator[FrameResult]: ...
 
     @overload
     def video(
-        self, frames: Any, expressions: Sequence[str], threshold: float | None = None, every: int = 1, start: int = 0
+        self,
+        frames: Any,
+        expressions: Sequence[str],
+        threshold: float | None = None,
+        every: int = 1,
+        start: int = 0,
+        frames_at_once: int = CLIPS_AT_ONCE,
     ) -> Iterator[list[FrameResult]]: ...
 
     def video(
@@ -412,6 +424,7 @@ class Segmenter:
         threshold: float | None = None,
         every: int = 1,
         start: int = 0,
+        frames_at_once: int = CLIPS_AT_ONCE,
     ) -> Iterator[FrameResult] | Iterator[list[FrameResult]]:
         """Yields results frame by frame, while the video is read: however long it is, a few frames of it are in memory.
 
@@ -423,6 +436,7 @@ class Segmenter:
             threshold: as of calling.
             every: answer the frames start, start + every, ... and no others.
             start: the first frame that is answered; a network that takes clips looks at those before it too.
+            frames_at_once: number of frames that are computed together, at most: how far the results are behind.
 
         Raises:
             MissingFile, InvalidInput: for whatever cannot be read; for frames, when they are reached.
@@ -433,12 +447,14 @@ class Segmenter:
         """
         asked = [expressions] if isinstance(expressions, str) else expressions
         self.check(asked, threshold)
+        if frames_at_once < 1:
+            raise InvalidInput(f"frames_at_once {frames_at_once} is not allowed; it must be 1 or more")
         if every < 1 or start < 0:
             raise InvalidInput(f"every {every} from frame {start} on cannot be answered; every must be 1 or more")
         sampling = sampling_of(self.network, self.checkpoint.preprocessing)
         read = read_frames(frames)
         clips = windows(read, sampling, every, start, self._network_input)
-        results = self._predict_frames(clips, asked, threshold)
+        results = self._predict_frames(clips, asked, threshold, frames_at_once)
         if read is not frames:
             results = _warned(results, read)
         return (result for (result,) in results) if isinstance(expressions, str) else results
@@ -502,7 +518,11 @@ class Segmenter:
             yield next(of_image[query.index]), result
 
     def _predict_frames(
-        self, clips: Iterator[tuple[Frame, list[NetworkInput]]], expressions: Sequence[str], threshold: float | None
+        self,
+        clips: Iterator[tuple[Frame, list[NetworkInput]]],
+        expressions: Sequence[str],
+        threshold: float | None,
+        frames_at_once: int,
     ) -> Iterator[list[FrameResult]]:
         """Yields the results of each frame that is answered, in the order of the expressions."""
         if not expressions:
@@ -514,7 +534,7 @@ class Segmenter:
             return
         count = max_prediction_expressions(self.network, first.size_hw)
         results: list[FrameResult] = []
-        for query, result in self._predict(chain([first], queries), threshold, min(CLIPS_AT_ONCE, count)):
+        for query, result in self._predict(chain([first], queries), threshold, min(frames_at_once, count)):
             results.append(FrameResult(**vars(result), index=query.index, seconds=float(query.time)))
             if len(results) == len(expressions):
                 yield results

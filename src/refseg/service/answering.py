@@ -4,6 +4,8 @@ Batches    the first job that waits and whatever else waits by then, without a t
            and while a batch is computed the next one gathers.
 Order      Of a batch, as many images as the network takes at once are encoded and answered before the next ones, and
            each answer is sent when it is there. Jobs that are late by then are not computed.
+Videos     are answered in turn with batches: a batch if any image waits, some frames of a video, and so on, so that an
+           image waits for a few frames at most.
 Threads    Images are decoded ahead, and results are encoded behind; few results wait for that.
 """
 
@@ -32,8 +34,9 @@ from refseg.preprocessing.images import open_image, read_image, still_kind, upri
 from refseg.service.encode_results import encode_result, join_results
 from refseg.service.encodings import Encodings
 from refseg.service.memory_budget import MemoryBudget
-from refseg.service.messages import Answer, BatchDone, Format, Job, Refusal, Setup, WeightsFacts
+from refseg.service.messages import Answer, BatchDone, Format, Job, Refusal, Setup, VideoJob, WeightsFacts
 from refseg.service.problems import Problem
+from refseg.service.videos_in_turn import VideosInTurn
 
 THREADS = 4  # that decode images and encode results
 WAITING_RESULT_BYTES = 2**28  # of masks and instance maps that were computed and not encoded yet; at least one result
@@ -91,6 +94,7 @@ class Answering:
         for name, segmenter in self.segmenters.items():
             self.encodings.add_weights(name, [segmenter.network])
         self._waiting, self._changed, self._stopped = deque[Prepared](), Condition(), False
+        self._videos = VideosInTurn(self.segmenters, setup, self._tell, self._refuse)
         self._threads, self._unwritten = ThreadPoolExecutor(THREADS, "image"), MemoryBudget(WAITING_RESULT_BYTES)
 
     def __enter__(self) -> Self:
@@ -117,6 +121,7 @@ class Answering:
         weights, limits = job.weights or self.setup.weights[0], self.setup.limits
         if not job.image:
             raise Problem(422, "not_valid", "the image is empty; give an image file")
+        self._check_takes_images(weights)
         try:
             with open_image(io.BytesIO(job.image)) as image:
                 kind, (height, width) = str(image.format), upright_size(image)
@@ -147,9 +152,14 @@ class Answering:
             return Prepared(job, kind, (height, width), encoded=encoded)
         return Prepared(job, kind, (height, width), read_image(job.image))
 
-    def prepare(self, job: Job) -> None:
-        """Decodes the image of a job on a thread, after which the job waits to be answered."""
-        self._threads.submit(self._prepare, job)
+    def prepare(self, job: Job | VideoJob) -> None:
+        """Decodes the image of a job on a thread, after which the job waits to be answered; a video waits at once."""
+        if isinstance(job, Job):
+            self._threads.submit(self._prepare, job)
+            return
+        with self._changed:
+            self._videos.add(job)
+            self._changed.notify()
 
     def stop(self) -> None:
         """Ends the loop, whatever waits."""
@@ -159,14 +169,17 @@ class Answering:
 
     def loop(self) -> None:
         """Answers what waits until it is stopped."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._stopped)
-                if self._stopped:
-                    return
-                count = min(len(self._waiting), self.setup.limits.batch_size)
-                batch = [self._waiting.popleft() for _ in range(count)]
-            self.answer(batch)
+        with self._videos.closing():
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._waiting or self._videos or self._stopped)
+                    if self._stopped:
+                        return
+                    count = min(len(self._waiting), self.setup.limits.batch_size)
+                    batch = [self._waiting.popleft() for _ in range(count)]
+                if batch:
+                    self.answer(batch)
+                self._videos.advance()
 
     def answer(self, batch: Iterable[Prepared]) -> None:
         """Answers a batch: those of one weights together, and images of one size in one call of the network."""
@@ -293,7 +306,14 @@ class Answering:
                 return []
         return [one for one in some if self._all_or_each([one], work)]
 
-    def _refuse(self, job: Job, error: Exception) -> None:
+    def _check_takes_images(self, weights: str) -> None:
+        if self.segmenters[weights].network.frames == 1:
+            return
+        others = [repr(name) for name, one in self.segmenters.items() if one.network.frames == 1]
+        which = f"choose {' or '.join(others)}" if others else "none for images are loaded here"
+        raise Problem(422, "not_valid", f"the weights {weights!r} answer about videos, not about images; {which}")
+
+    def _refuse(self, job: Job | VideoJob, error: Exception) -> None:
         if isinstance(error, Problem):
             problem = error
         elif isinstance(error, RefsegError):

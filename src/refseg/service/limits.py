@@ -14,6 +14,7 @@ class Limits(Config):
         expressions: number of expressions about an image in a request.
         characters: length of an expression.
         images: number of images of a batch request.
+        frames: number of frames of a video.
         seconds: time from the first byte of a request to its answer.
         queue: number of images that are accepted and not answered yet.
         batch_size: number of images that are answered in one go.
@@ -26,6 +27,7 @@ class Limits(Config):
     expressions: int = Field(32, ge=1, le=1_000)
     characters: int = Field(500, ge=1, le=10_000)
     images: int = Field(16, ge=1, le=1_000)
+    frames: int = Field(300, ge=1, le=100_000)
     seconds: float = Field(60, gt=0, le=3_600)
     queue: int = Field(64, ge=1, le=10_000)
     batch_size: int = Field(16, ge=1, le=256)

@@ -27,6 +27,7 @@ class Setup:
         networks: networks of the weights that are not in the package, each `FILE.py:NAME`.
         by_image: whether a request that names no weights gets those that suit its image: the second ones if it is
             unlike what the first ones know.
+        for_videos: weights that are there for videos alone, unless an image names them; None if there are none.
     """
 
     weights: tuple[str, ...]
@@ -34,6 +35,7 @@ class Setup:
     limits: Limits
     networks: tuple[str, ...] = ()
     by_image: bool = False
+    for_videos: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,31 @@ class Job:
     deadline: float
     words: bool = False
     caller: Caller = "http"
+
+
+@dataclass(frozen=True)
+class VideoJob:
+    """A video and expressions about it.
+
+    Attributes:
+        number: number of the job.
+        video: path of a video file.
+        name: its name in messages.
+        folder: path of the folder for what is written about it.
+        expressions: expressions about the video.
+        weights: name of the weights that answer; None for the default.
+        every: how many frames from one that is answered to the next.
+        deadline: as of `Job`.
+    """
+
+    number: int
+    video: str
+    name: str
+    folder: str
+    expressions: tuple[str, ...]
+    weights: str | None
+    every: int
+    deadline: float
 
 
 @dataclass(frozen=True)
@@ -106,9 +133,9 @@ class Answer:
     Attributes:
         number: number of the job.
         weights: name of the weights that answered.
-        digest: sha256 of the image file.
+        digest: sha256 of the image file; "" of a video.
         media_type: media type of the body.
-        body: JSON of a list of results, a picture, or an archive of pictures.
+        body: JSON of a list of results, a picture, or an archive of pictures; of a video, JSON of `VideoFacts`.
     """
 
     number: int

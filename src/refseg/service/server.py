@@ -49,7 +49,8 @@ def serve(
 
     Args:
         weights: names of weights; the first ones answer where a request names none. Without any, the bundled ones, and
-            those for photographs where a finder is installed: each image gets those that suit it.
+            those for photographs where a finder is installed: each image gets those that suit it. The page's videos
+            get the bundled ones for videos.
         host: address to listen on.
         port: port to listen on; 0 takes a free one.
         devices: devices on which the weights run; one worker each.
@@ -69,14 +70,18 @@ def serve(
     for device in devices:
         check_device_name(device)
     chosen, by_image = list(dict.fromkeys(weights)), False
+    for_videos: str | None = None
     if not chosen:
         by_image = installed_finder() is not None
         chosen = [bundled.FOR_IMAGES, bundled.FOR_PHOTOGRAPHS] if by_image else [bundled.FOR_IMAGES]
+        if page and token is None:  # programs cannot ask about videos
+            for_videos = bundled.FOR_VIDEOS
+            chosen.append(for_videos)
     for name in chosen:
         check_weights(name)
     limits = limits or Limits()
     places = list(dict.fromkeys(choose_device(device) for device in devices))
-    setups = [Setup(tuple(chosen), place, limits, tuple(networks), by_image) for place in places]
+    setups = [Setup(tuple(chosen), place, limits, tuple(networks), by_image, for_videos) for place in places]
     with listen(host, port) as address:
         asyncio.run(_serve(Service(setups), address, host, token, origins, access_log, page, on_message))
 

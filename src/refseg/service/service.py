@@ -9,16 +9,29 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from refseg.counting import counted
-from refseg.errors import InvalidInput, choose_one, shown
-from refseg.service.messages import Answer, BatchDone, Format, Job, Message, Ready, Refusal, Setup, WeightsFacts
+from refseg.errors import Caller, InvalidInput, choose_one, shown
+from refseg.service.messages import (
+    Answer,
+    BatchDone,
+    Format,
+    Job,
+    Message,
+    Ready,
+    Refusal,
+    Setup,
+    VideoJob,
+    WeightsFacts,
+)
 from refseg.service.metrics import Metrics
 from refseg.service.problems import Problem
 from refseg.service.run_aside import run_aside
 from refseg.service.workers import Start, Worker, start_process
 
 MAX_RETRY_SECONDS = 60  # that a refused request is told to wait
+MAX_VIDEOS = 2  # that a worker has at once; each gets a part of its time
 _WATCH_EVERY = 1.0  # seconds
 
 
@@ -59,7 +72,7 @@ class Service:
         self.setups, self.limits, self.metrics, self.stopping = setups, setups[0].limits, Metrics(), False
         self.metrics.queue_limit.set(self.limits.queue)
         self.workers = [Worker(setup, start, self._hear, self._lose) for setup in setups]
-        self._waiting = deque[Job]()
+        self._waiting, self._videos = deque[Job | VideoJob](), 0
         self._futures: dict[int, asyncio.Future[Answer]] = {}
         self._numbers, self._held, self._seconds_per_image = itertools.count(1), 0, 0.1
         self._known: tuple[WeightsFacts, ...] = ()
@@ -210,6 +223,8 @@ class Service:
         weights: str | None = None,
         threshold: float | None = None,
         format: Format = Format.JSON,
+        words: bool = False,
+        caller: Caller = "http",
     ) -> Answer:
         """Returns the answer about an image, which has a place in the queue.
 
@@ -220,12 +235,54 @@ class Service:
             weights: name of the weights that answer; None for the default.
             threshold: threshold of existence; None for that of the weights.
             format: form of the answer.
+            words: whether the weights of words are told, where the network has some.
+            caller: whose words messages use.
 
         Raises:
             Problem: if there is none.
         """
         digest = await run_aside(len(image), lambda: hashlib.sha256(image).hexdigest())
-        job = Job(next(self._numbers), image, digest, tuple(expressions), weights, threshold, format, slots.deadline)
+        number, asked, until = next(self._numbers), tuple(expressions), slots.deadline
+        job = Job(number, image, digest, asked, weights, threshold, format, until, words, caller)
+        return await self._answer(slots, job, "ask later, or about fewer expressions")
+
+    async def answer_video(
+        self,
+        slots: Slots,
+        video: Path,
+        name: str,
+        folder: Path,
+        expressions: Sequence[str],
+        weights: str | None = None,
+        every: int = 1,
+    ) -> Answer:
+        """Returns the answer about a video, which has a place in the queue; few are answered at the same time.
+
+        Args:
+            slots: the place that its request holds.
+            video: path of a video file.
+            name: its name in messages.
+            folder: folder for the files of the answer (`answer_video`), which the caller removes.
+            expressions: expressions about it.
+            weights: name of the weights that answer; None for those that suit it.
+            every: how many frames from one that is answered to the next.
+
+        Raises:
+            Problem: if there is none.
+        """
+        if self._videos >= MAX_VIDEOS * len(self.workers):
+            detail = f"{counted(self._videos, 'video')} of others are being answered, no more at once; ask again later"
+            raise Problem(503, "queue_full", detail, MAX_RETRY_SECONDS)
+        number, about = next(self._numbers), tuple(expressions)
+        job = VideoJob(number, str(video), name, str(folder), about, weights, every, slots.deadline)
+        self._videos += 1
+        try:
+            return await self._answer(slots, job, "give a shorter video, or fewer expressions")
+        finally:
+            self._videos -= 1
+
+    async def _answer(self, slots: Slots, job: Job | VideoJob, way_out: str) -> Answer:
+        """Returns the answer to a job as soon as a worker gives it."""
         future = self._futures[job.number] = asyncio.get_running_loop().create_future()
         self._waiting.append(job)
         self._give_out()
@@ -235,13 +292,13 @@ class Service:
             raise Problem(
                 504,
                 "timeout",
-                f"there was no answer within {self.limits.seconds:g} seconds; ask later, or about fewer expressions",
+                f"there was no answer within {self.limits.seconds:g} seconds; {way_out}",
             ) from None
         finally:
             self._futures.pop(job.number, None)
             if job in self._waiting:
                 self._waiting.remove(job)
-        self.metrics.expressions.inc(len(expressions))
+        self.metrics.expressions.inc(len(job.expressions))
         return answer
 
     def _hold(self, more: int) -> None:
@@ -249,9 +306,12 @@ class Service:
         self.metrics.queue.set(self._held)
 
     def _give_out(self) -> None:
-        """Gives jobs that wait to workers, the one with the fewest jobs first."""
+        """Gives jobs that wait to workers, the one with the fewest jobs of the kind first."""
         while self._waiting:
-            worker = max(self.workers, key=lambda one: one.room)
+            if isinstance(self._waiting[0], VideoJob):
+                worker = max(self.workers, key=lambda one: (one.room > 0, -one.videos))
+            else:
+                worker = max(self.workers, key=lambda one: one.room)
             if worker.room <= 0:
                 return
             worker.give(self._waiting.popleft())
@@ -272,11 +332,12 @@ class Service:
         self._note_workers()
         self._give_out()
 
-    def _lose(self, worker: Worker, lost: dict[int, Job]) -> None:
+    def _lose(self, worker: Worker, lost: dict[int, Job | VideoJob]) -> None:
         if not self.stopping:
             self.metrics.restarts.inc()
-        for number in lost:
-            detail = "the worker that had this image has died and is started again; ask again"
+        for number, job in lost.items():
+            what = "video" if isinstance(job, VideoJob) else "image"
+            detail = f"the worker that had this {what} has died and is started again; ask again"
             self._fail(number, Problem(503, "worker_died", detail, 5))
         self._note_workers()
         self._give_out()

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from refseg.errors import InvalidInput, first_line
-from refseg.service.messages import Answer, Failed, Job, Message, Ready, Refusal, Setup
+from refseg.service.messages import Answer, Failed, Job, Message, Ready, Refusal, Setup, VideoJob
 from refseg.service.worker import IGNORED_SIGNALS, run
 
 MAX_FIRST_STARTS = 3  # of a worker that dies before it was ever ready; then there is no service
@@ -78,7 +78,7 @@ class Worker:
         setup: Setup,
         start: Start,
         on_message: Callable[["Worker", Message], None],
-        on_death: Callable[["Worker", dict[int, Job]], None],
+        on_death: Callable[["Worker", dict[int, Job | VideoJob]], None],
     ):
         """Makes a worker, which `live` starts.
 
@@ -90,18 +90,24 @@ class Worker:
         """
         self.setup, self._start, self._on_message, self._on_death = setup, start, on_message, on_death
         self.ready: Ready | None = None
-        self.jobs: dict[int, Job] = {}
+        self.jobs: dict[int, Job | VideoJob] = {}
         self.starts, self.heard = 0, 0.0
         self._process: Process | None = None
-        self._outbox = SimpleQueue[Job | None]()
+        self._outbox = SimpleQueue[Job | VideoJob | None]()
         self._failure, self._was_ready, self._stopping = "", False, False
 
     @property
     def room(self) -> int:
-        """Number of jobs that it takes now: those of a batch, and of the next one, which it prepares meanwhile."""
-        return 2 * self.setup.limits.batch_size - len(self.jobs) if self.ready and not self._stopping else 0
+        """Number of images that it takes now: those of a batch, and of the next one, which it prepares meanwhile."""
+        images = len(self.jobs) - self.videos
+        return 2 * self.setup.limits.batch_size - images if self.ready and not self._stopping else 0
 
-    def give(self, job: Job) -> None:
+    @property
+    def videos(self) -> int:
+        """Number of videos that it has."""
+        return sum(isinstance(job, VideoJob) for job in self.jobs.values())
+
+    def give(self, job: Job | VideoJob) -> None:
         """Gives it a job."""
         if not self.jobs:
             self.heard = time.monotonic()
@@ -143,7 +149,7 @@ class Worker:
 
     async def _run_once(self) -> str:
         """Runs its process until it ends; returns how it ended."""
-        loop, ended, outbox = asyncio.get_running_loop(), asyncio.Event(), SimpleQueue[Job | None]()
+        loop, ended, outbox = asyncio.get_running_loop(), asyncio.Event(), SimpleQueue[Job | VideoJob | None]()
         self._outbox, self._failure = outbox, ""
         own, others = get_context("spawn").Pipe()
         try:
@@ -159,7 +165,7 @@ class Worker:
                 loop.call_soon_threadsafe(ended.set)
 
         def send() -> None:
-            job: Job | None = None
+            job: Job | VideoJob | None = None
             try:
                 while (job := outbox.get()) is not None:
                     own.send(job)

@@ -8,7 +8,7 @@ from PIL import ImageSequence
 
 from refseg.array_types import RgbImage
 from refseg.errors import first_line
-from refseg.preprocessing.images import open_image, read_image
+from refseg.preprocessing.images import open_image, read_image, upright_size
 from refseg.video.frames import Frames
 
 MILLISECOND = Fraction(1, 1000)
@@ -17,12 +17,14 @@ SHORTEST, INSTEAD = 20, 100  # milliseconds: browsers show frames that ask for l
 
 def read_animation(path: Path) -> Frames:
     """Reads the frames of an animated image, composed, each for as long as a browser shows it."""
+    count, size_hw = None, None
     try:
         with open_image(path) as image:
+            size_hw = upright_size(image)
             count = getattr(image, "n_frames", 1)
     except Exception:  # decoders of damaged files raise whatever they like
-        count = None
-    return Frames(str(path), lambda remarks: _read(path, remarks), count, MILLISECOND)
+        pass
+    return Frames(str(path), lambda remarks: _read(path, remarks), count, MILLISECOND, size_hw)
 
 
 def _read(path: Path, remarks: list[str]) -> Iterator[tuple[Fraction | None, RgbImage]]:

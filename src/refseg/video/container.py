@@ -36,8 +36,10 @@ def read_container(path: Path) -> Frames:
         stream = _stream(container, path)
         rate, base, seconds = stream.average_rate, stream.time_base, _promised(container, stream)
         count = stream.frames or (round(seconds * rate) if seconds and rate else None)
+        height, width = stream.codec_context.height, stream.codec_context.width  # 0 where the header does not say
     tick = base or 1 / (rate or Fraction(FRAME_RATE))
-    return Frames(str(path), lambda remarks: _read(path, remarks), count, tick)
+    size_hw = (height, width) if height and width else None
+    return Frames(str(path), lambda remarks: _read(path, remarks), count, tick, size_hw)
 
 
 def import_av() -> Any:

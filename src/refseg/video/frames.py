@@ -34,6 +34,7 @@ class Frames:
         name: for messages.
         count: announced number of frames; None where it is not known before the end.
         time_base: seconds of which the times are multiples.
+        size_hw: announced height and width; None where they are not known before the first frame.
         remarks: after reading, one line for each thing that was wrong with the video.
     """
 
@@ -43,9 +44,10 @@ class Frames:
         read: Callable[[list[str]], Iterable[tuple[Fraction | None, RgbImage]]],
         count: int | None = None,
         time_base: Fraction = Fraction(1, FRAME_RATE),
+        size_hw: tuple[int, int] | None = None,
     ):
         """Wraps a reader of times (None: evenly spaced, by `time_base`) and pixels, which also adds remarks."""
-        self.name, self.count, self.time_base = name, count, time_base
+        self.name, self.count, self.time_base, self.size_hw = name, count, time_base, size_hw
         self.remarks: list[str] = []
         self._read = read
 
