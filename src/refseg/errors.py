@@ -79,7 +79,7 @@ def speaking_to(caller: Caller, served: Iterable[str] = ()) -> Iterator[None]:
 
 @contextmanager
 def command_line() -> Iterator[None]:
-    """Makes messages of all threads name options as a user types them, `--out results`, and not parameters of Python."""
+    """Makes messages of all threads name options as a user types them, `--out results`, not parameters of Python."""
     global _is_command
     before, _is_command = _is_command, True
     try:

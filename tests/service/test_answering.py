@@ -213,6 +213,24 @@ def test_without_named_weights_an_image_gets_those_that_know_it(answering, monke
     assert [got[k].weights for k in (1, 2, 3)] == ["selector", "reader:finder=selector", "selector"]
 
 
+@pytest.mark.parametrize(
+    ("caller", "served", "way_out"),
+    [
+        ("http", ["selector", "reader"], "weights=reader"),
+        ("page", ["selector", "reader"], "'reader' under Weights"),
+        ("page", ["selector"], "'reader' (not here yet: refseg serve --weights reader)"),
+        ("http", ["selector"], "'reader' (not here yet: refseg serve --weights reader)"),
+    ],
+)
+def test_warnings_name_the_ways_out_of_who_asks(answering, monkeypatch, caller, served, way_out):
+    monkeypatch.setattr(answering, "setup", Setup(tuple(served), "cpu", Limits()))
+    noise = np.random.default_rng(0).integers(0, 255, (100, 120, 3), np.uint8)
+    got = answer(answering, job(1, noise, caller=caller, words=True), job(2, SCENES[0], caller="http", words=False))
+    (strange,), (known,) = (json.loads(got[k].body) for k in (1, 2))
+    assert strange["warnings"][0].endswith(way_out) and not known["warnings"]
+    assert ("words" in strange, "words" in known) == (True, False)
+
+
 class Features:
     def __init__(self, size):
         self.maps = {"fine": [torch.zeros(size, dtype=torch.uint8)]}

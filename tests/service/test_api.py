@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import refseg
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.inference.segmenter import Segmenter
 from refseg.service import openapi
 from refseg.service.limits import Limits
 from refseg.service.worker import run
@@ -82,6 +83,17 @@ def test_masks_and_overlays_are_pictures_and_of_several_expressions_an_archive(c
     assert Image.open(archive.open("1.png")).size == expected.picture().size
     photograph = png(DrawnScenes("test", 1)[0].image, "JPEG")
     assert post(client, photograph, format="overlay").headers["content-type"] == "image/jpeg"
+
+
+def test_weights_of_words_are_told_to_those_who_ask_for_them(client, scenes):
+    words = post(client, scenes[0], words="true").json()["results"][0]["words"]
+    expected = Segmenter(refseg.load().checkpoint, view_words=True)(scenes[0], "the pentagons")
+    assert words["pieces"] == ["the", "pentagons"] and len(words["rows"]) == len(expected.words.rows) > 0
+    for row, other in zip(words["rows"], expected.words.to_dict()["rows"], strict=True):
+        assert row["name"] == other["name"] and row["values"] == pytest.approx(other["values"], abs=1e-3)
+    assert "words" not in post(client, scenes[0]).json()["results"][0]
+    picture = post(client, scenes[0], words="true", format="mask")
+    assert picture.status_code == 422 and "words are told in json" in picture.json()["detail"]
 
 
 def test_options_may_stand_in_the_address_but_not_twice(client, scenes):

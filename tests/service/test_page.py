@@ -39,6 +39,8 @@ def answer(expression: str, mask: np.ndarray, **facts) -> ExpressionAnswer:
         "exists_threshold": 0.5,
         "size": list(mask.shape),
         "area": int(mask.sum()),
+        "familiar": True,
+        "box": box if found else None,
         "rle": encode_rle(mask),
         "instances": [{"box": box}] if found else [],
         "warnings": [],
@@ -113,7 +115,9 @@ def test_what_users_and_networks_wrote_is_escaped(answered):
     text = format_legend(answered.columns[0])
     assert "the &lt;cup&gt;" in text and "a &lt;warning&gt;" in text and "<cup>" not in text
     assert "1 object, exists 90.0%, 37.5%" not in text and "1 object, exists 90.0%, 42.9% of the image." in text
-    assert "nothing matches: exists 10.0% is below the threshold 50.0%" in text and "box 1, 1, 3, 3" in text
+    assert (
+        "nothing matches: exists 10.0% is below the threshold 50.0%" in text and "box of the mask: 1, 1, 3, 3" in text
+    )
     assert "a &lt;problem&gt;" in format_legend(WeightsAnswers("a", problem="a <problem>"))
 
 
@@ -131,7 +135,46 @@ def test_how_sentences_were_read_is_shown_where_weights_tell_it(masks):
         "gdino", (answer("x", masks[0], candidates=[{"box": [1, 2, 3, 4], "score": 0.5, "meant": True}]),)
     )
     assert "<td>✓</td><td>0.50</td><td>1, 2, 3, 4</td>" in format_readings([boxes])
-    assert "do not tell" in format_readings([WeightsAnswers("selector", (answer("x", masks[0]),))])
+    silent = WeightsAnswers("<sel>", (answer("x", masks[0]), answer("y", masks[0])))
+    text = format_readings([silent, column])
+    assert text.count("&lt;sel&gt; does not tell how it reads") == 1 and "Read as: cup" in text
+
+
+def test_words_are_shaded_by_their_weights_and_the_numbers_are_read_out(masks):
+    rows = [
+        {"name": "stage 1: words", "source": "PWAM", "meaning": "attention of pixels", "values": [0.1, 0.4, 0.2]},
+        {"name": "stage 2: words", "source": "PWAM", "meaning": "attention of pixels", "values": [0.0, 0.0, 0.0]},
+    ]
+    words = {"pieces": ["the", "<cup>", "left"], "rows": rows}
+    columns = [WeightsAnswers(name, (answer("the <cup> left", masks[0], words=words),)) for name in ("lavt", "cris")]
+    text = format_readings(columns)
+    assert text.count("Attention of pixels. The stronger a word") == 2 and text.count("stage 1: words (PWAM)") == 2
+    heaviest = (
+        'title="0.400" style="background: rgba(37, 99, 235, 0.60)">&lt;cup&gt;<span class="refseg-unseen"> 0.400,'
+    )
+    assert heaviest in text and 'title="0.200" style="background: rgba(37, 99, 235, 0.30)">left' in text
+    assert text.count("235, 0.00)") == 6
+
+
+def test_an_image_unlike_what_the_weights_know_is_marked_on_the_picture_and_in_the_verdict():
+    noise = np.random.default_rng(0).integers(0, 255, (640, 480, 3), np.uint8)
+    result = refseg.load()(noise, "the star")
+    one = ExpressionAnswer(result.to_dict())
+    assert not result.familiar and one.verdict == result.verdict
+    column = WeightsAnswers("selector", (one,))
+    drawn = draw_overlay(Answered(noise, (column,)), column, [], 0.5, boxes=False)
+    band = np.asarray(result.overlay())[:20]  # as `refseg segment` draws it
+    assert (np.asarray(drawn)[:20] == band).all() and (np.ptp(np.asarray(drawn)[-20:], axis=2) == 0).all()
+    assert "no answer: unfamiliar kind of image" in format_legend(column)
+
+
+def test_boxes_are_those_of_masks_also_where_weights_know_no_objects(masks):
+    mask = np.zeros((600, 600), bool)
+    mask[100:200, 300:450] = True
+    facts = {"instances": [], "box": [300, 100, 450, 200]}
+    column = WeightsAnswers("lavt", (answer("x", mask, **facts),))
+    boxed = draw_overlay(Answered(np.zeros((600, 600, 3), np.uint8), (column,)), column, ["x"], 0, boxes=True)
+    assert np.asarray(boxed)[100, 400].any() and "box of the mask: 300, 100, 450, 200" in format_legend(column)
 
 
 def test_masks_of_large_images_are_drawn_on_the_reduced_one():
@@ -211,6 +254,8 @@ def test_the_page_asks_as_any_request_does(client, scene):
     (column,) = found.columns
     assert column.weights == "selector" and found.expressions == ["the pentagons"]
     assert (column.answers[0].decode_mask() == refseg.load()(scene, "the pentagons").mask).all()
+    text = format_readings(found.columns)
+    assert "words, block 1 (chooser)" in text and ">pentagons<" in text and "attention of objects" in text.lower()
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ def _write_overlays(
     Colours are those that stand out in the first frame with a mask; frames that the weights do not know are grey.
     """
     from refseg.masks.overlay import COLOURS, Colour, coloured, contrasting_palette
-    from refseg.masks.pictures import UNFAMILIAR, greyed, with_banner
+    from refseg.masks.pictures import marked_unfamiliar
     from refseg.masks.rle import decode_rle, parse_rle
     from refseg.video.writer import video_writer
 
@@ -258,5 +258,5 @@ def _write_overlays(
                 coming = next(answers, None)
             for k, (write, masks) in enumerate(zip(writers, regions, strict=True)):
                 shown = coloured(frame.pixels, masks, palettes.get(k, COLOURS))
-                write(frame.time, shown if familiar[k] else np.asarray(with_banner(greyed(shown), UNFAMILIAR)))
+                write(frame.time, shown if familiar[k] else np.asarray(marked_unfamiliar(shown)))
             advance(1)

@@ -34,10 +34,9 @@ from refseg.masks.pictures import (
     captioned,
     enlarged,
     enlarged_mask,
-    greyed,
+    marked_unfamiliar,
     numbered,
     whole_factor,
-    with_banner,
 )
 from refseg.masks.polygons import polygons
 from refseg.masks.rle import encode_rle
@@ -197,8 +196,7 @@ class Result:
     @property
     def verdict(self) -> str:
         """The answer in words: how many objects, or why there is none; of an unfamiliar image, that it is no answer."""
-        text = verdict(len(self), self.exists, self.exists_threshold, self._reason)
-        return text if self.familiar else f"{UNFAMILIAR} ({text})"
+        return verdict(len(self), self.exists, self.exists_threshold, self._reason, self.familiar)
 
     @property
     def caption(self) -> str:
@@ -254,7 +252,7 @@ class Result:
         factor = whole_factor((height, width), side)
         regions = (enlarged_mask(region, factor) for region in self._regions())
         drawn = coloured(enlarged(self.image, factor), regions, colours or self.colours() or COLOURS)
-        return Image.fromarray(drawn) if self.familiar else with_banner(greyed(drawn), UNFAMILIAR)
+        return Image.fromarray(drawn) if self.familiar else marked_unfamiliar(drawn)
 
     def picture(self) -> Image.Image:
         """Returns the overlay with the expression, the verdict, a legend of several objects and the warnings below it.

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from refseg.counting import counted
+from refseg.masks.pictures import UNFAMILIAR
 
 DecidedBy = Literal["mask", "existence threshold", "empty mask", "unknown thing"]
 """What made the answer: a mask with pixels, the threshold of existence that emptied it, a mask without a pixel, or that
@@ -25,8 +26,8 @@ def decided_by(found: bool, exists: float, exists_threshold: float, reason: str 
     return "empty mask" if exists > exists_threshold else "existence threshold"
 
 
-def verdict(count: int, exists: float, exists_threshold: float, reason: str = "") -> str:
-    """Returns the answer to one expression in words.
+def verdict(count: int, exists: float, exists_threshold: float, reason: str = "", familiar: bool = True) -> str:
+    """Returns the answer to one expression in words; of an unfamiliar image, that it is no answer.
 
     >>> verdict(2, 0.993, 0.9), verdict(1, 0.3, 0.5)
     ('2 objects, exists 99.3%', '1 object, although exists 30.0% is below the threshold 50.0%')
@@ -36,7 +37,11 @@ def verdict(count: int, exists: float, exists_threshold: float, reason: str = ""
     'no object found; the sentence alone says 77.2%'
     >>> verdict(0, 0.0, 0.5, "'window' is not a thing that this finder knows")
     "'window' is not a thing that this finder knows, so nothing was looked for"
+    >>> verdict(1, 0.9, 0.5, familiar=False)
+    'no answer: unfamiliar kind of image (1 object, exists 90.0%)'
     """
+    if not familiar:
+        return f"{UNFAMILIAR} ({verdict(count, exists, exists_threshold, reason)})"
     below = f"exists {exists:.1%} is below the threshold {exists_threshold:.1%}"
     if count:
         doubt = f"exists {exists:.1%}" if exists > exists_threshold else f"although {below}"

@@ -94,6 +94,11 @@ def with_banner(image: RgbImage, text: str) -> Image.Image:
     return picture
 
 
+def marked_unfamiliar(image: RgbImage) -> Image.Image:
+    """Returns an image (H, W, 3) without its colours, with a band that says that there is no answer."""
+    return with_banner(greyed(image), UNFAMILIAR)
+
+
 def captioned(image: Image.Image, lines: Sequence[Line]) -> Image.Image:
     """Returns an image with paragraphs of text below it."""
     width = max(image.width, NARROWEST)

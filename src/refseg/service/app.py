@@ -150,6 +150,7 @@ async def _ask(service: Service, slots: Slots, about: BatchImage, asked: Options
         weights=asked.weights,
         threshold=asked.threshold,
         format=asked.format,
+        words=asked.words,
     )
 
 

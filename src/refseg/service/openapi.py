@@ -75,6 +75,11 @@ _OPTIONS: dict[str, Any] = {
         "description": "json, or pictures: a mask (PNG, 0 and 255) or an overlay for each expression. Of several "
         "expressions they come as a zip, 1.png, 2.png, ... in their order.",
     },
+    "words": {
+        "type": "boolean",
+        "default": False,
+        "description": "Whether results tell, as `words`, what weight each word has in the network; in json only.",
+    },
 }
 _BATCH_OPTIONS = {name: schema for name, schema in _OPTIONS.items() if name != "format"}  # a batch is JSON
 _BASE64 = {"type": "string", "contentEncoding": "base64", "description": "An image file in base64, or a data URL."}

@@ -41,6 +41,7 @@ class Options(Config):
     weights: str | None = None
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     format: Format = Format.JSON
+    words: bool = False
 
 
 class SegmentRequest(Options):
@@ -94,6 +95,8 @@ def _segment_request(fields: dict[str, Any], limits: Limits) -> SegmentRequest:
     elif "image" in fields:
         fields["image"] = _decoded(fields["image"], "image")
     asked = _validated(SegmentRequest, fields)
+    if asked.words and asked.format is not Format.JSON:
+        raise _not_valid(f"words are told in json, not in a picture; leave out words, or format={asked.format}")
     check_expressions(asked.expressions, limits)
     return asked
 

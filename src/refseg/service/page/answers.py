@@ -46,7 +46,18 @@ class ExpressionAnswer:
         """The answer in words."""
         reason = (self.facts.get("reading") or {}).get("reason") or ""
         count = len(self.facts["instances"]) or int(self.facts["found"])
-        return verdict(count, self.facts["exists"], self.facts["exists_threshold"], reason)
+        return verdict(count, self.facts["exists"], self.facts["exists_threshold"], reason, self.familiar)
+
+    @property
+    def familiar(self) -> bool:
+        """Whether the image is like those that the network was trained on."""
+        return bool(self.facts["familiar"])
+
+    @property
+    def boxes(self) -> list[list[int]]:
+        """Boxes of the masks of the objects; of the whole mask where the network knows no objects."""
+        whole = [self.facts["box"]] if self.facts["found"] else []
+        return [thing["box"] for thing in self.facts["instances"]] or whole
 
     def decode_mask(self) -> Mask:
         """Returns the mask (H, W) at the size of the image; computed anew each time."""
@@ -88,7 +99,10 @@ class Answered:
     @property
     def size(self) -> int:
         """Bytes that it holds, about."""
-        facts = sum(len(one.facts["rle"]["counts"]) + 1000 for column in self.columns for one in column.answers)
+        facts = 0
+        for one in (answer for column in self.columns for answer in column.answers):
+            rows = (one.facts.get("words") or {"rows": []})["rows"]
+            facts += len(one.facts["rle"]["counts"]) + 1000 + 20 * sum(len(row["values"]) for row in rows)
         return self.image.nbytes + 2 * facts
 
 
@@ -170,7 +184,7 @@ async def _column(
     service: Service, slots: Slots, image: bytes, expressions: Sequence[str], weights: str | None
 ) -> WeightsAnswers:
     try:
-        said = await service.answer(slots, image, expressions, weights)
+        said = await service.answer(slots, image, expressions, weights, words=True, caller="page")
     except Problem as problem:
         return WeightsAnswers(weights or "the default", problem=problem.detail)
     facts = await run_aside(len(said.body), lambda: json.loads(said.body))

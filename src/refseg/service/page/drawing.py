@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from refseg.array_types import Mask, RgbImage
 from refseg.masks.overlay import COLOURS, Colour, coloured
-from refseg.masks.pictures import SIDE, enlarged, greyed, whole_factor
+from refseg.masks.pictures import SIDE, enlarged, greyed, marked_unfamiliar, whole_factor
 from refseg.service.page.answers import Answered, ExpressionAnswer, WeightsAnswers
 
 BOTH, FIRST_ONLY, SECOND_ONLY = (64, 208, 96), (64, 160, 255), (255, 176, 32)
@@ -22,25 +22,27 @@ def choose_colour(number: int) -> Colour:
 def draw_overlay(
     answered: Answered, column: WeightsAnswers, shown: Collection[str], opacity: float, boxes: bool
 ) -> Image.Image:
-    """Draws the masks of a network over the image; a small image is enlarged.
+    """Draws the masks of a network over the image; a small image is enlarged, an unfamiliar one marked as in results.
 
     Args:
         answered: the image and its expressions.
         column: the network's answers.
         shown: expressions whose masks are drawn.
         opacity: of the masks inside of their outlines, 0 to 1.
-        boxes: whether the boxes of the objects are drawn, too.
+        boxes: whether the boxes of the masks are drawn, too.
     """
     image = _canvas(answered.image)
     numbered = [(k, one) for k, one in enumerate(column.answers) if one.expression in shown]
     numbered.sort(key=lambda pair: -pair[1].facts["area"])  # what is small is drawn over what is large
     masks, colours = (_mask(one, image) for _, one in numbered), [choose_colour(k) for k, _ in numbered]
-    picture = Image.fromarray(coloured(image, masks, colours, opacity))
+    drawn = coloured(image, masks, colours, opacity)
+    is_familiar = all(one.familiar for one in column.answers)
+    picture = Image.fromarray(drawn) if is_familiar else marked_unfamiliar(drawn)
     if boxes:
         draw, width = ImageDraw.Draw(picture), max(2, round(max(picture.size) / 300))
         for colour, (_, one) in zip(colours, numbered, strict=True):
             scale = picture.width / one.facts["size"][1]
-            for x0, y0, x1, y1 in ([side * scale for side in thing["box"]] for thing in one.facts["instances"]):
+            for x0, y0, x1, y1 in ([side * scale for side in box] for box in one.boxes):
                 draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=colour, width=width)
     return picture
 
