@@ -16,6 +16,7 @@ import typer
 
 from refseg import __version__
 from refseg.commands import (
+    bench,
     calibrate,
     compare,
     convert,
@@ -59,6 +60,7 @@ app.add_typer(data.app, name="data")
 add_command(app, convert.convert, "convert")
 app.add_typer(weights.app, name="weights")
 add_command(app, networks.networks, "networks")
+add_command(app, bench.bench, "bench")
 add_command(app, demo.demo, "demo")
 add_command(app, serve.serve, "serve")
 

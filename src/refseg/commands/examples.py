@@ -90,5 +90,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "refseg networks cmirnet_swin_base --parts",
         "refseg networks selector --json",
     ),
+    "bench": (
+        "refseg bench",
+        "refseg bench reader --image photo.jpg -e 'the left cup' --runs 50 --threads 4",
+        "refseg bench runs/lavt/weights --device cuda --json",
+    ),
     "demo": ("refseg demo", "refseg demo --out demo.png"),
 }
