@@ -38,6 +38,7 @@ SLOW = {  # in processes of their own, which import torch
     "--set data.preprocessing.side=64 --set config={config}",
     "gpu": "--tiny --out {out} --only rates parity forward_dmmi step_cmirnet train",
     "kill_and_resume": "--kills 1 --processes 1 --data scenes",
+    "kill_study": "eavl_table4 --rows 1 --set stages.learn.steps=1 --kills 1",
     "segment_command": "--repeats 1",
     "service": "--tiny --parts throughput term",
     "video_memory": "--minutes 0.1 --every 12",
