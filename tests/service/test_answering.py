@@ -21,6 +21,7 @@ from refseg.compositions.found import find_objects
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.finders.box_masks import mask_drawer
 from refseg.finders.finder import Detection, Finder
+from refseg.inference.results import Candidate
 from refseg.inference.segmenter import EncodedImages
 from refseg.service import answering as answering_module
 from refseg.service.answering import Answering, Prepared
@@ -30,6 +31,7 @@ from refseg.service.limits import Limits
 from refseg.service.memory_budget import MemoryBudget
 from refseg.service.messages import Answer, BatchDone, Format, Job, Refusal, Setup
 from refseg.service.problems import Problem
+from refseg.service.schemas import CandidateFacts, ResultFacts
 
 SCENES = [scene.image for scene in DrawnScenes("test", 4)]
 
@@ -210,6 +212,8 @@ def test_without_named_weights_an_image_gets_those_that_know_it(answering, monke
     monkeypatch.setattr(answering, "setup", setup)
     noise = np.random.default_rng(0).integers(0, 255, (100, 120, 3), np.uint8)
     got = answer(answering, job(1, SCENES[0], weights=None), job(2, noise, weights=None), job(3, noise))
+    (read,) = json.loads(got[2].body)
+    assert read["reading"] and ResultFacts(**read).model_dump(mode="json", exclude_unset=True) == read
     assert [got[k].weights for k in (1, 2, 3)] == ["selector", "reader:finder=selector", "selector"]
 
 
@@ -229,6 +233,11 @@ def test_warnings_name_the_ways_out_of_who_asks(answering, monkeypatch, caller, 
     (strange,), (known,) = (json.loads(got[k].body) for k in (1, 2))
     assert strange["warnings"][0].endswith(way_out) and not known["warnings"]
     assert ("words" in strange, "words" in known) == (True, False)
+
+
+def test_boxes_of_detectors_are_as_the_schema_says():
+    told = Candidate((1.0, 2.0, 30.5, 40.25), 0.5, True).to_dict()
+    assert CandidateFacts(**told).model_dump(mode="json") == told
 
 
 class Features:

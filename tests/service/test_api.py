@@ -4,18 +4,31 @@ import base64
 import io
 import json
 import zipfile
+from dataclasses import fields
+from http import HTTPStatus
+from typing import get_args
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import BaseModel
 
 import refseg
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.inference.segmenter import Segmenter
 from refseg.service import openapi
 from refseg.service.limits import Limits
+from refseg.service.messages import WeightsFacts
+from refseg.service.problems import Code
+from refseg.service.schemas import (
+    BatchAnswer,
+    ProblemDetails,
+    SegmentAnswer,
+    WeightsAnswer,
+    WeightsDescription,
+)
 from refseg.service.worker import run
 
 LIMITS = Limits(megabytes=0.5, megapixels=0.1, expressions=3, characters=40, images=3, queue=8)
@@ -173,7 +186,10 @@ def test_what_cannot_be_answered_is_a_problem_of_one_line(client, status, said, 
     problem = answer.json()
     assert (answer.status_code, problem["status"]) == (status, status), problem
     assert said in problem["detail"] and "\n" not in problem["detail"] and problem["title"] and problem["code"]
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["content-type"] == "application/problem+json" and as_described(ProblemDetails, problem)
+    assert (
+        problem["code"] in openapi.SEGMENT["responses"][status]["content"][answer.headers["content-type"]]["examples"]
+    )
 
 
 def test_unknown_paths_and_methods_are_problems_too(client):
@@ -203,6 +219,46 @@ def test_the_examples_of_the_interface_work_and_answers_look_like_theirs(client)
         (shown, *_), (got, *_) = (one.get("images") or [one] for one in (example, answer.json()))
         assert [list(one) for one in (shown["results"][0], shown)] == [list(one) for one in (got["results"][0], got)]
         assert described[path]["post"]["responses"]["503"]["headers"]["Retry-After"]
+
+
+def as_described(model: type[BaseModel], body) -> bool:
+    """Whether a model takes a body, and the body has no field that the model lacks."""
+    return model.model_validate_json(json.dumps(body)).model_dump(mode="json", exclude_unset=True) == body
+
+
+def test_answers_and_their_examples_are_as_the_schemas_say(client, scenes):
+    described = client.get("/openapi.json").json()
+    answers = {
+        "/v1/segment": (SegmentAnswer, post(client, scenes[0], words="true")),
+        "/v1/segment/batch": (BatchAnswer, post(client, scenes[0], scenes[1][:200], path="/v1/segment/batch")),
+    }
+    for path, (model, answer) in answers.items():
+        content = described["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]
+        assert content["schema"]["$ref"] == f"#/components/schemas/{model.__name__}"
+        assert as_described(model, content["example"]) and as_described(model, answer.json())
+        schema = described["components"]["schemas"][model.__name__]
+        assert set(schema["properties"]) == set(answer.json())
+        assert set(schema["required"]) == {name for name, one in model.model_fields.items() if one.is_required()}
+    assert as_described(WeightsAnswer, client.get("/v1/weights").json())
+    assert set(WeightsDescription.model_fields) == {one.name for one in fields(WeightsFacts)}
+    result = described["components"]["schemas"]["ResultFacts"]
+    assert "words" in result["properties"] and "null" not in json.dumps(result["properties"]["words"])
+
+
+def test_each_problem_has_an_example_of_its_own(client):
+    paths, seen = client.get("/openapi.json").json()["paths"], {}
+    for operation in (operation for path in paths.values() for operation in path.values()):
+        for status, response in operation["responses"].items():
+            for media_type, content in response.get("content", {}).items():
+                assert media_type != "application/json" or content["schema"]
+                if media_type == "application/problem+json":
+                    assert content["examples"], status
+                    seen |= {(status, code): one["value"] for code, one in content["examples"].items()}
+    assert {code for _, code in seen} == set(get_args(Code)) - {"not_found", "method_not_allowed"}
+    assert len({one["detail"] for one in seen.values()}) == len(seen)
+    for (status, code), one in seen.items():
+        assert as_described(ProblemDetails, one) and (str(one["status"]), one["code"]) == (status, code)
+        assert one["title"] == HTTPStatus(int(status)).phrase
 
 
 def test_metrics_count_requests_batches_and_problems(client, scenes):

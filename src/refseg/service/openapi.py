@@ -1,8 +1,13 @@
 """What /openapi.json says of the HTTP interface, with examples that work."""
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, get_args
+
+from starlette.responses import PlainTextResponse
 
 from refseg.service.messages import Format
+from refseg.service.problems import Code, Problem
+from refseg.service.schemas import BatchAnswer, ProblemDetails, SegmentAnswer, WeightsAnswer
 
 DESCRIPTION = "Referring segmentation: an image and expressions in, the masks of what they refer to out."
 WHITE = (
@@ -19,37 +24,31 @@ GET  /healthz /readyz /metrics
 
 curl -F image=@photo.jpg -F 'expressions=the red cup' ADDRESS/v1/segment
 """
+_RLE = {"size": [128, 128], "counts": "QW=5j3:G000O2O0O10000O101N1001O1O1N2M4L3N2M3Nl4"}
 RESULT: dict[str, Any] = {
-    "expression": "the red star",
-    "found": False,
-    "exists": 0.000012,
-    "exists_threshold": 0.5,
-    "decided_by": "existence threshold",
+    "expression": "the small orange pentagon",
+    "found": True,
+    "exists": 0.999975,
+    "exists_threshold": 0.899304,
+    "decided_by": "mask",
     "familiar": True,
-    "size": [16, 16],
-    "area": 0,
-    "box": None,
-    "rle": {"size": [16, 16], "counts": "P8"},
-    "instances": [],
+    "size": [128, 128],
+    "area": 315,
+    "box": [105, 92, 126, 113],  # null where nothing is found, which FastAPI would leave out of an example
+    "rle": _RLE,
+    "instances": [{"box": [105, 92, 126, 113], "area": 315, "rle": _RLE}],
     "warnings": [],
     "unknown_words": [],
 }
-"""A result as JSON; weights with more to tell add `reading` or `candidates`."""
+"""A result as JSON; weights with more to tell add `reading`, `candidates` or `words`."""
 _FACTS = {"weights": "selector", "sha256": "9f2c...", "version": "0.1.0"}
 SEGMENT_ANSWER: dict[str, Any] = {**_FACTS, "image_sha256": "41ab...", "seconds": 0.08, "results": [RESULT]}
-_PROBLEM = {
-    "type": "about:blank",
-    "title": "Unprocessable Entity",
-    "status": 422,
-    "detail": "unknown weights 'selectr'; did you mean selector? choose one of: selector",
-    "code": "not_valid",
-}
 BATCH_ANSWER: dict[str, Any] = {
     "version": "0.1.0",
     "seconds": 0.11,
     "images": [
         {"name": "a.png", **_FACTS, "image_sha256": "41ab...", "results": [RESULT]},
-        {"name": "b.png", "problem": {**_PROBLEM, "detail": "the image is empty; give an image file"}},
+        {"name": "b.png", "problem": Problem(422, "not_valid", "the image is empty; give an image file").to_dict()},
     ],
 }
 del BATCH_ANSWER["images"][0]["version"]
@@ -97,25 +96,38 @@ _STATUSES = {
 }
 
 
-_PROBLEM_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "code"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What was given, what is allowed, the way out."},
-        "code": {"type": "string", "description": "For programs."},
-        "retry_after": {"type": "integer", "description": "Seconds."},
-    },
-    "example": _PROBLEM,
-}
+_PROBLEMS = (
+    Problem(
+        400,
+        "bad_request",
+        "the body is no JSON (EOF while parsing a list at line 1 column 2); /openapi.json has examples",
+    ),
+    Problem(401, "unauthorized", "the request brings no valid token; send the header 'Authorization: Bearer TOKEN'"),
+    Problem(408, "timeout", "the request did not arrive within 60 seconds; send less, or faster"),
+    Problem(
+        413,
+        "too_large",
+        "the image has 48.0 megapixels (8000 x 6000), at most 25 are allowed here; make it smaller first",
+    ),
+    Problem(415, "not_supported", "the image is of an unknown format; give a PNG or JPEG"),
+    Problem(422, "not_valid", "unknown weights 'selectr'; did you mean selector? choose one of: selector"),
+    Problem(500, "internal_error", "the service could not answer; its log says why"),
+    Problem(503, "queue_full", "64 images of at most 64 are waiting to be answered; ask again later", 3),
+    Problem(503, "not_ready", "the weights are being loaded; ask again soon", 5),
+    Problem(503, "worker_died", "the worker that had this image has died and is started again; ask again", 5),
+    Problem(503, "out_of_memory", "there is not enough memory for this request; make it smaller", 1),
+    Problem(503, "stopping", "the service is being stopped; ask another one, or ask again", 5),
+    Problem(504, "timeout", "there was no answer within 60 seconds; ask later, or about fewer expressions"),
+)
+_PROBLEM_SCHEMA = ProblemDetails.model_json_schema()
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def _problems(*statuses: int, of: Collection[str] = get_args(Code)) -> dict[int | str, dict[str, Any]]:
+    """Returns the responses of these statuses, with an example for each code."""
     found: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
-        content = {"application/problem+json": {"schema": _PROBLEM_SCHEMA}}
+        examples = {one.code: {"value": one.to_dict()} for one in _PROBLEMS if one.status == status and one.code in of}
+        content = {"application/problem+json": {"schema": _PROBLEM_SCHEMA, "examples": examples}}
         found[status] = {"description": _STATUSES[status], "content": content}
         if status == 503:
             found[status]["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
@@ -145,6 +157,7 @@ SEGMENT: dict[str, Any] = {
     "responses": {
         200: {
             "description": "A result for each expression, in their order.",
+            "model": SegmentAnswer,
             "content": {
                 "application/json": {"example": SEGMENT_ANSWER},
                 "image/png": {"schema": _FILE},
@@ -177,6 +190,7 @@ BATCH: dict[str, Any] = {
     "responses": {
         200: {
             "description": "An entry for each image, in their order.",
+            "model": BatchAnswer,
             "content": {"application/json": {"example": BATCH_ANSWER}},
         },
         **_problems(400, 401, 408, 413, 415, 422, 500, 503),
@@ -207,11 +221,26 @@ BATCH: dict[str, Any] = {
         ),
     },
 }
-WEIGHTS: dict[str, Any] = {"summary": "List the weights that answer", "operation_id": "weights"}
-HEALTHZ: dict[str, Any] = {"summary": "Whether the service runs", "operation_id": "healthz"}
+WEIGHTS: dict[str, Any] = {
+    "summary": "List the weights that answer",
+    "operation_id": "weights",
+    "response_model": WeightsAnswer,
+    "responses": _problems(401),
+}
+HEALTHZ: dict[str, Any] = {
+    "summary": "Whether the service runs",
+    "operation_id": "healthz",
+    "response_class": PlainTextResponse,
+}
 READYZ: dict[str, Any] = {
     "summary": "Whether it accepts requests and a worker can answer them",
     "operation_id": "readyz",
-    "responses": _problems(503),
+    "response_class": PlainTextResponse,
+    "responses": _problems(503, of=("not_ready", "stopping")),
 }
-METRICS: dict[str, Any] = {"summary": "Metrics in the text format of Prometheus", "operation_id": "metrics"}
+METRICS: dict[str, Any] = {
+    "summary": "Metrics in the text format of Prometheus",
+    "operation_id": "metrics",
+    "response_class": PlainTextResponse,
+    "responses": _problems(401),
+}
