@@ -47,12 +47,23 @@ def folder(tmp_path, monkeypatch):
 
 def test_the_client_in_python_gets_results(address, folder, capsys):
     (client,) = blocks("py")
-    exec(compile(client.replace("http://127.0.0.1:8000", address), "service.md", "exec"), {})
+    names = {}
+    exec(compile(client.replace("http://127.0.0.1:8000", address), "service.md", "exec"), names)
     lines = capsys.readouterr().out.splitlines()
     assert [line.rsplit(maxsplit=1)[0].split("True")[0].split("False")[0].strip() for line in lines] == [
         "the red star",
         "both circles",
     ]
+    assert Image.open("star.png").width == 640
+    for options, first in (({"format": "mask"}, b"\x89PNG"), ({"format": "overlay", "threshold": 0.9}, b"\x89PNG")):
+        assert names["segment"]("scene.png", ["the star"], **options).startswith(first)
+        assert names["segment"]("scene.png", ["the star", "the ring"], **options).startswith(b"PK")
+    assert names["segment"]("scene.png", ["the star"], format="json", words=True)[0]["words"]["pieces"] == [
+        "the",
+        "star",
+    ]
+    with pytest.raises(ValueError, match="choose one of: selector"):
+        names["segment"]("scene.png", ["the star"], format="mask", weights="other")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
