@@ -71,6 +71,7 @@ class VideoFacts:
         size: height and width of its frames.
         frames: number of its frames.
         answered: number of those that were answered.
+        unfamiliar: number of those that are unlike what the weights were trained on.
         every: how many frames from one that is answered to the next.
         seconds: time of its last frame.
         playable: whether browsers play the overlay video.
@@ -81,6 +82,7 @@ class VideoFacts:
     size: tuple[int, int]
     frames: int
     answered: int
+    unfamiliar: int
     every: int
     seconds: float
     playable: bool
@@ -142,12 +144,13 @@ def answer_video(job: VideoJob, segmenter: Segmenter, limits: Limits) -> Generat
         raise _too_long(frames.count, limits)
     watched, on_cpu = _Watched(frames, job, limits), next(segmenter.network.parameters()).device.type == "cpu"
     at_once = 1 if on_cpu else max(1, FRAMES_AT_ONCE // job.every)  # those in between are kept until they are drawn
-    found = [_Found() for _ in job.expressions]
+    unfamiliar, found = 0, [_Found() for _ in job.expressions]
     with ExitStack() as stack:
         lines = stack.enter_context((Path(job.folder) / ANSWERS).open("wb"))
         draw = _Overlay(stack, Path(job.folder) / OVERLAY, frames.time_base)
         for results in segmenter.video(watched.frames, job.expressions, every=job.every, frames_at_once=at_once):
             watched.answered += 1
+            unfamiliar += not results[0].familiar
             draw.add(watched.take(results[0].index), results)
             for one, result in zip(found, results, strict=True):
                 one.add(result)
@@ -165,6 +168,7 @@ def answer_video(job: VideoJob, segmenter: Segmenter, limits: Limits) -> Generat
         size=watched.size_hw,
         frames=watched.read,
         answered=watched.answered,
+        unfamiliar=unfamiliar,
         every=job.every,
         seconds=round(float(watched.last), 3),
         playable=encoder() == PLAYABLE,

@@ -20,7 +20,7 @@ def write_archive(answered: Answered, file: Path) -> None:
         for number, column in enumerate(answered.columns, start=1):
             if column.problem:
                 continue
-            folder = f"{number}_{re.sub(r'[^A-Za-z0-9._-]+', '_', column.weights)[:60]}"
+            folder = folder_name(number, column.weights)
             results = [one.facts for one in column.answers]
             facts = {"weights": column.weights, "version": __version__, "results": results}
             archive.writestr(f"{folder}/answers.json", json.dumps(facts, indent=1, allow_nan=False) + "\n")
@@ -31,3 +31,12 @@ def write_archive(answered: Answered, file: Path) -> None:
                 )
             drawn = draw_overlay(answered, column, answered.expressions, opacity=0.5, boxes=False)
             archive.writestr(f"{folder}/overlay.png", encode_picture(drawn, "PNG"))
+
+
+def folder_name(number: int, weights: str) -> str:
+    """Returns the folder of a network's answers in an archive.
+
+    >>> folder_name(2, "../weights of mine")
+    '2_.._weights_of_mine'
+    """
+    return f"{number}_{re.sub(r'[^A-Za-z0-9._-]+', '_', weights)[:60]}"

@@ -55,6 +55,10 @@ class TemporaryFiles:
         os.close(handle)
         return Path(name)
 
+    def new_folder(self) -> Path:
+        """Returns the path of a new folder."""
+        return Path(tempfile.mkdtemp(dir=self.folder))
+
     def sweep(self) -> None:
         """Removes what is old."""
         oldest = time.time() - self.seconds

@@ -24,12 +24,16 @@ from refseg.service.page.drawing import draw_difference, draw_overlay
 from refseg.service.page.files import KEPT_SECONDS, TemporaryFiles
 from refseg.service.page.legend import format_legend, format_readings
 from refseg.service.page.samples import draw_sample
+from refseg.service.page.video import CSS as VIDEO_CSS
+from refseg.service.page.video import VideoTab
 from refseg.service.problems import Problem
 from refseg.service.service import Service
+from refseg.video.formats import is_video_file
 
 T = TypeVar("T")
 MAX_KEPT_BYTES = 256e6  # of answers
 MAX_DRAWN_AT_ONCE = 2  # pictures
+WELCOME = "Say what to find in an image or a short video: one thing, several, or something that is not there."
 SUITED = ""  # the choice of weights that leaves it to the image
 PICTURE: dict[str, Any] = {
     "interactive": False,
@@ -37,7 +41,8 @@ PICTURE: dict[str, Any] = {
     "buttons": ["download", "fullscreen"],
     "elem_classes": "refseg-picture",
 }
-CSS = """
+CSS = (
+    """
 .refseg-legend { list-style: none; padding: 0; } .refseg-legend li { margin: 0 0 .6em 0; }
 .refseg-colour { display: inline-block; width: .9em; height: .9em; border-radius: 3px; margin-right: .5em; }
 .refseg-small { opacity: .75; font-size: .85em; }
@@ -45,9 +50,11 @@ CSS = """
 .refseg-unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .refseg-warning { border-left: 3px solid #d97706; padding-left: .6em; }
 .refseg-picture img { max-height: 70vh; object-fit: contain; }
-#refseg-problem p { border-left: 3px solid #dc2626; padding-left: .6em; }
+#refseg-problem p, .refseg-problem p { border-left: 3px solid #dc2626; padding-left: .6em; }
 :focus-visible { outline: 2px solid #2563eb; outline-offset: 2px; }
 """
+    + VIDEO_CSS
+)
 START_DOWNLOAD = "() => document.querySelector('#refseg-file').click()"
 
 
@@ -64,13 +71,21 @@ class Page:
         self._may_draw = asyncio.Semaphore(MAX_DRAWN_AT_ONCE)
         setup = service.setups[0]
         suited = [("what suits the image", SUITED)] if setup.by_image else []
-        self.choices = [*suited, *((name, name) for name in setup.weights)]
+        self.choices = [*suited, *((name, name) for name in setup.weights if name != setup.for_videos)]
 
     def blocks(self) -> gr.Blocks:
-        """Builds the page."""
-        asked: dict[str, Any] = {"api_visibility": "private", "queue": False}
+        """Builds the page: a tab for images and one for videos, each with its own sentences and answers."""
         with gr.Blocks(title="refseg", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as blocks:
-            gr.Markdown("# refseg\nSay what to find in an image: one thing, several, or something that is not there.")
+            gr.Markdown(f"# refseg\n{WELCOME}")
+            with gr.Tabs():
+                self._image_tab()
+                with gr.Tab("Video", elem_id="refseg-video-tab"):
+                    VideoTab(self.service, self.files, self._on_thread, self._get_path).build()
+        return blocks
+
+    def _image_tab(self) -> None:
+        asked: dict[str, Any] = {"api_visibility": "private", "queue": False}
+        with gr.Tab("Image", elem_id="refseg-image-tab"):
             with gr.Row():
                 with gr.Column():
                     image = gr.Image(
@@ -123,7 +138,6 @@ class Page:
             gr.on([image.upload, image.clear, sample.click], self.clear, None, [key, problem, results], **asked)
             saved = save.click(self.save, key, [problem, results, file], **asked)
             saved.success(None, js=START_DOWNLOAD, api_visibility="private")
-        return blocks
 
     def _columns(self) -> tuple[list[gr.Column], list[gr.Image], list[gr.HTML]]:
         """Builds a picture and a legend for each of the weights, side by side."""
@@ -143,6 +157,8 @@ class Page:
                 return self._tell("drop an image first, or draw a scene")
             names = [name for _, name in self.choices if name != SUITED and name in (weights or [])]
             try:
+                if is_video_file(Path(image)):
+                    return self._tell("this is a video: choose the tab Video, and drop it there")
                 content = await asyncio.to_thread(Path(image).read_bytes)
             except OSError:
                 return self._tell("the image is no longer kept: drop it again")
