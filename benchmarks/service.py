@@ -30,8 +30,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import IO, Any
 
@@ -142,10 +144,12 @@ def running(weights: list[str], queue: int, threads: int) -> Iterator[Running]:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
         try:
             assert process.stdout is not None
-            first, second = process.stdout.readline(), process.stdout.readline()
-            if "is ready" not in second:
-                sys.exit(f"the service did not start: {first}{second}{Path(log.name).read_text()}")
-            yield Running(process, log, first.split()[0], time.perf_counter() - begin)
+            said = [process.stdout.readline()]
+            while said[-1] and "is ready" not in said[-1]:
+                said.append(process.stdout.readline())
+            if not said[-1]:
+                sys.exit(f"the service did not start: {''.join(said)}{Path(log.name).read_text()}")
+            yield Running(process, log, said[0].split()[0], time.perf_counter() - begin)
         finally:
             process.kill()
             process.wait()
@@ -199,6 +203,19 @@ async def keep_asking(client: httpx2.AsyncClient, asked: Asked, outcomes: list[O
         outcomes.append(outcome)
         if outcome.status != 200:
             await asyncio.sleep(random.uniform(0.5, 1.5))
+
+
+def time_refusals(url: str, image: bytes, expression: str, until: float) -> list[float]:
+    """Times the refusals that a client gets who has a process of its own, and a new connection for each request."""
+    found = []
+    while time.monotonic() < until:
+        with httpx2.Client(base_url=url, timeout=300) as client:
+            begin = time.monotonic()
+            given = {"image": ("a.png", image)}
+            if client.post("/v1/segment", files=given, data={"expressions": [expression]}).status_code == 503:
+                found.append(time.monotonic() - begin)
+        time.sleep(0.2)
+    return found
 
 
 def percentiles(seconds: list[float]) -> list[str]:
@@ -394,7 +411,11 @@ def overload(service: Running, asked: Asked, sizes: Sizes, weights: list[str], f
             over.set()
             await asyncio.gather(*clients)
 
-    asyncio.run(press())
+    with ProcessPoolExecutor(1, get_context("spawn")) as processes:
+        known = asked.images[0], asked.expressions[0]
+        timed = processes.submit(time_refusals, service.url, *known, time.monotonic() + 60 * sizes.minutes)
+        asyncio.run(press())
+        alone = timed.result()
     good = [one for one in outcomes if one.status == 200]
     refused = [one for one in outcomes if one.status == 503 and one.code == "queue_full"]
     wrong = 0
@@ -413,6 +434,7 @@ def overload(service: Running, asked: Asked, sizes: Sizes, weights: list[str], f
         ["anything else", str(dict(others) or "none")],
         ["answers, p50, p95, p99, ms", " ".join(percentiles([one.seconds for one in good]))],
         ["refusals, p50, p95, p99, ms", " ".join(percentiles([one.seconds for one in refused] or [0.0]))],
+        ["the same, of a client in a process of its own", " ".join(percentiles(alone)) if alone else "none"],
         ["memory after a tenth, in the end, at most, MB", f"{early:.0f} {late:.0f} {max(memory):.0f}"],
     ]
     print_table(f"Ten times what the queue holds, {sizes.minutes:g} minutes", ["", ""], lines)

@@ -34,7 +34,7 @@ from refseg.preprocessing.images import open_image, read_image, still_kind, upri
 from refseg.service.encode_results import encode_result, join_results
 from refseg.service.encodings import Encodings
 from refseg.service.memory_budget import MemoryBudget
-from refseg.service.messages import Answer, BatchDone, Format, Job, Refusal, Setup, VideoJob, WeightsFacts
+from refseg.service.messages import Answer, BatchDone, Format, Job, Loaded, Refusal, Setup, VideoJob, WeightsFacts
 from refseg.service.problems import Problem
 from refseg.service.videos_in_turn import VideosInTurn
 
@@ -89,7 +89,10 @@ class Answering:
         for name in setup.networks:
             add_extension(NETWORKS, name)
         self.setup, self._send, self._sending = setup, send, Lock()
-        self.segmenters = {name: load(name, setup.device) for name in setup.weights}
+        self.segmenters: dict[str, Segmenter] = {}
+        for name in setup.weights:
+            self.segmenters[name] = load(name, setup.device)
+            self._tell(Loaded(name, setup.device))
         self.encodings = Encodings(setup.limits.cache_megabytes * 1e6)
         for name, segmenter in self.segmenters.items():
             self.encodings.add_weights(name, [segmenter.network])

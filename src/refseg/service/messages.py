@@ -112,6 +112,14 @@ class WeightsFacts:
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """A worker has loaded one of its weights; others may follow."""
+
+    weights: str
+    device: str
+
+
+@dataclass(frozen=True)
 class Ready:
     """A worker has loaded its weights."""
 
@@ -172,5 +180,5 @@ class BatchDone:
     seconds: float
 
 
-Message = Ready | Failed | Answer | Refusal | BatchDone
+Message = Loaded | Ready | Failed | Answer | Refusal | BatchDone
 """Messages of a worker."""

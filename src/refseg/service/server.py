@@ -22,12 +22,18 @@ from refseg.finders.installed import installed_finder
 from refseg.hardware import check_device_name, choose_device
 from refseg.service.app import create_app
 from refseg.service.limits import Limits
-from refseg.service.messages import Setup
+from refseg.service.messages import Loaded, Setup
 from refseg.service.service import Service
 from refseg.service.worker import OFFLINE_ENVIRONMENT
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _SHUTDOWN_SECONDS = 3  # in which answers that are written already may still be read
+KEEP_ALIVE_SECONDS = 75
+"""Time for which a connection stays open without a request.
+
+It is longer than clients and load balancers keep one (5 to 60 s), which would send on one that is being closed, and
+than a client pauses in a body that has been refused already: it would find a reset in place of its answer.
+"""
 
 
 def serve(
@@ -97,6 +103,18 @@ async def _serve(
     on_message: Callable[[str], None],
 ) -> None:
     begin = time.perf_counter()
+
+    def tell_progress(loaded: Loaded) -> None:
+        if not service.weights:  # later a worker is started again, which the log tells
+            on = f" on {loaded.device}" if len(service.setups) > 1 else ""
+            on_message(f"{loaded.weights} is loaded{on} after {time.perf_counter() - begin:.1f} s")
+
+    url = f"http://{f'[{host}]' if ':' in host else host}:{address.getsockname()[1]}"
+    names, devices = ", ".join(service.setups[0].weights), ", ".join(one.device for one in service.setups)
+    on_message(f"{url} loads {names} on {devices}")
+    service.on_loaded = tell_progress
+    service.start()  # while the page is imported, which takes seconds
+    await asyncio.sleep(0)
     config = uvicorn.Config(
         create_app(service, token, origins, page and token is None),
         log_config=None,
@@ -105,13 +123,11 @@ async def _serve(
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ws="none",
     )
     server = _Server(config, service.hurry)
     running = asyncio.create_task(server.serve(sockets=[address]))
-    url = f"http://{f'[{host}]' if ':' in host else host}:{address.getsockname()[1]}"
-    names, devices = ", ".join(service.setups[0].weights), ", ".join(one.device for one in service.setups)
-    on_message(f"{url} loads {names} on {devices}")
     while not server.started and not running.done():
         await asyncio.sleep(0.01)
     ready, stop = asyncio.create_task(service.wait_until_ready()), asyncio.create_task(server.asked.wait())

@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from refseg.service.messages import (
     BatchDone,
     Format,
     Job,
+    Loaded,
     Message,
     Ready,
     Refusal,
@@ -60,6 +61,7 @@ class Service:
         limits: limits of requests and of the queue.
         metrics: counts and times of requests.
         stopping: whether it accepts nothing new.
+        on_loaded: function that is told of each of the weights that a worker has loaded.
     """
 
     def __init__(self, setups: Sequence[Setup], start: Start = start_process):
@@ -79,9 +81,12 @@ class Service:
         self._lives: list[asyncio.Task[None]] = []
         self._watch: asyncio.Task[None] | None = None
         self._changed, self._end = asyncio.Event(), 0.0
+        self.on_loaded: Callable[[Loaded], None] = lambda _: None
 
     def start(self) -> None:
-        """Starts the workers."""
+        """Starts the workers, if they are not started yet."""
+        if self._lives:
+            return
         self._lives = [asyncio.create_task(self._live(worker)) for worker in self.workers]
         self._watch = asyncio.create_task(self._watch_workers())
 
@@ -327,6 +332,8 @@ class Service:
         elif isinstance(message, BatchDone):
             self.metrics.add_batch(message)
             self._seconds_per_image += 0.2 * (message.seconds / max(message.images, 1) - self._seconds_per_image)
+        elif isinstance(message, Loaded):
+            self.on_loaded(message)
         elif isinstance(message, Ready):
             self._known = message.weights
         self._note_workers()
