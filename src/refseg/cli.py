@@ -24,6 +24,7 @@ from refseg.commands import (
     demo,
     evaluate,
     explain,
+    export,
     gallery,
     networks,
     recipes,
@@ -58,6 +59,7 @@ add_command(app, train.train, "train")
 add_command(app, study.study, "study")
 app.add_typer(data.app, name="data")
 add_command(app, convert.convert, "convert")
+add_command(app, export.export, "export")
 app.add_typer(weights.app, name="weights")
 add_command(app, networks.networks, "networks")
 add_command(app, bench.bench, "bench")

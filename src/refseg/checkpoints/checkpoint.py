@@ -11,9 +11,11 @@ import torch
 
 from refseg.checkpoints.calibration import Calibration
 from refseg.checkpoints.familiarity import Familiarity
+from refseg.errors import InvalidInput, shown
 from refseg.hardware import check_device, choose_device
 from refseg.networks.network import Network
 from refseg.preprocessing.transform import Preprocessing
+from refseg.runtimes.entry import RuntimeEntry
 from refseg.text.tokenizer import Tokenizer
 
 
@@ -27,6 +29,7 @@ class Checkpoint:
         recipe: of the training, YAML.
         card: data, metrics and licence, Markdown.
         trained_on: facts on the training, such as generator version and number of images.
+        runtime: graphs of an exported network, which computes by them.
         familiarity: detects images unlike those of the training; None for networks without such features.
     """
 
@@ -40,6 +43,7 @@ class Checkpoint:
     recipe: str = ""
     card: str = ""
     trained_on: dict[str, Any] = field(default_factory=dict)
+    runtime: RuntimeEntry | None = None
 
 
 def use_threshold(checkpoint: Checkpoint, probability: float) -> None:
@@ -54,10 +58,21 @@ def to_device(checkpoint: Checkpoint, device: str) -> Checkpoint:
     Raises:
         InvalidInput: if it cannot be used.
     """
+    if checkpoint.runtime is not None:
+        return _on_cpu(checkpoint, device)
     device = choose_device(device)
     check_device(device)
     checkpoint.network.to(device)
     if checkpoint.familiarity is not None:
         checkpoint.familiarity.mean = checkpoint.familiarity.mean.to(device)
         checkpoint.familiarity.precision = checkpoint.familiarity.precision.to(device)
+    return checkpoint
+
+
+def _on_cpu(checkpoint: Checkpoint, device: str) -> Checkpoint:
+    if device not in ("cpu", "auto"):
+        raise InvalidInput(
+            f"exported weights run on the CPU, not on {shown(device)}; give 'cpu', or the weights that they were "
+            "exported from"
+        )
     return checkpoint

@@ -32,8 +32,17 @@ def check_weights(where: str | Path) -> None:
         check_parts(parts.get("finder"), parts.get("masker"), parts.get("scorer"))
     elif entry := ADAPTERS.get(config.network.name):
         entry.local_models(entry.configured(config.network.config))
-    elif not (folder / WEIGHTS).is_file():
-        raise MissingFile(f"{folder / WEIGHTS} is missing; a checkpoint folder holds {WEIGHTS} and {CONFIG}")
+    for file in weights_files(folder, config):
+        if not file.is_file():
+            names = ", ".join(one.name for one in weights_files(folder, config))
+            raise MissingFile(f"{file} is missing; this checkpoint folder holds {names} and {CONFIG}")
+
+
+def weights_files(folder: Path, config: CheckpointConfig) -> list[Path]:
+    """Returns the files of a checkpoint folder that hold its weights; none where these are elsewhere."""
+    if brings_weights(config.network.name):
+        return []
+    return [folder / name for name in (config.runtime.files if config.runtime else [WEIGHTS])]
 
 
 def open_config(where: str | Path) -> tuple[Path, CheckpointConfig]:

@@ -33,6 +33,7 @@ from refseg.errors import InvalidInput, shortened
 from refseg.files.atomic import all_or_nothing
 from refseg.files.tensor_files import check_finite, read_safetensors, safetensors_shapes
 from refseg.networks.network import Network
+from refseg.runtimes.entry import FAMILIARITY_FILE, RuntimeEntry
 from refseg.text.characters import Characters
 from refseg.text.tokenizer import Tokenizer
 from refseg.text.vocabulary import Vocabulary
@@ -57,6 +58,8 @@ def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
     """
     folder, config = open_config(where)
     tokenizer = _tokenizer(config.tokenizer)
+    if config.runtime is not None:
+        return _exported(config, config.runtime, tokenizer, folder, device)
     name, words, clip = config.network.name, len(tokenizer), config.preprocessing.clip
     if name in networks.COMPOSITIONS:
         composed = networks.network_class(name)(networks.configured(name, config.network.config), words)
@@ -78,10 +81,26 @@ def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
     network = networks.build(name, settings, words)
     tensors = read_safetensors(folder / WEIGHTS, _COMPLETE)
     check_finite(tensors, folder / WEIGHTS)
-    familiarity = _familiarity(config.familiarity, tensors, folder) if config.familiarity else None
+    familiarity = _familiarity(config.familiarity, tensors, folder / WEIGHTS) if config.familiarity else None
     own = network.state_dict()
     given = {name: value.to(own[name].dtype) for name, value in tensors.items() if name in own}
     network.load_state_dict(given, strict=False)
+    return _checkpoint(network, tokenizer, config, familiarity, folder, device)
+
+
+def _exported(
+    config: CheckpointConfig, entry: RuntimeEntry, tokenizer: Tokenizer, folder: Path, device: str
+) -> Checkpoint:
+    from refseg.runtimes.exported import ExportedGraphs
+    from refseg.runtimes.network import ExportedNetwork
+
+    settings = networks.configured(config.network.name, config.network.config)
+    network = ExportedNetwork(ExportedGraphs(folder, entry), settings)
+    familiarity = None
+    if config.familiarity:
+        tensors = read_safetensors(folder / FAMILIARITY_FILE, _COMPLETE)
+        check_finite(tensors, folder / FAMILIARITY_FILE)
+        familiarity = _familiarity(config.familiarity, tensors, folder / FAMILIARITY_FILE)
     return _checkpoint(network, tokenizer, config, familiarity, folder, device)
 
 
@@ -104,6 +123,7 @@ def _checkpoint(
         recipe=read_text(folder / RECIPE),
         card=read_text(folder / CARD),
         trained_on=config.trained_on,
+        runtime=config.runtime,
     )
     use_threshold(checkpoint, config.calibration.exists_threshold)
     return to_device(checkpoint, device)
@@ -119,7 +139,12 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path, half: bool = Fal
 
     Raises:
         UnwritableOutput: if the folder cannot be written, or holds something else than a checkpoint.
+        InvalidInput: for exported weights.
     """
+    if checkpoint.runtime is not None:
+        raise InvalidInput(
+            "exported weights cannot be changed; change those that they were exported from, and export them again"
+        )
     folder = Path(folder)
     check_destination(folder)
     folder = folder.absolute()
@@ -127,13 +152,33 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path, half: bool = Fal
         new = staging / folder.name
         new.mkdir()
         if not brings_weights(checkpoint.name):
-            save_file(_tensors(checkpoint, half), new / WEIGHTS, metadata={"format": "pt"})
-            (new / WEIGHTS).chmod(0o644)  # safetensors keeps it from other users
-        config = _config(checkpoint).model_dump(mode="json")
-        (new / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        for name, text in ((RECIPE, checkpoint.recipe), (CARD, checkpoint.card)):
-            if text:
-                (new / name).write_text(text, encoding="utf-8")
+            write_tensors(_tensors(checkpoint, half), new / WEIGHTS)
+        write_texts(checkpoint, new)
+
+
+def write_texts(checkpoint: Checkpoint, folder: Path) -> None:
+    """Writes what a checkpoint folder holds beside its weights: config, recipe and card."""
+    config = _config(checkpoint).model_dump(mode="json", exclude=None if checkpoint.runtime else {"runtime"})
+    (folder / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    for name, text in ((RECIPE, checkpoint.recipe), (CARD, checkpoint.card)):
+        if text:
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Writes a file of tensors that all users may read, as safetensors does not make it."""
+    save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(0o644)
+
+
+def familiarity_tensors(familiarity: Familiarity | None) -> dict[str, Tensor]:
+    """Returns the tensors of a familiarity statistic by their names in a file."""
+    if familiarity is None:
+        return {}
+    return {
+        "familiarity.mean": familiarity.mean.float().cpu().clone(),
+        "familiarity.precision": familiarity.precision.float().cpu().clone(),
+    }
 
 
 def _config(checkpoint: Checkpoint) -> CheckpointConfig:
@@ -148,6 +193,7 @@ def _config(checkpoint: Checkpoint) -> CheckpointConfig:
         and FamiliarityEntry(threshold=float(familiarity.threshold), fitted_on=familiarity.fitted_on),
         knows=checkpoint.knows,
         trained_on=checkpoint.trained_on,
+        runtime=checkpoint.runtime,
     )
 
 
@@ -194,10 +240,7 @@ def _tensors(checkpoint: Checkpoint, half: bool) -> dict[str, Tensor]:
             continue
         value = value.half() if half and name in parameters else value
         tensors[name] = value.detach().cpu().clone().contiguous()
-    if checkpoint.familiarity is not None:
-        tensors["familiarity.mean"] = checkpoint.familiarity.mean.float().cpu().clone()
-        tensors["familiarity.precision"] = checkpoint.familiarity.precision.float().cpu().clone()
-    return tensors
+    return {**tensors, **familiarity_tensors(checkpoint.familiarity)}
 
 
 def _check_shapes(network: Network, stored: Mapping[str, tuple[tuple[int, ...], str]], folder: Path) -> None:
@@ -230,11 +273,11 @@ def _check_shapes(network: Network, stored: Mapping[str, tuple[tuple[int, ...], 
             raise InvalidInput(f"{folder / WEIGHTS} {fault} {first}; it does not belong to the network of {CONFIG}")
 
 
-def _familiarity(entry: FamiliarityEntry, tensors: Mapping[str, Tensor], folder: Path) -> Familiarity:
+def _familiarity(entry: FamiliarityEntry, tensors: Mapping[str, Tensor], file: Path) -> Familiarity:
     try:
         mean, precision = tensors["familiarity.mean"], tensors["familiarity.precision"]
     except KeyError as error:
-        raise InvalidInput(f"{folder / WEIGHTS} lacks {error}, which {CONFIG} asks for; copy both again") from error
+        raise InvalidInput(f"{file} lacks {error}, which {CONFIG} asks for; copy both again") from error
     if mean.ndim != 1 or precision.shape != (len(mean), len(mean)):
-        raise InvalidInput(f"{folder / WEIGHTS} has other shapes of familiarity.precision; copy it again")
+        raise InvalidInput(f"{file} has other shapes of familiarity.precision; copy it again")
     return Familiarity(mean=mean, precision=precision, threshold=entry.threshold, fitted_on=entry.fitted_on)

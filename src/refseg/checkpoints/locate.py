@@ -13,6 +13,7 @@ from refseg.checkpoints import bundled, catalogue
 from refseg.checkpoints.schema import CARD, CONFIG, RECIPE, WEIGHTS
 from refseg.errors import InvalidInput, MissingFile, did_you_mean, first_line, shown
 from refseg.files.yaml_values import parse_yaml
+from refseg.runtimes.entry import FAMILIARITY_FILE, GRAPH_FILES
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SETTINGS = re.compile(r"(?P<weights>.+):(?P<settings>[a-z_]+=[^,=:/\\]+(=[^,:]+)?(,[a-z_]+=[^,=:/\\]+(=[^,:]+)?)*)")
@@ -137,7 +138,7 @@ def _download(hub_id: str, choices: str) -> Path:
         return Path(
             snapshot_download(
                 hub_id,
-                allow_patterns=[WEIGHTS, CONFIG, RECIPE, CARD],
+                allow_patterns=[WEIGHTS, CONFIG, RECIPE, CARD, FAMILIARITY_FILE, *GRAPH_FILES],
                 local_files_only=not online,
                 etag_timeout=_HUB_TIMEOUT,
             )

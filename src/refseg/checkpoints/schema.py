@@ -7,6 +7,7 @@ from pydantic import Field
 from refseg.checkpoints.calibration import Calibration
 from refseg.config import Config, Repeats
 from refseg.preprocessing.transform import Preprocessing
+from refseg.runtimes.entry import RuntimeEntry
 
 FORMAT = 1
 WEIGHTS, CONFIG, RECIPE, CARD = "model.safetensors", "config.json", "recipe.yaml", "card.md"
@@ -78,3 +79,4 @@ class CheckpointConfig(Config):
     familiarity: FamiliarityEntry | None = None
     knows: str = ""
     trained_on: dict[str, Any] = {}
+    runtime: RuntimeEntry | None = None  # of exported networks

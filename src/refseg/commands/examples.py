@@ -80,6 +80,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "refseg convert cmpc cmpc.npz --vocabulary vocabulary.txt --out my_weights",
         "refseg convert lavt my_weights --to-official --out official.pth",
     ),
+    "export": (
+        "refseg export selector --to onnx --out selector_onnx",
+        "refseg export my_weights --to openvino --precision bf16 --size 480 480 --out my_weights_bf16",
+    ),
     "weights list": ("refseg weights list", "refseg weights list --network dmmi"),
     "weights get": (
         "refseg weights get lavt_swin_base/refcoco",

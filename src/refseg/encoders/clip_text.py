@@ -57,4 +57,4 @@ class ClipWords(WordEncoder):
         """
         place = torch.arange(word_mask.shape[1], device=words.device)
         last = (place * word_mask).argmax(1)
-        return self.clip.text_projection(words[torch.arange(len(words), device=words.device), last])
+        return self.clip.text_projection(words[torch.arange(words.shape[0], device=words.device), last])

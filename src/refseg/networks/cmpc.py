@@ -181,10 +181,10 @@ class LevelFeatures:
 
     def expand_to_expressions(self, image_of_expression: Tensor) -> "LevelFeatures":
         """Returns the features of each expression's image, without a copy for a single image."""
-        count = len(image_of_expression)
+        count = image_of_expression.shape[0]  # `len` would fix it in an export
 
         def select(x: Tensor) -> Tensor:
-            return x.expand(count, *x.shape[1:]) if len(x) == 1 else x[image_of_expression]
+            return x.expand(count, *x.shape[1:]) if x.shape[0] == 1 else x[image_of_expression]
 
         return LevelFeatures(None if self.pixels is None else select(self.pixels), select(self.projected))
 
@@ -648,7 +648,7 @@ def weighted(words: Tensor, weights: Tensor) -> Tensor:
 
 def broadcast_to_map(sentence: Tensor, like: Tensor) -> Tensor:
     """Reshapes a sentence (M, D) to broadcast over maps (M, ..., D)."""
-    return sentence.view(len(sentence), *[1] * (like.ndim - 2), -1)
+    return sentence.view(sentence.shape[0], *[1] * (like.ndim - 2), -1)
 
 
 def last_word(words: Tensor, word_mask: Tensor) -> Tensor:

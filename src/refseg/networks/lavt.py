@@ -291,7 +291,7 @@ class AlignerHead(nn.Module):
         """Computes logits (M, 1, h, w) from the decoder's map (M, C, h, w), levels (M, D, _, _) and words (M, T, W)."""
         _, *coarser = levels
         image_queries = self.align.encode_image(coarser, coarser[-1].mean((-2, -1)))
-        each = torch.arange(len(words), device=words.device)
+        each = torch.arange(words.shape[0], device=words.device)
         return self.align(self.narrow(x), image_queries, self.words(words), word_mask, each)
 
 

@@ -79,6 +79,7 @@ class Network(nn.Module, ABC):
         knows_objects: whether it finds objects without words: its `Output` has scores and masks of objects, its
             features have an id map (`id_map`), and `chosen` gives the objects that an expression refers to.
         gives_readings: whether its `Output` says how it read each expression.
+        exports_any_size: whether it is exported for images of any size, in the place of one.
         threshold: probability above which a pixel belongs to the referent; logits of the output are 0 there.
         frames: length K of the input clips (B, K, 3, H, W); 1 for a network of images.
         expressions_at_once: expressions that are fused together; None if that depends on the size of the images.
@@ -91,6 +92,7 @@ class Network(nn.Module, ABC):
     needs_objects: ClassVar[bool] = False
     knows_objects: ClassVar[bool] = False
     gives_readings: ClassVar[bool] = False
+    exports_any_size: ClassVar[bool] = False
     training_only: tuple[str, ...] = ()
     config: Config
     exists_threshold_logit: float = 0.0
@@ -176,7 +178,7 @@ class Network(nn.Module, ABC):
             tokens: (B, L), ids from the network's own tokenizer.
             word_mask: (B, L), True on words and False on padding.
         """
-        one_each = torch.arange(len(tokens), device=tokens.device)
+        one_each = torch.arange(tokens.shape[0], device=tokens.device)
         return self.fuse(self.encode_image(image), self.encode_words(tokens, word_mask), word_mask, one_each)
 
     def answer(self, logits: Tensor) -> Output:
@@ -228,6 +230,12 @@ class Network(nn.Module, ABC):
             if (frozen and all(frozen)) or (self._batch_norm_frozen and isinstance(module, _BatchNorm)):
                 module.eval()
         return self
+
+
+def chosen_objects(output: Output, exists_threshold_logit: float) -> Tensor:
+    """Returns the objects (M, Q) bool whose score is above 0, none where existence is not above its threshold."""
+    assert output.scores is not None
+    return (output.scores > 0) & (output.exists - exists_threshold_logit > 0).unsqueeze(1)
 
 
 class CalledInParts(nn.Module):

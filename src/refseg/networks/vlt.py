@@ -136,10 +136,10 @@ class ImageFeatures:
 
     def expand_to_expressions(self, image_of_expression: Tensor) -> "ImageFeatures":
         """Returns the features of each expression's image, without a copy for a single image."""
-        count = len(image_of_expression)
+        count = image_of_expression.shape[0]  # `len` would fix it in an export
 
         def select(x: Tensor) -> Tensor:
-            return x.expand(count, -1, -1, -1) if len(x) == 1 else x[image_of_expression]
+            return x.expand(count, -1, -1, -1) if x.shape[0] == 1 else x[image_of_expression]
 
         projected = None if self.projected is None else select(self.projected)
         return ImageFeatures(select(self.v5), projected, select(self.v4), select(self.v3))

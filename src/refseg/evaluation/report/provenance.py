@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refseg.adapters.catalogue import CATALOGUE as ADAPTERS
-from refseg.checkpoints.config_file import brings_weights, open_config
-from refseg.checkpoints.schema import WEIGHTS
+from refseg.checkpoints.config_file import brings_weights, open_config, weights_files
 from refseg.datasets import DATASETS
 from refseg.datasets.dataset import Dataset
 
@@ -52,7 +51,7 @@ def weights_facts(weights: "str | Path | Checkpoint") -> dict[str, str]:
     elif brings_weights(config.network.name):  # its finder's file has a checksum of its own
         content = config.model_dump_json().encode()
     else:
-        content = (folder / WEIGHTS).read_bytes()
+        content = b"".join(file.read_bytes() for file in weights_files(folder, config))
     return {"name": str(weights), "sha256": hashlib.sha256(content).hexdigest()}
 
 

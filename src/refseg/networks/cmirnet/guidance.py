@@ -147,7 +147,7 @@ def map_of(pixels: Tensor, like: Tensor) -> Tensor:
 
 def expand_to_expressions(x: Tensor, image_of_expression: Tensor) -> Tensor:
     """Returns the map (M, C, h, w) of each expression's image, without a copy for a single image."""
-    return x.expand(len(image_of_expression), -1, -1, -1) if len(x) == 1 else x[image_of_expression]
+    return x.expand(image_of_expression.shape[0], -1, -1, -1) if x.shape[0] == 1 else x[image_of_expression]
 
 
 def resize(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:

@@ -16,7 +16,7 @@ from refseg.blocks.convolution import conv_norm
 from refseg.encoders.small import small_stages
 from refseg.errors import InvalidInput
 from refseg.networks.selector.config import SelectorConfig
-from refseg.networks.selector.maps import gather_cells, length_unit, pixels, upsample
+from refseg.networks.selector.maps import cell_places, gather_cells, length_unit, pixels, upsample
 
 
 @dataclass
@@ -197,10 +197,11 @@ class ObjectFinder(nn.Module):
 
     def centres(self, maps: Maps, cells: Tensor) -> Tensor:
         """Decodes x, y and radius (B, Q, 3) in pixels in cells (B, Q)."""
-        columns = maps.centre.shape[-1]
+        rows, columns = maps.centre.shape[-2:]
+        row, column = cell_places(rows, columns, cells)
         offset = gather_cells(maps.centre[:, 1:], cells)
-        x = 8 * (cells % columns + offset[..., 0]) + 3.5
-        y = 8 * (cells // columns + offset[..., 1]) + 3.5
+        x = 8 * (column[cells] + offset[..., 0]) + 3.5
+        y = 8 * (row[cells] + offset[..., 1]) + 3.5
         size = offset[..., 2].clamp(-self.config.size_range, self.config.size_range)
         return torch.stack([x, y, self.config.reference_radius * length_unit(maps.size_hw) * size.exp()], dim=-1)
 
@@ -259,7 +260,9 @@ class Pairs(nn.Module):
         self.config = config
 
     @torch.no_grad()
-    def forward(self, soft: Tensor, centres: Tensor, u: float, attributes: nn.Module | None, tokens: Tensor) -> Tensor:
+    def forward(
+        self, soft: Tensor, centres: Tensor, u: float | Tensor, attributes: nn.Module | None, tokens: Tensor
+    ) -> Tensor:
         """Computes pair features (B, Q, Q, P) float32 without gradient.
 
         Args:

@@ -33,6 +33,15 @@ def pixels(count: int, stride: int, like: Tensor) -> Tensor:
     return torch.arange(count, device=like.device, dtype=torch.float32) * stride + (stride - 1) / 2
 
 
-def length_unit(size_hw: tuple[int, int]) -> float:
-    """Returns the length unit u in pixels."""
-    return math.sqrt(size_hw[0] * size_hw[1]) / 128
+def cell_places(rows: int, columns: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns row and column (rows * columns,) int64 of each cell of a flattened map."""
+    row, column = torch.arange(rows, device=like.device), torch.arange(columns, device=like.device)
+    return row[:, None].expand(rows, columns).flatten(), column.expand(rows, columns).flatten()
+
+
+def length_unit(size_hw: tuple[int, int]) -> float | Tensor:
+    """Returns the length unit u in pixels; a tensor where the size is a symbol, in an export for any size."""
+    area = size_hw[0] * size_hw[1]
+    if isinstance(area, torch.SymInt):
+        return torch.scalar_tensor(area, dtype=torch.float32).sqrt() / 128
+    return math.sqrt(area) / 128

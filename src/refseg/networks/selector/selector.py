@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from refseg.batch import Batch, Objects
 from refseg.blocks.view import View
-from refseg.networks.network import ABSENT, Network, Output
+from refseg.networks.network import ABSENT, Network, Output, chosen_objects
 from refseg.networks.selector.chooser import Block, Chooser
 from refseg.networks.selector.config import SelectorConfig
 from refseg.networks.selector.finder import Candidates, FoundObjects, ObjectFinder
@@ -31,6 +31,7 @@ class Selector(Network):
     """Finder, chooser, and the rule from their scores to a mask."""
 
     knows_objects = True
+    exports_any_size = True
     idea = (
         "It finds objects first, without words, then chooses among them: words can never change a mask, and what is "
         "not found cannot be chosen"
@@ -92,8 +93,7 @@ class Selector(Network):
 
     def chosen(self, output: Output) -> Tensor:
         """Returns the referents (M, Q) bool; their regions of the id map are exactly the logits above 0."""
-        assert output.scores is not None
-        return (output.scores > 0) & (output.exists - self.exists_threshold_logit > 0).unsqueeze(1)
+        return chosen_objects(output, self.exists_threshold_logit)
 
     def _owners(self, found: FoundObjects) -> tuple[Tensor, Tensor]:
         """Returns the largest mask logit of each pixel (B, H, W), and the object that has it."""

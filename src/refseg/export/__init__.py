@@ -1,0 +1,1 @@
+"""Export: the networks of checkpoints as graphs for other runtimes."""

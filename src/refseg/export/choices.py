@@ -1,0 +1,36 @@
+"""Choices of an export, checked without torch."""
+
+from importlib.util import find_spec
+from typing import get_args
+
+from refseg.errors import InvalidInput, choose_one, option, shown
+from refseg.preprocessing.geometry import Size
+from refseg.runtimes import EXTRA, RUNTIMES
+from refseg.runtimes.entry import Precision
+
+NEEDS = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnx", "onnxscript", "openvino")}
+MOST_SIDE = 4096
+
+
+def check_choices(to: str, precision: str, size_hw: Size | None = None) -> None:
+    """Checks the choices of an export without torch, and that what it needs is installed.
+
+    Raises:
+        InvalidInput: if not.
+    """
+    if to not in RUNTIMES:
+        raise InvalidInput(f"nothing exports to {shown(to)}; {choose_one(to, RUNTIMES)}")
+    if precision not in get_args(Precision):
+        raise InvalidInput(f"unknown precision {shown(precision)}; {choose_one(precision, get_args(Precision))}")
+    if precision != "f32" and to == "onnx":
+        raise InvalidInput(
+            f"ONNX Runtime computes in f32 on a CPU, not in {precision}; leave out {option('precision', precision)}, "
+            "or export to openvino"
+        )
+    if size_hw is not None and not all(16 <= side <= MOST_SIDE for side in size_hw):
+        raise InvalidInput(f"images of {size_hw[0]} x {size_hw[1]} are not exported; give sides of 16 to {MOST_SIDE}")
+    for module in NEEDS[to]:
+        if find_spec(module) is None:
+            raise InvalidInput(
+                f"exporting to {RUNTIMES[to][1]} needs {module}; install it with: pip install 'refseg[{EXTRA}]'"
+            )

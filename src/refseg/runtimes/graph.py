@@ -1,0 +1,80 @@
+"""Graph: one function of a network, from arrays to arrays, as a runtime computes it."""
+
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refseg.errors import InvalidInput, MissingFile, first_line
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Graph(ABC):
+    """A graph of a file; may be called by many threads, and after a fork.
+
+    Attributes:
+        path: its file.
+        precision: of the arithmetic.
+    """
+
+    def __init__(self, path: Path, precision: str = "f32"):
+        if not path.is_file():
+            raise MissingFile(f"{path} is missing; copy the folder again, or export it again with: refseg export")
+        self.path, self.precision = path, precision
+        self._lock = threading.Lock()
+        self._process = -1
+        self._loaded()
+
+    def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Computes all outputs by name; inputs that the graph does not have are left out.
+
+        Raises:
+            InvalidInput: if the runtime refuses the inputs.
+        """
+        self._loaded()
+        try:
+            return self.run({name: np.ascontiguousarray(inputs[name]) for name in self.input_names()})
+        except KeyError as error:
+            raise InvalidInput(
+                f"{self.path} asks for {error}, which its network does not give; export again"
+            ) from error
+        except Exception as error:  # each runtime has its own
+            raise InvalidInput(f"{self.path} cannot be run ({first_line(error)}); export it again") from error
+
+    def _loaded(self) -> None:
+        """Loads the graph, once in each process: the threads of a runtime do not outlive a fork."""
+        if self._process == os.getpid():
+            return
+        with self._lock:
+            if self._process != os.getpid():
+                try:
+                    self.open()
+                except Exception as error:
+                    raise InvalidInput(
+                        f"{self.path} cannot be loaded ({first_line(error)}); copy the folder again, or export it again"
+                    ) from error
+                self._process = os.getpid()
+
+    @abstractmethod
+    def open(self) -> None:
+        """Loads the file."""
+
+    @abstractmethod
+    def input_names(self) -> list[str]:
+        """Returns the names of the inputs."""
+
+    @abstractmethod
+    def run(self, inputs: Arrays) -> Arrays:
+        """Computes all outputs by name."""
+
+
+def threads() -> int:
+    """Returns the number of threads that the environment asks for, OMP_NUM_THREADS as of torch; 0 if it does not."""
+    value = os.environ.get("OMP_NUM_THREADS", "")
+    return int(value) if value.isdecimal() else 0
