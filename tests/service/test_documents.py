@@ -80,7 +80,7 @@ def test_the_commands_of_curl_get_answers(address, folder):
 def test_the_options_and_their_defaults_are_those_of_the_command():
     shown = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
     rows = re.findall(r"^\| `--([\w-]+)` \| ([\d.]+) \|", TEXT, re.M)
-    names = {"megabytes", "megapixels", "expressions", "characters", "images"}
+    names = {"megabytes", "megapixels", "expressions", "characters", "images", "frames"}
     fields = {(f"max-{name}" if name in names else name.replace("_", "-")): name for name in Limits.model_fields}
     assert dict(rows) == {option: f"{getattr(Limits(), name):g}" for option, name in fields.items()}
     for option, default in rows:

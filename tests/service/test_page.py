@@ -344,7 +344,7 @@ def test_answers_that_are_no_longer_kept_are_told(tmp_path):
     from refseg.service.page.layout import Page  # gradio takes seconds to import
 
     files = SimpleNamespace(folder=tmp_path, new=None)
-    setup = SimpleNamespace(by_image=False, weights=["selector"])
+    setup = SimpleNamespace(by_image=False, weights=["selector"], for_videos=None)
     page = Page(SimpleNamespace(setups=[setup]), files)
     for asked in (page.draw("gone", [], 0.5, False), page.save("gone")):
         problem, results, *rest = asyncio.run(asked)

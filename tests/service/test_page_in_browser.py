@@ -157,3 +157,67 @@ def test_what_is_no_longer_kept_is_told(page, scene):
         uploaded.unlink()
     page.click("#refseg-find")
     page.wait_for_selector("text=the image is no longer kept")
+
+
+def play(page, selector: str) -> float:
+    """Plays a video of the page; returns the width of its frames once its time has moved."""
+    page.wait_for_function(f"document.querySelector({selector!r})?.readyState >= 2")
+    page.evaluate(f"document.querySelector({selector!r}).play()")
+    page.wait_for_function(f"document.querySelector({selector!r}).currentTime > 0.05")
+    return page.evaluate(f"document.querySelector({selector!r}).videoWidth")
+
+
+def test_a_clip_is_drawn_asked_about_and_its_overlay_plays_and_is_saved_by_keys_alone(page):
+    page.get_by_role("tab", name="Image").focus()
+    for key in ("Tab", "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_selector("#refseg-video-sample")
+    page.focus("#refseg-video-sample")
+    page.keyboard.press("Enter")
+    field = "#refseg-video-expressions textarea"
+    page.wait_for_function(f"document.querySelector({field!r}).value.length > 5")
+    assert play(page, "#refseg-video-preview video") == 128
+    page.focus(field)
+    page.keyboard.press("End")
+    page.keyboard.type("\nthe giraffe")
+    expressions = page.input_value(field).split("\n")
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "refseg-video-find":
+            break
+    page.keyboard.press("Enter")
+    assert play(page, "#refseg-video-answer-0 video") == 640
+    told = page.inner_text("#refseg-video-answer-0")
+    assert all(expression in told for expression in expressions) and "found in" in told and "frames" in told
+    shoot(page, "video")
+    page.focus("#refseg-video-save")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    with zipfile.ZipFile(download.value.path()) as file:
+        names = file.namelist()
+    assert sum(name.endswith("overlay.mp4") for name in names) == 1
+    assert sum(name.endswith(".png") for name in names) >= 5 * len(expressions)
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.emulate_media(color_scheme="dark")
+    shoot(page, "video-phone")
+
+
+def test_what_is_no_video_is_told(page, scene, tmp_path):
+    page.get_by_role("tab", name="Video").click()
+    page.wait_for_selector("#refseg-video-find")
+    page.click("#refseg-video-find")
+    page.wait_for_selector("text=choose a video first")
+    (tmp_path / "text.mp4").write_text("this is no video")
+    page.fill("#refseg-video-expressions textarea", "the star")
+    for file, told in (
+        (tmp_path / "text.mp4", "text.mp4 is neither an image nor a video"),
+        (scene, "is a single image"),
+    ):
+        page.locator("#refseg-video-upload input[type=file]").set_input_files(str(file))
+        page.wait_for_selector(f"#refseg-video-upload >> text={file.stem}")
+        page.wait_for_selector("#refseg-video-problem", state="hidden")
+        page.click("#refseg-video-find")
+        page.wait_for_selector(f"#refseg-video-problem >> text={told}")
+        assert not page.is_visible("#refseg-video-preview video")
+        page.locator("#refseg-video-upload").get_by_label("Clear").click()

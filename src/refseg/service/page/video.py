@@ -100,8 +100,7 @@ class VideoTab:
                     LONGEST_STEP,
                     1,
                     step=1,
-                    label="Answer every n-th frame",
-                    info="More is faster; masks stay until the next answer.",
+                    label="Answer every n-th frame; more is faster, masks stay in between",
                     elem_id="refseg-video-every",
                 )
                 find = gr.Button("Find", variant="primary", elem_id="refseg-video-find")
@@ -115,7 +114,8 @@ class VideoTab:
             file = gr.DownloadButton(visible="hidden", elem_id="refseg-video-file")
         key = gr.State(None)
 
-        find.click(self.find, [video, text, weights, every], [key, problem, results, *columns, *answers], **asked)
+        shown = [key, problem, results, *columns, *answers]
+        find.click(self.find, [video, text, weights, every], shown, show_progress_on=[text], **asked)
         sample.click(self.sample, None, [video, text, preview], **asked)
         video.upload(self.preview, video, preview, **asked)
         video.clear(lambda: "", None, preview, **asked)
