@@ -9,7 +9,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY src ./src
 RUN pip install --no-cache-dir --constraint constraints.txt --extra-index-url https://download.pytorch.org/whl/cpu \
-    ".[serve]" \
+    ".[serve,video]" \
     && useradd --system --uid 10001 --create-home refseg \
     && mkdir /cache \
     && chown refseg /cache

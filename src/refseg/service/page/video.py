@@ -33,8 +33,8 @@ LONGEST_STEP = 30  # frames from one that is answered to the next
 START_DOWNLOAD = "() => document.querySelector('#refseg-video-file').click()"
 IF_PLAYED = """style="display: none" onloadeddata="if (this.videoWidth) this.style.display = ''" """
 CSS = """
-.refseg-video video { width: 100%; max-height: 70vh; margin-bottom: .6em; border-radius: 4px; background: #000; }
-#refseg-video-preview video { max-height: 40vh; }
+.refseg-video video { max-width: 100%; max-height: 70vh; margin-bottom: .6em; border-radius: 4px; }
+#refseg-video-preview video { width: 100%; max-height: 40vh; }
 """
 
 
