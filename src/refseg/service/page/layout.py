@@ -46,7 +46,7 @@ CSS = (
 .refseg-legend { list-style: none; padding: 0; } .refseg-legend li { margin: 0 0 .6em 0; }
 .refseg-colour { display: inline-block; width: .9em; height: .9em; border-radius: 3px; margin-right: .5em; }
 .refseg-small { opacity: .75; font-size: .85em; }
-.refseg-word { display: inline-block; padding: 0 .3em; border-radius: 3px; }
+.refseg-word { position: relative; display: inline-block; padding: 0 .3em; border-radius: 3px; }
 .refseg-unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .refseg-warning { border-left: 3px solid #d97706; padding-left: .6em; }
 .refseg-picture img { max-height: 70vh; object-fit: contain; }
