@@ -185,3 +185,20 @@ def test_a_video_that_ends_early_is_warned_of(segmenter):
     frames = [*moving(2), *moving(1, height=64)]
     with pytest.warns(UserWarning, match="frame 2 of the video is 72 x 64, those before are 72 x 48"):
         assert len(list(segmenter.video(frames, "the star"))) == 2
+
+
+def test_so_many_frames_are_computed_together_and_no_more_are_read_before_the_first_answer(segmenter):
+    frames, at_once = moving(9), []
+    expected = list(segmenter.video(iter(frames), "the star"))
+    for count in (1, 3):
+        read = []
+        results = segmenter.video(
+            (read.append(k) or frame for k, frame in enumerate(frames)), "the star", frames_at_once=count
+        )
+        first = next(results)
+        at_once.append(len(read))
+        for one, other in zip([first, *results], expected, strict=True):
+            np.testing.assert_allclose(one.logits, other.logits, atol=1e-4)
+    assert at_once[0] < at_once[1] < 9
+    with pytest.raises(InvalidInput, match="frames_at_once 0"):
+        segmenter.video(iter(frames), "the star", frames_at_once=0)

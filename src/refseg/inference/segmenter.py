@@ -52,7 +52,7 @@ from refseg.video.frames import Frame, Frames
 from refseg.video.reading import read_frames
 
 BATCH_IMAGES = 16
-CLIPS_AT_ONCE = 8  # at most, unless asked: how far the answers to a video are behind what was read of it
+CLIPS_AT_ONCE = 8  # at most: how far the answers to a video are behind what was read of it
 FILE_THREADS = 2  # that decode image files ahead; each holds up to four images
 
 
@@ -403,7 +403,7 @@ class Segmenter:
         threshold: float | None = None,
         every: int = 1,
         start: int = 0,
-        frames_at_once: int = CLIPS_AT_ONCE,
+        frames_at_once: int | None = None,
     ) -> Iterator[FrameResult]: ...
 
     @overload
@@ -414,7 +414,7 @@ class Segmenter:
         threshold: float | None = None,
         every: int = 1,
         start: int = 0,
-        frames_at_once: int = CLIPS_AT_ONCE,
+        frames_at_once: int | None = None,
     ) -> Iterator[list[FrameResult]]: ...
 
     def video(
@@ -424,7 +424,7 @@ class Segmenter:
         threshold: float | None = None,
         every: int = 1,
         start: int = 0,
-        frames_at_once: int = CLIPS_AT_ONCE,
+        frames_at_once: int | None = None,
     ) -> Iterator[FrameResult] | Iterator[list[FrameResult]]:
         """Yields results frame by frame, while the video is read: however long it is, a few frames of it are in memory.
 
@@ -436,7 +436,8 @@ class Segmenter:
             threshold: as of calling.
             every: answer the frames start, start + every, ... and no others.
             start: the first frame that is answered; a network that takes clips looks at those before it too.
-            frames_at_once: number of frames that are computed together, at most: how far the results are behind.
+            frames_at_once: number of frames that are computed together, at most: how far the results are behind; 8 by
+                default, fewer if there are many expressions.
 
         Raises:
             MissingFile, InvalidInput: for whatever cannot be read; for frames, when they are reached.
@@ -447,6 +448,8 @@ class Segmenter:
         """
         asked = [expressions] if isinstance(expressions, str) else expressions
         self.check(asked, threshold)
+        if frames_at_once is None:
+            frames_at_once = CLIPS_AT_ONCE
         if frames_at_once < 1:
             raise InvalidInput(f"frames_at_once {frames_at_once} is not allowed; it must be 1 or more")
         if every < 1 or start < 0:
