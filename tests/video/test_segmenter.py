@@ -188,7 +188,7 @@ def test_a_video_that_ends_early_is_warned_of(segmenter):
 
 
 def test_so_many_frames_are_computed_together_and_no_more_are_read_before_the_first_answer(segmenter):
-    frames, at_once = moving(9), []
+    frames, at_once = list(moving(9)), []
     expected = list(segmenter.video(iter(frames), "the star"))
     for count in (1, 3):
         read = []
