@@ -105,6 +105,13 @@ def test_an_image_is_uploaded_asked_about_and_its_masks_are_seen_and_saved(page,
     told = page.inner_text("#refseg-legend-0")
     assert "the pentagons" in told and "4 objects" in told and "the giraffe" in told and "nothing matches" in told
     shoot(page, "desktop")
+    page.click("text=How the sentences were read")
+    word = page.locator(".refseg-word", has_text="pentagons").first
+    word.wait_for()  # of each of the two weights, with its number
+    shade = word.evaluate("one => getComputedStyle(one).backgroundColor")
+    assert shade.startswith("rgba(37, 99, 235") and 0 <= float(word.get_attribute("title")) <= 1
+    assert {text.split(" (")[0] for text in page.locator("th[scope=row]").all_inner_texts()} >= {"words, block 1"}
+    shoot(page, "words")
     before = page.get_attribute("#refseg-picture-0 img", "src")
     page.locator("#refseg-shown").get_by_label("the pentagons").uncheck()
     page.wait_for_function(
