@@ -54,6 +54,23 @@ def cubic(places: Tensor, size: int, beyond: Beyond = "border") -> Taps:
     return _within(pixels, torch.where(d <= 1, near, far), size, beyond)
 
 
+def interpolation(size: int, cells: int, mode: Literal["bilinear", "bicubic"], align_corners: bool) -> Taps:
+    """Returns the taps of `torch.nn.functional.interpolate` along an axis, whose places are in float32.
+
+    Args:
+        size: number of places.
+        cells: number of pixels that are interpolated.
+        mode: of `interpolate`.
+        align_corners: of `interpolate`.
+    """
+    places = torch.arange(size, dtype=torch.float32)
+    if align_corners:
+        places *= torch.tensor(cells - 1.0) / max(size - 1, 1)
+    else:
+        places = (places + 0.5) * (torch.tensor(float(cells)) / size) - 0.5
+    return cubic(places, cells) if mode == "bicubic" else linear(places.clamp(min=0), cells)
+
+
 def resample(maps: Tensor, rows: Taps, columns: Taps) -> Tensor:
     """Interpolates floating-point maps (..., h, w) at m rows and n columns to (..., m, n)."""
     return _along(_along(maps, columns, -1), rows, -2)  # rows last, since whole rows are copied
@@ -69,7 +86,9 @@ class MapTaps(NamedTuple):
     def of(cls, taps: Taps) -> MapTaps:
         """Converts `Taps`."""
         pixels, weight = taps.pixels.T.contiguous().numpy(), taps.weight.T.float().contiguous().numpy()
-        return cls(pixels, weight)
+        read = weight.any(1)  # a cubic of whole pixels reads one of four
+        read[0] |= not read.any()
+        return cls(pixels[read], weight[read])
 
     def at(self, places: slice) -> MapTaps:
         """Returns the taps of some places."""

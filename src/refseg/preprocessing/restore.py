@@ -6,12 +6,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from refseg.lazy import LazyModule
+from refseg.preprocessing.above import find_above
 from refseg.preprocessing.geometry import Geometry, Size
-from refseg.preprocessing.images import strips
-from refseg.preprocessing.resampling import MapTaps, Taps, resample, resample_map
+from refseg.preprocessing.resampling import MapTaps, Taps, resample
 
 if TYPE_CHECKING:
     import torch
@@ -55,14 +54,10 @@ def mask_at_image_size(logits: Tensor, geometry: Geometry) -> Tensor:
     """Thresholds `to_image_size` at 0 to masks (M, H, W) bool on the CPU, computed around positive logits only."""
     if geometry.is_grid((logits.shape[-2], logits.shape[-1])):
         return (logits[:, 0].detach() > 0).cpu()
-    rows, columns = _map_taps(geometry, (logits.shape[-2], logits.shape[-1]))
+    steps = [_map_taps(geometry, (logits.shape[-2], logits.shape[-1]))]
     masks = np.zeros((len(logits), *geometry.own_hw), np.bool_)
-    for grid, mask in zip(logits[:, 0].detach().float().cpu().numpy(), masks, strict=True):
-        above = grid > 0
-        down, across = _reached(rows, above.any(1)), _reached(columns, above.any(0))
-        for some in strips(down, across.stop - across.start):
-            part = resample_map(grid, rows.at(some), columns.at(across))
-            np.greater(part, 0, out=mask[some, across])
+    for k, grid in enumerate(logits[:, 0].detach().float().cpu().numpy()):
+        masks[k] = find_above(grid, steps, threshold=0.0, reach=0.0)
     return torch.from_numpy(masks)
 
 
@@ -78,12 +73,3 @@ def _taps(geometry: Geometry, grid_hw: Size) -> tuple[Taps, Taps]:
 def _map_taps(geometry: Geometry, grid_hw: Size) -> tuple[MapTaps, MapTaps]:
     rows, columns = _taps(geometry, grid_hw)
     return MapTaps.of(rows), MapTaps.of(columns)
-
-
-def _reached(taps: MapTaps, above: NDArray[np.bool_]) -> slice:
-    """Returns the slice from the first to the last place that reads a pixel (n,) which is True."""
-    found = np.flatnonzero(above)
-    if not len(found):
-        return slice(0, 0)
-    first, last = taps.pixels[0], taps.pixels[-1]  # both are ascending
-    return slice(int(last.searchsorted(found[0])), int(first.searchsorted(found[-1], side="right")))

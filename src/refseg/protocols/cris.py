@@ -14,6 +14,7 @@ All            mIoU (the release prints it as "IoU"), Prec@.5 to Prec@.9 (IoU ab
 from __future__ import annotations
 
 import operator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +22,9 @@ import numpy as np
 from refseg import metrics
 from refseg.lazy import LazyModule
 from refseg.metrics import PRECISION_THRESHOLDS, Counts, Values
-from refseg.preprocessing.geometry import Geometry
-from refseg.preprocessing.resampling import Taps, cubic, resample
+from refseg.preprocessing.above import Step, threshold_maps
+from refseg.preprocessing.geometry import Geometry, Size
+from refseg.preprocessing.resampling import MapTaps, Taps, cubic, interpolation, resample
 from refseg.protocols.protocol import Protocol, own_logits
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ else:
     F = LazyModule("torch.nn.functional")
 
 FOREGROUND = 0.35
+REACH = FOREGROUND / 2.3  # a cubic's value is at most 19 / 16 of the largest along an axis, and twice two axes are 2.29
 EPSILON = 1e-6
 THRESHOLDS = tuple(float(np.float32(x)) for x in PRECISION_THRESHOLDS)
 UNITS, POSITIONS = 1024, 32  # per pixel, in OpenCV 4: fixed-point units, and positions that it interpolates at
@@ -48,10 +51,9 @@ class CRIS(Protocol):
 
     def predict(self, logits: Tensor, geometry: Geometry, predicts_none: Tensor, threshold: float = 0.5) -> Tensor:
         """Thresholds probabilities at the image's own size at 0.35."""
-        probability = own_logits(logits, threshold).sigmoid()
-        if probability.shape[-2:] != geometry.padded_hw:
-            probability = F.interpolate(probability, geometry.padded_hw, mode="bicubic", align_corners=True)
-        return resample(probability, *_warp(geometry))[:, 0] > FOREGROUND
+        probability = own_logits(logits, threshold).sigmoid()[:, 0]
+        steps = _steps(geometry, (logits.shape[-2], logits.shape[-1]))
+        return threshold_maps(probability, steps, FOREGROUND, REACH, lambda some: _foreground(some, geometry))
 
     def ious(self, counts: Counts) -> Values:
         """Computes intersection over union + 1e-6."""
@@ -64,6 +66,28 @@ class CRIS(Protocol):
         ious = self.ious(counts)
         precisions = metrics.precisions(ious, THRESHOLDS, operator.gt)
         return {"mIoU": metrics.mean(ious, "mIoU")} | {name: float(np.float32(x)) for name, x in precisions.items()}
+
+
+def _foreground(probability: Tensor, geometry: Geometry) -> Tensor:
+    """Returns where probabilities (N, h, w), resized to the image, are above 0.35."""
+    resized = probability[:, None]
+    if probability.shape[-2:] != geometry.padded_hw:
+        resized = F.interpolate(resized, geometry.padded_hw, mode="bicubic", align_corners=True)
+    return resample(resized, *_warp(geometry))[:, 0] > FOREGROUND
+
+
+@lru_cache(maxsize=64)
+def _steps(geometry: Geometry, grid_hw: Size) -> list[Step]:
+    """Returns the interpolations of `_foreground`."""
+    with torch.inference_mode(False):  # cached tensors outlive the caller's mode
+        steps = [_warp(geometry)]
+        if grid_hw != geometry.padded_hw:
+            down, across = (
+                interpolation(side, cells, "bicubic", align_corners=True)
+                for side, cells in zip(geometry.padded_hw, grid_hw, strict=True)
+            )
+            steps.insert(0, (down, across))
+        return [(MapTaps.of(rows), MapTaps.of(columns)) for rows, columns in steps]
 
 
 def _warp(geometry: Geometry) -> tuple[Taps, Taps]:

@@ -19,7 +19,7 @@ from refseg import metrics
 from refseg.metrics import Counts, Values
 from refseg.preprocessing.geometry import Geometry
 from refseg.protocols.protocol import Protocol, own_logits
-from refseg.protocols.squashed import squashed_logits, squashed_mask, squashed_masks
+from refseg.protocols.squashed import squashed_above, squashed_mask, squashed_masks
 from refseg.samples import Sample
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class LAVT(Protocol):
 
     def predict(self, logits: Tensor, geometry: Geometry, predicts_none: Tensor, threshold: float = 0.5) -> Tensor:
         """Thresholds logits on the square at 0."""
-        return squashed_logits(own_logits(logits, threshold), geometry, self.align_corners) > 0
+        return squashed_above(own_logits(logits, threshold), geometry, self.align_corners, lambda square: square > 0)
 
     def from_masks(self, masks: Tensor, predicts_none: Tensor) -> Tensor:
         """Resizes masks to the square in the same way as the true ones."""

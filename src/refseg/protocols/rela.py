@@ -24,7 +24,7 @@ from refseg import metrics
 from refseg.metrics import Counts, Values
 from refseg.preprocessing.geometry import Geometry
 from refseg.protocols.protocol import Protocol, own_logits
-from refseg.protocols.squashed import SIDE, squashed_logits, squashed_masks
+from refseg.protocols.squashed import SIDE, squashed_above, squashed_masks
 from refseg.samples import Sample
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ class ReLA(Protocol):
 
     def predict(self, logits: Tensor, geometry: Geometry, predicts_none: Tensor, threshold: float = 0.5) -> Tensor:
         """Compares the two probabilities on the square; masks are not emptied."""
-        half = squashed_logits(own_logits(logits, threshold), geometry, align_corners=False) / 2
-        return half.sigmoid() > (-half).sigmoid()
+        return squashed_above(own_logits(logits, threshold), geometry, False, _is_foreground)
 
     def from_masks(self, masks: Tensor, predicts_none: Tensor) -> Tensor:
         """Resizes masks to the square by nearest neighbour, since they have no polygons."""
@@ -81,3 +80,9 @@ class ReLA(Protocol):
             summary["T-acc"] = 0.0 if every else metrics.target_accuracy(has_target, counts.has_prediction)
             summary |= metrics.precisions(ious[has_target], THRESHOLDS)
         return summary
+
+
+def _is_foreground(logits: Tensor) -> Tensor:
+    """Returns where the foreground's probability is the higher one; logits within rounding of 0 are a tie."""
+    half = logits / 2
+    return half.sigmoid() > (-half).sigmoid()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from refseg.lazy import LazyModule
-from refseg.preprocessing.geometry import Geometry
-from refseg.preprocessing.resampling import resample
+from refseg.preprocessing.above import Step, threshold_maps
+from refseg.preprocessing.geometry import Geometry, Size
+from refseg.preprocessing.resampling import MapTaps, interpolation, resample
 
 if TYPE_CHECKING:
     import torch
@@ -31,10 +34,48 @@ def squashed_logits(logits: Tensor, geometry: Geometry, align_corners: bool) -> 
     """
     if logits.shape[-2:] != geometry.padded_hw:
         logits = F.interpolate(logits, geometry.padded_hw, mode="bilinear", align_corners=align_corners)
-    if geometry.resized_hw == geometry.padded_hw == (SIDE, SIDE):
+    if _is_square(geometry):
         return logits[:, 0]
+    return resample(logits, *geometry.taps(_square_places(geometry), geometry.padded_hw))[:, 0]
+
+
+def squashed_above(
+    logits: Tensor, geometry: Geometry, align_corners: bool, in_full: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Returns where `squashed_logits` of (N, 1, h', w') are above 0, (N, 480, 480) bool, computed around that alone.
+
+    Args:
+        logits: from the network.
+        geometry: position of the image in its input.
+        align_corners: as of `squashed_logits`.
+        in_full: function of `squashed_logits` that decides where rounding could.
+    """
+    steps = _steps(geometry, (logits.shape[-2], logits.shape[-1]), align_corners)
+    return threshold_maps(
+        logits[:, 0], steps, 0.0, 0.0, lambda some: in_full(squashed_logits(some[:, None], geometry, align_corners))
+    )
+
+
+@lru_cache(maxsize=64)
+def _steps(geometry: Geometry, grid_hw: Size, align_corners: bool) -> list[Step]:
+    """Returns the interpolations of `squashed_logits`."""
+    with torch.inference_mode(False):  # cached tensors outlive the caller's mode
+        steps = []
+        if grid_hw != geometry.padded_hw:
+            axes = zip(geometry.padded_hw, grid_hw, strict=True)
+            steps.append([interpolation(side, cells, "bilinear", align_corners) for side, cells in axes])
+        if not _is_square(geometry):
+            steps.append(list(geometry.taps(_square_places(geometry), geometry.padded_hw)))
+        return [(MapTaps.of(rows), MapTaps.of(columns)) for rows, columns in steps]
+
+
+def _is_square(geometry: Geometry) -> bool:
+    return geometry.resized_hw == geometry.padded_hw == (SIDE, SIDE)
+
+
+def _square_places(geometry: Geometry) -> tuple[Tensor, Tensor]:
     rows, columns = ((torch.arange(SIDE).double() + 0.5) * own / SIDE - 0.5 for own in geometry.own_hw)
-    return resample(logits, *geometry.taps((rows, columns), geometry.padded_hw))[:, 0]
+    return rows, columns
 
 
 def squashed_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -42,6 +83,8 @@ def squashed_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
     Pillow adds up steps of W / 480, so that its ties at 320, 640 and 1280 follow no formula.
     """
+    if mask.shape == (SIDE, SIDE):
+        return mask
     square = Image.fromarray(mask.view(np.uint8)).resize((SIDE, SIDE), Image.Resampling.NEAREST)
     return np.asarray(square).astype(np.bool_)
 

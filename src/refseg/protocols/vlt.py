@@ -13,6 +13,7 @@ All            mIoU, Prec@.5 to Prec@.95 (IoU above X, which an IoU of exactly X
 from __future__ import annotations
 
 import operator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,9 @@ import numpy as np
 from refseg import metrics
 from refseg.lazy import LazyModule
 from refseg.metrics import Counts, Values
-from refseg.preprocessing.geometry import Geometry
+from refseg.preprocessing.above import Step, threshold_maps
+from refseg.preprocessing.geometry import Geometry, Size
+from refseg.preprocessing.resampling import MapTaps, interpolation
 from refseg.preprocessing.restore import crop_padding, resize_logits
 from refseg.protocols.protocol import Protocol, own_logits
 
@@ -51,7 +54,14 @@ class VLT(Protocol):
     def predict(self, logits: Tensor, geometry: Geometry, predicts_none: Tensor, threshold: float = 0.5) -> Tensor:
         """Thresholds probabilities at the image's own size."""
         probability = (1 + SIGMOID_EPSILON) / (1 + torch.exp(-own_logits(logits, threshold)) + SIGMOID_EPSILON)
-        return resize_logits(crop_padding(probability, geometry), geometry.own_hw)[:, 0] > self.foreground
+        steps = _steps(geometry, (logits.shape[-2], logits.shape[-1]))
+        return threshold_maps(
+            probability[:, 0], steps, self.foreground, self.foreground, lambda some: self._in_full(some, geometry)
+        )
+
+    def _in_full(self, probability: Tensor, geometry: Geometry) -> Tensor:
+        """Returns where probabilities (N, h, w), resized to the image, are above the foreground's."""
+        return resize_logits(crop_padding(probability[:, None], geometry), geometry.own_hw)[:, 0] > self.foreground
 
     def ious(self, counts: Counts) -> Values:
         """Computes IoU with 1e-10 added to intersection and union."""
@@ -63,3 +73,18 @@ class VLT(Protocol):
             return {}
         ious = self.ious(counts)
         return {"mIoU": metrics.mean(ious, "mIoU")} | metrics.precisions(ious, THRESHOLDS, operator.gt)
+
+
+@lru_cache(maxsize=64)
+def _steps(geometry: Geometry, grid_hw: Size) -> list[Step]:
+    """Returns the two interpolations of probabilities: to the input, whose padding is cut off, and to the image."""
+    with torch.inference_mode(False):  # cached tensors outlive the caller's mode
+        axes = []
+        for axis, cells in enumerate(grid_hw):
+            own, resized, padded = geometry.own_hw[axis], geometry.resized_hw[axis], geometry.padded_hw[axis]
+            begin = (geometry.offset_hw or (0, 0))[axis]
+            to_input = MapTaps.of(interpolation(padded, cells, "bilinear", align_corners=False))
+            to_image = MapTaps.of(interpolation(own, resized, "bilinear", align_corners=False))
+            axes.append((to_input.at(slice(begin, begin + resized)), to_image))
+        rows, columns = axes
+        return list(zip(rows, columns, strict=True))
