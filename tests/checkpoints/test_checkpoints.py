@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from refseg import networks
 from refseg.checkpoints.calibration import Calibration
 from refseg.checkpoints.familiarity import Familiarity
-from refseg.checkpoints.io import _tokenizer, _tokenizer_entry, load_checkpoint, save_checkpoint
+from refseg.checkpoints.io import _tokenizer_entry, load_checkpoint, save_checkpoint
 from refseg.checkpoints.locate import find
+from refseg.checkpoints.tokenizers import build_tokenizer
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 from refseg.text.byte_pairs import BytePairs
 
@@ -316,7 +317,7 @@ def test_an_unknown_device_is_told(checkpoint_folder):
 def test_the_tokenizer_of_clip_is_kept_by_its_name():
     entry = _tokenizer_entry(BytePairs(22))
     assert entry.model_dump() == {"name": "clip_byte_pairs", "max_words": 22}
-    again = _tokenizer(entry)
+    again = build_tokenizer(entry)
     assert isinstance(again, BytePairs) and again.max_words == 22
 
 

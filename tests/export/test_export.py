@@ -77,7 +77,10 @@ def copied(folder, to, **runtime):
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(64, 64), (48, 90), (200, 133)])
 def test_masks_objects_and_existence_equal_those_of_the_weights(folders, size):
+    from refseg.inference.exported_segmenter import load_exported
+
     exact, exported = (refseg.load(folder) for folder in folders)
+    without_torch = load_exported(folders[1])
     image = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
     expressions = [one.text for one in DrawnScenes(split="val", count=1)[0].expressions][:5]
     found = 0
@@ -86,6 +89,11 @@ def test_masks_objects_and_existence_equal_those_of_the_weights(folders, size):
             assert np.array_equal(a.mask, b.mask) and np.array_equal(a.instance_map, b.instance_map)
             assert abs(a.exists - b.exists) < 1e-5 and a.familiar == b.familiar
             found += a.found
+        for a, b in zip(
+            exported(image, expressions, threshold), without_torch(image, expressions, threshold), strict=True
+        ):
+            assert np.array_equal(a.mask, b.mask) and np.array_equal(a.instance_map, b.instance_map)
+            assert a.to_dict() == b.to_dict()
     assert found, "a comparison of empty masks says nothing"
 
 

@@ -29,6 +29,7 @@ from refseg.checkpoints.schema import (
     WordListEntry,
     WordPiecesEntry,
 )
+from refseg.checkpoints.tokenizers import build_tokenizer
 from refseg.errors import InvalidInput, shortened
 from refseg.files.atomic import all_or_nothing
 from refseg.files.tensor_files import check_finite, read_safetensors, safetensors_shapes
@@ -57,7 +58,7 @@ def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
         InvalidInput: if the files do not fit each other or are damaged, or the device is unknown.
     """
     folder, config = open_config(where)
-    tokenizer = _tokenizer(config.tokenizer)
+    tokenizer = build_tokenizer(config.tokenizer)
     if config.runtime is not None:
         return _exported(config, config.runtime, tokenizer, folder, device)
     name, words, clip = config.network.name, len(tokenizer), config.preprocessing.clip
@@ -195,24 +196,6 @@ def _config(checkpoint: Checkpoint) -> CheckpointConfig:
         trained_on=checkpoint.trained_on,
         runtime=checkpoint.runtime,
     )
-
-
-def _tokenizer(entry: TokenizerEntry) -> Tokenizer:
-    match entry:
-        case VocabularyEntry():
-            return Vocabulary(entry.words, entry.max_words)
-        case WordListEntry():
-            return WordList(entry.words, entry.max_words)
-        case WordPiecesEntry():
-            from refseg.text.word_pieces import WordPieces
-
-            return WordPieces(entry.max_words)
-        case CharactersEntry():
-            return Characters(entry.max_words)
-        case BytePairsEntry():
-            from refseg.text.byte_pairs import BytePairs
-
-            return BytePairs(entry.max_words)
 
 
 def _tokenizer_entry(tokenizer: Tokenizer) -> TokenizerEntry:

@@ -12,6 +12,7 @@ from refseg.commands.options import Weights
 from refseg.commands.segment_files import ALL_ENDINGS, ENDINGS, Format, ending_of, file_stems, write
 
 if TYPE_CHECKING:
+    from refseg.inference.exported_segmenter import ExportedSegmenter
     from refseg.inference.results import Result
     from refseg.inference.segmenter import Segmenter
 
@@ -123,6 +124,15 @@ def segment(
             typer.echo(note, err=True)
         return name, loaded
 
+    def without_torch(images: Iterable[Any]) -> "tuple[str, Segmenter | ExportedSegmenter]":
+        """Returns the same, for exported weights without the seconds that torch takes to import."""
+        if weights and not crf and device in ("auto", "cpu"):
+            from refseg.inference.exported_segmenter import load_exported
+
+            if exported := load_exported(chosen):
+                return chosen, exported
+        return best(images)
+
     if inputs.note and not quiet:
         typer.echo(inputs.note, err=True)
     if inputs.is_video and (coco or as_json):
@@ -144,7 +154,7 @@ def segment(
         from refseg.commands.segment_video import segment_video
 
         return segment_video(inputs.one, expressions, formats, out, every, run, segmenter, quiet)
-    _segment_image(inputs.one, expressions, formats, out, threshold, best, quiet)
+    _segment_image(inputs.one, expressions, formats, out, threshold, without_torch, quiet)
 
 
 def _formats(given: list[Format] | None) -> list[Format]:
@@ -158,7 +168,7 @@ def _segment_image(
     formats: list[Format],
     out: Path,
     threshold: float | None,
-    load: "Callable[[Iterable[Any]], tuple[str, Segmenter]]",
+    load: "Callable[[Iterable[Any]], tuple[str, Segmenter | ExportedSegmenter]]",
     quiet: bool,
 ) -> None:
     from refseg.commands.sources import check_replaceable, is_same, source_of, warn_of_replaced

@@ -1,5 +1,7 @@
 """Results: the answer to one expression, and its export formats."""
 
+from __future__ import annotations
+
 import json
 import re
 import sys
@@ -8,12 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageShow
-from torch import Tensor
 
 from refseg.array_types import Box, Mask, PixelBox, PolygonList
 from refseg.counting import counted
@@ -22,6 +23,7 @@ from refseg.files.atomic import write_atomically
 from refseg.inference.html import encode_small, figure_html
 from refseg.inference.verdicts import DecidedBy, decided_by, verdict
 from refseg.inference.word_weights import WordWeights
+from refseg.lazy import LazyModule
 from refseg.masks.boxes import mask_box
 from refseg.masks.instances import left_to_right
 from refseg.masks.overlay import COLOURS, Colour, coloured, contrasting_colours
@@ -42,6 +44,12 @@ from refseg.masks.polygons import polygons
 from refseg.masks.rle import encode_rle
 from refseg.preprocessing.restore import resize_logits
 from refseg.readers.reading import Reading
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 _ENDINGS = ".png", ".jpg", ".jpeg", ".json", ".npy"
 _MAX_KEYS = 24  # objects that a picture's legend lists
@@ -117,7 +125,8 @@ class Result:
         image: (H, W, 3) uint8, RGB.
         mask: (H, W) bool, True on what the expression refers to; empty when nothing matches.
         exists: probability that the expression refers to anything.
-        logits: (h, w) mask logits at the network's resolution, without padding.
+        logits: (h, w) mask logits at the network's resolution, without padding; an array where they were computed
+            without torch.
         instance_map: (H, W) uint8, 0 outside of the mask, k on its k-th object; None if the network knows no objects.
         warnings: one line each: why the answer may be worthless.
         unknown_words: words of the expression that the network has never seen.
@@ -142,7 +151,7 @@ class Result:
     image: NDArray[np.uint8]
     mask: Mask
     exists: float
-    logits: Tensor
+    logits: Tensor | NDArray[np.float32]
     instance_map: NDArray[np.uint8] | None = None
     warnings: tuple[str, ...] = ()
     unknown_words: tuple[str, ...] = ()
@@ -217,7 +226,8 @@ class Result:
     def probability(self) -> NDArray[np.float32]:
         """(H, W) float32: probability of each pixel, above 0.5 in the mask; computed anew each time."""
         height, width = self.mask.shape
-        values: NDArray[np.float32] = resize_logits(self.logits[None, None], (height, width))[0, 0].sigmoid().numpy()
+        logits = torch.as_tensor(self.logits)
+        values: NDArray[np.float32] = resize_logits(logits[None, None], (height, width))[0, 0].sigmoid().numpy()
         return values
 
     @property

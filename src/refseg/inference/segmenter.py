@@ -20,7 +20,7 @@ from refseg.checkpoints.io import load_checkpoint
 from refseg.checkpoints.locate import with_settings
 from refseg.counting import counted
 from refseg.errors import InvalidInput, RefsegError, shown
-from refseg.finders.installed import photograph_advice
+from refseg.inference.checks import check_expressions, unfamiliar_warning
 from refseg.inference.chunks import PIXELS_AT_ONCE
 from refseg.inference.crf import DenseCRF, library
 from refseg.inference.file_result import FileResult
@@ -384,16 +384,7 @@ class Segmenter:
 
     def check(self, expressions: Sequence[str], threshold: float | None = None) -> None:
         """Checks expressions and a threshold; raises InvalidInput if they cannot be answered."""
-        if threshold is not None and not 0 < threshold < 1:
-            raise InvalidInput(f"threshold {threshold} is not between 0 and 1; it is a probability, for example 0.5")
-        if isinstance(expressions, str):
-            raise InvalidInput(f"{expressions!r} is one expression; give a list of them, for example [{expressions!r}]")
-        for expression in expressions:
-            if not isinstance(expression, str):
-                raise InvalidInput(f"{type(expression).__name__} is not an expression; give a string")
-            if any("\ud800" <= letter <= "\udfff" for letter in expression):
-                raise InvalidInput(f"{expression!r} holds bytes that are no text; give the expression in UTF-8")
-            self.checkpoint.tokenizer.ids(expression)
+        check_expressions(self.checkpoint.tokenizer, expressions, threshold)
 
     @overload
     def video(
@@ -631,19 +622,13 @@ class Segmenter:
             exists_threshold=threshold,
             familiar=not unfamiliar,
             warnings=(
-                *((self._unfamiliar_warning(),) if unfamiliar else ()),
+                *((unfamiliar_warning(self.checkpoint.knows),) if unfamiliar else ()),
                 *tokenizer.remarks(expression),
                 *(reading.warnings(bool(mask.any())) if reading else ()),
             ),
             unknown_words=reading.not_understood if reading else tuple(tokenizer.unknown_words(expression)),
             reading=reading,
             candidates=_candidates(output.candidates[m], geometry) if output.candidates is not None else (),
-        )
-
-    def _unfamiliar_warning(self) -> str:
-        return (
-            f"the image is unlike what these weights know ({self.checkpoint.knows or 'see their card'}), so the answer "
-            f"may mean nothing; {photograph_advice()}"
         )
 
 

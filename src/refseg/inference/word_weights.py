@@ -1,14 +1,17 @@
 """Weights of words: a number for each word of an expression, from the network's own pass, as `refseg explain` draws."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from refseg.blocks.view import View
+    from refseg.blocks.view import View
 
 _log = logging.getLogger("refseg.inference")
 
@@ -48,7 +51,7 @@ class WordWeights:
         return {"pieces": list(self.pieces), "rows": rows}
 
 
-ViewedWords = Sequence[tuple[View, Tensor]]
+ViewedWords: TypeAlias = "Sequence[tuple[View, Tensor]]"
 """Views of words, each with the weights (M, L) that it has for M expressions; on the CPU."""
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from refseg.preprocessing.resampling import MAX_ROUNDING, Taps, linear
 
@@ -12,6 +15,30 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Size = tuple[int, int]  # height, width
+Numbers = TypeVar("Numbers", "Tensor", "NDArray[np.float64]")  # an array, or a tensor
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How pixels of an image read the cells of a grid along an axis.
+
+    Attributes:
+        slope, start: as of `Geometry.placed`.
+        cell: pixels of the padded image for each cell.
+        first: the first cell that is no padding.
+        count: number of cells that are none.
+    """
+
+    slope: float
+    start: float
+    cell: float
+    first: int
+    count: int
+
+    def places(self, pixels: Numbers) -> Numbers:
+        """Returns where pixels of the image lie among the cells, 0 being the centre of the first."""
+        places: Numbers = (self.slope * pixels + self.start + 0.5) / self.cell - 0.5 - self.first
+        return places
 
 
 @dataclass(frozen=True)
@@ -56,6 +83,12 @@ class Geometry:
         return self.resized_hw[0] / self.own_hw[0], self.resized_hw[1] / self.own_hw[1]
 
     def _taps(self, axis: int, places: Tensor, grid: int) -> Taps:
+        reading = self.reading(axis, grid)
+        taps = linear(reading.places(places.double()), reading.count)
+        return Taps(taps.pixels + reading.first, taps.weight)
+
+    def reading(self, axis: int, grid: int) -> Reading:
+        """Returns how rows (axis 0) or columns (1) of the image read a grid over the padded image."""
         slope, start = self.placed()[axis]
         side = self.padded_hw[axis]
         cell, begin = side / grid, (self.offset_hw or (0, 0))[axis]
@@ -64,5 +97,4 @@ class Geometry:
             end = min(math.ceil(start + slope * (self.own_hw[axis] - 1)) + 1, side)
             begin = max(math.floor(start), 0)  # rounding may put a start of 0 below 0
         first, last = math.floor(begin / cell + MAX_ROUNDING), math.ceil(end / cell - MAX_ROUNDING) - 1
-        taps = linear((slope * places.double() + start + 0.5) / cell - 0.5 - first, last - first + 1)
-        return Taps(taps.pixels + first, taps.weight)
+        return Reading(slope, start, cell, first, last - first + 1)

@@ -1,0 +1,172 @@
+"""ExportedSegmenter: exported weights asked about images, without torch."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refseg.array_types import RgbImage
+from refseg.checkpoints.config_file import open_config
+from refseg.checkpoints.schema import CheckpointConfig
+from refseg.checkpoints.tokenizers import build_tokenizer
+from refseg.errors import InvalidInput
+from refseg.files.tensor_arrays import read_arrays
+from refseg.inference.checks import check_expressions, unfamiliar_warning
+from refseg.inference.results import Result
+from refseg.preprocessing.array_transform import RESIZES, crop_padding, network_input, to_image_size
+from refseg.preprocessing.geometry import Geometry
+from refseg.preprocessing.images import read_image
+from refseg.runtimes.entry import FAMILIARITY_FILE
+from refseg.runtimes.exported import ExportedGraphs
+from refseg.runtimes.graph import Arrays
+
+PIXELS_AT_ONCE = 2**20  # of the images of the expressions that are fused together, as in `inference.chunks`
+_FLOOR = 1e-2  # as in `checkpoints.familiarity`
+
+
+def load_exported(where: str | Path) -> "ExportedSegmenter | None":
+    """Loads exported weights; None for weights, or a preprocessing, that need torch: `inference.segmenter.load`."""
+    folder, config = open_config(where)
+    if config.runtime is None or config.preprocessing.resize not in RESIZES:
+        return None
+    return ExportedSegmenter(folder, config)
+
+
+class ExportedSegmenter:
+    """Answers expressions about images, as `Segmenter` does with the same weights, in arrays alone."""
+
+    def __init__(self, folder: Path, config: CheckpointConfig):
+        assert config.runtime is not None
+        self.config = config
+        self.graphs = ExportedGraphs(folder, config.runtime)
+        self.tokenizer = build_tokenizer(config.tokenizer)
+        self._familiar = _familiarity(folder / FAMILIARITY_FILE) if config.familiarity else None
+
+    def __call__(self, image: Any, expressions: Sequence[str], threshold: float | None = None) -> list[Result]:
+        """Returns a result for each expression; arguments and errors as of `Segmenter`."""
+        return list(self.ask(image, expressions, threshold))
+
+    def ask(self, image: Any, expressions: Sequence[str], threshold: float | None = None) -> Iterator[Result]:
+        """Yields the results one after the other."""
+        check_expressions(self.tokenizer, expressions, threshold)
+        return self._answer(read_image(image), expressions, threshold)
+
+    def _answer(self, image: RgbImage, expressions: Sequence[str], threshold: float | None) -> Iterator[Result]:
+        pixels, geometry = network_input(self.config.preprocessing, image)
+        features = self.graphs.encode_image(pixels[None])
+        unfamiliar = self._is_unfamiliar(features, geometry)
+        calibration = self.config.calibration
+        threshold = calibration.exists_threshold if threshold is None else threshold
+        logit = calibration.existence_logit(threshold)
+        at_once = self.graphs.entry.expressions_at_once or PIXELS_AT_ONCE // (pixels.shape[-2] * pixels.shape[-1])
+        at_once = max(1, at_once)
+        for start in range(0, len(expressions), at_once):
+            some = expressions[start : start + at_once]
+            words, mask = self._encode_words(some)
+            output = self.graphs.fuse(features, words, mask, np.zeros(len(some), np.int64), logit)
+            if not (np.isfinite(output["logits"]).all() and np.isfinite(output["exists"]).all()):
+                raise InvalidInput(
+                    f"the weights of {self.config.network.name} give values that are not finite; they are damaged, or "
+                    "their training failed: get them again, or use others"
+                )
+            for m, expression in enumerate(some):
+                yield self._result(expression, image, geometry, output, m, threshold, logit, unfamiliar)
+
+    def _encode_words(self, expressions: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        rows = [self.tokenizer.ids(expression) for expression in expressions]
+        tokens = np.zeros((len(rows), max(map(len, rows))), np.int64)
+        mask = np.zeros(tokens.shape, np.bool_)
+        for m, ids in enumerate(rows):
+            tokens[m, : len(ids)], mask[m, : len(ids)] = ids, True
+        tokens, mask = self.graphs.padded(tokens, mask)
+        return self.graphs.encode_words(tokens, mask), mask
+
+    def _result(
+        self,
+        expression: str,
+        image: RgbImage,
+        geometry: Geometry,
+        output: Arrays,
+        m: int,
+        threshold: float,
+        logit: float,
+        unfamiliar: bool,
+    ) -> Result:
+        logits = output["logits"][m, 0].astype(np.float32, copy=False)
+        mask = np.zeros(geometry.own_hw, np.bool_)
+        for rows, values in to_image_size(logits, geometry):
+            mask[rows] = values > 0
+        objects = None
+        exists = float(output["exists"][m])
+        if self.graphs.entry.objects:
+            chosen = (output["scores"][m] > 0) & (np.float32(exists) - np.float32(logit) > 0)
+            objects = instance_map(output["masks"][0][chosen], geometry, mask)
+        return Result(
+            expression=expression,
+            image=image,
+            mask=mask,
+            exists=_sigmoid(exists / self.config.calibration.temperature),
+            logits=crop_padding(logits, geometry),
+            instance_map=objects,
+            exists_threshold=threshold,
+            familiar=not unfamiliar,
+            warnings=(
+                *((unfamiliar_warning(self.config.knows),) if unfamiliar else ()),
+                *self.tokenizer.remarks(expression),
+            ),
+            unknown_words=tuple(self.tokenizer.unknown_words(expression)),
+        )
+
+    def _is_unfamiliar(self, features: Arrays, geometry: Geometry) -> bool:
+        """Whether the image is farther from those of the training than `checkpoints.familiarity` allows."""
+        name, entry = self.graphs.entry.familiarity, self.config.familiarity
+        if name is None or entry is None or self._familiar is None:
+            return False
+        mean, precision = self._familiar
+        coarse = features[name][0]
+        height, width = (
+            max(1, round(cells * size / padded))
+            for cells, size, padded in zip(coarse.shape[-2:], geometry.resized_hw, geometry.padded_hw, strict=True)
+        )
+        cells = coarse[:, :height, :width].reshape(len(coarse), -1)
+        described = np.log(np.concatenate([cells.mean(1), cells.std(1)]) + np.float32(_FLOOR))
+        away = described - mean
+        distance = math.sqrt(max(0.0, float(away @ precision @ away)))
+        return not distance <= entry.threshold
+
+
+def _familiarity(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns the mean (D,) and the precision (D, D) of a familiarity statistic."""
+    arrays = read_arrays(path)
+    mean, precision = arrays.get("familiarity.mean"), arrays.get("familiarity.precision")
+    if mean is None or precision is None or mean.ndim != 1 or precision.shape != (len(mean), len(mean)):
+        raise InvalidInput(f"{path} holds no statistic of familiar images; copy the folder again")
+    return mean, precision
+
+
+def instance_map(masks: NDArray[np.float32], geometry: Geometry, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Returns which of the objects' mask logits (K, h, w) is the largest (H, W), from 1, in the mask; elsewhere 0."""
+    if len(masks) == 1 or not mask.any():
+        return mask.astype(np.uint8)
+    numbers = np.ones(mask.shape, np.uint8)
+    largest = np.empty(mask.shape, np.float32)
+    for k, one in enumerate(masks):
+        for rows, values in to_image_size(one, geometry):
+            if k == 0:
+                largest[rows] = values
+                continue
+            larger = values > largest[rows]
+            numbers[rows][larger] = k + 1
+            largest[rows] = np.maximum(values, largest[rows])
+    numbers *= mask
+    for new, old in enumerate(np.unique(numbers[mask]).tolist(), start=1):  # an object without a pixel has no number
+        if new != old:
+            numbers[numbers == old] = new
+    return numbers
+
+
+def _sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-value)) if value >= 0 else math.exp(value) / (1 + math.exp(value))
