@@ -84,10 +84,10 @@ PRESETS = {
     "eavl_clip_resnet101": _CLIP,
     "eavl_clip_resnet50": _CLIP.replace(image_encoder="clip_resnet50", word_encoder="clip_text_rn50"),
     "eavl_small": EAVLConfig(
-        image_encoder="small_fine",
+        image_encoder="small",
         word_encoder="bert_small",
         max_words=24,
-        aligner=AlignerConfig(width=48, image_size=128),
+        aligner=AlignerConfig(width=64, image_size=128),
         feed_forward=256,
         dropout=0,
         class_weights=SMALL_REFERENTS,
