@@ -157,6 +157,17 @@ def test_an_export_that_answers_otherwise_is_refused(folders):
         agreement.check("f32")
 
 
+def test_graphs_that_the_runtime_cannot_run_are_refused(handmade, tmp_path):
+    from refseg.export.export import compare_folder
+
+    shutil.copytree(handmade, tmp_path / "new")
+    (tmp_path / "new" / "fuse.onnx").write_bytes(b"no graph")
+    exact = load_checkpoint(handmade)
+    with pytest.raises(InvalidInput, match="ONNX Runtime does not run the graphs of selector, so nothing was written"):
+        compare_folder(exact, tmp_path / "new", exact.runtime, [(64, 64)])
+    assert compare_folder(exact, handmade, exact.runtime, [(64, 64)]).equal_pixels == 1
+
+
 @pytest.mark.slow
 def test_what_fails_on_the_way_leaves_the_folder_as_it_was(folders, tmp_path, monkeypatch):
     from refseg.export import export

@@ -16,7 +16,7 @@ from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.config_file import brings_weights, check_destination, open_config
 from refseg.checkpoints.io import familiarity_tensors, load_checkpoint, write_tensors, write_texts
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
-from refseg.errors import InvalidInput, another_out, for_caller, option
+from refseg.errors import InvalidInput, another_out, first_line, for_caller, option
 from refseg.export.agreement import Agreement, compare
 from refseg.export.choices import check_choices
 from refseg.export.graphs import FAMILIARITY, FuseOutputs, flatten
@@ -105,12 +105,28 @@ def export(
             write_tensors(familiarity_tensors(checkpoint.familiarity), new / FAMILIARITY_FILE)
         written = replace(checkpoint, runtime=entry)
         write_texts(written, new)
-        agreement = compare(checkpoint, load_checkpoint(new), sizes)
-        agreement.check(precision)
+        agreement = compare_folder(checkpoint, new, entry, sizes)
         written.card = _card(checkpoint, str(weights), entry, agreement)
         write_texts(written, new)
         advance(2, "compared")
     return Exported(Path(out), entry, agreement)
+
+
+def compare_folder(checkpoint: Checkpoint, folder: Path, entry: RuntimeEntry, sizes_hw: list[Size]) -> Agreement:
+    """Compares a checkpoint with its export.
+
+    Raises:
+        InvalidInput: if the runtime cannot run the graphs, or they answer otherwise.
+    """
+    try:
+        agreement = compare(checkpoint, load_checkpoint(folder), sizes_hw)
+    except InvalidInput as error:
+        reason = first_line(error.__cause__ or error, 300)
+        raise InvalidInput(
+            f"{RUNTIMES[entry.name][1]} does not run the graphs of {checkpoint.name}, so nothing was written ({reason})"
+        ) from error
+    agreement.check(entry.precision)
+    return agreement
 
 
 def _check_exportable(weights: str | Path) -> None:

@@ -39,7 +39,7 @@ class Graph(ABC):
         """
         self._loaded()
         try:
-            return self.run({name: np.ascontiguousarray(inputs[name]) for name in self.input_names()})
+            return self.run({name: np.asarray(inputs[name], order="C") for name in self.input_names()})
         except KeyError as error:
             raise InvalidInput(
                 f"{self.path} asks for {error}, which its network does not give; export again"
