@@ -163,7 +163,7 @@ PRESETS = {
     "cmpc_gref": CMPCConfig(graph_layers=2),
     "cmpc_release": CMPCConfig(exchange_rounds=2, resize="corner", reduction="sum", l2=5e-4),
     "cmpc_multilevel": CMPCConfig(entity_perception=False, graph_layers=0, skip="multimodal", exchange_rounds=0),
-    "cmpc_small": CMPCConfig(**SMALL | {"image_encoder": "small_fine", "width": 48, "fused": 32, "grid_hw": (32, 32)}),
+    "cmpc_small": CMPCConfig(**SMALL),
 }
 
 

@@ -100,13 +100,13 @@ PRESETS = {
     "vlt_darknet53": VLTConfig(),
     "vlt_swin": _SWIN,
     "vlt_small": _SWIN.replace(
-        image_encoder="small_fine",
+        image_encoder="small",
         norm_stages=False,
         word_encoder="bert_small",
         max_words=24,
         image_size=128,
-        channels=64,
-        width=48,
+        channels=96,
+        width=64,
         dropout=0,
         output_stride=4,
         class_weights=SMALL_REFERENTS,
@@ -115,7 +115,7 @@ PRESETS = {
 }
 PRESETS |= {
     "vlt_swin_aligner": _SWIN.replace(aligner=AlignerConfig(queries=16, width=256)),  # EAVL's Table V
-    "vlt_small_aligner": PRESETS["vlt_small"].replace(aligner=AlignerConfig(queries=16, width=48)),
+    "vlt_small_aligner": PRESETS["vlt_small"].replace(aligner=AlignerConfig(queries=16, width=64)),
 }
 
 
