@@ -6,7 +6,7 @@ formula. Places are pixel numbers: 0 is the centre of the first pixel.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +86,7 @@ class MapTaps(NamedTuple):
     def of(cls, taps: Taps) -> MapTaps:
         """Converts `Taps`."""
         pixels, weight = taps.pixels.T.contiguous().numpy(), taps.weight.T.float().contiguous().numpy()
-        read = weight.any(1)  # a cubic of whole pixels reads one of four
+        read: Any = weight.any(1)  # a cubic of whole pixels reads one of four
         read[0] |= not read.any()
         return cls(pixels[read], weight[read])
 
