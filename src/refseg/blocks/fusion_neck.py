@@ -80,9 +80,7 @@ def with_coordinates(x: Tensor) -> Tensor:
     """Appends coordinates x and y from -1 to 1 to a map (M, C, h, w) as two channels."""
     height, width = x.shape[-2:]
     column = torch.linspace(-1, 1, width, device=x.device, dtype=x.dtype).expand(x.shape[0], 1, height, width)
-    row = (
-        torch.linspace(-1, 1, height, device=x.device, dtype=x.dtype).unsqueeze(-1).expand(x.shape[0], 1, height, width)
-    )
+    row = torch.linspace(-1, 1, height, device=x.device, dtype=x.dtype).unsqueeze(-1).expand_as(column)
     return torch.cat([x, column, row], dim=1)
 
 

@@ -64,5 +64,6 @@ class RuntimeEntry(Config):
     def sizes(self) -> str:
         """The sizes of images that the graphs take, in words."""
         if self.size_hw is not None:
-            return f"images of {self.size_hw[0]} x {self.size_hw[1]} pixels"
+            height, width = self.size_hw
+            return f"images of {height} x {width} pixels"
         return f"images of any size from {self.least_side} x {self.least_side} pixels on"

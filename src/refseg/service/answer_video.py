@@ -307,7 +307,7 @@ def _check_size(size_hw: tuple[int, int], limits: Limits) -> None:
 
 
 def _too_long(count: int | None, limits: Limits) -> Problem:
-    has = f"{count} frames, at most" if count else "more frames than the"
+    has = f"{counted(count, 'frame')}, at most" if count else "more frames than the"
     allowed = f"{limits.frames} {'are' if count else 'that are'} allowed here"
     detail = f"the video has {has} {allowed}; cut it, or segment it with the command refseg segment"
     return Problem(413, "too_large", detail)
