@@ -62,6 +62,10 @@ def test_a_source_with_brackets_in_its_name_is_no_markup(run, tmp_path):
         ("gallery", "--data", "drawn_scenes", "--masks", LONG, "--out", "x.png"),
         ("gallery", "--data", "drawn_scenes", "--weights", "selector", "--out", f"{LONG}.png"),
         ("explain", LONG, "the star", "--out", "x.png"),
+        ("export", LONG, "--to", "onnx", "--out", "x"),
+        ("export", "selector", "--to", "onnx", "--out", LONG),
+        ("bench", LONG),
+        ("bench", "selector", "--image", LONG),
         ("evaluate", "selector", "--count", "1", "--out", LONG),
         ("evaluate", LONG, "--count", "1"),
         ("evaluate", "selector", "jsonl", "--root", LONG),
@@ -172,5 +176,5 @@ def test_every_command_is_here():
     names = {command.callback.__name__ for command in app.registered_commands if command.callback}
     assert names == {
         *("segment", "evaluate", "score", "compare", "gallery", "explain", "calibrate"),
-        *("recipes", "train", "convert", "networks", "demo", "study", "serve"),
+        *("recipes", "train", "convert", "export", "networks", "bench", "demo", "study", "serve"),
     }
