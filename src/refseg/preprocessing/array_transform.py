@@ -35,7 +35,7 @@ def resize_antialiased(image: NDArray[np.uint8], size_hw: Size) -> NDArray[np.ui
     """Resizes an image (H, W, 3) as torch does bytes: columns first, with weights of 16 bits, rounded after each axis.
 
     >>> resize_antialiased(np.array([[[0], [100], [200], [60]]], np.uint8), (1, 2)).ravel()
-    array([ 69, 121], dtype=uint8)
+    array([ 71, 126], dtype=uint8)
     """
     for axis, size in ((1, size_hw[1]), (0, size_hw[0])):
         if image.shape[axis] != size:
