@@ -34,7 +34,7 @@ WAYS_OUT = {
 """Advice for errors of the operating system."""
 
 Caller = Literal["python", "command", "http", "page"]
-"""Who reads messages: a program that calls the library, a user of a command, a client of the service, its page."""
+"""Callers for whom messages are worded: Python programs, users of a command, HTTP clients, visitors of the page."""
 
 _is_command = False  # whether a command of `refseg` is running: see `command_line`
 _asking: ContextVar[tuple[Caller, tuple[str, ...]] | None] = ContextVar("asking", default=None)  # see `speaking_to`

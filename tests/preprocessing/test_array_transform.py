@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from refseg.preprocessing import array_transform
 from refseg.preprocessing.array_transform import network_input, resize_antialiased, to_image_size
 from refseg.preprocessing.restore import mask_at_image_size
 from refseg.preprocessing.transform import Preprocessing, photographs
@@ -42,4 +43,5 @@ def test_inputs_and_masks_equal_those_of_torch(preprocessing, size):
         mask = np.zeros(size, bool)
         for rows, values in to_image_size(grid, geometry):
             mask[rows] = values > 0
+        assert np.array_equal(mask, array_transform.mask_at_image_size(grid, geometry))
         assert np.array_equal(mask, mask_at_image_size(torch.from_numpy(grid)[None, None], geometry)[0].numpy())

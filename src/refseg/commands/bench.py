@@ -43,21 +43,19 @@ def bench(
 
     from refseg.checkpoints.config_file import check_weights
     from refseg.hardware import check_device_name
+    from refseg.preprocessing.images import read_image
 
     options.add_networks(network)
     check_device_name(device)
     named = options.with_settings(weights, settings) or weights
     check_weights(named)
-    if image is not None:
-        from refseg.preprocessing.images import read_image
-
-        read_image(image)
+    pixels = None if image is None else read_image(image)  # or an error before torch is imported
 
     from refseg.inspection.answer_speed import measure_answers
 
     measured = measure_answers(
         named,
-        image=image,
+        image=pixels,
         expressions=expression or [],
         device=device,
         threads=threads,

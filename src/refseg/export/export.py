@@ -36,7 +36,7 @@ ANY_SIZE = ("onnx",)
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """An exported checkpoint.
 
     Attributes:
         folder: the checkpoint folder.

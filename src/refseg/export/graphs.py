@@ -119,7 +119,7 @@ class FuseGraph(nn.Module):
 
 @dataclass
 class FuseOutputs:
-    """Where the fields of an output come from.
+    """Sources of the fields of a network's output.
 
     Attributes:
         computed: fields that the graph of `fuse` computes.

@@ -1,4 +1,4 @@
-"""What is checked and told alike wherever expressions are answered; nothing here imports torch."""
+"""Checks and warnings of all segmenters, without torch."""
 
 from collections.abc import Sequence
 

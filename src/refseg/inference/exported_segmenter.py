@@ -16,7 +16,7 @@ from refseg.errors import InvalidInput
 from refseg.files.tensor_arrays import read_arrays
 from refseg.inference.checks import check_expressions, unfamiliar_warning
 from refseg.inference.results import Result
-from refseg.preprocessing.array_transform import RESIZES, crop_padding, network_input, to_image_size
+from refseg.preprocessing.array_transform import RESIZES, crop_padding, mask_at_image_size, network_input, to_image_size
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.images import read_image
 from refseg.runtimes.entry import FAMILIARITY_FILE
@@ -96,9 +96,7 @@ class ExportedSegmenter:
         unfamiliar: bool,
     ) -> Result:
         logits = output["logits"][m, 0].astype(np.float32, copy=False)
-        mask = np.zeros(geometry.own_hw, np.bool_)
-        for rows, values in to_image_size(logits, geometry):
-            mask[rows] = values > 0
+        mask = mask_at_image_size(logits, geometry)
         objects = None
         exists = float(output["exists"][m])
         if self.graphs.entry.objects:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ def measure_answers(
     try:
         scenes = DrawnScenes("test", count=1)
         pixels = scenes[0].image if image is None else read_image(image)
-        asked = _repeated(expressions or [one.text for one in scenes[0].expressions], max(COUNTS))
+        known = expressions or [one.text for one in scenes[0].expressions]
+        asked = list(islice(cycle(known), max(COUNTS)))
         seconds: dict[str, list[float]] = {COLD: [], LOADED: []}
         memory = 0
         with progress(cold_runs + runs, of="runs") as advance:
@@ -130,10 +132,6 @@ def measure_answers(
     finally:
         torch.set_num_threads(before)
     return AnswerSpeed(facts, {name: some for name, some in seconds.items() if some}, memory or None)
-
-
-def _repeated(expressions: Sequence[str], count: int) -> list[str]:
-    return [expressions[k % len(expressions)] for k in range(count)]
 
 
 def _run_in_turns(
@@ -169,7 +167,12 @@ def _answer_in_new_process(
             process = subprocess.Popen(
                 command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": str(threads)}
             )
-            code, memory = _wait(process)
+            try:
+                code, memory = _wait(process)
+            except BaseException:  # Ctrl-C, after which nobody waits for it
+                process.kill()
+                process.wait()
+                raise
             seconds = time.perf_counter() - begin
             log.seek(0)
             if code:

@@ -1,4 +1,4 @@
-"""Where interpolated maps are above a threshold, computed only around what may be above it.
+"""Thresholding of interpolated maps, which are computed only around what may be above the threshold.
 
 Masks are small against their images, so most of what a full interpolation computes is background. Where rounding could
 decide, at values that are nearly the threshold, the caller's own full computation does: the masks are equal to its.
@@ -6,7 +6,7 @@ decide, at values that are nearly the threshold, the caller's own full computati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from refseg.array_types import Mask
 from refseg.lazy import LazyModule
 from refseg.preprocessing.images import strips
-from refseg.preprocessing.resampling import MapTaps, resample_map
+from refseg.preprocessing.resampling import MapTaps, Taps, resample_map
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +28,11 @@ Step = tuple[MapTaps, MapTaps]
 
 ROUNDING = 4e-6  # of the largest value, at least of 1: more than two interpolations in float32 differ by
 LARGEST_SHARE = 0.4  # of the pixels; beyond, a full computation by torch is faster
+
+
+def to_steps(interpolations: Iterable[tuple[Taps, Taps]]) -> list[Step]:
+    """Converts the taps of rows and columns of interpolations."""
+    return [(MapTaps.of(rows), MapTaps.of(columns)) for rows, columns in interpolations]
 
 
 def threshold_maps(

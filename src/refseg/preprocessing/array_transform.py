@@ -1,10 +1,13 @@
 """`Preprocessing` of an image and its masks as arrays, without torch: the same numbers to the last bit."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from refseg.array_types import Mask
+from refseg.preprocessing.above import find_above
 from refseg.preprocessing.geometry import Geometry, Size
 from refseg.preprocessing.images import strips
 from refseg.preprocessing.resampling import MAX_ROUNDING, MapTaps, resample_map
@@ -71,6 +74,7 @@ def _antialiased(length: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.
     return np.minimum(first[:, None] + taps, length - 1), weights
 
 
+@lru_cache(maxsize=64)
 def map_taps(geometry: Geometry, grid_hw: Size) -> tuple[MapTaps, MapTaps]:
     """Returns the taps of the rows and columns of the image on a grid over the padded image, as `Geometry.taps`."""
     rows, columns = (_linear(geometry, axis, grid) for axis, grid in enumerate(grid_hw))
@@ -87,6 +91,16 @@ def to_image_size(logits: NDArray[np.float32], geometry: Geometry) -> Iterator[t
     rows, columns = map_taps(geometry, grid)
     for some in strips(slice(0, height), width):
         yield some, resample_map(logits, rows.at(some), columns)
+
+
+def mask_at_image_size(logits: NDArray[np.float32], geometry: Geometry) -> Mask:
+    """Thresholds logits (h, w) at 0, at the image's own size, computed around positive ones only."""
+    grid = (logits.shape[0], logits.shape[1])
+    if geometry.is_grid(grid):
+        return logits > 0
+    mask = find_above(logits, [map_taps(geometry, grid)], threshold=0.0, reach=0.0)
+    assert mask is not None  # without a tolerance and a largest share
+    return mask
 
 
 def crop_padding(logits: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:

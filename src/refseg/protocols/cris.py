@@ -22,9 +22,9 @@ import numpy as np
 from refseg import metrics
 from refseg.lazy import LazyModule
 from refseg.metrics import PRECISION_THRESHOLDS, Counts, Values
-from refseg.preprocessing.above import Step, threshold_maps
+from refseg.preprocessing.above import Step, threshold_maps, to_steps
 from refseg.preprocessing.geometry import Geometry, Size
-from refseg.preprocessing.resampling import MapTaps, Taps, cubic, interpolation, resample
+from refseg.preprocessing.resampling import Taps, cubic, interpolation, resample
 from refseg.protocols.protocol import Protocol, own_logits
 
 if TYPE_CHECKING:
@@ -79,15 +79,14 @@ def _foreground(probability: Tensor, geometry: Geometry) -> Tensor:
 @lru_cache(maxsize=64)
 def _steps(geometry: Geometry, grid_hw: Size) -> list[Step]:
     """Returns the interpolations of `_foreground`."""
-    with torch.inference_mode(False):  # cached tensors outlive the caller's mode
-        steps = [_warp(geometry)]
-        if grid_hw != geometry.padded_hw:
-            down, across = (
-                interpolation(side, cells, "bicubic", align_corners=True)
-                for side, cells in zip(geometry.padded_hw, grid_hw, strict=True)
-            )
-            steps.insert(0, (down, across))
-        return [(MapTaps.of(rows), MapTaps.of(columns)) for rows, columns in steps]
+    steps = [_warp(geometry)]
+    if grid_hw != geometry.padded_hw:
+        rows, columns = (
+            interpolation(side, cells, "bicubic", align_corners=True)
+            for side, cells in zip(geometry.padded_hw, grid_hw, strict=True)
+        )
+        steps.insert(0, (rows, columns))
+    return to_steps(steps)
 
 
 def _warp(geometry: Geometry) -> tuple[Taps, Taps]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from refseg.lazy import LazyModule
-from refseg.preprocessing.above import Step, threshold_maps
+from refseg.preprocessing.above import Step, threshold_maps, to_steps
 from refseg.preprocessing.geometry import Geometry, Size
-from refseg.preprocessing.resampling import MapTaps, interpolation, resample
+from refseg.preprocessing.resampling import interpolation, resample
 
 if TYPE_CHECKING:
     import torch
@@ -59,14 +59,16 @@ def squashed_above(
 @lru_cache(maxsize=64)
 def _steps(geometry: Geometry, grid_hw: Size, align_corners: bool) -> list[Step]:
     """Returns the interpolations of `squashed_logits`."""
-    with torch.inference_mode(False):  # cached tensors outlive the caller's mode
-        steps = []
-        if grid_hw != geometry.padded_hw:
-            axes = zip(geometry.padded_hw, grid_hw, strict=True)
-            steps.append([interpolation(side, cells, "bilinear", align_corners) for side, cells in axes])
-        if not _is_square(geometry):
-            steps.append(list(geometry.taps(_square_places(geometry), geometry.padded_hw)))
-        return [(MapTaps.of(rows), MapTaps.of(columns)) for rows, columns in steps]
+    steps = []
+    if grid_hw != geometry.padded_hw:
+        rows, columns = (
+            interpolation(side, cells, "bilinear", align_corners)
+            for side, cells in zip(geometry.padded_hw, grid_hw, strict=True)
+        )
+        steps.append((rows, columns))
+    if not _is_square(geometry):
+        steps.append(geometry.taps(_square_places(geometry), geometry.padded_hw))
+    return to_steps(steps)
 
 
 def _is_square(geometry: Geometry) -> bool:

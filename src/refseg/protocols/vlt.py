@@ -78,13 +78,12 @@ class VLT(Protocol):
 @lru_cache(maxsize=64)
 def _steps(geometry: Geometry, grid_hw: Size) -> list[Step]:
     """Returns the two interpolations of probabilities: to the input, whose padding is cut off, and to the image."""
-    with torch.inference_mode(False):  # cached tensors outlive the caller's mode
-        axes = []
-        for axis, cells in enumerate(grid_hw):
-            own, resized, padded = geometry.own_hw[axis], geometry.resized_hw[axis], geometry.padded_hw[axis]
-            begin = (geometry.offset_hw or (0, 0))[axis]
-            to_input = MapTaps.of(interpolation(padded, cells, "bilinear", align_corners=False))
-            to_image = MapTaps.of(interpolation(own, resized, "bilinear", align_corners=False))
-            axes.append((to_input.at(slice(begin, begin + resized)), to_image))
-        rows, columns = axes
-        return list(zip(rows, columns, strict=True))
+    axes = []
+    for axis, cells in enumerate(grid_hw):
+        own, resized, padded = geometry.own_hw[axis], geometry.resized_hw[axis], geometry.padded_hw[axis]
+        begin = (geometry.offset_hw or (0, 0))[axis]
+        to_input = MapTaps.of(interpolation(padded, cells, "bilinear", align_corners=False))
+        to_image = MapTaps.of(interpolation(own, resized, "bilinear", align_corners=False))
+        axes.append((to_input.at(slice(begin, begin + resized)), to_image))
+    rows, columns = axes
+    return list(zip(rows, columns, strict=True))

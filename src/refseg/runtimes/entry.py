@@ -1,4 +1,4 @@
-"""What config.json of an exported checkpoint says about its graphs."""
+"""Entry of config.json on the graphs of an exported checkpoint."""
 
 from typing import Literal
 

@@ -65,7 +65,7 @@ class ExpressionFacts:
 
 @dataclass
 class VideoFacts:
-    """What is known of an answered video besides its files.
+    """Facts on an answered video, besides its files.
 
     Attributes:
         size: height and width of its frames.

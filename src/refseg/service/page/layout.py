@@ -21,6 +21,7 @@ from refseg.masks.pictures import encode_picture
 from refseg.service.page.answers import Answered, Kept, ask, split_expressions
 from refseg.service.page.downloads import write_archive
 from refseg.service.page.drawing import draw_difference, draw_overlay
+from refseg.service.page.fields import PLAIN, SUITED, add_expressions, add_weights, click
 from refseg.service.page.files import KEPT_SECONDS, TemporaryFiles
 from refseg.service.page.legend import format_legend, format_readings
 from refseg.service.page.samples import draw_sample
@@ -34,7 +35,6 @@ T = TypeVar("T")
 MAX_KEPT_BYTES = 256e6  # of answers
 MAX_DRAWN_AT_ONCE = 2  # pictures
 WELCOME = "Say what to find in an image or a short video: one thing, several, or something that is not there."
-SUITED = ""  # the choice of weights that leaves it to the image
 PICTURE: dict[str, Any] = {
     "interactive": False,
     "visible": False,
@@ -55,7 +55,6 @@ CSS = (
 """
     + VIDEO_CSS
 )
-START_DOWNLOAD = "() => document.querySelector('#refseg-file').click()"
 
 
 class Page:
@@ -84,7 +83,6 @@ class Page:
         return blocks
 
     def _image_tab(self) -> None:
-        asked: dict[str, Any] = {"api_visibility": "private", "queue": False}
         with gr.Tab("Image", elem_id="refseg-image-tab"):
             with gr.Row():
                 with gr.Column():
@@ -98,20 +96,8 @@ class Page:
                     image.preprocess = self._get_path  # type: ignore[method-assign]
                     sample = gr.Button("Draw a scene", elem_id="refseg-sample")
                 with gr.Column():
-                    text = gr.Textbox(
-                        label="Expressions, one a line",
-                        placeholder="the dog left of the red chair\nboth people in hats",
-                        lines=5,
-                        max_lines=16,
-                        elem_id="refseg-expressions",
-                    )
-                    weights = gr.CheckboxGroup(
-                        self.choices,
-                        value=[self.choices[0][1]],
-                        label="Weights; several are shown side by side",
-                        visible=len(self.choices) > 1,
-                        elem_id="refseg-weights",
-                    )
+                    text = add_expressions("the dog left of the red chair\nboth people in hats", "refseg-expressions")
+                    weights = add_weights(self.choices, "Weights; several are shown side by side", "refseg-weights")
                     find = gr.Button("Find", variant="primary", elem_id="refseg-find")
                     problem = gr.Markdown(visible=False, elem_id="refseg-problem")
             with gr.Column(visible=False) as results:
@@ -129,15 +115,18 @@ class Page:
 
             looks, drawn = [key, shown, opacity, boxes], [problem, results, *pictures, differing]
             found = find.click(
-                self.find, [image, text, weights], [key, problem, results, shown, *columns, *legends, read], **asked
+                self.find,
+                [image, text, weights],
+                [key, problem, results, shown, *columns, *legends, read],
+                **PLAIN,
             )
-            found.success(self.draw, looks, drawn, **asked)
+            found.success(self.draw, looks, drawn, **PLAIN)
             for look in (shown, opacity, boxes):
-                look.input(self.draw, looks, drawn, show_progress="hidden", trigger_mode="always_last", **asked)
-            sample.click(self.sample, None, [image, text], **asked)
-            gr.on([image.upload, image.clear, sample.click], self.clear, None, [key, problem, results], **asked)
-            saved = save.click(self.save, key, [problem, results, file], **asked)
-            saved.success(None, js=START_DOWNLOAD, api_visibility="private")
+                look.input(self.draw, looks, drawn, show_progress="hidden", trigger_mode="always_last", **PLAIN)
+            sample.click(self.sample, None, [image, text], **PLAIN)
+            gr.on([image.upload, image.clear, sample.click], self.clear, None, [key, problem, results], **PLAIN)
+            saved = save.click(self.save, key, [problem, results, file], **PLAIN)
+            saved.success(None, js=click("refseg-file"), api_visibility="private")
 
     def _columns(self) -> tuple[list[gr.Column], list[gr.Image], list[gr.HTML]]:
         """Builds a picture and a legend for each of the weights, side by side."""

@@ -19,6 +19,7 @@ from refseg.errors import InvalidInput, RefsegError
 from refseg.masks.overlay import COLOURS
 from refseg.service.answer_video import OVERLAY
 from refseg.service.page.answers import split_expressions
+from refseg.service.page.fields import PLAIN, SUITED, add_expressions, add_weights, click
 from refseg.service.page.files import TemporaryFiles
 from refseg.service.page.samples import draw_clip
 from refseg.service.page.video_answers import VideoAnswered, VideoColumn, ask_video, verdict_of
@@ -27,10 +28,8 @@ from refseg.service.problems import Problem
 from refseg.service.service import Service
 from refseg.video.writer import encoder
 
-SUITED = ""  # the choice of weights that leaves it to the video
 ENDINGS = "mp4 m4v mov 3gp mkv webm avi wmv flv ogv mpg mpeg ts m2ts mts mxf dv gif webp apng png avif".split()
 LONGEST_STEP = 30  # frames from one that is answered to the next
-START_DOWNLOAD = "() => document.querySelector('#refseg-video-file').click()"
 IF_PLAYED = """style="display: none" onloadeddata="if (this.videoWidth) this.style.display = ''" """
 CSS = """
 .refseg-video video { max-width: 100%; max-height: 70vh; margin-bottom: .6em; border-radius: 4px; }
@@ -62,7 +61,6 @@ class VideoTab:
 
     def build(self) -> None:
         """Builds it, within a tab of the page."""
-        asked: dict[str, Any] = {"api_visibility": "private", "queue": False}
         limits = self.service.limits
         with gr.Row():
             with gr.Column():
@@ -81,19 +79,11 @@ class VideoTab:
                     elem_classes="refseg-small",
                 )
             with gr.Column():
-                text = gr.Textbox(
-                    label="Expressions, one a line",
-                    placeholder="the dog that jumps\nthe person who walks to the left",
-                    lines=5,
-                    max_lines=16,
-                    elem_id="refseg-video-expressions",
+                text = add_expressions(
+                    "the dog that jumps\nthe person who walks to the left", "refseg-video-expressions"
                 )
-                weights = gr.CheckboxGroup(
-                    self.choices,
-                    value=[self.choices[0][1]],
-                    label="Weights; several answer one after the other",
-                    visible=len(self.choices) > 1,
-                    elem_id="refseg-video-weights",
+                weights = add_weights(
+                    self.choices, "Weights; several answer one after the other", "refseg-video-weights"
                 )
                 every = gr.Slider(
                     1,
@@ -115,13 +105,13 @@ class VideoTab:
         key = gr.State(None)
 
         shown = [key, problem, results, *columns, *answers]
-        find.click(self.find, [video, text, weights, every], shown, show_progress_on=[text], **asked)
-        sample.click(self.sample, None, [video, text, preview], **asked)
-        video.upload(self.preview, video, preview, **asked)
-        video.clear(lambda: "", None, preview, **asked)
-        gr.on([video.upload, video.clear, sample.click], self.clear, None, [key, problem, results], **asked)
-        saved = save.click(self.save, key, [problem, file], **asked)
-        saved.success(None, js=START_DOWNLOAD, api_visibility="private")
+        find.click(self.find, [video, text, weights, every], shown, show_progress_on=[text], **PLAIN)
+        sample.click(self.sample, None, [video, text, preview], **PLAIN)
+        video.upload(self.preview, video, preview, **PLAIN)
+        video.clear(lambda: "", None, preview, **PLAIN)
+        gr.on([video.upload, video.clear, sample.click], self.clear, None, [key, problem, results], **PLAIN)
+        saved = save.click(self.save, key, [problem, file], **PLAIN)
+        saved.success(None, js=click("refseg-video-file"), api_visibility="private")
 
     def _columns(self) -> tuple[list[gr.Column], list[gr.HTML]]:
         """Builds a place for a video with its legend for each of the weights, side by side."""
