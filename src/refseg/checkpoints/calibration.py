@@ -34,13 +34,13 @@ class Calibration(Config):
         return self.temperature * math.log(probability / (1 - probability))
 
 
-def fit_calibration(exists: ArrayLike, has_target: ArrayLike, could_answer: ArrayLike, fitted_on: str) -> Calibration:
+def fit_calibration(exists: ArrayLike, has_target: ArrayLike, ious: ArrayLike, fitted_on: str) -> Calibration:
     """Fits temperature and threshold to N expressions outside of the training data.
 
     Args:
         exists: (N,) existence logits.
         has_target: (N,) bool, whether the expression has a referent.
-        could_answer: (N,) bool, whether the mask would have a pixel if existence were certain.
+        ious: (N,) IoU of the masks if existence were certain; 1 for an empty one where there is no referent.
         fitted_on: description of the expressions.
 
     Raises:
@@ -53,7 +53,7 @@ def fit_calibration(exists: ArrayLike, has_target: ArrayLike, could_answer: Arra
             f"{len(has_target)} have one; calibrate on more scenes"
         )
     temperature = fit_temperature(exists, has_target)
-    threshold_logit = fit_threshold_logit(exists, has_target, could_answer)
+    threshold_logit = fit_threshold_logit(exists, has_target, ious)
     probability = 1 / (1 + math.exp(-threshold_logit / temperature))
     return Calibration(
         temperature=temperature, exists_threshold=min(max(probability, 1e-6), 1 - 1e-6), fitted_on=fitted_on
@@ -80,27 +80,29 @@ def fit_temperature(exists: ArrayLike, has_target: ArrayLike) -> float:
     return math.exp((low + high) / 2)
 
 
-def fit_threshold_logit(exists: ArrayLike, has_target: ArrayLike, could_answer: ArrayLike) -> float:
-    """Fits the threshold of the existence logit that maximises N-acc + T-acc.
+def fit_threshold_logit(exists: ArrayLike, has_target: ArrayLike, ious: ArrayLike) -> float:
+    """Fits the threshold of the existence logit that maximises gIoU: the mean IoU, where a right "nothing" counts 1.
 
-    Among equally good thresholds it is the middle of the widest gap.
+    A mask is therefore emptied where that gains more than it loses: of a network whose existence says little, few
+    are. Among equally good thresholds it is the middle of the widest gap.
 
     Args:
         exists: (N,) existence logits.
         has_target: (N,) bool.
-        could_answer: (N,) bool; False if the mask is empty for any threshold.
+        ious: (N,) IoU of the masks if existence were certain; 1 for an empty one where there is no referent.
+
+    >>> fit_threshold_logit([-3, -1, 2, 5], [0, 0, 1, 1], [0, 0, 0.7, 0.8])
+    0.5
     """
     exists, has_target = np.asarray(exists, np.float64), np.asarray(has_target, bool)
-    answered = np.where(np.asarray(could_answer, bool), exists, -np.inf)
-    values = np.unique(answered[np.isfinite(answered)])
-    if len(values) == 0:
+    gains = np.asarray(ious, np.float64) - ~has_target  # of answering, compared with saying that there is nothing
+    decided = gains != 0
+    if not decided.any():
         return 0.0
+    values, place = np.unique(exists[decided], return_inverse=True)
+    gain_of_value = np.bincount(place, weights=gains[decided])
+    gain_above = np.concatenate([np.cumsum(gain_of_value[::-1])[::-1], [0.0]])  # of answers from value k on
     edges = np.concatenate([[values[0] - 1], values, [values[-1] + 1]])
-    thresholds = (edges[1:] + edges[:-1]) / 2
-    with_target, without = np.sort(answered[has_target]), np.sort(answered[~has_target])
-    target_accuracy = 1 - np.searchsorted(with_target, thresholds, side="right") / len(with_target)
-    no_target_accuracy = np.searchsorted(without, thresholds, side="right") / len(without)
-    quality = target_accuracy + no_target_accuracy
-    best = np.flatnonzero(quality >= quality.max() - 1e-12)
+    best = np.flatnonzero(gain_above >= gain_above.max() - 1e-9)
     widest = best[np.argmax((edges[1:] - edges[:-1])[best])]
-    return float(thresholds[widest])
+    return float((edges[widest] + edges[widest + 1]) / 2)

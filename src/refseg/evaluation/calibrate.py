@@ -14,6 +14,9 @@ from refseg.checkpoints.checkpoint import Checkpoint, to_device, use_threshold
 from refseg.checkpoints.familiarity import MIN_IMAGES, describe, fit_familiarity, unpadded
 from refseg.checkpoints.schema import WEIGHTS
 from refseg.errors import MissingFile
+from refseg.evaluation.answers import answer_by_masks
+from refseg.evaluation.rows import rows_of
+from refseg.evaluation.scoring import STANDARD
 from refseg.files.tensor_files import safetensors_shapes
 from refseg.inference.predict import evaluation_mode, is_unfamiliar, predict_samples
 from refseg.preprocessing.images import read_image
@@ -40,13 +43,15 @@ def calibrate(
         InvalidInput: if the samples do not allow a fit.
     """
     exists: list[float] = []
-    could_answer: list[bool] = []
     has_target: list[bool] = []
+    ious: list[float | None] = []
     described = []
     for prediction in predict_samples(checkpoint, enumerate(samples)):
         exists += prediction.output.exists.tolist()
-        could_answer += (prediction.output.logits > 0).flatten(1).any(1).tolist()
-        has_target += [bool(e.targets) for query in prediction.queries for e in query.sample.expressions]
+        answers_all = dataclasses.replace(prediction, predicts_none=torch.zeros_like(prediction.predicts_none))
+        for row in rows_of(answer_by_masks(checkpoint, [answers_all], [STANDARD])):
+            has_target.append(row.has_target)
+            ious.append(row.scores[STANDARD.name].iou)
         coarse = checkpoint.network.familiarity_features(prediction.features)
         if coarse is not None:
             for k, query in enumerate(prediction.queries):
@@ -55,7 +60,7 @@ def calibrate(
     tells = len(described) >= MIN_IMAGES or checkpoint.familiarity is not None
     calibrated = dataclasses.replace(
         checkpoint,
-        calibration=fit_calibration(exists, has_target, could_answer, fitted_on),
+        calibration=fit_calibration(exists, has_target, np.array(ious, float), fitted_on),
         familiarity=fit_familiarity(torch.cat(described), fitted_on) if described and tells else None,
     )
     use_threshold(calibrated, calibrated.calibration.exists_threshold)
