@@ -44,7 +44,7 @@ def main() -> None:
         whole = time.monotonic() - begin
         lines = []
         for number in range(1, given.kills + 1):
-            seconds = choose.uniform(0.05, 1) * whole / 2  # so that it gets on between two kills
+            seconds = choose.uniform(0.05, 1) * whole / 3  # so that it goes on between two kills
             last = run([*command, "--out", str(killed)], Path(folder) / "log", seconds)
             lines.append([str(number), f"{seconds:.0f}", last])
             if last == "it had ended":
@@ -58,6 +58,8 @@ def main() -> None:
     print_table(f"A study that is killed: {about}", ["kill", "after seconds", "had said last"], lines)
     for name, (one, other) in zip(("answers", "figures"), same, strict=True):
         print(f"{name}: {'the same' if one == other else 'DIFFERENT'} ({len(one)})")
+        for place in [place for place in one if one[place] != other.get(place)]:
+            print(f"{place}: {first_difference(one[place], other.get(place))}")
     if any(one != other for one, other in same):
         raise SystemExit(1)
 
@@ -91,6 +93,17 @@ def figures(study: Path) -> dict[str, Any]:
     """Returns the figures of the rows of a study."""
     noted = json.loads((study / STUDY_FILE).read_text(encoding="utf-8"))
     return {row["label"]: (row["values"], row["oIoU_by_type"]) for row in noted["rows"] if row["values"]}
+
+
+def first_difference(one: Any, other: Any) -> str:
+    """Returns where two values first differ, and how."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        key = next(key for key in one if one[key] != other[key])
+        return f"{key}: {first_difference(one[key], other[key])}"
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        k = next(k for k in range(len(one)) if one[k] != other[k])
+        return f"{k}: {first_difference(one[k], other[k])}"
+    return f"{one!r} and {other!r}"
 
 
 if __name__ == "__main__":
