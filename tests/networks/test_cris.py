@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from refseg.batch import Batch, Objects
 from refseg.encoders.configs import BertConfig, ClipImageConfig, ClipTextConfig, SmallConfig
-from refseg.networks.cris import CRIS, PRESETS, CRISConfig, to_image
+from refseg.networks.cris import CRIS, PRESETS, CRISConfig, cubic_products, cubic_resize, to_image
 
 SMALL = {"widths": (8, 8, 16), "width": 16, "heads": 2, "feed_forward": 32, "dropout": 0.0, "max_words": 8}
 TINY = CRISConfig(
@@ -97,6 +97,19 @@ def test_a_pixel_belongs_to_the_referent_above_the_threshold():
 def test_probabilities_beyond_0_and_1_stay_finite():
     logits = torch.tensor([[-40.0, 40.0], [40.0, -40.0]])[None, None].repeat(1, 1, 3, 3)
     assert to_image(logits, (24, 24)).isfinite().all()
+
+
+@pytest.mark.parametrize(("size", "to"), [((16, 24), (64, 96)), ((1, 2), (5, 7)), ((7, 5), (1, 3))])
+def test_an_export_interpolates_by_products_with_the_same_result(size, to):
+    maps = torch.rand(2, 1, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(cubic_products(maps, to), cubic_resize(maps, to), rtol=0, atol=1e-14)
+    graph = torch.export.export(Enlarge(), (maps.float(),)).graph
+    assert not [node for node in graph.nodes if "bicubic" in str(node.target)], "ONNX Runtime has none in float64"
+
+
+class Enlarge(torch.nn.Module):
+    def forward(self, logits):
+        return to_image(logits, (64, 96))
 
 
 def test_the_loss_is_at_a_quarter_of_the_size():

@@ -16,6 +16,7 @@ Notation   B images, M expressions, L words, C channels, S channels of the sente
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
@@ -32,6 +33,7 @@ from refseg.encoders.clip_image import AttentionPool
 from refseg.encoders.configs import ImageEncoderConfig, WordEncoderConfig
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
 from refseg.networks.network import Network, Output
+from refseg.preprocessing.resampling import cubic
 
 KERNEL = 3  # side of the sentence's kernel
 MIN_PROBABILITY = 1e-6  # probabilities are clipped this far from 0 and 1
@@ -226,8 +228,26 @@ def to_image(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
     """Resizes logits (M, 1, h, w) to (M, 1, H, W) by interpolating probabilities, as in the release."""
     with full_precision(logits):
         logits = logits.double()  # the logit of a probability near 1 has few digits in float32
-        probability = F.interpolate(logits.sigmoid(), size_hw, mode="bicubic", align_corners=True)
-        return probability.logit(MIN_PROBABILITY).float()
+        resize = cubic_products if torch.compiler.is_exporting() else cubic_resize
+        return resize(logits.sigmoid(), size_hw).logit(MIN_PROBABILITY).float()
+
+
+def cubic_resize(maps: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Resizes maps (M, 1, h, w) to (M, 1, H, W) by cubic interpolation, corners on corners."""
+    return F.interpolate(maps, size_hw, mode="bicubic", align_corners=True)
+
+
+def cubic_products(maps: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Computes `cubic_resize` as two products, since other runtimes have no cubic interpolation in float64."""
+    rows, columns = (_cubic_matrix(*sizes) for sizes in zip(size_hw, maps.shape[-2:], strict=True))
+    return rows @ maps @ columns.mT
+
+
+def _cubic_matrix(size: int, cells: int) -> Tensor:
+    """Returns the weights (size, cells) float64 of cells in interpolated places."""
+    places = torch.arange(size, dtype=torch.float64) * ((cells - 1) / max(size - 1, 1))
+    taps = cubic(places, cells)
+    return torch.zeros(size, cells, dtype=torch.float64).scatter_add(1, taps.pixels, taps.weight)
 
 
 def _word_attention(weights: Tensor) -> Tensor:
