@@ -10,6 +10,7 @@ from refseg import __version__
 from refseg.errors import InvalidInput, choose_one, first_line, shown
 
 GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")  # of NVIDIA's driver, AMD's and Windows' Linux
+PRECISIONS = ("auto", "f32", "bf16")  # of inference; `checkpoints.precision.use_precision` says what they are
 _DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu|xla|hpu|npu)(:\d{1,3})?")
 
 
@@ -23,6 +24,12 @@ def check_device_name(device: str) -> None:
         raise InvalidInput(f"unknown device {shown(device)}; {choose_one(device, ('auto', 'cpu', 'cuda', 'cuda:1'))}")
     if device.startswith("cuda") and not _may_have_gpu():
         raise InvalidInput(f"device {shown(device)} cannot be used (this machine has no GPU); use 'cpu' or 'auto'")
+
+
+def check_precision_name(precision: str) -> None:
+    """Raises InvalidInput unless a precision is one of `PRECISIONS`."""
+    if precision not in PRECISIONS:
+        raise InvalidInput(f"unknown precision {shown(precision)}; {choose_one(precision, PRECISIONS)}")
 
 
 def choose_device(device: str = "auto") -> str:

@@ -28,7 +28,7 @@ def segmenters(folders, tmp_path_factory):
     loaded = {}
 
     def load(detector, /, drawn_by="sam2", **settings):
-        limit = {"florence2": {"max_pieces": 20}, "qwen3vl": {"max_pieces": 16, "precision": "float32"}}
+        limit = {"florence2": {"max_pieces": 20}, "qwen3vl": {"max_pieces": 16, "dtype": "float32"}}
         settings = limit.get(detector, {}) | settings
         key = detector, drawn_by, *settings.items()
         if key not in loaded:

@@ -149,4 +149,4 @@ class Qwen3VLSam2(DetectThenSegment):
 
     @override
     def load_detector(self, local: LocalModel) -> BoxDetector:
-        return Qwen3VLBoxes(local, self.config.max_pieces, self.config.precision)
+        return Qwen3VLBoxes(local, self.config.max_pieces, self.config.dtype)

@@ -1,9 +1,14 @@
-"""Full precision within autocast."""
+"""Contexts of lower and of full precision."""
 
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
+
+
+def computing_in(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[object]:
+    """Returns a context in which layers compute in a lower precision; one that changes nothing for float32."""
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
 
 
 def full_precision(like: Tensor) -> AbstractContextManager[None]:

@@ -13,6 +13,7 @@ from refseg.adapters import ADAPTERS, adapter_class
 from refseg.checkpoints.checkpoint import Checkpoint, to_device, use_threshold
 from refseg.checkpoints.config_file import brings_weights, check_destination, open_config, read_text
 from refseg.checkpoints.familiarity import Familiarity
+from refseg.checkpoints.precision import use_precision
 from refseg.checkpoints.schema import (
     CARD,
     CONFIG,
@@ -33,6 +34,7 @@ from refseg.checkpoints.tokenizers import build_tokenizer
 from refseg.errors import InvalidInput, shortened
 from refseg.files.atomic import all_or_nothing
 from refseg.files.tensor_files import check_finite, read_safetensors, safetensors_shapes
+from refseg.hardware import check_precision_name
 from refseg.networks.network import Network
 from refseg.runtimes.entry import FAMILIARITY_FILE, RuntimeEntry
 from refseg.text.characters import Characters
@@ -43,7 +45,7 @@ from refseg.text.word_list import WordList
 _COMPLETE = f"a checkpoint folder holds {WEIGHTS} and {CONFIG}"
 
 
-def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
+def load_checkpoint(where: str | Path, device: str = "cpu", precision: str = "f32") -> Checkpoint:
     """Loads a checkpoint, with its network in evaluation mode.
 
     Args:
@@ -52,11 +54,19 @@ def load_checkpoint(where: str | Path, device: str = "cpu") -> Checkpoint:
             model, if wanted ("clipseg=FOLDER"); of compositions and adapters with settings, if wanted
             ("reader:finder=selector").
         device: where the network runs: "cpu", "cuda", ..., or "auto" for a GPU if there is one.
+        precision: of its arithmetic: "f32", "bf16" or "auto" (`checkpoints.precision.use_precision`).
 
     Raises:
         MissingFile: if there are no such weights, or a file of the folder is missing.
-        InvalidInput: if the files do not fit each other or are damaged, or the device is unknown.
+        InvalidInput: if the files do not fit each other or are damaged, or the device or precision is unknown.
     """
+    check_precision_name(precision)
+    checkpoint = _load(where, device)
+    use_precision(checkpoint, precision)
+    return checkpoint
+
+
+def _load(where: str | Path, device: str) -> Checkpoint:
     folder, config = open_config(where)
     tokenizer = build_tokenizer(config.tokenizer)
     if config.runtime is not None:

@@ -34,6 +34,7 @@ def bench(
     network: options.Network = None,
     settings: options.WeightsSettings = None,
     device: options.Device = "auto",
+    precision: options.Precision = "f32",
 ) -> None:
     """Measure how fast weights answer, in a new process and once they are loaded, and what memory that takes.
 
@@ -42,11 +43,12 @@ def bench(
     from json import dumps
 
     from refseg.checkpoints.config_file import check_weights
-    from refseg.hardware import check_device_name
+    from refseg.hardware import check_device_name, check_precision_name
     from refseg.preprocessing.images import read_image
 
     options.add_networks(network)
     check_device_name(device)
+    check_precision_name(precision)
     named = options.with_settings(weights, settings) or weights
     check_weights(named)
     pixels = None if image is None else read_image(image)  # or an error before torch is imported
@@ -58,6 +60,7 @@ def bench(
         image=pixels,
         expressions=expression or [],
         device=device,
+        precision=precision,
         threads=threads,
         runs=runs,
         cold_runs=cold_runs,

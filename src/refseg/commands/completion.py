@@ -76,5 +76,12 @@ def complete_devices(incomplete: str) -> list[str]:
     return _matching(["auto", "cpu", "cuda"], incomplete)
 
 
+def complete_precisions(incomplete: str) -> list[str]:
+    """Returns the precisions of inference."""
+    from refseg.hardware import PRECISIONS
+
+    return _matching(list(PRECISIONS), incomplete)
+
+
 def _matching(names: list[str], incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]

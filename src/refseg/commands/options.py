@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from refseg.checkpoints.bundled import FOR_IMAGES, FOR_VIDEOS
-from refseg.commands.completion import complete_datasets, complete_devices, complete_weights
+from refseg.commands.completion import complete_datasets, complete_devices, complete_precisions, complete_weights
 
 Weights = Annotated[
     str | None,
@@ -38,6 +38,14 @@ Device = Annotated[
     ),
 ]
 """Its default is "auto"; `refseg.hardware.choose_device` makes a device of it."""
+
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="Of the network's arithmetic: f32, bf16, or auto (bf16 where that is faster).",
+        autocompletion=complete_precisions,
+    ),
+]
 
 Name = Annotated[str, typer.Argument(help="Name of a data set, or FILE.py:NAME.", autocompletion=complete_datasets)]
 Split = Annotated[str, typer.Option(help="Which part of it; `all` takes everything.")]

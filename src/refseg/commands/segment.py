@@ -84,6 +84,11 @@ def segment(
     network: options.Network = None,
     settings: options.WeightsSettings = None,
     device: options.Device = "auto",
+    precision: options.Precision = "f32",
+    torch: Annotated[
+        bool,
+        typer.Option("--torch", help="Take torch for one image, too, where ONNX Runtime is installed (refseg[fast])."),
+    ] = False,
 ) -> None:
     """Find what each EXPRESSION refers to in each IMAGE, and write masks and overlays.
 
@@ -96,21 +101,24 @@ def segment(
     from refseg.commands.segment_inputs import read_inputs
     from refseg.errors import InvalidInput
     from refseg.files.atomic import check_file_writable, check_writable
-    from refseg.hardware import check_device_name
+    from refseg.hardware import check_device_name, check_precision_name
 
     options.add_networks(network)
     check_device_name(device)
+    check_precision_name(precision)
     inputs = read_inputs(words or [], images or [], table, frames)
     formats = _formats(format)
     weights = options.with_settings(weights, settings)
     chosen = weights or bundled.default_weights(inputs.is_video)
-    run = {"weights": chosen, "threshold": threshold, "crf": crf}
+    run: dict[str, Any] = {"weights": chosen, "threshold": threshold, "crf": crf}
+    if precision != "f32":
+        run["precision"] = precision
 
     def segmenter() -> "Segmenter":
         from refseg.inference.crf import DenseCRF
         from refseg.inference.segmenter import load
 
-        return load(chosen, device, DenseCRF() if crf else None)
+        return load(chosen, device, DenseCRF() if crf else None, precision=precision)
 
     def best(images: Iterable[Any], before: str | None = None) -> "tuple[str, Segmenter]":
         """Returns the segmenter of the weights, or of those that suit the images where none are named."""
@@ -119,17 +127,17 @@ def segment(
         from refseg.inference.crf import DenseCRF
         from refseg.inference.default_weights import load_default
 
-        name, loaded, note = load_default(images, device, DenseCRF() if crf else None, before)
+        name, loaded, note = load_default(images, device, DenseCRF() if crf else None, before, precision)
         if note and not quiet:
             typer.echo(note, err=True)
         return name, loaded
 
     def without_torch(images: Iterable[Any]) -> "tuple[str, Segmenter | ExportedSegmenter]":
-        """Returns the same, for exported weights without the seconds that torch takes to import."""
-        if weights and not crf and device in ("auto", "cpu"):
-            from refseg.inference.exported_segmenter import load_exported
+        """Returns the same, where ONNX Runtime can answer without the seconds that torch takes to import."""
+        if not torch and not crf and device in ("auto", "cpu") and precision != "bf16":
+            from refseg.inference.exported_segmenter import load_default, load_exported
 
-            if exported := load_exported(chosen):
+            if exported := load_exported(chosen) if weights else load_default(images):
                 return chosen, exported
         return best(images)
 

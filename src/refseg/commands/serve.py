@@ -28,6 +28,7 @@ def serve(
         list[str] | None,
         typer.Option(help="Where the weights run; repeatable: a worker each.", show_default="auto"),
     ] = None,
+    precision: options.Precision = "f32",
     token_file: Annotated[
         Path | None, typer.Option(help="File with a token, without which nobody may ask (Authorization: Bearer).")
     ] = None,
@@ -104,4 +105,5 @@ def serve(
         access_log,
         page,
         typer.echo,
+        precision,
     )

@@ -21,7 +21,7 @@ from refseg.evaluation.rows import ImageAnswers
 from refseg.evaluation.scoring import STANDARD, with_standard
 from refseg.files.atomic import check_writable
 from refseg.files.lock import only_writer
-from refseg.hardware import check_device_name, choose_device, describe_hardware, versions
+from refseg.hardware import check_device_name, check_precision_name, choose_device, describe_hardware, versions
 from refseg.inference.crf import DenseCRF, library
 from refseg.inference.prefetch import count_threads
 from refseg.progress import Progress, no_progress
@@ -46,6 +46,7 @@ def evaluate(
     protocols: Iterable[str | Scoring] = (),
     out: str | Path | None = None,
     device: str = "auto",
+    precision: str = "f32",
     batch_images: int = 8,
     workers: int | None = None,
     masks: bool = False,
@@ -71,6 +72,7 @@ def evaluate(
         protocols: names or protocols, the first one leads; those of the data set if empty. `standard` is always added.
         out: folder for rows and reports.
         device: device of the network: "cpu", "cuda", or "auto" for a GPU if there is one.
+        precision: of the network's arithmetic: "f32", "bf16" or "auto"; a checkpoint keeps its own.
         batch_images: number of images that the network gets at once.
         workers: threads that decode and count; processors, at most 8, if not given.
         masks: whether to write the masks into `out`: run-length coded, of videos a folder of PNG.
@@ -92,6 +94,7 @@ def evaluate(
     if masks and out is None:
         raise InvalidInput(f"{option('masks', True)} needs a place for them; give {option('out', 'results')}")
     check_device_name(device)
+    check_precision_name(precision)
     if isinstance(weights, str | Path):
         check_weights(weights)
     data = _open(dataset, split, protocols, settings)
@@ -120,7 +123,10 @@ def evaluate(
         if out and mine.rank == 0:
             stack.enter_context(only_writer(out))
         mine.wait_for_all()  # none writes if the first may not
-        checkpoint = weights if isinstance(weights, Checkpoint) else load_checkpoint(weights, mine.device(device))
+        if isinstance(weights, Checkpoint):
+            checkpoint = weights
+        else:
+            checkpoint = load_checkpoint(weights, mine.device(device), precision)
         if checkpoint.network.needs_annotations:
             _check_annotated(data)
         run = {
@@ -130,6 +136,8 @@ def evaluate(
             "masks": masks,
             "version": __version__,
         }
+        if (computed_in := _precision(checkpoint)) != "float32":
+            run["precision"] = computed_in  # rows of another one are not mixed with these
         rows = PartialRows(out, run, mine.rank, mine.world) if out else MemoryRows()
         folder = _masks_folder(rows) if isinstance(rows, PartialRows) and masks and data.of_clips else None
         left = rows.mine(len(data.samples))
@@ -388,12 +396,16 @@ def _circumstances(
     return {
         "processes": mine.world,
         "batch_images": batch_images,
-        "precision": str(next(checkpoint.network.parameters()).dtype).removeprefix("torch."),
+        "precision": _precision(checkpoint),
         **({"command": command} if command else {}),
         "date": _today(),
         "hardware": describe_hardware(mine.device(device)),
         "versions": versions(),
     }
+
+
+def _precision(checkpoint: "Checkpoint") -> str:
+    return str(checkpoint.network.compute_dtype).removeprefix("torch.")
 
 
 def _today() -> str:

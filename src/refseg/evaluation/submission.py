@@ -20,7 +20,7 @@ from refseg.evaluation.partial_rows import PartialRows
 from refseg.evaluation.report.provenance import dataset_facts, weights_facts
 from refseg.evaluation.rows import ImageAnswers
 from refseg.files.atomic import check_absent, check_file_writable
-from refseg.hardware import check_device_name, choose_device
+from refseg.hardware import check_device_name, check_precision_name, choose_device
 from refseg.inference.crf import DenseCRF
 from refseg.preprocessing.images import open_image
 from refseg.progress import Progress, no_progress
@@ -32,6 +32,7 @@ def write_submission(
     out: str | Path,
     *,
     device: str = "auto",
+    precision: str = "f32",
     crf: DenseCRF | None = None,
     progress: Progress = no_progress,
     on_message: Callable[[str], None] = lambda line: None,
@@ -44,6 +45,7 @@ def write_submission(
         dataset: name of the data set.
         out: the .zip file.
         device: device of the network: "cpu", "cuda", or "auto" for a GPU if there is one.
+        precision: of the network's arithmetic: "f32", "bf16" or "auto".
         crf: refines the masks after the network.
         progress: shows progress, as `refseg.commands.progress.progress`.
         on_message: receives lines for the user.
@@ -58,6 +60,7 @@ def write_submission(
     if out.suffix != ".zip":
         raise InvalidInput(f"{out} is to be a zip file; let its name end in .zip")
     check_device_name(device)
+    check_precision_name(precision)
     check_weights(weights)
     clips = datasets.build(dataset, **settings)
     if not isinstance(clips, SubmittedClips):
@@ -72,13 +75,15 @@ def write_submission(
     from refseg.inference.segmenter import load
 
     with ranks() as mine:
-        segmenter = load(weights, mine.device(choose_device(device)), crf)
+        segmenter = load(weights, mine.device(choose_device(device)), crf, precision=precision)
         run = {
             **dataset_facts(clips, dataset, settings),
             "weights": weights_facts(weights),
             "crf": crf is not None,
             "version": __version__,
         }
+        if (computed_in := str(segmenter.network.compute_dtype).removeprefix("torch.")) != "float32":
+            run["precision"] = computed_in
         unfinished = PartialRows(out.parent, run, mine.rank, mine.world, f".{out.name}.unfinished")
         masks, left = unfinished.folder / "masks", unfinished.mine(len(clips))
         if unfinished.done and mine.rank == 0:

@@ -13,7 +13,11 @@ from refseg.inference.segmenter import Segmenter
 
 
 def load_default(
-    images: Iterable[Any], device: str = "cpu", crf: DenseCRF | None = None, before: str | None = None
+    images: Iterable[Any],
+    device: str = "cpu",
+    crf: DenseCRF | None = None,
+    before: str | None = None,
+    precision: str = "f32",
 ) -> tuple[str, Segmenter, str]:
     """Loads what answers about images: the bundled weights, or a reader if the first image is not like drawn scenes.
 
@@ -22,12 +26,13 @@ def load_default(
         device: where the network runs.
         crf: refines masks.
         before: the weights that answered earlier, which are kept if they are one of the two.
+        precision: of the bundled network; the reader computes in float32.
 
     Returns:
         the name of the weights, the segmenter, and a line for the user, "" without need: if it is the reader, or would
         be without `before`.
     """
-    segmenter, finder = segmenters.load(bundled.FOR_IMAGES, device, crf), installed_finder()
+    segmenter, finder = segmenters.load(bundled.FOR_IMAGES, device, crf, precision=precision), installed_finder()
     if finder is None:
         return bundled.FOR_IMAGES, segmenter, ""
     if before != bundled.FOR_PHOTOGRAPHS and not _shows_photograph(segmenter, images):

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from refseg.blocks.autocast import computing_in
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.familiarity import unpadded
 from refseg.datasets.storage.annotated_frames import AnnotatedFrame
@@ -185,7 +186,7 @@ def predict_encoded(
         tokens, word_mask, of_image = tokens.to(device), word_mask.to(device), image_of_expression.to(device)
         with evaluation_mode(network), recorded_outputs(views) as outputs:
             words = network.encode_words(tokens, word_mask)
-            output = fuse_in_parts(network, features, words, word_mask, of_image, size_hw)
+            output = fuse_in_parts(network, features, words, word_mask, of_image, size_hw).float()
             viewed_words = read_words(views, outputs, len(expressions))
         if crf is not None:
             output.logits = crf.refine(output.logits, [seen[k] for k in images])
@@ -284,12 +285,12 @@ def truncate(tokenizer: Tokenizer, expression: str) -> str:
 
 @contextmanager
 def evaluation_mode(network: Network) -> Iterator[Network]:
-    """Puts a network into evaluation mode without gradients; afterwards each module is in its former mode."""
+    """Puts a network into evaluation mode, without gradients and in its precision; afterwards all is as it was."""
     training = [module for module in network.modules() if module.training]
     if training:
         network.eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), computing_in(network.compute_dtype, next(network.parameters()).device):
             yield network
     finally:
         for module in training:
@@ -307,7 +308,7 @@ def is_unfamiliar(checkpoint: Checkpoint, features: Any, image: int, geometry: G
     coarse = checkpoint.network.familiarity_features(features)
     if checkpoint.familiarity is None or coarse is None:
         return None
-    return not checkpoint.familiarity.is_familiar(unpadded(coarse[image : image + 1], geometry)).item()
+    return not checkpoint.familiarity.is_familiar(unpadded(coarse[image : image + 1].float(), geometry)).item()
 
 
 def _sample_queries(

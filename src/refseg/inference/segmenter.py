@@ -57,7 +57,12 @@ FILE_THREADS = 2  # that decode image files ahead; each holds up to four images
 
 
 def load(
-    where: str | Path = bundled.FOR_IMAGES, device: str = "cpu", crf: DenseCRF | None = None, **settings: Any
+    where: str | Path = bundled.FOR_IMAGES,
+    device: str = "cpu",
+    crf: DenseCRF | None = None,
+    *,
+    precision: str = "f32",
+    **settings: Any,
 ) -> "Segmenter":
     """Loads a segmenter.
 
@@ -65,6 +70,7 @@ def load(
         where: a checkpoint folder, a bundled name, a hub id, or an open model ("clipseg", "clipseg=FOLDER").
         device: where the network runs: "cpu", "cuda", ..., or "auto".
         crf: draws masks to the edges of the image (`refseg.inference.crf.DenseCRF`).
+        precision: of the network's arithmetic: "f32", "bf16", or "auto", bf16 if that is faster on the device.
         settings: of the reader: finder, masker, threshold, scorer; of open models theirs.
 
     >>> load("reader", finder="yolo")  # doctest: +ELLIPSIS
@@ -73,7 +79,8 @@ def load(
     """
     if crf is not None:
         library()  # or an error before the weights are read
-    return Segmenter(load_checkpoint(with_settings(where, settings) if settings else where, device), crf)
+    where = with_settings(where, settings) if settings else where
+    return Segmenter(load_checkpoint(where, device, precision), crf)
 
 
 @overload

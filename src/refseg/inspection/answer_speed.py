@@ -74,6 +74,7 @@ def measure_answers(
     image: Any = None,
     expressions: Sequence[str] = (),
     device: str = "auto",
+    precision: str = "f32",
     threads: int | None = None,
     runs: int = 20,
     cold_runs: int = 3,
@@ -86,6 +87,7 @@ def measure_answers(
         image: anything that `read_image` reads; a drawn scene if not given.
         expressions: about it, which are repeated where more are needed; sentences about drawn scenes if not given.
         device: of the network: "cpu", "cuda", or "auto" for a GPU if there is one.
+        precision: of the network's arithmetic: "f32", "bf16" or "auto".
         threads: of the processor; as many as torch takes if not given.
         runs: of each case in this process, after one that is not counted.
         cold_runs: of `refseg segment` in a new process, the first of which is counted, too; 0 leaves them out.
@@ -107,14 +109,15 @@ def measure_answers(
         asked = list(islice(cycle(known), max(COUNTS)))
         seconds: dict[str, list[float]] = {COLD: [], LOADED: []}
         memory = 0
+        where = "--device", device, "--precision", precision
         with progress(cold_runs + runs, of="runs") as advance:
             for _ in range(cold_runs):
-                taken, peak = _answer_in_new_process(weights, pixels, asked[0], device, torch.get_num_threads())
+                taken, peak = _answer_in_new_process(weights, pixels, asked[0], where, torch.get_num_threads())
                 seconds[COLD].append(taken)
                 memory = max(memory, peak)
                 advance(1)
             begin = time.perf_counter()
-            segmenter = load(weights, device)
+            segmenter = load(weights, device, precision=precision)
             seconds[LOADED].append(time.perf_counter() - begin)
             (encoded,) = segmenter.encode([pixels])
             cases: dict[str, Callable[[], object]] = {
@@ -127,6 +130,7 @@ def measure_answers(
             "weights": f"{weights}, sha256 {weights_facts(weights)['sha256'][:12]}",
             "image": f"{pixels.shape[1]} x {pixels.shape[0]}{', a drawn scene' if image is None else ''}",
             "on": f"{device}: {describe_hardware(device)}",
+            "precision": str(segmenter.network.compute_dtype).removeprefix("torch."),
             "versions": versions(),
         }
     finally:
@@ -150,9 +154,16 @@ def _run_in_turns(
 
 
 def _answer_in_new_process(
-    weights: str, pixels: RgbImage, expression: str, device: str, threads: int
+    weights: str, pixels: RgbImage, expression: str, where: Sequence[str], threads: int
 ) -> tuple[float, int]:
     """Runs `refseg segment`; returns its seconds and its largest memory in bytes, 0 where that is not told.
+
+    Args:
+        weights: what answers.
+        pixels: the image.
+        expression: the one expression.
+        where: options on where it computes.
+        threads: of the processor.
 
     Raises:
         RefsegError: if it fails.
@@ -161,7 +172,7 @@ def _answer_in_new_process(
         file, out = Path(folder) / "image.png", Path(folder) / "out"
         Image.fromarray(pixels).save(file)
         command = [sys.executable, *SEGMENT, str(file), expression, "--weights", weights]
-        command += ["--device", device, "--out", str(out)]
+        command += [*where, "--out", str(out)]
         with (Path(folder) / "log").open("w+", encoding="utf-8") as log:
             begin = time.perf_counter()
             process = subprocess.Popen(

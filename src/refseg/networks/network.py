@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -62,6 +62,13 @@ class Output:
     readings: Sequence[Reading] | None = None
     candidates: Sequence[Candidates] | None = None
 
+    def float(self) -> "Output":
+        """Returns the output with all logits in float32."""
+        tensors = ("logits", "exists", "scores", "masks", "centres")
+        cast = {name: value.float() for name in tensors if (value := getattr(self, name)) is not None}
+        referents = None if self.referents is None else [some.float() for some in self.referents]
+        return replace(self, **cast, referents=referents)
+
 
 class Network(nn.Module, ABC):
     """Base class of the networks: `forward` is inference, `loss` is for training.
@@ -76,6 +83,8 @@ class Network(nn.Module, ABC):
         reads_erased: whether training needs `Batch.erased`.
         needs_objects: whether training needs `Batch.objects`.
         training_only: name prefixes of the weights that only training needs.
+        full_precision_parts: name prefixes of layers that compute outside of autocast.
+        compute_dtype: precision of inference; layers compute in another one than float32 by autocast.
         knows_objects: whether it finds objects without words: its `Output` has scores and masks of objects, its
             features have an id map (`id_map`), and `chosen` gives the objects that an expression refers to.
         gives_readings: whether its `Output` says how it read each expression.
@@ -94,6 +103,8 @@ class Network(nn.Module, ABC):
     gives_readings: ClassVar[bool] = False
     exports_any_size: ClassVar[bool] = False
     training_only: tuple[str, ...] = ()
+    full_precision_parts: tuple[str, ...] = ()
+    compute_dtype: torch.dtype = torch.float32
     config: Config
     exists_threshold_logit: float = 0.0
     threshold: float = 0.5

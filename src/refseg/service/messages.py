@@ -28,6 +28,7 @@ class Setup:
         by_image: whether a request that names no weights gets those that suit its image: the second ones if it is
             unlike what the first ones know.
         for_videos: weights that are there for videos alone, unless an image names them; None if there are none.
+        precision: of the networks' arithmetic, as of `refseg.load`.
     """
 
     weights: tuple[str, ...]
@@ -36,6 +37,7 @@ class Setup:
     networks: tuple[str, ...] = ()
     by_image: bool = False
     for_videos: str | None = None
+    precision: str = "f32"
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,23 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class VideoProgress:
+    """The part of a video that is answered so far.
+
+    Attributes:
+        number: number of the job.
+        weights: name of the weights that answer.
+        frames: number of frames up to the last one that was answered.
+        count: number of all frames; None if the file does not say it.
+    """
+
+    number: int
+    weights: str
+    frames: int
+    count: int | None
+
+
+@dataclass(frozen=True)
 class Refusal:
     """A job that cannot be answered, as a problem."""
 
@@ -180,5 +199,5 @@ class BatchDone:
     seconds: float
 
 
-Message = Loaded | Ready | Failed | Answer | Refusal | BatchDone
+Message = Loaded | Ready | Failed | Answer | VideoProgress | Refusal | BatchDone
 """Messages of a worker."""

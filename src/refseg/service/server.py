@@ -19,7 +19,7 @@ from refseg.checkpoints.config_file import check_weights
 from refseg.counting import counted
 from refseg.errors import InvalidInput, first_line, for_caller, shown
 from refseg.finders.installed import installed_finder
-from refseg.hardware import check_device_name, choose_device
+from refseg.hardware import check_device_name, check_precision_name, choose_device
 from refseg.service.app import create_app
 from refseg.service.limits import Limits
 from refseg.service.messages import Loaded, Setup
@@ -48,6 +48,7 @@ def serve(
     access_log: bool = False,
     page: bool = True,
     on_message: Callable[[str], None] = print,
+    precision: str = "f32",
 ) -> None:
     """Serves weights over HTTP until SIGTERM, SIGHUP or Ctrl-C, after which what was accepted is finished.
 
@@ -67,6 +68,7 @@ def serve(
         access_log: whether each request is logged.
         page: whether there is a web page at "/"; there is none where requests must bring a token.
         on_message: function that receives lines on the start and the end.
+        precision: of the networks' arithmetic: "f32", "bf16" or "auto".
 
     Raises:
         MissingFile, InvalidInput: for weights, devices or an address that cannot be used.
@@ -75,6 +77,7 @@ def serve(
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # damaged forms would fill the log
     for device in devices:
         check_device_name(device)
+    check_precision_name(precision)
     chosen, by_image = list(dict.fromkeys(weights)), False
     for_videos: str | None = None
     if not chosen:
@@ -87,7 +90,7 @@ def serve(
         check_weights(name)
     limits = limits or Limits()
     places = list(dict.fromkeys(choose_device(device) for device in devices))
-    setups = [Setup(tuple(chosen), place, limits, tuple(networks), by_image, for_videos) for place in places]
+    setups = [Setup(tuple(chosen), place, limits, tuple(networks), by_image, for_videos, precision) for place in places]
     with listen(host, port) as address:
         asyncio.run(_serve(Service(setups), address, host, token, origins, access_log, page, on_message))
 

@@ -16,12 +16,12 @@ class Qwen3VLSam2Config(BoxesConfig):
     Attributes:
         detector: size of Qwen3-VL.
         max_pieces: longest answer in pieces of text; of a longer one the last boxes are lost.
-        precision: of its numbers; "bfloat16" takes half of the memory.
+        dtype: of its numbers; "bfloat16" takes half of the memory.
     """
 
     detector: Literal["4b", "2b", "8b"] = "4b"
     max_pieces: int = Field(default=512, ge=16, le=4096)
-    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
 
 
 def _detector(name: str, parameters: int) -> HubModel:

@@ -49,6 +49,7 @@ class Selector(Network):
         self.finder = ObjectFinder(config)
         self.chooser = Chooser(config, vocabulary_size)
         self.finder_criterion = FinderLoss(config)
+        self.full_precision_parts = ("finder.centre.",)
         self.training_only = ("finder_criterion.",) + (() if config.agreement else ("finder.attributes.",))
 
     def encode_image(self, image: Tensor) -> FoundObjects:
