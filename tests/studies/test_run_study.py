@@ -56,6 +56,9 @@ def tables(out, name="eavl_table4"):
 def test_rows_are_trained_scored_and_compared(whole):
     out, results, said = whole
     assert [bool(results.rows[n].values) for n in (1, 2, 3, 4)] == [True, True, False, False]
+    done = [line for line in said if "trainings done" in line]
+    assert [line.partition(": ")[2].partition(" trainings")[0] for line in done] == ["0 of 2", "1 of 2", "2 of 2"]
+    assert ["others take about" in line for line in done] == [False, True, False]
     found = tables(out)
     assert [one["verdict"] for one in found["claims"]][1:] == ["not run", "not run"]
     assert found["claims"][0]["paper"] == pytest.approx(64.85 - 63.19) and found["claims"][0]["p_value"] is not None

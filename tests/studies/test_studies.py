@@ -11,6 +11,7 @@ from refseg.studies.claims import signed_rank
 from refseg.studies.resolve import list_scored_splits, parse_rows, resolve_recipe, training_key
 from refseg.studies.results import read_results
 from refseg.studies.study import Column, Row, Study
+from refseg.studies.study_text import settings_table
 from refseg.studies.write import study_tables
 
 
@@ -174,3 +175,10 @@ def test_a_main_table_has_the_figures_of_its_recipes(name):
             recipe = resolve_recipe(study, row, column.data)
             if recipe is not None:
                 assert recipe.about.reports[f"{column.split} {study.find_metric(row, column)}"] == figure
+
+
+def test_rows_in_small_are_shown_as_they_are_trained_there():
+    in_small = settings_table(find_study("eavl_table5"), small=True)
+    assert [line[2] for line in in_small.lines[:3]] == ["cris_small", "cris_small_aligner", "not run in small"]
+    sized = find_study("cmirnet_table3")
+    assert len(settings_table(sized).head) == 5 and len(settings_table(sized, small=True).head) == 3

@@ -74,7 +74,7 @@ def study(
         _list(folder)
         return
     if show:
-        _show(name, console)
+        _show(name, small, console)
         return
     if pictures or expression:
         if seeds > 1 or devices > 1 or costs:
@@ -158,16 +158,24 @@ def _list(folder: Path) -> None:
     )
 
 
-def _show(name: str, console: "Console") -> None:
+def _show(name: str, small: bool, console: "Console") -> None:
+    from refseg.counting import counted
     from refseg.studies import find_study
+    from refseg.studies.resolve import SMALL_COUNT, STANDARD_NAME, check_small
     from refseg.studies.study_text import format_title, paper_table, settings_table
 
     chosen = find_study(name)
+    if small:
+        check_small(chosen)
+        facts = [f"in small, recipe {chosen.small}" if chosen.small else "in small"]
+        facts += [f"{counted(chosen.count_trainings(small), 'training')} for each seed"]
+        facts += [f"scored on the first {SMALL_COUNT} of split test, protocol {STANDARD_NAME}"]
+    else:
+        facts = [chosen.recipe and f"recipe {chosen.recipe}", chosen.small and f"in small {chosen.small}"]
+        facts += [f"protocol {chosen.protocol}", f"all rows {' '.join(chosen.common)}" if chosen.common else ""]
     console.print(format_title(chosen), style="bold")
-    facts = [chosen.recipe and f"recipe {chosen.recipe}", chosen.small and f"in small {chosen.small}"]
-    facts += [f"protocol {chosen.protocol}", f"all rows {' '.join(chosen.common)}" if chosen.common else ""]
     console.print("; ".join(filter(None, facts)))
-    for table in (settings_table(chosen), paper_table(chosen)):
+    for table in (settings_table(chosen, small), paper_table(chosen)):
         print_table(table.title, table.head, table.lines, console, frozenset())
     for note in chosen.notes:
         console.print(f"* {note}")

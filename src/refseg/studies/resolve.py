@@ -41,6 +41,13 @@ class ScoredSplit:
         return "_".join(filter(None, (self.data, self.dataset, self.split)))
 
 
+def check_small(study: Study) -> None:
+    """Raises InvalidInput if no row of a study has a recipe on drawn scenes or clips."""
+    if not study.has_small:
+        as_small = option("small", True)
+        raise InvalidInput(f"{study.name} has no rows on drawn scenes; leave {as_small} out, or take another table")
+
+
 def list_columns(study: Study, small: bool) -> tuple[Column, ...]:
     """Returns the columns of our table: the paper's; in small the same for all studies."""
     if not small:

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refseg.checkpoints.schema import CONFIG
-from refseg.errors import InvalidInput, MissingFile, RefsegError, UnwritableOutput, another_out, option, setting
+from refseg.counting import counted
+from refseg.errors import InvalidInput, MissingFile, RefsegError, UnwritableOutput, another_out, setting
 from refseg.evaluation.rows import ROWS
 from refseg.files.atomic import check_writable, write_atomically
 from refseg.files.lock import only_writer
@@ -28,7 +29,9 @@ from refseg.recipes.early_checks import check_early
 from refseg.recipes.recipe import FileData, Recipe
 from refseg.studies import find_study
 from refseg.studies.resolve import (
+    SMALL_COUNT,
     ScoredSplit,
+    check_small,
     get_answering_settings,
     list_scored_splits,
     parse_rows,
@@ -104,9 +107,8 @@ def run_study(
             on_message=on_message,
         )
         return _write(study, out, small, settings, seeds, {})
-    if small and not study.has_small:
-        as_small = option("small", True)
-        raise InvalidInput(f"{name} has no rows on drawn scenes; leave {as_small} out, or take another table")
+    if small:
+        check_small(study)
     numbers = parse_rows(study, rows)
     is_trained = study.is_trained and not costs_only
     trainings = list(_list_trainings(study, numbers, small, settings, seeds if is_trained else 1))
@@ -132,6 +134,10 @@ def run_study(
                 for rows_of in (folder / "rows").glob(f"{number:02}-*"):
                     shutil.rmtree(rows_of)
         results = _write(study, out, small, settings, seeds, costs)
+        if is_trained:
+            if small:
+                on_message(f"{name}: each training is scored on the first {SMALL_COUNT} of split test")
+            _tell_work(study, out, trainings, on_message)
         checked = set[int]()
         for number, seed, data, recipe in trainings:
             key = training_key(recipe)
@@ -139,10 +145,10 @@ def run_study(
             noted = costs.get(number)
             if number not in checked and not are_current(study, noted, costs_key(study, number, recipe), device):
                 on_message(f"{name}, row {study.rows[number - 1].label}: is counted")
-                counted = count_row(study, number, recipe, device)
+                cost = count_row(study, number, recipe, device)
                 if noted:  # what its training took stays true
-                    counted = replace(counted, key=noted.key, pairs=noted.pairs, seconds=noted.seconds)
-                costs[number] = counted
+                    cost = replace(cost, key=noted.key, pairs=noted.pairs, seconds=noted.seconds)
+                costs[number] = cost
             checked.add(number)  # of several data sets the first one is counted
             if is_trained:
                 label = f"{name}, row {study.rows[number - 1].label}" + (f", seed {seed}" if seeds > 1 else "")
@@ -152,8 +158,23 @@ def run_study(
                         scored = _score(study, number, recipe, run, place, device, progress, on_message)
                         _copy(scored / ROWS, row_folder(folder, study, number, place.name, seed, small) / ROWS)
                 costs[number] = replace(costs[number], key=key, pairs=_count_pairs(recipe), seconds=_read_seconds(run))
+                _tell_work(study, out, trainings, on_message)
             results = _write(study, out, small, settings, seeds, costs)
     return results
+
+
+def _tell_work(
+    study: Study, out: Path, trainings: Sequence[tuple[int, int, str, Recipe]], on_message: Callable[[str], None]
+) -> None:
+    """Tells how many trainings are done, and how long the others take if they are like those."""
+    runs = {training_folder(out, recipe) for *_, recipe in trainings}
+    done = [run for run in runs if (run / "weights" / CONFIG).is_file()]
+    line = f"{study.name}: {counted(len(done), 'training', len(runs))} done"
+    seconds = [taken for run in done if (taken := _read_seconds(run))]
+    if seconds and len(done) < len(runs):
+        left = sum(seconds) / len(seconds) * (len(runs) - len(done))
+        line += f"; the others take about {left / 60:,.0f} min, if they are like these"
+    on_message(line)
 
 
 def training_folder(out: Path, recipe: Recipe) -> Path:

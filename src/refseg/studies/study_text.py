@@ -50,12 +50,20 @@ def paper_table(study: Study, rows: bool = True) -> TextTable:
     return TextTable("The paper's figures", head, lines, frozenset(range(len(lines))))
 
 
-def settings_table(study: Study) -> TextTable:
-    """Returns what each row is: its number, its label, what is trained, and what it costs at full size."""
+def settings_table(study: Study, small: bool = False) -> TextTable:
+    """Returns what each row is: its number, its label, what is trained, and what it costs at full size.
+
+    Args:
+        study: the table.
+        small: whether on drawn scenes or clips, whose costs are other ones.
+    """
     lines = []
     for number, row in enumerate(study.rows, start=1):
-        what = [row.recipe] if row.recipe else []
-        what += row.settings or ([] if row.recipe else ["as it is"])
+        recipe, settings = row.small if small else row.recipe, row.settings + (row.small_settings if small else ())
+        what = [recipe] if recipe else []
+        what += settings or ([] if recipe else ["as it is"])
+        if small and not (row.small or study.small):
+            what = ["not run in small"]
         if row.tested:
             what = [f"rows {row.tested[0]} and {row.tested[1]}"]
         lines.append(
@@ -63,9 +71,9 @@ def settings_table(study: Study) -> TextTable:
                 str(number),
                 row.label,
                 " ".join(what),
-                *([f"{row.size[0]:.2f}", f"{row.size[1]:.1f}"] if row.size else []),
+                *([f"{row.size[0]:.2f}", f"{row.size[1]:.1f}"] if row.size and not small else []),
             ]
         )
-    sized = any(row.size for row in study.rows)
+    sized = not small and any(row.size for row in study.rows)
     lines = [line + [""] * (5 - len(line)) * sized for line in lines]
     return TextTable("Rows", ["", "row", "settings", *(["params M", "mult-adds G"] if sized else [])], lines)

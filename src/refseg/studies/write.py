@@ -63,7 +63,7 @@ def study_tables(results: Results, claims: Sequence[ClaimTest]) -> list[TextTabl
         tables.append(claims_table(claims, results.study))
     if all(row.words for row in results.study.rows):
         tables.append(conventions_table(results))
-    return [*tables, costs_table(results), settings_table(results.study)]
+    return [*tables, costs_table(results), settings_table(results.study, results.small)]
 
 
 def to_dict(results: Results, claims: Sequence[ClaimTest]) -> dict[str, Any]:
