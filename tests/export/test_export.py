@@ -175,7 +175,7 @@ def test_what_fails_on_the_way_leaves_the_folder_as_it_was(folders, tmp_path, mo
     def fail(*_):
         raise InvalidInput("no graph")
 
-    monkeypatch.setattr(export, "_trace", fail)
+    monkeypatch.setattr(export, "trace_graphs", fail)
     with pytest.raises(InvalidInput, match="no graph"):
         export.export(folders[0], "onnx", tmp_path / "new")
     assert not any(tmp_path.iterdir())

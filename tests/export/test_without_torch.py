@@ -1,5 +1,6 @@
 """Exported weights answer without torch, as they do with it."""
 
+import os
 import subprocess
 import sys
 
@@ -42,11 +43,13 @@ def test_expressions_are_checked_alike(handmade):
         assert errors[0] == errors[1]
 
 
-def test_weights_that_need_torch_are_left_to_the_segmenter():
-    assert load_exported("selector") is None
+@pytest.mark.parametrize("weights", ["cmpc_video_small", "reader", "clipseg"])
+def test_weights_that_need_torch_are_left_to_the_segmenter(weights):
+    assert load_exported(weights) is None
 
 
-def test_the_command_does_not_import_torch(handmade, tmp_path):
+@pytest.mark.parametrize("bundled", [False, True])
+def test_the_command_does_not_import_torch(handmade, tmp_path, bundled):
     Image.fromarray(bright(80, 100)).save(tmp_path / "image.png")
     code = (
         "import sys\n"
@@ -54,11 +57,19 @@ def test_the_command_does_not_import_torch(handmade, tmp_path):
         "try: main()\n"
         "finally: print(sorted({'torch', 'transformers', 'timm', 'onnx'} & {*sys.modules}))"
     )
-    words = ["segment", "image.png", "the bright thing", "--weights", str(handmade), "--format", "all"]
+    expression = "the red star" if bundled else "the bright thing"
+    words = ["segment", "image.png", expression, "--format", "all"]
+    words += [] if bundled else ["--weights", str(handmade)]
     done = subprocess.run(
-        [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, *words],
+        cwd=tmp_path,
+        env={**os.environ, "REFSEG_CACHE": str(tmp_path / "cache")},  # without a finder
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[]" and "area" in done.stdout
-    mask = np.array(Image.open(tmp_path / "image.the-bright-thing.mask.png")) > 0
-    assert np.array_equal(mask, refseg.load(handmade)(tmp_path / "image.png", "the bright thing").mask)
+    assert done.stdout.splitlines()[-1] == "[]" and expression in done.stdout
+    mask = np.array(Image.open(tmp_path / f"image.{expression.replace(' ', '-')}.mask.png")) > 0
+    segmenter = refseg.load() if bundled else refseg.load(handmade)
+    assert np.array_equal(mask, segmenter(tmp_path / "image.png", expression).mask)

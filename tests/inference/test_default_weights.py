@@ -12,7 +12,9 @@ def finder(monkeypatch):
     monkeypatch.setattr(default_weights, "installed_finder", lambda: "coco80")
     load = default_weights.segmenters.load
     monkeypatch.setattr(
-        default_weights.segmenters, "load", lambda name, *rest: load("selector", *rest) if name == "selector" else None
+        default_weights.segmenters,
+        "load",
+        lambda name, *rest, **kind: load("selector", *rest, **kind) if name == "selector" else None,
     )
 
 

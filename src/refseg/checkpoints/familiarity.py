@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from refseg.checkpoints.schema import FAMILIARITY_FLOOR
 from refseg.errors import InvalidInput
 from refseg.preprocessing.geometry import Geometry
 
@@ -17,7 +18,6 @@ FALSE_ALARMS = 0.005  # bound on the share of familiar images that are taken for
 MARGIN = 1.2  # factor on that distance, since a few hundred images do not include the farthest
 MIN_IMAGES = 8  # for a fit
 _SHRINKAGE = 0.3  # of the covariance towards its diagonal
-_FLOOR = 1e-2  # added before the logarithm, since a channel may be 0
 
 
 @dataclass
@@ -52,7 +52,7 @@ def describe(features: Tensor) -> Tensor:
     Channels after a ReLU are close to normally distributed on a logarithmic scale.
     """
     pixels = features.float().flatten(2)
-    return torch.cat([pixels.mean(2), pixels.std(2, correction=0)], dim=1).add(_FLOOR).log()
+    return torch.cat([pixels.mean(2), pixels.std(2, correction=0)], dim=1).add(FAMILIARITY_FLOOR).log()
 
 
 def unpadded(features: Tensor, geometry: Geometry) -> Tensor:

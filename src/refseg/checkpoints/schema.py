@@ -61,6 +61,10 @@ class CharactersEntry(Config):
 TokenizerEntry = VocabularyEntry | WordListEntry | WordPiecesEntry | BytePairsEntry | CharactersEntry
 
 
+FAMILIARITY_FLOOR = 1e-2
+"""Added to means and deviations of features before their logarithm, since a channel may be 0."""
+
+
 class FamiliarityEntry(Config):
     """The part of the familiarity statistic that is not a tensor."""
 

@@ -93,7 +93,9 @@ def export(
     with progress(len(GRAPHS) * 2 + 2, of="steps") as advance, all_or_nothing(folder.parent, replaces=True) as staging:
         new = staging / folder.name
         new.mkdir()
-        traces, entry, sizes = _trace(checkpoint, to, size_hw, precision, lambda name: advance(1, f"traced: {name}"))
+        traces, entry, sizes = trace_graphs(
+            checkpoint, to, size_hw, precision, lambda name: advance(1, f"traced: {name}")
+        )
         for trace in traces:
             write_graph(trace, new, to)
             advance(1, f"written: {trace.name}")
@@ -137,8 +139,12 @@ def _check_exportable(weights: str | Path) -> None:
         raise InvalidInput(f"{weights} is exported already; give the weights that it was exported from")
 
 
-def _trace(
-    checkpoint: Checkpoint, to: Runtime, size_hw: Size | None, precision: Precision, done: Callable[[str], None]
+def trace_graphs(
+    checkpoint: Checkpoint,
+    to: Runtime,
+    size_hw: Size | None,
+    precision: Precision,
+    done: Callable[[str], None] = lambda name: None,
 ) -> tuple[list[Trace], RuntimeEntry, list[Size]]:
     """Traces the graphs; also returns what is said about them, and the sizes to compare at."""
     network, preprocessing = checkpoint.network, checkpoint.preprocessing

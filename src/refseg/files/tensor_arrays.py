@@ -12,8 +12,8 @@ from refseg.errors import InvalidInput, MissingFile, first_line
 MOST_BYTES = 2**28
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Reads all arrays of a file.
+def read_arrays(path: Path, prefix: str = "") -> dict[str, NDArray[Any]]:
+    """Reads the arrays of a file whose names start with the prefix.
 
     Raises:
         MissingFile, InvalidInput: if there is no such file, it is too large or damaged, or has numbers that are not
@@ -25,7 +25,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         if path.stat().st_size > MOST_BYTES:
             raise InvalidInput(f"{path} has more than {MOST_BYTES >> 20} MiB; copy the folder again")
         with safe_open(path, "np") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
+            arrays = {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}
     except (OSError, SafetensorError) as error:
         raise InvalidInput(f"{path} cannot be read ({first_line(error)}); copy the folder again") from error
     if not all(np.isfinite(array).all() for array in arrays.values()):

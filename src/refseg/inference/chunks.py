@@ -1,17 +1,25 @@
 """Chunks of expressions, so that the memory of a network is bounded for any number of them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+from refseg.lazy import LazyModule
+from refseg.runtimes.entry import RuntimeEntry
 
-from refseg.networks.network import Network, Output
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from refseg.networks.network import Network, Output
+else:
+    torch = LazyModule("torch")
 
 PIXELS_AT_ONCE = 2**20  # of the images of all expressions that are fused together: 64 of 128 x 128, 4 of 480 x 480
 
 
-def expressions_at_once(size_hw: Sequence[int], network: Network | None = None) -> int:
+def expressions_at_once(size_hw: Sequence[int], network: Network | RuntimeEntry | None = None) -> int:
     """Returns the number of expressions about images of this size that are fused together.
 
     >>> expressions_at_once((480, 480))
@@ -32,6 +40,8 @@ def fuse_in_parts(
     size_hw: Sequence[int],
 ) -> Output:
     """Computes `Network.fuse` of M expressions chunk by chunk; `size_hw` is the size of the images."""
+    from refseg.networks.network import Output
+
     count = expressions_at_once(size_hw, network)
     parts = zip(words.split(count), word_mask.split(count), image_of_expression.split(count), strict=True)
     outputs = [network.fuse(features, *part) for part in parts]

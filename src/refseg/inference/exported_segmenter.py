@@ -1,7 +1,8 @@
 """ExportedSegmenter: exported weights asked about images, without torch."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,41 +10,69 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refseg.array_types import RgbImage
+from refseg.checkpoints.bundled import FOR_IMAGES
 from refseg.checkpoints.config_file import open_config
-from refseg.checkpoints.schema import CheckpointConfig
+from refseg.checkpoints.graphs_beside import graphs_beside
+from refseg.checkpoints.schema import FAMILIARITY_FLOOR, WEIGHTS, CheckpointConfig
 from refseg.checkpoints.tokenizers import build_tokenizer
 from refseg.errors import InvalidInput
 from refseg.files.tensor_arrays import read_arrays
+from refseg.finders.installed import installed_finder
 from refseg.inference.checks import check_expressions, unfamiliar_warning
+from refseg.inference.chunks import expressions_at_once
 from refseg.inference.results import Result
 from refseg.preprocessing.array_transform import RESIZES, crop_padding, mask_at_image_size, network_input, to_image_size
 from refseg.preprocessing.geometry import Geometry
 from refseg.preprocessing.images import read_image
-from refseg.runtimes.entry import FAMILIARITY_FILE
+from refseg.runtimes.entry import FAMILIARITY_FILE, RuntimeEntry
 from refseg.runtimes.exported import ExportedGraphs
 from refseg.runtimes.graph import Arrays
 
-PIXELS_AT_ONCE = 2**20  # of the images of the expressions that are fused together, as in `inference.chunks`
-_FLOOR = 1e-2  # as in `checkpoints.familiarity`
-
 
 def load_exported(where: str | Path) -> "ExportedSegmenter | None":
-    """Loads exported weights; None for weights, or a preprocessing, that need torch: `inference.segmenter.load`."""
+    """Loads exported weights, or the graphs beside bundled ones where ONNX Runtime is installed and can run them.
+
+    Returns:
+        None for weights, or a preprocessing, that need torch: `inference.segmenter.load`.
+    """
     folder, config = open_config(where)
-    if config.runtime is None or config.preprocessing.resize not in RESIZES:
+    if config.preprocessing.resize not in RESIZES:
         return None
-    return ExportedSegmenter(folder, config)
+    if config.runtime is not None:
+        return ExportedSegmenter(folder, config, config.runtime, FAMILIARITY_FILE)
+    entry = graphs_beside(folder) if find_spec("onnxruntime") else None
+    if entry is None:
+        return None
+    try:
+        return ExportedSegmenter(folder, config, entry, WEIGHTS)
+    except (InvalidInput, ImportError):  # an ONNX Runtime that is too old for them
+        return None
+
+
+def load_default(images: Iterable[Any]) -> "ExportedSegmenter | None":
+    """Loads the bundled weights, as `default_weights.load_default` does; None as above, or if a reader is to answer."""
+    exported = load_exported(FOR_IMAGES)
+    if exported and installed_finder() and any(exported.knows(image) is False for image in images):
+        return None
+    return exported
 
 
 class ExportedSegmenter:
     """Answers expressions about images, as `Segmenter` does with the same weights, in arrays alone."""
 
-    def __init__(self, folder: Path, config: CheckpointConfig):
-        assert config.runtime is not None
+    def __init__(self, folder: Path, config: CheckpointConfig, entry: RuntimeEntry, statistics: str):
+        """Makes a segmenter.
+
+        Args:
+            folder: of the checkpoint.
+            config: its config.json.
+            entry: about the graphs in it.
+            statistics: name of its file with the statistic of familiar images.
+        """
         self.config = config
-        self.graphs = ExportedGraphs(folder, config.runtime)
+        self.graphs = ExportedGraphs(folder, entry)
         self.tokenizer = build_tokenizer(config.tokenizer)
-        self._familiar = _familiarity(folder / FAMILIARITY_FILE) if config.familiarity else None
+        self._familiar = _familiarity(folder / statistics) if config.familiarity else None
 
     def __call__(self, image: Any, expressions: Sequence[str], threshold: float | None = None) -> list[Result]:
         """Returns a result for each expression; arguments and errors as of `Segmenter`."""
@@ -54,6 +83,13 @@ class ExportedSegmenter:
         check_expressions(self.tokenizer, expressions, threshold)
         return self._answer(read_image(image), expressions, threshold)
 
+    def knows(self, image: Any) -> bool | None:
+        """Whether an image is like those that the weights were trained on; None if the weights cannot tell."""
+        if self.graphs.entry.familiarity is None or self._familiar is None:
+            return None
+        pixels, geometry = network_input(self.config.preprocessing, read_image(image))
+        return not self._is_unfamiliar(self.graphs.encode_image(pixels[None]), geometry)
+
     def _answer(self, image: RgbImage, expressions: Sequence[str], threshold: float | None) -> Iterator[Result]:
         pixels, geometry = network_input(self.config.preprocessing, image)
         features = self.graphs.encode_image(pixels[None])
@@ -61,8 +97,7 @@ class ExportedSegmenter:
         calibration = self.config.calibration
         threshold = calibration.exists_threshold if threshold is None else threshold
         logit = calibration.existence_logit(threshold)
-        at_once = self.graphs.entry.expressions_at_once or PIXELS_AT_ONCE // (pixels.shape[-2] * pixels.shape[-1])
-        at_once = max(1, at_once)
+        at_once = expressions_at_once(pixels.shape[-2:], self.graphs.entry)
         for start in range(0, len(expressions), at_once):
             some = expressions[start : start + at_once]
             words, mask = self._encode_words(some)
@@ -130,7 +165,7 @@ class ExportedSegmenter:
             for cells, size, padded in zip(coarse.shape[-2:], geometry.resized_hw, geometry.padded_hw, strict=True)
         )
         cells = coarse[:, :height, :width].reshape(len(coarse), -1)
-        described = np.log(np.concatenate([cells.mean(1), cells.std(1)]) + np.float32(_FLOOR))
+        described = np.log(np.concatenate([cells.mean(1), cells.std(1)]) + np.float32(FAMILIARITY_FLOOR))
         away = described - mean
         distance = math.sqrt(max(0.0, float(away @ precision @ away)))
         return not distance <= entry.threshold
@@ -138,7 +173,7 @@ class ExportedSegmenter:
 
 def _familiarity(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Returns the mean (D,) and the precision (D, D) of a familiarity statistic."""
-    arrays = read_arrays(path)
+    arrays = read_arrays(path, "familiarity.")
     mean, precision = arrays.get("familiarity.mean"), arrays.get("familiarity.precision")
     if mean is None or precision is None or mean.ndim != 1 or precision.shape != (len(mean), len(mean)):
         raise InvalidInput(f"{path} holds no statistic of familiar images; copy the folder again")

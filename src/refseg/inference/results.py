@@ -43,11 +43,12 @@ from refseg.masks.pictures import (
 from refseg.masks.polygons import polygons
 from refseg.masks.rle import encode_rle
 from refseg.preprocessing.restore import resize_logits
-from refseg.readers.reading import Reading
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from refseg.readers.reading import Reading
 else:
     torch = LazyModule("torch")
 

@@ -9,7 +9,7 @@ import sys
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -100,10 +100,9 @@ def open_image(source: str | Path | IO[Any], what: str | None = None) -> Image.I
         if not stat.S_ISREG(os.stat(source).st_mode):  # opening a pipe would block
             raise InvalidInput(f"{what} is not a file; give an image file")
     what = what or "the image"
-    Image.init()
     with _quiet():
         try:
-            image = Image.open(_readable(source), formats=[name for name in FORMATS if name in Image.OPEN])
+            image = _open(_readable(source))
         except Image.DecompressionBombError as error:
             raise InvalidInput(
                 f"{what} has more than the {LARGEST_MEGAPIXELS} megapixels that are allowed; make it smaller first"
@@ -269,6 +268,15 @@ def _boxes(file: IO[Any]) -> Iterator[bytes]:
         if size < 8:  # 0: to the end of the file
             return
         start += size
+
+
+def _open(source: str | Path | IO[Any]) -> Image.Image:
+    """Opens a file with Pillow's common decoders, or else with all, which take as long to import as Pillow itself."""
+    Image.preinit()
+    with suppress(Image.UnidentifiedImageError):
+        return Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN])
+    Image.init()
+    return Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN])
 
 
 def _readable(source: str | Path | IO[Any]) -> str | Path | IO[Any]:

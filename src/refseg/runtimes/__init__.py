@@ -4,4 +4,5 @@ RUNTIMES = {  # by the name that `refseg export --to` takes: the class that runs
     "onnx": ("refseg.runtimes.onnx_runtime:OnnxGraph", "ONNX Runtime"),
     "openvino": ("refseg.runtimes.open_vino:OpenVinoGraph", "OpenVINO"),
 }
-EXTRA = "export"
+EXTRA, FAST = "export", "fast"
+"""Extras: what exporting needs, and what running ONNX files needs alone."""

@@ -3,10 +3,10 @@
 from typing import Any
 
 from refseg.optional import importing
-from refseg.runtimes import EXTRA
+from refseg.runtimes import FAST
 from refseg.runtimes.graph import Arrays, Graph, threads
 
-with importing("running weights that were exported to ONNX", EXTRA):
+with importing("running weights that were exported to ONNX", FAST):
     import onnxruntime
 
 _ERRORS_ONLY = 3
