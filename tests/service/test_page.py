@@ -5,6 +5,7 @@ import io
 import json
 import os
 import random
+import time
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,9 +136,14 @@ def test_how_sentences_were_read_is_shown_where_weights_tell_it(masks):
         "gdino", (answer("x", masks[0], candidates=[{"box": [1, 2, 3, 4], "score": 0.5, "meant": True}]),)
     )
     assert "<td>✓</td><td>0.50</td><td>1, 2, 3, 4</td>" in format_readings([boxes])
+    assert "found nothing to choose from" not in text
+    for reason, told in (("", True), ("'cup' is not a thing", False)):
+        nothing = answer("the cup", masks[0], reading={**reading, "objects": [], "reason": reason})
+        text = format_readings([WeightsAnswers("reader", (nothing,))])
+        assert "<table>" not in text and ("The finder found nothing to choose from." in text) == told
     silent = WeightsAnswers("<sel>", (answer("x", masks[0]), answer("y", masks[0])))
     text = format_readings([silent, column])
-    assert text.count("&lt;sel&gt; does not tell how it reads") == 1 and "Read as: cup" in text
+    assert text.count("<h3>&lt;sel&gt;</h3><p>These weights do not tell how") == 1 and "Read as: cup" in text
 
 
 def test_words_are_shaded_by_their_weights_and_the_numbers_are_read_out(masks):
@@ -149,6 +155,8 @@ def test_words_are_shaded_by_their_weights_and_the_numbers_are_read_out(masks):
     columns = [WeightsAnswers(name, (answer("the <cup> left", masks[0], words=words),)) for name in ("lavt", "cris")]
     text = format_readings(columns)
     assert text.count("Attention of pixels. The stronger a word") == 2 and text.count("stage 1: words (PWAM)") == 2
+    twice = WeightsAnswers("lavt", columns[0].answers * 2)
+    assert format_readings([twice]).count("The stronger a word") == 1
     heaviest = (
         'title="0.400" style="background: rgba(37, 99, 235, 0.60)">&lt;cup&gt;<span class="refseg-unseen"> 0.400,'
     )
@@ -215,15 +223,19 @@ def test_old_files_and_those_of_killed_services_are_removed(tmp_path, monkeypatc
     files = TemporaryFiles(seconds=60)
     assert not gone.exists() and other.exists() and (link / "inner").exists()
     of_another.release()
-    old, new = files.new(".png"), files.new(".png")
+    old, new = files.new("a.png"), files.new("a.png")
+    assert old != new
+    for path in (old, new):
+        path.touch()
     (files.folder / "upload").mkdir()
     (files.folder / "upload" / "image.png").touch()
     for path in (old, files.folder / "upload" / "image.png", files.folder / LOCK):
         os.utime(path, (0, 0))
     files.sweep()  # a folder is as old as the last thing that was taken out of it
-    os.utime(files.folder / "upload", (0, 0))
+    for folder in (files.folder / "upload", old.parent):
+        os.utime(folder, (0, 0))
     files.sweep()
-    assert set(files.folder.iterdir()) == {new, files.folder / LOCK}
+    assert set(files.folder.iterdir()) == {new.parent, files.folder / LOCK} and new.exists()
     remove_abandoned()
     assert new.exists() and not other.exists()  # that of a service that runs, and of one that does no more
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
@@ -326,27 +338,82 @@ def test_files_that_were_not_uploaded_are_neither_read_nor_copied(client, ask_pa
     assert not any(file.read_bytes().endswith(b"private") for file in folder.rglob("*") if file.is_file())
 
 
-def test_a_path_outside_of_the_folder_is_refused_by_the_page_itself(tmp_path, monkeypatch):
-    from types import SimpleNamespace
-
-    from refseg.service.page.layout import Page
-
-    page = object.__new__(Page)
-    page.files = SimpleNamespace(folder=tmp_path / "uploads")
-    assert page._get_path(None) is None
-    assert page._get_path(SimpleNamespace(path=str(tmp_path / "uploads" / "a.png"))) == str(tmp_path / "uploads/a.png")
+def test_a_path_outside_of_the_folder_is_refused_by_the_page_itself(tmp_path):
+    files = object.__new__(TemporaryFiles)
+    files.folder = tmp_path / "uploads"
+    assert files.get_upload(None) is None
+    assert files.get_upload(SimpleNamespace(path=str(tmp_path / "uploads/a.png"))) == str(tmp_path / "uploads/a.png")
     for path in ("uploads/../private.png", "private.png"):
         with pytest.raises(ValueError, match="not uploaded"):
-            page._get_path(SimpleNamespace(path=str(tmp_path / path)))
+            files.get_upload(SimpleNamespace(path=str(tmp_path / path)))
 
 
-def test_answers_that_are_no_longer_kept_are_told(tmp_path):
-    from refseg.service.page.layout import Page  # gradio takes seconds to import
+def test_the_oldest_files_go_when_all_of_them_are_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    files = TemporaryFiles(max_bytes=250)
+    written = [files.new(f"{k}.png") for k in range(4)]
+    for k, path in enumerate(written):
+        path.write_bytes(bytes(100))
+        os.utime(path, (now := time.time() - 10 * (4 - k), now))
+    files.sweep()
+    assert [path.exists() for path in written] == [False, False, True, True]
 
-    files = SimpleNamespace(folder=tmp_path, new=None)
-    setup = SimpleNamespace(by_image=False, weights=["selector"], for_videos=None)
-    page = Page(SimpleNamespace(setups=[setup]), files)
-    for asked in (page.draw("gone", [], 0.5, False), page.save("gone")):
+
+@pytest.fixture
+def image_tab(tmp_path):
+    """The part of the page for images, of a service that is not there."""
+    from refseg.service.page.image import ImageTab  # gradio takes seconds to import
+
+    def make(service=None, **setup):
+        given = {"by_image": False, "weights": ("selector",), "for_videos": None, **setup}
+        service = service or SimpleNamespace(setups=[SimpleNamespace(**given)])
+        files = SimpleNamespace(new=lambda name: tmp_path / name)
+        return ImageTab(service, files, asyncio.to_thread)
+
+    return make
+
+
+def test_answers_that_are_no_longer_kept_are_told(image_tab):
+    tab = image_tab()
+    for asked in (tab.draw("gone", [], 0.5, False), tab.save("gone")):
         problem, results, *rest = asyncio.run(asked)
         assert "no longer kept" in problem.value and not results.visible
         assert all(one is None or not one.visible for one in rest)
+
+
+def test_each_picture_is_named_and_described_and_none_has_a_label_over_it(image_tab, answered):
+    tab = image_tab(weights=("a", "other", "third"))
+    told = asyncio.run(tab.draw(tab.kept.put(answered), ["the <cup>"], 0.5, False))
+    first, second, third, difference, legend = told[2:]
+    assert [Path(one.value["path"]).name for one in (first, second, difference)] == [
+        "1_a_b_.jpg",
+        "2_other.jpg",
+        "difference.jpg",
+    ]
+    assert "masks of a/<b>" in first.alt_text and "other differ" in difference.alt_text and not third.visible
+    assert "other only" in legend.value and "a/&lt;b&gt; only" in legend.value and "25.0%" in legend.value
+    file = asyncio.run(tab.save(tab.kept.put(answered)))[2]
+    assert Path(file).name == "refseg-image.zip"
+
+
+def test_a_problem_is_shown_as_it_is_written():
+    from refseg.service.page.fields import show_problem
+
+    shown = show_problem("the expression '**<b>**' is empty")
+    assert "'**&lt;b&gt;**' is empty" in shown.value and 'role="alert"' in shown.value and shown.visible
+    assert not show_problem().visible
+
+
+def test_without_a_choice_the_first_weights_are_asked_and_what_suits_is_asked_with_others():
+    from refseg.service.page.fields import SUITED, chosen_weights
+
+    choices = [("what suits the image", SUITED), ("selector", "selector"), ("reader", "reader")]
+    assert chosen_weights(choices, None) == chosen_weights(choices, ["gone"]) == [None]
+    assert chosen_weights(choices, ["reader", SUITED]) == [None, "reader"]
+    assert chosen_weights(choices[1:], []) == ["selector"]
+
+
+def test_weights_that_suit_and_are_named_too_answer_once(serve, scene):
+    with serve(run) as client:
+        found = client.portal.call(ask, client.service, scene, ["the pentagons"], [None, "selector"])
+    assert [column.weights for column in found.columns] == ["selector"]

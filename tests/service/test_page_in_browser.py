@@ -100,7 +100,7 @@ def test_an_image_is_uploaded_asked_about_and_its_masks_are_seen_and_saved(page,
     page.locator("#refseg-weights input").nth(1).check()
     page.click("#refseg-find")
     page.wait_for_selector("#refseg-picture-1 img")
-    page.wait_for_selector("text=IoU 100.0%")
+    page.wait_for_selector("text=IoU of what is shown 100.0%")
     page.wait_for_selector("#refseg-picture-0 img")
     told = page.inner_text("#refseg-legend-0")
     assert "the pentagons" in told and "4 objects" in told and "the giraffe" in told and "nothing matches" in told
@@ -121,6 +121,14 @@ def test_an_image_is_uploaded_asked_about_and_its_masks_are_seen_and_saved(page,
         page.click("#refseg-save")
     with zipfile.ZipFile(download.value.path()) as file:
         assert sum(name.endswith(".png") for name in file.namelist()) == 6
+    assert download.value.suggested_filename == "refseg-image.zip"
+    page.click("#refseg-sample")  # whose answers replace these
+    page.wait_for_selector("#refseg-picture-0", state="hidden")
+    page.click("#refseg-find")
+    page.wait_for_selector("#refseg-picture-1 img")
+    assert page.locator("#refseg-file").count() == 1 and not page.is_visible("#refseg-file")
+    assert "masks of selector" in page.get_attribute("#refseg-picture-0 img", "alt")
+    assert not page.locator("#refseg-picture-0 label").filter(has_text="selector").is_visible()
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     shoot(page, "phone")
@@ -192,8 +200,11 @@ def test_a_clip_is_drawn_asked_about_and_its_overlay_plays_and_is_saved_by_keys_
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.id") == "refseg-video-find":
             break
-    page.keyboard.press("Enter")
+    for _ in range(2):  # the second one asks nothing
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#refseg-video-progress progress")
     assert play(page, "#refseg-video-answer-0 video") == 640
+    page.wait_for_selector("#refseg-video-progress", state="hidden")
     told = page.inner_text("#refseg-video-answer-0")
     assert all(expression in told for expression in expressions) and "found in" in told and "frames" in told
     shoot(page, "video")
@@ -216,10 +227,11 @@ def test_what_is_no_video_is_told(page, scene, tmp_path):
     page.click("#refseg-video-find")
     page.wait_for_selector("text=choose a video first")
     (tmp_path / "text.mp4").write_text("this is no video")
+    Image.open(scene).save(tmp_path / "photo.jpg")
     page.fill("#refseg-video-expressions textarea", "the star")
     for file, told in (
         (tmp_path / "text.mp4", "text.mp4 is neither an image nor a video"),
-        (scene, "is a single image"),
+        (tmp_path / "photo.jpg", "photo.jpg is a single image: choose the tab Image"),
     ):
         page.locator("#refseg-video-upload input[type=file]").set_input_files(str(file))
         page.wait_for_selector(f"#refseg-video-upload >> text={file.stem}")

@@ -6,6 +6,7 @@ import json
 import random
 import tempfile
 import zipfile
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from refseg.errors import InvalidInput
 from refseg.service.answer_video import ANSWERS, OVERLAY
 from refseg.service.limits import Limits
+from refseg.service.messages import VideoProgress
 from refseg.service.page.files import TemporaryFiles
 from refseg.service.page.samples import draw_clip
 from refseg.service.page.video_answers import VideoAnswered, VideoColumn, ask_video, verdict_of
@@ -24,6 +26,7 @@ from refseg.service.service import MAX_VIDEOS
 from refseg.service.worker import run
 from refseg.video.reading import read_frames
 
+VISITOR = SimpleNamespace(session_hash="visitor")
 FACTS = {
     "size": [48, 64],
     "frames": 5,
@@ -79,13 +82,14 @@ def tab(client, files):
     """The part of the page for videos; its functions are called in the event loop of the service."""
     from refseg.service.page.video import VideoTab  # gradio takes seconds to import
 
-    tab = VideoTab(client.service, files, asyncio.to_thread, lambda file: file)
+    tab = VideoTab(client.service, files, asyncio.to_thread)
     tab.call = lambda name, *given: client.portal.call(getattr(tab, name), *given)
+    tab.find_as = partial(tab.find, request=VISITOR)
     return tab
 
 
 def test_a_video_is_asked_about_in_one_place_of_the_queue_and_saved(client, tab, files, clip, tmp_path):
-    found, problem, results, column, shown = tab.call("find", str(clip), "the star\nthe ring", ["selector"], 2)
+    found, problem, results, column, shown = tab.call("find_as", str(clip), "the star\nthe ring", ["selector"], 2)
     assert not problem.visible and results.visible and column.visible
     assert "<h3>selector</h3>" in shown and "3 frames of 32 x 32, 2 of them answered" in shown
     assert f"gradio_api/file={found.columns[0].folder}/{OVERLAY}" in shown and "<video controls" in shown
@@ -117,21 +121,21 @@ def test_a_video_is_asked_about_in_one_place_of_the_queue_and_saved(client, tab,
     ],
 )
 def test_what_cannot_be_asked_is_told(tab, clip, text, told):
-    found, problem, results, *rest = tab.call("find", str(clip), text, None, 1)
+    found, problem, results, *rest = tab.call("find_as", str(clip), text, None, 1)
     assert found is None and told in problem.value and problem.visible and not results.visible
     assert all(one == "" or not one.visible for one in rest)
 
 
 def test_videos_that_cannot_be_taken_are_told(client, tab, clip, tmp_path):
     def told(path):
-        return tab.call("find", path, "the star", ["selector"], 1)[1].value
+        return tab.call("find_as", path, "the star", ["selector"], 1)[1].value
 
     assert "choose a video first" in told(None)
     assert "no longer kept" in told(str(tmp_path / "gone.mp4"))
     (tmp_path / "large.mp4").write_bytes(bytes(300_000))
     assert "0.3 MB; at most 0.2 are taken" in told(str(tmp_path / "large.mp4"))
     (tmp_path / "text.mp4").write_text("no video")
-    assert told(str(tmp_path / "text.mp4")).startswith("text.mp4 is neither an image nor a video")
+    assert ">text.mp4 is neither an image nor a video" in told(str(tmp_path / "text.mp4"))
     first, *others = (Image.new("RGB", (8, 8), (t, t, 9 * t)) for t in range(21))
     first.save(tmp_path / "long.gif", save_all=True, append_images=others)
     assert "has 21 frames, at most 20 are allowed here" in told(str(tmp_path / "long.gif"))
@@ -181,6 +185,7 @@ def test_unfamiliar_videos_are_no_answers():
     assert verdict_of(one, {**FACTS, "unfamiliar": 2}).startswith(
         "no answer: unfamiliar kind of image (found in 2 of 2"
     )
+    assert verdict_of({**one, "first": 0.44, "last": 0.4}, FACTS).endswith("; at 0.4 s")
     assert "; 1 of them unlike what these weights know" in verdict_of(one, {**FACTS, "unfamiliar": 1})
 
 
@@ -207,19 +212,41 @@ def test_the_page_tells_that_pyav_is_missing(client, monkeypatch):
 
 def test_weights_for_videos_alone_are_not_offered_for_images(tmp_path):
     from refseg.service.page.layout import Page
-    from refseg.service.page.video import VideoTab
 
     setup = SimpleNamespace(by_image=False, weights=("selector", "cmpc_video_small"), for_videos="cmpc_video_small")
     service = SimpleNamespace(setups=[setup])
-    assert [name for _, name in Page(service, None).choices] == ["selector"]
-    names = [name for _, name in VideoTab(service, None, None, None).choices]
-    assert names == ["", "selector", "cmpc_video_small"]
+    page = Page(service, None)
+    assert [name for _, name in page.image.choices] == ["selector"]
+    assert [name for _, name in page.video.choices] == ["", "selector", "cmpc_video_small"]
 
 
-def test_a_video_among_images_is_told(tmp_path):
-    from refseg.service.page.layout import Page
+def test_how_far_the_answer_is_is_shown_while_it_is_computed(client, tab, clip, monkeypatch):
+    from refseg.service.page import video as module
 
-    (tmp_path / "a.png").write_bytes(b"\0\0\0\x20ftypisom" + bytes(100))
-    setup = SimpleNamespace(by_image=False, weights=("selector",), for_videos=None)
-    told = asyncio.run(Page(SimpleNamespace(setups=[setup]), None).find(str(tmp_path / "a.png"), "the star", []))
-    assert "choose the tab Video" in told[1].value
+    shown, ask_video = [], module.ask_video
+
+    async def ask_and_look(*given):
+        *given, note = given
+
+        def look(progress):
+            note(progress)
+            shown.append(tab.show_progress(VISITOR)[0].value)
+
+        assert all("value" not in one for one in await tab.find_as(str(clip), "the ring", None, 1))  # another click
+        shown.append(tab.show_progress(VISITOR)[0].value)
+        return await ask_video(*given, look)
+
+    monkeypatch.setattr(module, "ask_video", ask_and_look)
+    assert tab.begin()[2].active
+    tab.call("find_as", str(clip), "the star", ["selector"], 1)
+    assert "waiting" in shown[0] and "value=" not in shown[0]
+    assert [f'value="{k}" max="3"' in text for k, text in enumerate(shown)][1:] == [True] * 3
+    assert "selector: frame 2 of 3" in shown[2]
+    bar, timer = tab.show_progress(VISITOR)
+    assert not bar.visible and not timer.active
+    assert "frame 7<" in module.format_progress(VideoProgress(1, "a", 7, None))
+
+
+def test_weights_that_suit_and_are_named_too_answer_about_a_video_once(client, files, clip):
+    found = client.portal.call(ask_video, client.service, files, clip, ["the star"], [None, "selector"], 2)
+    assert [column.weights for column in found.columns] == ["selector"]

@@ -16,7 +16,7 @@ from refseg.service import answer_video as answer_video_module
 from refseg.service.answer_video import ANSWERS, OVERLAY, choose_weights
 from refseg.service.answering import Answering
 from refseg.service.limits import Limits
-from refseg.service.messages import Answer, BatchDone, Format, Job, Refusal, Setup, VideoJob
+from refseg.service.messages import Answer, BatchDone, Format, Job, Refusal, Setup, VideoJob, VideoProgress
 from refseg.service.problems import Problem
 from refseg.video.reading import read_frames
 from refseg.video.writer import video_writer
@@ -64,7 +64,8 @@ def ask(answering, clip, tmp_path):
         answering.prepare(video_job(tmp_path, video, **more))
         while answering._videos:
             answering._videos.advance()
-        (said,) = answering.said
+        *progress, said = answering.said
+        assert all(isinstance(one, VideoProgress) for one in progress)
         return said
 
     return ask_once
@@ -163,7 +164,8 @@ def test_videos_that_are_not_finished_are_closed_at_the_end(answering, clip, tmp
     (running,) = answering._videos._running
     answering.stop()
     answering.loop()
-    assert not answering._videos and running.steps.gi_frame is None and not answering.said
+    assert not answering._videos and running.steps.gi_frame is None
+    assert answering.said == [VideoProgress(1, "selector", 1, FRAMES)]
 
 
 @pytest.mark.parametrize(
@@ -183,9 +185,27 @@ def test_what_is_no_video_is_told_by_its_name(ask, tmp_path, content, status, to
     assert "\n" not in said.detail
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_how_far_a_video_is_answered_is_told(answering, ask, clip, monkeypatch, known):
+    if not known:
+        monkeypatch.setattr(answer_video_module, "_open", lambda _: read_frames(pixels(t) for t in range(FRAMES)))
+    ask(every=2)
+    count = FRAMES if known else None
+    assert answering.said[:-1] == [VideoProgress(1, "selector", frames, count) for frames in (1, 3)]
+
+
+@pytest.mark.parametrize(("caller", "way_out"), [("page", "choose the tab Video"), ("http", "refseg segment")])
+def test_a_video_in_the_place_of_an_image_is_told(answering, caller, way_out):
+    video = b"\0\0\0\x20ftypisom" + bytes(100)
+    job = Job(1, video, "", ("x",), "selector", None, Format.JSON, time.monotonic() + 60, caller=caller)
+    with pytest.raises(Problem, match=f"this is a video, not an image; .*{way_out}") as told:
+        answering.read(job)
+    assert told.value.status == 415
+
+
 def test_a_single_image_is_told(ask, tmp_path):
     Image.fromarray(pixels(0)).save(tmp_path / "a.png")
-    assert ask(tmp_path / "a.png").detail.startswith("a.png is a single image; ask about it as an image")
+    assert ask(tmp_path / "a.png").detail.startswith("a.png is a single image: choose the tab Image")
 
 
 def test_frames_of_another_size_end_the_video_which_is_told(ask, tmp_path, monkeypatch):

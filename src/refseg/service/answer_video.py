@@ -39,6 +39,8 @@ PLAYABLE = "libx264"  # the encoder whose videos browsers play
 MAX_ANSWER_BYTES = 100e6  # of the file of answers
 LARGEST_SIDE = 1280  # pixels of the overlay video
 FRAMES_AT_ONCE = 8  # that a GPU computes together; a CPU one, since several are no faster, and others wait for them
+Step = tuple[int, int | None]
+"""Number of frames up to the last one that was answered, and of all; None if the file does not say it."""
 SPARE = 0.02  # part of the time for an answer in which a worker tells that it ends too early
 
 
@@ -129,7 +131,7 @@ def choose_weights(job: VideoJob, segmenters: dict[str, Segmenter], setup: Setup
     return setup.for_videos or next(of_clips, setup.weights[0])
 
 
-def answer_video(job: VideoJob, segmenter: Segmenter, limits: Limits) -> Generator[None, None, bytes]:
+def answer_video(job: VideoJob, segmenter: Segmenter, limits: Limits) -> Generator[Step, None, bytes]:
     """Answers expressions about a video in steps: each answers some frames, the last one returns JSON of `VideoFacts`.
 
     Raises:
@@ -162,7 +164,7 @@ def answer_video(job: VideoJob, segmenter: Segmenter, limits: Limits) -> Generat
                     f"the masks of this video take over {MAX_ANSWER_BYTES / 1e6:g} MB; ask about fewer expressions",
                 )
             watched.check_time()
-            yield
+            yield results[0].index + 1, frames.count
         draw.add(watched.take(None), None)
     facts = VideoFacts(
         size=watched.size_hw,
@@ -183,7 +185,7 @@ def _open(job: VideoJob) -> Frames:
     try:
         if not is_video(path):
             read_image(path)  # which tells what is wrong with it
-            raise InvalidInput(f"{path} is a single image; ask about it as an image, or give a video")
+            raise InvalidInput(f"{path} is a single image: choose the tab Image, or give a video")
         return read_frames(path)
     except FileNotFoundError as error:
         raise InvalidInput(f"{job.name} is no longer kept; give it again") from error

@@ -37,6 +37,7 @@ from refseg.service.memory_budget import MemoryBudget
 from refseg.service.messages import Answer, BatchDone, Format, Job, Loaded, Refusal, Setup, VideoJob, WeightsFacts
 from refseg.service.problems import Problem
 from refseg.service.videos_in_turn import VideosInTurn
+from refseg.video.formats import begins_as_video
 
 THREADS = 4  # that decode images and encode results
 WAITING_RESULT_BYTES = 2**28  # of masks and instance maps that were computed and not encoded yet; at least one result
@@ -91,7 +92,7 @@ class Answering:
         self.setup, self._send, self._sending = setup, send, Lock()
         self.segmenters: dict[str, Segmenter] = {}
         for name in setup.weights:
-            self.segmenters[name] = load(name, setup.device)
+            self.segmenters[name] = load(name, setup.device, precision=setup.precision)
             self._tell(Loaded(name, setup.device))
         self.encodings = Encodings(setup.limits.cache_megabytes * 1e6)
         for name, segmenter in self.segmenters.items():
@@ -129,6 +130,11 @@ class Answering:
             with open_image(io.BytesIO(job.image)) as image:
                 kind, (height, width) = str(image.format), upright_size(image)
         except UnidentifiedImageError as error:
+            if begins_as_video(job.image):
+                way_out = (
+                    "choose the tab Video" if job.caller == "page" else "give a frame of it, or use refseg segment"
+                )
+                raise Problem(415, "not_supported", f"this is a video, not an image; {way_out}") from error
             raise Problem(415, "not_supported", "the image is of an unknown format; give a PNG or JPEG") from error
         except RefsegError as error:
             other = still_kind(io.BytesIO(job.image))

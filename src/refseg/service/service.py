@@ -24,6 +24,7 @@ from refseg.service.messages import (
     Refusal,
     Setup,
     VideoJob,
+    VideoProgress,
     WeightsFacts,
 )
 from refseg.service.metrics import Metrics
@@ -76,6 +77,7 @@ class Service:
         self.workers = [Worker(setup, start, self._hear, self._lose) for setup in setups]
         self._waiting, self._videos = deque[Job | VideoJob](), 0
         self._futures: dict[int, asyncio.Future[Answer]] = {}
+        self._on_progress: dict[int, Callable[[VideoProgress], None]] = {}
         self._numbers, self._held, self._seconds_per_image = itertools.count(1), 0, 0.1
         self._known: tuple[WeightsFacts, ...] = ()
         self._lives: list[asyncio.Task[None]] = []
@@ -260,6 +262,7 @@ class Service:
         expressions: Sequence[str],
         weights: str | None = None,
         every: int = 1,
+        on_progress: Callable[[VideoProgress], None] = lambda _: None,
     ) -> Answer:
         """Returns the answer about a video, which has a place in the queue; few are answered at the same time.
 
@@ -271,6 +274,7 @@ class Service:
             expressions: expressions about it.
             weights: name of the weights that answer; None for those that suit it.
             every: how many frames from one that is answered to the next.
+            on_progress: function that receives how far the answer is.
 
         Raises:
             Problem: if there is none.
@@ -280,11 +284,12 @@ class Service:
             raise Problem(503, "queue_full", detail, MAX_RETRY_SECONDS)
         number, about = next(self._numbers), tuple(expressions)
         job = VideoJob(number, str(video), name, str(folder), about, weights, every, slots.deadline)
-        self._videos += 1
+        self._videos, self._on_progress[number] = self._videos + 1, on_progress
         try:
             return await self._answer(slots, job, "give a shorter video, or fewer expressions")
         finally:
             self._videos -= 1
+            del self._on_progress[number]
 
     async def _answer(self, slots: Slots, job: Job | VideoJob, way_out: str) -> Answer:
         """Returns the answer to a job as soon as a worker gives it."""
@@ -326,6 +331,9 @@ class Service:
             future = self._futures.get(message.number)
             if future is not None and not future.done():
                 future.set_result(message)
+        elif isinstance(message, VideoProgress):
+            if on_progress := self._on_progress.get(message.number):
+                on_progress(message)
         elif isinstance(message, Refusal):
             again = self.retry_after if message.status == 503 else None
             self._fail(message.number, Problem(message.status, message.code, message.detail, again))

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from refseg.errors import speaking_to
 from refseg.inference.segmenter import Segmenter
-from refseg.service.answer_video import answer_video, choose_weights
-from refseg.service.messages import Answer, Setup, VideoJob
+from refseg.service.answer_video import Step, answer_video, choose_weights
+from refseg.service.messages import Answer, Setup, VideoJob, VideoProgress
 
 
 @dataclass
 class _Running:
     job: VideoJob
     weights: str = ""
-    steps: Generator[None, None, bytes] | None = None
+    steps: Generator[Step, None, bytes] | None = None
 
 
 class VideosInTurn:
@@ -24,7 +24,7 @@ class VideosInTurn:
     Args:
         segmenters: the weights by name.
         setup: how the worker answers.
-        tell: function that receives answers.
+        tell: function that receives answers, and how far those are that follow.
         refuse: function that receives jobs without one, and the reason.
     """
 
@@ -32,7 +32,7 @@ class VideosInTurn:
         self,
         segmenters: dict[str, Segmenter],
         setup: Setup,
-        tell: Callable[[Answer], None],
+        tell: Callable[[Answer | VideoProgress], None],
         refuse: Callable[[VideoJob, Exception], None],
     ):
         self._segmenters, self._setup, self._tell, self._refuse = segmenters, setup, tell, refuse
@@ -56,8 +56,9 @@ class VideosInTurn:
                     running.weights = choose_weights(running.job, self._segmenters, self._setup)
                     segmenter = self._segmenters[running.weights]
                     running.steps = answer_video(running.job, segmenter, self._setup.limits)
-                next(running.steps)
+                frames, count = next(running.steps)
             self._running.append(running)
+            self._tell(VideoProgress(running.job.number, running.weights, frames, count))
         except StopIteration as end:
             self._tell(Answer(running.job.number, running.weights, "", "application/json", end.value))
         except Exception as error:

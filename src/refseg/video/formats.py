@@ -20,12 +20,18 @@ _BOXES = frozenset(b"ftyp styp moov moof mdat wide free skip pnot sidx uuid".spl
 _START = b"\0\0\1"
 _START_CODES = frozenset(bytes.fromhex("ba b3 b0 e0 09 27 47 67 40 42 46"))  # MPEG, H.264, H.265 without a container
 _PACKETS, _SYNC, _IN_A_ROW = (188, 192, 204), 0x47, 5  # MPEG-TS
+_HEAD_BYTES = max(_PACKETS) * (_IN_A_ROW + 1)
 
 
 def is_video_file(path: Path) -> bool:
     """Whether a file begins as a video of a known format; only its first bytes are read."""
     with path.open("rb") as file:
-        head = file.read(max(_PACKETS) * (_IN_A_ROW + 1))
+        return begins_as_video(file.read(_HEAD_BYTES))
+
+
+def begins_as_video(content: bytes) -> bool:
+    """Whether the first bytes of a file are those of a video of a known format."""
+    head = content[:_HEAD_BYTES]
     if head.startswith(_BEGINNINGS) or head[4:8] in _BOXES:
         return True
     if head.startswith(b"RIFF"):

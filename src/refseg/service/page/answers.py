@@ -18,6 +18,7 @@ from refseg.errors import InvalidInput
 from refseg.inference.verdicts import verdict
 from refseg.masks.rle import decode_rle, parse_rle
 from refseg.preprocessing.images import read_image
+from refseg.service.limits import Limits
 from refseg.service.problems import Problem
 from refseg.service.requests import check_expressions
 from refseg.service.run_aside import run_aside
@@ -164,20 +165,30 @@ async def ask(service: Service, image: bytes, expressions: Sequence[str], weight
 
     Raises:
         InvalidInput: if there is no expression, or no answer.
-        Problem: if the service has no place, or there are more expressions than it allows.
+        Problem: if the service has no place, or there are more expressions than it allows, or longer ones.
+    """
+    check_asked("image", len(image), expressions, service.limits)
+    with service.request("/") as slots:
+        service.widen(slots, len(weights))
+        columns = await asyncio.gather(*(_column(service, slots, image, expressions, one) for one in weights))
+        if all(column.problem for column in columns):
+            raise InvalidInput(columns[0].problem)
+        once = {column.weights: column for column in columns}  # the default may be weights that are named as well
+        return Answered(await asyncio.to_thread(_reduced, image), tuple(once.values()))
+
+
+def check_asked(kind: str, size: int, expressions: Sequence[str], limits: Limits) -> None:
+    """Checks the size of a file in bytes, and the expressions about it.
+
+    Raises:
+        InvalidInput: if the file is too large, or there is no expression.
+        Problem: if there are more expressions than the service allows, or longer ones.
     """
     if not expressions:
         raise InvalidInput("say what to find: one expression a line")
-    if len(image) > service.limits.megabytes * 1e6:
-        most = service.limits.megabytes
-        raise InvalidInput(f"the image has {len(image) / 1e6:.1f} MB; at most {most:g} are taken")
-    with service.request("/") as slots:
-        check_expressions(expressions, service.limits)
-        service.widen(slots, len(weights))
-        columns = await asyncio.gather(*(_column(service, slots, image, expressions, one) for one in weights))
-    if all(column.problem for column in columns):
-        raise InvalidInput(columns[0].problem)
-    return Answered(await asyncio.to_thread(_reduced, image), tuple(columns))
+    check_expressions(expressions, limits)
+    if size > limits.megabytes * 1e6:
+        raise InvalidInput(f"the {kind} has {size / 1e6:.1f} MB; at most {limits.megabytes:g} are taken")
 
 
 async def _column(

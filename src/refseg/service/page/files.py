@@ -8,7 +8,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from refseg.errors import InvalidInput, first_line, for_caller
 from refseg.files.lock import LOCK, UNLOCKABLE, try_lock
@@ -17,17 +17,19 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 KEPT_SECONDS = 900  # time for which files, and answers, are kept
+MAX_BYTES = 4e9  # of all files; beyond it the oldest go first
 PREFIX = "refseg-page-"
-_SWEEP_SECONDS = 60.0  # time between two looks for what is old
+_SWEEP_SECONDS = 10.0  # time between two looks for what is old
 
 
 class TemporaryFiles:
-    """A temporary folder whose files are removed when they are old.
+    """A temporary folder of bounded size whose files are removed when they are old.
 
     It is locked as long as this process lives, so that another one can tell what a killed one has left.
 
     Args:
         seconds: age from which a file is removed.
+        max_bytes: size from which the oldest files are removed.
 
     Attributes:
         folder: path of the folder.
@@ -36,9 +38,9 @@ class TemporaryFiles:
         InvalidInput: if there is no place for it.
     """
 
-    def __init__(self, seconds: float = KEPT_SECONDS):
+    def __init__(self, seconds: float = KEPT_SECONDS, max_bytes: float = MAX_BYTES):
         remove_abandoned()
-        self.seconds = seconds
+        self.seconds, self.max_bytes = seconds, max_bytes
         try:
             self.folder, self._lock = _make_locked_folder()
         except OSError as error:
@@ -49,26 +51,46 @@ class TemporaryFiles:
             ) from error
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
 
-    def new(self, ending: str) -> Path:
-        """Returns the path of a new file with an ending, ".png"."""
-        handle, name = tempfile.mkstemp(suffix=ending, dir=self.folder)
-        os.close(handle)
-        return Path(name)
+    def new(self, name: str) -> Path:
+        """Returns the path of a new file, in a folder of its own, since downloads have its name."""
+        return self.new_folder() / name
 
     def new_folder(self) -> Path:
         """Returns the path of a new folder."""
         return Path(tempfile.mkdtemp(dir=self.folder))
 
+    def get_upload(self, payload: Any) -> str | None:
+        """Returns the path of an uploaded file, whatever it holds; gradio itself would fail where it is no image.
+
+        Raises:
+            ValueError: if the file was not uploaded.
+        """
+        path: str | None = payload.path if payload is not None else None
+        if path is not None and not Path(path).resolve().is_relative_to(self.folder.resolve()):
+            raise ValueError("the file was not uploaded")
+        return path
+
     def sweep(self) -> None:
-        """Removes what is old."""
-        oldest = time.time() - self.seconds
+        """Removes what is old, and the oldest files while all of them are too large."""
+        oldest, kept = time.time() - self.seconds, list[tuple[float, int, Path]]()
         for path in sorted(self.folder.rglob("*"), reverse=True):  # what is in a folder comes before it
             with suppress(OSError):
-                if path.name != LOCK and path.lstat().st_mtime < oldest:
-                    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+                facts, is_folder = path.lstat(), path.is_dir() and not path.is_symlink()
+                if path.name == LOCK:
+                    continue
+                if facts.st_mtime < oldest:
+                    path.rmdir() if is_folder else path.unlink()
+                elif not is_folder:
+                    kept.append((facts.st_mtime, facts.st_size, path))
+        total = sum(size for _, size, _ in kept)
+        for _, size, path in sorted(kept):
+            if total <= self.max_bytes:
+                return
+            path.unlink(missing_ok=True)
+            total -= size
 
     def sweep_for_ever(self) -> None:
-        """Starts a thread that removes what is old, once a minute."""
+        """Starts a thread that removes what is old, again and again."""
 
         def sweep() -> None:
             while True:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from html import escape
 
+from refseg.masks.overlay import Colour
 from refseg.service.page.answers import ExpressionAnswer, WeightsAnswers
-from refseg.service.page.drawing import choose_colour
+from refseg.service.page.drawing import BOTH, FIRST_ONLY, SECOND_ONLY, choose_colour
 
 MAX_LISTED = 12  # candidates of an expression that are listed
 MAX_SHADE = 0.6  # opacity behind the heaviest word of a line, on which text is read in light and dark
@@ -13,27 +14,48 @@ MAX_SHADE = 0.6  # opacity behind the heaviest word of a line, on which text is 
 def format_legend(column: WeightsAnswers) -> str:
     """Returns the list of a network's answers: colour, expression, verdict, size and boxes of objects, warnings."""
     if column.problem:
-        return f'<p class="refseg-warning" role="alert">{escape(column.problem)}</p>'
-    items = "".join(_item(k, one) for k, one in enumerate(column.answers))
-    warnings = dict.fromkeys(text for one in column.answers for text in one.facts["warnings"])
-    return f'<ul class="refseg-legend">{items}</ul>' + "".join(
-        f'<p class="refseg-warning">{escape(text)}</p>' for text in warnings
-    )
+        return format_failure(column.weights, column.problem)
+    warnings = (text for one in column.answers for text in one.facts["warnings"])
+    return format_answers(column.weights, "", map(_item, range(len(column.answers)), column.answers), warnings)
+
+
+def format_failure(weights: str, problem: str) -> str:
+    """Returns why weights could not answer."""
+    return f'<h3>{escape(weights)}</h3><p class="refseg-warning" role="alert">{escape(problem)}</p>'
+
+
+def format_answers(weights: str, above: str, items: Iterable[str], warnings: Iterable[str]) -> str:
+    """Returns the answers of weights: their name, HTML above the list, its items, and each warning once."""
+    told = "".join(f'<p class="refseg-warning">{escape(text)}</p>' for text in dict.fromkeys(warnings))
+    return f'<h3>{escape(weights)}</h3>{above}<ul class="refseg-legend">{"".join(items)}</ul>{told}'
+
+
+def format_answer(number: int, expression: str, verdict: str, places: str = "") -> str:
+    """Returns an item of the list of answers, with the colour that the expression has by its number."""
+    below = f'<br><span class="refseg-small">{escape(places)}</span>' if places else ""
+    return f"<li>{_square(choose_colour(number))}<b>{escape(expression)}</b><br>{escape(verdict)}.{below}</li>"
+
+
+def format_difference(first: str, second: str, agreement: float) -> str:
+    """Returns what the colours mean where two networks differ, and the IoU of what they mark."""
+    names = ((BOTH, "both"), (FIRST_ONLY, f"{first} only"), (SECOND_ONLY, f"{second} only"))
+    keys = "".join(f'<span class="refseg-key">{_square(colour)}{escape(name)}</span>' for colour, name in names)
+    return f"<p>Where they differ: {keys}IoU of what is shown {agreement:.1%}</p>"
+
+
+def _square(colour: Colour) -> str:
+    red, green, blue = colour
+    return f'<span class="refseg-colour" style="background: rgb({red}, {green}, {blue})"></span>'
 
 
 def _item(number: int, answer: ExpressionAnswer) -> str:
-    red, green, blue = choose_colour(number)
     facts = answer.facts
     share = (
         f", {facts['area'] / max(facts['size'][0] * facts['size'][1], 1):.1%} of the image" if facts["found"] else ""
     )
     places = "; ".join(", ".join(map(str, box)) for box in answer.boxes[:MAX_LISTED])
-    return (
-        f'<li><span class="refseg-colour" style="background: rgb({red}, {green}, {blue})"></span>'
-        f"<b>{escape(answer.expression)}</b><br>{escape(answer.verdict + share + '.')}"
-        + (f'<br><span class="refseg-small">{_of_masks(answer)}: {escape(places)}</span>' if places else "")
-        + "</li>"
-    )
+    boxes = f"{_of_masks(answer)}: {places}" if places else ""
+    return format_answer(number, answer.expression, answer.verdict + share, boxes)
 
 
 def _of_masks(answer: ExpressionAnswer) -> str:
@@ -41,17 +63,15 @@ def _of_masks(answer: ExpressionAnswer) -> str:
 
 
 def format_readings(columns: Iterable[WeightsAnswers]) -> str:
-    """Returns how each sentence was read: a reader's program, what each object scored, the weights of words."""
+    """Returns how weights read each sentence: a reader's program, what each object scored, the weights of words."""
     parts = []
     for column in columns:
         told = [(one, _reading(one) + _candidates(one) + _words(one)) for one in column.answers]
+        if column.answers:
+            parts += [f"<h3>{escape(column.weights)}</h3>", _about_words(column.answers)]
         if column.answers and not any(text for _, text in told):
-            parts.append(f"<p>{escape(column.weights)} does not tell how it reads a sentence.</p>")
-        parts += [
-            f"<h4>{escape(one.expression)} <span class='refseg-small'>({escape(column.weights)})</span></h4>{text}"
-            for one, text in told
-            if text
-        ]
+            parts.append("<p>These weights do not tell how they read a sentence.</p>")
+        parts += [f"<h4>{escape(one.expression)}</h4>{text}" for one, text in told if text]
     return "".join(parts)
 
 
@@ -60,16 +80,24 @@ def _words(answer: ExpressionAnswer) -> str:
     words = answer.facts.get("words")
     if not words:
         return ""
-    meanings = "; ".join(dict.fromkeys(row["meaning"] for row in words["rows"] if row["meaning"]))
     rows = "".join(
         f'<tr><th scope="row">{escape(row["name"])} ({escape(row["source"])})</th>'
         f"<td>{_shaded(words['pieces'], row['values'])}</td></tr>"
         for row in words["rows"]
     )
+    return f"<table><tbody>{rows}</tbody></table>"
+
+
+def _about_words(answers: Iterable[ExpressionAnswer]) -> str:
+    """Returns what the shades of the words of all answers mean, if they have any."""
+    rows = [row for one in answers for row in (one.facts.get("words") or {"rows": ()})["rows"]]
+    if not rows:
+        return ""
+    meanings = "; ".join(dict.fromkeys(row["meaning"] for row in rows if row["meaning"]))
     about = f"{meanings[:1].upper()}{meanings[1:]}. " if meanings else ""
     return (
         f'<p class="refseg-small">{escape(about)}The stronger a word is shaded, the larger its number in the '
-        f"line; point at it to read the number.</p><table><tbody>{rows}</tbody></table>"
+        "line; point at it to read the number.</p>"
     )
 
 
@@ -100,9 +128,10 @@ def _reading(answer: ExpressionAnswer) -> str:
     ]
     words = reading["not_understood"]
     unread = f"<br>Not understood: {escape(', '.join(words))}" if words else ""
-    return f"<p>Read as: {escape(reading['program'])}{unread}</p>" + _table(
-        ("chosen", "classes", "found with", "is meant with", "box of the finder"), rows
-    )
+    nothing = "" if rows or reading["reason"] else "<br>The finder found nothing to choose from."
+    read = f"<p>Read as: {escape(reading['program'])}{unread}{nothing}</p>"
+    head = ("chosen", "classes", "found with", "is meant with", "box of the finder")
+    return read + (_table(head, rows) if rows else "")
 
 
 def _candidates(answer: ExpressionAnswer) -> str:

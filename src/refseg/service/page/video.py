@@ -16,11 +16,24 @@ import gradio as gr
 
 from refseg.counting import counted
 from refseg.errors import InvalidInput, RefsegError
-from refseg.masks.overlay import COLOURS
 from refseg.service.answer_video import OVERLAY
+from refseg.service.messages import VideoProgress
 from refseg.service.page.answers import split_expressions
-from refseg.service.page.fields import PLAIN, SUITED, add_expressions, add_weights, click
+from refseg.service.page.fields import (
+    PLAIN,
+    SUITED,
+    add_columns,
+    add_download,
+    add_expressions,
+    add_problem,
+    add_weights,
+    chosen_weights,
+    click,
+    show_columns,
+    show_problem,
+)
 from refseg.service.page.files import TemporaryFiles
+from refseg.service.page.legend import format_answer, format_answers, format_failure
 from refseg.service.page.samples import draw_clip
 from refseg.service.page.video_answers import VideoAnswered, VideoColumn, ask_video, verdict_of
 from refseg.service.page.video_archive import write_video_archive
@@ -28,12 +41,16 @@ from refseg.service.problems import Problem
 from refseg.service.service import Service
 from refseg.video.writer import encoder
 
-ENDINGS = "mp4 m4v mov 3gp mkv webm avi wmv flv ogv mpg mpeg ts m2ts mts mxf dv gif webp apng png avif".split()
 LONGEST_STEP = 30  # frames from one that is answered to the next
+PROGRESS_EVERY = 1.0  # seconds
 IF_PLAYED = """style="display: none" onloadeddata="if (this.videoWidth) this.style.display = ''" """
 CSS = """
 .refseg-video video { max-width: 100%; max-height: 70vh; margin-bottom: .6em; border-radius: 4px; }
-#refseg-video-preview video { width: 100%; max-height: 40vh; }
+#refseg-video-preview video { height: 40vh; object-fit: contain; }
+.refseg-progress progress { appearance: none; width: 100%; height: .5em; border: none; }
+.refseg-progress progress, .refseg-progress ::-webkit-progress-bar { background: var(--border-color-primary); }
+.refseg-progress ::-webkit-progress-value { background: var(--color-accent); }
+.refseg-progress ::-moz-progress-bar { background: var(--color-accent); }
 """
 
 
@@ -42,19 +59,13 @@ class VideoTab:
 
     Args:
         service: answers.
-        files: of answers and downloads.
+        files: of uploads, answers and downloads.
         on_thread: function that calls another one on a thread, few at once.
-        get_path: function that returns the path of an uploaded file.
     """
 
-    def __init__(
-        self,
-        service: Service,
-        files: TemporaryFiles,
-        on_thread: Callable[..., Awaitable[Any]],
-        get_path: Callable[[Any], str | None],
-    ):
-        self.service, self.files, self._on_thread, self._get_path = service, files, on_thread, get_path
+    def __init__(self, service: Service, files: TemporaryFiles, on_thread: Callable[..., Awaitable[Any]]):
+        self.service, self.files, self._on_thread = service, files, on_thread
+        self._progress: dict[str | None, str] = {}  # of the videos that are answered now, by visitor
         names = service.setups[0].weights
         suited = [("what suits the video", SUITED)] if len(names) > 1 else []
         self.choices = [*suited, *((name, name) for name in names)]
@@ -66,11 +77,10 @@ class VideoTab:
             with gr.Column():
                 video = gr.File(
                     label="Video: drop it, or choose a file (MP4, MOV, WebM, GIF, ...)",
-                    file_types=["video", *(f".{ending}" for ending in ENDINGS)],
                     elem_id="refseg-video-upload",
-                    height=140,
+                    height=180,
                 )
-                video.preprocess = self._get_path  # type: ignore[method-assign, assignment]
+                video.preprocess = self.files.get_upload  # type: ignore[method-assign]
                 preview = gr.HTML(elem_id="refseg-video-preview")
                 sample = gr.Button("Draw a clip", elem_id="refseg-video-sample")
                 gr.Markdown(
@@ -94,18 +104,22 @@ class VideoTab:
                     elem_id="refseg-video-every",
                 )
                 find = gr.Button("Find", variant="primary", elem_id="refseg-video-find")
-                missing = _missing()
-                problem = gr.Markdown(
-                    missing, visible=bool(missing), elem_id="refseg-video-problem", elem_classes="refseg-problem"
-                )
+                progress = gr.HTML(visible=False, elem_id="refseg-video-progress", elem_classes="refseg-progress")
+                timer = gr.Timer(PROGRESS_EVERY, active=False)
+                problem = add_problem("refseg-video-problem", _missing())
         with gr.Column(visible=False) as results:
-            columns, answers = self._columns()
+            columns, answers = add_columns(
+                len(self.choices), lambda number: gr.HTML(elem_id=f"refseg-video-answer-{number}")
+            )
             save = gr.Button("Masks, overlay videos and JSON (.zip)", elem_id="refseg-video-save")
-            file = gr.DownloadButton(visible="hidden", elem_id="refseg-video-file")
+            file = add_download("refseg-video-file")
         key = gr.State(None)
 
-        shown = [key, problem, results, *columns, *answers]
-        find.click(self.find, [video, text, weights, every], shown, show_progress_on=[text], **PLAIN)
+        shown, waiting = [key, problem, results, *columns, *answers], [progress, timer]
+        began = find.click(self.begin, None, [problem, *waiting], show_progress="hidden", **PLAIN)
+        found = began.then(self.find, [video, text, weights, every], shown, show_progress_on=[text], **PLAIN)
+        found.then(self.show_progress, None, waiting, show_progress="hidden", **PLAIN)
+        timer.tick(self.show_progress, None, waiting, show_progress="hidden", **PLAIN)
         sample.click(self.sample, None, [video, text, preview], **PLAIN)
         video.upload(self.preview, video, preview, **PLAIN)
         video.clear(lambda: "", None, preview, **PLAIN)
@@ -113,43 +127,51 @@ class VideoTab:
         saved = save.click(self.save, key, [problem, file], **PLAIN)
         saved.success(None, js=click("refseg-video-file"), api_visibility="private")
 
-    def _columns(self) -> tuple[list[gr.Column], list[gr.HTML]]:
-        """Builds a place for a video with its legend for each of the weights, side by side."""
-        columns, answers = [], []
-        with gr.Row():
-            for number in range(len(self.choices)):
-                with gr.Column(min_width=300, visible=False) as column:
-                    answers.append(gr.HTML(elem_id=f"refseg-video-answer-{number}"))
-                columns.append(column)
-        return columns, answers
+    def begin(self) -> list[Any]:
+        """Hides the last problem, and has the page look from time to time how far the answer is."""
+        return [show_problem(), gr.HTML(format_progress(), visible=True), gr.Timer(active=True)]
 
-    async def find(self, video: str | None, text: str | None, weights: list[str] | None, every: float) -> list[Any]:
-        """Asks about the video; returns the values of all parts."""
-        count = len(self.choices)
+    def show_progress(self, request: gr.Request) -> list[Any]:
+        """Shows how far the answer is; once it is there, nothing, and the page no longer looks."""
+        shown = self._progress.get(request.session_hash, "")
+        return [gr.HTML(shown, visible=bool(shown)), gr.Timer(active=bool(shown))]
+
+    async def find(
+        self, video: str | None, text: str | None, weights: list[str] | None, every: float, request: gr.Request
+    ) -> list[Any]:
+        """Asks about the video; returns the values of all parts. While another answer is computed, nothing changes."""
+        count, visitor = len(self.choices), request.session_hash
+        if visitor in self._progress:
+            return [gr.skip()] * (3 + 2 * count)
+        self._progress[visitor] = format_progress()
+
+        def note(progress: VideoProgress) -> None:
+            self._progress[visitor] = format_progress(progress)
+
         try:
             if not video:
                 raise InvalidInput("choose a video first, or draw a clip")
-            names = [name for _, name in self.choices if name in (weights or [])] or [self.choices[0][1]]
             step = min(max(round(every or 1), 1), LONGEST_STEP)
-            expressions = split_expressions(text or "")
-            asked = [name or None for name in names]
-            found = await ask_video(self.service, self.files, Path(video), expressions, asked, step)
+            expressions, asked = split_expressions(text or ""), chosen_weights(self.choices, weights)
+            found = await ask_video(self.service, self.files, Path(video), expressions, asked, step, note)
         except (RefsegError, Problem) as error:
-            told = gr.Markdown(escape(str(error)), visible=True)
-            return [None, told, gr.Column(visible=False), *[gr.Column(visible=False)] * count, *[""] * count]
+            hidden = [gr.Column(visible=False), *show_columns(0, count)]
+            return [None, show_problem(str(error)), *hidden, *[""] * count]
+        finally:
+            self._progress.pop(visitor, None)
         shown = [format_column(column) for column in found.columns]
         return [
             found,
-            gr.Markdown(visible=False),
+            show_problem(),
             gr.Column(visible=True),
-            *(gr.Column(visible=number < len(shown)) for number in range(count)),
+            *show_columns(len(shown), count),
             *shown,
             *[""] * (count - len(shown)),
         ]
 
     async def sample(self) -> tuple[str, str, str]:
         """Draws a clip; returns its file, sentences about it, and a player."""
-        file = self.files.new_folder() / "clip.mp4"
+        file = self.files.new("clip.mp4")
         expressions = await self._on_thread(draw_clip, Random(), file)
         return str(file), "\n".join(expressions), self.preview(str(file))
 
@@ -159,18 +181,18 @@ class VideoTab:
 
     def clear(self) -> list[Any]:
         """Hides what was said of another video."""
-        return [None, gr.Markdown(visible=False), gr.Column(visible=False)]
+        return [None, show_problem(), gr.Column(visible=False)]
 
     async def save(self, answered: VideoAnswered | None) -> list[Any]:
         """Writes the archive of what was found; returns the problem and the file."""
         try:
             if answered is None:
                 raise InvalidInput("the answers are no longer kept: click Find again")
-            file = self.files.new("-refseg-video.zip")
+            file = self.files.new("refseg-video.zip")
             await self._on_thread(write_video_archive, answered, file)
         except RefsegError as error:
-            return [gr.Markdown(escape(str(error)), visible=True), None]
-        return [gr.Markdown(visible=False), str(file)]
+            return [show_problem(str(error)), None]
+        return [show_problem(), str(file)]
 
 
 def _missing() -> str:
@@ -178,8 +200,18 @@ def _missing() -> str:
     try:
         encoder()
     except InvalidInput as error:
-        return escape(str(error))
+        return str(error)
     return ""
+
+
+def format_progress(progress: VideoProgress | None = None) -> str:
+    """Returns how far the answer about a video is, as HTML; None while it waits for its turn."""
+    if progress is None:
+        return '<progress aria-label="Progress"></progress><div>waiting</div>'
+    share = f' value="{progress.frames}" max="{progress.count}"' if progress.count else ""
+    of = f" of {progress.count}" if progress.count else ""
+    told = f"{progress.weights}: frame {progress.frames}{of}"
+    return f'<progress aria-label="Progress"{share}></progress><div>{escape(told)}</div>'
 
 
 def format_column(column: VideoColumn) -> str:
@@ -187,9 +219,8 @@ def format_column(column: VideoColumn) -> str:
 
     All that comes from users or networks is escaped.
     """
-    head = f"<h3>{escape(column.weights)}</h3>"
     if column.problem:
-        return f'{head}<p class="refseg-warning" role="alert">{escape(column.problem)}</p>'
+        return format_failure(column.weights, column.problem)
     facts = column.facts
     if facts["playable"]:
         shown = player(column.folder / OVERLAY, f"The video with the masks of {column.weights}")
@@ -199,11 +230,10 @@ def format_column(column: VideoColumn) -> str:
     about = f"{counted(facts['frames'], 'frame')} of {width} x {height}" + (
         f", {facts['answered']} of them answered" if facts["answered"] < facts["frames"] else ""
     )
-    items = "".join(_item(k, answer, facts) for k, answer in enumerate(facts["expressions"]))
-    warnings = dict.fromkeys([*facts["warnings"], *(text for one in facts["expressions"] for text in one["warnings"])])
-    return f'{head}{shown}<p class="refseg-small">{about}</p><ul class="refseg-legend">{items}</ul>' + "".join(
-        f'<p class="refseg-warning">{escape(text)}</p>' for text in warnings
-    )
+    answers = facts["expressions"]
+    items = (format_answer(k, one["expression"], verdict_of(one, facts)) for k, one in enumerate(answers))
+    warnings = [*facts["warnings"], *(text for one in answers for text in one["warnings"])]
+    return format_answers(column.weights, f'{shown}<p class="refseg-small">{about}</p>', items, warnings)
 
 
 def player(video: Path, label: str, only_if_played: bool = False) -> str:
@@ -218,12 +248,4 @@ def player(video: Path, label: str, only_if_played: bool = False) -> str:
     return (
         f'<div class="refseg-video"><video controls loop muted playsinline preload="auto" aria-label="{escape(label)}" '
         f'src="gradio_api/file={escape(quote(str(video)))}"{wait}></video></div>'
-    )
-
-
-def _item(number: int, answer: dict[str, Any], facts: dict[str, Any]) -> str:
-    red, green, blue = COLOURS[number % len(COLOURS)]
-    return (
-        f'<li><span class="refseg-colour" style="background: rgb({red}, {green}, {blue})"></span>'
-        f"<b>{escape(answer['expression'])}</b><br>{escape(verdict_of(answer, facts))}.</li>"
     )

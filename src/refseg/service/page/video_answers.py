@@ -1,16 +1,17 @@
 """Asking a service about a video for the page, and the answers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from refseg.errors import InvalidInput
 from refseg.masks.pictures import UNFAMILIAR
+from refseg.service.messages import VideoProgress
+from refseg.service.page.answers import check_asked
 from refseg.service.page.files import TemporaryFiles
 from refseg.service.problems import Problem
-from refseg.service.requests import check_expressions
 from refseg.service.service import Service
 
 
@@ -51,6 +52,7 @@ async def ask_video(
     expressions: Sequence[str],
     weights: Sequence[str | None],
     every: int,
+    on_progress: Callable[[VideoProgress], None] = lambda _: None,
 ) -> VideoAnswered:
     """Asks a service about a video, the weights one after the other, in one place of its queue.
 
@@ -61,25 +63,23 @@ async def ask_video(
         expressions: about it.
         weights: names; None is what suits the video.
         every: how many frames from one that is answered to the next.
+        on_progress: function that receives how far the answer of each of the weights is.
 
     Raises:
         InvalidInput: if there is no expression, or no answer.
-        Problem: if the service has no place, or there are more expressions than it allows.
+        Problem: if the service has no place, or there are more expressions than it allows, or longer ones.
     """
-    if not expressions:
-        raise InvalidInput("say what to find: one expression a line")
     if not video.is_file():
         raise InvalidInput("the video is no longer kept: choose it again")
-    size = video.stat().st_size
-    if size > service.limits.megabytes * 1e6:
-        raise InvalidInput(f"the video has {size / 1e6:.1f} MB; at most {service.limits.megabytes:g} are taken")
-    columns = []
+    check_asked("video", video.stat().st_size, expressions, service.limits)
+    columns: list[VideoColumn] = []
     with service.request("/") as slots:
-        check_expressions(expressions, service.limits)
         for name in weights:
-            folder = files.new_folder()
+            if any(column.weights == name for column in columns):  # they were those that suit the video
+                continue
+            folder, given = files.new_folder(), (video, video.name)
             try:
-                said = await service.answer_video(slots, video, video.name, folder, expressions, name, every)
+                said = await service.answer_video(slots, *given, folder, expressions, name, every, on_progress)
                 columns.append(VideoColumn(said.weights, folder, json.loads(said.body)))
             except Problem as problem:
                 columns.append(VideoColumn(name or "what suits the video", folder, {}, problem.detail))
@@ -95,7 +95,10 @@ def verdict_of(answer: dict[str, Any], facts: dict[str, Any]) -> str:
         answer: `ExpressionFacts` as a dictionary.
         facts: the `VideoFacts` that it is a part of.
     """
-    when = f"; from {answer['first']:.1f} s to {answer['last']:.1f} s" if answer["found"] else ""
+    when = ""
+    if answer["found"]:
+        first, last = f"{answer['first']:.1f} s", f"{answer['last']:.1f} s"
+        when = f"; at {first}" if first == last else f"; from {first} to {last}"
     if facts["unfamiliar"] == facts["answered"]:
         return f"{UNFAMILIAR} ({answer['verdict']}{when})"
     strange = f"; {facts['unfamiliar']} of them unlike what these weights know" if facts["unfamiliar"] else ""
