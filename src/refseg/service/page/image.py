@@ -44,7 +44,7 @@ PICTURE: dict[str, Any] = {
 }
 CSS = """
 .refseg-picture img { max-height: 70vh; object-fit: contain; }
-.refseg-key { white-space: nowrap; margin-right: 1em; }
+.refseg-key { margin-right: 1em; }
 .refseg-readings { overflow-x: auto; }
 .refseg-readings table :is(th, td) { border-color: var(--border-color-primary) !important; }
 .refseg-word { position: relative; display: inline-block; padding: 0 .3em; border-radius: 3px; }

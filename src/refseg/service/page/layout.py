@@ -28,7 +28,8 @@ CSS = (
 .refseg-colour { display: inline-block; width: .9em; height: .9em; border-radius: 3px; margin-right: .5em; }
 .refseg-small { opacity: .75; font-size: .85em; }
 .refseg-warning { border-left: 3px solid #d97706; padding-left: .6em; }
-.refseg-problem { border-left: 3px solid #dc2626; padding-left: .6em; overflow-wrap: anywhere; }
+.refseg-problem { border-left: 3px solid #dc2626; padding-left: .6em; }
+.gradio-container .prose { overflow-wrap: break-word; }
 .refseg-unseen-button { display: none !important; }
 :focus-visible { outline: 2px solid #2563eb; outline-offset: 2px; }
 """
