@@ -1,4 +1,4 @@
-# make demo | test | browser | slow | parity | fuzz | lint | format | bench: needs Python 3.11 or newer and make, sets up .venv by itself.
+# make demo | test | browser | slow | parity | fuzz | graphs | lint | format | bench: needs Python 3.11 or newer and make, sets up .venv by itself.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ BENCHMARKS := segment_command selector_latency drawn_scenes drawn_clips cmpc_rel
 
 unexport PYTHONDONTWRITEBYTECODE  # tests start many processes, which should not compile the same imports again
 
-.PHONY: demo test browser slow parity fuzz lint format bench clean
+.PHONY: demo test browser slow parity fuzz graphs lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -38,6 +38,10 @@ parity: $(READY)
 fuzz: export OMP_NUM_THREADS = 1
 fuzz: $(READY)
 	$(BIN)/python tests/fuzz --cases $(or $(CASES),10000)
+
+# ONNX graphs beside the bundled weights, to be written again when these or their network change.
+graphs: $(READY)
+	$(BIN)/python -c "from refseg.export.beside import write_graphs_beside as write; print(write('src/refseg/weights/selector'))"
 
 lint: $(READY)
 	$(BIN)/ruff check src tests benchmarks
