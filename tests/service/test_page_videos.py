@@ -239,9 +239,9 @@ def test_how_far_the_answer_is_is_shown_while_it_is_computed(client, tab, clip, 
     monkeypatch.setattr(module, "ask_video", ask_and_look)
     assert tab.begin()[2].active
     tab.call("find_as", str(clip), "the star", ["selector"], 1)
-    assert "waiting" in shown[0] and "value=" not in shown[0]
-    assert [f'value="{k}" max="3"' in text for k, text in enumerate(shown)][1:] == [True] * 3
-    assert "selector: frame 2 of 3" in shown[2]
+    assert all("waiting" in text and "value=" not in text for text in shown[:2])
+    assert [f'value="{k}" max="3"' in text for k, text in enumerate(shown[2:], start=1)] == [True] * 3
+    assert "selector: frame 2 of 3" in shown[3]
     bar, timer = tab.show_progress(VISITOR)
     assert not bar.visible and not timer.active
     assert "frame 7<" in module.format_progress(VideoProgress(1, "a", 7, None))

@@ -59,6 +59,26 @@ def enlarged_mask(mask: Mask, factor: int) -> Mask:
     return mask if factor == 1 else mask.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
+def reduced(image: RgbImage, side: int) -> RgbImage:
+    """Reduces an image (H, W, 3) whose longer side is longer than `side` to it, smoothly.
+
+    >>> reduced(np.zeros((300, 100, 3), np.uint8), 60).shape, reduced(np.zeros((20, 30, 3), np.uint8), 60).shape
+    ((60, 20, 3), (20, 30, 3))
+    """
+    if max(image.shape[:2]) <= side:
+        return image
+    picture = Image.fromarray(image)
+    picture.thumbnail((side, side))
+    return np.asarray(picture)
+
+
+def resized_mask(mask: Mask, size_hw: tuple[int, int]) -> Mask:
+    """Returns a mask (H, W) at another size, each pixel that of the nearest one."""
+    if mask.shape == size_hw:
+        return mask
+    return np.asarray(Image.fromarray(mask).resize(size_hw[::-1], Image.Resampling.NEAREST))
+
+
 def greyed(image: RgbImage) -> RgbImage:
     """Returns an image (H, W, 3) without its colours."""
     return np.asarray(Image.fromarray(image).convert("L").convert("RGB"))

@@ -13,10 +13,8 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from refseg.array_types import Mask, RgbImage
 from refseg.counting import counted
@@ -25,7 +23,17 @@ from refseg.inference.results import FrameResult
 from refseg.inference.segmenter import Segmenter
 from refseg.inference.verdicts import FramesVerdict
 from refseg.masks.overlay import COLOURS, coloured
-from refseg.masks.pictures import SIDE, UNFAMILIAR, enlarged, enlarged_mask, greyed, whole_factor, with_banner
+from refseg.masks.pictures import (
+    SIDE,
+    UNFAMILIAR,
+    enlarged,
+    enlarged_mask,
+    greyed,
+    reduced,
+    resized_mask,
+    whole_factor,
+    with_banner,
+)
 from refseg.preprocessing.images import read_image
 from refseg.service.limits import Limits
 from refseg.service.messages import Setup, VideoJob
@@ -237,7 +245,7 @@ class _Watched:
             self.size_hw = frame.pixels.shape[0], frame.pixels.shape[1]
             _check_size(self.size_hw, self._limits)
             self.check_time()
-            self._undrawn.append((frame.time, _reduced(frame.pixels)))
+            self._undrawn.append((frame.time, reduced(frame.pixels, LARGEST_SIDE)))
             self.read, self.last = frame.index + 1, frame.time
             yield frame.time, frame.pixels
         remarks += self._given.remarks
@@ -266,7 +274,7 @@ class _Overlay:
             self._familiar = all(result.familiar for result in results)
             size_hw = waiting[1].shape[0], waiting[1].shape[1]
             by_area = sorted(enumerate(results), key=lambda pair: -pair[1].area)  # what is small is drawn on top
-            self._regions = [(k, _fitted(one.mask, size_hw)) for k, one in by_area if one.found]
+            self._regions = [(k, resized_mask(one.mask, size_hw)) for k, one in by_area if one.found]
         if waiting:
             self._draw(*waiting)
 
@@ -280,21 +288,6 @@ class _Overlay:
             size_hw = drawn.shape[0], drawn.shape[1]
             self._write = self._stack.enter_context(video_writer(self._path, size_hw, self._time_base))
         self._write(moment, drawn)
-
-
-def _reduced(pixels: RgbImage) -> RgbImage:
-    if max(pixels.shape) <= LARGEST_SIDE:
-        return pixels
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-    return np.asarray(picture)
-
-
-def _fitted(mask: Mask, size_hw: tuple[int, int]) -> Mask:
-    if mask.shape == size_hw:
-        return mask
-    fitted: Any = Image.fromarray(mask).resize((size_hw[1], size_hw[0]), Image.Resampling.NEAREST)
-    return np.asarray(fitted)
 
 
 def _check_size(size_hw: tuple[int, int], limits: Limits) -> None:

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from refseg.array_types import Mask, RgbImage
 from refseg.errors import InvalidInput
 from refseg.inference.verdicts import verdict
+from refseg.masks.pictures import reduced
 from refseg.masks.rle import decode_rle, parse_rle
 from refseg.preprocessing.images import read_image
 from refseg.service.limits import Limits
@@ -25,6 +23,7 @@ from refseg.service.run_aside import run_aside
 from refseg.service.service import Service, Slots
 
 LARGEST_SIDE = 1600  # pixels of the pictures that the browser shows
+EXPIRED = "the answers are no longer kept: click Find again"
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,7 @@ async def ask(service: Service, image: bytes, expressions: Sequence[str], weight
         if all(column.problem for column in columns):
             raise InvalidInput(columns[0].problem)
         once = {column.weights: column for column in columns}  # the default may be weights that are named as well
-        return Answered(await asyncio.to_thread(_reduced, image), tuple(once.values()))
+        return Answered(await asyncio.to_thread(lambda: reduced(read_image(image), LARGEST_SIDE)), tuple(once.values()))
 
 
 def check_asked(kind: str, size: int, expressions: Sequence[str], limits: Limits) -> None:
@@ -200,9 +199,3 @@ async def _column(
         return WeightsAnswers(weights or "the default", problem=problem.detail)
     facts = await run_aside(len(said.body), lambda: json.loads(said.body))
     return WeightsAnswers(said.weights, tuple(map(ExpressionAnswer, facts)))
-
-
-def _reduced(content: bytes) -> RgbImage:
-    picture = Image.fromarray(read_image(content))
-    picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-    return np.asarray(picture)

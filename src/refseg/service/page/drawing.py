@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from refseg.array_types import Mask, RgbImage
 from refseg.masks.overlay import COLOURS, Colour, coloured
-from refseg.masks.pictures import SIDE, enlarged, greyed, marked_unfamiliar, whole_factor
+from refseg.masks.pictures import SIDE, enlarged, greyed, marked_unfamiliar, resized_mask, whole_factor
 from refseg.service.page.answers import Answered, ExpressionAnswer, WeightsAnswers
 
 BOTH, FIRST_ONLY, SECOND_ONLY = (64, 208, 96), (64, 160, 255), (255, 176, 32)
@@ -69,10 +69,7 @@ def _canvas(image: RgbImage) -> RgbImage:
 
 def _mask(answer: ExpressionAnswer, image: RgbImage) -> Mask:
     """Returns the mask at the size of the image that is drawn on."""
-    mask, (height, width) = answer.decode_mask(), image.shape[:2]
-    if mask.shape == (height, width):
-        return mask
-    return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
+    return resized_mask(answer.decode_mask(), (image.shape[0], image.shape[1]))
 
 
 def _union(column: WeightsAnswers, shown: Collection[str], image: RgbImage) -> Mask:

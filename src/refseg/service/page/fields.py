@@ -66,6 +66,11 @@ def _format_problem(problem: str) -> str:
     return f'<p class="refseg-problem" role="alert">{escape(problem, quote=False)}</p>' if problem else ""
 
 
+def hide_answers() -> list[Any]:
+    """Returns what hides the last answers: values of their key, of the problem, and of their part of the page."""
+    return [None, show_problem(), gr.Column(visible=False)]
+
+
 def add_download(elem_id: str) -> gr.DownloadButton:
     """Adds a download that is never seen; `click` starts it once it has a file.
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from refseg.errors import RefsegError
 from refseg.masks.pictures import encode_picture
-from refseg.service.page.answers import Answered, Kept, ask, split_expressions
+from refseg.service.page.answers import EXPIRED, Answered, Kept, ask, split_expressions
 from refseg.service.page.downloads import folder_name, write_archive
 from refseg.service.page.drawing import draw_difference, draw_overlay
 from refseg.service.page.fields import (
@@ -24,6 +24,7 @@ from refseg.service.page.fields import (
     add_weights,
     chosen_weights,
     click,
+    hide_answers,
     show_columns,
     show_problem,
 )
@@ -34,7 +35,6 @@ from refseg.service.problems import Problem
 from refseg.service.service import Service
 
 MAX_KEPT_BYTES = 256e6  # of answers
-EXPIRED = "the answers are no longer kept: click Find again"
 PICTURE: dict[str, Any] = {
     "interactive": False,
     "visible": False,
@@ -114,7 +114,7 @@ class ImageTab:
         for look in (shown, opacity, boxes):
             look.input(self.draw, looks, drawn, show_progress="hidden", trigger_mode="always_last", **PLAIN)
         sample.click(self.sample, None, [image, text], **PLAIN)
-        gr.on([image.upload, image.clear, sample.click], self.clear, None, [key, problem, results], **PLAIN)
+        gr.on([image.upload, image.clear, sample.click], hide_answers, None, [key, problem, results], **PLAIN)
         saved = save.click(self.save, key, [problem, results, file], **PLAIN)
         saved.success(None, js=click("refseg-file"), api_visibility="private")
 
@@ -173,10 +173,6 @@ class ImageTab:
         legend = format_difference(first.weights, second.weights, agreement)
         about = f"Where the masks of {first.weights} and {second.weights} differ"
         return [self._show_picture(picture, "difference.jpg", about), gr.HTML(legend, visible=True)]
-
-    def clear(self) -> list[Any]:
-        """Hides what was said of another image."""
-        return [None, show_problem(), gr.Column(visible=False)]
 
     async def sample(self) -> tuple[str, str]:
         """Draws a scene; returns its file and sentences about it."""

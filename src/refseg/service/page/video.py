@@ -18,7 +18,7 @@ from refseg.counting import counted
 from refseg.errors import InvalidInput, RefsegError
 from refseg.service.answer_video import OVERLAY
 from refseg.service.messages import VideoProgress
-from refseg.service.page.answers import split_expressions
+from refseg.service.page.answers import EXPIRED, split_expressions
 from refseg.service.page.fields import (
     PLAIN,
     SUITED,
@@ -29,6 +29,7 @@ from refseg.service.page.fields import (
     add_weights,
     chosen_weights,
     click,
+    hide_answers,
     show_columns,
     show_problem,
 )
@@ -123,7 +124,7 @@ class VideoTab:
         sample.click(self.sample, None, [video, text, preview], **PLAIN)
         video.upload(self.preview, video, preview, **PLAIN)
         video.clear(lambda: "", None, preview, **PLAIN)
-        gr.on([video.upload, video.clear, sample.click], self.clear, None, [key, problem, results], **PLAIN)
+        gr.on([video.upload, video.clear, sample.click], hide_answers, None, [key, problem, results], **PLAIN)
         saved = save.click(self.save, key, [problem, file], **PLAIN)
         saved.success(None, js=click("refseg-video-file"), api_visibility="private")
 
@@ -143,11 +144,11 @@ class VideoTab:
         count, visitor = len(self.choices), request.session_hash
         if visitor in self._progress:
             return [gr.skip()] * (3 + 2 * count)
-        self._progress[visitor] = format_progress()
 
-        def note(progress: VideoProgress) -> None:
+        def note(progress: VideoProgress | None) -> None:
             self._progress[visitor] = format_progress(progress)
 
+        note(None)
         try:
             if not video:
                 raise InvalidInput("choose a video first, or draw a clip")
@@ -179,15 +180,11 @@ class VideoTab:
         """Returns a player of an uploaded video, which appears if the browser can play it."""
         return player(Path(video), "The video", only_if_played=True) if video else ""
 
-    def clear(self) -> list[Any]:
-        """Hides what was said of another video."""
-        return [None, show_problem(), gr.Column(visible=False)]
-
     async def save(self, answered: VideoAnswered | None) -> list[Any]:
         """Writes the archive of what was found; returns the problem and the file."""
         try:
             if answered is None:
-                raise InvalidInput("the answers are no longer kept: click Find again")
+                raise InvalidInput(EXPIRED)
             file = self.files.new("refseg-video.zip")
             await self._on_thread(write_video_archive, answered, file)
         except RefsegError as error:

@@ -52,7 +52,7 @@ async def ask_video(
     expressions: Sequence[str],
     weights: Sequence[str | None],
     every: int,
-    on_progress: Callable[[VideoProgress], None] = lambda _: None,
+    on_progress: Callable[[VideoProgress | None], None] = lambda _: None,
 ) -> VideoAnswered:
     """Asks a service about a video, the weights one after the other, in one place of its queue.
 
@@ -63,7 +63,7 @@ async def ask_video(
         expressions: about it.
         weights: names; None is what suits the video.
         every: how many frames from one that is answered to the next.
-        on_progress: function that receives how far the answer of each of the weights is.
+        on_progress: function that receives how far the answer of each of the weights is; None while it waits.
 
     Raises:
         InvalidInput: if there is no expression, or no answer.
@@ -77,6 +77,7 @@ async def ask_video(
         for name in weights:
             if any(column.weights == name for column in columns):  # they were those that suit the video
                 continue
+            on_progress(None)
             folder, given = files.new_folder(), (video, video.name)
             try:
                 said = await service.answer_video(slots, *given, folder, expressions, name, every, on_progress)

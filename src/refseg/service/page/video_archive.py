@@ -11,6 +11,7 @@ from refseg import __version__
 from refseg.errors import InvalidInput
 from refseg.masks.rle import decode_rle, parse_rle
 from refseg.service.answer_video import ANSWERS, OVERLAY
+from refseg.service.page.answers import EXPIRED
 from refseg.service.page.downloads import folder_name
 from refseg.service.page.video_answers import VideoAnswered
 
@@ -36,7 +37,7 @@ def write_video_archive(answered: VideoAnswered, file: Path) -> None:
                 archive.write(column.folder / ANSWERS, f"{folder}/{ANSWERS}", zipfile.ZIP_DEFLATED)
                 _write_masks(archive, column.folder / ANSWERS, folder)
             except FileNotFoundError as error:
-                raise InvalidInput("the answers are no longer kept: click Find again") from error
+                raise InvalidInput(EXPIRED) from error
 
 
 def _write_masks(archive: zipfile.ZipFile, answers: Path, folder: str) -> None:
