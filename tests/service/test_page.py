@@ -251,7 +251,10 @@ def test_a_drawn_scene_comes_with_sentences_about_it():
 @pytest.fixture(scope="module")
 def client(serve):
     with serve(run, Limits(expressions=3, characters=40, queue=1, megabytes=0.2), page=True) as client:
+        folder = Path(os.environ["GRADIO_TEMP_DIR"])
+        assert folder.exists()
         yield client
+    assert not folder.exists()
 
 
 @pytest.fixture(scope="module")
@@ -357,6 +360,24 @@ def test_the_oldest_files_go_when_all_of_them_are_too_large(tmp_path, monkeypatc
         os.utime(path, (now := time.time() - 10 * (4 - k), now))
     files.sweep()
     assert [path.exists() for path in written] == [False, False, True, True]
+
+
+def test_files_are_swept_until_they_are_closed_whatever_others_remove(tmp_path, monkeypatch, wait_until):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("refseg.service.page.files._SWEEP_SECONDS", 0.01)
+    sweeps = []
+
+    def sweep():
+        sweeps.append(1)
+        raise FileNotFoundError("a folder that another thread has removed")
+
+    files = TemporaryFiles()
+    monkeypatch.setattr(files, "sweep", sweep)
+    files.start_sweeping()
+    wait_until(lambda: len(sweeps) > 2)
+    files.close()
+    count = len(sweeps)
+    assert not files.folder.exists() and not files._sweeper.is_alive() and len(sweeps) == count
 
 
 @pytest.fixture

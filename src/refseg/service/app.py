@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -41,7 +41,9 @@ def create_app(service: Service, token: str | None = None, origins: Sequence[str
             yield
         finally:
             await service.stop()
+            at_end.close()
 
+    at_end = ExitStack()
     app = FastAPI(
         title="refseg",
         description=openapi.DESCRIPTION,
@@ -59,7 +61,7 @@ def create_app(service: Service, token: str | None = None, origins: Sequence[str
     if page:
         from refseg.service.page.mount import mount
 
-        mount(app, service)
+        at_end.callback(mount(app, service).close)
     else:
         app.get("/", include_in_schema=False)(_overview)
     if token is not None:

@@ -25,7 +25,7 @@ _SWEEP_SECONDS = 10.0  # time between two looks for what is old
 class TemporaryFiles:
     """A temporary folder of bounded size whose files are removed when they are old.
 
-    It is locked as long as this process lives, so that another one can tell what a killed one has left.
+    It is locked until it is closed, so that another process can tell what a killed one has left.
 
     Args:
         seconds: age from which a file is removed.
@@ -49,7 +49,19 @@ class TemporaryFiles:
                 f"the page has no folder for uploads ({first_line(error)}); set TMPDIR to one that can be written, or "
                 f"leave the page out: {without}"
             ) from error
-        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        self._closed = threading.Event()
+        self._sweeper = threading.Thread(target=self._sweep_until_closed, daemon=True, name="refseg page files")
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """Removes the folder, and ends the thread that removes what is old."""
+        self._closed.set()
+        if self._sweeper.is_alive():
+            self._sweeper.join()
+        if self._lock is not None:
+            self._lock.release()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        atexit.unregister(self.close)
 
     def new(self, name: str) -> Path:
         """Returns the path of a new file, in a folder of its own, since downloads have its name."""
@@ -89,15 +101,14 @@ class TemporaryFiles:
             path.unlink(missing_ok=True)
             total -= size
 
-    def sweep_for_ever(self) -> None:
-        """Starts a thread that removes what is old, again and again."""
+    def start_sweeping(self) -> None:
+        """Starts a thread that removes what is old, again and again, until it is closed."""
+        self._sweeper.start()
 
-        def sweep() -> None:
-            while True:
-                time.sleep(_SWEEP_SECONDS)
+    def _sweep_until_closed(self) -> None:
+        while not self._closed.wait(_SWEEP_SECONDS):
+            with suppress(OSError):  # others may remove files at the same time
                 self.sweep()
-
-        threading.Thread(target=sweep, daemon=True, name="refseg page files").start()
 
 
 def remove_abandoned() -> None:

@@ -18,8 +18,8 @@ ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 UPLOAD_OVERHEAD = 1.1  # bytes of a body for each byte of its image
 
 
-def mount(app: FastAPI, service: Service) -> FastAPI:
-    """Adds the page at "/".
+def mount(app: FastAPI, service: Service) -> TemporaryFiles:
+    """Adds the page at "/"; returns its files, which are closed when the service ends.
 
     Args:
         app: with all other routes.
@@ -29,7 +29,7 @@ def mount(app: FastAPI, service: Service) -> FastAPI:
         InvalidInput: if there is no folder for uploads.
     """
     files = TemporaryFiles()
-    files.sweep_for_ever()
+    files.start_sweeping()
     settings = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(files.folder)}  # uploads lie in the folder
     os.environ |= settings  # read when gradio is imported
     import gradio as gr
@@ -43,7 +43,7 @@ def mount(app: FastAPI, service: Service) -> FastAPI:
     blocks.state_session_capacity = MAX_SESSIONS
     blocks.has_launched = True  # otherwise gradio takes any file of this machine that a visitor names for an upload
     largest = int(service.limits.megabytes * 1e6)
-    return gr.mount_gradio_app(
+    gr.mount_gradio_app(
         app,
         blocks,
         path="/",
@@ -56,6 +56,7 @@ def mount(app: FastAPI, service: Service) -> FastAPI:
         ssr_mode=False,
         enable_monitoring=False,
     )
+    return files
 
 
 async def _tell_what_there_is(request: Request) -> Response:
