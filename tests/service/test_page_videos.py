@@ -16,7 +16,7 @@ from PIL import Image
 from refseg.errors import InvalidInput
 from refseg.service.answer_video import ANSWERS, OVERLAY
 from refseg.service.limits import Limits
-from refseg.service.messages import VideoProgress
+from refseg.service.messages import Ready, VideoProgress, WeightsFacts
 from refseg.service.page.files import TemporaryFiles
 from refseg.service.page.samples import draw_clip
 from refseg.service.page.video_answers import VideoAnswered, VideoColumn, ask_video, verdict_of
@@ -139,6 +139,16 @@ def test_videos_that_cannot_be_taken_are_told(client, tab, clip, tmp_path):
     first, *others = (Image.new("RGB", (8, 8), (t, t, 9 * t)) for t in range(21))
     first.save(tmp_path / "long.gif", save_all=True, append_images=others)
     assert "has 21 frames, at most 20 are allowed here" in told(str(tmp_path / "long.gif"))
+
+
+def test_a_video_that_is_not_answered_in_time_is_told_what_takes_less(serve, files, clip):
+    def fall_silent(connection, setup):
+        connection.send(Ready("cpu", (WeightsFacts("selector", "abc", "selector", "drawn scenes", True),)))
+        while connection.recv() is not None:
+            pass
+
+    with serve(fall_silent, Limits(seconds=0.1)) as client, pytest.raises(InvalidInput, match="fewer of its frames"):
+        client.portal.call(ask_video, client.service, files, clip, ["the star"], [None], 1)
 
 
 def test_few_videos_are_answered_at_once(client, files, clip, monkeypatch):

@@ -234,8 +234,8 @@ class _Watched:
             raise Problem(
                 504,
                 "timeout",
-                f"{answered} were answered within {self._limits.seconds:g} seconds, which "
-                "does not suffice; give a shorter video, fewer expressions, or answer fewer of its frames",
+                f"{answered} were answered within {self._limits.seconds:g} seconds, which does not suffice; "
+                f"{self._job.way_out}",
             )
 
     def _read(self, remarks: list[str]) -> Iterator[tuple[Fraction, RgbImage]]:

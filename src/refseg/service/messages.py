@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 from refseg.errors import Caller
 from refseg.service.limits import Limits
@@ -55,7 +56,10 @@ class Job:
         deadline: time by `time.monotonic`, which all processes of a machine share, after which nobody waits for it.
         words: whether the weights of words are told, where the network has some.
         caller: whose words messages use.
+        way_out: advice where there is no answer in time.
     """
+
+    way_out: ClassVar[str] = "ask later, or about fewer expressions"
 
     number: int
     image: bytes
@@ -82,7 +86,10 @@ class VideoJob:
         weights: name of the weights that answer; None for the default.
         every: how many frames from one that is answered to the next.
         deadline: as of `Job`.
+        way_out: as of `Job`.
     """
+
+    way_out: ClassVar[str] = "give a shorter video, fewer expressions, or answer fewer of its frames"
 
     number: int
     video: str

@@ -251,7 +251,7 @@ class Service:
         digest = await run_aside(len(image), lambda: hashlib.sha256(image).hexdigest())
         number, asked, until = next(self._numbers), tuple(expressions), slots.deadline
         job = Job(number, image, digest, asked, weights, threshold, format, until, words, caller)
-        return await self._answer(slots, job, "ask later, or about fewer expressions")
+        return await self._answer(slots, job)
 
     async def answer_video(
         self,
@@ -286,12 +286,12 @@ class Service:
         job = VideoJob(number, str(video), name, str(folder), about, weights, every, slots.deadline)
         self._videos, self._on_progress[number] = self._videos + 1, on_progress
         try:
-            return await self._answer(slots, job, "give a shorter video, or fewer expressions")
+            return await self._answer(slots, job)
         finally:
             self._videos -= 1
             del self._on_progress[number]
 
-    async def _answer(self, slots: Slots, job: Job | VideoJob, way_out: str) -> Answer:
+    async def _answer(self, slots: Slots, job: Job | VideoJob) -> Answer:
         """Returns the answer to a job as soon as a worker gives it."""
         future = self._futures[job.number] = asyncio.get_running_loop().create_future()
         self._waiting.append(job)
@@ -302,7 +302,7 @@ class Service:
             raise Problem(
                 504,
                 "timeout",
-                f"there was no answer within {self.limits.seconds:g} seconds; {way_out}",
+                f"there was no answer within {self.limits.seconds:g} seconds; {job.way_out}",
             ) from None
         finally:
             self._futures.pop(job.number, None)
