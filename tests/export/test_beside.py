@@ -105,18 +105,3 @@ def test_the_command_takes_them_by_itself_unless_told_otherwise(monkeypatch, tmp
     assert bool(asked) is not torch
     (mask,) = tmp_path.glob("*.mask.png")
     assert np.array_equal(np.array(Image.open(mask)) > 0, refseg.segment(scene.image, scene.expressions[0].text).mask)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("half", [False, True])
-def test_they_are_written_for_any_weights_that_export(tmp_path, half):
-    pytest.importorskip("onnxscript")
-    from refseg.checkpoints.io import load_checkpoint, save_checkpoint
-    from refseg.export.beside import write_graphs_beside
-
-    save_checkpoint(load_checkpoint("selector"), tmp_path / "own", half=half)
-    assert load_exported(tmp_path / "own") is None
-    assert write_graphs_beside(tmp_path / "own").equal_pixels == 1
-    image, texts = np.random.default_rng(0).integers(0, 255, (75, 90, 3), np.uint8), ["the star", "a red circle"]
-    pairs = zip(refseg.load(tmp_path / "own")(image, texts), load_exported(tmp_path / "own")(image, texts), strict=True)
-    assert all(np.array_equal(a.mask, b.mask) for a, b in pairs)

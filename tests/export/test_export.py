@@ -157,6 +157,19 @@ def test_an_export_that_answers_otherwise_is_refused(folders):
         agreement.check("f32")
 
 
+@pytest.mark.slow
+def test_graphs_beside_weights_answer_as_these(tmp_path):
+    from refseg.export.beside import write_graphs_beside
+    from refseg.inference.exported_segmenter import load_exported
+
+    save_checkpoint(checkpoint(0), tmp_path / "own", half=True)
+    assert load_exported(tmp_path / "own") is None
+    assert write_graphs_beside(tmp_path / "own").equal_pixels == 1
+    image, texts = np.random.default_rng(0).integers(0, 255, (75, 90, 3), np.uint8), ["the star", "a red circle"]
+    pairs = zip(refseg.load(tmp_path / "own")(image, texts), load_exported(tmp_path / "own")(image, texts), strict=True)
+    assert all(np.array_equal(a.mask, b.mask) for a, b in pairs)
+
+
 def test_graphs_that_the_runtime_cannot_run_are_refused(handmade, tmp_path):
     from refseg.export.export import compare_folder
 
@@ -188,6 +201,11 @@ def test_what_fails_on_the_way_leaves_the_folder_as_it_was(folders, tmp_path, mo
         (("selector", "--to", "onnx", "--precision", "bf16"), "leave out --precision bf16, or export to openvino"),
         (("selector", "--to", "onnx", "--precision", "f8"), "unknown precision 'f8'; choose one of: f32, bf16"),
         (("selector", "--to", "onnx", "--size", "8", "64"), "give sides of 16 to 4096"),
+        (("selector", "--to", "openvino", "--precision", "int8"), "give for example --calibration drawn_scenes"),
+        (
+            ("selector", "--to", "onnx", "--calibration", "drawn_scenes"),
+            "calibration is of int8 alone; add --precision",
+        ),
         (("selectr", "--to", "onnx"), "there are no weights 'selectr'; did you mean selector?"),
         (("selector", "--to", "onnx", "--size", "40", "64"), "give for example --size 32 64"),
         (("cmpc_video_small", "--to", "onnx"), "cmpc_video_small takes clips of"),

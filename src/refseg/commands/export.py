@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from refseg.commands import options
+from refseg.commands.completion import complete_datasets
 from refseg.runtimes import RUNTIMES
 
 
@@ -21,7 +22,19 @@ def export(
             show_default="any where the network can, else that of the weights",
         ),
     ] = None,
-    precision: Annotated[str, typer.Option(help="Of the arithmetic: f32; with openvino also bf16.")] = "f32",
+    precision: Annotated[str, typer.Option(help="Of the arithmetic: f32; with openvino also bf16 or int8.")] = "f32",
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            help="Data set for int8: half of its images tell the ranges of numbers, half what is lost.",
+            metavar="DATASET",
+            autocompletion=complete_datasets,
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Its part, one that was not trained on.")] = "val",
+    root: options.Root = None,
+    split_by: options.SplitBy = None,
+    count: Annotated[int, typer.Option(min=1, help="Its first so many images.")] = 200,
     network: options.Network = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the checkpoint that --out holds.")] = False,
 ) -> None:
@@ -37,12 +50,20 @@ def export(
     from refseg.files.atomic import check_absent, check_writable
 
     options.add_networks(network)
-    check_choices(to, precision, size)
+    check_choices(to, precision, size, calibration is not None)
     check_weights(weights)
     check_writable(out)
     check_destination(out)
     if not overwrite:
         check_absent(out, f"add {option('overwrite', True)}, or choose another --out")
+
+    samples = None
+    if calibration is not None:
+        from refseg import datasets
+
+        dataset = options.add_dataset(calibration)
+        found = datasets.build_images(dataset, **options.settings_of(dataset, split, root, split_by, count=count))
+        samples = [found[i] for i in range(min(count, len(found)))]
 
     from refseg.export.export import export as export_weights
 
@@ -52,9 +73,12 @@ def export(
         out,
         size_hw=size,
         precision=precision,  # type: ignore[arg-type]
+        calibration=samples,
         overwrite=overwrite,
         progress=progress,
     )
     typer.echo(f"exported for {RUNTIMES[to][1]} in {precision}, {done.entry.sizes}")
     typer.echo(f"compared: {done.agreement}")
+    if done.quantized:
+        typer.echo(f"quantised: {done.quantized}")
     typer.echo(f"written: {out}")

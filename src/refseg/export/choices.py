@@ -1,18 +1,21 @@
 """Choices of an export, checked without torch."""
 
+import os
+from importlib import import_module
 from importlib.util import find_spec
-from typing import get_args
+from typing import Any, get_args
 
-from refseg.errors import InvalidInput, choose_one, option, shown
+from refseg.errors import InvalidInput, choose_one, for_caller, option, shown
 from refseg.preprocessing.geometry import Size
 from refseg.runtimes import EXTRA, RUNTIMES
 from refseg.runtimes.entry import Precision
 
 NEEDS = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnx", "onnxscript", "openvino")}
 MOST_SIDE = 4096
+NO_NNCF = "int8 needs nncf, which comes with no extra; install it with: pip install nncf"
 
 
-def check_choices(to: str, precision: str, size_hw: Size | None = None) -> None:
+def check_choices(to: str, precision: str, size_hw: Size | None = None, calibrated: bool = False) -> None:
     """Checks the choices of an export without torch, and that what it needs is installed.
 
     Raises:
@@ -27,6 +30,14 @@ def check_choices(to: str, precision: str, size_hw: Size | None = None) -> None:
             f"ONNX Runtime computes in f32 on a CPU, not in {precision}; leave out {option('precision', precision)}, "
             "or export to openvino"
         )
+    if precision == "int8" and not calibrated:
+        samples = for_caller("--calibration drawn_scenes", 'calibration=load_dataset("drawn_scenes", split="val")')
+        raise InvalidInput(f"int8 needs images that tell the ranges of its numbers; give for example {samples}")
+    if calibrated and precision != "int8":
+        raise InvalidInput(
+            f"calibration is of int8 alone; add {option('precision', 'int8')}, or leave out "
+            f"{for_caller('--calibration', 'calibration')}"
+        )
     if size_hw is not None and not all(16 <= side <= MOST_SIDE for side in size_hw):
         raise InvalidInput(f"images of {size_hw[0]} x {size_hw[1]} are not exported; give sides of 16 to {MOST_SIDE}")
     for module in NEEDS[to]:
@@ -34,3 +45,14 @@ def check_choices(to: str, precision: str, size_hw: Size | None = None) -> None:
             raise InvalidInput(
                 f"exporting to {RUNTIMES[to][1]} needs {module}; install it with: pip install 'refseg[{EXTRA}]'"
             )
+    if precision == "int8" and find_spec("nncf") is None:
+        raise InvalidInput(NO_NNCF)
+
+
+def import_nncf() -> Any:
+    """Imports NNCF, without its reports of use to its makers; raises InvalidInput if it is not installed."""
+    os.environ.setdefault("NNCF_CI", "1")
+    try:
+        return import_module("nncf")
+    except ModuleNotFoundError as error:
+        raise InvalidInput(NO_NNCF) from error

@@ -1,7 +1,7 @@
 """Exports the network of a checkpoint to a folder that another runtime runs."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from refseg.errors import InvalidInput, another_out, first_line, for_caller, opt
 from refseg.export.agreement import Agreement, compare
 from refseg.export.choices import check_choices
 from refseg.export.graphs import FAMILIARITY, FuseOutputs, flatten
+from refseg.export.quantize import Quantized, check_calibration, quantize_graphs
 from refseg.export.trace import PROBES, Example, Trace, trace_fuse, trace_image, trace_words, tracing
 from refseg.export.write_graph import write_graph
 from refseg.files.atomic import all_or_nothing, check_absent
@@ -29,6 +30,7 @@ from refseg.preprocessing.geometry import Size
 from refseg.progress import Progress, no_progress
 from refseg.runtimes import RUNTIMES
 from refseg.runtimes.entry import FAMILIARITY_FILE, GRAPHS, Precision, Runtime, RuntimeEntry
+from refseg.samples import Sample
 
 ANY_SIZE = ("onnx",)
 """Runtimes whose graphs may be for images of any size; OpenVINO does not read what that takes."""
@@ -42,11 +44,13 @@ class Exported:
         folder: the checkpoint folder.
         entry: what its config.json says about its graphs.
         agreement: with the weights that were exported.
+        quantized: in int8, which graphs, and what that cost.
     """
 
     folder: Path
     entry: RuntimeEntry
     agreement: Agreement
+    quantized: Quantized | None = None
 
 
 def export(
@@ -56,6 +60,7 @@ def export(
     *,
     size_hw: Size | None = None,
     precision: Precision = "f32",
+    calibration: Sequence[Sample] | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> Exported:
@@ -69,7 +74,8 @@ def export(
         out: the folder to write.
         size_hw: height and width of the images as the network takes them; by default any size where network and
             runtime allow it (Selector by ONNX Runtime), or else that of its preprocessing.
-        precision: of the arithmetic: "f32", or "bf16" with OpenVINO.
+        precision: of the arithmetic: "f32", or with OpenVINO "bf16", or "int8" for those graphs that it does not harm.
+        calibration: of int8: samples, of which every other one tells the ranges of numbers, the rest what is lost.
         overwrite: whether a checkpoint that the folder holds is replaced.
         progress: shows how far it is.
 
@@ -78,7 +84,9 @@ def export(
         UnwritableOutput: if the folder cannot be written, or is there already.
     """
     folder = Path(out)
-    check_choices(to, precision, size_hw)
+    check_choices(to, precision, size_hw, calibration is not None)
+    if calibration is not None:
+        check_calibration(calibration)
     check_destination(folder)
     if not overwrite:
         check_absent(folder, f"add {option('overwrite', True)}, or choose {another_out()}")
@@ -94,24 +102,35 @@ def export(
         new = staging / folder.name
         new.mkdir()
         traces, entry, sizes = trace_graphs(
-            checkpoint, to, size_hw, precision, lambda name: advance(1, f"traced: {name}")
+            checkpoint, to, size_hw, "f32" if calibration else precision, lambda name: advance(1, f"traced: {name}")
         )
         for trace in traces:
             write_graph(trace, new, to)
             advance(1, f"written: {trace.name}")
-        digest = hashlib.sha256()
-        for name in entry.files:
-            digest.update((new / name).read_bytes())
-        entry = entry.replace(sha256=digest.hexdigest())
+        entry = entry.replace(sha256=_digest(new, entry))
         if checkpoint.familiarity is not None:
             write_tensors(familiarity_tensors(checkpoint.familiarity), new / FAMILIARITY_FILE)
         written = replace(checkpoint, runtime=entry)
         write_texts(written, new)
-        agreement = compare_folder(checkpoint, new, entry, sizes)
-        written.card = _card(checkpoint, str(weights), entry, agreement)
+        agreement, quantized = compare_folder(checkpoint, new, entry, sizes), None
+        if calibration is not None:
+            quantized = quantize_graphs(new, calibration)
+            entry = entry.replace(precision=precision, quantized=quantized.graphs, sha256=_digest(new, entry))
+            written = replace(checkpoint, runtime=entry)
+            write_texts(written, new)
+            agreement = compare_folder(checkpoint, new, entry, sizes)
+        written.card = _card(checkpoint, str(weights), entry, agreement, quantized)
         write_texts(written, new)
         advance(2, "compared")
-    return Exported(Path(out), entry, agreement)
+    return Exported(Path(out), entry, agreement, quantized)
+
+
+def _digest(folder: Path, entry: RuntimeEntry) -> str:
+    """Returns the sha256 of the files of the graphs."""
+    digest = hashlib.sha256()
+    for name in entry.files:
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()
 
 
 def compare_folder(checkpoint: Checkpoint, folder: Path, entry: RuntimeEntry, sizes_hw: list[Size]) -> Agreement:
@@ -222,12 +241,15 @@ def _rounded(size_hw: Size, multiple: int) -> str:
     return for_caller(f"--size {height} {width}", f"size_hw=({height}, {width})")
 
 
-def _card(checkpoint: Checkpoint, weights: str, entry: RuntimeEntry, agreement: Agreement) -> str:
+def _card(
+    checkpoint: Checkpoint, weights: str, entry: RuntimeEntry, agreement: Agreement, quantized: Quantized | None
+) -> str:
     lines = [
         "## Exported",
         "",
         f"* **From** `{weights}`, for {RUNTIMES[entry.name][1]} in {entry.precision}, by refseg {__version__}.",
         f"* **Takes** {entry.sizes}.",
         f"* **Compared** {agreement}.",
+        *([f"* **Quantised** {quantized}."] if quantized else []),
     ]
     return f"{checkpoint.card.rstrip()}\n\n".lstrip() + "\n".join(lines) + "\n"

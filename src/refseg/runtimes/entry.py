@@ -16,7 +16,7 @@ GRAPH_FILES = tuple(f"{graph}{ending}" for some in ENDINGS.values() for graph in
 
 Name = str
 Runtime = Literal["onnx", "openvino"]
-Precision = Literal["f32", "bf16"]
+Precision = Literal["f32", "bf16", "int8"]
 
 
 class RuntimeEntry(Config):
@@ -24,7 +24,8 @@ class RuntimeEntry(Config):
 
     Attributes:
         name: the runtime that they are for.
-        precision: of the arithmetic.
+        precision: of the arithmetic; int8 is that of the graphs that `quantized` names, the others are in f32.
+        quantized: graphs in int8.
         size_hw: the one size of images that they take; None if they take any whose sides are multiples of `multiple`.
         multiple: divisor of height and width, where there is no one size.
         words: number of tokens that they take, padding included; None for any.
@@ -39,6 +40,7 @@ class RuntimeEntry(Config):
 
     name: Runtime
     precision: Precision = "f32"
+    quantized: tuple[Name, ...] = Field(default=(), max_length=len(GRAPHS))
     size_hw: tuple[int, int] | None = None
     multiple: int = Field(default=16, ge=1, le=256)
     words: int | None = Field(default=None, ge=1, le=100_000)

@@ -27,6 +27,13 @@ class ExportedGraphs:
         graph: type[Graph] = getattr(import_module(module), name)
         self._graphs = {one: graph(folder / f"{one}{ENDINGS[entry.name][0]}", entry.precision) for one in GRAPHS}
 
+    def record_inputs(self) -> dict[str, list[Arrays]]:
+        """Returns lists by graph, to which each call adds its inputs from now on."""
+        recorded = {}
+        for name, graph in self._graphs.items():
+            recorded[name] = graph.recorded = []
+        return recorded
+
     def encode_image(self, image: NDArray[np.float32]) -> Arrays:
         """Computes the tensors of images (B, 3, H, W) by name.
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from refseg.errors import InvalidInput, MissingFile, first_line
 
 Arrays = dict[str, NDArray[Any]]
+MOST_RECORDED = 2**30  # bytes of inputs of a graph
 
 
 class Graph(ABC):
@@ -21,7 +22,10 @@ class Graph(ABC):
     Attributes:
         path: its file.
         precision: of the arithmetic.
+        recorded: inputs of the calls so far, as far as they fit into `MOST_RECORDED`; None if they are not kept.
     """
+
+    recorded: list[Arrays] | None = None
 
     def __init__(self, path: Path, precision: str = "f32"):
         if not path.is_file():
@@ -39,7 +43,10 @@ class Graph(ABC):
         """
         self._loaded()
         try:
-            return self.run({name: np.asarray(inputs[name], order="C") for name in self.input_names()})
+            given = {name: np.asarray(inputs[name], order="C") for name in self.input_names()}
+            if self.recorded is not None and _size(self.recorded) + _size([given]) <= MOST_RECORDED:
+                self.recorded.append({name: value.copy() for name, value in given.items()})
+            return self.run(given)
         except KeyError as error:
             raise InvalidInput(
                 f"{self.path} asks for {error}, which its network does not give; export again"
@@ -72,6 +79,11 @@ class Graph(ABC):
     @abstractmethod
     def run(self, inputs: Arrays) -> Arrays:
         """Computes all outputs by name."""
+
+
+def _size(calls: list[Arrays]) -> int:
+    """Returns the number of bytes of the inputs of calls."""
+    return sum(value.nbytes for inputs in calls for value in inputs.values())
 
 
 def threads() -> int:

@@ -17,7 +17,8 @@ class OpenVinoGraph(Graph):
 
     def open(self) -> None:
         """Loads the files; the precision is set in any case, since the plug-in takes bfloat16 by itself."""
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": self.precision, "PERFORMANCE_HINT": "LATENCY"}
+        precision = "f32" if self.precision == "int8" else self.precision  # int8 is what the graph itself says
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
         if threads():
             settings["INFERENCE_NUM_THREADS"] = threads()
         self.model = openvino.Core().compile_model(str(self.path), "CPU", settings)
