@@ -79,7 +79,7 @@ def quantize_graphs(folder: Path, samples: Sequence[Sample]) -> Quantized:
     inputs = _record_inputs(folder, calibration)
     exact = reached = _score(folder, unseen)
     chosen: tuple[str, ...] = ()
-    declined = {}
+    declined: dict[tuple[str, ...], float] = {}
     for part in PARTS:
         files = [f"{graph}{ending}" for graph in part for ending in ENDINGS["openvino"]]
         with TemporaryDirectory() as before:
