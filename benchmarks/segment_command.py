@@ -30,6 +30,7 @@ def main() -> None:
             "refseg --help": lambda: refseg("--help"),
             "refseg segment, 1 expression": lambda: refseg(*one),
             "refseg segment, 8 expressions": lambda: refseg(*eight),
+            "refseg segment, 1 expression, --torch": lambda: refseg(*one, "--torch"),
         }
         seconds = medians(cases, given.repeats)
     lines = [[name, f"{value:.2f}"] for name, value in seconds.items()]
