@@ -87,7 +87,9 @@ def segment(
     precision: options.Precision = "f32",
     torch: Annotated[
         bool,
-        typer.Option("--torch", help="Answer one image with torch even where ONNX Runtime is installed (refseg[fast])."),
+        typer.Option(
+            "--torch", help="Answer one image with torch even where ONNX Runtime is installed (refseg[fast])."
+        ),
     ] = False,
 ) -> None:
     """Find what each EXPRESSION refers to in each IMAGE, and write masks and overlays.
