@@ -3,7 +3,9 @@ import json
 import os
 import shutil
 import time
+from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -11,12 +13,15 @@ from safetensors.torch import load_file, save_file
 
 from refseg import networks
 from refseg.checkpoints.calibration import Calibration
+from refseg.checkpoints.empty_network import load_into
 from refseg.checkpoints.familiarity import Familiarity
 from refseg.checkpoints.io import _tokenizer_entry, load_checkpoint, save_checkpoint
 from refseg.checkpoints.locate import find
 from refseg.checkpoints.tokenizers import build_tokenizer
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 from refseg.text.byte_pairs import BytePairs
+
+SMALL = [f"{name}_small" for name in "cris eavl vlt lavt cmpc cmirnet dcmfnet dmmi cmpc_video".split()]
 
 
 @pytest.fixture
@@ -344,3 +349,38 @@ def test_weights_of_a_training_that_has_not_ended_say_how_it_goes_on(tmp_path):
     (tmp_path / "best").mkdir()
     with pytest.raises(MissingFile, match=f", or take the best so far: {tmp_path / 'best'}$"):
         find(str(tmp_path / "weights"))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_no_first_values_are_made_for_weights_that_a_file_holds(name):
+    build = Mock(side_effect=partial(networks.build, name, networks.configured(name, {}), 60))
+    given = build()
+    loaded = load_into(build, given.state_dict())
+    assert build.call_count == 2
+    assert [p.requires_grad for p in loaded.parameters()] == [p.requires_grad for p in given.parameters()]
+    for (one, own), (other, known) in zip(loaded.named_buffers(), given.named_buffers(), strict=True):
+        assert one == other and torch.equal(own, known)  # those that no file holds, too
+    if given.frames == 1:
+        tokens = torch.tensor([[3, 4, 5]])
+        asked = torch.rand(1, 3, 64, 64), tokens, torch.ones_like(tokens, dtype=torch.bool)
+        with torch.inference_mode():
+            assert torch.equal(loaded.eval()(*asked).logits, given.eval()(*asked).logits)
+
+
+class WithScratch(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.empty(2))
+        self.register_buffer("scale", torch.empty(2).fill_(3), persistent=False)
+
+
+def test_what_is_filled_and_in_no_file_is_made():
+    loaded = load_into(WithScratch, {"weight": torch.ones(2)})
+    assert loaded.weight.tolist() == [1, 1] and loaded.scale.tolist() == [3, 3]
+
+
+def test_weights_of_training_that_a_file_lacks_are_drawn(checkpoint_folder, tmp_path):
+    save_checkpoint(load_checkpoint(checkpoint_folder), tmp_path / "half", half=True)
+    network = load_checkpoint(tmp_path / "half").network
+    drawn = [p for name, p in network.named_parameters() if name.startswith(network.training_only)]
+    assert drawn and all(p.isfinite().all() and p.std() < 10 for p in drawn if p.numel() > 1)

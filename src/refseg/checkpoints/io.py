@@ -1,7 +1,9 @@
 """Loads and saves checkpoint folders."""
 
 import json
+import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,6 +14,7 @@ from refseg import networks
 from refseg.adapters import ADAPTERS, adapter_class
 from refseg.checkpoints.checkpoint import Checkpoint, to_device, use_threshold
 from refseg.checkpoints.config_file import brings_weights, check_destination, open_config, read_text
+from refseg.checkpoints.empty_network import load_into
 from refseg.checkpoints.familiarity import Familiarity
 from refseg.checkpoints.precision import use_precision
 from refseg.checkpoints.schema import (
@@ -88,14 +91,20 @@ def _load(where: str | Path, device: str) -> Checkpoint:
         raise InvalidInput(f"{folder / CONFIG}: {error}") from error
     if not plan.accepts_offsets(clip.offsets):
         raise InvalidInput(f"{folder / CONFIG}: its network does not take clips of frames {list(clip.offsets)}")
-    _check_shapes(plan, safetensors_shapes(folder / WEIGHTS, _COMPLETE), folder)
-    network = networks.build(name, settings, words)
+    stored = safetensors_shapes(folder / WEIGHTS, _COMPLETE)
+    _check_shapes(plan, stored, folder)
     tensors = read_safetensors(folder / WEIGHTS, _COMPLETE)
     check_finite(tensors, folder / WEIGHTS)
     familiarity = _familiarity(config.familiarity, tensors, folder / WEIGHTS) if config.familiarity else None
-    own = network.state_dict()
-    given = {name: value.to(own[name].dtype) for name, value in tensors.items() if name in own}
-    network.load_state_dict(given, strict=False)
+    # Numbers of the right type stay in the mapped file, which processes share; Windows could not replace it then.
+    copy, own = sys.platform == "win32", plan.state_dict()
+    given = {name: value.to(own[name].dtype, copy=copy) for name, value in tensors.items() if name in own}
+    build = partial(networks.build, name, settings, words)
+    if own.keys() <= given.keys():
+        network = load_into(build, given)
+    else:  # without what only training needs
+        network = build()
+        network.load_state_dict(given, strict=False)
     return _checkpoint(network, tokenizer, config, familiarity, folder, device)
 
 
