@@ -1,13 +1,16 @@
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
 
 from refseg import networks
-from refseg.checkpoints.io import load_checkpoint
+from refseg.checkpoints.io import load_checkpoint, save_checkpoint
 from refseg.checkpoints.precision import use_precision
 from refseg.errors import InvalidInput
 from refseg.evaluation.evaluate import evaluate
 from refseg.inference.segmenter import Segmenter, load
+from refseg.runtimes.entry import RuntimeEntry
 
 NETWORKS = ("lavt_small", "cris_small", "cmirnet_small", "dmmi_small", "cmpc_video_small")
 
@@ -61,6 +64,42 @@ def test_the_faster_precision_is_chosen(checkpoint_folder, monkeypatch, faster, 
     clock = iter([0.0, 1.0, 2.0, 2.5 if faster else 2.95])
     monkeypatch.setattr("refseg.checkpoints.precision.time.perf_counter", lambda: next(clock))
     assert load_checkpoint(checkpoint_folder, precision="auto").network.compute_dtype == chosen
+
+
+def test_processes_choose_together(checkpoint_folder, monkeypatch):
+    monkeypatch.setattr("refseg.checkpoints.precision.supports_bfloat16", lambda: True)
+    for mean, chosen in (([1.0, 0.5], torch.bfloat16), ([1.0, 1.0], torch.float32)):
+        monkeypatch.setattr("refseg.checkpoints.precision.mean_over_processes", lambda _, mean=mean: torch.tensor(mean))
+        assert load_checkpoint(checkpoint_folder, precision="auto").network.compute_dtype == chosen
+
+
+def test_rounded_weights_are_not_saved(checkpoint_folder, tmp_path):
+    with pytest.raises(InvalidInput, match="would be saved so; load them with precision='f32'"):
+        save_checkpoint(load_checkpoint(checkpoint_folder, precision="bf16"), tmp_path / "new")
+    assert not any(tmp_path.iterdir())
+
+
+def test_exported_weights_have_the_precision_of_their_graphs(checkpoint_folder):
+    checkpoint = load_checkpoint(checkpoint_folder)
+    for precision, told in (("f32", "float32"), ("bf16", "bfloat16"), ("int8", "int8")):
+        checkpoint.runtime = RuntimeEntry.model_construct(precision=precision)
+        assert checkpoint.precision == told
+
+
+def test_an_unfinished_evaluation_does_not_go_on_in_another_precision(checkpoint_folder, tmp_path):
+    @contextmanager
+    def stops(*_, **__):
+        def stop(*_):
+            raise KeyboardInterrupt
+
+        yield stop
+
+    for first, then, told in (("bf16", "f32", "bfloat16, now float32"), ("f32", "bf16", "float32, now bfloat16")):
+        given = {"dataset": "drawn_scenes", "count": 2, "out": tmp_path / first}
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(checkpoint_folder, **given, precision=first, progress=stops)
+        with pytest.raises(InvalidInput, match=f"another precision .{told}."):
+            evaluate(checkpoint_folder, **given, precision=then)
 
 
 def test_an_unknown_precision_is_refused_before_anything_is_loaded():

@@ -236,7 +236,7 @@ def test_answers_of_an_image_that_is_gone_are_kept(segment):
     assert [name for name, _ in asked()] == ["a.png", "b.png", "c.png"]
 
 
-@pytest.mark.parametrize("change", [["--threshold", "0.77"], ["--format", "rle"]])
+@pytest.mark.parametrize("change", [["--threshold", "0.77"], ["--format", "rle"], ["--precision", "bf16"]])
 def test_answers_of_other_settings_are_not_mixed_in(segment, capsys, change):
     assert segment("photos/a.png", "photos/b.png", "the star") == 0
     before = content("answers")

@@ -45,6 +45,7 @@ def test_the_same_again_says_that_it_replaces(evaluated, checkpoint_folder):
         ({"count": 3}, "holds an evaluation with another count .2, now 3.; give another place"),
         ({"split": "test"}, "holds an evaluation with another split .val, now test."),
         ({"seed": 1}, "holds an evaluation with another seed .0, now 1."),
+        ({"precision": "bf16"}, "holds an evaluation with another precision .float32, now bfloat16.; give another"),
     ],
 )
 def test_other_data_are_refused_and_the_results_stay(evaluated, checkpoint_folder, change, message):

@@ -77,6 +77,17 @@ def test_graphs_of_other_weights_are_left_aside(tmp_path):
         assert graphs_beside(tmp_path / "own") is None
 
 
+def test_a_copy_without_all_graphs_leaves_the_others_aside(tmp_path):
+    shutil.copytree(SELECTOR, tmp_path / "own")
+    (tmp_path / "own" / "fuse.onnx").unlink()
+    assert load_exported(tmp_path / "own") is None
+
+
+@pytest.mark.parametrize("given", [{"device": "cuda"}, {"precision": "bf16"}])
+def test_a_device_or_a_precision_that_needs_torch_is_left_to_it(given):
+    assert load_exported("selector", **given) is None and load_default([], **given) is None
+
+
 def test_without_onnx_runtime_or_with_one_that_is_too_old_torch_answers(monkeypatch):
     def refuse(*_):
         raise InvalidInput("unsupported opset")

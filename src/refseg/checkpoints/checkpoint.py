@@ -45,6 +45,15 @@ class Checkpoint:
     trained_on: dict[str, Any] = field(default_factory=dict)
     runtime: RuntimeEntry | None = None
 
+    @property
+    def precision(self) -> str:
+        """Precision of the network's arithmetic by the name of torch's type, "float32"; "int8" of some exports."""
+        if self.runtime is not None:
+            return {"f32": "float32", "bf16": "bfloat16"}.get(self.runtime.precision, self.runtime.precision)
+        lower = self.network.compute_dtype != torch.float32
+        dtype = self.network.compute_dtype if lower else next(self.network.parameters()).dtype
+        return str(dtype).removeprefix("torch.")
+
 
 def use_threshold(checkpoint: Checkpoint, probability: float) -> None:
     """Sets the probability of existence above which the network predicts a referent."""

@@ -34,7 +34,7 @@ from refseg.checkpoints.schema import (
     WordPiecesEntry,
 )
 from refseg.checkpoints.tokenizers import build_tokenizer
-from refseg.errors import InvalidInput, shortened
+from refseg.errors import InvalidInput, option, shortened
 from refseg.files.atomic import all_or_nothing
 from refseg.files.tensor_files import check_finite, read_safetensors, safetensors_shapes
 from refseg.hardware import check_precision_name
@@ -159,8 +159,13 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path, half: bool = Fal
 
     Raises:
         UnwritableOutput: if the folder cannot be written, or holds something else than a checkpoint.
-        InvalidInput: for exported weights.
+        InvalidInput: for exported weights, and for those that were rounded to compute in bfloat16.
     """
+    if checkpoint.network.compute_dtype != torch.float32:
+        raise InvalidInput(
+            f"weights that compute in {checkpoint.precision} have been rounded to it, and would be saved so; load them "
+            f"with {option('precision', 'f32')}"
+        )
     if checkpoint.runtime is not None:
         raise InvalidInput(
             "exported weights cannot be changed; change those that they were exported from, and export them again"

@@ -9,6 +9,7 @@ from torch.nn.modules.conv import _ConvNd
 from refseg.blocks.autocast import computing_in
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.config_file import brings_weights
+from refseg.distributed import mean_over_processes
 from refseg.errors import InvalidInput, option
 from refseg.hardware import check_precision_name, supports_bfloat16
 from refseg.networks.network import Network
@@ -54,7 +55,7 @@ def _is_faster_in_bfloat16(checkpoint: Checkpoint) -> bool:
     network, preprocessing = checkpoint.network, checkpoint.preprocessing
     device, size_hw = next(network.parameters()).device, preprocessing.geometry((preprocessing.side,) * 2).padded_hw
     image = torch.zeros(1, *network.image_shape(size_hw), device=device)
-    seconds: dict[torch.dtype, float] = {}
+    seconds = []
     for dtype in (torch.float32, torch.bfloat16):
         with torch.inference_mode(), computing_in(dtype, device):
             for k in range(1 + PASSES):
@@ -63,8 +64,9 @@ def _is_faster_in_bfloat16(checkpoint: Checkpoint) -> bool:
                 network.encode_image(image)
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)
-        seconds[dtype] = time.perf_counter() - begin
-    return seconds[torch.bfloat16] < FASTER * seconds[torch.float32]
+        seconds.append(time.perf_counter() - begin)
+    exact, lower = mean_over_processes(torch.tensor(seconds)).tolist()  # or each process would choose for itself
+    return bool(lower < FASTER * exact)
 
 
 def _cast_weights(network: Network) -> None:

@@ -112,9 +112,7 @@ def segment(
     formats = _formats(format)
     weights = options.with_settings(weights, settings)
     chosen = weights or bundled.default_weights(inputs.is_video)
-    run: dict[str, Any] = {"weights": chosen, "threshold": threshold, "crf": crf}
-    if precision != "f32":
-        run["precision"] = precision
+    run = {"weights": chosen, "threshold": threshold, "crf": crf, "precision": precision}
 
     def segmenter() -> "Segmenter":
         from refseg.inference.crf import DenseCRF
@@ -136,10 +134,11 @@ def segment(
 
     def without_torch(images: Iterable[Any]) -> "tuple[str, Segmenter | ExportedSegmenter]":
         """Returns the same, where ONNX Runtime can answer without the seconds that torch takes to import."""
-        if not torch and not crf and device in ("auto", "cpu") and precision != "bf16":
+        if not torch and not crf:
             from refseg.inference.exported_segmenter import load_default, load_exported
 
-            if exported := load_exported(chosen) if weights else load_default(images):
+            where = device, precision
+            if exported := load_exported(chosen, *where) if weights else load_default(images, *where):
                 return chosen, exported
         return best(images)
 

@@ -288,7 +288,7 @@ def segment_many(
         coco: file for COCO's results.
         as_json: Whether answers are printed as lines of JSON.
         quiet: Whether nothing but errors is printed.
-        run: "weights", "threshold" and "crf"; weights of None are chosen.
+        run: "weights", "threshold", "crf" and "precision"; weights of None are chosen.
         load: gives the name of the weights and what answers; takes images, and the weights of an earlier run.
         describe: an answer for people.
     """
@@ -312,7 +312,8 @@ def segment_many(
         run = {**run, "weights": weights}
         segmenter.check(inputs.expressions or [], run["threshold"])
         about = _about(segmenter, run)
-        answers = Answers(out, {**about, "formats": list(formats)}) if out else None
+        settings = {**about, "precision": segmenter.checkpoint.precision, "formats": list(formats)}
+        answers = Answers(out, settings) if out else None
         if coco and coco.exists() and not (answers and answers.count):
             raise UnwritableOutput(f"{coco} is there already; choose another name with --coco, or remove it")
         output = Output(answers, formats, about, as_json, quiet, describe)

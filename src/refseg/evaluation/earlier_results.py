@@ -26,11 +26,13 @@ class EarlierResults:
         protocols: names of its protocols.
         shortcuts: its table of shortcuts.
         date: when it was run.
+        precision: of the network's arithmetic, such as "float32"; "" if the report does not say it.
     """
 
     protocols: tuple[str, ...]
     shortcuts: dict[str, dict[str, float]] = field(default_factory=dict)
     date: str = ""
+    precision: str = ""
 
 
 def find_earlier(out: Path, facts: Mapping[str, Any]) -> EarlierResults | None:
@@ -63,7 +65,16 @@ def find_earlier(out: Path, facts: Mapping[str, Any]) -> EarlierResults | None:
             raise UnwritableOutput(
                 f"{out} holds an evaluation with another {name} ({change}); give {another_out()}, or remove it first"
             )
-    return EarlierResults(protocols, shortcuts, str(before.get("date", "")))
+    return EarlierResults(protocols, shortcuts, str(before.get("date", "")), str(before.get("precision", "")))
+
+
+def check_precision(earlier: EarlierResults, precision: str, out: Path) -> None:
+    """Raises UnwritableOutput if a folder holds results in another precision, known only after weights are loaded."""
+    if earlier.precision and earlier.precision != precision:
+        raise UnwritableOutput(
+            f"{out} holds an evaluation with another precision ({printable(earlier.precision)}, now {precision}); give "
+            f"{another_out()}, or remove it first"
+        )
 
 
 def tell_earlier(earlier: EarlierResults, chosen: list[str], out: Path, on_message: Callable[[str], None]) -> None:

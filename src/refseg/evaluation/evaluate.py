@@ -14,7 +14,7 @@ from refseg.checkpoints.config_file import check_weights
 from refseg.datasets.dataset import Dataset
 from refseg.errors import InvalidInput, MissingFile, another_out, for_caller, option
 from refseg.evaluation.clip_scoring import check_clips
-from refseg.evaluation.earlier_results import EarlierResults, find_earlier, tell_earlier
+from refseg.evaluation.earlier_results import EarlierResults, check_precision, find_earlier, tell_earlier
 from refseg.evaluation.partial_rows import MemoryRows, PartialRows
 from refseg.evaluation.report.provenance import dataset_facts, dataset_name, weights_facts
 from refseg.evaluation.rows import ImageAnswers
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from refseg.evaluation.report.report import Report
 
 MASKS = "masks"  # folder of the masks of videos
-NOT_REPORTED = ("protocol", "images", "masks", "version")  # of a run: elsewhere in the report
+NOT_REPORTED = ("protocol", "images", "masks", "precision", "version")  # of a run: elsewhere in the report
 
 
 def evaluate(
@@ -127,6 +127,8 @@ def evaluate(
             checkpoint = weights
         else:
             checkpoint = load_checkpoint(weights, mine.device(device), precision)
+        if out and earlier:
+            check_precision(earlier, checkpoint.precision, out)
         if checkpoint.network.needs_annotations:
             _check_annotated(data)
         run = {
@@ -134,10 +136,9 @@ def evaluate(
             "protocol": [one.name for one in scoring],
             "images": len(data.samples),
             "masks": masks,
+            "precision": checkpoint.precision,
             "version": __version__,
         }
-        if (computed_in := _precision(checkpoint)) != "float32":
-            run["precision"] = computed_in  # rows of another one are not mixed with these
         rows = PartialRows(out, run, mine.rank, mine.world) if out else MemoryRows()
         folder = _masks_folder(rows) if isinstance(rows, PartialRows) and masks and data.of_clips else None
         left = rows.mine(len(data.samples))
@@ -396,16 +397,12 @@ def _circumstances(
     return {
         "processes": mine.world,
         "batch_images": batch_images,
-        "precision": _precision(checkpoint),
+        "precision": checkpoint.precision,
         **({"command": command} if command else {}),
         "date": _today(),
         "hardware": describe_hardware(mine.device(device)),
         "versions": versions(),
     }
-
-
-def _precision(checkpoint: "Checkpoint") -> str:
-    return str(checkpoint.network.compute_dtype).removeprefix("torch.")
 
 
 def _today() -> str:

@@ -80,10 +80,9 @@ def write_submission(
             **dataset_facts(clips, dataset, settings),
             "weights": weights_facts(weights),
             "crf": crf is not None,
+            "precision": segmenter.checkpoint.precision,
             "version": __version__,
         }
-        if (computed_in := str(segmenter.network.compute_dtype).removeprefix("torch.")) != "float32":
-            run["precision"] = computed_in
         unfinished = PartialRows(out.parent, run, mine.rank, mine.world, f".{out.name}.unfinished")
         masks, left = unfinished.folder / "masks", unfinished.mine(len(clips))
         if unfinished.done and mine.rank == 0:

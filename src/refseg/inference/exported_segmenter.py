@@ -15,7 +15,7 @@ from refseg.checkpoints.config_file import open_config
 from refseg.checkpoints.graphs_beside import graphs_beside
 from refseg.checkpoints.schema import FAMILIARITY_FLOOR, WEIGHTS, CheckpointConfig
 from refseg.checkpoints.tokenizers import build_tokenizer
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, MissingFile
 from refseg.files.tensor_arrays import read_arrays
 from refseg.finders.installed import installed_finder
 from refseg.inference.checks import check_expressions, unfamiliar_warning
@@ -29,12 +29,14 @@ from refseg.runtimes.exported import ExportedGraphs
 from refseg.runtimes.graph import Arrays
 
 
-def load_exported(where: str | Path) -> "ExportedSegmenter | None":
+def load_exported(where: str | Path, device: str = "cpu", precision: str = "f32") -> "ExportedSegmenter | None":
     """Loads exported weights, or the graphs beside bundled ones where ONNX Runtime is installed and can run them.
 
     Returns:
-        None for weights, or a preprocessing, that need torch: `inference.segmenter.load`.
+        None for weights, a preprocessing, a device or a precision that need torch: `inference.segmenter.load`.
     """
+    if device not in ("auto", "cpu") or precision == "bf16":
+        return None
     folder, config = open_config(where)
     if config.preprocessing.resize not in RESIZES:
         return None
@@ -45,13 +47,13 @@ def load_exported(where: str | Path) -> "ExportedSegmenter | None":
         return None
     try:
         return ExportedSegmenter(folder, config, entry, WEIGHTS)
-    except (InvalidInput, ImportError):  # an ONNX Runtime that is too old for them
+    except (InvalidInput, MissingFile, ImportError):  # an ONNX Runtime that is too old for them, half a copy
         return None
 
 
-def load_default(images: Iterable[Any]) -> "ExportedSegmenter | None":
+def load_default(images: Iterable[Any], device: str = "cpu", precision: str = "f32") -> "ExportedSegmenter | None":
     """Loads the bundled weights, as `default_weights.load_default` does; None as above, or if a reader is to answer."""
-    exported = load_exported(FOR_IMAGES)
+    exported = load_exported(FOR_IMAGES, device, precision)
     if exported and installed_finder() and any(exported.knows(image) is False for image in images):
         return None
     return exported

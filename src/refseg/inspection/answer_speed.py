@@ -26,9 +26,11 @@ from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.errors import InvalidInput, RefsegError
 from refseg.evaluation.report.provenance import weights_facts
 from refseg.hardware import check_device, choose_device, describe_hardware, versions
+from refseg.inference.exported_segmenter import load_exported
 from refseg.inference.segmenter import load
 from refseg.preprocessing.images import read_image
 from refseg.progress import Progress, no_progress
+from refseg.runtimes import RUNTIMES
 
 COUNTS = 1, 4, 16  # of expressions about an image
 COLD, LOADED = "a new process", "loading the weights"
@@ -109,10 +111,11 @@ def measure_answers(
         asked = list(islice(cycle(known), max(COUNTS)))
         seconds: dict[str, list[float]] = {COLD: [], LOADED: []}
         memory = 0
-        where = "--device", device, "--precision", precision
+        options = "--device", device, "--precision", precision
+        exported = load_exported(weights, device, precision)
         with progress(cold_runs + runs, of="runs") as advance:
             for _ in range(cold_runs):
-                taken, peak = _answer_in_new_process(weights, pixels, asked[0], where, torch.get_num_threads())
+                taken, peak = _answer_in_new_process(weights, pixels, asked[0], options, torch.get_num_threads())
                 seconds[COLD].append(taken)
                 memory = max(memory, peak)
                 advance(1)
@@ -130,9 +133,11 @@ def measure_answers(
             "weights": f"{weights}, sha256 {weights_facts(weights)['sha256'][:12]}",
             "image": f"{pixels.shape[1]} x {pixels.shape[0]}{', a drawn scene' if image is None else ''}",
             "on": f"{device}: {describe_hardware(device)}",
-            "precision": str(segmenter.network.compute_dtype).removeprefix("torch."),
+            "precision": segmenter.checkpoint.precision,
             "versions": versions(),
         }
+        if exported and cold_runs:
+            facts[COLD] = f"answers by {RUNTIMES[exported.graphs.entry.name][1]}, without torch"
     finally:
         torch.set_num_threads(before)
     return AnswerSpeed(facts, {name: some for name, some in seconds.items() if some}, memory or None)
@@ -154,7 +159,7 @@ def _run_in_turns(
 
 
 def _answer_in_new_process(
-    weights: str, pixels: RgbImage, expression: str, where: Sequence[str], threads: int
+    weights: str, pixels: RgbImage, expression: str, options: Sequence[str], threads: int
 ) -> tuple[float, int]:
     """Runs `refseg segment`; returns its seconds and its largest memory in bytes, 0 where that is not told.
 
@@ -162,7 +167,7 @@ def _answer_in_new_process(
         weights: what answers.
         pixels: the image.
         expression: the one expression.
-        where: options on where it computes.
+        options: others, of device and precision.
         threads: of the processor.
 
     Raises:
@@ -172,7 +177,7 @@ def _answer_in_new_process(
         file, out = Path(folder) / "image.png", Path(folder) / "out"
         Image.fromarray(pixels).save(file)
         command = [sys.executable, *SEGMENT, str(file), expression, "--weights", weights]
-        command += [*where, "--out", str(out)]
+        command += [*options, "--out", str(out)]
         with (Path(folder) / "log").open("w+", encoding="utf-8") as log:
             begin = time.perf_counter()
             process = subprocess.Popen(
