@@ -374,9 +374,16 @@ class WithScratch(torch.nn.Module):
         self.register_buffer("scale", torch.empty(2).fill_(3), persistent=False)
 
 
+class WithTable(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(1, 1, bias=False)
+        self.table = torch.empty(2).fill_(4)
+
+
 def test_what_is_filled_and_in_no_file_is_made():
     loaded = load_into(WithScratch, {"weight": torch.ones(2)})
     assert loaded.weight.tolist() == [1, 1] and loaded.scale.tolist() == [3, 3]
+    assert load_into(WithTable, {"weight": torch.ones(1, 1)}).table.tolist() == [4, 4]
 
 
 def test_weights_of_training_that_a_file_lacks_are_drawn(checkpoint_folder, tmp_path):

@@ -24,7 +24,8 @@ def load_into(build: Callable[[], Network], weights: Mapping[str, Tensor]) -> Ne
     with _EmptyOnMeta():
         network = build()
     network.load_state_dict(weights, assign=True)
-    if any(tensor.is_meta for tensor in chain(network.parameters(), network.buffers())):
+    own = (value for module in network.modules() for value in vars(module).values() if isinstance(value, Tensor))
+    if any(tensor.is_meta for tensor in chain(network.parameters(), network.buffers(), own)):
         network = build()  # it has something that is filled and that no file holds
         network.load_state_dict(weights, assign=True)
     return network
