@@ -52,6 +52,19 @@ def answering(loaded):
     return loaded
 
 
+@pytest.mark.parametrize(("by_image", "precision"), [(True, "f32"), (False, "bf16")])
+def test_a_reader_that_nobody_named_computes_in_float32(monkeypatch, by_image, precision):
+    loaded = {}
+
+    def load(name, device, precision):
+        loaded[name] = precision
+        return SimpleNamespace(network=torch.nn.Identity())
+
+    monkeypatch.setattr(answering_module, "load", load)
+    Answering(Setup(("selector", "reader"), "cpu", Limits(), by_image=by_image, precision="bf16"), list().append)
+    assert loaded == {"selector": "bf16", "reader": precision}
+
+
 def job(number, pixels, expressions=("the ring",), weights="selector", **more) -> Job:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")

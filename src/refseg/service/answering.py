@@ -23,6 +23,7 @@ from typing import Any, Self
 from PIL import UnidentifiedImageError
 
 from refseg.array_types import RgbImage
+from refseg.checkpoints import bundled
 from refseg.counting import counted
 from refseg.errors import RefsegError, is_out_of_memory, speaking_to
 from refseg.evaluation.report.provenance import weights_facts
@@ -92,7 +93,9 @@ class Answering:
         self.setup, self._send, self._sending = setup, send, Lock()
         self.segmenters: dict[str, Segmenter] = {}
         for name in setup.weights:
-            self.segmenters[name] = load(name, setup.device, precision=setup.precision)
+            unnamed_reader = setup.by_image and name == bundled.FOR_PHOTOGRAPHS  # which computes in float32
+            precision = "f32" if unnamed_reader else setup.precision
+            self.segmenters[name] = load(name, setup.device, precision=precision)
             self._tell(Loaded(name, setup.device))
         self.encodings = Encodings(setup.limits.cache_megabytes * 1e6)
         for name, segmenter in self.segmenters.items():

@@ -29,7 +29,7 @@ class Setup:
         by_image: whether a request that names no weights gets those that suit its image: the second ones if it is
             unlike what the first ones know.
         for_videos: weights that are there for videos alone, unless an image names them; None if there are none.
-        precision: of the networks' arithmetic, as of `refseg.load`.
+        precision: of the networks' arithmetic, as of `refseg.load`; a reader that nobody named computes in "f32".
     """
 
     weights: tuple[str, ...]
