@@ -38,6 +38,15 @@ def test_rows_of_a_table_come_with_their_lines(tmp_path):
     assert list(read_table(tmp_path / "t.csv")) == [(1, ["a", "b"]), (4, ["x, y\nz", "2"])]
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_tables_of_other_spreadsheets_are_read(tmp_path, delimiter):
+    (tmp_path / "t.csv").write_text(f"image{delimiter}expression\na.png{delimiter}the dog, left or right\n")
+    assert list(read_table(tmp_path / "t.csv")) == [
+        (1, ["image", "expression"]),
+        (2, ["a.png", "the dog, left or right"]),
+    ]
+
+
 def test_a_cell_of_any_length_is_refused_with_its_line(tmp_path):
     (tmp_path / "t.csv").write_text(f"a,b\n{'x' * 200_000},2\n")
     with pytest.raises(InvalidInput, match="line 2 is not as the format says .field larger"):

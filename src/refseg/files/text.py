@@ -9,6 +9,7 @@ from pathlib import Path
 
 from refseg.errors import InvalidInput, MissingFile
 
+DELIMITERS = ",;\t"  # of tables; the first one where a line has as many of others
 MARKS = {  # the longer ones first: UTF-32's begins as UTF-16's does
     codecs.BOM_UTF8: "UTF-8",
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -56,12 +57,17 @@ def encoding_of(start: bytes) -> str:
 
 
 def read_table(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yields the non-empty rows of a file of comma-separated values, each with its line number.
+    """Yields the non-empty rows of a table, each with its line number.
+
+    Values are set apart by commas, or by semicolons or tabs where the first line has more of them, as spreadsheets of
+    many countries write them.
 
     Raises:
         MissingFile, InvalidInput: as of `read_text`, and if a row is not as the format says.
     """
-    rows = csv.reader(io.StringIO(read_text(path), newline=""))
+    text = read_text(path)
+    first = text.partition("\n")[0]
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=first.count))
     while True:
         try:
             row = next(rows, None)
