@@ -5,6 +5,7 @@ OUT/STUDY/                   see `results`
 """
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -152,13 +153,15 @@ def run_study(
             checked.add(number)  # of several data sets the first one is counted
             if is_trained:
                 label = f"{name}, row {study.rows[number - 1].label}" + (f", seed {seed}" if seeds > 1 else "")
+                was_done = _is_done(run)
                 _train(recipe, run, devices, progress, partial(_say, on_message, label))
                 for place in list_scored_splits(study, small).values():
                     if small or place.data == data:
                         scored = _score(study, number, recipe, run, place, device, progress, on_message)
                         _copy(scored / ROWS, row_folder(folder, study, number, place.name, seed, small) / ROWS)
                 costs[number] = replace(costs[number], key=key, pairs=_count_pairs(recipe), seconds=_read_seconds(run))
-                _tell_work(study, out, trainings, on_message)
+                if not was_done:
+                    _tell_work(study, out, trainings, on_message)
             results = _write(study, out, small, settings, seeds, costs)
     return results
 
@@ -168,13 +171,18 @@ def _tell_work(
 ) -> None:
     """Tells how many trainings are done, and how long the others take if they are like those."""
     runs = {training_folder(out, recipe) for *_, recipe in trainings}
-    done = [run for run in runs if (run / "weights" / CONFIG).is_file()]
+    done = list(filter(_is_done, runs))
     line = f"{study.name}: {counted(len(done), 'training', len(runs))} done"
     seconds = [taken for run in done if (taken := _read_seconds(run))]
     if seconds and len(done) < len(runs):
         left = sum(seconds) / len(seconds) * (len(runs) - len(done))
-        line += f"; the others take about {left / 60:,.0f} min, if they are like these"
+        line += f"; the others take about {math.ceil(left / 60):,} min, if they are like these"
     on_message(line)
+
+
+def _is_done(run: Path) -> bool:
+    """Whether the folder of a training holds the weights of its end."""
+    return (run / "weights" / CONFIG).is_file()
 
 
 def training_folder(out: Path, recipe: Recipe) -> Path:
@@ -294,7 +302,7 @@ def _write(
 
 def _train(recipe: Recipe, run: Path, devices: int, progress: Progress, on_message: Callable[[str], None]) -> None:
     """Trains a recipe, or the rest of it; does nothing if it is finished."""
-    if (run / "weights" / CONFIG).is_file():
+    if _is_done(run):
         on_message(f"is trained ({run})")
         return
     begun = (run / "recipe.yaml").is_file()
