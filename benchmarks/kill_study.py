@@ -105,7 +105,9 @@ def first_difference(one: Any, other: Any) -> str:
     """
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         one, other = dict(enumerate(one)), dict(enumerate(other))
-    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in one.keys() ^ other.keys():
+            return f"{key}: in one of them only"
         for key in one:
             if difference := first_difference(one[key], other[key]):
                 return f"{key}: {difference}"

@@ -168,3 +168,17 @@ def test_it_runs_in_processes_of_its_own(name, places, tmp_path, monkeypatch):
 
 def test_none_is_left_out():
     assert {file.stem for file in BENCHMARKS.glob("*.py")} == PARTS | set(QUICK) | set(SLOW)
+
+
+def test_two_studies_are_compared_but_for_rounding(smaller):
+    first_difference = smaller("kill_study").first_difference
+    one = {"a": [{"iou": 0.5, "found": True}], "b": None}
+    assert first_difference(one, {"a": [{"iou": 0.5 + 1e-8, "found": True}], "b": None}) == ""
+    for other, told in (
+        ({"a": [{"iou": 0.51, "found": True}], "b": None}, "a: 0: iou: 0.5 and 0.51"),
+        ({"a": [{"iou": 0.5, "found": False}], "b": None}, "a: 0: found: True and False"),
+        ({"a": [], "b": None}, "a: 0: in one of them only"),
+        ({"a": one["a"]}, "b: in one of them only"),
+        ({"a": one["a"], "b": 0.0}, "b: None and 0.0"),
+    ):
+        assert first_difference(one, other) == told
