@@ -202,6 +202,7 @@ def test_what_fails_on_the_way_leaves_the_folder_as_it_was(folders, tmp_path, mo
         (("selector", "--to", "onnx", "--precision", "f8"), "unknown precision 'f8'; choose one of: f32, bf16"),
         (("selector", "--to", "onnx", "--size", "8", "64"), "give sides of 16 to 4096"),
         (("selector", "--to", "openvino", "--precision", "int8"), "give for example --calibration drawn_scenes"),
+        (("selector", "--to", "onnx", "--count", "20"), "are of --calibration; add it, or leave them out"),
         (
             ("selector", "--to", "onnx", "--calibration", "drawn_scenes"),
             "calibration is of int8 alone; add --precision",

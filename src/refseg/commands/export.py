@@ -9,6 +9,8 @@ from refseg.commands import options
 from refseg.commands.completion import complete_datasets
 from refseg.runtimes import RUNTIMES
 
+SPLIT, COUNT = "val", 200  # of the images for int8
+
 
 def export(
     weights: options.GivenWeights,
@@ -31,10 +33,10 @@ def export(
             autocompletion=complete_datasets,
         ),
     ] = None,
-    split: Annotated[str, typer.Option(help="Its part, one that was not trained on.")] = "val",
+    split: Annotated[str, typer.Option(help="Its part, one that was not trained on.")] = SPLIT,
     root: options.Root = None,
     split_by: options.SplitBy = None,
-    count: Annotated[int, typer.Option(min=1, help="Its first so many images.")] = 200,
+    count: Annotated[int, typer.Option(min=1, help="Its first so many images.")] = COUNT,
     network: options.Network = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the checkpoint that --out holds.")] = False,
 ) -> None:
@@ -45,11 +47,13 @@ def export(
     """
     from refseg.checkpoints.config_file import check_destination, check_weights
     from refseg.commands.progress import progress
-    from refseg.errors import option
+    from refseg.errors import InvalidInput, option
     from refseg.export.choices import check_choices
     from refseg.files.atomic import check_absent, check_writable
 
     options.add_networks(network)
+    if calibration is None and (root or split_by or (split, count) != (SPLIT, COUNT)):
+        raise InvalidInput("--split, --root, --split-by and --count are of --calibration; add it, or leave them out")
     check_choices(to, precision, size, calibration is not None)
     check_weights(weights)
     check_writable(out)
