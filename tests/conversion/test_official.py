@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import load_file
 
 from refseg.checkpoints.io import load_checkpoint
-from refseg.conversion import mapping, official_file
+from refseg.conversion import mapping
 from refseg.conversion.official_layout import TensorSlice, find_layout
 from refseg.conversion.to_checkpoint import convert
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
+from refseg.files.digest import sha256
 from refseg.preprocessing.transform import Preprocessing, photographs
 from refseg.text.word_pieces import WordPieces
 
@@ -65,7 +66,7 @@ def test_the_checkpoint_says_what_it_is(tiny_release, tmp_path):
     assert checkpoint.name == "tiny" and checkpoint.knows == "photographs" and checkpoint.recipe == ""
     assert checkpoint.preprocessing == photographs(448)
     assert len(checkpoint.tokenizer) == 30522
-    digest = official_file.sha256(tiny_release.file)
+    digest = sha256(tiny_release.file)
     assert checkpoint.trained_on == {"converted_from": "release.pth", "sha256": digest}
     for said in (digest, "RefCOCOg", "not stated", "model.copy.*", "448 x 448"):
         assert said in checkpoint.card

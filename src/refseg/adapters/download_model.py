@@ -5,7 +5,6 @@ Revision   a branch, a tag or a commit. "main" is what the hub has at the time o
            in the name of the local folder, and a calibrated adapter keeps it.
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -17,6 +16,7 @@ from typing import Any
 from refseg.adapters.hub_model import HubModel, described, size_text
 from refseg.adapters.local_model import cache_of, cached_folder, damaged_files, is_complete, own_copy
 from refseg.errors import InvalidInput, MissingFile, RefsegError, UnwritableOutput, first_line, shown
+from refseg.files.digest import sha256
 from refseg.files.download import RemoteFile, Unreachable, fetch_rest
 from refseg.files.lock import only_writer
 from refseg.progress import Advance, Progress, no_progress
@@ -121,9 +121,7 @@ def _fetch_weights(model: HubModel, commit: str, file_name: str, advance: Advanc
 
     with only_writer(blob, beside=True):
         fetch_rest(RemoteFile(link, about.size, about.etag, build_hf_headers()), partial, on_bytes)
-        with partial.open("rb") as content:
-            found = hashlib.file_digest(content, "sha256").hexdigest()
-        if found != about.etag:
+        if sha256(partial) != about.etag:
             partial.unlink()
             raise Unreachable(f"what the hub sends as {file_name} is damaged")
         os.replace(partial, blob)

@@ -1,6 +1,5 @@
 """Graphs beside the weights of a checkpoint folder: ONNX files that read the weights from their own file."""
 
-import hashlib
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -9,6 +8,7 @@ from refseg.checkpoints.config_file import read_text
 from refseg.checkpoints.schema import WEIGHTS
 from refseg.config import Config
 from refseg.errors import InvalidInput
+from refseg.files.digest import sha256
 from refseg.runtimes.entry import RuntimeEntry
 
 GRAPHS_FILE = "graphs.json"
@@ -31,12 +31,6 @@ def graphs_beside(folder: Path) -> RuntimeEntry | None:
     try:
         text = read_text(folder / GRAPHS_FILE)
         found = GraphsBeside.model_validate_json(text) if text else None
-        return found.runtime if found and found.weights_sha256 == weights_digest(folder) else None
+        return found.runtime if found and found.weights_sha256 == sha256(folder / WEIGHTS) else None
     except (OSError, InvalidInput, ValidationError):  # the weights alone are enough
         return None
-
-
-def weights_digest(folder: Path) -> str:
-    """Returns the sha256 of the file of weights."""
-    with (folder / WEIGHTS).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,7 +4,6 @@ Most training scripts save one file {model, bert_model, optimizer, lr_scheduler,
 entry in front: "model.backbone...", "bert_model.encoder...".
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,12 +88,6 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], entry: str, wrap
         place, _, key = name.partition(".")
         content.setdefault(place, {})[(_WRAPPER if wrapped else "") + key] = value
     torch.save(content, path)
-
-
-def sha256(path: Path) -> str:
-    """Returns the SHA-256 digest of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_saved(path: Path, which_file: str) -> Any:

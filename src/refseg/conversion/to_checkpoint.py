@@ -11,12 +11,12 @@ from refseg.checkpoints.official_release import command_for, conversion_command,
 from refseg.conversion import AUTO, CONVERSIONS
 from refseg.conversion.fit_report import MARK, Report, misfits
 from refseg.conversion.mapping import fit, from_official
-from refseg.conversion.official_file import sha256
 from refseg.conversion.official_layout import find_layout
 from refseg.conversion.source_file import check_file
 from refseg.counting import counted
 from refseg.errors import InvalidInput, another_out, for_caller, option
 from refseg.files.atomic import check_absent
+from refseg.files.digest import sha256
 from refseg.files.earlier import check_earlier
 from refseg.files.tensor_files import check_finite
 from refseg.networks.network import Network

@@ -3,20 +3,20 @@
 The graphs hold no weights: they read them from the file beside them, and so take a fiftieth of its size.
 """
 
-import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from refseg.checkpoints.graphs_beside import GRAPHS_FILE, GraphsBeside, weights_digest
+from refseg.checkpoints.graphs_beside import GRAPHS_FILE, GraphsBeside
 from refseg.checkpoints.io import familiarity_tensors, load_checkpoint, write_tensors, write_texts
 from refseg.checkpoints.schema import WEIGHTS
 from refseg.export.agreement import Agreement
 from refseg.export.choices import check_choices
-from refseg.export.export import compare_folder, trace_graphs
+from refseg.export.export import compare_folder, digest_graphs, trace_graphs
 from refseg.export.write_graph import write_onnx_beside
 from refseg.files.atomic import all_or_nothing
+from refseg.files.digest import sha256
 from refseg.runtimes.entry import FAMILIARITY_FILE
 
 
@@ -38,16 +38,14 @@ def write_graphs_beside(folder: str | Path) -> Agreement:
         new = Path(made) / folder.name
         new.mkdir()
         shutil.copy(folder / WEIGHTS, new)
-        digest = hashlib.sha256()
-        for trace, name in zip(traces, entry.files, strict=True):
+        for trace in traces:
             write_onnx_beside(trace, new, WEIGHTS)
-            digest.update((new / name).read_bytes())
-        entry = entry.replace(sha256=digest.hexdigest())
+        entry = entry.replace(sha256=digest_graphs(new, entry))
         if checkpoint.familiarity is not None:
             write_tensors(familiarity_tensors(checkpoint.familiarity), new / FAMILIARITY_FILE)
         write_texts(replace(checkpoint, runtime=entry), new)
         agreement = compare_folder(checkpoint, new, entry, sizes)
-        beside = GraphsBeside(weights_sha256=weights_digest(new), runtime=entry)
+        beside = GraphsBeside(weights_sha256=sha256(new / WEIGHTS), runtime=entry)
         with all_or_nothing(folder) as files:
             for name in entry.files:
                 shutil.copy(new / name, files)

@@ -107,7 +107,7 @@ def export(
         for trace in traces:
             write_graph(trace, new, to)
             advance(1, f"written: {trace.name}")
-        entry = entry.replace(sha256=_digest(new, entry))
+        entry = entry.replace(sha256=digest_graphs(new, entry))
         if checkpoint.familiarity is not None:
             write_tensors(familiarity_tensors(checkpoint.familiarity), new / FAMILIARITY_FILE)
         written = replace(checkpoint, runtime=entry)
@@ -115,7 +115,7 @@ def export(
         agreement, quantized = compare_folder(checkpoint, new, entry, sizes), None
         if calibration is not None:
             quantized = quantize_graphs(new, calibration)
-            entry = entry.replace(precision=precision, quantized=quantized.graphs, sha256=_digest(new, entry))
+            entry = entry.replace(precision=precision, quantized=quantized.graphs, sha256=digest_graphs(new, entry))
             written = replace(checkpoint, runtime=entry)
             write_texts(written, new)
             agreement = compare_folder(checkpoint, new, entry, sizes)
@@ -125,7 +125,7 @@ def export(
     return Exported(Path(out), entry, agreement, quantized)
 
 
-def _digest(folder: Path, entry: RuntimeEntry) -> str:
+def digest_graphs(folder: Path, entry: RuntimeEntry) -> str:
     """Returns the sha256 of the files of the graphs."""
     digest = hashlib.sha256()
     for name in entry.files:
