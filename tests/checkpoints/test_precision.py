@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from refseg import networks
+from refseg.checkpoints.config_file import check_precision, check_weights
 from refseg.checkpoints.io import load_checkpoint, save_checkpoint
 from refseg.checkpoints.precision import use_precision
+from refseg.cli import app
 from refseg.errors import InvalidInput
 from refseg.evaluation.evaluate import evaluate
 from refseg.inference.segmenter import Segmenter, load
@@ -105,6 +107,19 @@ def test_an_unfinished_evaluation_does_not_go_on_in_another_precision(checkpoint
 def test_an_unknown_precision_is_refused_before_anything_is_loaded():
     with pytest.raises(InvalidInput, match="unknown precision 'bf61'; did you mean bf16"):
         load_checkpoint("nowhere", precision="bf61")
+
+
+def test_a_precision_that_weights_do_not_have_is_refused_before_they_are_loaded(monkeypatch):
+    with pytest.raises(InvalidInput, match="reader: these weights compute in f32; leave out precision='bf16'"):
+        check_weights("reader:finder=annotations", "bf16")
+    with pytest.raises(InvalidInput, match="selector: these weights have the precision of their export; leave out"):
+        check_precision("selector", True, "bf16")
+    check_weights("selector", "bf16")
+    monkeypatch.setattr("refseg.inference.segmenter.load", None)
+    for command in (["segment", "x.png", "the star", "--weights"], ["evaluate"], ["bench"]):
+        words = [*command, "reader:finder=annotations", *(["drawn_scenes"] if command == ["evaluate"] else [])]
+        with pytest.raises(InvalidInput, match="compute in f32"):
+            app([*words, "--precision", "bf16"], standalone_mode=False)
 
 
 def test_other_programs_networks_keep_their_precision():

@@ -13,20 +13,21 @@ from refseg.checkpoints.calibration import Calibration
 from refseg.checkpoints.locate import bundled_names, find, named_adapter, settings_of
 from refseg.checkpoints.schema import CONFIG, FORMAT, WEIGHTS, CharactersEntry, CheckpointConfig, NetworkEntry
 from refseg.config import one_line
-from refseg.errors import InvalidInput, MissingFile, UnwritableOutput, first_line, shown
+from refseg.errors import InvalidInput, MissingFile, UnwritableOutput, first_line, option, shown
 from refseg.networks import COMPOSITIONS
 from refseg.preprocessing.transform import Preprocessing
 
 _MAX_TEXT_SIZE = 2**26  # bytes
 
 
-def check_weights(where: str | Path) -> None:
-    """Checks that there are such weights, and that their config can be read.
+def check_weights(where: str | Path, precision: str = "f32") -> None:
+    """Checks that there are such weights, that their config can be read, and that they compute in a precision.
 
     Raises:
         MissingFile, InvalidInput: if not.
     """
     folder, config = open_config(where)
+    check_precision(config.network.name, config.runtime is not None, precision)
     if config.network.name in COMPOSITIONS:
         parts = config.network.config
         check_parts(parts.get("finder"), parts.get("masker"), parts.get("scorer"))
@@ -36,6 +37,13 @@ def check_weights(where: str | Path) -> None:
         if not file.is_file():
             names = ", ".join(one.name for one in weights_files(folder, config))
             raise MissingFile(f"{file} is missing; this checkpoint folder holds {names} and {CONFIG}")
+
+
+def check_precision(name: str, is_exported: bool, precision: str) -> None:
+    """Raises InvalidInput if the network of that name is asked for bf16, and it is not the network that computes."""
+    if precision == "bf16" and (is_exported or brings_weights(name)):
+        why = "have the precision of their export" if is_exported else "compute in f32"
+        raise InvalidInput(f"{name}: these weights {why}; leave out {option('precision', precision)}")
 
 
 def weights_files(folder: Path, config: CheckpointConfig) -> list[Path]:

@@ -8,9 +8,8 @@ from torch.nn.modules.conv import _ConvNd
 
 from refseg.blocks.autocast import computing_in
 from refseg.checkpoints.checkpoint import Checkpoint
-from refseg.checkpoints.config_file import brings_weights
+from refseg.checkpoints.config_file import brings_weights, check_precision
 from refseg.distributed import mean_over_processes
-from refseg.errors import InvalidInput, option
 from refseg.hardware import check_precision_name, supports_bfloat16
 from refseg.networks.network import Network
 
@@ -34,10 +33,8 @@ def use_precision(checkpoint: Checkpoint, precision: str) -> None:
     """
     check_precision_name(precision)
     network = checkpoint.network
+    check_precision(checkpoint.name, checkpoint.runtime is not None, precision)
     if brings_weights(checkpoint.name) or checkpoint.runtime is not None:
-        if precision == "bf16":
-            why = "have the precision of their export" if checkpoint.runtime else "compute in f32"
-            raise InvalidInput(f"{checkpoint.name}: these weights {why}; leave out {option('precision', precision)}")
         return
     if precision == "auto":
         precision = "bf16" if _has_bfloat16(network) and _is_faster_in_bfloat16(checkpoint) else "f32"

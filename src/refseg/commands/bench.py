@@ -50,7 +50,7 @@ def bench(
     check_device_name(device)
     check_precision_name(precision)
     named = options.with_settings(weights, settings) or weights
-    check_weights(named)
+    check_weights(named, precision)
     pixels = None if image is None else read_image(image)  # or an error before torch is imported
 
     from refseg.inspection.answer_speed import measure_answers

@@ -153,11 +153,11 @@ def segment(
         check_writable(written or MANY)
         if coco:
             check_file_writable(coco)
-        check_weights(chosen)
+        check_weights(chosen, precision)
         return segment_many(inputs, formats, written, coco, as_json, quiet, run, best, describe)
     out = out or Path(".")
     check_writable(out)
-    check_weights(chosen)
+    check_weights(chosen, precision)
     expressions = inputs.expressions or []
     if inputs.is_video:
         from refseg.commands.segment_video import segment_video

@@ -96,7 +96,7 @@ def evaluate(
     check_device_name(device)
     check_precision_name(precision)
     if isinstance(weights, str | Path):
-        check_weights(weights)
+        check_weights(weights, precision)
     data = _open(dataset, split, protocols, settings)
     if shortcuts and data.of_clips:
         raise InvalidInput(f"{option('shortcuts', True)} is for images, and {data.name} holds videos; leave it out")

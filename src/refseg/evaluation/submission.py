@@ -61,7 +61,7 @@ def write_submission(
         raise InvalidInput(f"{out} is to be a zip file; let its name end in .zip")
     check_device_name(device)
     check_precision_name(precision)
-    check_weights(weights)
+    check_weights(weights, precision)
     clips = datasets.build(dataset, **settings)
     if not isinstance(clips, SubmittedClips):
         score = for_caller("evaluate it without --submission", "score it with refseg.evaluate")

@@ -87,7 +87,7 @@ def serve(
             for_videos = bundled.FOR_VIDEOS
             chosen.append(for_videos)
     for name in chosen:
-        check_weights(name)
+        check_weights(name, precision if weights else "f32")
     limits = limits or Limits()
     places = list(dict.fromkeys(choose_device(device) for device in devices))
     setups = [Setup(tuple(chosen), place, limits, tuple(networks), by_image, for_videos, precision) for place in places]
