@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from refseg.errors import InvalidInput, UnwritableOutput, another_out
+from refseg.errors import InvalidInput, UnwritableOutput, another_out, for_caller
 from refseg.evaluation.rows import ImageAnswers
 from refseg.files.atomic import write_atomically
 from refseg.files.resumable import cut_to_whole_lines
@@ -117,7 +117,8 @@ class PartialRows:
             if before.get(name) != run.get(name):
                 raise InvalidInput(
                     f"{self.folder.parent} holds an unfinished evaluation with another {name} ({before.get(name)}, now "
-                    f"{run.get(name)}); give {another_out()}, or remove {self.folder} to start again"
+                    f"{run.get(name)}); repeat that {for_caller('command', 'call')} to go on with it, give "
+                    f"{another_out()}, or remove {self.folder} to start again"
                 )
 
     def _read(self, file: Path) -> Iterator[ImageAnswers]:
