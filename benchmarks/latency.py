@@ -6,7 +6,6 @@ so that time and memory are the network's own. Memory is the process's largest r
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from torch.nn import functional as F
 
 from refseg import networks
 from refseg.inference.predict import evaluation_mode
+from refseg.inspection.peak_memory import peak_memory
 from refseg.text.word_pieces import WordPieces
 from timing import print_table
 
@@ -87,7 +87,7 @@ def measure(preset: str, precision: str, threads: int, size: int, repeats: int) 
             begin = time.perf_counter()
             logits = run(PRECISIONS[precision])
             seconds.append(time.perf_counter() - begin)
-        mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        mib = peak_memory() / 2**20
         equal = 1.0
         if precision != "fp32":
             reference = run(torch.float32)

@@ -29,12 +29,13 @@ from timing import medians, print_table
 SMALL = [f"{name}_small" for name in "cris eavl vlt lavt cmpc cmirnet dcmfnet dmmi".split()]
 EXPRESSIONS = 16
 PEAK = """
-import resource, sys
+import sys
 from refseg import load
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.inspection.peak_memory import peak_memory
 scene = DrawnScenes("test", count=1)[0]
 load(sys.argv[1], precision=sys.argv[2])(scene.image, [one.text for one in scene.expressions][:int(sys.argv[3])])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(peak_memory() / 2**20)
 """
 
 

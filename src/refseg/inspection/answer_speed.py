@@ -28,6 +28,7 @@ from refseg.evaluation.report.provenance import weights_facts
 from refseg.hardware import check_device, choose_device, describe_hardware, versions
 from refseg.inference.exported_segmenter import load_exported
 from refseg.inference.segmenter import load
+from refseg.inspection.peak_memory import peak_memory
 from refseg.preprocessing.images import read_image
 from refseg.progress import Progress, no_progress
 from refseg.runtimes import RUNTIMES
@@ -36,6 +37,7 @@ COUNTS = 1, 4, 16  # of expressions about an image
 COLD, LOADED = "a new process", "loading the weights"
 SEGMENT = "-m", "refseg", "segment"  # arguments of Python
 MEGABYTE = 2**20
+POLL_SECONDS = 0.004  # between two looks at a process
 
 
 @dataclass(frozen=True)
@@ -198,12 +200,12 @@ def _answer_in_new_process(
 
 
 def _wait(process: "subprocess.Popen[bytes]") -> tuple[int, int]:
-    """Returns exit code and largest memory in bytes of a process that is waited for."""
-    if not hasattr(os, "wait4"):
-        return process.wait(), 0
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)  # or Popen would wait for it again
-    return process.returncode, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    """Returns exit code and largest memory in bytes of a process that is waited for; memory 0 if that is not told."""
+    memory = 0
+    while process.poll() is None:
+        memory = max(memory, peak_memory(process.pid))
+        time.sleep(POLL_SECONDS)
+    return process.returncode, memory
 
 
 def _readable(seconds: float) -> str:
