@@ -62,7 +62,7 @@ def test_they_are_small_and_say_what_made_them(weights):
 @pytest.mark.parametrize("command", ["segment", "explain"])
 @pytest.mark.parametrize(("kind", "asked"), [("image", "selector"), ("video", "cmpc_video_small")])
 def test_images_and_videos_are_answered_with_their_own_weights(command, kind, asked, monkeypatch, tmp_path, capsys):
-    def load(name, *_):
+    def load(name, *_, **__):
         raise InvalidInput(f"asked for {name}")
 
     monkeypatch.setattr("refseg.inference.segmenter.load", load)

@@ -56,7 +56,7 @@ def running(serve, wait_until):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(server_module, "Service", refusing)
         patch.setattr(server_module, "_Server", Server)
-        patch.setattr(server_module, "check_weights", lambda name: None)
+        patch.setattr(server_module, "check_weights", lambda *_: None)
         settings = {"port": 0, "page": False, "on_message": said.append}
         thread = threading.Thread(target=server_module.serve, args=(["selector", "reader"],), kwargs=settings)
         thread.start()
