@@ -247,7 +247,9 @@ def test_how_far_the_answer_is_is_shown_while_it_is_computed(client, tab, clip, 
         return await ask_video(*given, look)
 
     monkeypatch.setattr(module, "ask_video", ask_and_look)
-    assert tab.begin()[2].active
+    assert tab.begin(VISITOR)[2].active
+    bar, timer = tab.show_progress(VISITOR)  # a look before the question is there
+    assert bar.visible and timer.active
     tab.call("find_as", str(clip), "the star", ["selector"], 1)
     assert all("waiting" in text and "value=" not in text for text in shown[:2])
     assert [f'value="{k}" max="3"' in text for k, text in enumerate(shown[2:], start=1)] == [True] * 3

@@ -66,7 +66,8 @@ class VideoTab:
 
     def __init__(self, service: Service, files: TemporaryFiles, on_thread: Callable[..., Awaitable[Any]]):
         self.service, self.files, self._on_thread = service, files, on_thread
-        self._progress: dict[str | None, str] = {}  # of the videos that are answered now, by visitor
+        self._progress: dict[str | None, str] = {}  # of the videos that are asked about now, by visitor
+        self._answered: set[str | None] = set()  # visitors whose video is being answered
         names = service.setups[0].weights
         suited = [("what suits the video", SUITED)] if len(names) > 1 else []
         self.choices = [*suited, *((name, name) for name in names)]
@@ -128,9 +129,10 @@ class VideoTab:
         saved = save.click(self.save, key, [problem, file], **PLAIN)
         saved.success(None, js=click("refseg-video-file"), api_visibility="private")
 
-    def begin(self) -> list[Any]:
+    def begin(self, request: gr.Request) -> list[Any]:
         """Hides the last problem, and has the page look from time to time how far the answer is."""
-        return [show_problem(), gr.HTML(format_progress(), visible=True), gr.Timer(active=True)]
+        shown = self._progress.setdefault(request.session_hash, format_progress())  # before `find` is there
+        return [show_problem(), gr.HTML(shown, visible=True), gr.Timer(active=True)]
 
     def show_progress(self, request: gr.Request) -> list[Any]:
         """Shows how far the answer is; once it is there, nothing, and the page no longer looks."""
@@ -142,8 +144,9 @@ class VideoTab:
     ) -> list[Any]:
         """Asks about the video; returns the values of all parts. While another answer is computed, nothing changes."""
         count, visitor = len(self.choices), request.session_hash
-        if visitor in self._progress:
+        if visitor in self._answered:
             return [gr.skip()] * (3 + 2 * count)
+        self._answered.add(visitor)
 
         def note(progress: VideoProgress | None) -> None:
             self._progress[visitor] = format_progress(progress)
@@ -159,6 +162,7 @@ class VideoTab:
             hidden = [gr.Column(visible=False), *show_columns(0, count)]
             return [None, show_problem(str(error)), *hidden, *[""] * count]
         finally:
+            self._answered.discard(visitor)
             self._progress.pop(visitor, None)
         shown = [format_column(column) for column in found.columns]
         return [
