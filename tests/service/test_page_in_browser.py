@@ -20,6 +20,12 @@ pytestmark = pytest.mark.browser
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SHOTS = Path("out/browser")
 
+SEE_BAR = """
+const look = () => { window.sawBar ||= document.querySelector("#refseg-video-progress progress") !== null };
+new MutationObserver(look).observe(document.body, { subtree: true, childList: true });
+"""
+"""Notes that a video's bar was there, however briefly."""
+
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
@@ -200,9 +206,9 @@ def test_a_clip_is_drawn_asked_about_and_its_overlay_plays_and_is_saved_by_keys_
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.id") == "refseg-video-find":
             break
-    for _ in range(2):  # the second one asks nothing
-        page.keyboard.press("Enter")
-        page.wait_for_selector("#refseg-video-progress progress")
+    page.evaluate(SEE_BAR)
+    page.keyboard.press("Enter")
+    page.wait_for_function("window.sawBar")
     assert play(page, "#refseg-video-answer-0 video") == 640
     page.wait_for_selector("#refseg-video-progress", state="hidden")
     told = page.inner_text("#refseg-video-answer-0")
