@@ -5,7 +5,6 @@ python benchmarks/first_steps.py FOLDER   (a data set in the refer layout, with 
 
 import argparse
 import multiprocessing
-import resource
 import statistics
 import tempfile
 import time
@@ -14,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from refseg.inspection.peak_memory import peak_memory
 from refseg.recipes import find_recipe
 from refseg.recipes.recipe import Recipe
 from refseg.training import run
@@ -61,7 +61,7 @@ def train(recipe: Recipe, results: Connection) -> None:
     run.export_weights = lambda out, *_: out  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as out:
         run.train(recipe, Path(out) / "run", False, Devices(accelerator="cpu"))
-    results.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    results.send(peak_memory() / 2**30)
 
 
 def main() -> None:

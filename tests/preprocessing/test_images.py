@@ -271,13 +271,13 @@ def test_an_image_is_read_with_one_copy_of_its_pixels_besides_the_decoder_s(name
     width, height = 4000, 3000
     Image.new("RGB", (width, height)).save(tmp_path / name)
     program = f"""
-import resource
+from refseg.inspection.peak_memory import peak_memory
 from refseg.preprocessing.images import open_image, read_image, still_kind
 from PIL import Image
 Image.init()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_memory()
 read_image({str(tmp_path / name)!r})
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+print(peak_memory() - before)
 """
     taken = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert int(taken) < (4 + 3 + 1.5) * width * height  # Pillow's pixels have four bytes, ours three
