@@ -12,7 +12,7 @@ ORDER = (
     "errors counting lazy progress extensions array_types config hardware optional distributed files metrics "
     "preprocessing masks text samples batch losses video datasets readers blocks encoders finders networks "
     "adapters runtimes checkpoints compositions protocols inference evaluation conversion recipes training inspection "
-    "export studies service commands cli"
+    "robustness export studies service commands cli"
 ).split()
 FILES = [file.relative_to(PACKAGE).with_suffix("") for file in PACKAGE.rglob("*.py")]
 MODULES = {".".join(["refseg", *file.parts]): PACKAGE / f"{file}.py" for file in FILES}

@@ -1,0 +1,34 @@
+"""Variants: changed sentences about an image, with the effect that the change has on the referent."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from refseg.array_types import Mask
+
+Effect = Literal["stay", "change", "vanish"]
+"""Effect on the referent: the same one, another one, none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """A changed sentence about an image.
+
+    Attributes:
+        index: of the original expression in its sample.
+        kind: of SENTENCE_KINDS.
+        text: the changed sentence, never equal to the original.
+        effect: on the referent.
+        target: true mask (H, W): the original's where the referent stays, another where it changes, empty where it
+            vanishes; None if it is not known.
+        certain: whether the effect is certain by construction.
+        detail: form of the change, where a kind has several, and "new words" if the sentence holds words outside of
+            the drawn grammar that the original has not; parts are joined by ", ". May be "".
+    """
+
+    index: int
+    kind: str
+    text: str
+    effect: Effect
+    target: Mask | None
+    certain: bool
+    detail: str = ""
