@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := train,plot,text,video,formats,serve,export,dev
+EXTRAS := train,plot,text,video,formats,parquet,serve,export,dev
 READY := $(VENV)/.ready
 BENCHMARKS := segment_command selector_latency drawn_scenes drawn_clips cmpc_relations evaluator
 
