@@ -4,9 +4,11 @@ import torch
 
 from refseg.batch import Batch
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.datasets.drawn_scenes.mixed_tiers import mix_tiers
 from refseg.datasets.drawn_scenes.stored_scenes import stored_scenes
 from refseg.preprocessing.transform import Preprocessing
 from refseg.recipes import find_recipe
+from refseg.recipes.recipe import SceneData
 from refseg.text.vocabulary import UNKNOWN, Vocabulary
 from refseg.training.data.scene_batches import SceneBatches, TokenTable, phrase_numbers
 
@@ -127,3 +129,26 @@ def test_the_phrases_of_a_sentence_are_numbered(stored):
     pytest.importorskip("textblob")
     (row,) = phrase_numbers(["the red star that is left of both circles"], 12)
     assert row[2] == 1 and row[8] == 2 and row[9:].sum() == 0
+
+
+def test_tiers_are_mixed_scene_by_scene(stored):
+    hard = stored_scenes(DrawnScenes("train", 64, tier="hard"), workers=1)
+    mixed = mix_tiers([stored, hard])
+    assert len(mixed) == 128
+    rows = np.array([127, 0, 3, 64])
+    for number, image, id_map in zip(rows, mixed.images[rows], mixed.id_maps[rows], strict=True):
+        store, own = (stored, hard)[number % 2], number // 2
+        np.testing.assert_array_equal(image, store.images[own])
+        np.testing.assert_array_equal(id_map, store.id_maps[own])
+        for name in ("centres", "radii", "attributes", "counts"):
+            np.testing.assert_array_equal(getattr(mixed, name)[number], getattr(store, name)[own])
+        mine, theirs = (slice(one.first[n], one.first[n + 1]) for one, n in ((mixed, number), (store, own)))
+        assert mixed.texts[mine] == store.texts[theirs]
+        for name in ("referents", "types", "kinds"):
+            np.testing.assert_array_equal(getattr(mixed, name)[mine], getattr(store, name)[theirs])
+
+
+def test_tiers_share_scenes_equally_or_not_at_all():
+    with pytest.raises(ValueError, match="scenes is 65, which 2 tiers cannot share equally"):
+        SceneData(scenes=65, tier=("base", "hard"))
+    assert SceneData(scenes=65).tiers == ("base",)

@@ -5,7 +5,7 @@ field.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
@@ -22,6 +22,9 @@ _MAX_FILE_SIZE = 2**20  # bytes
 Amount = Annotated[int, Field(le=10**9)]
 """Steps, images, scenes."""
 
+
+Tier = Literal["easy", "base", "hard"]
+"""Of drawn scenes."""
 
 NOT_STATED = "not stated"
 """Protocol of papers that do not say how they count, and whose code is not public."""
@@ -62,11 +65,23 @@ class SceneData(Config):
 
     dataset: Literal["drawn_scenes"] = "drawn_scenes"
     scenes: Amount = Field(ge=1)
-    tier: Literal["easy", "base", "hard"] = "base"
+    tier: Tier | Annotated[tuple[Tier, ...], Field(min_length=1)] = "base"  # several share the scenes equally
     side: Literal[128, 256] = 128
     seed: int = Field(0, ge=0, lt=2**32)
     validation_scenes: Amount = Field(200, ge=1)  # during training
     calibration_scenes: Amount = Field(1000, ge=1)  # of split val, for thresholds after training
+
+    @property
+    def tiers(self) -> tuple[Tier, ...]:
+        """Tiers, of which the scenes are drawn in turn."""
+        return (self.tier,) if isinstance(self.tier, str) else self.tier
+
+    @model_validator(mode="after")
+    def _equal_shares(self) -> Self:
+        for name in ("scenes", "validation_scenes", "calibration_scenes"):
+            if (count := getattr(self, name)) % len(self.tiers):
+                raise ValueError(f"{name} is {count}, which {len(self.tiers)} tiers cannot share equally")
+        return self
 
 
 class FileData(Config):

@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from refseg import datasets
 from refseg.batch import Batch
 from refseg.counting import counted
 from refseg.datasets.drawn_scenes.dataset import TYPE_SHARES, VERSION, DrawnScenes
+from refseg.datasets.drawn_scenes.mixed_tiers import mix_tiers
 from refseg.datasets.drawn_scenes.stored_scenes import StoredScenes, stored_scenes
 from refseg.datasets.storage.annotated_frames import AnnotatedFrames
 from refseg.encoders import build_tokenizer
@@ -129,35 +130,43 @@ class SceneSource(Source):
 
     def calibration(self) -> tuple[list[Sample], str]:
         """Scenes of split val."""
-        data = self.data
-        scenes = list(DrawnScenes("val", data.calibration_scenes, tier=data.tier, side=data.side, seed=data.seed))
-        return list(
-            scenes
-        ), f"drawn_scenes version {VERSION}, tier {data.tier}, split val, {counted(len(scenes), 'scene')}"
+        scenes: list[Sample] = [scene for drawn in self._drawn("val", self.data.calibration_scenes) for scene in drawn]
+        what = f"drawn_scenes version {VERSION}, tier {' and '.join(self.data.tiers)}, split val"
+        return scenes, f"{what}, {counted(len(scenes), 'scene')}"
 
     def about(self) -> dict[str, Any]:
         """As `Source` says."""
         return {
             "dataset": "drawn_scenes",
             "version": VERSION,
-            "tier": self.data.tier,
+            "tier": " and ".join(self.data.tiers),
             "scenes": len(self.scenes),
             "expressions": len(self.scenes.texts),
             "seed": self.data.seed,
         }
 
+    def _drawn(self, split: str, count: int) -> list[DrawnScenes]:
+        """The scenes of each tier, which share the count."""
+        data, share = self.data, count // len(self.data.tiers)
+        return [DrawnScenes(split, share, tier=tier, side=data.side, seed=data.seed) for tier in data.tiers]
+
     def _stored(self, split: str, count: int) -> StoredScenes:
-        data = self.data
-        scenes = DrawnScenes(split, count, tier=data.tier, side=data.side, seed=data.seed)
-        drawn = 0
+        workers = os.cpu_count() or 1
+        return mix_tiers([stored_scenes(scenes, workers, _report(scenes)) for scenes in self._drawn(split, count)])
 
-        def progress(more: int) -> None:
-            nonlocal drawn
-            drawn += more
-            end = "" if drawn < count else "\n"
-            print(f"\rdrawing scenes of split {split}: {drawn:,} of {count:,}", end=end, flush=True)
 
-        return stored_scenes(scenes, workers=os.cpu_count() or 1, progress=rank_zero_only(progress))
+def _report(scenes: DrawnScenes) -> Callable[[int], None]:
+    """What says how many scenes are drawn, from the numbers of those that are drawn since it was last called."""
+    drawn = 0
+
+    def report(more: int) -> None:
+        nonlocal drawn
+        drawn += more
+        end = "" if drawn < len(scenes) else "\n"
+        what = f"{scenes.split}, tier {scenes.tier}"
+        print(f"\rdrawing scenes of split {what}: {drawn:,} of {len(scenes):,}", end=end, flush=True)
+
+    return rank_zero_only(report)
 
 
 class FileSource(Source):
