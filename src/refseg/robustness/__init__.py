@@ -1,4 +1,4 @@
 """Robustness: the same questions in other words and in worse pictures."""
 
 PROTOCOL = "refseg-robust-1"
-"""Name and version of the kinds, their severities and measures: figures are quoted with it, and it seeds every change."""
+"""Name and version of kinds, severities and measures: figures are quoted with it, and it seeds all changes."""

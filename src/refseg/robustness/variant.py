@@ -8,6 +8,9 @@ from refseg.array_types import Mask
 Effect = Literal["stay", "change", "vanish"]
 """Effect on the referent: the same one, another one, none."""
 
+NEW_WORDS = "new words"
+"""Last part of `detail` where a sentence holds words outside of the drawn grammar that the original has not."""
+
 
 @dataclass(frozen=True, eq=False)
 class Variant:
@@ -21,8 +24,7 @@ class Variant:
         target: true mask (H, W): the original's where the referent stays, another where it changes, empty where it
             vanishes; None if it is not known.
         certain: whether the effect is certain by construction.
-        detail: form of the change, where a kind has several, and "new words" if the sentence holds words outside of
-            the drawn grammar that the original has not; parts are joined by ", ". May be "".
+        detail: `form` and NEW_WORDS, joined by ", "; may be "".
     """
 
     index: int
@@ -32,3 +34,13 @@ class Variant:
     target: Mask | None
     certain: bool
     detail: str = ""
+
+    @property
+    def form(self) -> str:
+        """Form of the change, where a kind has several, otherwise ""."""
+        return self.detail.removesuffix(NEW_WORDS).removesuffix(", ")
+
+    @property
+    def has_new_words(self) -> bool:
+        """Whether it holds words outside of the drawn grammar that the original has not."""
+        return self.detail.endswith(NEW_WORDS)
