@@ -120,6 +120,10 @@ class Sample(ABC):
         """Yields the masks (H, W) of known objects that expression `index` does not refer to."""
         return ()
 
+    def ignored(self, index: int) -> Mask | None:
+        """Returns the pixels (H, W) that are not scored for expression `index`, none of its mask; None if all are."""
+        return None
+
     def known_objects(self, mirrored: bool = False) -> KnownObjects | None:
         """Returns all objects of the image, or of its mirror image; None where the data set does not know them."""
         return None

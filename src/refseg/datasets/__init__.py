@@ -17,6 +17,17 @@ DATASETS: dict[str, Any] = {
     "referit": "refseg.datasets.referit:ReferIt",
     "grefcoco": "refseg.datasets.grefcoco:GRefCOCO",
     "refzom": "refseg.datasets.refzom:RefZOM",
+    "refcoco_m": "refseg.datasets.refcoco_m:RefCOCOM",
+    "arefcoco": "refseg.datasets.arefcoco:ARefCOCO",
+    "rrefcoco": "refseg.datasets.rrefcoco:RRefCOCO",
+    "rrefcoco+": "refseg.datasets.rrefcoco:RRefCOCOPlus",
+    "rrefcocog": "refseg.datasets.rrefcoco:RRefCOCOg",
+    "fprefcoco": "refseg.datasets.fprefcoco:FPRefCOCO",
+    "fprefcoco+": "refseg.datasets.fprefcoco:FPRefCOCOPlus",
+    "fprefcocog": "refseg.datasets.fprefcoco:FPRefCOCOg",
+    "reasonseg": "refseg.datasets.reasonseg:ReasonSeg",
+    "muse": "refseg.datasets.muse:MUSE",
+    "ref_l4": "refseg.datasets.ref_l4:RefL4",
     "phrasecut": "refseg.datasets.phrasecut:PhraseCut",
     "visual_genome": "refseg.datasets.visual_genome:VisualGenome",
     "rec_pretraining": "refseg.datasets.rec_pretraining:RecPretraining",
@@ -31,6 +42,7 @@ DATASETS: dict[str, Any] = {
     "refer_youtube_vos": "refseg.datasets.refer_youtube_vos:ReferYouTubeVOS",
     "ref_davis": "refseg.datasets.ref_davis:RefDAVIS17",
     "mevis": "refseg.datasets.mevis:MeViS",
+    "long_rvos": "refseg.datasets.long_rvos:LongRVOS",
 }
 
 

@@ -95,6 +95,10 @@ class ReferLayout(IndexedDataset):
             return split[-1] in name
         return split == "all" or (split in name if split == "test" else split == name)
 
+    def names_nothing(self, sentence: dict[str, Any]) -> bool:
+        """Whether a sentence of a ref names nothing, although the ref has an annotation."""
+        return False
+
     def read(self, builder: IndexBuilder) -> None:
         """Fills an index: images with refs, the annotations that refs name, every sentence."""
         refs_path, instances_path = self.sources()
@@ -126,6 +130,7 @@ class ReferLayout(IndexedDataset):
                     if (image, target) not in object_numbers:
                         annotation = annotations.get((image_id, target))  # in another image it is something else
                         object_numbers[image, target] = _add_object(builder, image, target, annotation)
+                objects = [object_numbers[image, target] for target in targets]
                 for position, sentence in enumerate(ref["sentences"]):
                     ids = (number, position) if self.ids_repeat else (ref["ref_id"], sentence["sent_id"])
                     builder.expression(
@@ -133,7 +138,7 @@ class ReferLayout(IndexedDataset):
                         id=f"{ids[0]}-{ids[1]}",
                         raw=sentence.get("raw", sentence["sent"]),
                         sent=sentence["sent"],
-                        targets=[object_numbers[image, target] for target in targets],
+                        targets=[] if self.names_nothing(sentence) else objects,
                         ref=number,
                         split=ref["split"],
                         type=ref.get("type", ""),

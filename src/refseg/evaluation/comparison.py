@@ -21,7 +21,8 @@ from refseg.errors import InvalidInput
 from refseg.evaluation.report.breakdown import COLUMNS, grouped
 from refseg.evaluation.rows import Row, counts_of
 from refseg.evaluation.scoring import STANDARD
-from refseg.evaluation.summarize import summarize, tracks_of
+from refseg.evaluation.summarize import refs_of, summarize, tracks_of
+from refseg.protocols.refsegformer import RefSegformer, ref_of
 from refseg.protocols.video_protocol import Scoring, VideoProtocol, averaged
 
 RESAMPLES = 1000
@@ -184,10 +185,17 @@ def resampled(rows: Sequence[Row], protocol: Scoring) -> Mapping[str, NDArray[np
     found: list[tuple[str, dict[str, float]]] = []
     if isinstance(protocol, VideoProtocol):
         tracks = tracks_of(rows, protocol.name)
-        found = [(track.annotator, protocol.score_track(track.region, track.contour)) for track in tracks.values()]
+        found = [(track.annotator, protocol.score(track)) for track in tracks.values()]
         image_ids = [video for video, _ in tracks]
 
+    if isinstance(protocol, RefSegformer):
+        refs = refs_of(rows, protocol.name)
+        image_of = {ref_of(row.id): row.image_id for row in rows}
+        image_ids = [image_of[ref] for ref in refs.refs]
+
     def summary(chosen: list[int]) -> dict[str, float]:
+        if isinstance(protocol, RefSegformer):
+            return refs.summarize(chosen)
         if isinstance(protocol, VideoProtocol):
             return averaged([found[k] for k in chosen])
         return protocol.summarize(counts.where(np.array(chosen)))

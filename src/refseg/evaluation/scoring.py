@@ -71,13 +71,17 @@ def score_image(
             where = slice(start, min(start + EXPRESSIONS_AT_ONCE, len(sample.expressions)))
             truths: dict[Any, Tensor] = {}
             scores: dict[str, list[Score]] = {}
-            answers, own = torch.empty(0), torch.empty(0)
+            answers, answered, own = torch.empty(0), torch.empty(0), torch.empty(0)
             for protocol in protocols:
                 truth = getattr(protocol.truth, "__func__", protocol.truth)  # protocols that share it share its result
                 if truth not in truths:
                     known = [protocol.truth(sample, i) for i in range(where.start, where.stop)]
                     truths[truth] = torch.from_numpy(np.stack(known))
                 predicted = predict(protocol, where)
+                if protocol.name == STANDARD.name:
+                    answered = predicted
+                if protocol.leaves_out_ignored:
+                    predicted = _without_ignored(predicted, sample, where)
                 counts = protocol.count(predicted, truths[truth], has_target[where], predicts_none[where])
                 scores[protocol.name] = list(scores_of(counts, protocol.ious(counts)))
                 if protocol.name == STANDARD.name:
@@ -89,8 +93,17 @@ def score_image(
                 each = {name: of_all[m] for name, of_all in scores.items()}
                 rows.append(row(sample, i, true, exists[i], seconds, error, each))
                 if keep_masks:
-                    masks.append({"id": rows[-1].id, "exists": exists[i], **encode_rle(answer)})
+                    masks.append({"id": rows[-1].id, "exists": exists[i], **encode_rle(answered[m].numpy())})
     return ImageAnswers(index, rows, unfamiliar, masks=masks)
+
+
+def _without_ignored(masks: Tensor, sample: Sample, where: slice) -> Tensor:
+    """Empties the masks of some expressions where the sample is not scored."""
+    kept = []
+    for mask, i in zip(masks, range(where.start, where.stop), strict=True):
+        ignored = sample.ignored(i)
+        kept.append(mask if ignored is None else mask & ~torch.from_numpy(ignored).to(mask.device))
+    return torch.stack(kept)
 
 
 def row(

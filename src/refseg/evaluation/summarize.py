@@ -6,6 +6,7 @@ import numpy as np
 
 from refseg.evaluation.rows import Row, counts_of
 from refseg.protocols.a2d import A2D, Candidate, Judged, ranked
+from refseg.protocols.refsegformer import RefCounts, RefSegformer, by_ref, ref_of
 from refseg.protocols.video_protocol import Scoring, Track, VideoProtocol
 
 SURE = 1.0  # the score of an answer whose unknown probability of existence
@@ -17,7 +18,15 @@ def summarize(rows: Sequence[Row], protocol: Scoring) -> dict[str, float]:
         return protocol.summarize(list(tracks_of(rows, protocol.name).values()))
     if isinstance(protocol, A2D):
         return ranked([_judged(row) for row in rows if protocol.name in row.scores])
+    if isinstance(protocol, RefSegformer):
+        return refs_of(rows, protocol.name).summarize()
     return protocol.summarize(counts_of(rows, protocol.name))
+
+
+def refs_of(rows: Iterable[Row], protocol: str) -> RefCounts:
+    """Adds up the counts of the expressions of each ref."""
+    rows = [row for row in rows if protocol in row.scores]
+    return by_ref(counts_of(rows, protocol), [ref_of(row.id) for row in rows])
 
 
 def tracks_of(rows: Iterable[Row], protocol: str) -> dict[tuple[str, str], Track]:
@@ -31,6 +40,8 @@ def tracks_of(rows: Iterable[Row], protocol: str) -> dict[tuple[str, str], Track
             of_frames[0].annotator,
             np.array([row.scores[protocol].iou for row in of_frames], np.float64),
             np.array([row.scores[protocol].contour for row in of_frames], np.float64),
+            np.array([row.area > 0 for row in of_frames], np.bool_),
+            np.array([row.scores[protocol].has_prediction for row in of_frames], np.bool_),
         )
         for ids, of_frames in through.items()
     }

@@ -23,13 +23,17 @@ PROTOCOLS: dict[str, Any] = {
     "cris": "refseg.protocols.cris:CRIS",
     "dmmi": "refseg.protocols.dmmi:DMMI",
     "lavt": "refseg.protocols.lavt:LAVT",
+    "ref_l4": "refseg.protocols.ref_l4:RefL4",
+    "refsegformer": "refseg.protocols.refsegformer:RefSegformer",
     "rela": "refseg.protocols.rela:ReLA",
+    "sesame": "refseg.protocols.sesame:SESAME",
     "standard": "refseg.protocols.standard:Standard",
     "vlt": "refseg.protocols.vlt:VLT",
 }
 VIDEO_PROTOCOLS = {
     "davis": "refseg.protocols.davis:DAVIS",
     "davis-semi": "refseg.protocols.davis:DAVISSemi",
+    "long_rvos": "refseg.protocols.long_rvos:LongRVOS",
     "mevis": "refseg.protocols.mevis:MeViS",
 }
 FRAME_PROTOCOLS = ("a2d", "cmpc_video")
@@ -37,19 +41,33 @@ FRAME_PROTOCOLS = ("a2d", "cmpc_video")
 
 DEFAULTS = {
     "a2d_sentences": ("a2d", "cmpc_video"),
+    "fprefcoco": ("sesame",),
+    "fprefcoco+": ("sesame",),
+    "fprefcocog": ("sesame",),
     "jhmdb_sentences": ("a2d", "cmpc_video"),
+    "long_rvos": ("long_rvos",),
     "mevis": ("mevis",),
     "ref_davis": ("davis",),
+    "ref_l4": ("ref_l4",),
     "refer_youtube_vos": ("mevis",),
+    "rrefcoco": ("refsegformer",),
+    "rrefcoco+": ("refsegformer",),
+    "rrefcocog": ("refsegformer",),
 }
 """Default protocols of the data sets; `standard` for all others."""
 
 _FITTING_VIDEO_PROTOCOLS: dict[str, tuple[str, ...]] = {  # by data set, where not all do
     "a2d_sentences": (),
-    "drawn_clips": ("mevis",),
+    "drawn_clips": ("long_rvos", "mevis"),
     "jhmdb_sentences": (),
-    "mevis": ("mevis",),
+    "long_rvos": ("long_rvos", "mevis"),
+    "mevis": ("long_rvos", "mevis"),
 }
+_FITTING_PROTOCOLS: dict[str, tuple[str, ...]] = {  # the same of images: of boxes only boxes can be compared
+    "ref_l4": ("ref_l4", "standard"),
+}
+_ONLY_OF_REFS = frozenset({"rrefcoco", "rrefcoco+", "rrefcocog", "fprefcoco", "fprefcoco+", "fprefcocog"})
+"""Data sets whose ids of expressions begin with their ref, as protocol refsegformer groups them."""
 
 
 def build(name: str) -> Any:
@@ -89,7 +107,8 @@ def build_for(dataset: str, names: Sequence[str], of_clips: bool | None = None) 
 def fitting(dataset: str, of_clips: bool | None = None) -> list[str]:
     """Returns the names of the protocols that fit a data set; arguments as of `build_for`."""
     if not (class_of(dataset).of_clips if of_clips is None else of_clips):
-        return [name for name in sorted(PROTOCOLS) if name not in FRAME_PROTOCOLS]
+        others = FRAME_PROTOCOLS if dataset in _ONLY_OF_REFS else (*FRAME_PROTOCOLS, "refsegformer")
+        return list(_FITTING_PROTOCOLS.get(dataset, [name for name in sorted(PROTOCOLS) if name not in others]))
     return sorted([*FRAME_PROTOCOLS, "standard", *_FITTING_VIDEO_PROTOCOLS.get(dataset, VIDEO_PROTOCOLS)])
 
 

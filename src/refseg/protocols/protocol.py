@@ -31,6 +31,8 @@ class Protocol(ABC):
         digits: printed digits after the point.
         fractions: metrics that are printed as fractions in any case.
         skips_empty: whether frames of a video with an empty true mask are left out.
+        leaves_out_ignored: whether pixels that a data set does not score (`Sample.ignored`) are left out; masks must
+            then be compared at the image's own size.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Protocol(ABC):
     digits: ClassVar[int] = 2
     fractions: ClassVar[tuple[str, ...]] = ()
     skips_empty: ClassVar[bool] = False
+    leaves_out_ignored: ClassVar[bool] = False
 
     @abstractmethod
     def predict(self, logits: Tensor, geometry: Geometry, predicts_none: Tensor, threshold: float = 0.5) -> Tensor:

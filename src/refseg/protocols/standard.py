@@ -8,6 +8,7 @@ IoU            intersection over union in double precision, 1 when both masks ar
 With target    oIoU, mIoU, Prec@.5 to Prec@.9 (IoU at least X), T-acc; 95 % intervals by bootstrap over images.
 No target      N-acc.
 All            gIoU = mean IoU, cIoU = all intersections over all unions.
+Ignored        pixels that a data set does not score (`Sample.ignored`) are left out of both masks.
 Metrics without an expression to average over are absent.
 """
 
@@ -32,6 +33,7 @@ class Standard(Protocol):
     name = "standard"
     about = "at the image's own size, logit above 0 (the network's own threshold), emptied where it answers none"
     headline = ("oIoU", "mIoU", "gIoU")
+    leaves_out_ignored = True
 
     def predict(self, logits: Tensor, geometry: Geometry, predicts_none: Tensor, threshold: float = 0.5) -> Tensor:
         """Thresholds logits at the image's own size at 0."""

@@ -60,11 +60,19 @@ class Fit:
 
 @dataclass(frozen=True)
 class Track:
-    """J and F (T,) of one expression in the frames of a video, and its annotator ("" if there is only one)."""
+    """One expression through the T frames of a video.
+
+    Attributes:
+        annotator: "" if there is only one.
+        region, contour: (T,) J and F.
+        seen, answered: (T,) bool, whether the true and the predicted mask have a pixel.
+    """
 
     annotator: str
     region: Values
     contour: Values
+    seen: NDArray[np.bool_]
+    answered: NDArray[np.bool_]
 
 
 class VideoProtocol(ABC):
@@ -106,9 +114,13 @@ class VideoProtocol(ABC):
     def score_track(self, region: Values, contour: Values) -> dict[str, float]:
         """Computes the metrics of one expression from its J and F (T,)."""
 
+    def score(self, track: Track) -> dict[str, float]:
+        """Computes the metrics of one expression; by default from J and F alone."""
+        return self.score_track(track.region, track.contour)
+
     def summarize(self, tracks: Sequence[Track]) -> dict[str, float]:
         """Averages metrics over the expressions of each annotator, then over annotators; J&F first."""
-        return averaged([(track.annotator, self.score_track(track.region, track.contour)) for track in tracks])
+        return averaged([(track.annotator, self.score(track)) for track in tracks])
 
 
 Scoring = Protocol | VideoProtocol

@@ -2,7 +2,7 @@
 
 import reprlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -226,17 +226,20 @@ def referent_ids(video: Video, index: int) -> tuple[str, ...]:
     return found
 
 
-def read_meta_expressions(path: Path, ids: str = "obj_id") -> list[Video]:
+def read_meta_expressions(
+    path: Path, ids: str = "obj_id", check_number: Callable[[int], int] | None = None
+) -> list[Video]:
     """Reads the videos of a meta_expressions.json, the format of Refer-YouTube-VOS, that have expressions and frames.
 
     Args:
         path: the file.
         ids: what the ids of masks are called: "obj_id", one or a list, or "anno_id", a list.
+        check_number: returns the number of an object, or raises InvalidInput; `label_number` by default.
 
     Raises:
         MissingFile, InvalidInput: if it is missing or not as the format says.
     """
-    content, found = read_plain(path), []
+    content, found, check = read_plain(path), [], check_number or label_number
     with error_context(str(path)):
         entries = dict(content["videos"])
     for video, entry in entries.items():
@@ -251,11 +254,12 @@ def read_meta_expressions(path: Path, ids: str = "obj_id") -> list[Video]:
                 file_name(number, "expression")  # `--masks` and `--submission` write a folder of this name
                 text = _text(item["exp"], "exp")
                 targets = tuple(map(whole_number, _list(item.get("obj_id", []))))
-                expressions.append(Expression(text, targets, id=f"{video}/{number}"))
+                type = _text(item.get("type", ""), "type")
+                expressions.append(Expression(text, targets, type, id=f"{video}/{number}"))
                 if "obj_id" not in item:
                     annotations.append(None)
                 elif ids == "obj_id":
-                    annotations.append(tuple(str(label_number(target)) for target in targets))
+                    annotations.append(tuple(str(check(target)) for target in targets))
                 else:
                     annotations.append(tuple(normalize_id(mask) for mask in _list(item[ids])))
         if expressions and frames:

@@ -18,6 +18,7 @@ from refseg.datasets.storage.index import BOX_ONLY, CROWD, MISSING, NONE, Index,
 from refseg.datasets.storage.reading import error_context, expand_user, find_folder
 from refseg.errors import InvalidInput, MissingFile, RefsegError, did_you_mean, first_line, option
 from refseg.files.names import path_inside
+from refseg.masks.boxes import fill_box
 from refseg.preprocessing.images import open_image, to_rgb
 from refseg.samples import AnnotatedObjects, Expression, Sample
 
@@ -149,6 +150,9 @@ class IndexedSample(Sample):
             with error_context(
                 f"{data.label}: expression {expression.id}: object {annotations.text('object_id', target)}"
             ):
+                if state == BOX_ONLY and data.fills_boxes:
+                    yield fill_box(annotations["object_box"][target].tolist(), self.size_hw, at_hw or self.size_hw)
+                    continue
                 if state == BOX_ONLY:
                     raise InvalidInput("it has a box but no mask; this data serves box(), not mask()")
                 if state == MISSING:
@@ -185,6 +189,9 @@ class IndexedDataset(Dataset):
     """Relative to the root, or to the folder above it; "." is the root alone, since above it there may be anything."""
     crowds: ClassVar[bool] = True
     """Whether crowd regions belong to masks."""
+    fills_boxes: ClassVar[bool] = False
+    """Whether the mask of an object that has a box alone is that box, filled."""
+    sample_class: ClassVar[type[IndexedSample]] = IndexedSample
 
     def __init_subclass__(cls) -> None:
         if "name" in vars(cls) and "anchor" not in vars(cls):
@@ -261,7 +268,7 @@ class IndexedDataset(Dataset):
             raise IndexError(f"sample {number} of {len(self)}")
         number %= len(self)
         numbers = self._numbers[self._starts[number] : self._starts[number + 1]]
-        return IndexedSample(self, int(self._images[number]), numbers)
+        return self.sample_class(self, int(self._images[number]), numbers)
 
     def __iter__(self) -> Iterator[IndexedSample]:
         return (self[number] for number in range(len(self)))

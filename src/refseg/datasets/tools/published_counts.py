@@ -62,6 +62,11 @@ PUBLISHED: dict[tuple[str, str], dict[str, Count]] = {  # (data set, split_by or
         "test": Count(2_545, None, 14_354),
         "miniv": Count(100, None, 821),
     },
+    ("refcoco_m", ""): {"val": Count(1_190, 2_080, 5_598)},
+    ("arefcoco", ""): {"train": Count(18_496, 41_417, 110_818), "test": Count(2_213, 4_112, 7_050)},
+    ("reasonseg", ""): {"train": Count(239), "val": Count(200), "test": Count(779)},
+    ("muse", ""): {"train": Count(), "val": Count(), "test_less": Count(), "test_many": Count()},
+    ("ref_l4", ""): {"val": Count(), "test": Count()},
 }
 
 
@@ -88,10 +93,12 @@ OF_PAPERS = {  # (data set, split_by or "") -> what its paper states
 }
 ALWAYS_REFER = frozenset(
     {"refcoco", "refcoco+", "refcocog", "refclef", "referit", "phrasecut", "visual_genome", "a2d_sentences"}
-    | {"jhmdb_sentences", "ref_davis"}
+    | {"jhmdb_sentences", "ref_davis", "refcoco_m", "arefcoco", "reasonseg", "ref_l4", "long_rvos"}
 )
 """Sets whose expressions all refer to something."""
-SOME_REFER_TO_NOTHING = frozenset({"grefcoco", "refzom"})
+SOME_REFER_TO_NOTHING = frozenset(
+    {"grefcoco", "refzom", "rrefcoco", "rrefcoco+", "rrefcocog", "fprefcoco", "fprefcoco+", "fprefcocog"}
+)
 """Sets that are made to have expressions that refer to nothing, too."""
 SHARE_IMAGES = frozenset({("refcoco", "google"), ("refcocog", "google")})
 """Sets that divide refs among their splits, not images."""
