@@ -192,6 +192,16 @@ def test_each_part_leaves_a_step():
     assert any(step.anchor == "cat" for step in steps)
 
 
+@pytest.mark.parametrize(
+    "sentence", ["the non striped dog nearest to the cat", "the dog in the right half nearest to the cat"]
+)
+def test_the_nearest_is_that_of_the_things_that_all_else_leaves(sentence):
+    striped, plain = ({"striped": share} for share in (1.0, 0.0))
+    near, far = thing("dog", 40, 40, words=striped), thing("dog", 90, 90, words=plain)
+    cat = thing("cat", 30, 30, words=plain)
+    assert chosen(sentence, scene(near, far, cat)) == (1,)
+
+
 PLACES = st.lists(
     st.tuples(st.sampled_from(sorted(KNOWN)), st.integers(6, 94), st.integers(6, 94), st.integers(4, 12)),
     min_size=1,

@@ -216,15 +216,15 @@ class _Executor:
                 preferences += self._region(name, anchor)
         for phrase in query.others:
             preferences += self._region(phrase, anchor)
-        for relation in query.relations:
-            f, p = self._relation(relation, query, filters)
-            filters += self.note("relation", relation, f, True, anchor)
-            preferences += p
         for exclusion in query.exclusions:
             filters += self.note("not", exclusion, self._excluded(exclusion), True, anchor)
         for place in query.places:
             if several or self._is_region(place):
                 filters += self.note("place", place, self._in_place(place, several), True, anchor)
+        for relation in query.relations:  # last: the nearest of what all else leaves
+            f, p = self._relation(relation, query, filters)
+            filters += self.note("relation", relation, f, True, anchor)
+            preferences += p
         weights = np.exp(filters - filters.max())
         members = weights >= 0.5
         if not several or _count(query):
