@@ -1,6 +1,7 @@
 """Changed sentences: kinds of change, and the effect that each has on the referent."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
@@ -87,9 +88,10 @@ def change_sentences(sample: Sample, kinds: Sequence[str] | None = None, seed: i
         if kind not in SENTENCE_KINDS:
             raise InvalidInput(f"unknown kind of sentence {kind!r}; {choose_one(kind, SENTENCE_KINDS)}")
     world = World(sample.layout) if isinstance(sample, Scene) else None
+    annotated = cache(sample.annotated_objects)
     variants = []
     for index in range(len(sample.expressions)):
-        question = Question(sample, index, _drawn(sample, index, world))
+        question = Question(sample, index, _drawn(sample, index, world), annotated)
         true_mask = sample.mask(index)
         for kind in dict.fromkeys(kinds):
             rng = SeededRandom(PROTOCOL, sample.image_id, index, kind, seed)

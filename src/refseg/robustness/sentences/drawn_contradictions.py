@@ -235,8 +235,8 @@ def _with_value(phrase: NounPhrase, attribute: int, value: int, rng: SeededRando
 
 
 def _part_like(part: Part, word: str) -> Part:
-    """Returns a part with a foreign word; "with stripes" becomes "that is checkered"."""
-    return part.with_word(word) if part.word else replace(part, text=f"with a {word} pattern")
+    """Returns a part with a foreign word; "with stripes" becomes "with checks"."""
+    return part.with_word(word) if part.word else replace(part, text="with checks")
 
 
 # Negation and number --------------------------------------------------------------------------------------------------
@@ -309,8 +309,16 @@ def _with_exclusion(drawn: Drawn, form: str, noun: Noun, rng: SeededRandom) -> I
         phrase = replace(phrase, head=rng.pick(ANYTHING))
     elif said is not None and noun.attributes[attribute] is None:
         phrase = phrase.without(said)
-    excluding = rng.pick(list(excluding_parts(noun.without, many)))
-    phrase = replace(phrase, after=(*(_inflected(part, many) for part in phrase.after), excluding), many=many)
+    after = tuple(_inflected(part, many) for part in phrase.after)
+    goes_on = len(wording.phrases) > 1 or not (wording.frames[0].endswith(WHOLE) and phrase.place.endswith(WHOLE))
+    if not after and not goes_on:
+        phrase = replace(phrase, after=(rng.pick(list(excluding_parts(noun.without, many))),), many=many)
+    elif attribute == SHAPE:
+        return  # "not a ring above the star" would exclude rings there only
+    else:
+        word = rng.pick(words_of(*noun.without))
+        part = Part(attribute, f"non {word}", word, True)
+        phrase = replace(phrase, before=(*phrase.before, part), after=after, many=many)
     yield form, str(wording.with_phrase(0, phrase)), _fair(drawn.world, program)
 
 

@@ -161,7 +161,7 @@ def _with_prefix(phrase: NounPhrase, noun: Noun, rng: SeededRandom) -> Iterator[
         if part.excludes:
             if part.word and part.attribute != SHAPE:
                 moved = replace(part, text=f"non {part.word}")
-                yield replace(phrase.without(part), before=(moved, *phrase.before))
+                yield replace(phrase.without(part), before=(*phrase.before, moved))
         else:
             value = noun.attributes[part.attribute]
             word = part.word or (rng.pick(words_of(part.attribute, value)) if value is not None else "")
@@ -208,7 +208,7 @@ def _relations(drawn: Drawn) -> Iterator[tuple[str, str]]:
         frame, *frames = wording.frames
         turned = replace(wording, phrases=(first, *anchors[::-1]), frames=(frame, *frames[::-1]))
         yield str(turned), "anchors swapped"
-    elif program.kind in _CONVERSES:
+    elif program.kind in _CONVERSES and wording.frames[1].endswith(WHOLE):  # not "with the {} on the far left below it"
         start, end = (str(frame.format(phrase)) for frame, phrase in zip(wording.frames, wording.phrases, strict=True))
         for converse in _CONVERSES[program.kind]:
             yield f"{wording.opening}{start} {converse.format(end)}", "converse"
@@ -222,10 +222,11 @@ def number_words(drawn: Drawn, rng: SeededRandom) -> Change | None:
         if isinstance(meaning, Nth) and meaning.counted:
             side = f"from the {meaning.direction}"
             choices.append((str(wording.with_frame(place, f"{_SHORT_ORDINALS[meaning.n - 1]} {{}} {side}")), "digit"))
-            choices += [
-                (str(wording.with_frame(place, f"{{}} number {n} {side}")), form)
-                for n, form in ((str(meaning.n), "digit"), (_COUNT_WORDS[meaning.n], "word"))
-            ]
+            if not wording.phrases[place].after and wording.phrases[place].place.endswith(WHOLE):
+                choices += [
+                    (str(wording.with_frame(place, f"{{}} number {n} {side}")), form)
+                    for n, form in ((str(meaning.n), "digit"), (_COUNT_WORDS[meaning.n], "word"))
+                ]
     if isinstance(program, All):
         many = drawn.referents.bit_count()
         phrase, request = wording.phrases[0], request_of(wording.opening)

@@ -61,8 +61,15 @@ class Question:
         drawn: what is known of it where the grammar of drawn scenes wrote it, otherwise None.
     """
 
-    def __init__(self, sample: Sample, index: int, drawn: Drawn | None):
-        self._sample = sample
+    def __init__(
+        self,
+        sample: Sample,
+        index: int,
+        drawn: Drawn | None = None,
+        annotated: Callable[[], AnnotatedObjects | None] = lambda: None,
+    ):
+        """Takes expression `index`; `annotated` gives the objects of the image when they are first asked for."""
+        self._annotated = annotated
         self.text = sample.expressions[index].text
         self.refers = bool(sample.expressions[index].targets)
         self.drawn = drawn
@@ -72,10 +79,10 @@ class Question:
         """The expression as the reader understands it."""
         return read(self.text)
 
-    @cached_property
+    @property
     def annotated(self) -> AnnotatedObjects | None:
         """All objects of the image, where the data set annotates them."""
-        return self._sample.annotated_objects()
+        return self._annotated()
 
 
 DrawnChange = Callable[[Drawn, SeededRandom], Change | None]

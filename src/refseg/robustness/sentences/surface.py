@@ -31,7 +31,9 @@ _SIDE_AT_END = re.compile(
     r" (?:on|in|at|to) (?=(?:the )?(?:far |very |upper |lower |top |bottom )?(?:left|right|top|bottom)"
     r"(?: half| side| corner)?$)"
 )
-_TO_SIDE_OF = re.compile(r" (?:to|on) (?:the )?(?=(?:left|right) of )")
+_TO_SIDE_OF = re.compile(
+    r"(?<!half)(?<!side)(?<!corner)(?<!left)(?<!right)(?<!top)(?<!bottom) (?:to|on) (?:the )?(?=(?:left|right) of )"
+)
 _ENDS = {"full stop": "{}.", "exclamation mark": "{}!", "quotation marks": '"{}"', "dots": "{} ..."}
 
 
@@ -106,6 +108,7 @@ def shuffled_words(question: Question, rng: SeededRandom) -> Change | None:
 
 def _is_bag(drawn: Drawn) -> bool:
     """Whether a sentence is a noun with attributes before it alone."""
-    phrase = drawn.wording.phrases[0]
-    plain = isinstance(drawn.program, The | All) and drawn.wording.frames[0] == WHOLE == phrase.place
-    return plain and not phrase.after and not any(part.excludes for part in phrase.before)
+    phrase, opening = drawn.wording.phrases[0], drawn.wording.opening
+    if not isinstance(drawn.program, The | All) or phrase.place != WHOLE or " of " in opening:
+        return False
+    return not phrase.after and not any(part.excludes for part in phrase.before)

@@ -17,7 +17,8 @@ ABSENT_CLASSES = ("elephant", "giraffe", "zebra", "airplane", "toilet", "refrige
 """Classes that stand out where they are, so that an annotator does not miss them."""
 _OPPOSITES = {
     "top": "bottom",
-    "upper": "lower",
+    "upper left": "lower left",
+    "upper right": "lower right",
     "closest": "farthest",
     "nearest": "farthest",
     "biggest": "smallest",
@@ -123,7 +124,7 @@ def plural(question: Question, rng: SeededRandom) -> Change | None:
     masks = [thing.mask for thing in question.annotated.objects if thing.name == noun]
     if noun not in question.annotated.classes or not _SEVERAL[0] <= len(masks) <= _SEVERAL[1]:
         return None
-    return Change(f"all {_plural(noun)}", "change", masks=tuple(masks), form="all for one")
+    return Change(f"all {_plural(noun)}", "change", masks=tuple(masks), certain=False, form="all for one")
 
 
 def absent_noun(question: Question, rng: SeededRandom) -> Change | None:

@@ -50,8 +50,6 @@ closest: nearest
 nearest: closest
 furthest: farthest
 farthest: furthest
-upper: top
-lower: bottom
 pic: picture
 photo: picture
 """
@@ -64,8 +62,6 @@ _PARTS_OF_NAMES = {  # words before or after which a word is a part of another n
     "couch": ("potato",),
     "small": ("very",),
     "tiny": ("very",),
-    "upper": ("body", "half", "part", "arm", "deck", "lip"),
-    "lower": ("body", "half", "part", "arm", "deck", "lip"),
 }
 
 _COLOURS = "red green blue yellow purple pink brown white black grey gray silver beige tan".split()
@@ -86,8 +82,10 @@ _ACTING = re.compile(rf"\b([a-z]+) ((?:(?:who|that|which) (?:is|are) )?)(?=({'|'
 _BEFORE_A_NOUN = frozenset({"FILL", "COLOUR", "SIZE", "SIDE", "SUPERLATIVE", "ORDER", "COUNT", "ALL", "STRESS"})
 _SIDE_AT_END = re.compile(r"(?<=[a-z]) on (?:the )?(left|right)( side)?$")
 _LEFTMOST = re.compile(r"((?:the )?)(left|right)most ((?:[a-z]+ )?)([a-z]+)")
-_BESIDE = re.compile(r"\b(?:next to|beside)(?= )")
+_BESIDE = re.compile(r"\b(?:next to|beside)(?= (?!last\b|each\b))")
 _NEAR = re.compile(r"(?<!\bvery )(?<!\bstanding )\bnear (?=(?:the |a |an )?[a-z])")
+_CORNER = re.compile(r"\b(upper|top|lower|bottom)(?= (?:left|right)\b)")
+_CORNERS = {"upper": "top", "top": "upper", "lower": "bottom", "bottom": "lower"}
 _UNDER = {"beneath": "underneath", "underneath": "beneath", "on top of": "atop", "in the middle": "in the center"}
 
 _COUNT_WORDS = "two three four five six seven eight nine ten".split()
@@ -105,6 +103,8 @@ def synonyms(question: Question, rng: SeededRandom) -> Change | None:
     choices = []
     for i, word in enumerate(words):
         around = {*words[max(i - 1, 0) : i], *words[i + 1 : i + 2]}
+        if word == "nearest" and i and words[i - 1] != "the" and words[i + 1 : i + 2] != ["to"]:
+            continue  # "duck nearest us"
         if word in _OTHERS and around.isdisjoint(_PARTS_OF_NAMES.get(word, ())):
             choices.append(" ".join([*words[:i], _OTHERS[word], *words[i + 1 :]]))
     return Change(rng.pick(choices)) if choices else None
@@ -117,9 +117,15 @@ def adjective_order(question: Question, rng: SeededRandom) -> Change | None:
     if found is not None and found[3] not in {"and", "or", "with", "in", "on", *_COLOURS}:
         return Change(f"{text[: found.start()]}{found[2]} {found[1]} {text[found.end() :]}")
     found = _TWO_COLOURS.search(text)
-    if found is not None and found[1] != found[2] and found[3] not in _PICTURES and WORDS.get(found[3]) is None:
+    if found is not None and found[1] != found[2] and found[3] not in _PICTURES and _are_one(text, found):
         return Change(f"{text[: found.start()]}{found[2]} and {found[1]} {text[found.end() :]}")
     return None
+
+
+def _are_one(text: str, found: re.Match[str]) -> bool:
+    """Whether two colours are those of the noun behind them, and not "man in red and white dog"."""
+    is_dressed = text[: found.start()].endswith("in ")
+    return found[3] not in WORDS and not (is_dressed and classes_of(found[3]))
 
 
 def relative_clause(question: Question, rng: SeededRandom) -> Change | None:
@@ -174,6 +180,7 @@ def _other_places(text: str) -> Iterator[str]:
         (_SIDE_AT_END, lambda found: f" on the {found[1]}{'' if found[2] else ' side'}"),
         (_BESIDE, lambda found: "next to" if found[0] == "beside" else "beside"),
         (_NEAR, lambda found: "close to "),
+        (_CORNER, lambda found: _CORNERS[found[1]]),
     )
     for pattern, put in rules:
         if pattern.search(text):
@@ -195,5 +202,7 @@ def number_words(question: Question, rng: SeededRandom) -> Change | None:
         if is_plural(found[3]) and classes_of(found[3]) and before[-1:] not in (["number"], ["no"], ["jersey"]):
             choices.append(f"{text[: found.start()]}{_COUNTS[found[1]]} {text[found.end() :]}")
     for found in _ORDINAL.finditer(text):
+        if text[: found.start()].rstrip()[-1:].isdigit():
+            continue  # "row of 4 second from right"
         choices.append(text[: found.start()] + _ORDINALS[found[1]] + text[found.end() :])
     return Change(rng.pick(choices)) if choices else None
