@@ -1,4 +1,4 @@
-# make demo | test | browser | slow | parity | fuzz | graphs | lint | format | bench: needs Python 3.11 or newer and make, sets up .venv by itself.
+# make demo | test | browser | slow | parity | fuzz | graphs | docs | lint | format | bench: needs Python 3.11 or newer and make, sets up .venv by itself.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ BENCHMARKS := segment_command selector_latency drawn_scenes drawn_clips cmpc_rel
 
 unexport PYTHONDONTWRITEBYTECODE  # tests start many processes, which should not compile the same imports again
 
-.PHONY: demo test browser slow parity fuzz graphs lint format bench clean
+.PHONY: demo test browser slow parity fuzz graphs docs lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -43,14 +43,23 @@ fuzz: $(READY)
 graphs: $(READY)
 	$(BIN)/python -c "from refseg.export.beside import write_graphs_beside as write; print(write('src/refseg/weights/selector'))"
 
+# The site, into out/site: pages from the code first, then by zensical and by mkdocs, of which both must find no fault.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[docs]' --constraints constraints.txt
+	$(BIN)/python docs/generate
+	$(BIN)/zensical build --strict --clean
+	$(BIN)/mkdocs build
+
 lint: $(READY)
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/python docs/generate --check
+	$(BIN)/ruff check src tests benchmarks docs
+	$(BIN)/ruff format --check src tests benchmarks docs
 	$(BIN)/mypy
 
 format: $(READY)
-	$(BIN)/ruff check --fix src tests benchmarks
-	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks docs
+	$(BIN)/ruff format src tests benchmarks docs
 
 # Those that need no arguments and no hour; the others in benchmarks/ say in --help what they want.
 bench: $(READY)

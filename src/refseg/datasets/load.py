@@ -19,10 +19,11 @@ def load_dataset(name: str, *, split: str, **settings: Any) -> Sequence[Sample] 
         MissingFile: if files of the data set are missing.
         InvalidInput: for an unknown name, a wrong setting, or damaged files.
 
-    >>> from refseg.datasets.load import load_dataset
-    >>> scenes = load_dataset("drawn_scenes", split="val", count=2)
-    >>> len(scenes), scenes[0].image_id
-    (2, 'val-base-0')
+    Examples:
+        >>> from refseg.datasets.load import load_dataset
+        >>> scenes = load_dataset("drawn_scenes", split="val", count=2)
+        >>> len(scenes), scenes[0].image_id
+        (2, 'val-base-0')
     """
     dataset: Sequence[Sample] | Sequence[Clip] = build(name, split=split, **settings)
     return dataset

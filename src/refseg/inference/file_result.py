@@ -18,15 +18,16 @@ class FileResult(Result):
         row: further columns of its table.
         stamp: size in bytes and time of change in nanoseconds of the file that was read.
 
-    >>> from tempfile import TemporaryDirectory
-    >>> from refseg import load, load_dataset
-    >>> from PIL import Image
-    >>> scene = load_dataset("drawn_scenes", split="test", count=1)[0]
-    >>> with TemporaryDirectory() as folder:
-    ...     Image.fromarray(scene.image).save(f"{folder}/scene.png")
-    ...     (result,) = load().many(folder, [scene.expressions[0].text])
-    >>> result.path.name, result.row, result.found
-    ('scene.png', {}, True)
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> from refseg import load, load_dataset
+        >>> from PIL import Image
+        >>> scene = load_dataset("drawn_scenes", split="test", count=1)[0]
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.fromarray(scene.image).save(f"{folder}/scene.png")
+        ...     (result,) = load().many(folder, [scene.expressions[0].text])
+        >>> result.path.name, result.row, result.found
+        ('scene.png', {}, True)
     """
 
     name: str = ""

@@ -244,21 +244,29 @@ def _json_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         with file.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 place = f"{file}: line {number}"
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line.decode("utf-8-sig"), parse_constant=_no_number)
-                except UnicodeDecodeError as error:
-                    raise InvalidInput(f"{place} is not UTF-8; save the file as UTF-8") from error
-                except (ValueError, RecursionError) as error:
-                    raise InvalidInput(f"{place} is not JSON ({first_line(error)})") from error
-                if not isinstance(row, dict):
-                    raise InvalidInput(f"{place} is no object; a row has image and expression")
-                yield place, row
+                if line.strip():
+                    yield place, json_row(line, place)
     except FileNotFoundError as error:
         raise MissingFile(f"{file} is missing") from error
     except OSError as error:
         raise InvalidInput(f"{file} cannot be read ({error.strerror})") from error
+
+
+def json_row(line: bytes, place: str) -> dict[str, Any]:
+    """Returns the object in a line of a .jsonl; raises InvalidInput if there is none.
+
+    >>> json_row(b'{"image": "desk.jpg", "expression": "the cup"}', "line 1")
+    {'image': 'desk.jpg', 'expression': 'the cup'}
+    """
+    try:
+        row = json.loads(line.decode("utf-8-sig"), parse_constant=_no_number)
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{place} is not UTF-8; save the file as UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{place} is not JSON ({first_line(error)})") from error
+    if not isinstance(row, dict):
+        raise InvalidInput(f"{place} is no object; a row has image and expression")
+    return row
 
 
 def _no_number(name: str) -> float:

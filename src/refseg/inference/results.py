@@ -64,9 +64,10 @@ class Instance:
         mask: (H, W) bool.
         box: left, top, right, bottom in pixels; right and bottom lie just outside.
 
-    >>> star = Instance(np.array([[False, True], [False, True]]), (1, 0, 2, 2))
-    >>> star, star.area, star.share
-    (Instance(box (1, 0, 2, 2), 2 px), 2, 0.5)
+    Examples:
+        >>> star = Instance(np.array([[False, True], [False, True]]), (1, 0, 2, 2))
+        >>> star, star.area, star.share
+        (Instance(box (1, 0, 2, 2), 2 px), 2, 0.5)
     """
 
     mask: Mask
@@ -138,14 +139,15 @@ class Result:
         candidates: boxes that a detector considered, the best first; () for networks without one.
         words: the network's weights of the words; None unless the segmenter has `view_words`, and the network weights.
 
-    >>> from refseg import load, load_dataset
-    >>> scene = load_dataset("drawn_scenes", split="test")[0]
-    >>> result = load()(scene.image, "the pentagons")
-    >>> result.found, len(result), result.decided_by
-    (True, 4, 'mask')
-    >>> abs(result[0].box[0] - 24) < 3  # the leftmost
-    True
-    >>> result.save("pentagons.png")  # doctest: +SKIP
+    Examples:
+        >>> from refseg import load, load_dataset
+        >>> scene = load_dataset("drawn_scenes", split="test")[0]
+        >>> result = load()(scene.image, "the pentagons")
+        >>> result.found, len(result), result.decided_by
+        (True, 4, 'mask')
+        >>> abs(result[0].box[0] - 24) < 3  # the leftmost
+        True
+        >>> result.save("pentagons.png")  # doctest: +SKIP
     """
 
     expression: str
@@ -442,11 +444,12 @@ class FrameResult(Result):
         index: of the frame, from 0.
         seconds: from the beginning of the video.
 
-    >>> from refseg import load, load_dataset
-    >>> clip = load_dataset("drawn_clips", split="test")[8]
-    >>> results = list(load("cmpc_video_small").video(clip, "the white disk that moves down"))
-    >>> len(results), results[1].index, results[1].seconds, results[1].found
-    (12, 1, 0.125, True)
+    Examples:
+        >>> from refseg import load, load_dataset
+        >>> clip = load_dataset("drawn_clips", split="test")[8]
+        >>> results = list(load("cmpc_video_small").video(clip, "the white disk that moves down"))
+        >>> len(results), results[1].index, results[1].seconds, results[1].found
+        (12, 1, 0.125, True)
     """
 
     index: int = 0

@@ -73,9 +73,10 @@ def load(
         precision: of the network's arithmetic: "f32", "bf16", or "auto", bf16 if that is faster on the device.
         settings: of the reader: finder, masker, threshold, scorer; of open models theirs.
 
-    >>> load("reader", finder="yolo")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    refseg.errors.InvalidInput: unknown finder 'yolo'; choose one of: coco80, ...
+    Examples:
+        >>> load("reader", finder="yolo")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        refseg.errors.InvalidInput: unknown finder 'yolo'; choose one of: coco80, ...
     """
     if crf is not None:
         library()  # or an error before the weights are read
@@ -169,12 +170,13 @@ class Segmenter:
     for several calls about one image. May be used by many threads, and after a fork: a call changes nothing that others
     use.
 
-    >>> from refseg import load_dataset
-    >>> scene = load_dataset("drawn_scenes", split="test", count=1)[0]
-    >>> segmenter = load()
-    >>> result = segmenter(scene.image, scene.expressions[0].text)
-    >>> result.found, result.mask.shape
-    (True, (128, 128))
+    Examples:
+        >>> from refseg import load_dataset
+        >>> scene = load_dataset("drawn_scenes", split="test", count=1)[0]
+        >>> segmenter = load()
+        >>> result = segmenter(scene.image, scene.expressions[0].text)
+        >>> result.found, result.mask.shape
+        (True, (128, 128))
     """
 
     def __init__(self, checkpoint: Checkpoint, crf: DenseCRF | None = None, view_words: bool = False):
@@ -227,10 +229,11 @@ class Segmenter:
             images: anything that `read_image` reads.
             batch_images: as of `encoding_batches`.
 
-        >>> segmenter = load()
-        >>> (blank,) = segmenter.encode([np.full((64, 64, 3), 255, np.uint8)])
-        >>> [segmenter(blank, expression).found for expression in ("the red star", "both circles")]
-        [False, False]
+        Examples:
+            >>> segmenter = load()
+            >>> (blank,) = segmenter.encode([np.full((64, 64, 3), 255, np.uint8)])
+            >>> [segmenter(blank, expression).found for expression in ("the red star", "both circles")]
+            [False, False]
         """
         pixels = [read_image(image) for image in images]
         encoded: dict[int, EncodedImage] = {}
@@ -333,18 +336,19 @@ class Segmenter:
         Warns:
             UserWarning: for each image or expression that could not be answered, unless there is `on_error`.
 
-        >>> from PIL import Image
-        >>> from tempfile import TemporaryDirectory
-        >>> segmenter = load()
-        >>> with TemporaryDirectory() as photographs:
-        ...     for name in "ab":
-        ...         Image.new("RGB", (64, 48)).save(f"{photographs}/{name}.png")
-        ...     for result in segmenter.many(photographs, ["the red star", "both circles"]):
-        ...         print(result.path.name, result.expression, result.mask.shape)
-        a.png the red star (48, 64)
-        a.png both circles (48, 64)
-        b.png the red star (48, 64)
-        b.png both circles (48, 64)
+        Examples:
+            >>> from PIL import Image
+            >>> from tempfile import TemporaryDirectory
+            >>> segmenter = load()
+            >>> with TemporaryDirectory() as photographs:
+            ...     for name in "ab":
+            ...         Image.new("RGB", (64, 48)).save(f"{photographs}/{name}.png")
+            ...     for result in segmenter.many(photographs, ["the red star", "both circles"]):
+            ...         print(result.path.name, result.expression, result.mask.shape)
+            a.png the red star (48, 64)
+            a.png both circles (48, 64)
+            b.png the red star (48, 64)
+            b.png both circles (48, 64)
         """
         self.check(expressions or [], threshold)
         asked = questions(images, expressions, root)

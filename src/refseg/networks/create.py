@@ -21,9 +21,10 @@ def create_network(name: str, *, vocabulary_size: int | None = None, **config: A
     Raises:
         InvalidInput: for an unknown name, a wrong config, or a closed vocabulary of unknown size.
 
-    >>> from refseg.networks.create import create_network
-    >>> create_network("lavt_small").word_encoder.bert.config.vocab_size
-    30522
+    Examples:
+        >>> from refseg.networks.create import create_network
+        >>> create_network("lavt_small").word_encoder.bert.config.vocab_size
+        30522
     """
     settings = configured(name, config)
     return build(name, settings, _tokenizer_size(name, settings) if vocabulary_size is None else vocabulary_size)
