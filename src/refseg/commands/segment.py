@@ -91,6 +91,51 @@ def segment(
             "--torch", help="Answer one image with torch even where ONNX Runtime is installed (refseg[fast])."
         ),
     ] = False,
+    manifest: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MANIFEST",
+            help="Many images for many workers: a .jsonl, .csv or .parquet with image and expressions, tar files "
+            "('shards/{000..099}.tar'), a folder, a glob, or a URL (s3://...). Answers are one line an image, in part "
+            "files. For what one process can answer, --table writes one file.",
+        ),
+    ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Of a manifest, answer the I-th of N parts, such as 2/8.",
+            show_default="what torchrun or Slurm say, else all",
+        ),
+    ] = None,
+    piece_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Rows of a manifest in a part file; a tar file is always one.", show_default="1000"),
+    ] = None,
+    parquet: Annotated[
+        bool,
+        typer.Option("--parquet", help="Write part files of a manifest as Parquet: pip install 'refseg[parquet]'."),
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask pieces of a manifest again in which something failed.")
+    ] = False,
+    status: Annotated[
+        bool, typer.Option("--status", help="Print how far the answers to a manifest in --out are, and stop.")
+    ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Answer a manifest on a cluster of Ray: local (this machine), auto, or its address: "
+            "pip install 'refseg[ray]'.",
+        ),
+    ] = None,
+    actors: Annotated[
+        str | None, typer.Option(metavar="N", help="Actors of Ray: 8, or 1:8 for one to eight.", show_default="1")
+    ] = None,
+    actor_gpus: Annotated[
+        float | None, typer.Option(min=0, help="GPUs of an actor of Ray, such as 0.5.", show_default="0")
+    ] = None,
 ) -> None:
     """Find what each EXPRESSION refers to in each IMAGE, and write masks and overlays.
 
@@ -105,9 +150,22 @@ def segment(
     from refseg.files.atomic import check_file_writable, check_writable
     from refseg.hardware import check_device_name, check_precision_name
 
+    of_manifests = {
+        **{"part": part, "piece-size": piece_size, "parquet": parquet, "retry-failed": retry_failed},
+        **{"ray": ray, "actors": actors, "actor-gpus": actor_gpus},
+    }
     options.add_networks(network)
     check_device_name(device)
     check_precision_name(precision)
+    if manifest is not None or status or any(of_manifests.values()):
+        from refseg.commands.segment_manifest import run_manifest
+
+        others = {"table": table, "coco": coco, "frames": frames, "torch": torch, "every": every > 1}
+        how = {"threshold": threshold, "crf": crf, "precision": precision, "device": device}
+        weights = options.with_settings(weights, settings)
+        return run_manifest(
+            manifest, words or [], images or [], out, format, weights, how, of_manifests, others, status, as_json, quiet
+        )
     inputs = read_inputs(words or [], images or [], table, frames)
     formats = _formats(format)
     weights = options.with_settings(weights, settings)

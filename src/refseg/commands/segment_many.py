@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from refseg import __version__
 from refseg.commands.progress import progress
 from refseg.commands.segment_files import ALL_ENDINGS, FileStems, Format, ending_of, write
 from refseg.commands.segment_inputs import Inputs
@@ -30,6 +29,8 @@ from refseg.files.resumable import RUN, ResumableLines
 from refseg.inference.coco_results import write_coco_results
 from refseg.inference.partial_answers import file_stamp
 from refseg.inference.questions import Question, QuestionTable, group_by_image, questions
+from refseg.manifests.answer import about_answers
+from refseg.manifests.rows import ABOUT
 from refseg.progress import no_progress
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 STAGING = ".unfinished"  # folder of the files of the answer in work
 MAX_TOLD = 8  # warnings
-ABOUT = ("weights", "sha256", "threshold", "crf", "version")
 FIELDS = (
     *("found", "exists", "size", "area", "box", "boxes", "rle", "instances", "warnings", "unknown_words", "source"),
     *("exists_threshold", "decided_by", "familiar", "error", "files", "stamp", "reading", "candidates", *ABOUT),
@@ -311,7 +311,7 @@ def segment_many(
         weights, segmenter = load(looked_at, _earlier_weights(out) if out else None)
         run = {**run, "weights": weights}
         segmenter.check(inputs.expressions or [], run["threshold"])
-        about = _about(segmenter, run)
+        about = about_answers(segmenter, run["weights"], run["threshold"], run["crf"])
         settings = {**about, "precision": segmenter.checkpoint.precision, "formats": list(formats)}
         answers = Answers(out, settings) if out else None
         if coco and coco.exists() and not (answers and answers.count):
@@ -350,15 +350,6 @@ def _earlier_weights(out: Path) -> str | None:
     except (OSError, ValueError, LookupError, TypeError):  # `Answers` tells what is damaged
         return None
     return weights if isinstance(weights, str) else None
-
-
-def _about(segmenter: "Segmenter", run: dict[str, Any]) -> dict[str, Any]:
-    from refseg.evaluation.report.provenance import weights_facts
-
-    facts = weights_facts(run["weights"])
-    threshold = run["threshold"] or segmenter.checkpoint.calibration.exists_threshold
-    values = facts["name"], facts["sha256"], threshold, run["crf"], __version__
-    return dict(zip(ABOUT, values, strict=True))
 
 
 def _answer(
