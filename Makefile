@@ -1,4 +1,4 @@
-# make demo | test | browser | slow | parity | fuzz | graphs | docs | lint | format | bench: needs Python 3.11 or newer and make, sets up .venv by itself.
+# make demo | test | browser | slow | parity | fuzz | graphs | docs | release-check | lint | format | bench: needs Python 3.11 or newer and make, sets up .venv by itself.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ BENCHMARKS := segment_command selector_latency drawn_scenes drawn_clips cmpc_rel
 
 unexport PYTHONDONTWRITEBYTECODE  # tests start many processes, which should not compile the same imports again
 
-.PHONY: demo test browser slow parity fuzz graphs docs lint format bench clean
+.PHONY: demo test browser slow parity fuzz graphs docs release-check lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -51,15 +51,19 @@ docs: $(READY)
 	$(BIN)/zensical build --strict --clean
 	$(BIN)/mkdocs build
 
+# Builds sdist and wheel, and tries the wheel in bare environments: each Python, without and with extras, lowest versions.
+release-check: $(READY)
+	$(BIN)/python .ci/release_check.py
+
 lint: $(READY)
 	$(BIN)/python docs/generate --check
-	$(BIN)/ruff check src tests benchmarks docs
-	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/ruff check src tests benchmarks docs .ci
+	$(BIN)/ruff format --check src tests benchmarks docs .ci
 	$(BIN)/mypy
 
 format: $(READY)
-	$(BIN)/ruff check --fix src tests benchmarks docs
-	$(BIN)/ruff format src tests benchmarks docs
+	$(BIN)/ruff check --fix src tests benchmarks docs .ci
+	$(BIN)/ruff format src tests benchmarks docs .ci
 
 # Those that need no arguments and no hour; the others in benchmarks/ say in --help what they want.
 bench: $(READY)
