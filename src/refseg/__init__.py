@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from refseg.networks.create import create_network
     from refseg.protocols import PROTOCOLS
     from refseg.recipes import RECIPES
+    from refseg.robustness.run import export_robustness, measure_robustness
     from refseg.training.run import train
 
 __version__ = "0.1.0"
@@ -36,8 +37,10 @@ __all__ = [
     "__version__",
     "create_network",
     "evaluate",
+    "export_robustness",
     "load",
     "load_dataset",
+    "measure_robustness",
     "segment",
     "train",
 ]
@@ -55,8 +58,10 @@ _HOMES = {
     "Segmenter": "refseg.inference.segmenter",
     "create_network": "refseg.networks.create",
     "evaluate": "refseg.evaluation.evaluate",
+    "export_robustness": "refseg.robustness.run",
     "load": "refseg.inference.segmenter",
     "load_dataset": "refseg.datasets.load",
+    "measure_robustness": "refseg.robustness.run",
     "segment": "refseg.inference.segmenter",
     "train": "refseg.training.run",
 }

@@ -28,6 +28,7 @@ from refseg.commands import (
     gallery,
     networks,
     recipes,
+    robustness,
     score,
     segment,
     serve,
@@ -51,6 +52,7 @@ add_command(app, segment.segment, "segment")
 add_command(app, evaluate.evaluate, "evaluate")
 add_command(app, score.score, "score")
 add_command(app, compare.compare, "compare")
+add_command(app, robustness.robustness, "robustness")
 add_command(app, gallery.gallery, "gallery")
 add_command(app, explain.explain, "explain")
 add_command(app, calibrate.calibrate, "calibrate")

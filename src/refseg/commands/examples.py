@@ -27,6 +27,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "refseg compare results/a results/b results/c",
         "refseg compare a/expressions.jsonl b/expressions.jsonl --protocol lavt --json",
     ),
+    "robustness": (
+        "refseg robustness selector drawn_scenes --count 50 --out robust",
+        "refseg robustness selector cmpc_small drawn_scenes --kinds sentences,blur,noise --severities 1,3 --count 100",
+        "refseg robustness drawn_scenes --count 50 --export questions",
+        "refseg robustness --list",
+    ),
     "gallery": (
         "refseg gallery --weights selector --weights runs/mine/weights --data drawn_scenes --sort disagreement",
         "refseg gallery --masks results/lavt --masks results/ours --data refcoco --split val --out sheet.html",

@@ -68,10 +68,11 @@ def _example(row: Row, i: int, shown: Any, answers_of: AnswersOf) -> Example:
     sample, i = (find_frame(shown, row), 0) if isinstance(shown, Clip) else (shown, i)
     assert sample is not None  # the data are those that were just answered about
     masks = (sample.mask(i), TRUTH), (answers_of(sample)[i], ANSWER)
-    return Example(row, *(_picture(sample.image, mask, colour) for mask, colour in masks))
+    return Example(row, *(tinted_picture(sample.image, mask, colour) for mask, colour in masks))
 
 
-def _picture(image: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> str:
+def tinted_picture(image: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> str:
+    """Returns the data URI of an image with a mask in a colour, `WIDTH` pixels wide."""
     height, width = mask.shape
     scale = WIDTH / width
     size = WIDTH, max(1, round(height * scale))

@@ -1,0 +1,182 @@
+"""The report of a robustness test as one HTML page that needs no other file."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+from refseg.evaluation.report.html_page import CSS
+from refseg.robustness.examples import Example
+from refseg.robustness.measures import Measured
+from refseg.robustness.report import HEADLINE, MEANINGS, PAGE, RobustnessReport, Section, interval_text, percent
+
+CARDS = (
+    "mIoU",
+    "sentences mIoU drop",
+    "sentences consistency",
+    "right flips",
+    "absent false alarms",
+    "pictures mIoU drop",
+    "pictures consistency",
+)
+EFFECTS = {
+    "stay": "It means the same, and must get the same answer",
+    "change": "It means another object",
+    "vanish": "It names what is not there: the answer must be that nothing matches",
+}
+STYLE = """
+.robust figure div { grid-template-columns: 1fr 1fr 1fr; }
+.robust figcaption { display: grid; gap: .1rem; }
+.robust .gallery { grid-template-columns: repeat(auto-fill, minmax(440px, 1fr)); }
+td.heat { --share: 0; background: rgba(224, 96, 76, calc(var(--share) * .85)); }
+td.good { --share: 0; background: rgba(42, 157, 111, calc(var(--share) * .6)); }
+th { white-space: normal; }
+@media (max-width: 560px) { .robust .gallery { grid-template-columns: 1fr; } main { padding: 1.2rem .8rem 3rem; } }
+"""
+
+
+def write_page(report: RobustnessReport, folder: Path) -> None:
+    """Writes robustness.html into a folder."""
+    (folder / PAGE).write_text(page(report), encoding="utf-8")
+
+
+def page(report: RobustnessReport) -> str:
+    """Returns the whole page."""
+    title = escape(report.title())
+    body = [
+        f"<header><h1>{title}</h1><p>{escape(report.counts())}; figures in percent, with 95 % intervals</p></header>",
+        *(f'<div class="beware"><strong>Beware.</strong> {escape(caution)}</div>' for caution in report.cautions),
+        *(_cards(name, measured, len(report.systems) > 1) for name, measured in report.systems.items()),
+        _meanings(),
+        _table(report.headline()),
+        *map(_details, report.differences()),
+        *(_heat(name, measured, report.pictures) for name, measured in report.systems.items() if report.pictures),
+        *(_table(section) for section in report.sections() if not section[0].startswith("pictures by severity")),
+        *map(_details, report.forms()),
+        _kinds(report),
+        *(_gallery(kind, effect, report.examples) for kind, effect in _shown_kinds(report.examples)),
+        _facts(report),
+    ]
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
+        f'<style>{CSS}{STYLE}</style></head>\n<body class="robust"><main>\n'
+        + "\n".join(filter(None, body))
+        + "\n</main></body></html>\n"
+    )
+
+
+def _cards(name: str, measured: Measured, named: bool) -> str:
+    cards = "".join(
+        f'<div class="card"><span>{escape(HEADLINE[one])}</span><b>{percent(figure)}</b>'
+        f"<span>{escape(interval_text(figure))}</span></div>"
+        for one in CARDS
+        if (figure := measured.headline.get(one)) is not None
+    )
+    title = f"<h2>{escape(name)}</h2>" if named else ""
+    return f'{title}<div class="figures">{cards}</div>'
+
+
+def _meanings() -> str:
+    lines = "".join(
+        f"<tr><td>{escape(name)}</td><td class=text>{escape(text)}</td></tr>" for name, text in MEANINGS.items()
+    )
+    return (
+        f'<details><summary>What the figures are</summary><div class="card scroll"><table><tbody>{lines}</tbody>'
+        "</table></div></details>"
+    )
+
+
+def _heat(name: str, measured: Measured, kinds: Mapping[str, str]) -> str:
+    """Returns the drop of mIoU and the share of the same answers by kind and severity, coloured."""
+    levels = sorted({row.level for row in measured.rows if row.kind in kinds and row.level}, key=int)
+    lines = []
+    for kind in kinds:
+        cells = []
+        for figure_name, style in (("mIoU drop", "heat"), ("consistency", "good")):
+            for level in levels:
+                row = measured.row(kind, level=level)
+                figure = row.figures.get(figure_name) if row else None
+                if figure is None:
+                    cells.append("<td></td>")
+                    continue
+                share = min(max(figure.value, 0.0), 1.0) if figure.value == figure.value else 0.0
+                hint = escape(interval_text(figure), quote=True)
+                cells.append(f'<td class="{style}" style="--share:{share:.3f}" title="{hint}">{percent(figure)}</td>')
+        lines.append(f"<tr><td>{escape(kind)}</td>{''.join(cells)}</tr>")
+    heads = "".join(f'<th colspan="{len(levels)}">{text}</th>' for text in ("drop of mIoU", "same answer"))
+    severities = "".join(f"<th>{level}</th>" for level in levels) * 2
+    return (
+        f"<h2>Pictures by kind and severity, {escape(name)}</h2>"
+        f'<div class="card scroll"><table><thead><tr><th></th>{heads}</tr>'
+        f"<tr><th>severity</th>{severities}</tr></thead>"
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def _kinds(report: RobustnessReport) -> str:
+    lines = "".join(
+        f"<tr><td>{escape(kind)}</td><td class=text>{escape(about)}</td>"
+        f"<td>{report.first.left_out.get(kind, 0):,}</td></tr>"
+        for kind, about in {**report.sentences, **report.pictures}.items()
+    )
+    head = "<tr><th>kind</th><th class=text>what it does</th><th>expressions left out</th></tr>"
+    return (
+        f'<h2>The kinds</h2><div class="card scroll"><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>'
+    )
+
+
+def _shown_kinds(examples: Sequence[Example]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((one.kind, one.effect) for one in examples))
+
+
+def _gallery(kind: str, effect: str, examples: Sequence[Example]) -> str:
+    figures = "".join(_figure(one) for one in examples if (one.kind, one.effect) == (kind, effect))
+    return (
+        f"<h2>{escape(_capital(kind))}: the worst</h2>"
+        f'<p class="note">{EFFECTS[effect]}. Orange: the answers, before and after; blue: what is meant after.</p>'
+        f'<div class="gallery">{figures}</div>'
+    )
+
+
+def _figure(one: Example) -> str:
+    pictures = "".join(
+        f'<img alt="{alt}" src="{source}">'
+        for alt, source in (
+            ("the answer before", one.before),
+            ("the answer after", one.after),
+            ("what is meant after", one.truth),
+        )
+    )
+    before = "" if one.original == one.changed else f"<span>before: {escape(one.original)}</span>"
+    level = f" · {escape(one.level)}" if one.level else ""
+    return (
+        f"<figure><div>{pictures}</div><figcaption><b>{escape(one.changed)}</b>{before}"
+        f"<span>{escape(one.system)}{level} · IoU {100 * one.iou:.1f} · same as before {100 * one.agreement:.0f} % · "
+        f"{escape(one.id)}</span></figcaption></figure>"
+    )
+
+
+def _facts(report: RobustnessReport) -> str:
+    lines = "".join(
+        f"<tr><td>{escape(name)}</td><td class=text>{escape(value)}</td></tr>" for name, value in report.facts().items()
+    )
+    return f'<h2>How this was measured</h2><div class="card scroll"><table><tbody>{lines}</tbody></table></div>'
+
+
+def _table(section: Section) -> str:
+    return f"<h2>{escape(_capital(section[0]))}</h2>{_bare(section)}"
+
+
+def _details(section: Section) -> str:
+    return f"<details><summary>{escape(_capital(section[0]))}</summary>{_bare(section)}</details>"
+
+
+def _bare(section: Section) -> str:
+    _, head, lines = section
+    cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in lines)
+    return f'<div class="card scroll"><table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:].replace("_", " ")
