@@ -1,16 +1,18 @@
 """A job: what a worker needs to answer pieces, in plain values that can be sent to another machine."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from refseg.errors import RefsegError
+from refseg import __version__
+from refseg.errors import InvalidInput, RefsegError
 from refseg.hardware import choose_device
 from refseg.manifests.answer import FileKind, SegmenterAnswer, about_answers
 from refseg.manifests.manifest import LOOKED_AT, Manifest
 from refseg.manifests.open_manifest import open_manifest
+from refseg.manifests.places import is_url
 from refseg.manifests.plan import Plan, make_plan
 from refseg.manifests.run_pieces import PieceRunner
 from refseg.manifests.share import Share
@@ -18,6 +20,8 @@ from refseg.manifests.store import Store, open_store
 
 if TYPE_CHECKING:
     from refseg.inference.segmenter import Segmenter
+
+_DTYPES = {"f32": "float32", "bf16": "bfloat16"}  # as a checkpoint names its precision
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,26 @@ class Job:
 
     def settings(self) -> dict[str, Any]:
         """Returns what all answers have in common, as far as it is known before weights are loaded."""
+        named = {"weights": self.weights, "threshold": self.threshold, "precision": _DTYPES.get(self.precision)}
         return {
             "expressions": list(self.expressions),
             "images": self.images,
             "files": list(self.files),
             "parquet": self.parquet,
             "crf": self.crf,
+            "version": __version__,
+            **{name: value for name, value in named.items() if value is not None},
         }
+
+    def sendable(self, weights: str) -> "Job":
+        """Returns the same job with the weights chosen, and with paths that processes in other folders understand."""
+        places = {"manifest": self.manifest, "out": self.out, "images": self.images, "weights": weights}
+        absolute = {
+            name: str(Path(place).absolute())
+            for name, place in places.items()
+            if place is not None and not is_url(place) and (name != "weights" or Path(place).exists())
+        }
+        return replace(self, **{"weights": weights, **absolute})
 
     def load(self, manifest: Manifest, share: Share, before: str | None) -> "tuple[str, Segmenter, str]":
         """Loads what answers.
@@ -83,8 +100,12 @@ class Job:
         weights, segmenter = loaded
         segmenter.check(list(self.expressions), self.threshold)
         about = about_answers(segmenter, weights, self.threshold, self.crf)
-        settings = {**self.settings(), **about, "precision": segmenter.checkpoint.precision}
-        plan = plan or make_plan(manifest, store, self.piece_size, settings)
+        if plan is None:
+            settings = {**self.settings(), **about, "precision": segmenter.checkpoint.precision}
+            plan = make_plan(manifest, store, self.piece_size, settings)
+        elif about["sha256"] != plan.settings.get("sha256"):
+            raise InvalidInput(f"{weights} on this machine are other weights than those that the run began with")
+        about["weights"] = plan.settings["weights"]  # as the first worker named them
         answer = SegmenterAnswer(segmenter, manifest.root, self.threshold, about, self.files)
         return PieceRunner(plan, manifest, store, answer)
 

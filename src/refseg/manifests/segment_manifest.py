@@ -1,9 +1,8 @@
 """Masks of what expressions refer to in the images of a manifest, however many, on any number of workers."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from refseg.checkpoints.config_file import check_weights
 from refseg.counting import counted
@@ -38,6 +37,7 @@ class Outcome:
         busy: pieces of its share that another process was writing.
         total: number of all pieces.
         left: number of pieces that are not there, of all workers.
+        errors: the first error of each piece that has any.
     """
 
     share: Share
@@ -55,11 +55,19 @@ class Outcome:
         """Images a second."""
         return (self.done + self.failed) / self.seconds if self.seconds else 0.0
 
-    def add(self, piece: PieceDone) -> None:
-        """Counts a piece."""
+    def add(self, done: PieceDone | None, plan: Plan, note: Callable[[str], None]) -> None:
+        """Counts a piece, or one that another process is answering; tells of the first ones with errors."""
+        if done is None:
+            self.busy += 1
+            return
         self.pieces += 1
-        self.done += piece.rows - piece.failed
-        self.failed += piece.failed
+        self.done += done.rows - done.failed
+        self.failed += done.failed
+        if done.failed:
+            self.errors.append(done.error)
+            if len(self.errors) <= MAX_TOLD:
+                count = counted(done.failed, "image", done.rows)
+                note(f"{plan.stem(done.piece)}: {count} failed; the first: {done.error}")
 
 
 def segment_manifest(
@@ -119,72 +127,72 @@ def segment_manifest(
     check_precision_name(precision)
     check_files(files)
     if piece_size < 1:
-        raise InvalidInput(f"{option('piece-size', piece_size)} is not allowed; it must be 1 or more")
+        raise InvalidInput(f"{option('piece_size', piece_size)} is not allowed; it must be 1 or more")
     if parquet:
         check_parquet()
     if weights:
         check_weights(weights, precision)
     settings = dict(weights=weights, images=images, threshold=threshold, crf=crf, precision=precision, device=device)
     job = Job(manifest, out, tuple(expressions), **settings, files=tuple(files), parquet=parquet, piece_size=piece_size)  # type: ignore[arg-type]
-    if ray is not None:
-        from refseg.manifests.ray_engine import check_ray
-
-        check_ray(actors, actor_gpus)
     share = find_share(part) if ray is None else Share()
     store, opened = job.open()
     opened.check()
+    if ray is None:
+        return _run(job, store, opened, share, retry_failed, None, progress, note)
+    from refseg.manifests.ray_engine import check_ray, ray_cluster, run_on_ray
+
+    check_ray(actors, actor_gpus)
+    with ray_cluster(ray):
+
+        def engine(job: Job, pieces: Sequence[int]) -> Iterator[PieceDone | None]:
+            return run_on_ray(job, pieces, actors, actor_gpus, retry_failed)
+
+        return _run(job, store, opened, share, retry_failed, engine, progress, note)
+
+
+def _run(
+    job: Job,
+    store: Store,
+    manifest: Manifest,
+    share: Share,
+    retry_failed: bool,
+    engine: Callable[[Job, Sequence[int]], Iterator[PieceDone | None]] | None,
+    progress: Progress,
+    note: Callable[[str], None],
+) -> Outcome:
+    """Answers the pieces of a share in this process, or by an engine that gives them as they are done."""
     if plan := read_plan(store):
-        check_settings(plan, opened, store, piece_size, job.settings())
-        mine = _mine(plan, store, share, out, retry_failed)
-        if not mine:
-            return _nothing_left(plan, store, share, note)
-    name, segmenter, told = job.load(opened, share, str(plan.settings.get("weights")) if plan else None)
+        check_settings(plan, manifest, store, job.piece_size, job.settings())
+        if not _mine(plan, store, share, retry_failed):
+            note(f"{share}: all of its pieces are there already")
+            return Outcome(share, total=plan.pieces.count, left=plan.pieces.count - len(plan.done(store)))
+    name, segmenter, told = job.load(manifest, share, str(plan.settings.get("weights")) if plan else None)
     if told:
         note(told)
-    runner = job.runner(store, opened, (name, segmenter))
+    runner = job.runner(store, manifest, (name, segmenter))
     plan = runner.plan
-    mine = _mine(plan, store, share, out, retry_failed)
-    note(_announce(plan, opened, share, len(mine)))
+    mine = _mine(plan, store, share, retry_failed)
+    note(_announce(plan, manifest, share, len(mine)))
     outcome, begin = Outcome(share, total=plan.pieces.count), time.monotonic()
-    known = [rows for rows in map(plan.rows_of, mine) if rows is not None]
-
-    def take(done: PieceDone | None) -> None:
-        if done is None:
-            outcome.busy += 1
-            return
-        outcome.add(done)
-        if done.failed:
-            outcome.errors.append(done.error)
-            if len(outcome.errors) <= MAX_TOLD:
-                count = counted(done.failed, "image", done.rows)
-                note(f"{plan.stem(done.piece)}: {count} failed; the first: {done.error}")
-
-    with progress(sum(known) if plan.pieces.rows is not None else None, rank=share.local_rank) as advance:
-        if ray is not None:
-            from refseg.manifests.ray_engine import run_on_ray
-
+    total = None if plan.pieces.rows is None else sum(plan.rows_of(piece) or 0 for piece in mine)
+    with progress(total, rank=share.local_rank) as advance:
+        if engine:
             del segmenter, runner  # the actors have their own
-            sent = replace(job, weights=name)
-            for done in run_on_ray(sent, mine, ray, actors, actor_gpus, retry_failed):
-                take(done)
+            for done in engine(job.sendable(name), mine):
+                outcome.add(done, plan, note)
                 advance(done.rows if done else 0)
         else:
             for piece in mine:
-                take(runner.run(piece, retry_failed, advance))
+                outcome.add(runner.run(piece, retry_failed, advance), plan, note)
     outcome.seconds = time.monotonic() - begin
     outcome.left = plan.pieces.count - len(plan.done(store))
     return outcome
 
 
-def _mine(plan: Plan, store: Store, share: Share, out: str, retry_failed: bool) -> list[int]:
+def _mine(plan: Plan, store: Store, share: Share, retry_failed: bool) -> list[int]:
     """Returns the pieces that are left for a worker."""
-    failed = batch_status(out).failed_pieces if retry_failed else ()
+    failed = batch_status(store.place).failed_pieces if retry_failed else ()
     return pieces_left(plan, plan.done(store), range(share.rank, plan.pieces.count, share.world), failed)
-
-
-def _nothing_left(plan: Plan, store: Store, share: Share, note: Callable[[str], None]) -> Outcome:
-    note(f"{share}: all of its pieces are there already")
-    return Outcome(share, total=plan.pieces.count, left=plan.pieces.count - len(plan.done(store)))
 
 
 def _announce(plan: Plan, manifest: Manifest, share: Share, left: int) -> str:
@@ -192,8 +200,3 @@ def _announce(plan: Plan, manifest: Manifest, share: Share, left: int) -> str:
     rows = "" if plan.pieces.rows is None else f"{counted(plan.pieces.rows, 'image')} in "
     listed = ", as listed when the run began" if isinstance(manifest, ImageFiles) else ""
     return f"{rows}{counted(plan.pieces.count, 'piece')}{listed}; {share}: {counted(left, 'piece')} to answer"
-
-
-def plain(outcome: Outcome) -> dict[str, Any]:
-    """Returns an outcome ready for JSON."""
-    return {**vars(outcome), "share": str(outcome.share), "speed": round(outcome.speed, 3)}

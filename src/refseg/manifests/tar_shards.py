@@ -127,6 +127,9 @@ def _samples(shard: str) -> Iterator[tuple[str, dict[str, bytes | str]]]:
                 if key is None:
                     raise InvalidInput(f"{shard} holds no file; give shards with images")
                 yield key, members
+                bounded.seek(archive.offset)  # tarfile takes a damaged header for the end
+                if bounded.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                    raise EOFError("there is no mark of its end")
         except RefsegError:
             raise
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:

@@ -1,0 +1,146 @@
+"""`refseg segment --manifest` with weights: its answers are those of calls for each image alone."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from refseg.cli import main
+from refseg.errors import InvalidInput
+from refseg.inference.segmenter import load
+from refseg.manifests.segment_manifest import segment_manifest
+
+ASKED = ["the stars", "the medium object"]
+
+
+@pytest.fixture(scope="module")
+def manifest(golden, tmp_path_factory) -> Path:
+    """Five rows about four images, of which one is damaged and one missing."""
+    folder = tmp_path_factory.mktemp("manifest")
+    rows = [{"image": f"{k}.png", "expressions": ASKED[: 1 + k % 2], "id": k} for k in range(5)]
+    for k in range(3):
+        Image.fromarray(golden.images[k][:48, :64]).save(folder / f"{k}.png")
+    (folder / "3.png").write_bytes(b"no image")
+    (folder / "images.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "images.jsonl"
+
+
+@pytest.fixture
+def segment(monkeypatch, checkpoint_folder, tmp_path):
+    """Runs `refseg segment` in an empty folder; gives the exit code."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> int:
+        argv = ["refseg", "segment", *map(str, arguments), "--weights", str(checkpoint_folder)]
+        monkeypatch.setattr(sys, "argv", argv)
+        with pytest.raises(SystemExit) as caught:
+            main()
+        return caught.value.code or 0
+
+    return run
+
+
+def lines(out: str = "answers") -> list[dict]:
+    return [json.loads(line) for part in sorted(Path(out).glob("part-*.jsonl")) for line in part.open()]
+
+
+def test_every_row_has_the_answer_of_a_call_for_its_image_alone(segment, manifest, checkpoint_folder, capsys):
+    assert segment("--manifest", manifest, "--piece-size", 2, "--part", "2/2", "--format", "mask") == 0
+    said = capsys.readouterr()
+    assert "5 images in 3 pieces; worker 2 of 2 (part 2/2): 1 piece to answer" in said.err
+    assert "2 of 3 pieces left to other workers" in said.err
+    assert segment("--manifest", manifest, "--piece-size", 2, "--format", "mask") == 0
+    said = capsys.readouterr()
+    assert "2 images done, 1 failed" in said.out and "4.png is missing; check the path" in said.err
+    found = lines()
+    assert [(line["row"], line["id"], "error" in line) for line in found] == [(k, k, k > 2) for k in range(5)]
+    segmenter = load(checkpoint_folder)
+    for k, line in enumerate(found[:3]):
+        results = segmenter(manifest.parent / f"{k}.png", ASKED[: 1 + k % 2])
+        for one, result in zip(line["results"], results, strict=True):
+            assert {**result.to_dict(), "boxes": [list(box) for box in result.boxes], "files": one["files"]} == one
+            assert (np.asarray(Image.open(Path("answers", *one["files"]))) == result.mask * 255).all()
+    assert found[0]["weights"] == str(checkpoint_folder) and found[0].keys() >= {"sha256", "threshold", "version"}
+
+    assert segment("--manifest", manifest, "--piece-size", 2, "--format", "mask") == 0
+    assert "all of its pieces are there already" in capsys.readouterr().err
+    assert segment("--status") == 0
+    assert "done 3, failed 2, left 0 images\n3 of 3 pieces" in capsys.readouterr().out
+    assert segment("--status", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["failed_pieces"] == [1, 2]
+
+    assert segment("--manifest", manifest, "--piece-size", 2, "--threshold", "0.3", "--format", "mask") == 2
+    assert "answers holds answers with another threshold" in capsys.readouterr().err
+    assert segment("--manifest", manifest, "--piece-size", 2) == 2
+    assert "answers holds answers with another files (['mask'], now [])" in capsys.readouterr().err
+
+
+def test_pieces_with_errors_are_asked_again_when_they_are_mended(segment, manifest, golden, tmp_path, capsys):
+    for k in range(3):
+        Image.fromarray(golden.images[k][:48, :64]).save(f"{k}.png")
+    rows = manifest.read_text().splitlines()[1:4]
+    Path("images.jsonl").write_text("\n".join(rows))
+    assert segment("--manifest", "images.jsonl", "--piece-size", 1) == 0
+    assert "--retry-failed asks pieces with errors again" in capsys.readouterr().err
+    before = Path("answers/part-00000.jsonl").stat().st_ino
+    Image.fromarray(golden.images[3][:48, :64]).save("3.png")
+    assert segment("--manifest", "images.jsonl", "--piece-size", 1, "--retry-failed") == 0
+    assert "1 image done, 0 failed" in capsys.readouterr().out
+    assert not any("error" in line for line in lines())
+    assert Path("answers/part-00000.jsonl").stat().st_ino == before
+
+
+def test_an_expression_that_cannot_be_read_is_an_error_of_its_own(segment, manifest, golden):
+    Image.fromarray(golden.images[0][:48, :64]).save("0.png")
+    Path("images.jsonl").write_text(json.dumps({"image": "0.png", "expressions": ["the stars", "\ud800", "the stars"]}))
+    assert segment("--manifest", "images.jsonl") == 0
+    first, second, third = lines()[0]["results"]
+    assert "holds bytes that are no text" in second["error"]
+    assert first == third and "error" not in first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            "--manifest images.jsonl --table images.jsonl",
+            "--table is not of a --manifest, whose answers are",
+        ),
+        ("--manifest images.jsonl --json", "--json is not of a --manifest"),
+        ("a.png x --part 1/2", "--part is of a manifest; give one with --manifest images.jsonl"),
+        ("--manifest images.jsonl --format polygons", "--format polygons is not written of a manifest"),
+        ("--manifest images.jsonl --part 3/2", "--part 3/2 is no part; write --part 2/8"),
+        ("--manifest images.jsonl -i a -i b", "--manifest takes one --images"),
+        ("--manifest images.jsonl -i nowhere", "nowhere is not a folder; give the folder that the paths of"),
+        ("--manifest nothing.jsonl", "nothing.jsonl is missing"),
+        ("--status --out nowhere", "nowhere holds no answers to a manifest"),
+        ("--manifest images.jsonl --ray local --actors 0", "--actors 0 is no number of actors|pip install 'refseg.ray"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_written(segment, capsys, arguments, said):
+    import re
+
+    Path("images.jsonl").write_text('{"image": "a.png", "expression": "x"}\n')
+    assert segment(*arguments.split()) == 2
+    assert re.search(said, capsys.readouterr().err)
+    assert sorted(path.name for path in Path().iterdir()) == ["images.jsonl"]
+
+
+def test_python_does_what_the_command_does(manifest, checkpoint_folder, tmp_path):
+    outcome = segment_manifest(str(manifest), str(tmp_path / "a"), weights=str(checkpoint_folder), piece_size=5)
+    assert (outcome.done, outcome.failed, outcome.pieces, outcome.left) == (3, 2, 1, 0)
+    with pytest.raises(InvalidInput, match="piece_size=0 is not allowed"):
+        segment_manifest(str(manifest), str(tmp_path / "b"), piece_size=0)
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.slow
+def test_actors_of_ray_give_the_same_answers(manifest, checkpoint_folder, tmp_path):
+    pytest.importorskip("ray.data", reason="the engine for clusters needs ray")
+    for name, engine in (("plain", {}), ("ray", {"ray": "local", "actors": "2"})):
+        out = str(tmp_path / name)
+        segment_manifest(str(manifest), out, weights=str(checkpoint_folder), piece_size=2, **engine)
+    assert lines(str(tmp_path / "plain")) == lines(str(tmp_path / "ray"))
