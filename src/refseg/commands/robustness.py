@@ -190,7 +190,7 @@ def _export(
 
 
 def _show(report: "RobustnessReport", out: Path | None, full: bool) -> None:
-    """Prints the first table, or all tables, and the path of the page."""
+    """Prints the first tables, or all of them, and the path of the page."""
     from rich.console import Console
 
     from refseg.errors import printable
@@ -200,11 +200,8 @@ def _show(report: "RobustnessReport", out: Path | None, full: bool) -> None:
     console.print(f"{printable(report.title())}\n{report.counts()}; percent", style="bold")
     for caution in report.cautions:
         console.print(f"beware: {printable(caution)}")
-    sections = [report.headline()]
-    sections += report.differences()
-    sections += [*report.sections(), *report.forms()] if full else []
-    if not full:
-        sections += [section for section in report.sections() if not section[0].startswith("not certain")][:4]
+    sections = [report.headline(), *report.differences()]
+    sections += [*report.sections(), *report.forms()] if full else report.short()
     for title, head, lines in sections:
         console.print(f"\n{title}", style="bold")
         is_text = [name in ("system", "kind", "form", "referent", "figure") for name in head]

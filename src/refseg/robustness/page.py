@@ -45,11 +45,11 @@ def page(report: RobustnessReport) -> str:
     body = [
         f"<header><h1>{title}</h1><p>{escape(report.counts())}; figures in percent, with 95 % intervals</p></header>",
         *(f'<div class="beware"><strong>Beware.</strong> {escape(caution)}</div>' for caution in report.cautions),
-        *(_cards(name, measured, len(report.systems) > 1) for name, measured in report.systems.items()),
+        *(_cards(name, measured, len(report.systems) > 1) for name, measured in report.asked.items()),
         _meanings(),
         _table(report.headline()),
         *map(_details, report.differences()),
-        *(_heat(name, measured, report.pictures) for name, measured in report.systems.items() if report.pictures),
+        *(_heat(name, measured, report.pictures) for name, measured in report.asked.items() if report.pictures),
         *(_table(section) for section in report.sections() if not section[0].startswith("pictures by severity")),
         *map(_details, report.forms()),
         _kinds(report),

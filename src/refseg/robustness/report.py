@@ -45,6 +45,9 @@ MEANINGS = {
 }
 """What the figures are."""
 
+EFFECTS = {"stay": "stays", "change": "changes", "vanish": "vanishes"}
+"""Effects on the referent as a table tells them."""
+
 Section = tuple[str, list[str], list[list[str]]]
 """Title, head and lines of a table."""
 
@@ -60,6 +63,7 @@ class RobustnessReport:
         examples: worst answers as pictures.
         sentences, pictures: kinds that were asked, with what they do.
         questions: what makes the questions of two reports the same: protocol, data, kinds, severities, seed.
+        baselines: names of those systems that stand beside the others for comparison.
     """
 
     about: dict[str, Any]
@@ -69,16 +73,22 @@ class RobustnessReport:
     sentences: Mapping[str, str] = field(default_factory=dict)
     pictures: Mapping[str, str] = field(default_factory=dict)
     questions: Mapping[str, Any] = field(default_factory=dict)
+    baselines: frozenset[str] = frozenset()
 
     @property
     def first(self) -> Measured:
         """Figures of the first system, whose questions are those of all."""
         return next(iter(self.systems.values()))
 
+    @property
+    def asked(self) -> dict[str, Measured]:
+        """Figures of the systems that are no baselines."""
+        return {name: measured for name, measured in self.systems.items() if name not in self.baselines}
+
     def title(self) -> str:
         """Returns the title: systems and data set."""
         data = " ".join(filter(None, [str(self.about["dataset"]), str(self.about.get("split", ""))]))
-        return f"Robustness of {', '.join(self.systems)} on {data}"
+        return f"Robustness of {', '.join(self.asked or self.systems)} on {data}"
 
     def counts(self) -> str:
         """Returns protocol and numbers of images and questions."""
@@ -111,8 +121,25 @@ class RobustnessReport:
                 lines.append([short, *cells])
         return [(f"minus {next(iter(self.systems))}", ["figure", *others], lines)] if lines else []
 
+    def short(self) -> list[Section]:
+        """Returns a table of one figure for each kind and effect: a line each, a column for each system."""
+        lines = []
+        for kinds, effect, name in (
+            (self.sentences, "stay", "consistency"),
+            (self.sentences, "change", "right flips"),
+            (self.sentences, "vanish", "right flips"),
+            (self.pictures, "stay", "mIoU drop"),
+        ):
+            for kind in kinds:
+                rows = [measured.row(kind, effect) for measured in self.systems.values()]
+                counts = [row.answers for row in rows if row]
+                if counts:
+                    cells = [percent(row.figures.get(name)) if row else "-" for row in rows]
+                    lines.append([kind, EFFECTS[effect], f"{max(counts):,}", name, *cells])
+        return [("by kind", ["kind", "referent", "questions", "figure", *self.systems], lines)] if lines else []
+
     def sections(self) -> list[Section]:
-        """Returns the tables by kind."""
+        """Returns the tables by kind, with intervals."""
         tables = [
             self._by_kind(
                 "sentences that mean the same", self.sentences, "stay", ("mIoU drop", "oIoU drop", "consistency")

@@ -171,6 +171,7 @@ def measure_robustness(
             {kind: SENTENCE_KINDS[kind].about for kind in plan.sentences},
             {kind: PICTURE_KINDS[kind].about for kind in plan.pictures},
             data,
+            frozenset(one.name for one in named if one.is_baseline),
         )
         if out:
             with all_or_nothing(out) as folder:
