@@ -195,6 +195,82 @@ def _phrasecut(folder: Path) -> None:
     photograph(folder / "images/1.jpg")
 
 
+def _absent(folder: Path) -> None:
+    image = {"id": 1, "file_name": "1.png", "height": SIDE, "width": SIDE}
+    cup = {"id": 7, "image_id": 1, "segmentation": [[5, 5, 15, 5, 15, 15]], "bbox": [5, 5, 10, 10], "iscrowd": 0}
+    write_json(folder / "instances.json", {"images": [image], "annotations": [cup], "categories": []})
+    sentences = [{"sent_id": k, "sent": text, "exist": k == 0} for k, text in enumerate(("the cup", "the cat"))]
+    ref = {"ref_id": 1, "ann_id": 7, "image_id": 1, "split": "val", "sentences": sentences}
+    write_json(folder / "refs(unc).json", [ref])
+    photograph(folder / "images/1.png")
+
+
+def _arefcoco(folder: Path) -> None:
+    for name, split_by in (("refcoco", "unc"), ("refcocog", "umd")):
+        _absent(folder / name)
+        refs = json.loads((folder / name / "refs(unc).json").read_text())
+        (folder / name / "refs(unc).json").unlink()
+        (folder / name / f"refs({split_by}).p").write_bytes(pickle.dumps(refs, 2))
+    photograph(folder / "train2014/1.png")
+    entry = {"entity_id": 3, "ref_id": 1, "split": "test", "descriptions": ["it", "he is taller"]}
+    described = [entry | {"original_dataset": name} for name in ("refcoco", "refcocog")]
+    write_json(folder / "arefcoco/arefcoco.json", {"annotations": described})
+
+
+def _read_arefcoco(folder: Path, out: Path) -> None:
+    look_at("arefcoco", split="test")(folder / "arefcoco", out)
+
+
+def _muse(folder: Path) -> None:
+    cup = {"segmentation": [[5, 5, 15, 5, 15, 15]], "bbox": [5, 5, 10, 10], "category_name": "cup"}
+    lengths = cup | {"segmentation": {"counts": [10, 20, SIDE * SIDE - 30], "size": [SIDE, SIDE]}}
+    image = {"file_name": "1.png", "height": SIDE, "width": SIDE, "ann_list": [cup], "questions": ["What for tea?"]}
+    write_json(folder / "muse_val.json", [image | {"answers": [[cup, lengths]]}])
+    photograph(folder / "train2014/1.png")
+
+
+def _reasonseg(folder: Path) -> None:
+    shapes = [
+        {"label": label, "points": [[3, 3], [side, 3], [side, side]], "shape_type": "polygon"}
+        for label, side in (("target", 12), ("ignore", 20), ("flag", 5))
+    ]
+    write_json(folder / "val/1.json", {"text": ["what holds tea"], "is_sentence": True, "shapes": shapes})
+    photograph(folder / "val/1.jpg")
+
+
+def _parquet(folder: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    from refseg.masks.rle import encode_rle
+
+    square = np.zeros((SIDE, SIDE), bool)
+    square[3:9, 4:12] = True
+    photograph(folder / "1.png")
+    photo = {"bytes": (folder / "1.png").read_bytes(), "path": None}
+    sample = {"id": 1, "sentences": ["the cup"], "bbox": [4.0, 3.0, 8.0, 6.0], "mask": encode_rle(square)}
+    image = {"image": photo, "image_id": 1, "file_name": "COCO_train2014_000000000001.jpg", "samples": [sample]}
+    box = {"id": 0, "caption": "it", "bbox": [1.0, 2.0, 3.0, 4.0], "bbox_id": "o_1", "image_id": "i", "split": "val"}
+    row = box | {"file_name": "1.png", "height": SIDE, "width": SIDE}
+    for name, rows in (("validation-0", [image]), ("ref-l4-val", [row])):
+        parquet.write_table(pyarrow.Table.from_pylist(rows), folder / f"{name}.parquet")
+
+
+def _read_parquet(folder: Path, out: Path) -> None:
+    for name in ("refcoco_m", "ref_l4"):
+        look_at(name, split="val")(folder, out)
+
+
+def _long_rvos(folder: Path) -> None:
+    bird = {"exp": "the bird", "obj_id": 1, "type": "dynamic"}
+    frames = ["00000", "00001"]
+    videos = {"ab": {"expressions": {"0": bird}, "frames": frames}}
+    write_json(folder / "valid/meta_expressions.json", {"videos": videos})
+    for name in frames:
+        photograph(folder / f"valid/JPEGImages/ab/{name}.jpg")
+    mask(folder / "valid/Annotations/ab/1/00000.png")
+
+
 def _clips(folder: Path) -> None:
     export_clips(DrawnClips("train", 1), folder)
     found = next(folder.rglob("meta_expressions.json"))
@@ -392,6 +468,12 @@ TARGETS: dict[str, Target] = {
     "jsonl": Target(_jsonl, look_at("jsonl", split="all"), ("*.jsonl", "*.jsonl", "*.png"), 6),
     "referit": Target(_referit, look_at("referit", split="trainval"), ("*.json", "mask/*"), 2),
     "phrasecut": Target(_phrasecut, look_at("phrasecut", split="val"), ("*.json",), 2),
+    "rrefcoco": Target(_absent, look_at("rrefcoco", split="val"), ("*.json",), 1),
+    "arefcoco": Target(_arefcoco, _read_arefcoco, ("arefcoco/*.json", "*/*.p"), 2),
+    "muse": Target(_muse, look_at("muse", split="val"), ("*.json",), 2),
+    "reasonseg": Target(_reasonseg, look_at("reasonseg", split="val"), ("val/*.json",), 2),
+    "parquet": Target(_parquet, _read_parquet, ("*.parquet",), 2),
+    "long_rvos": Target(_long_rvos, look_at("long_rvos", split="valid"), ("**/*.json", "**/*.png"), 2),
     "refer_youtube_vos": Target(_clips, look_at("refer_youtube_vos", split="train"), ("**/*.json", "**/*.png"), 3),
     "mevis": Target(_mevis, look_at("mevis", split="train"), ("train/*.json",), 3),
     "ref_davis": Target(_davis, look_at("ref_davis", split="train"), ("**/*.txt", "**/*.png"), 2),

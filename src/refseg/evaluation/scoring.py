@@ -99,11 +99,14 @@ def score_image(
 
 def _without_ignored(masks: Tensor, sample: Sample, where: slice) -> Tensor:
     """Empties the masks of some expressions where the sample is not scored."""
-    kept = []
-    for mask, i in zip(masks, range(where.start, where.stop), strict=True):
-        ignored = sample.ignored(i)
-        kept.append(mask if ignored is None else mask & ~torch.from_numpy(ignored).to(mask.device))
-    return torch.stack(kept)
+    ignored = {k: sample.ignored(i) for k, i in enumerate(range(where.start, where.stop))}
+    if all(mask is None for mask in ignored.values()):
+        return masks
+    masks = masks.clone()
+    for k, mask in ignored.items():
+        if mask is not None:
+            masks[k] &= ~torch.from_numpy(mask).to(masks.device)
+    return masks
 
 
 def row(

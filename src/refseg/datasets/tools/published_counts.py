@@ -65,8 +65,6 @@ PUBLISHED: dict[tuple[str, str], dict[str, Count]] = {  # (data set, split_by or
     ("refcoco_m", ""): {"val": Count(1_190, 2_080, 5_598)},
     ("arefcoco", ""): {"train": Count(18_496, 41_417, 110_818), "test": Count(2_213, 4_112, 7_050)},
     ("reasonseg", ""): {"train": Count(239), "val": Count(200), "test": Count(779)},
-    ("muse", ""): {"train": Count(), "val": Count(), "test_less": Count(), "test_many": Count()},
-    ("ref_l4", ""): {"val": Count(), "test": Count()},
 }
 
 
