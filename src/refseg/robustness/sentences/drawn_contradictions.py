@@ -1,8 +1,8 @@
 """Other meanings in nearly the same words: changes of drawn sentences whose new program is evaluated on the scene."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from refseg.datasets.drawn_scenes.grammar import (
@@ -14,7 +14,7 @@ from refseg.datasets.drawn_scenes.grammar import (
     SMALLEST,
     SUPERLATIVES,
 )
-from refseg.datasets.drawn_scenes.objects import ATTRIBUTES, COLOUR, MATERIAL, SHAPE, VALUES, SeededRandom
+from refseg.datasets.drawn_scenes.objects import ATTRIBUTES, COLOUR, MATERIAL, SHAPE, SIZE, VALUES, SeededRandom
 from refseg.datasets.drawn_scenes.programs import (
     SAME,
     All,
@@ -135,7 +135,7 @@ def _like(words: tuple[str, ...], word: str, others: tuple[str, ...]) -> str:
 def _with_meaning(program: Program, place: int, meaning: Any) -> Any:
     if place == 0:
         return meaning
-    return replace(program, **{"anchor" if place == 1 else "second_anchor": meaning})  # type: ignore[arg-type]
+    return replace(program, **{"anchor" if place == 1 else "second_anchor": meaning})
 
 
 def rank(drawn: Drawn, rng: SeededRandom) -> Change | None:
@@ -154,10 +154,35 @@ def rank(drawn: Drawn, rng: SeededRandom) -> Change | None:
 # Attributes and nouns -------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Swap:
+    """Another value in the place of one that is said.
+
+    Attributes:
+        place: of the noun phrase, 0 for the referent's.
+        attribute, value: indices of what is said in place of the other.
+        program: the meaning with it.
+    """
+
+    place: int
+    attribute: int
+    value: int
+    program: Program
+
+    def change(self, drawn: Drawn, objects: Objects, rng: SeededRandom) -> Change | None:
+        """Returns the sentence with the other value; `objects` is what it refers to."""
+        phrase = _with_value(drawn.wording.phrases[self.place], self.attribute, self.value, rng)
+        text = str(drawn.wording.with_phrase(self.place, phrase))
+        return _contradiction(drawn, _form(self.attribute, self.place), text, objects)
+
+
 def attribute(drawn: Drawn, rng: SeededRandom) -> Change | None:
     """Replaces one attribute or shape such that another object is meant."""
-    found = [(form, text, _fair(drawn.world, program)) for form, text, program in _other_values(drawn, rng)]
-    return _pick(drawn, [change for change in found if change[2]], rng)
+    for swap in rng.shuffled(list(_swaps(drawn, range(len(ATTRIBUTES))))):
+        objects = _fair(drawn.world, swap.program)
+        if objects and objects != drawn.referents:
+            return swap.change(drawn, objects, rng)
+    return None
 
 
 def absent_attribute(drawn: Drawn, rng: SeededRandom) -> Change | None:
@@ -167,10 +192,8 @@ def absent_attribute(drawn: Drawn, rng: SeededRandom) -> Change | None:
         for part in phrase.before + phrase.after:
             if part.attribute in ABSENT_WORDS and not part.excludes:
                 other = phrase.replaced(part, _part_like(part, rng.pick(ABSENT_WORDS[part.attribute])))
-                form = f"{ATTRIBUTES[part.attribute]} of the {_whose(place)}"
-                foreign.append((form, str(drawn.wording.with_phrase(place, other))))
-    near = [change for change in _other_values(drawn, rng) if not change[0].startswith("shape")]
-    return _vanished(drawn, foreign, near, rng)
+                foreign.append((_form(part.attribute, place), drawn.wording.with_phrase(place, other)))
+    return _vanished(drawn, foreign, list(_swaps(drawn, (COLOUR, SIZE, MATERIAL))), rng)
 
 
 def absent_noun(drawn: Drawn, rng: SeededRandom) -> Change | None:
@@ -178,50 +201,44 @@ def absent_noun(drawn: Drawn, rng: SeededRandom) -> Change | None:
     foreign = []
     for place, phrase in enumerate(drawn.wording.phrases):
         other = replace(phrase, head=rng.pick(ABSENT_NOUNS))
-        foreign.append((f"shape of the {_whose(place)}", str(drawn.wording.with_phrase(place, other))))
-    near = [change for change in _other_values(drawn, rng, True) if change[0].startswith("shape")]
-    return _vanished(drawn, foreign, near, rng)
+        foreign.append((_form(SHAPE, place), drawn.wording.with_phrase(place, other)))
+    return _vanished(drawn, foreign, list(_swaps(drawn, (SHAPE,), anything=True)), rng)
 
 
-def _vanished(
-    drawn: Drawn, foreign: list[tuple[str, str]], near: list[tuple[str, str, Program]], rng: SeededRandom
-) -> Change | None:
+def _vanished(drawn: Drawn, foreign: list[tuple[str, Wording]], swaps: list[_Swap], rng: SeededRandom) -> Change | None:
     """Chooses among sentences with words that fit nothing drawn, and with words that fit nothing in this scene."""
     if not drawn.referents:
         return None
-    here = [(form, text) for form, text, program in near if program.evaluate(drawn.world) == 0]
-    choices = here if here and (not foreign or rng.chance(0.5)) else foreign
-    if not choices:
+    if not foreign or rng.chance(0.5):
+        for swap in rng.shuffled(swaps):
+            if swap.program.evaluate(drawn.world) == 0:
+                return swap.change(drawn, 0, rng)
+    if not foreign:
         return None
-    form, text = rng.pick(choices)
-    return Change(text, "vanish", form=form)
+    form, wording = rng.pick(foreign)
+    return Change(str(wording), "vanish", form=form)
 
 
-def _whose(place: int) -> str:
-    return "anchor" if place else "referent"
+def _form(attribute: int, place: int) -> str:
+    return f"{ATTRIBUTES[attribute]} of the {'anchor' if place else 'referent'}"
 
 
-def _other_values(drawn: Drawn, rng: SeededRandom, anything: bool = False) -> Iterator[tuple[str, str, Program]]:
-    """Yields sentence and program for each value that could stand in place of one that is said.
+def _swaps(drawn: Drawn, attributes: Iterable[int], anything: bool = False) -> Iterator[_Swap]:
+    """Yields each value that could stand in place of one that is said.
 
     Args:
         drawn: the expression.
-        rng: chooses among the words of a value.
+        attributes: indices into ATTRIBUTES.
         anything: whether "thing" is replaced by shapes, too.
     """
-    for place, (phrase, meaning) in enumerate(zip(drawn.wording.phrases, meanings(drawn.program), strict=True)):
+    for place, meaning in enumerate(meanings(drawn.program)):
         noun = meaning.noun
-        for attribute, said in enumerate(noun.attributes):
-            if said is None and not (anything and attribute == SHAPE):
-                continue
+        for attribute in attributes:
+            said = noun.attributes[attribute]
             for value in range(len(VALUES[attribute])):
-                if value == said or noun.without == (attribute, value):
-                    continue
-                other = _with_value(phrase, attribute, value, rng)
-                values = {ATTRIBUTES[attribute]: value}
-                program = with_noun(drawn.program, place, replace(noun, **values))  # type: ignore[arg-type]
-                form = f"{ATTRIBUTES[attribute]} of the {_whose(place)}"
-                yield form, str(drawn.wording.with_phrase(place, other)), program
+                if value != said and noun.without != (attribute, value) and (said is not None or anything):
+                    values: dict[str, Any] = {ATTRIBUTES[attribute]: value}
+                    yield _Swap(place, attribute, value, with_noun(drawn.program, place, replace(noun, **values)))
 
 
 def _with_value(phrase: NounPhrase, attribute: int, value: int, rng: SeededRandom) -> NounPhrase:

@@ -200,7 +200,10 @@ def _relations(drawn: Drawn) -> Iterator[tuple[str, str]]:
     wording, program = drawn.wording, drawn.program
     if not isinstance(program, Related):
         return
+    has_place = not wording.phrases[0].place.endswith(WHOLE)
     for relation in (*RELATIONS.get(program.kind, ()), *_OTHER_RELATIONS[program.kind]):
+        if has_place and relation in ("left of", "right of"):
+            continue  # "in the upper half right of the star"
         if relation != wording.relation:
             yield str(replace(wording, relation=relation)), "relation"
     if program.kind == "between":

@@ -149,7 +149,9 @@ def take_apart(text: str, program: Program) -> Wording | None:
     ('find the ', 'ring', ['red'])
     """
     many = isinstance(program, All)
-    opening = next(one for one in _openings(program) if text.startswith(one))
+    opening = next((one for one in _openings(program) if text.startswith(one)), None)
+    if opening is None:
+        return None
     texts, relation = [text.removeprefix(opening)], ""
     if isinstance(program, Related):
         found = _relation_pattern(program).fullmatch(texts[0])

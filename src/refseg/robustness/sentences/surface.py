@@ -27,13 +27,12 @@ _THAT_IS = re.compile(
     r"(?<=\w)(?<!\bone)(?<!\bones)(?<!\bthing)(?<!\bthings)(?<!\bperson)(?<!\bpeople)"
     r" (?:that|which|who) (?:is|are) (?=\w)"
 )
+_NO_SIDE = r"(?<!half)(?<!side)(?<!corner)(?<!left)(?<!right)(?<!top)(?<!bottom)"  # "half on the left", not "half left"
 _SIDE_AT_END = re.compile(
-    r" (?:on|in|at|to) (?=(?:the )?(?:far |very |upper |lower |top |bottom )?(?:left|right|top|bottom)"
+    rf"{_NO_SIDE} (?:on|in|at|to) (?=(?:the )?(?:far |very |upper |lower |top |bottom )?(?:left|right|top|bottom)"
     r"(?: half| side| corner)?$)"
 )
-_TO_SIDE_OF = re.compile(
-    r"(?<!half)(?<!side)(?<!corner)(?<!left)(?<!right)(?<!top)(?<!bottom) (?:to|on) (?:the )?(?=(?:left|right) of )"
-)
+_TO_SIDE_OF = re.compile(rf"{_NO_SIDE} (?:to|on) (?:the )?(?=(?:left|right) of )")
 _ENDS = {"full stop": "{}.", "exclamation mark": "{}!", "quotation marks": '"{}"', "dots": "{} ..."}
 
 
@@ -107,8 +106,8 @@ def shuffled_words(question: Question, rng: SeededRandom) -> Change | None:
 
 
 def _is_bag(drawn: Drawn) -> bool:
-    """Whether a sentence is a noun with attributes before it alone."""
+    """Whether a sentence is a noun with attributes before it alone, none of which is a noun, too."""
     phrase, opening = drawn.wording.phrases[0], drawn.wording.opening
     if not isinstance(drawn.program, The | All) or phrase.place != WHOLE or " of " in opening:
         return False
-    return not phrase.after and not any(part.excludes for part in phrase.before)
+    return not phrase.after and not any(part.excludes or part.word == "orange" for part in phrase.before)
