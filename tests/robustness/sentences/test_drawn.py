@@ -1,5 +1,6 @@
 """Changed sentences of drawn scenes: what they refer to is told by the reader, which knows nothing of programs."""
 
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -175,3 +176,14 @@ def test_left_and_right_are_swapped_everywhere(variants):
 def test_expressions_without_referent_never_vanish_and_may_appear(scenes, variants):
     empty = [one for scene, _, one in variants if not scene.expressions[one.index].targets]
     assert {one.effect for one in empty} == {"stay", "change"}
+
+
+def test_the_document_tells_of_each_kind_with_an_example_that_is_made(variants):
+    text = (Path(__file__).parents[3] / "docs" / "robustness.md").read_text(encoding="utf-8")
+    rows = [row.split(" | ") for row in re.findall(r"^\| (`\w+` \| (?:stay|change|vanish).*) \|$", text, re.MULTILINE)]
+    told = {row[0].strip("`"): (tuple(row[1].split(", ")), tuple(row[3].split(" → "))) for row in rows}
+    made = {(original, one.text) for _, original, one in variants}
+    assert {kind: effects for kind, (effects, _) in told.items()} == {
+        kind: about.effects for kind, about in SENTENCE_KINDS.items()
+    }
+    assert [example for _, example in told.values() if example not in made] == []

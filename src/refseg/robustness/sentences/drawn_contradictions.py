@@ -316,8 +316,9 @@ def _with_exclusion(drawn: Drawn, form: str, noun: Noun, rng: SeededRandom) -> I
         return  # the relation says that it has it
     program = with_noun(program, 0, noun)
     if isinstance(program, The | All):
-        left = noun.evaluate(drawn.world)
-        program = All(noun) if left and left.bit_count() > 1 else The(noun)
+        left = noun.evaluate(drawn.world) or 0
+        is_plural = left.bit_count() > 1 or (not left and isinstance(program, All))
+        program = All(noun) if is_plural else The(noun)
     many = isinstance(program, All)
     if isinstance(drawn.program, The | All):
         wording = replace(wording, opening=request_of(wording.opening) + ("all " if many else "the "))

@@ -7,9 +7,10 @@ not certain.
 import re
 
 from refseg.datasets.drawn_scenes.objects import SeededRandom
-from refseg.readers.nouns import COCO_CLASSES, PERSON, classes_of, is_plural
+from refseg.readers.nouns import ALWAYS_ONE, COCO_CLASSES, PERSON, classes_of, is_plural
 from refseg.readers.words import WORDS
 from refseg.robustness.sentences.question import Change, Question
+from refseg.robustness.sentences.written_paraphrases import is_or_are
 from refseg.text.expression_types import types
 from refseg.text.left_right import mirrored
 
@@ -74,9 +75,9 @@ def opposite(question: Question, rng: SeededRandom) -> Change | None:
         return None
     choices = []
     for word, other in _OPPOSITES.items():
-        if re.search(rf"(?<![\w-]){word}(?![\w-])(?<!tank top)(?! of)(?! to)", question.text) or (
-            word == "in front of" and word in question.text
-        ):
+        if re.search(
+            rf"(?<![\w-]){word}(?![\w-])(?<!tank top)(?<!table top)(?<!counter top)(?! of)(?! to)", question.text
+        ) or (word == "in front of" and word in question.text):
             choices.append(re.sub(rf"(?<![\w-]){word}(?![\w-])", other, question.text, count=1))
     if "in front of" in question.text:
         choices = [question.text.replace("in front of", "behind")]
@@ -111,8 +112,8 @@ def negation(question: Question, rng: SeededRandom) -> Change | None:
     found = _COLOURED_THING.fullmatch(question.text)
     if found is None or not question.refers or not classes_of(found[3]) or PERSON in classes_of(found[3]):
         return None
-    are = "are" if is_plural(found[3]) else "is"
-    return Change(f"{found[1]}{found[3]} that {are} not {found[2]}", "change", certain=False, form="not added")
+    text = f"{found[1]}{found[3]} that {is_or_are(found[3])} not {found[2]}"
+    return Change(text, "change", certain=False, form="not added")
 
 
 def plural(question: Question, rng: SeededRandom) -> Change | None:
@@ -131,6 +132,8 @@ def absent_noun(question: Question, rng: SeededRandom) -> Change | None:
     """Replaces the noun by the name of a class that is not in the image; certain where all objects are annotated."""
     query, words = question.query, question.text.split()
     noun = query.noun.written if query.noun is not None and len(query.noun.classes) == 1 else ""
+    if noun in ALWAYS_ONE:
+        return None  # "a pair of skis"
     if not question.refers or query.union or words.count(noun) != 1 or not _stands_alone(words, words.index(noun)):
         return None
     here = {thing.name for thing in question.annotated.objects} if question.annotated is not None else set()

@@ -134,7 +134,7 @@ def relative_clause(question: Question, rng: SeededRandom) -> Change | None:
     choices = []
     found = _COLOURED_THING.fullmatch(text)
     if found is not None and _is_thing(found[3]):
-        are = "are" if is_plural(found[3]) else "is"
+        are = is_or_are(found[3])
         choices.append((f"{found[1]}{found[3]} that {are} {found[2]}", "clause"))
     for found in _ACTING.finditer(text):
         if not _begins(text[: found.start()]) or not classes_of(found[1]):
@@ -143,7 +143,7 @@ def relative_clause(question: Question, rng: SeededRandom) -> Change | None:
             choices.append((text[: found.start(2)] + text[found.end(2) :], "participle"))
         else:
             who = "who" if classes_of(found[1]) == (PERSON,) else "that"
-            are = "are" if is_plural(found[1]) else "is"
+            are = is_or_are(found[1])
             choices.append((f"{text[: found.start(3)]}{who} {are} {text[found.start(3) :]}", "clause"))
     if _names_person(text):
         for found in _DRESSED.finditer(text):
@@ -153,6 +153,15 @@ def relative_clause(question: Question, rng: SeededRandom) -> Change | None:
         return None
     other, form = rng.pick(choices)
     return Change(other, form=form)
+
+
+def is_or_are(noun: str) -> str:
+    """Returns the verb that a noun takes.
+
+    >>> is_or_are("cars"), is_or_are("luggage"), is_or_are("people")
+    ('are', 'is', 'are')
+    """
+    return "are" if is_plural(noun) and noun not in ("luggage", "crowd", "audience", "couple") else "is"
 
 
 def _is_thing(noun: str) -> bool:
