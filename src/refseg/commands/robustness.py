@@ -185,7 +185,8 @@ def _export(
     unknown = counts["unknown"]
     left_out = f" ({counted(unknown, 'question')} left out, whose answer is not known)" if unknown else ""
     print(f"{folder}: {counted(counts['pictures'], 'picture')}, {counted(counts['questions'], 'question')}{left_out}")
-    print(f"answers score with: refseg score MASKS jsonl --root {shlex.quote(str(folder))}")
+    split = f" --split {shlex.quote(str(given['split']))}" if given["split"] != "test" else ""
+    print(f"answers score with: refseg score MASKS jsonl --root {shlex.quote(str(folder))}{split}")
     print("and as robustness: the same command with --masks MASKS in the place of --export")
 
 

@@ -243,13 +243,17 @@ class RobustnessReport:
 
 def percent(figure: Figure | None, sign: str = "") -> str:
     """Formats a figure in percent; "-" where there is none."""
-    return "-" if figure is None or math.isnan(figure.value) else f"{100 * figure.value:{sign}.1f}"
+    return "-" if figure is None or math.isnan(figure.value) else _one_digit(figure.value, sign)
+
+
+def _one_digit(share: float, sign: str) -> str:
+    return f"{round(100 * share, 1) + 0.0:{sign}.1f}"  # without the sign of -0.0
 
 
 def interval_text(figure: Figure, sign: str = "") -> str:
     """Formats the interval of a figure in percent; "-" where there is none."""
     ends = figure.interval
-    return "-" if ends is None else f"{100 * ends[0]:{sign}.1f} to {100 * ends[1]:{sign}.1f}"
+    return "-" if ends is None else f"{_one_digit(ends[0], sign)} to {_one_digit(ends[1], sign)}"
 
 
 def with_interval(figure: Figure | None, sign: str = "") -> str:
