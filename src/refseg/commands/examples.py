@@ -6,6 +6,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         'refseg segment clip.gif "the red star" --out answers --format all',
         'refseg segment photographs/*.jpg "the dog on the left" --out answers',
         "refseg segment --table sentences.csv --out answers --coco results.json",
+        "refseg segment --manifest images.jsonl --out answers --part 1/4",
         'refseg segment scene.png "both circles" --weights lavt_swin_base/refcoco --device cuda',
     ),
     "serve": (

@@ -6,17 +6,16 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from refseg.errors import InvalidInput, RefsegError, option, shown
 from refseg.manifests.answer import SegmenterAnswer, about_answers
 from refseg.manifests.job import Job
 from refseg.manifests.places import ImageRoot
 from refseg.manifests.plan import need_plan
-from refseg.manifests.rows import Row, as_expressions, row_of
+from refseg.manifests.rows import Row, row_of
 from refseg.manifests.run_pieces import PieceDone
 from refseg.manifests.share import Share
 from refseg.optional import import_optional
@@ -24,8 +23,8 @@ from refseg.optional import import_optional
 _ACTORS = re.compile(r"([1-9]\d{0,4})(?::([1-9]\d{0,4}))?")
 BLOCKS_AN_ACTOR = 8  # at least, so that none waits for another
 MIN_BLOCKS = 200
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
-"""Variables of the environment without which Ray reports to its makers, and its log comes between the lines."""
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+"""Variables of the environment without which Ray reports to its makers."""
 
 
 def check_ray(actors: str, actor_gpus: float) -> tuple[int, int]:
@@ -131,17 +130,18 @@ def run_on_ray(
 
 
 class RowAnswers:
-    """Answers batches of any data set of Ray: for reading and writing by Ray Data's own sources.
+    """Answers batches of any data set of Ray (`map_batches` with `batch_format="pyarrow"`), for its sources and sinks.
 
-    Batches have `image` (a path, or the bytes of a file, as `ray.data.read_parquet` and `read_webdataset` give them)
-    and `expressions`; they come back with `results`, a text of JSON for each image.
+    Batches have `image`: a path, the bytes of an image file (as `read_binary_files` gives them, and `read_webdataset`
+    with `decoder=None`), or both as {"path", "bytes"}; and `expression` or `expressions`. They come back with
+    `results`, a text of JSON for each image, and `error`, why there are none.
 
     Args:
         weights: as of `refseg.load`.
-        settings: as of `refseg.load`.
-        expressions: asked about every image, where batches have none.
-        images: the folder that paths start from and stay in; without it they are taken as they are.
+        expressions: asked about every image whose row has none.
+        images: the folder or URL that paths start from and stay in; without it images must be bytes.
         threshold: as of calling a segmenter.
+        settings: further ones of `refseg.load`.
     """
 
     def __init__(
@@ -157,22 +157,26 @@ class RowAnswers:
         segmenter = load(weights, **settings)
         about = about_answers(segmenter, weights, threshold, crf=False)
         self._answer = SegmenterAnswer(segmenter, ImageRoot(images), threshold, about)
-        self._expressions = tuple(expressions)
+        self._expressions, self._has_folder = tuple(expressions), images is not None
 
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns a batch with its results; those of an image that cannot be read are null, and `error` says why."""
-        rows = []
-        asked = batch.get("expressions", batch.get("expression"))
-        for number, image in enumerate(batch["image"]):
-            place = f"row {number} of the batch"
-            try:
-                given = None if asked is None else asked[number]
-                if isinstance(given, np.ndarray):
-                    given = given.tolist()
-                fields = {"image": image, "expressions": None if given is None else list(as_expressions(given, place))}
-                rows.append(row_of(number, fields, place, self._expressions))
-            except RefsegError as error:
-                rows.append(Row(number, None, error=str(error)))
-        lines = list(self._answer(rows, Path()))
+    def __call__(self, batch: Any) -> Any:
+        """Returns a table of pyarrow with its results."""
+        arrow = import_optional("pyarrow", "batches are tables of pyarrow", "ray")
+        lines = list(self._answer(map(self._row, range(batch.num_rows), batch.to_pylist()), Path()))
         results = [None if "error" in line else json.dumps(line["results"]) for line in lines]
-        return {**batch, "results": results, "error": [line.get("error") for line in lines]}
+        errors = [line.get("error") for line in lines]
+        for name, values in (("results", results), ("error", errors)):
+            batch = batch.append_column(name, arrow.array(values, arrow.string()))
+        return batch
+
+    def _row(self, number: int, fields: dict[str, Any]) -> Row:
+        asked = {name: fields.get(name) for name in ("image", "expression", "expressions") if name in fields}
+        try:
+            row = row_of(number, asked, f"row {number} of the batch", self._expressions)
+        except RefsegError as error:
+            return Row(number, None, error=str(error))
+        if row.content is None and not self._has_folder:
+            return replace(
+                row, error=f"image {shown(row.image, 80)} is a path; name the folder of paths with images=..."
+            )
+        return row
