@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from refseg import datasets
+from refseg.datasets.shards import write_shards
 from refseg.datasets.storage import parquet_files
 from refseg.errors import InvalidInput, MissingFile
 from refseg.evaluation.evaluate import score_masks
@@ -82,6 +83,13 @@ def test_each_row_is_decoded_where_it_is_asked_for(refcoco_m, files):
         _ = data[2].image
     with pytest.raises(InvalidInput, match=r"validation-00001.*damaged or not Parquet"):
         refcoco_m()
+
+
+def test_shards_take_photographs_out_of_the_table(refcoco_m, tmp_path):
+    data = refcoco_m()
+    assert write_shards(data, "m", tmp_path, 10**6) == 1
+    again = datasets.build("shards", split="val", root=tmp_path)
+    assert [sample.image[0, 0, 0] for sample in again] == [1, 2, 3] and (again[0].mask(2) == square(9)).all()
 
 
 def test_a_table_of_another_kind_and_a_missing_one_are_refused(files):

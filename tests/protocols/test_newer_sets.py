@@ -74,14 +74,14 @@ def test_masks_are_emptied_where_none_is_answered(name):
     assert protocol.from_masks(torch.ones(2, 40, 50) > 0, none).flatten(1).any(1).tolist() == [True, False]
 
 
-def test_see_is_what_the_network_says_not_what_its_mask_shows():
-    protocol, empty = protocols.build("sesame"), torch.zeros(4, 5, 5) > 0
-    truths = empty.clone()
+def test_an_empty_mask_says_that_the_referent_is_not_there():
+    protocol, truths = protocols.build("sesame"), torch.zeros(4, 5, 5) > 0
     truths[:2, 1:3] = True
-    has_target, none = torch.tensor([True, True, False, False]), torch.tensor([False, True, True, False])
+    has_target, none = torch.tensor([True, True, False, False]), torch.tensor([False, False, True, False])
     predicted = truths.clone()
-    predicted[1], predicted[3, 4] = False, True
-    found = protocol.summarize(protocol.count(predicted, truths, has_target, none))
+    predicted[1], predicted[2], predicted[3, 4] = False, True, True
+    counts = protocol.count(protocol.from_masks(predicted, none), truths, has_target, none)
+    found = protocol.summarize(counts)
     assert found == {"See": 0.5, "cIoU": 10 / (10 + 10 + 5)}
 
 

@@ -9,8 +9,8 @@ Source     https://github.com/MaverickRen/PixelLM; Z. Ren et al. "PixelLM: Pixel
            CVPR 2024.
 Licence    none is stated for the questions; annotations CC BY 4.0 (LVIS, COCO), photographs each under its own Flickr
            licence.
-Splits     train, val, test_less, test_many; 246,000 questions about 910,000 objects in all, as the paper says; none are
-           counted by us.
+Splits     train, val, test_less, test_many; 246,000 questions about 0.9 million objects in all, as the paper says;
+           none are counted by us.
 """
 
 from pathlib import Path

@@ -17,7 +17,7 @@ import os
 import re
 import tarfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -119,7 +119,7 @@ def write_shards(
                 archive = tarfile.open(folder / f"{name}-{number:06d}.tar", "w", format=tarfile.USTAR_FORMAT)
                 number += 1
             about = json.dumps(_about(dataset, sample)).encode()
-            for ending, content in (_photograph(sample.image_path), (".json", about)):
+            for ending, content in (_photograph(dataset, sample), (".json", about)):
                 member = tarfile.TarInfo(f"{place:09d}{ending}")
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
@@ -130,20 +130,23 @@ def write_shards(
     return number
 
 
-def _photograph(path: Path) -> tuple[str, bytes]:
+def _photograph(dataset: IndexedDataset, sample: IndexedSample) -> tuple[str, bytes]:
     """Reads extension and content of a photograph's file unchanged; other files are not packed."""
+    name, path = sample.file, sample.image_path
     try:
-        with open_image(path) as image:
+        with dataset.open_file(name) as file:
+            content = file.read()
+        with open_image(io.BytesIO(content), str(path)) as image:
             ending = f".{image.format}".lower()
-        content = path.read_bytes()
     except RefsegError:
         raise
     except Exception as error:  # decoders of damaged files raise whatever they like
         raise InvalidInput(
             f"{path} cannot be packed ({first_line(error)}); is it no photograph, or damaged?"
         ) from error
-    usual = re.fullmatch(r"\.\w{1,8}", path.suffix, re.ASCII) and path.suffix.lower() != ".json"
-    return path.suffix if usual else ending, content
+    suffix = PurePosixPath(name).suffix  # that of a photograph in a table is none
+    usual = re.fullmatch(r"\.\w{1,8}", suffix, re.ASCII) and suffix.lower() != ".json"
+    return suffix if usual else ending, content
 
 
 def _about(dataset: IndexedDataset, sample: IndexedSample) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 Source         T. Wu et al. "See, Say, and Segment: Teaching LMMs to Overcome False Premises". CVPR 2024:
                `eval_sesame.py`, `utils.py`.
 Compared at    the true mask's own size; logits above 0, emptied where the network answers none, as in "standard".
-See            share of all expressions of which the answer says rightly whether the referent is there.
+See            share of all expressions of which the answer says rightly whether the referent is there; an answer whose
+               mask is empty says that it is not.
 Segment        cIoU = all intersections over all unions, of all expressions: whatever is answered to one without target
                is union.
 Departs        Say, which reads the sentence that a language model answers, is not computed. Where two polygons of an
@@ -21,20 +22,13 @@ from refseg.protocols.standard import Standard
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    from torch import Tensor
-
 
 class SESAME(Standard):
-    """Metrics of papers on FP-RefCOCO; `Counts.has_prediction` is False where the network predicts none."""
+    """Metrics of papers on FP-RefCOCO."""
 
     name = "sesame"
     about = "at the image's own size, logit above 0 (the network's own threshold); whether it answers none, and cIoU"
     headline = ("See", "cIoU")
-
-    def count(self, predictions: Tensor, truths: Tensor, has_target: Tensor, predicts_none: Tensor) -> Counts:
-        """Counts pixels; whether there is a prediction is what the network says."""
-        counts = super().count(predictions, truths, has_target, predicts_none)
-        return counts._replace(has_prediction=~predicts_none)
 
     def summarize(self, counts: Counts) -> dict[str, float]:
         """Computes the metrics over all expressions."""

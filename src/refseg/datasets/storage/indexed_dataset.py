@@ -53,14 +53,19 @@ class IndexedSample(Sample):
             for number in self.numbers.tolist()
         )
 
+    @property
+    def file(self) -> str:
+        """Name of the photograph, as `IndexedDataset.open_file` takes it."""
+        return self._index.text("image_file", self._image)
+
     @cached_property
     def image_path(self) -> Path:
-        """Path of the photograph.
+        """Path of the photograph, or of the file that holds it.
 
         Raises:
             MissingFile, InvalidInput: if it is in none of the data set's folders.
         """
-        return self._dataset.find_image(self._index.text("image_file", self._image))
+        return self._dataset.find_image(self.file)
 
     @cached_property
     def image(self) -> RgbImage:  # type: ignore[override]
@@ -130,9 +135,8 @@ class IndexedSample(Sample):
 
     def _read(self, what: Callable[[Image.Image], T]) -> T:
         """Opens the photograph and returns the result of a function of it."""
-        file = self._index.text("image_file", self._image)
         try:
-            with self._dataset.open_image(file) as image:
+            with self._dataset.open_image(self.file) as image:
                 return what(image)
         except RefsegError:
             raise
