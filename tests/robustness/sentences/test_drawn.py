@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.datasets.drawn_scenes.layout import rasterise
+from refseg.datasets.drawn_scenes.objects import SHAPES, DrawnObject
+from refseg.datasets.drawn_scenes.programs import All, Noun, Nth, Related, The, World
 from refseg.errors import InvalidInput
 from refseg.readers.execute import execute
 from refseg.readers.parse import read
 from refseg.robustness.sentences import SENTENCE_KINDS, change_sentences
+from refseg.robustness.sentences.drawn_contradictions import fair
 from refseg.robustness.sentences.drawn_paraphrases import NEW_SYNONYMS
 from refseg.robustness.sentences.drawn_wording import take_apart
 from refseg.robustness.sentences.known_words import drawn_words, words_in
@@ -187,3 +191,24 @@ def test_the_document_tells_of_each_kind_with_an_example_that_is_made(variants):
         kind: about.effects for kind, about in SENTENCE_KINDS.items()
     }
     assert [example for _, example in told.values() if example not in made] == []
+
+
+def test_nothing_is_compared_where_there_is_one_alone():
+    star, circle = SHAPES.index("star"), SHAPES.index("circle")
+    things = [(star, 20), (circle, 60), (circle, 110)]
+    world = World(rasterise([DrawnObject((shape, 0, 0, 0), x, 64, 12, 0) for shape, x in things], 128))
+    one, two, anchor = Noun(shape=star), Noun(shape=circle), Nth(Noun(shape=circle), "right")
+
+    def comparing(noun):
+        return [
+            All(noun),
+            Nth(noun, "left"),
+            Nth(noun, "left", 1, True),
+            Related(noun, "nearest", The(Noun(shape=star))),
+        ]
+
+    assert [fair(world, program) for program in comparing(one)] == [None] * 4
+    assert [fair(world, program) for program in comparing(two)] == [0b110, 0b010, 0b010, 0b010]
+    assert fair(world, Related(one, "farthest", anchor)) is None
+    assert fair(world, Related(one, "left", anchor)) == fair(world, The(one)) == 0b001
+    assert fair(world, Nth(one, "left", 2, True)) == 0

@@ -74,7 +74,7 @@ def left_right(drawn: Drawn, rng: SeededRandom) -> Change | None:
     text = mirrored(str(drawn.wording))
     if text == str(drawn.wording):
         return None
-    return _contradiction(drawn, "", text, _fair(drawn.world, _mirrored_program(drawn.program)))
+    return _contradiction(drawn, "", text, fair(drawn.world, _mirrored_program(drawn.program)))
 
 
 def _mirrored_program(program: Program) -> Any:
@@ -96,7 +96,7 @@ def _of(table: dict[str, str], name: Any) -> Any:
 def opposite(drawn: Drawn, rng: SeededRandom) -> Change | None:
     """Turns one place, relation or extreme into its opposite: top, above, nearest, in front of, largest."""
     changes = _opposites(drawn.wording, drawn.program)
-    return _pick(drawn, [(form, text, _fair(drawn.world, other)) for form, text, other in changes], rng)
+    return _pick(drawn, [(form, text, fair(drawn.world, other)) for form, text, other in changes], rng)
 
 
 def _opposites(wording: Wording, program: Program) -> Iterator[tuple[str, str, Program]]:
@@ -147,7 +147,7 @@ def rank(drawn: Drawn, rng: SeededRandom) -> Change | None:
                 frame = drawn.wording.frames[place].replace(ORDINALS[meaning.n - 1], ORDINALS[n - 1])
                 text = str(drawn.wording.with_frame(place, frame))
                 other = _with_meaning(drawn.program, place, replace(meaning, n=n))
-                changes.append(("", text, _fair(drawn.world, other)))
+                changes.append(("", text, fair(drawn.world, other)))
     return _pick(drawn, changes, rng)
 
 
@@ -179,7 +179,7 @@ class _Swap:
 def attribute(drawn: Drawn, rng: SeededRandom) -> Change | None:
     """Replaces one attribute or shape such that another object is meant."""
     for swap in rng.shuffled(list(_swaps(drawn, range(len(ATTRIBUTES))))):
-        objects = _fair(drawn.world, swap.program)
+        objects = fair(drawn.world, swap.program)
         if objects and objects != drawn.referents:
             return swap.change(drawn, objects, rng)
     return None
@@ -282,7 +282,7 @@ def _affirmed(drawn: Drawn) -> Iterator[_Found]:
     other = phrase.replaced(part, replace(part, text=text, excludes=False))
     values: dict[str, Any] = {ATTRIBUTES[attribute]: value, "without": None}
     program = with_noun(drawn.program, 0, replace(noun, **values))
-    yield "not removed", str(drawn.wording.with_phrase(0, other)), _fair(drawn.world, program)
+    yield "not removed", str(drawn.wording.with_phrase(0, other)), fair(drawn.world, program)
 
 
 def _negated(drawn: Drawn, rng: SeededRandom) -> Iterator[_Found]:
@@ -337,7 +337,7 @@ def _with_exclusion(drawn: Drawn, form: str, noun: Noun, rng: SeededRandom) -> I
         word = rng.pick(words_of(*noun.without))
         part = Part(attribute, f"non {word}", word, True)
         phrase = replace(phrase, before=(*phrase.before, part), after=after, many=many)
-    yield form, str(wording.with_phrase(0, phrase)), _fair(drawn.world, program)
+    yield form, str(wording.with_phrase(0, phrase)), fair(drawn.world, program)
 
 
 def _inflected(part: Part, many: bool) -> Part:
@@ -359,7 +359,7 @@ def _not_there(drawn: Drawn) -> Iterator[_Found]:
         anchor = program.anchor.evaluate(world)
         if anchor and not anchor & (noun.evaluate(world) or 0):  # nothing is left of itself
             text = str(replace(wording, relation=f"that is not {wording.relation}"))
-            yield "not there", text, _fair(world, replace(program, kind=_ACROSS[program.kind]))
+            yield "not there", text, fair(world, replace(program, kind=_ACROSS[program.kind]))
 
 
 def plural(drawn: Drawn, rng: SeededRandom) -> Change | None:
@@ -369,7 +369,7 @@ def plural(drawn: Drawn, rng: SeededRandom) -> Change | None:
     if isinstance(program, Nth | BySize):
         phrase = replace(phrase, after=tuple(_inflected(part, True) for part in phrase.after), many=True)
         text = f"{request}all {phrase}"
-        return _contradiction(drawn, "all for one", text, _fair(drawn.world, All(noun)))
+        return _contradiction(drawn, "all for one", text, fair(drawn.world, All(noun)))
     if isinstance(program, All) and noun.region is None:
         after = _as_one(tuple(_inflected(part, False) for part in phrase.after))
         phrase = replace(phrase, after=after, many=False)
@@ -377,7 +377,7 @@ def plural(drawn: Drawn, rng: SeededRandom) -> Change | None:
             (
                 "one for all",
                 f"{request}the {SUPERLATIVES[side][0].format(phrase)}",
-                _fair(drawn.world, Nth(noun, side)),
+                fair(drawn.world, Nth(noun, side)),
             )
             for side in get_args(Direction)
         ]
@@ -405,15 +405,14 @@ def _singular_shape(word: str) -> str:
 # Choosing -------------------------------------------------------------------------------------------------------------
 
 
-def _fair(world: World, program: Program) -> Objects:
-    """Evaluates a program; open where the sentence would presuppose what is not so: several, or a choice."""
-    found = program.evaluate(world)
-    candidates = (program.noun.evaluate(world) or 0).bit_count()
-    if isinstance(program, All) and candidates == 1:
-        return None
-    if candidates == 1 and (isinstance(program, BySize) or (isinstance(program, Nth) and not program.counted)):
-        return None
-    return found
+def fair(world: World, program: Program) -> Objects:
+    """Evaluates a program; open where its sentence would presuppose that there are several, and there is one."""
+    candidates = program.noun.evaluate(world) or 0
+    compares = isinstance(program, All | BySize) or (isinstance(program, Nth) and program.n == 1)
+    if isinstance(program, Related) and program.kind in ("nearest", "farthest"):
+        compares = True
+        candidates &= ~(program.anchor.evaluate(world) or 0)
+    return None if compares and candidates.bit_count() == 1 else program.evaluate(world)
 
 
 def _contradiction(drawn: Drawn, form: str, text: str, objects: Objects) -> Change | None:
