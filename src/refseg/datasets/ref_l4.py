@@ -4,8 +4,7 @@ ref-l4-val.parquet, ref-l4-test.parquet   an expression a row: id, caption, bbox
                                           file_name, height, width, split, and more
 images/                                   what images.tar.gz holds
 
-The reviewed annotations of RefCOCO that come with it (refcocos_annotation_reviewed) are not read: besides
-`caption_quality` it is not described what they hold.
+The reviewed annotations of RefCOCO that come with it (refcocos_annotation_reviewed) are a setting of that: `reviewed`.
 
 Source     https://huggingface.co/datasets/JierunChen/Ref-L4; J. Chen et al. "Revisiting Referring Expression
            Comprehension Evaluation in the Era of Large Multimodal Models". 2024.

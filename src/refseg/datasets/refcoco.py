@@ -16,7 +16,17 @@ Splits     images / refs / expressions
            google divides refs, not images: its splits share images, and its figures do not compare with the others'.
 """
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from refseg.counting import counted
 from refseg.datasets.refer import ReferLayout
+from refseg.datasets.reviews import find_kept
+from refseg.datasets.storage.reading import expand_user
 
 TRAIN2014 = (
     "images/mscoco/images/train2014",
@@ -28,7 +38,40 @@ TRAIN2014 = (
 """Usual folders of COCO's photographs."""
 
 
-class RefCOCO(ReferLayout):
+class ReviewedRefs(ReferLayout):
+    """A data set whose expressions were reviewed by the authors of Ref-L4.
+
+    Args:
+        split: as of `ReferLayout`.
+        split_by: as of `ReferLayout`.
+        reviewed: folder of their reviewed annotations, refcocos_annotation_reviewed; the expressions that they call
+            wrong are then left out. It has val and the tests, of unc and umd.
+        settings: those of `IndexedDataset`.
+    """
+
+    def __init__(self, split: str, split_by: str | None = None, reviewed: str | Path | None = None, **settings: Any):
+        self._reviewed = None if reviewed is None else expand_user(reviewed)
+        self._left_out = 0
+        super().__init__(split, split_by, **settings)
+
+    @override
+    def expressions_of(self, split: str) -> NDArray[np.int64]:
+        numbers = super().expressions_of(split)
+        if self._reviewed is None:
+            return numbers
+        kept = find_kept(self._reviewed, self.name, self.index, numbers)
+        self._left_out = len(numbers) - len(kept)
+        return kept
+
+    @property
+    @override
+    def selection(self) -> str:
+        if self._reviewed is None:
+            return ""
+        return f"left out: {counted(self._left_out, 'expression')} that {self._reviewed} calls wrong"
+
+
+class RefCOCO(ReviewedRefs):
     """RefCOCO; `split_by` is unc or google."""
 
     name = folder = "refcoco"
@@ -36,7 +79,7 @@ class RefCOCO(ReferLayout):
     image_folders = TRAIN2014
 
 
-class RefCOCOPlus(ReferLayout):
+class RefCOCOPlus(ReviewedRefs):
     """RefCOCO+; `split_by` is unc."""
 
     name = folder = "refcoco+"
@@ -45,7 +88,7 @@ class RefCOCOPlus(ReferLayout):
     image_folders = TRAIN2014
 
 
-class RefCOCOg(ReferLayout):
+class RefCOCOg(ReviewedRefs):
     """RefCOCOg; `split_by` is umd or google."""
 
     name = folder = "refcocog"
