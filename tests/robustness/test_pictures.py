@@ -73,6 +73,15 @@ def test_masks_lie_where_the_object_is_in_the_changed_picture(kind):
             assert thing.centre_xy == pytest.approx((x, y), abs=0.3)
 
 
+@pytest.mark.parametrize("size_hw", [(1, 1), (2, 9), (31, 5)])
+def test_pictures_of_any_size_can_be_changed(size_hw):
+    sample = Photograph(["the disk"], size_hw, (1.0, 1.0), 1)
+    for kind, one in PICTURE_KINDS.items():
+        for severity in one.severities:
+            changed = change_picture(sample, kind, severity)
+            assert changed.image.size and changed.image.shape[:2] == changed.change.warp(sample.mask(0)).shape
+
+
 def test_blur_and_noise_look_alike_at_any_size():
     small = Photograph(["the disk"], (224, 224), (100, 100), 40)
     large = Photograph(["the disk"], (672, 672), (300, 300), 120)
