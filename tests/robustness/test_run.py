@@ -9,7 +9,7 @@ from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.errors import InvalidInput, UnwritableOutput
 from refseg.masks.rle import encode_rle
 from refseg.robustness.asked import Plan, ask_about
-from refseg.robustness.run import measure_robustness
+from refseg.robustness.run import choose_plan, measure_robustness
 from refseg.robustness.systems import NetworkSystem
 
 KINDS = ("typing_errors", "left_right", "absent_noun", "crop")
@@ -101,3 +101,10 @@ def test_a_folder_of_other_questions_is_not_replaced(measured, checkpoint_folder
     with pytest.raises(UnwritableOutput, match="holds a report about other severities"):
         measure_robustness(checkpoint_folder, "drawn_scenes", out=out, **{**ASKED, "severities": (1,)})
     assert (out / "robustness.json").read_bytes() == before
+
+
+def test_kinds_are_chosen_by_name_and_by_group():
+    whole = choose_plan()
+    assert choose_plan("blur") == Plan((), ("blur",)) and choose_plan(["pictures", "sentences"]) == whole
+    assert choose_plan("sentences") == Plan(whole.sentences, ())
+    assert [severity for _, severity in choose_plan(["noise", "mirror"], [5, 2]).conditions()] == [2, 5, 1]

@@ -50,7 +50,7 @@ def measure_robustness(
     dataset: str | Sequence[Any] = "drawn_scenes",
     *,
     split: str | None = None,
-    kinds: Sequence[str] = (),
+    kinds: str | Sequence[str] = (),
     severities: Sequence[int] = DEFAULT_SEVERITIES,
     seed: int = 0,
     masks: Sequence[str | Path] = (),
@@ -185,7 +185,7 @@ def export_robustness(
     folder: str | Path,
     *,
     split: str | None = None,
-    kinds: Sequence[str] = (),
+    kinds: str | Sequence[str] = (),
     severities: Sequence[int] = DEFAULT_SEVERITIES,
     seed: int = 0,
     progress: Progress = no_progress,
@@ -225,7 +225,7 @@ def choose_plan(kinds: Iterable[str] = (), severities: Iterable[int] = DEFAULT_S
     """
     chosen: list[str] = []
     known = (*SENTENCE_KINDS, *PICTURE_KINDS)
-    for kind in kinds:
+    for kind in [kinds] if isinstance(kinds, str) else kinds:
         if kind not in known and kind not in GROUPS:
             raise InvalidInput(f"unknown kind of change {shown(kind)}; {choose_one(kind, (*GROUPS, *known))}")
         chosen += GROUPS.get(kind, (kind,))
