@@ -38,8 +38,8 @@ def typing_error(question: Question, rng: SeededRandom) -> Change | None:
 def safe_errors(word: str, form: str) -> tuple[str, ...]:
     """Returns the errors of this form that give no English word and leave no other telling word as near.
 
-    >>> safe_errors("right", "dropped letter"), "squaer" in safe_errors("square", "swapped letters")
-    (('rght',), True)
+    >>> safe_errors("stars", "dropped letter"), safe_errors("square", "swapped letters")
+    ((), ('suqare', 'sqaure', 'squrae', 'squaer'))
     """
     return tuple(wrong for wrong in dict.fromkeys(_errors(word, form)) if _is_safe(wrong, word))
 
