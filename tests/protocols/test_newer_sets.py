@@ -7,6 +7,7 @@ import torch
 from refseg import protocols
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.evaluation.comparison import compare
+from refseg.evaluation.report.report import PROTOCOL_COLUMNS, VIDEO_COLUMNS
 from refseg.evaluation.rows import Row, Score
 from refseg.evaluation.summarize import summarize
 from refseg.metrics import Counts
@@ -124,3 +125,9 @@ def test_only_what_fits_a_data_set_is_offered():
 def test_samples_are_scored_everywhere_unless_they_say_otherwise():
     (scene,) = DrawnScenes("val", count=1)
     assert scene.ignored(0) is None
+
+
+@pytest.mark.parametrize("name", [*protocols.PROTOCOLS, *protocols.VIDEO_PROTOCOLS])
+def test_tables_of_a_report_have_a_column_for_each_headline(name):
+    shown = {*PROTOCOL_COLUMNS, *VIDEO_COLUMNS}
+    assert set(protocols.build(name).headline) <= shown

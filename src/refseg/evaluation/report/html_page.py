@@ -8,7 +8,7 @@ from refseg.evaluation.earlier_results import PAGE
 from refseg.evaluation.error_types import BOUNDARY, CORRECT, INVENTED, KINDS, MISSED, MISSED_ONE, PART, TOO_MUCH, WRONG
 from refseg.evaluation.report.breakdown import Table
 from refseg.evaluation.report.plots import can_plot, plots
-from refseg.evaluation.report.report import ERRORS, OF_VIDEOS, Report, Section, percent
+from refseg.evaluation.report.report import ERRORS, OF_ABSENCE, OF_BOXES, OF_VIDEOS, Report, Section, percent
 from refseg.evaluation.report.worst_examples import Example
 from refseg.evaluation.rows import Row
 from refseg.evaluation.scoring import STANDARD
@@ -112,7 +112,7 @@ def page(report: Report, rows: Sequence[Row], examples: Sequence[Example]) -> st
 def _figures(report: Report) -> str:
     values = report.metrics[report.first]
     intervals = report.intervals.get(report.first, {})
-    wanted = (*OF_VIDEOS, "oIoU", "mIoU", "gIoU", "cIoU", "Prec@0.5", "N-acc", "T-acc", "Acc")
+    wanted = (*OF_VIDEOS, *OF_BOXES, "oIoU", "mIoU", "gIoU", "cIoU", "Prec@0.5", "N-acc", "T-acc", *OF_ABSENCE, "Acc")
     shown = [name for name in wanted if name in values][:6]
     cards = [
         f'<div class="card"><span>{escape(name)}</span><b>{percent(values[name])}</b><span>'

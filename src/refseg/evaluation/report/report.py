@@ -38,16 +38,22 @@ ERRORS = "kinds of error"
 IOUS, NONE = ("oIoU", "mIoU", "Prec@0.5", "Prec@0.7", "Prec@0.9"), ("N-acc", "T-acc")
 
 
-OF_VIDEOS = ("J&F", "J", "F", "mAP")
+OF_VIDEOS = ("J&F", "J", "F", "tIoU", "vIoU", "mAP")
 
 
-COLUMNS = ("expressions", "answers", "no_target", *OF_VIDEOS, *IOUS, *NONE)
+OF_BOXES = ("Acc@0.5", "Acc@0.75", "Acc@0.9", "mAcc")
 
 
-PROTOCOL_COLUMNS = ("mAP", *IOUS, "gIoU", "cIoU", *NONE, "Acc")
+OF_ABSENCE = ("mRR", "rIoU", "See")
 
 
-VIDEO_COLUMNS = ("J&F", "J", "J recall", "J decay", "F", "F recall", "F decay")
+COLUMNS = ("expressions", "answers", "no_target", *OF_VIDEOS, *OF_BOXES, *IOUS, *NONE, *OF_ABSENCE)
+
+
+PROTOCOL_COLUMNS = ("mAP", *OF_BOXES, *IOUS, "gIoU", "cIoU", *NONE, *OF_ABSENCE, "Acc")
+
+
+VIDEO_COLUMNS = ("J&F", "J", "J recall", "J decay", "F", "F recall", "F decay", "tIoU", "vIoU")
 
 
 COUNTS = ("expressions", "answers", "no_target", "objects", "found", "wrong", "images")
