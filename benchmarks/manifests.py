@@ -18,6 +18,7 @@ import io
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import tarfile
@@ -42,7 +43,7 @@ PARTS = "overhead", "kills"
 SHARD_IMAGES = 10_000
 EXPRESSIONS = "the red square", "both circles"
 SIDE, DIFFERENT = 64, 20  # pixels of the small images, and how many different ones there are
-KILL_SECONDS = 4.0, 20.0  # between two kills
+ALONE = 200  # calls for images alone that are timed
 
 
 def main() -> None:
@@ -54,6 +55,7 @@ def main() -> None:
     arguments.add_argument("--wait", type=float, default=0.0, help="milliseconds of the answer to a row")
     arguments.add_argument("--images", type=int, default=10_000, help="of part kills")
     arguments.add_argument("--kills", type=int, default=5)
+    arguments.add_argument("--between", type=float, nargs=2, default=(20, 90), help="seconds between two kills")
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--tiny", action="store_true", help="everything at a tiny size")
     arguments.add_argument("--worker", help=argparse.SUPPRESS)
@@ -61,7 +63,7 @@ def main() -> None:
     if given.worker:
         return work(given)
     if given.tiny:
-        given.rows, given.piece_size, given.images, given.kills = 400, 20, 12, 1
+        given.rows, given.piece_size, given.images, given.kills, given.between = 400, 20, 12, 1, (1, 2)
     wrong = []
     with tempfile.TemporaryDirectory() as folder:
         if "overhead" in given.parts:
@@ -195,6 +197,8 @@ def write_manifest(kind: str, rows: int, folder: Path) -> str:
 
 def kills(given: argparse.Namespace, folder: Path) -> list[str]:
     """Runs two workers with kills; returns what is wrong."""
+    import torch
+
     import refseg
 
     rng = random.Random(given.seed)
@@ -220,20 +224,25 @@ def kills(given: argparse.Namespace, folder: Path) -> list[str]:
             for worker in workers.values():
                 worker.wait()
             continue
-        time.sleep(rng.uniform(*KILL_SECONDS))
+        time.sleep(rng.uniform(*given.between))
         part = rng.choice((1, 2))
         if workers[part].poll() is None:
             workers[part].kill()
             workers[part].wait()
             workers[part] = start(part)
             killed += 1
-    seconds = time.monotonic() - begin
+    seconds, spent = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    torch.set_num_threads(1)
     segmenter = refseg.load("selector")
-    true, clock = [], time.monotonic()
+    true = []
     for k in range(DIFFERENT):
         results = segmenter(folder / "small" / f"{k}.png", list(EXPRESSIONS))
         true.append([(result.found, result.rle()) for result in results])
-    alone = DIFFERENT / (time.monotonic() - clock)
+    calls = min(ALONE, given.images)
+    clock, processor = time.monotonic(), time.process_time()
+    for k in range(calls):
+        json.dumps([one.to_dict() for one in segmenter(folder / "small" / f"{k % DIFFERENT}.png", list(EXPRESSIONS))])
+    alone, processor = calls / (time.monotonic() - clock), time.process_time() - processor
     lines = [json.loads(line) for part in sorted(out.glob("part-*.jsonl")) for line in part.open(encoding="utf-8")]
     counts = Counter(line["row"] for line in lines)
     wrong = [f"row {k} is there {counts[k]} times" for k in range(given.images) if counts[k] != 1]
@@ -249,6 +258,10 @@ def kills(given: argparse.Namespace, folder: Path) -> list[str]:
         ["seconds, starts and lost pieces among them", f"{seconds:.0f}"],
         ["images/s on two workers", f"{given.images / seconds:.1f}"],
         ["images/s of calls one by one, in one process", f"{alone:.1f}"],
+        [
+            "milliseconds of the processor an image: workers, starts and lost pieces among them; calls one by one",
+            f"{1e3 * (spent.ru_utime + spent.ru_stime) / given.images:.0f}; {1e3 * processor / calls:.0f}",
+        ],
         ["left lying beside the parts", ", ".join(left) or "nothing"],
     ]
     print_table(f"two workers, {len(EXPRESSIONS)} expressions an image, pieces of {piece_size}", ["", ""], table)

@@ -95,7 +95,7 @@ def expand_braces(text: str) -> Iterator[str]:
         return
     first, last, choices = found.groups()
     if choices is None and not 0 <= int(last) - int(first) < MAX_BRACED:
-        raise InvalidInput(f"{shown(text)} stands for no name, or for too many; write it as {{000..099}}")
+        raise InvalidInput(f"braces of {shown(text)} name nothing, or too many; write them as {{000..099}}")
     words = (
         choices.split(",") if choices is not None else (f"{k:0{len(first)}d}" for k in range(int(first), int(last) + 1))
     )
@@ -165,7 +165,9 @@ class ImageRoot:
         try:
             size = system.info(path)["size"]
             if size is None or size > MAX_IMAGE_BYTES:
-                raise InvalidInput(f"image {shown(name, 80)} has {size} bytes; at most {MAX_IMAGE_BYTES:,} are read")
+                raise InvalidInput(
+                    f"image {shown(name, 80)} has {counted(size or 0, 'byte')}; at most {MAX_IMAGE_BYTES:,} are read"
+                )
             content: bytes = system.cat_file(path)
             return content
         except FileNotFoundError as error:

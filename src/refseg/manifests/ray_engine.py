@@ -86,7 +86,7 @@ def ray_cluster(address: str) -> Iterator[None]:
         ray.init(**where, ignore_reinit_error=True, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InvalidInput(
-            f"there is no cluster of Ray at {shown(address)}; start one (ray start --head), or use this machine alone: "
+            f"there is no cluster of Ray at {shown(address)}; start one there, or use this machine alone: "
             f"{option('ray', 'local')}"
         ) from error
     try:

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from refseg.errors import RefsegError
+from refseg.counting import counted
+from refseg.errors import InvalidInput
 from refseg.manifests.answer import Answer
 from refseg.manifests.manifest import Manifest
 from refseg.manifests.part_files import writing_part
@@ -89,9 +90,9 @@ class PieceRunner:
                     advance(1)
         expected = self.plan.rows_of(piece)
         if expected is not None and count != expected:
-            raise RefsegError(
-                f"{self.manifest.place} has {count:,} rows in piece {piece:,}, where the plan has {expected:,}; has it "
-                "changed meanwhile?"
+            raise InvalidInput(
+                f"{self.manifest.place} has {counted(count, 'row')} in piece {piece:,}, where the plan has "
+                f"{expected:,}; has it changed meanwhile?"
             )
         return count, failed, first
 

@@ -67,7 +67,7 @@ def find_share(part: str | None = None, environment: Mapping[str, str] = os.envi
         count = _number(environment, "SLURM_ARRAY_TASK_COUNT", 1)
         if left or not 0 <= index < count:
             raise InvalidInput(
-                "the array of Slurm is no range, such as --array=0-99; give one, or say which part this is with "
+                "the array of Slurm is no range, such as 0-99; give one, or say which part this is with "
                 f"{option('part', '2/8')}"
             )
         rank, world = index * world + rank, count * world

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from typing_extensions import override
 
+from refseg.counting import counted
 from refseg.errors import InvalidInput, RefsegError, first_line, shown
 from refseg.inference.questions import IMAGE_ENDINGS, json_row
 from refseg.manifests.manifest import Manifest, Pieces
@@ -138,7 +139,7 @@ def _samples(shard: str) -> Iterator[tuple[str, dict[str, bytes | str]]]:
             ) from error
 
 
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, ending: str) -> bytes | str | None:
+def _content(archive: Any, member: tarfile.TarInfo, ending: str) -> bytes | str | None:
     """Returns the content of an image or text, a message if it is refused, None if it is of no use."""
     is_image = ending.lower() in IMAGE_ENDINGS
     if not is_image and ending not in TEXTS:
@@ -147,10 +148,10 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, ending: str) -> 
         return f"{shown(member.name, 60)} is no ordinary file, as images and texts are"
     most = MAX_IMAGE_BYTES if is_image else MAX_TEXT_BYTES
     if member.size > most:
-        return f"{shown(member.name, 60)} has {member.size:,} bytes; at most {most:,} are read"
+        return f"{shown(member.name, 60)} has {counted(member.size, 'byte')}; at most {most:,} are read"
     opened = archive.extractfile(member)
     assert opened is not None  # of an ordinary file
-    content = opened.read()
+    content: bytes = opened.read()
     if len(content) < member.size:
         raise EOFError(f"{member.name} is cut off")
     return content
@@ -175,7 +176,7 @@ class _Bounded:
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= MAX_IMAGE_BYTES:
-            raise tarfile.ReadError(f"a header asks for {size:,} bytes")
+            raise tarfile.ReadError(f"a header asks for {counted(size, 'byte')}")
         return self._file.read(size)
 
     def seek(self, position: int, whence: int = 0) -> int:
