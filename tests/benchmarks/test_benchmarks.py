@@ -39,6 +39,7 @@ SLOW = {  # in processes of their own, which import torch
     "gpu": "--tiny --out {out} --only rates parity forward_dmmi step_cmirnet train",
     "kill_and_resume": "--kills 1 --processes 1 --data scenes",
     "kill_study": "eavl_table4 --rows 1 --set stages.learn.steps=1 --kills 1",
+    "manifests": "--tiny",
     "runtimes": "--weights cris_small --to onnx --repeats 1",
     "segment_command": "--repeats 1",
     "service": "--tiny --parts throughput term",

@@ -137,6 +137,25 @@ def test_python_does_what_the_command_does(manifest, checkpoint_folder, tmp_path
     assert not (tmp_path / "b").exists()
 
 
+def test_batches_of_ray_data_get_results_and_keep_the_types_of_their_columns(manifest, checkpoint_folder):
+    """A batch is a table of pyarrow, with Ray or without."""
+    arrow = pytest.importorskip("pyarrow")
+    from refseg.manifests.ray_engine import RowAnswers
+
+    rows = [{"image": f"{k}.png", "expressions": ASKED, "id": k} for k in (0, 4)]
+    answers = RowAnswers(str(checkpoint_folder), images=str(manifest.parent))(arrow.Table.from_pylist(rows))
+    assert answers.schema.field("expressions").type == arrow.list_(arrow.string())
+    first, second = answers.to_pylist()
+    alone = load(checkpoint_folder)(manifest.parent / "0.png", ASKED)
+    assert [one["rle"] for one in json.loads(first["results"])] == [one.rle() for one in alone]
+    assert second["results"] is None and "4.png is missing" in second["error"]
+
+    held = [{"image": (manifest.parent / "0.png").read_bytes()}, {"image": "0.png"}]
+    for row in held:
+        (line,) = RowAnswers(str(checkpoint_folder), ASKED)(arrow.Table.from_pylist([row])).to_pylist()
+        assert line["results"] == first["results"] or "name their folder with images=..." in line["error"]
+
+
 @pytest.mark.slow
 def test_actors_of_ray_give_the_same_answers(manifest, checkpoint_folder, tmp_path):
     pytest.importorskip("ray.data", reason="the engine for clusters needs ray")

@@ -176,7 +176,5 @@ class RowAnswers:
         except RefsegError as error:
             return Row(number, None, error=str(error))
         if row.content is None and not self._has_folder:
-            return replace(
-                row, error=f"image {shown(row.image, 80)} is a path; name the folder of paths with images=..."
-            )
+            return replace(row, error=f"image {shown(row.image, 80)} is a path; name their folder with images=...")
         return row
