@@ -80,14 +80,17 @@ def segment_manifest(manifest: str, out: str, expressions: list[str], quiet: boo
             typer.echo(printable(text), err=True)
 
     shown = no_progress if quiet else progress
-    outcome = batches.segment_manifest(manifest, out, expressions, **settings, progress=shown, note=note)
+    try:
+        outcome = batches.segment_manifest(manifest, out, expressions, **settings, progress=shown, note=note)
+    except KeyboardInterrupt:
+        note("pieces that are done are kept; the same command goes on from there")
+        raise
     if quiet:
         return
     if outcome.pieces:
-        typer.echo(
-            f"{counted(outcome.done, 'image')} done, {outcome.failed:,} failed, {outcome.speed:,.1f} images/s in "
-            f"{counted(outcome.pieces, 'piece')}: {out}"
-        )
+        worker = f"{outcome.share}: " if outcome.share.world > 1 else ""
+        done = f"{counted(outcome.done, 'image')} done, {outcome.failed:,} failed"
+        typer.echo(f"{worker}{done}, {outcome.speed:,.1f} images/s in {counted(outcome.pieces, 'piece')}: {out}")
     if len(outcome.errors) > batches.MAX_TOLD:
         note(f"{len(outcome.errors) - batches.MAX_TOLD:,} further pieces have errors; they are in their lines")
     if outcome.failed:

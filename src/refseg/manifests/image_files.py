@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from typing_extensions import override
 
-from refseg.errors import InvalidInput, MissingFile, RefsegError
+from refseg.errors import InvalidInput, MissingFile, RefsegError, another_out
 from refseg.inference.questions import IMAGE_ENDINGS, find_images
 from refseg.manifests.json_rows import JsonRows
 from refseg.manifests.manifest import Manifest, Pieces
@@ -36,7 +36,10 @@ class ImageFiles(Manifest):
         if not asked:
             raise InvalidInput(f"what to find in {place} is not said; name expressions in the command: 'the cup'")
         self.columns = []
+        if os.path.isdir(store.place) and os.path.isdir(place) and os.path.samefile(store.place, place):
+            raise InvalidInput(f"{place} holds the photographs; give {another_out()} for the answers")
         self._folder, self._store = folder, store
+        self._found: list[str] | None = None  # until the listing is written
 
     @override
     def cut(self, piece_size: int) -> Pieces:
@@ -44,6 +47,7 @@ class ImageFiles(Manifest):
             with self._store.writing(LISTING, first=True) as file, file.open("w", encoding="utf-8") as lines:
                 for name in self._names():
                     lines.write(json.dumps({"image": name}) + "\n")
+        self._found = None
         return self._listed().cut(piece_size)
 
     @override
@@ -60,8 +64,13 @@ class ImageFiles(Manifest):
     def _listed(self) -> JsonRows:
         return JsonRows(self._store.place_of(LISTING), self.asked, self.root)
 
-    def _names(self) -> Iterator[str]:
-        """Yields the names of the images as seen from the folder, in natural order."""
+    def _names(self) -> list[str]:
+        """Returns the names of the images as seen from the folder, in natural order."""
+        if self._found is None:
+            self._found = list(self._find())
+        return self._found
+
+    def _find(self) -> Iterator[str]:
         if not is_url(self.place):
             try:
                 yield from (os.path.relpath(path, self._folder) for path in find_images(self.place))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, RefsegError
 from refseg.manifests.places import ImageRoot
 from refseg.manifests.rows import Row
 
@@ -71,6 +71,25 @@ class Manifest(ABC):
             raise InvalidInput(f"{self.place} has no row; give one for each image")
         if first[0].error and all(row.error for row in islice(self.first_rows(), LOOKED_AT)):
             raise InvalidInput(first[0].error)
+
+    def check_images(self) -> None:
+        """Checks that one of the first images is there: a disk that is not mounted must not make a million errors.
+
+        Raises:
+            MissingFile, InvalidInput: if not, with what is wrong with the first one.
+        """
+        first: RefsegError | None = None
+        for row in islice(self.first_rows(), LOOKED_AT):
+            if row.content is not None:
+                return
+            if row.image is not None:
+                try:
+                    self.root.check(row.image)
+                    return
+                except RefsegError as error:
+                    first = first or error
+        if first:
+            raise first
 
     @abstractmethod
     def first_rows(self) -> Iterator[Row]:

@@ -165,15 +165,29 @@ class ImageRoot:
         try:
             size = system.info(path)["size"]
             if size is None or size > MAX_IMAGE_BYTES:
-                raise InvalidInput(
-                    f"image {shown(name, 80)} has {counted(size or 0, 'byte')}; at most {MAX_IMAGE_BYTES:,} are read"
-                )
+                held = "bytes without end" if size is None else counted(size, "byte")
+                raise InvalidInput(f"image {shown(name, 80)} has {held}; at most {MAX_IMAGE_BYTES:,} are read")
             content: bytes = system.cat_file(path)
             return content
         except FileNotFoundError as error:
             raise MissingFile(f"{self.place}/{name} is missing; check the path of the image") from error
         except OSError as error:
             raise InvalidInput(f"{self.place}/{name} cannot be read ({first_line(error)})") from error
+
+    def check(self, name: str) -> None:
+        """Checks an image without reading it; one in an object store by its name alone.
+
+        Raises:
+            MissingFile, InvalidInput: if there is none, or the name leads out of the folder.
+        """
+        if self._store is not None:
+            self._inside(name)
+            return
+        path = self.image(name)
+        if isinstance(path, Path) and not path.exists():
+            raise MissingFile(
+                f"{path} is missing; names of images start from {self.place}; {option('images')} names another folder"
+            )
 
     def _inside(self, name: str) -> str:
         """Returns a name as seen from the URL; raises InvalidInput if it leads elsewhere."""

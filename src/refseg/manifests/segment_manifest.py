@@ -14,6 +14,7 @@ from refseg.manifests.job import Job
 from refseg.manifests.manifest import Manifest
 from refseg.manifests.part_files import check_parquet
 from refseg.manifests.plan import Plan, check_settings, read_plan
+from refseg.manifests.ray_engine import check_ray, ray_cluster, run_on_ray
 from refseg.manifests.run_pieces import PieceDone, pieces_left
 from refseg.manifests.share import Share, find_share
 from refseg.manifests.status import batch_status
@@ -135,13 +136,14 @@ def segment_manifest(
     settings = dict(weights=weights, images=images, threshold=threshold, crf=crf, precision=precision, device=device)
     job = Job(manifest, out, tuple(expressions), **settings, files=tuple(files), parquet=parquet, piece_size=piece_size)  # type: ignore[arg-type]
     share = find_share(part) if ray is None else Share()
+    if ray is not None:
+        check_ray(actors, actor_gpus)
     store, opened = job.open()
+    store.check_writable()
     opened.check()
+    opened.check_images()
     if ray is None:
         return _run(job, store, opened, share, retry_failed, None, progress, note)
-    from refseg.manifests.ray_engine import check_ray, ray_cluster, run_on_ray
-
-    check_ray(actors, actor_gpus)
     with ray_cluster(ray):
 
         def engine(job: Job, pieces: Sequence[int]) -> Iterator[PieceDone | None]:

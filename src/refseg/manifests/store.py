@@ -38,6 +38,10 @@ class Store(ABC):
         """Returns path or URL of a file."""
         return f"{self.place}/{name}"
 
+    def check_writable(self) -> None:
+        """Raises UnwritableOutput if it is known that nothing can be written here."""
+        return
+
     @abstractmethod
     def has(self, name: str) -> bool:
         """Whether there is a file or folder of that name."""
@@ -87,6 +91,9 @@ class LocalStore(Store):
     def __init__(self, place: str):
         super().__init__(place)
         self._folder = Path(self.place)
+
+    @override
+    def check_writable(self) -> None:
         check_writable(self._folder)
 
     @override
