@@ -109,6 +109,18 @@ def test_kinds_count_the_same_whatever_their_number_of_questions():
     assert headline["sentences mIoU drop"].value == pytest.approx(0.5)
 
 
+def test_sentences_with_words_never_seen_are_told_apart():
+    wrong, right = (0, 10), (8, 10)
+    levels = {"prefix": right, "prefix, new words": wrong, "new words": wrong, "clause": right}
+    conditions = [(Condition("synonyms", level), pair) for level, pair in levels.items()]
+    lines = [line(k, [right], {0: pair}, condition) for k, (condition, pair) in enumerate(conditions)]
+    measured = measure(lines, Plan(("synonyms",), ()))
+    forms = [level for level in levels if level != "new words"]
+    assert [row.level for row in measured.rows] == ["", "known words", "new words", *forms]
+    shares = {row.level: (row.answers, row.figures["consistency"].value) for row in measured.rows}
+    assert (shares["known words"], shares["new words"], shares[""]) == ((2, 1), (2, 0), (4, 0.5))
+
+
 def test_what_is_not_certain_is_no_part_of_the_headline():
     lines = [line(k, [(8, 10)], {0: (0, 10)}, Condition("case", certain=False)) for k in range(3)]
     measured = measure(lines, Plan(("case",), ()))

@@ -17,8 +17,11 @@ from refseg.evaluation.report.confidence import BINS
 from refseg.metrics import interval
 from refseg.robustness.answers import UNKNOWN, Condition, Counted, ImageLine
 from refseg.robustness.asked import ORIGINAL, Plan
+from refseg.robustness.variant import NEW_WORDS
 
 RESAMPLES = 1000
+KNOWN_WORDS = "known words"
+"""Level of a row about those sentences that have no words outside of the drawn grammar but those of the original."""
 COLUMNS = (
     "answers",
     "known",  # answers whose truth is known
@@ -69,7 +72,8 @@ class Row:
 
     Attributes:
         kind: of SENTENCE_KINDS or PICTURE_KINDS.
-        level: severity, or form of the sentence; "" for all together.
+        level: severity, or form of the sentence; "" for all together; KNOWN_WORDS and NEW_WORDS for sentences of any
+            form, without and with words outside of the drawn grammar that the original has not.
         effect: on the referent.
         certain: whether that is certain; other rows are no part of the headline.
         answers: number of changed questions.
@@ -158,7 +162,7 @@ def measure(lines: Iterable[ImageLine], plan: Plan) -> Measured:
     rows: list[Row] = []
     for kind, effect, level, certain in _groups(conditions, (*sentences, *pictures)):
         of_group = [one for one in conditions if (one.kind, one.effect, one.certain) == (kind, effect, certain)]
-        per_image = _gather(of_images, [one for one in of_group if level in ("", one.level)])
+        per_image = _gather(of_images, [one for one in of_group if _is_in(level, one.level)])
         figures = _figures(per_image, weights, effect)
         if kind in pictures and (strange := _share_unfamiliar(unfamiliar, kind, level, weights)):
             figures["unfamiliar"] = strange
@@ -184,8 +188,18 @@ def _groups(conditions: Sequence[Condition], kinds: Sequence[str]) -> Iterator[t
         of_kind = [one for one in conditions if one.kind == kind]
         for effect, certain in dict.fromkeys((one.effect, one.certain) for one in of_kind):
             levels = {one.level: None for one in of_kind if (one.effect, one.certain) == (effect, certain)}
-            for level in ("", *(level for level in levels if level)):
+            words = {NEW_WORDS if level.endswith(NEW_WORDS) else KNOWN_WORDS: None for level in levels}
+            by_words = (KNOWN_WORDS, NEW_WORDS) if NEW_WORDS in words else ()
+            forms = (level for level in levels if level and level != NEW_WORDS)
+            for level in ("", *(one for one in by_words if one in words), *forms):
                 yield kind, effect, level, certain
+
+
+def _is_in(level: str, own: str) -> bool:
+    """Whether a condition's own level is part of the level of a row."""
+    if level in (KNOWN_WORDS, NEW_WORDS):
+        return own.endswith(NEW_WORDS) == (level == NEW_WORDS)
+    return level in ("", own)
 
 
 def _gather(of_images: Sequence[Mapping[Condition, Sums]], chosen: Sequence[Condition]) -> Sums:

@@ -1,6 +1,6 @@
 """The report of a robustness test as one HTML page that needs no other file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def page(report: RobustnessReport) -> str:
         *(_table(section) for section in report.sections() if not section[0].startswith("pictures by severity")),
         *map(_details, report.forms()),
         _kinds(report),
-        *(_gallery(kind, effect, report.examples) for kind, effect in _shown_kinds(report.examples)),
+        *(_gallery(report, kind, effect) for kind, effect in _shown_kinds(report)),
         _facts(report),
     ]
     return (
@@ -125,12 +125,16 @@ def _kinds(report: RobustnessReport) -> str:
     )
 
 
-def _shown_kinds(examples: Sequence[Example]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((one.kind, one.effect) for one in examples))
+def _shown_kinds(report: RobustnessReport) -> list[tuple[str, str]]:
+    """Returns kinds and effects of which there are examples, in the order of the kinds."""
+    shown = {(one.kind, one.effect) for one in report.examples}
+    kinds = (*report.sentences, *report.pictures)
+    return [(kind, effect) for kind in kinds for effect in EFFECTS if (kind, effect) in shown]
 
 
-def _gallery(kind: str, effect: str, examples: Sequence[Example]) -> str:
-    figures = "".join(_figure(one) for one in examples if (one.kind, one.effect) == (kind, effect))
+def _gallery(report: RobustnessReport, kind: str, effect: str) -> str:
+    chosen = [one for one in report.examples if (one.kind, one.effect) == (kind, effect)]
+    figures = "".join(_figure(one, kind in report.pictures) for one in chosen)
     return (
         f"<h2>{escape(_capital(kind))}: the worst</h2>"
         f'<p class="note">{EFFECTS[effect]}. Orange: the answers, before and after; blue: what is meant after.</p>'
@@ -138,7 +142,7 @@ def _gallery(kind: str, effect: str, examples: Sequence[Example]) -> str:
     )
 
 
-def _figure(one: Example) -> str:
+def _figure(one: Example, is_picture: bool) -> str:
     pictures = "".join(
         f'<img alt="{alt}" src="{source}">'
         for alt, source in (
@@ -148,7 +152,7 @@ def _figure(one: Example) -> str:
         )
     )
     before = "" if one.original == one.changed else f"<span>before: {escape(one.original)}</span>"
-    level = f" · {escape(one.level)}" if one.level else ""
+    level = f" · {'severity ' if is_picture else ''}{escape(one.level)}" if one.level else ""
     return (
         f"<figure><div>{pictures}</div><figcaption><b>{escape(one.changed)}</b>{before}"
         f"<span>{escape(one.system)}{level} · IoU {100 * one.iou:.1f} · same as before {100 * one.agreement:.0f} % · "
