@@ -1,4 +1,4 @@
-# make demo | test | browser | slow | parity | fuzz | graphs | docs | release-check | lint | format | bench: needs Python 3.11 or newer and make, sets up .venv by itself.
+# make demo | test | browser | slow | parity | fuzz | graphs | docs | notebooks | release-check | lint | format | bench: needs Python 3.11 or newer and make, sets up .venv by itself.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ BENCHMARKS := segment_command selector_latency drawn_scenes drawn_clips cmpc_rel
 
 unexport PYTHONDONTWRITEBYTECODE  # tests start many processes, which should not compile the same imports again
 
-.PHONY: demo test browser slow parity fuzz graphs docs release-check lint format bench clean
+.PHONY: demo test browser slow parity fuzz graphs docs notebooks release-check lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -50,6 +50,11 @@ docs: $(READY)
 	$(BIN)/python docs/generate
 	$(BIN)/zensical build --strict --clean
 	$(BIN)/mkdocs build
+
+# The notebooks are run again, and kept with what they show.
+notebooks: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[docs]' --constraints constraints.txt
+	$(BIN)/python docs/generate/run_notebooks.py
 
 # Builds sdist and wheel, and tries the wheel in bare environments: each Python, without and with extras, lowest versions.
 release-check: $(READY)

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from refseg.checkpoints.hub import push
     from refseg.datasets import DATASETS
     from refseg.datasets.load import load_dataset
     from refseg.evaluation.evaluate import evaluate
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from refseg.robustness.run import export_robustness, measure_robustness
     from refseg.training.run import train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "DATASETS",
     "NETWORKS",
@@ -41,6 +42,7 @@ __all__ = [
     "load",
     "load_dataset",
     "measure_robustness",
+    "push",
     "segment",
     "train",
 ]
@@ -61,6 +63,7 @@ _HOMES = {
     "export_robustness": "refseg.robustness.run",
     "load": "refseg.inference.segmenter",
     "load_dataset": "refseg.datasets.load",
+    "push": "refseg.checkpoints.hub",
     "measure_robustness": "refseg.robustness.run",
     "segment": "refseg.inference.segmenter",
     "train": "refseg.training.run",

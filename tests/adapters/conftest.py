@@ -45,7 +45,7 @@ def hub(tmp_path, monkeypatch) -> Iterator[FakeHub]:
     """A hub without models; the cache is empty."""
     from huggingface_hub import constants
 
-    hub = FakeHub()
+    hub = FakeHub(store=tmp_path / "sent")
     server = hub.start()
     monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
     monkeypatch.setattr(

@@ -1,5 +1,6 @@
 """A hub on 127.0.0.1, which serves folders as the hub's API does."""
 
+import base64
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ class FakeHub:
         gated: ids of models whose files are refused.
         breaks_at: bytes of a file after which the connection ends.
         asked: requests, with their range.
+        store: folder of what is sent to the hub.
+        read_only: whether nothing may be sent.
     """
 
     models: dict[str, Path] = field(default_factory=dict)
@@ -27,6 +30,8 @@ class FakeHub:
     breaks_at: int | None = None
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     endpoint: str = ""
+    store: Path = Path()
+    read_only: bool = False
 
     def files(self) -> list[str]:
         """Names of the files that were sent."""
@@ -48,6 +53,35 @@ class FakeHub:
 
             def do_GET(self) -> None:
                 self.answer()
+
+            def do_POST(self) -> None:
+                content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                hub.asked.append(("POST", self.path, ""))
+                parts = urlsplit(self.path).path.strip("/").split("/")
+                if hub.read_only:
+                    return self.send(b'{"error": "no"}', {"Content-Type": "application/json"}, 403)
+                if parts[-1] == "create":
+                    model = json.loads(content)["name"]
+                    owner = json.loads(content).get("organization", "me")
+                    hub.models.setdefault(f"{owner}/{model}", hub.store / model).mkdir(parents=True, exist_ok=True)
+                    answer: object = {"url": f"{hub.endpoint}/{owner}/{model}"}
+                elif parts[-1] == "validate-yaml":
+                    answer = {"errors": [], "warnings": []}
+                elif "preupload" in parts:
+                    names = [file["path"] for file in json.loads(content)["files"]]
+                    answer = {
+                        "files": [
+                            {"path": name, "uploadMode": "regular", "shouldIgnore": False, "oid": None}
+                            for name in names
+                        ]
+                    }
+                else:
+                    for line in map(json.loads, content.splitlines()):
+                        if line["key"] == "file":
+                            place = hub.models["/".join(parts[2:4])] / line["value"]["path"]
+                            place.write_bytes(base64.b64decode(line["value"]["content"]))
+                    answer = {"commitUrl": f"{hub.endpoint}/{parts[2]}/{parts[3]}/commit/{COMMIT}", "commitOid": COMMIT}
+                return self.send(json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
             def answer(self) -> None:
                 path = unquote(urlsplit(self.path).path)
@@ -105,7 +139,7 @@ class FakeHub:
                     self.send_header(key, value)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                if self.command == "GET":
+                if self.command in ("GET", "POST"):
                     ends = hub.breaks_at is not None and len(content) > hub.breaks_at
                     self.wfile.write(content[: hub.breaks_at] if ends else content)
                     if ends:

@@ -18,6 +18,8 @@ from refseg.runtimes.entry import FAMILIARITY_FILE, GRAPH_FILES
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SETTINGS = re.compile(r"(?P<weights>.+):(?P<settings>[a-z_]+=[^,=:/\\]+(=[^,:]+)?(,[a-z_]+=[^,=:/\\]+(=[^,:]+)?)*)")
 _HUB_TIMEOUT = 5.0  # timeout of the hub
+REVISION = "revision"
+"""Setting of weights on the hub: a branch, a tag or a commit."""
 
 
 def with_settings(where: str | Path, settings: Mapping[str, Any]) -> str:
@@ -83,6 +85,7 @@ def find(where: str | Path) -> Path:
             f"{adapter[0]} is an open model, used as its authors trained it; give weights of refseg: a checkpoint "
             f"folder, or one of: {', '.join(bundled_names())}"
         )
+    revision = settings_of(where).get(REVISION)
     if found := _SETTINGS.fullmatch(str(where)):
         where = found["weights"]
     path, name = Path(where), str(where)
@@ -112,8 +115,8 @@ def find(where: str | Path) -> Path:
             f"{path} is missing, since the training in {path.parent} has not come to its end; go on with: refseg train "
             f"--resume --out {quote(str(path.parent))}{so_far}"
         )
-    if isinstance(where, str) and _HUB_ID.fullmatch(name) and not path.parent.is_dir():
-        return _download(name, choices)
+    if isinstance(where, str) and is_hub_id(name) and not path.parent.is_dir():
+        return _download(name, choices, revision)
     raise MissingFile(f"there are no weights {name!r}; {choices}")
 
 
@@ -129,20 +132,30 @@ def _about_file(path: Path, choices: str) -> str:
     return f"{path} is a file, and of no official release that `refseg convert` reads; {choices}"
 
 
-def _download(hub_id: str, choices: str) -> Path:
+def _download(hub_id: str, choices: str, revision: Any = None) -> Path:
     from huggingface_hub import constants, get_session, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
-    online = not constants.HF_HUB_OFFLINE and _reachable(get_session(), constants.ENDPOINT)
+    online = not constants.HF_HUB_OFFLINE and is_reachable(get_session(), constants.ENDPOINT)
     try:
         return Path(
             snapshot_download(
                 hub_id,
+                revision=str(revision) if revision is not None else None,
                 allow_patterns=[WEIGHTS, CONFIG, RECIPE, CARD, FAMILIARITY_FILE, *GRAPH_FILES],
                 local_files_only=not online,
                 etag_timeout=_HUB_TIMEOUT,
             )
         )
+    except RevisionNotFoundError as error:
+        raise MissingFile(
+            f"{hub_id!r} has no revision {revision!r}; leave it out, or give a commit or a tag"
+        ) from error
     except RepositoryNotFoundError as error:
         raise MissingFile(f"the hub has no (public) {hub_id!r}; {choices}") from error
     except LocalEntryNotFoundError as error:
@@ -153,7 +166,12 @@ def _download(hub_id: str, choices: str) -> Path:
         raise MissingFile(f"{hub_id!r} cannot be downloaded ({first_line(error)}); {choices}") from error
 
 
-def _reachable(session: Any, endpoint: str) -> bool:
+def is_hub_id(text: str) -> bool:
+    """Whether a text has the form of a hub id, "owner/name"."""
+    return _HUB_ID.fullmatch(text) is not None
+
+
+def is_reachable(session: Any, endpoint: str) -> bool:
     """Whether the hub answers one request; its own client would retry for half a minute."""
     try:
         session.head(endpoint, timeout=_HUB_TIMEOUT)

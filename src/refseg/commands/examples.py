@@ -92,6 +92,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "refseg export my_weights --to openvino --precision bf16 --size 480 480 --out my_weights_bf16",
     ),
     "weights list": ("refseg weights list", "refseg weights list --network dmmi"),
+    "weights push": (
+        "refseg weights push runs/own/weights you/own --licence cc-by-4.0 --results results/test",
+        "refseg weights push runs/own/weights you/own --private",
+    ),
     "weights get": (
         "refseg weights get lavt_swin_base/refcoco",
         "refseg weights get dmmi_swin_base/refzom --file official.pth",

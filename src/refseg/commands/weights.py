@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from refseg.adapters.entry import AdapterEntry
     from refseg.finders.published import PublishedFinder
 
-app = create_app("List and fetch published weights: those of papers, finders, and open models.")
+app = create_app("List and fetch published weights: those of papers, finders, and open models; publish your own.")
 
 
 def list_(
@@ -202,6 +202,30 @@ def get(
     typer.echo(f'try: refseg segment photo.jpg "the person on the left" --weights {weights}')
 
 
+def push(
+    folder: Annotated[Path, typer.Argument(help="A checkpoint folder.", show_default=False)],
+    hub_id: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Where on the hub.", show_default=False)],
+    licence: Annotated[
+        str, typer.Option(help="Of the weights, by the hub's name for it.", show_default="what the card says")
+    ] = "",
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `refseg evaluate`, whose figures the hub shows.", show_default=False),
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    message: Annotated[str, typer.Option(help="Of the commit.", show_default="the network's name")] = "",
+) -> None:
+    """Put weights on the Hugging Face hub, from where everybody loads them by OWNER/NAME.
+
+    Only safetensors and texts are sent. The card gets the metadata that the hub reads. Log in first: `hf auth login`.
+    """
+    from refseg.checkpoints.hub import push as run
+
+    page = run(folder, hub_id, licence=licence, results=results, private=private, message=message)
+    typer.echo(f"sent: {page}")
+    typer.echo(f'try: refseg segment image.png "what to find" --weights {hub_id}')
+
+
 def _get_finder(entry: "PublishedFinder", file: Path | None) -> None:
     from refseg.conversion.fetch_finder import get_finder, is_intact
 
@@ -244,3 +268,4 @@ def _get_adapter(name: str) -> None:
 
 add_command(app, list_, "list", "weights")
 add_command(app, get, "get", "weights")
+add_command(app, push, "push", "weights")

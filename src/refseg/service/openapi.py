@@ -41,10 +41,10 @@ RESULT: dict[str, Any] = {
     "unknown_words": [],
 }
 """A result as JSON; weights with more to tell add `reading`, `candidates` or `words`."""
-_FACTS = {"weights": "selector", "sha256": "9f2c...", "version": "0.1.0"}
+_FACTS = {"weights": "selector", "sha256": "9f2c...", "version": "0.2.0"}
 SEGMENT_ANSWER: dict[str, Any] = {**_FACTS, "image_sha256": "41ab...", "seconds": 0.08, "results": [RESULT]}
 BATCH_ANSWER: dict[str, Any] = {
-    "version": "0.1.0",
+    "version": "0.2.0",
     "seconds": 0.11,
     "images": [
         {"name": "a.png", **_FACTS, "image_sha256": "41ab...", "results": [RESULT]},

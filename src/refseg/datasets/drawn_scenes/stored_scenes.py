@@ -8,8 +8,10 @@ import errno
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -21,7 +23,7 @@ from numpy.typing import NDArray
 from refseg.datasets.drawn_scenes.balanced_sentences import BLOCK
 from refseg.datasets.drawn_scenes.dataset import ATTRIBUTES, KIND_SHARES, TYPE_SHARES, VERSION, DrawnScenes
 from refseg.datasets.drawn_scenes.layout import TIERS
-from refseg.errors import UnwritableOutput
+from refseg.errors import InvalidInput, UnwritableOutput
 from refseg.files.atomic import all_or_nothing, remove_leftovers
 from refseg.files.cache import cache_folder
 from refseg.samples import Expression
@@ -113,8 +115,8 @@ def _draw(scenes: DrawnScenes, folder: Path, workers: int, progress: Callable[[i
     settings = (scenes.split, count, scenes.tier, side, scenes.seed)
     blocks = range((count + BLOCK - 1) // BLOCK)
     parts = []
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_follow_parent) as pool:
-        for part in pool.map(_draw_one, [folder] * len(blocks), [settings] * len(blocks), blocks):
+    with _drawing_processes(min(workers, len(blocks))) as pool:
+        for part in pool(_draw_one, [folder] * len(blocks), [settings] * len(blocks), blocks):
             parts.append(part)
             progress(len(part["counts"]))
     texts = "\n".join(text for part in parts for text in part.pop("texts")) + "\n"
@@ -123,6 +125,27 @@ def _draw(scenes: DrawnScenes, folder: Path, workers: int, progress: Callable[[i
     np.save(folder / "first.npy", np.concatenate([[0], np.cumsum(sentences)]))
     for name in parts[0]:
         np.save(folder / f"{name}.npy", np.concatenate([part[name] for part in parts]))
+
+
+@contextmanager
+def _drawing_processes(count: int) -> Iterator[Callable[..., Iterator[dict]]]:
+    """Gives what maps a function over several processes, or in this one where one is enough.
+
+    Raises:
+        InvalidInput: if they cannot start, since each runs the user's script from its first line.
+    """
+    if count == 1:
+        yield map
+        return
+    try:
+        with ProcessPoolExecutor(count, get_context("spawn"), initializer=_follow_parent) as pool:
+            yield pool.map
+    except BrokenProcessPool as error:
+        raise InvalidInput(
+            "the processes that draw scenes ended before they were done. In a script, write the call below "
+            "`if __name__ == '__main__':`, since each process runs the script again; otherwise memory was short: "
+            "take fewer scenes"
+        ) from error
 
 
 def _follow_parent() -> None:

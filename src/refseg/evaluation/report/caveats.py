@@ -23,7 +23,12 @@ INPUTS = {
 }
 """What the releases' networks see: how the image is resized, and to which side; `Preprocessing` says what it means."""
 WITHOUT_NONE = ("cmpc", "lavt", "cmirnet", "cris", "vlt")
-_SAID = {"keep": "the image in its own shape", "square": "a squashed square", "letterbox": "a letterbox"}
+_SAID = {
+    "keep": "the image in its own shape",
+    "square": "a squashed square",
+    "letterbox": "a letterbox",
+    "none": "the image at its own size",
+}
 
 
 def find_caveats(
@@ -103,8 +108,9 @@ def _input_caveats(preprocessing: Preprocessing, protocols: Sequence[Scoring]) -
         f"{', '.join(names)}: {_SAID[resize.split('_')[0]]} of {size} x {size}"
         for (resize, size), names in other.items()
     )
+    size = "" if sees == "none" else f" (side {side})"
     return [
-        f"The network sees {_SAID[sees.split('_')[0]]} (side {side}), which is not what these protocols' releases show "
+        f"The network sees {_SAID[sees.split('_')[0]]}{size}, which is not what these protocols' releases show "
         f"theirs ({theirs}). Masks are counted exactly as the releases count them, but the figures compare networks "
         "and pictures at once: set them beside published ones with care."
     ]

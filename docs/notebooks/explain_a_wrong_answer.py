@@ -1,0 +1,72 @@
+# %% [markdown]
+# # Why is this answer wrong?
+#
+# Split `hard` has objects at any angle, up to twelve of them, and longer sentences than the bundled weights learnt
+# from. They
+# fail there often, so it is a good place to look.
+
+# %%
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import refseg
+from refseg.evaluation.rows import read_rows
+
+with TemporaryDirectory() as folder:
+    report = refseg.evaluate("selector", "drawn_scenes", split="hard", count=20, out=f"{folder}/hard")
+    rows = read_rows(Path(folder) / "hard")
+print({name: round(100 * value, 1) for name, value in report.metrics["standard"].items() if name in ("oIoU", "N-acc")})
+
+# %% [markdown]
+# What is wrong with an answer is told in one word, and, where the network knows objects, what that is due to: an
+# object that was
+# not found, the choice, or a mask.
+
+# %%
+print(Counter(row.error for row in rows).most_common())
+print(Counter(row.cause for row in rows if row.cause).most_common())
+
+# %% [markdown]
+# One of the wrong ones, by its id, with what was meant.
+
+# %%
+from refseg.masks.overlay import tinted
+
+wrong = next(row for row in rows if row.error == "wrong object" and row.type == "attribute")
+scenes = refseg.load_dataset("drawn_scenes", split="hard")
+number = int(wrong.image_id.rpartition("-")[2])
+scene = scenes[number]
+index = [expression.text for expression in scene.expressions].index(wrong.expression)
+segmenter = refseg.load()
+result = segmenter(scene.image, wrong.expression)
+print(wrong.expression)
+result
+
+# %%
+from PIL import Image
+
+Image.fromarray(tinted(scene.image, scene.mask(index), (255, 0, 0))).resize((256, 256))  # what was meant
+
+# %% [markdown]
+# What the network attended to: its map of objects, and how much each word counted, block by block.
+
+# %%
+from refseg.inspection.attention import explain, figure
+
+explanation = explain(segmenter, scene.image, wrong.expression)
+figure(explanation)
+
+# %% [markdown]
+# And how the sentence is read by rules: `reader` parses it to a program and evaluates that on the objects that were
+# found,
+# here by the same network. If its first step has the wrong objects, the finder is to blame: it never saw shapes so
+# far turned.
+
+# %%
+from refseg.inspection.reading import reading_lines
+
+reader = refseg.load("reader", finder="selector")
+read = reader(scene.image, wrong.expression)
+print(read.verdict)
+print("\n".join(reading_lines(read)))
