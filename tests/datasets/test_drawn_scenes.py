@@ -338,7 +338,7 @@ from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.datasets.drawn_scenes.stored_scenes import stored_scenes
 
 if __name__ == "__main__":
-    stored_scenes(DrawnScenes("train", 100_000), workers=1, progress=lambda drawn: print("drawn", flush=True))
+    stored_scenes(DrawnScenes("train", 100_000), workers=2, progress=lambda drawn: print("drawn", flush=True))
 """
 
 
@@ -356,6 +356,27 @@ def test_workers_end_with_a_process_that_is_killed(tmp_path):
             break
         time.sleep(0.1)
     assert not left
+
+
+UNGUARDED = """
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
+from refseg.datasets.drawn_scenes.stored_scenes import stored_scenes
+from refseg.errors import InvalidInput
+
+try:
+    stored_scenes(DrawnScenes("train", 65), workers=2)
+except InvalidInput as error:
+    print(error)
+"""
+
+
+def test_a_script_that_each_process_would_run_again_is_told_so(tmp_path):
+    (tmp_path / "draw.py").write_text(UNGUARDED)
+    environment = os.environ | {"REFSEG_CACHE": str(tmp_path)}
+    command = [sys.executable, str(tmp_path / "draw.py")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert "write the call below `if __name__ == '__main__':`" in done.stdout
+    assert not list(tmp_path.rglob("*.npy"))
 
 
 def _of_session(number: int) -> list[str]:

@@ -2,6 +2,7 @@ import dataclasses
 import io
 import json
 import math
+from typing import get_args
 
 import pytest
 from rich.console import Console
@@ -14,6 +15,7 @@ from refseg.evaluation.report.caveats import find_caveats
 from refseg.evaluation.report.report import build_report
 from refseg.evaluation.rows import ImageAnswers, read_rows
 from refseg.evaluation.scoring import STANDARD
+from refseg.preprocessing.transform import Preprocessing
 
 ABOUT = {"dataset": "drawn_scenes", "split": "val", "answers": "first", "weights": {"sha256": "0" * 64}, "seed": 0}
 PROTOCOLS = [protocols.build("lavt"), protocols.build("rela"), STANDARD]
@@ -148,3 +150,10 @@ def test_protocols_made_for_expressions_with_a_referent_are_told_where_some_have
         line for line in find_caveats(answers_of(evaluated), PROTOCOLS, checkpoint) if "refer to nothing" in line
     ]
     assert "lavt" in line and "rela" not in line
+
+
+@pytest.mark.parametrize("resize", get_args(Preprocessing.model_fields["resize"].annotation))
+def test_what_a_network_sees_is_said_whatever_it_is(checkpoint, evaluated, resize):
+    other = dataclasses.replace(checkpoint, preprocessing=Preprocessing(resize=resize))
+    caveats = " ".join(find_caveats(answers_of(evaluated), [protocols.build("lavt")], other))
+    assert "The network sees" in caveats and ("(side " in caveats) == (resize != "none")
