@@ -51,6 +51,8 @@ READINGS = {
     "man in black and white shirt": "man (person), colour: black shirt, colour: white shirt, other: shirt",
     "red shirt": "shirt (person), colour: red shirt, other: shirt",
     "guy w/ hat": "guy (person), other: hat",
+    "orange striped cat": "cat, colour: orange, attribute: striped",
+    "orange with stripes": "orange, attribute: striped",
     "orange shirt": "shirt (person), colour: orange shirt, other: shirt",
     "far right orange": "orange, place: far right",
     "the thing that is orange": "thing, colour: orange",

@@ -404,6 +404,7 @@ class _Reader:
         as_thing = token.written in AMBIGUOUS_COLOURS or token.written.rstrip("s") in AMBIGUOUS_COLOURS
         before_noun = self.tag() in ("NOUN", "PART", "ANY", "OTHER", "COLOUR", "SIZE", "LOOK")
         before_noun = before_noun or (self.tag(), self.tag(1)) == ("AND", "COLOUR")
+        before_noun = before_noun or (self.tag() == "PATTERN" and self.begins_thing())
         if as_thing and classes_of(token.written) and not (before_noun or draft.runs or draft.anything):
             draft.settle()
             draft.runs.append([Token(token.written, "NOUN", token.written, token.article)])
