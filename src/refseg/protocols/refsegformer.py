@@ -101,7 +101,7 @@ def by_ref(counts: Counts, refs: Sequence[str]) -> RefCounts:
     ious = np.asarray(RefSegformer().ious(Counts(*columns)), np.float64)
 
     def total(values: NDArray[Any], where: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return np.bincount(of_expression[where], values[where], len(numbers))
+        return np.bincount(of_expression[where], values[where], len(numbers)).astype(np.float64)
 
     with_target, without = total(np.ones(len(union)), has_target), total(np.ones(len(union)), ~has_target)
     return RefCounts(

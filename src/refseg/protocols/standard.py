@@ -15,7 +15,7 @@ Metrics without an expression to average over are absent.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from refseg import metrics
 from refseg.metrics import Counts, Values
@@ -32,7 +32,7 @@ class Standard(Protocol):
 
     name = "standard"
     about = "at the image's own size, logit above 0 (the network's own threshold), emptied where it answers none"
-    headline = ("oIoU", "mIoU", "gIoU")
+    headline: ClassVar[tuple[str, ...]] = ("oIoU", "mIoU", "gIoU")
     leaves_out_ignored = True
 
     def predict(self, logits: Tensor, geometry: Geometry, predicts_none: Tensor, threshold: float = 0.5) -> Tensor:
