@@ -80,7 +80,7 @@ class SceneData(Config):
     def _equal_shares(self) -> Self:
         for name in ("scenes", "validation_scenes", "calibration_scenes"):
             if (count := getattr(self, name)) % len(self.tiers):
-                raise ValueError(f"{name} is {count}, which {len(self.tiers)} tiers cannot share equally")
+                raise ValueError(f"{name} is {count}, which {counted(len(self.tiers), 'tier')} cannot share equally")
         return self
 
 
