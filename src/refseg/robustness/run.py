@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from refseg import datasets
 from refseg.checkpoints.config_file import check_weights
+from refseg.counting import counted
 from refseg.datasets.dataset import Dataset
 from refseg.errors import InvalidInput, UnwritableOutput, another_out, choose_one, for_caller, option, shown
 from refseg.evaluation.report.provenance import dataset_facts, dataset_name, weights_facts
@@ -140,7 +141,7 @@ def measure_robustness(
             run = {**data, "system": one_named.facts, "precision": one_named.precision(system)}
             lines = AnswerLines(_folder(out, one_named), run) if out else MemoryLines()
             if len(lines.done):
-                on_message(f"{one_named.name}: {len(lines.done):,} of {len(samples):,} images answered before")
+                on_message(f"{one_named.name}: {counted(len(lines.done), 'image', len(samples))} answered before")
             left = [k for k in range(len(samples)) if k not in lines.done]
             with progress(len(samples), 0, f"images, {one_named.name}", len(lines.done)) as advance:
                 for line in _answer(system, samples, left, plan):
@@ -217,7 +218,7 @@ def export_robustness(
     return export_questions(samples, plan, Path(folder), about, str(facts.get("split", "all")), progress)
 
 
-def choose_plan(kinds: Iterable[str] = (), severities: Iterable[int] = DEFAULT_SEVERITIES, seed: int = 0) -> Plan:
+def choose_plan(kinds: str | Iterable[str] = (), severities: Iterable[int] = DEFAULT_SEVERITIES, seed: int = 0) -> Plan:
     """Returns the plan of kinds, or of groups of them, and severities.
 
     Raises:

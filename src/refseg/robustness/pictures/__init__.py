@@ -68,8 +68,8 @@ def change_picture(sample: Sample, kind: str, severity: int) -> ChangedSample:
         raise InvalidInput(f"unknown kind of picture {kind!r}; {choose_one(kind, PICTURE_KINDS)}")
     severities = PICTURE_KINDS[kind].severities
     if severity not in severities:
-        allowed = ", ".join(map(str, severities))
-        raise InvalidInput(f"severity {severity} of {kind} is not allowed; choose one of: {allowed}")
+        choice = choose_one(severity, map(str, severities))
+        raise InvalidInput(f"severity {severity} of {kind} is not allowed; {choice}")
     seed = SeededRandom(PROTOCOL, sample.image_id, kind, severity).below(2**32)
     change = PICTURE_KINDS[kind].plan(sample.size_hw, severity, seed)
     return ChangedSample(sample, change, kept_sentences(sample, change), f"{kind}/{severity}")

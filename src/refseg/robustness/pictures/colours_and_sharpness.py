@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from refseg.array_types import RgbImage
+from refseg.preprocessing.images import open_image
 from refseg.robustness.pictures.change import Change, scaled_length, to_bytes
 
 Size = tuple[int, int]
@@ -34,7 +35,7 @@ def jpeg(size_hw: Size, severity: int, seed: int) -> Change:
     def draw(image: RgbImage) -> RgbImage:
         file = io.BytesIO()
         Image.fromarray(image).save(file, "JPEG", quality=JPEG_QUALITY[severity - 1])
-        with Image.open(file, formats=("JPEG",)) as compressed:
+        with open_image(file) as compressed:
             return np.array(compressed.convert("RGB"))
 
     return Change(draw)

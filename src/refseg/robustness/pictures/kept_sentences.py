@@ -51,7 +51,7 @@ def _are_seen(sample: Sample, index: int, change: Change) -> bool:
 
 
 def _is_seen(mask: NDArray[np.bool_], change: Change) -> bool:
-    return np.count_nonzero(change.warp(mask)) >= VISIBLE * np.count_nonzero(mask)
+    return bool(np.count_nonzero(change.warp(mask)) >= VISIBLE * np.count_nonzero(mask))
 
 
 def _same_in_scene(scene: Scene, indices: list[int], change: Change) -> Iterator[int]:
