@@ -104,7 +104,10 @@ def test_count_takes_the_first_images(refcoco):
         ({"split": "train", "text": "tokens"}, "text .*raw.* or .*sent"),
         ({"split": "train", "covered_twice": "no"}, "covered_twice .*kept.* or .*lost"),
         ({"split": "train", "count": 0}, "count is the number of images, 1 or more"),
-        ({"split": "train", "tier": "easy"}, "refcoco has no setting tier; it takes split, split_by, reviewed, root, images"),
+        (
+            {"split": "train", "tier": "easy"},
+            "refcoco has no setting tier; it takes split, split_by, reviewed, root",
+        ),
     ],
 )
 def test_settings_that_are_not_allowed_are_refused(refcoco, settings, message):
