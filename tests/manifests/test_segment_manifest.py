@@ -116,7 +116,7 @@ def test_an_expression_that_cannot_be_read_is_an_error_of_its_own(segment, manif
         ("--manifest images.jsonl -i a -i b", "--manifest takes one --images"),
         ("--manifest images.jsonl -i nowhere", "nowhere is not a folder; give the folder that the paths of"),
         ("--manifest nothing.jsonl", "nothing.jsonl is missing"),
-        ("--manifest images.jsonl", "a.png is missing; names of images start from .; --images names another folder"),
+        ("--manifest images.jsonl", "a.png is missing; names of images start from .; --images takes another folder"),
         ("--manifest . --out . x", ". holds the photographs; give another --out for the answers"),
         ("--status --out nowhere", "nowhere holds no answers to a manifest"),
         ("--manifest images.jsonl --ray local --actors 0", "--actors 0 is no number of actors|pip install 'refseg.ray"),

@@ -186,7 +186,7 @@ class ImageRoot:
         path = self.image(name)
         if isinstance(path, Path) and not path.exists():
             raise MissingFile(
-                f"{path} is missing; names of images start from {self.place}; {option('images')} names another folder"
+                f"{path} is missing; names of images start from {self.place}; {option('images')} takes another folder"
             )
 
     def _inside(self, name: str) -> str:

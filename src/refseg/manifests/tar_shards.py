@@ -112,9 +112,10 @@ def _samples(shard: str) -> Iterator[tuple[str, dict[str, bytes | str]]]:
         opened: Any = bounded
         try:
             with tarfile.open(fileobj=opened, mode="r:") as archive:
+                growing: Any = archive
                 key, members = None, dict[str, bytes | str]()
                 while (member := archive.next()) is not None:
-                    archive.members = []  # which would grow with the shard
+                    growing.members = []  # which would grow with the shard
                     if member.isdir():
                         continue
                     new, ending = _split(member.name)
