@@ -22,7 +22,7 @@ from refseg.masks.pictures import Line, captioned
 
 PLACE = Path(__file__).parent.parent / "gallery"
 WIDTH = 1000  # of a picture, in pixels
-SENTENCE = "the pentagon above the red square"
+SENTENCE = "the purple pentagon above the red square"
 CLIP_SENTENCE = "the white disk that moves down"
 ERROR_SCENES = 40
 SECTIONS = (
