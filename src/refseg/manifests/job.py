@@ -62,7 +62,7 @@ class Job:
     def sendable(self, weights: str) -> "Job":
         """Returns the same job with the weights chosen, and with paths that processes in other folders understand."""
         places = {"manifest": self.manifest, "out": self.out, "images": self.images, "weights": weights}
-        absolute = {
+        absolute: dict[str, Any] = {
             name: str(Path(place).absolute())
             for name, place in places.items()
             if place is not None and not is_url(place) and (name != "weights" or Path(place).exists())

@@ -170,7 +170,8 @@ class RowAnswers:
         return batch
 
     def _row(self, number: int, fields: dict[str, Any]) -> Row:
-        asked = {name: fields.get(name) for name in ("image", "expression", "expressions") if name in fields}
+        names = "image", "expression", "expressions"
+        asked: dict[str, Any] = {name: fields[name] for name in names if name in fields}
         try:
             row = row_of(number, asked, f"row {number} of the batch", self._expressions)
         except RefsegError as error:
