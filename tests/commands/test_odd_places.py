@@ -71,6 +71,10 @@ def test_a_source_with_brackets_in_its_name_is_no_markup(run, tmp_path):
         ("evaluate", "selector", "jsonl", "--root", LONG),
         ("score", LONG, "drawn_scenes", "--count", "1"),
         ("compare", LONG, LONG),
+        ("robustness", LONG, "drawn_scenes"),
+        ("robustness", "drawn_scenes", "--masks", LONG),
+        ("robustness", "selector", "--count", "1", "--out", LONG),
+        ("robustness", "drawn_scenes", "--count", "1", "--export", LONG),
         ("calibrate", LONG, "--out", "x"),
         ("calibrate", "selector", "--out", LONG),
         ("train", "selector", "--out", LONG),
@@ -175,6 +179,6 @@ def test_every_command_is_here():
     """So that a new one is not forgotten above."""
     names = {command.callback.__name__ for command in app.registered_commands if command.callback}
     assert names == {
-        *("segment", "evaluate", "score", "compare", "gallery", "explain", "calibrate"),
+        *("segment", "evaluate", "score", "compare", "robustness", "gallery", "explain", "calibrate"),
         *("recipes", "train", "convert", "export", "networks", "bench", "demo", "study", "serve"),
     }

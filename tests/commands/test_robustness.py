@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refseg.cli import explanation
-from refseg.errors import InvalidInput, MissingFile, RefsegError, UnwritableOutput
+from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
 from refseg.masks.rle import encode_rle
 
 
@@ -59,13 +58,6 @@ def test_mistakes_are_told_and_nothing_is_written(run, tmp_path, monkeypatch, wo
     with pytest.raises(error, match=told):
         run("robustness", *words.split())
     assert [file.name for file in tmp_path.rglob("*")] == ["other", "robustness.json"]
-
-
-@pytest.mark.parametrize("words", ["LONG drawn_scenes", "drawn_scenes --count 1 --masks LONG", "selector --out LONG"])
-def test_names_that_are_too_long_are_told_in_a_line(run, words):
-    with pytest.raises((OSError, RefsegError)) as caught:
-        run("robustness", *words.replace("LONG", "x" * 300).split())
-    assert "\n" not in (explanation(caught.value) or "\n")
 
 
 def test_kinds_are_listed_with_their_effects(run):
