@@ -10,7 +10,9 @@ from fake_hub import COMMIT
 import refseg
 from refseg.checkpoints.bundled import FOLDER
 from refseg.checkpoints.hub import push
+from refseg.checkpoints.locate import find
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput
+from refseg.evaluation.report.provenance import weights_facts
 
 SELECTOR = FOLDER / "selector"
 
@@ -29,7 +31,12 @@ def metadata(hub) -> tuple[dict, str]:
 
 def test_what_is_sent_is_loaded_again(logged_in, tmp_path):
     (tmp_path / "report.json").write_text(
-        json.dumps({"about": {"dataset": "drawn_scenes", "split": "test"}, "metrics": {"lavt": {"mIoU": 0.95123}}})
+        json.dumps(
+            {
+                "about": {"dataset": "drawn_scenes", "split": "test", "weights": weights_facts(SELECTOR)},
+                "metrics": {"lavt": {"mIoU": 0.95123, "N-acc": None}},
+            }
+        )
     )
     page = push(SELECTOR, "me/shapes", results=tmp_path)
     assert page.endswith(COMMIT)
@@ -51,6 +58,24 @@ def test_a_revision_that_is_not_there(logged_in):
     push(SELECTOR, "me/shapes")
     with pytest.raises(MissingFile, match="has no revision 'v9'"):
         refseg.load("me/shapes:revision=v9")
+
+
+@pytest.mark.parametrize("name", ["me/a--b", "me/a..b", "me/a.git", "me/a-", "me/" + 97 * "a"])
+def test_ids_that_the_hub_does_not_know_are_none(name):
+    with pytest.raises(MissingFile, match="there are no weights"):
+        find(name)
+
+
+def test_a_revision_is_that_of_weights_on_the_hub():
+    with pytest.raises(InvalidInput, match="is not from the hub"):
+        find(f"{SELECTOR}:revision=v1")
+
+
+def test_figures_of_other_weights_are_not_sent(logged_in, tmp_path):
+    about = {"dataset": "drawn_scenes", "split": "test", "weights": {"name": "other", "sha256": "0" * 64}}
+    (tmp_path / "report.json").write_text(json.dumps({"about": about, "metrics": {"lavt": {"mIoU": 0.9}}}))
+    with pytest.raises(InvalidInput, match="results of other weights"):
+        push(SELECTOR, "me/shapes", results=tmp_path)
 
 
 def test_who_may_not_write_is_told_how_to(logged_in):

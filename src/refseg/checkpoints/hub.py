@@ -1,12 +1,15 @@
 """Puts a checkpoint folder on the Hugging Face hub, with a card whose metadata the hub reads.
 
-The hub shows README.md: the folder's `card.md` below the metadata. Only safetensors and texts are sent.
+The hub shows README.md: the folder's `card.md` below the metadata. Only the weights, as safetensors or as the graphs of
+an export, and texts are sent.
 """
 
+import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from refseg.checkpoints.config_file import brings_weights, check_weights, open_config, weights_files
@@ -61,8 +64,8 @@ def push(
 
     Raises:
         MissingFile: if the folder is no checkpoint, or the hub cannot be reached.
-        InvalidInput: if the weights are elsewhere than in the folder, the id or the licence is none, the results are
-            of other weights, or the hub refuses.
+        InvalidInput: if the weights are elsewhere than in the folder, id, licence or results are not valid, the results
+            are those of other weights, or the hub refuses.
         UnwritableOutput: if you are not logged in, or may not write there.
     """
     from huggingface_hub import CommitOperationAdd, HfApi, constants, get_session
@@ -91,6 +94,8 @@ def push(
                 "that may write"
             ) from error
         raise InvalidInput(f"the hub refused {hub_id} ({first_line(error)})") from error
+    except ValueError as error:  # metadata that the hub does not take
+        raise InvalidInput(f"the hub refused {hub_id} ({' '.join(str(error).split())})") from error
     except Exception as error:  # whichever HTTP library the hub's client uses
         raise MissingFile(f"{hub_id} cannot be sent ({first_line(error)}); try again") from error
     return str(done.commit_url)
@@ -130,20 +135,21 @@ def _card(card: Path, config: CheckpointConfig, hub_id: str, licence: str, resul
         pipeline_tag="image-segmentation",
         tags=["referring-segmentation", config.network.name],
         model_name=hub_id.partition("/")[2],
-        eval_results=_figures(results) if results else None,
+        eval_results=_figures(results, weights_files(card.parent, config)) if results else None,
     )
     return f"---\n{about.to_yaml()}\n---\n\n{text.rstrip()}\n{USE.format(hub_id=hub_id)}"
 
 
-def _figures(results: Path) -> "list[EvalResult]":
-    """Returns the figures of an evaluation as the hub lists them."""
+def _figures(results: Path, weights: Sequence[Path]) -> "list[EvalResult]":
+    """Returns the figures of an evaluation of these files of weights as the hub lists them."""
     from huggingface_hub import EvalResult
 
     try:
         report: Mapping[str, Any] = json.loads((results / REPORT).read_text(encoding="utf-8"))
         about, metrics = report["about"], report["metrics"]
         dataset, split = str(about["dataset"]), str(about["split"])
-        return [
+        evaluated = about["weights"]["sha256"]
+        found = [
             EvalResult(
                 task_type="image-segmentation",
                 task_name="Referring segmentation",
@@ -156,10 +162,16 @@ def _figures(results: Path) -> "list[EvalResult]":
             )
             for protocol, figures in metrics.items()
             for metric in SENT_METRICS
-            if metric in figures
+            if figures.get(metric) is not None  # undefined, as N-acc where each expression has a referent
         ]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InvalidInput(
             f"{results} holds no results that can be read ({first_line(error)}); give the folder that `refseg evaluate "
             "--out` wrote"
         ) from error
+    if evaluated != hashlib.sha256(b"".join(file.read_bytes() for file in weights)).hexdigest():
+        raise InvalidInput(
+            f"{results} are results of other weights; evaluate these: refseg evaluate {quote(str(weights[0].parent))} "
+            f"{dataset} --split {split} --out FOLDER"
+        )
+    return found

@@ -15,7 +15,7 @@ from refseg.errors import InvalidInput, MissingFile, did_you_mean, first_line, s
 from refseg.files.yaml_values import parse_yaml
 from refseg.runtimes.entry import FAMILIARITY_FILE, GRAPH_FILES
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_ID = re.compile(r"(?!.*(--|\.\.|\.git$))[A-Za-z0-9]([\w.-]{0,94}\w)?/[A-Za-z0-9]([\w.-]{0,94}\w)?", re.ASCII)
 _SETTINGS = re.compile(r"(?P<weights>.+):(?P<settings>[a-z_]+=[^,=:/\\]+(=[^,:]+)?(,[a-z_]+=[^,=:/\\]+(=[^,:]+)?)*)")
 _HUB_TIMEOUT = 5.0  # timeout of the hub
 REVISION = "revision"
@@ -36,14 +36,14 @@ def with_settings(where: str | Path, settings: Mapping[str, Any]) -> str:
 
 
 def settings_of(where: str | Path) -> dict[str, Any]:
-    """Returns the settings behind the name of weights.
+    """Returns the settings behind the name of weights; a revision is text, since "1.10" is no number.
 
-    >>> settings_of("reader:finder=coco80,threshold=0.4"), settings_of("reader")
-    ({'finder': 'coco80', 'threshold': 0.4}, {})
+    >>> settings_of("reader:finder=coco80,threshold=0.4"), settings_of("reader"), settings_of("you/own:revision=1.10")
+    ({'finder': 'coco80', 'threshold': 0.4}, {}, {'revision': '1.10'})
     """
     found = _SETTINGS.fullmatch(str(where))
     pairs = [one.partition("=") for one in found["settings"].split(",")] if found else []
-    return {name: parse_yaml(value) for name, _, value in pairs}
+    return {name: value if name.endswith(REVISION) else parse_yaml(value) for name, _, value in pairs}
 
 
 def named_adapter(where: str | Path) -> tuple[str, str | None] | None:
@@ -78,7 +78,7 @@ def find(where: str | Path) -> Path:
 
     Raises:
         MissingFile: if it is neither a folder, nor bundled, nor on the hub.
-        InvalidInput: for an open model, which has no such folder.
+        InvalidInput: for an open model, which has no such folder, and for a revision of weights that are here.
     """
     if adapter := named_adapter(where):
         raise InvalidInput(
@@ -98,12 +98,12 @@ def find(where: str | Path) -> Path:
         raise InvalidInput(
             f"{name!r} cannot be opened ({first_line(error)}); give another checkpoint folder"
         ) from error
-    if exists and path.is_dir():
-        return path
-    if name in bundled_names():
-        return bundled.FOLDER / name
-    if folder := catalogue.installed(name):
-        return folder
+    local = path if exists and path.is_dir() else None
+    local = local or (bundled.FOLDER / name if name in bundled_names() else catalogue.installed(name))
+    if local and revision is not None:
+        raise InvalidInput(f"{name} is not from the hub, and has no revisions; leave out {REVISION}={revision}")
+    if local:
+        return local
     names = [*bundled_names(), *ADAPTERS]
     meant = did_you_mean(name, [*names, *(entry.name for entry in catalogue.CATALOGUE)])
     choices = f"{meant}give a checkpoint folder, a hub id 'owner/name', or one of: {', '.join(names)}"
@@ -132,7 +132,7 @@ def _about_file(path: Path, choices: str) -> str:
     return f"{path} is a file, and of no official release that `refseg convert` reads; {choices}"
 
 
-def _download(hub_id: str, choices: str, revision: Any = None) -> Path:
+def _download(hub_id: str, choices: str, revision: str | None) -> Path:
     from huggingface_hub import constants, get_session, snapshot_download
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -146,7 +146,7 @@ def _download(hub_id: str, choices: str, revision: Any = None) -> Path:
         return Path(
             snapshot_download(
                 hub_id,
-                revision=str(revision) if revision is not None else None,
+                revision=revision,
                 allow_patterns=[WEIGHTS, CONFIG, RECIPE, CARD, FAMILIARITY_FILE, *GRAPH_FILES],
                 local_files_only=not online,
                 etag_timeout=_HUB_TIMEOUT,

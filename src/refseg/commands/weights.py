@@ -217,7 +217,7 @@ def push(
 ) -> None:
     """Put weights on the Hugging Face hub, from where everybody loads them by OWNER/NAME.
 
-    Only safetensors and texts are sent. The card gets the metadata that the hub reads. Log in first: `hf auth login`.
+    Only the weights and texts are sent. The card gets the metadata that the hub reads. Log in first: `hf auth login`.
     """
     from refseg.checkpoints.hub import push as run
 

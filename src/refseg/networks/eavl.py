@@ -2,7 +2,7 @@
 
 Paper      Y. Yan et al. "EAVL: Explicitly Align Vision and Language for Referring Image Segmentation". 2023.
            https://arxiv.org/abs/2308.09779
-Read with  The overview figure: `EAVL` (encoders, `AttentionPool` for Eq. 1), `blocks.fusion_neck.FusionNeck` (Eqs. 2 to
+Read with  The overview figure: `EAVL` (encoders, `Pool` for Eq. 1), `blocks.fusion_neck.FusionNeck` (Eqs. 2 to
            5), `blocks.aligner.QueryGenerator` (Eqs. 6 to 10), `blocks.pixel_decoder.PixelDecoder`, and
            `blocks.aligner.MaskGenerator` (Eqs. 11 to 14); then presets; tables in `studies.eavl`.
 Departs    The authors published no code. What the paper leaves open is as in CRIS or LAVT, whose recipes it follows:

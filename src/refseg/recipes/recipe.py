@@ -24,7 +24,7 @@ Amount = Annotated[int, Field(le=10**9)]
 
 
 Tier = Literal["easy", "base", "hard"]
-"""Of drawn scenes."""
+"""Difficulty of drawn scenes."""
 
 NOT_STATED = "not stated"
 """Protocol of papers that do not say how they count, and whose code is not public."""
@@ -78,6 +78,8 @@ class SceneData(Config):
 
     @model_validator(mode="after")
     def _equal_shares(self) -> Self:
+        if len(set(self.tiers)) < len(self.tiers):
+            raise ValueError(f"a tier stands twice in {', '.join(self.tiers)}, whose scenes would be the same")
         for name in ("scenes", "validation_scenes", "calibration_scenes"):
             if (count := getattr(self, name)) % len(self.tiers):
                 raise ValueError(f"{name} is {count}, which {counted(len(self.tiers), 'tier')} cannot share equally")

@@ -129,10 +129,10 @@ def _draw(scenes: DrawnScenes, folder: Path, workers: int, progress: Callable[[i
 
 @contextmanager
 def _drawing_processes(count: int) -> Iterator[Callable[..., Iterator[dict]]]:
-    """Gives what maps a function over several processes, or in this one where one is enough.
+    """Yields `map`, of this process alone or over several processes.
 
     Raises:
-        InvalidInput: if they cannot start, since each runs the user's script from its first line.
+        InvalidInput: if a process ended early: each runs the user's script from its first line, or memory was short.
     """
     if count == 1:
         yield map
