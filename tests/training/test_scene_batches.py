@@ -151,4 +151,6 @@ def test_tiers_are_mixed_scene_by_scene(stored):
 def test_tiers_share_scenes_equally_or_not_at_all():
     with pytest.raises(ValueError, match="scenes is 65, which 2 tiers cannot share equally"):
         SceneData(scenes=65, tier=("base", "hard"))
+    with pytest.raises(ValueError, match="a tier stands twice"):
+        SceneData(scenes=64, tier=("base", "base"))
     assert SceneData(scenes=65).tiers == ("base",)
