@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,4 +50,4 @@ def mix_tiers(stores: Sequence[StoredScenes]) -> StoredScenes:
     texts = [text for store in stores for text in store.texts]
     mixed |= {"first": first, "texts": [texts[number] for number in order]}
     assert mixed.keys() == {field.name for field in fields(StoredScenes)}
-    return StoredScenes(**cast(dict[str, Any], mixed))
+    return StoredScenes(**mixed)
