@@ -2,8 +2,7 @@
 # # Why is this answer wrong?
 #
 # Split `hard` has objects at any angle, up to twelve of them, and longer sentences than the bundled weights learnt
-# from. They
-# fail there often, so it is a good place to look.
+# from. They fail there often, so it is a good place to look.
 
 # %%
 from collections import Counter
@@ -19,13 +18,12 @@ with TemporaryDirectory() as folder:
 print({name: round(100 * value, 1) for name, value in report.metrics["standard"].items() if name in ("oIoU", "N-acc")})
 
 # %% [markdown]
-# What is wrong with an answer is told in one word, and, where the network knows objects, what that is due to: an
-# object that was
-# not found, the choice, or a mask.
+# What is wrong with an answer is told in a word or two, and, where the network knows objects, what that is due to: an
+# object that was not found, the choice, or a mask.
 
 # %%
 print(Counter(row.error for row in rows).most_common())
-print(Counter(row.cause for row in rows if row.cause).most_common())
+print(Counter(row.cause for row in rows if row.cause and row.error != "correct").most_common())
 
 # %% [markdown]
 # One of the wrong ones, by its id, with what was meant.
@@ -59,9 +57,8 @@ figure(explanation)
 
 # %% [markdown]
 # And how the sentence is read by rules: `reader` parses it to a program and evaluates that on the objects that were
-# found,
-# here by the same network. If its first step has the wrong objects, the finder is to blame: it never saw shapes so
-# far turned.
+# found, here by the same network. If its first step has the wrong objects, the finder is to blame: it never saw shapes
+# so far turned.
 
 # %%
 from refseg.inspection.reading import reading_lines
