@@ -59,7 +59,7 @@ def look_into(sdist: Path, wheel: Path) -> None:
     licences = {name.rpartition("/")[2] for name in names if ".dist-info/licenses/" in name}
     faults = [
         *(f"the wheel lacks {name}" for name in NEEDED if name not in names),
-        *(f"the wheel holds {name}" for name in names if not re.match(r"refseg(-[\d.]+\.dist-info)?/", name)),
+        *(f"the wheel holds {name}" for name in names if not re.match(r"refseg(-[\w.]+\.dist-info)?/", name)),
         *(f"the sdist lacks {name}" for name in ("README.md", "LICENSE", "pyproject.toml") if name not in sources),
         *(f"{wheel.name} has {size:,} bytes" for size in [wheel.stat().st_size] if size > MOST_BYTES),
         *(["the wheel has no LICENSE"] if "LICENSE" not in licences else []),
