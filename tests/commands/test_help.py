@@ -111,7 +111,7 @@ def test_the_shell_completes_names_without_torch(line, offered):
 
 
 def test_names_are_completed_from_their_beginning():
-    assert complete_datasets("refcoco") == ["refcoco", "refcoco+", "refcocog"]
+    assert complete_datasets("refcoco") == ["refcoco", "refcoco+", "refcocog", "refcoco_m"]
     assert complete_networks("cmpc_video_s") == ["cmpc_video_small"]
     assert complete_recipes("selector_q") == ["selector_quick"]
     assert complete_weights("cmpc") == ["cmpc_video_small"]

@@ -172,6 +172,6 @@ def _figures(results: Path, weights: Sequence[Path]) -> "list[EvalResult]":
     if evaluated != hashlib.sha256(b"".join(file.read_bytes() for file in weights)).hexdigest():
         raise InvalidInput(
             f"{results} are results of other weights; evaluate these: refseg evaluate {quote(str(weights[0].parent))} "
-            f"{dataset} --split {split} --out FOLDER"
+            f"{dataset} --split {split} --out results"
         )
     return found

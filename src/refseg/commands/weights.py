@@ -204,7 +204,7 @@ def get(
 
 def push(
     folder: Annotated[Path, typer.Argument(help="A checkpoint folder.", show_default=False)],
-    hub_id: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Where on the hub.", show_default=False)],
+    hub_id: Annotated[str, typer.Argument(help="Where on the hub: owner/name.", show_default=False)],
     licence: Annotated[
         str, typer.Option(help="Of the weights, by the hub's name for it.", show_default="what the card says")
     ] = "",
