@@ -1,11 +1,13 @@
 """The figures of the networks: what is computed from what, in the order of the code."""
 
+import re
 from collections.abc import Mapping
 
 from flow import Box, draw
 
-from networks import NAMES, title
+from networks import NAMES, files, title
 
+MOST_LETTERS = 27  # of a line in a box
 IMAGE = Box(0, 0, "image", "input")
 BOXES: dict[str, dict[str, Box]] = {
     "selector": {
@@ -174,5 +176,14 @@ ARROWS: dict[str, tuple[str, ...]] = {
 
 
 def figures() -> Mapping[str, str]:
-    """Returns the figure of each network as SVG."""
+    """Returns the figure of each network as SVG; names of classes in it must be those of the network's files."""
+    for name in NAMES:
+        code = "".join(file.read_text(encoding="utf-8") for file in files(name))
+        for box in BOXES[name].values():
+            lines = box.text.split("\n")
+            words = re.findall(r"\b[A-Z][a-z]+[A-Z]\w+", lines[0])
+            if left := [word for word in words if not re.search(rf"\b{word}\b", code)]:
+                raise SystemExit(f"docs/generate/flows.py: {name} has no {left[0]}")
+            if longest := [line for line in lines if len(line) > MOST_LETTERS]:
+                raise SystemExit(f"docs/generate/flows.py: {longest[0]!r} is too long for a box")
     return {name: draw(f"How data flow through {title(name)}", BOXES[name], ARROWS[name]) for name in NAMES}

@@ -29,7 +29,7 @@ SECTIONS = (
     (
         "What a network attends to",
         "attention_",
-        "`refseg explain`, the same scene and sentence for each network (CMPC-V: a clip); small presets.",
+        "`refseg explain`, the same scene and sentence for each network (CMPC for videos: a clip); small presets.",
     ),
     ("How a sentence is read", "reading", "The reader's program, and what each step scored for each candidate."),
     (
@@ -79,6 +79,8 @@ def errors() -> None:
         refseg.evaluate("selector", "drawn_scenes", split="hard", count=ERROR_SCENES, out=f"{folder}/hard")
         rows = read_rows(Path(folder) / "hard")
     first = {row.error: row for row in reversed(rows)}
+    for old in PLACE.glob("error_*.jpg"):  # of kinds that may not occur any more
+        old.unlink()
     segmenter = refseg.load()
 
     def picture(row: Row) -> Image.Image:

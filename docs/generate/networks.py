@@ -150,8 +150,7 @@ def _cell(text: str) -> str:
 def _usage(name: str) -> str:
     preset = next((p for p, family in PRESETS.items() if family == name), name)
     small = next((r for r in RECIPES if r in (f"{name}_small", name)), None)
-    lines = [f'network = refseg.create_network("{preset}")  # fresh weights']
-    said = f"```text\n{lines[0]}\n```\n"
+    said = f'```python\nimport refseg\n\nnetwork = refseg.create_network("{preset}")  # fresh weights\n```\n'
     if small:
         said += f"\n```sh\nrefseg train {small}          # on drawn scenes, on a CPU\n```\n"
     return said
@@ -170,12 +169,18 @@ def _equations(name: str) -> str:
 
 def equations(name: str) -> Iterator[Mark]:
     """Yields the places that name an equation of the network's paper, in its files and the blocks of its header."""
-    module = inspect.getmodule(network_class(name))
-    home = Path(inspect.getfile(module))
-    files = sorted(home.parent.glob("*.py")) if home.parent.name == name else [home]
-    files += [PACKAGE / "blocks" / f"{block}.py" for block in re.findall(r"`blocks\.(\w+)", docstring(name))]
-    for file in dict.fromkeys(files):
+    for file in files(name):
         yield from _marks(file)
+
+
+def files(name: str) -> list[Path]:
+    """Returns the files of a network, of those that it takes parts of, and of the blocks that its header names."""
+    home = Path(inspect.getfile(network_class(name)))
+    found = sorted(home.parent.glob("*.py")) if home.parent.name == name else [home]
+    others = re.findall(r"^from refseg\.networks\.(\w+) import", home.read_text(encoding="utf-8"), re.M)
+    found += [home.with_name(f"{other}.py") for other in others if other in NAMES and other != name]
+    found += [PACKAGE / "blocks" / f"{block}.py" for block in re.findall(r"`blocks\.(\w+)", docstring(name))]
+    return list(dict.fromkeys(found))
 
 
 def _marks(file: Path) -> Iterator[Mark]:

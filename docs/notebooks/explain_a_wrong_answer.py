@@ -18,8 +18,8 @@ with TemporaryDirectory() as folder:
 print({name: round(100 * value, 1) for name, value in report.metrics["standard"].items() if name in ("oIoU", "N-acc")})
 
 # %% [markdown]
-# What is wrong with an answer is told in a word or two, and, where the network knows objects, what that is due to: an
-# object that was not found, the choice, or a mask.
+# What is wrong with an answer is told in a word or two, and, where the network knows objects, what that is due to:
+# an object that was not found, the choice, or a mask.
 
 # %%
 print(Counter(row.error for row in rows).most_common())
@@ -57,8 +57,8 @@ figure(explanation)
 
 # %% [markdown]
 # And how the sentence is read by rules: `reader` parses it to a program and evaluates that on the objects that were
-# found, here by the same network. If its first step has the wrong objects, the finder is to blame: it never saw shapes
-# so far turned.
+# found, here by the same network. If its first step has the wrong objects, the finder is to blame: it never saw
+# shapes so far turned.
 
 # %%
 from refseg.inspection.reading import reading_lines

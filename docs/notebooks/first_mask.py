@@ -2,8 +2,7 @@
 # # First masks
 #
 # An image and an expression in, the mask of what it refers to out. The weights that come with refseg know drawn
-# scenes
-# only: coloured, patterned shapes. Nothing is downloaded here.
+# scenes only: coloured, patterned shapes. Nothing is downloaded here.
 
 # %%
 import refseg
@@ -22,7 +21,8 @@ print(f"exists: {result.exists:.3f}, box: {result.box}, pixels: {result.area}")
 print(result.mask.shape, result.mask.dtype)
 
 # %% [markdown]
-# An expression may refer to several things; the result is then also the sequence of its objects, from left to right.
+# An expression may refer to several things; the result is then also the sequence of its objects, from left to
+# right.
 
 # %%
 several = segmenter(scene.image, "the pentagons")
@@ -39,8 +39,7 @@ print(nothing.found, nothing.verdict, int(nothing.mask.sum()))
 
 # %% [markdown]
 # `save` writes a picture, the mask as an array, or everything as JSON; `rle()` and `polygons()` give the forms that
-# other
-# programs read.
+# other programs read.
 
 # %%
 from pathlib import Path
@@ -54,5 +53,4 @@ print(several.rle()["size"], len(several.polygons()))
 
 # %% [markdown]
 # Photographs need a finder, fetched once by `refseg weights get coco80`; then `refseg.load("reader")("photo.jpg",
-# "the second
-# dog from the left")`. [Photographs](../photographs.md) says what it can and cannot.
+# "the second dog from the left")`. [Photographs](../photographs.md) says what it can and cannot.

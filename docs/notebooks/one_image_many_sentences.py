@@ -46,6 +46,5 @@ print(segmenter(encoded, "all things without dots").verdict)
 
 # %% [markdown]
 # Many images are one call as well, `segmenter.many("photos", ["the cup"])`, with images decoded ahead; on the
-# command line
-# `refseg segment photos "the cup" --out answers` goes on where it was stopped. [Many images](../segmenting.md) says
-# more.
+# command line `refseg segment photos "the cup" --out answers` goes on where it was stopped. [Many
+# images](../segmenting.md) says more.

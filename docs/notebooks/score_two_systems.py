@@ -2,8 +2,7 @@
 # # Which of two systems is better?
 #
 # Both answer the same expressions; rows are paired, so that a difference is told from chance. Here the bundled
-# network against
-# rules that read the sentence and choose among the same objects.
+# network against rules that read the sentence and choose among the same objects.
 
 # %%
 from pathlib import Path
@@ -42,5 +41,4 @@ print(f"p = {found.p_value:.3f} over {found.images} images")
 
 # %% [markdown]
 # Masks of any other program are scored the same way: `refseg score MASKS drawn_scenes --split val`, then `refseg
-# compare A B`.
-# [Evaluation](../evaluation.md) says how the masks must lie.
+# compare A B`. [Evaluation](../evaluation.md) says how the masks must lie.

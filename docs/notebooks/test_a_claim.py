@@ -14,8 +14,8 @@ for number, row in enumerate(table.rows, start=1):
 
 # %% [markdown]
 # The claims are comparisons of rows. CMIRNet's Table IV tests them with Wilcoxon's signed-rank test over the
-# figures of Table III:
-# few pairs, so the test is exact. Recomputed from the printed figures, each pair of rows has this p-value:
+# figures of Table III: few pairs, so the test is exact. Recomputed from the printed figures, each pair of rows has
+# this p-value:
 
 # %%
 from refseg.studies.claims import signed_rank
@@ -27,8 +27,7 @@ for claim in table.claims:
 
 # %% [markdown]
 # Whether a claim holds in training of one's own is another question. On a laptop the small presets on drawn scenes
-# stand in; both
-# rows are trained and scored alike, and their answers are compared pair by pair:
+# stand in; both rows are trained and scored alike, and their answers are compared pair by pair:
 #
 # ```sh
 # refseg study cmirnet_table3 --small --rows 1,8     # about half an hour for each row on one core
@@ -46,5 +45,4 @@ for number in (1, 8):
 
 # %% [markdown]
 # Rows that are equal are trained once, a study that was stopped goes on where it was, and a table of figures, the
-# claims with
-# their intervals and a page with plots are written after every row ([Studies](../studies.md)).
+# claims with their intervals and a page with plots are written after every row ([Studies](../studies.md)).

@@ -2,8 +2,7 @@
 # # From your own data to a fine-tuned model
 #
 # Your data are a table: a line of JSON for each sentence, with the image and the mask of what it means. Here drawn
-# scenes
-# stand for photographs; the lines are the same.
+# scenes stand for photographs; the lines are the same.
 
 # %%
 import json
@@ -39,8 +38,7 @@ print([finding.what for finding in examine(data) if finding.verdict != "ok"] or 
 
 # %% [markdown]
 # Weights to start from: for photographs those of a paper's authors (`refseg weights get lavt_swin_base/refcoco`).
-# Here a small
-# network with fresh weights stands in, so that this page runs in a minute on two cores.
+# Here a small network with fresh weights stands in, so that this page runs in a minute on two cores.
 
 # %%
 from refseg.preprocessing.transform import Preprocessing

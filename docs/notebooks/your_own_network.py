@@ -2,9 +2,8 @@
 # # A network of your own
 #
 # A network says what it computes once for an image (`encode_image`), how it reads a sentence (`encode_words`), how
-# both are
-# joined (`fuse`), and its loss. Training, evaluation, service and studies then take it as they take those of the
-# papers.
+# both are joined (`fuse`), and its loss. Training, evaluation, service and studies then take it as they take those
+# of the papers.
 
 # %%
 from pathlib import Path
@@ -83,5 +82,4 @@ refseg.load(weights)(scene.image, scene.expressions[0].text)
 
 # %% [markdown]
 # In a file of its own, `dot.py`, every command takes it: `refseg train my_recipe.py:my_recipe`, `refseg evaluate
-# WEIGHTS
-# --network dot.py:DotNetwork` ([Your own](../your_own.md)).
+# WEIGHTS --network dot.py:DotNetwork` ([Your own](../your_own.md)).
