@@ -23,6 +23,7 @@ class FakeHub:
         asked: requests, with their range.
         store: folder of what is sent to the hub.
         read_only: whether nothing may be sent.
+        refuses_cards: whether the metadata of cards are refused.
     """
 
     models: dict[str, Path] = field(default_factory=dict)
@@ -32,6 +33,7 @@ class FakeHub:
     endpoint: str = ""
     store: Path = Path()
     read_only: bool = False
+    refuses_cards: bool = False
 
     def files(self) -> list[str]:
         """Names of the files that were sent."""
@@ -66,6 +68,8 @@ class FakeHub:
                     hub.models.setdefault(f"{owner}/{model}", hub.store / model).mkdir(parents=True, exist_ok=True)
                     answer: object = {"url": f"{hub.endpoint}/{owner}/{model}"}
                 elif parts[-1] == "validate-yaml":
+                    if hub.refuses_cards:
+                        return self.send(b'{"error": "license is none"}', {"Content-Type": "application/json"}, 400)
                     answer = {"errors": [], "warnings": []}
                 elif "preupload" in parts:
                     names = [file["path"] for file in json.loads(content)["files"]]

@@ -78,6 +78,13 @@ def test_figures_of_other_weights_are_not_sent(logged_in, tmp_path):
         push(SELECTOR, "me/shapes", results=tmp_path)
 
 
+def test_a_card_that_the_hub_refuses_leaves_no_empty_repository(logged_in):
+    logged_in.refuses_cards = True
+    with pytest.raises(InvalidInput, match="the hub refused me/shapes .*license is none"):
+        push(SELECTOR, "me/shapes")
+    assert not logged_in.models
+
+
 def test_who_may_not_write_is_told_how_to(logged_in):
     logged_in.read_only = True
     with pytest.raises(UnwritableOutput, match="hf auth login"):

@@ -68,7 +68,7 @@ def push(
             are those of other weights, or the hub refuses.
         UnwritableOutput: if you are not logged in, or may not write there.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi, constants, get_session
+    from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, constants, get_session
     from huggingface_hub.errors import HfHubHTTPError
 
     files, config = _files(folder)
@@ -80,6 +80,7 @@ def push(
     api = HfApi()
     content: dict[str, Any] = {SHOWN: text.encode(), **{name: str(file) for name, file in files.items()}}
     try:
+        ModelCard(text).validate()  # before there is a repository, which a refusal would leave empty
         api.create_repo(hub_id, private=private, exist_ok=True)
         done = api.create_commit(
             hub_id,
