@@ -77,7 +77,7 @@ GATHERED = "config.contrastive={weight: 0.01, temperature: 0.05, gathered: true}
 FROZEN = "stages.learn.frozen_batch_norm=true"
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
 def test_two_processes_learn_what_one_learns(tiny_of, files, tmp_path, strategy):
     recipe = tiny_of(files, FROZEN, GATHERED)
     one, two = trained(recipe, tmp_path / "one", 1), trained(recipe, tmp_path / "two", 2, strategy)

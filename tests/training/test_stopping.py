@@ -158,6 +158,7 @@ def of_rank(recipe, out, world, resume, stops_at):
             raise SystemExit(9) from stopped
 
 
+@pytest.mark.slow
 def test_all_processes_stop_after_the_same_step_when_one_is_asked_to(recipe, tmp_path):
     from ranks import finish, start
 
