@@ -1,6 +1,7 @@
 """Fixtures for tests that need a network which can answer: the first version of Selector, on eight golden scenes."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
+
+from refseg.cli import main
 
 settings.register_profile("refseg", deadline=None)  # the machine may be busy
 settings.load_profile("refseg")
@@ -364,3 +367,17 @@ def colours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         return folder
 
     return write
+
+
+@pytest.fixture
+def run_segment(monkeypatch, checkpoint_folder):
+    """Runs `refseg segment` with the weights of the tests; gives the exit code."""
+
+    def run(*arguments: object) -> int:
+        argv = ["refseg", "segment", *map(str, arguments), "--weights", str(checkpoint_folder)]
+        monkeypatch.setattr(sys, "argv", argv)
+        with pytest.raises(SystemExit) as caught:
+            main()
+        return caught.value.code or 0
+
+    return run

@@ -37,17 +37,9 @@ def photographs(golden, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def segment(monkeypatch, checkpoint_folder, photographs):
-    """Runs `refseg segment`; gives the exit code."""
-
-    def run(*arguments: object) -> int:
-        argv = ["refseg", "segment", *map(str, arguments), "--weights", str(checkpoint_folder)]
-        monkeypatch.setattr(sys, "argv", argv)
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return caught.value.code or 0
-
-    return run
+def segment(run_segment, photographs):
+    """Runs `refseg segment` about the photographs; gives the exit code."""
+    return run_segment
 
 
 def lines(out: str = "answers") -> list[dict]:

@@ -1,14 +1,12 @@
 """`refseg segment --manifest` with weights: its answers are those of calls for each image alone."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from refseg.cli import main
 from refseg.errors import InvalidInput
 from refseg.inference.segmenter import load
 from refseg.manifests.segment_manifest import segment_manifest
@@ -29,18 +27,10 @@ def manifest(golden, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def segment(monkeypatch, checkpoint_folder, tmp_path):
+def segment(monkeypatch, run_segment, tmp_path):
     """Runs `refseg segment` in an empty folder; gives the exit code."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> int:
-        argv = ["refseg", "segment", *map(str, arguments), "--weights", str(checkpoint_folder)]
-        monkeypatch.setattr(sys, "argv", argv)
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return caught.value.code or 0
-
-    return run
+    return run_segment
 
 
 def lines(out: str = "answers") -> list[dict]:

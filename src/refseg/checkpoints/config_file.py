@@ -10,7 +10,7 @@ from refseg.adapters.catalogue import CATALOGUE as ADAPTERS
 from refseg.adapters.local_parts import check_parts
 from refseg.adapters.sentences import MOST_BYTES
 from refseg.checkpoints.calibration import Calibration
-from refseg.checkpoints.locate import REVISION, bundled_names, find, is_hub_id, named_adapter, settings_of
+from refseg.checkpoints.locate import REVISION, bundled_names, find, named_adapter, settings_of
 from refseg.checkpoints.schema import CONFIG, FORMAT, WEIGHTS, CharactersEntry, CheckpointConfig, NetworkEntry
 from refseg.config import one_line
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput, first_line, option, shown
@@ -66,8 +66,8 @@ def open_config(where: str | Path) -> tuple[Path, CheckpointConfig]:
     else:
         folder = find(where)
         config = read_config(folder / CONFIG)
-        if not brings_weights(config.network.name) and is_hub_id(str(where).partition(":")[0]):
-            settings.pop(REVISION, None)  # `find` has read it
+        if not brings_weights(config.network.name):
+            settings.pop(REVISION, None)  # `find` has read it, or refused it
     if settings:
         if not brings_weights(config.network.name):
             raise InvalidInput(

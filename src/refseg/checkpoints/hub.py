@@ -4,7 +4,6 @@ The hub shows README.md: the folder's `card.md` below the metadata. Only the wei
 an export, and texts are sent.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from refseg.checkpoints.config_file import brings_weights, check_weights, open_c
 from refseg.checkpoints.locate import is_hub_id, is_reachable
 from refseg.checkpoints.schema import CARD, CONFIG, RECIPE, CheckpointConfig
 from refseg.errors import InvalidInput, MissingFile, UnwritableOutput, first_line, option
+from refseg.files.digest import sha256
 from refseg.runtimes.entry import FAMILIARITY_FILE
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _figures(results: Path, weights: Sequence[Path]) -> "list[EvalResult]":
             f"{results} holds no results that can be read ({first_line(error)}); give the folder that `refseg evaluate "
             "--out` wrote"
         ) from error
-    if evaluated != hashlib.sha256(b"".join(file.read_bytes() for file in weights)).hexdigest():
+    if evaluated != sha256(*weights):
         raise InvalidInput(
             f"{results} are results of other weights; evaluate these: refseg evaluate {quote(str(weights[0].parent))} "
             f"{dataset} --split {split} --out results"

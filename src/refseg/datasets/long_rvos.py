@@ -16,11 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from refseg.array_types import Mask
-from refseg.datasets.storage.clip_dataset import ClipOfFiles, ClipsOfFiles, Video, read_meta_expressions, referent_ids
+from refseg.datasets.storage.clip_dataset import ClipOfFiles, SplitFolders, Video, read_meta_expressions, referent_ids
 from refseg.datasets.storage.frame_files import FrameFiles, find_frame, read_from_image
 from refseg.files.names import path_inside
-
-SPLITS = ("train", "valid", "test")
 
 
 class LongRVOSClip(ClipOfFiles):
@@ -54,18 +52,15 @@ class LongRVOSClip(ClipOfFiles):
         return union
 
 
-class LongRVOS(ClipsOfFiles):
-    """Long-RVOS; the split is one of SPLITS."""
+class LongRVOS(SplitFolders):
+    """Long-RVOS; the split is train, valid or test."""
 
     name = folder = "long_rvos"
+    splits = ("train", "valid", "test")
 
     def videos(self) -> list[Video]:
         """Returns the videos of the split."""
-        if self.split not in SPLITS:
-            raise self.refuse_split(", ".join(SPLITS))
-        path = self.root / self.split / "meta_expressions.json"
-        if not path.is_file():
-            raise self.missing(path)
+        path = self.find_meta()
         self._masks = self.root / self.split / "Annotations"
         if self.split != "test" and not self._masks.is_dir():
             raise self.missing(self._masks)
@@ -80,12 +75,3 @@ class LongRVOS(ClipsOfFiles):
             if not masks.is_dir():
                 raise self.missing(masks)
         return LongRVOSClip(video, FrameFiles([find_frame(folder, name) for name in video.frames], self.name), masks)
-
-    @classmethod
-    def splits_in(cls, root: Path) -> list[str]:
-        """Returns those of SPLITS that the folder has."""
-        return [split for split in SPLITS if (root / split / "meta_expressions.json").is_file()]
-
-    def sources(self) -> list[Path]:
-        """Returns the split's file."""
-        return [self.root / self.split / "meta_expressions.json"]

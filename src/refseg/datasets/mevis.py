@@ -23,14 +23,13 @@ from refseg.array_types import Mask
 from refseg.counting import counted
 from refseg.datasets.storage.annotation_masks import draw
 from refseg.datasets.storage.challenge_submission import SubmittedClips
-from refseg.datasets.storage.clip_dataset import ClipOfFiles, Video, read_meta_expressions, referent_ids
+from refseg.datasets.storage.clip_dataset import ClipOfFiles, SplitFolders, Video, read_meta_expressions, referent_ids
 from refseg.datasets.storage.frame_files import FrameFiles, StoredFrames, find_frame
 from refseg.datasets.storage.index import Index, IndexBuilder, open_index
 from refseg.datasets.storage.reading import error_context, read_plain
 from refseg.errors import InvalidInput
 from refseg.masks.rle import parse_rle
 
-SPLITS = ("train", "valid_u", "valid")
 FEWEST_FRAMES = 2  # of a video of split train
 
 
@@ -68,18 +67,15 @@ class MeViSClip(ClipOfFiles):
             return self._masks.draw(object_id, t, self.size_hw)
 
 
-class MeViS(SubmittedClips):
+class MeViS(SplitFolders, SubmittedClips):
     """MeViS; the split is train, valid_u or valid."""
 
     name = folder = "mevis"
+    splits = ("train", "valid_u", "valid")
 
     def videos(self) -> list[Video]:
         """Returns the videos of the split; for train, without those of a single frame."""
-        if self.split not in SPLITS:
-            raise self.refuse_split(", ".join(SPLITS))
-        path = self.root / self.split / "meta_expressions.json"
-        if not path.is_file():
-            raise self.missing(path)
+        path = self.find_meta()
         self._masks = self._open_masks()
         videos = read_meta_expressions(path, ids="anno_id")
         fewest = FEWEST_FRAMES if self.split == "train" else 1
@@ -91,15 +87,6 @@ class MeViS(SubmittedClips):
         if self._masks is None:
             video = replace(video, annotations=(None,) * len(video.expressions))
         return MeViSClip(video, FrameFiles([find_frame(folder, name) for name in video.frames], self.name), self._masks)
-
-    @classmethod
-    def splits_in(cls, root: Path) -> list[str]:
-        """Returns those of SPLITS that the folder has."""
-        return [split for split in SPLITS if (root / split / "meta_expressions.json").is_file()]
-
-    def sources(self) -> list[Path]:
-        """Returns the split's file."""
-        return [self.root / self.split / "meta_expressions.json"]
 
     def _open_masks(self) -> "Masks | None":
         path = self.root / self.split / "mask_dict.json"

@@ -1,6 +1,5 @@
 """Exports the network of a checkpoint to a folder that another runtime runs."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from refseg.export.quantize import Quantized, check_calibration, quantize_graphs
 from refseg.export.trace import PROBES, Example, Trace, trace_fuse, trace_image, trace_words, tracing
 from refseg.export.write_graph import write_graph
 from refseg.files.atomic import all_or_nothing, check_absent
+from refseg.files.digest import sha256
 from refseg.inference.predict import truncate
 from refseg.networks.network import Network
 from refseg.preprocessing.geometry import Size
@@ -127,10 +127,7 @@ def export(
 
 def digest_graphs(folder: Path, entry: RuntimeEntry) -> str:
     """Returns the sha256 of the files of the graphs."""
-    digest = hashlib.sha256()
-    for name in entry.files:
-        digest.update((folder / name).read_bytes())
-    return digest.hexdigest()
+    return sha256(*(folder / name for name in entry.files))
 
 
 def compare_folder(checkpoint: Checkpoint, folder: Path, entry: RuntimeEntry, sizes_hw: list[Size]) -> Agreement:

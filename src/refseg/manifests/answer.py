@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FileKind = Literal["mask", "overlay"]
 FILE_KINDS: tuple[FileKind, ...] = ("mask", "overlay")
-"""What may be written beside the lines, which have run lengths."""
+"""Kinds of files that are written beside the lines; the lines themselves hold masks as run lengths."""
 Answer = Callable[[Iterable[Row], Path], Iterator[dict[str, Any]]]
 """Gives a line for each row; files go into the folder, which it makes."""
 _THREADS = 2  # that decode images ahead

@@ -1,9 +1,8 @@
-"""Manifests in comma-separated values, read as a stream; a piece is found by the byte at which it begins."""
+"""Manifests in comma-separated values, read as a stream."""
 
 import csv
 import hashlib
 from collections.abc import Iterator
-from itertools import islice
 from typing import IO, Any
 
 from typing_extensions import override
@@ -11,15 +10,16 @@ from typing_extensions import override
 from refseg.counting import counted
 from refseg.errors import InvalidInput, RefsegError, shown
 from refseg.files.text import DELIMITERS, encoding_of
-from refseg.manifests.manifest import Manifest, Pieces
-from refseg.manifests.places import open_place, stamp_of
+from refseg.manifests.line_rows import LineRows
+from refseg.manifests.manifest import Pieces
+from refseg.manifests.places import open_place
 from refseg.manifests.rows import WAY_OUT, Row, check_columns, row_of, split_cell
 
 MAX_LINE = 2**20  # bytes; a quote that is left open would make one line of the rest of the file
 _MARK = b"\xef\xbb\xbf"
 
 
-class CsvRows(Manifest):
+class CsvRows(LineRows):
     """A .csv with a head: image, expression or expressions (set apart by |), and what is carried along."""
 
     @override
@@ -38,18 +38,7 @@ class CsvRows(Manifest):
         return Pieces(digest.hexdigest(), len(positions), rows, positions)
 
     @override
-    def read(self, pieces: Pieces, number: int, piece_size: int) -> Iterator[Row]:
-        return islice(self._rows(pieces.positions[number], number * piece_size), piece_size)
-
-    @override
-    def first_rows(self) -> Iterator[Row]:
-        return self._rows(0, 0)
-
-    @override
-    def changed(self) -> Any:
-        return stamp_of(self.place)
-
-    def _rows(self, position: int, number: int) -> Iterator[Row]:
+    def rows_from(self, position: int, number: int) -> Iterator[Row]:
         with open_place(self.place) as file:
             lines = _Lines(file, self.place)
             head = self._head(lines)

@@ -26,7 +26,7 @@ _DTYPES = {"f32": "float32", "bf16": "bfloat16"}  # as a checkpoint names its pr
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked and how; attributes as the arguments of `segment_manifest`."""
+    """Settings of a run over a manifest; attributes as the arguments of `segment_manifest`."""
 
     manifest: str
     out: str

@@ -1,22 +1,22 @@
-"""Manifests in lines of JSON; a piece is found by the byte at which it begins."""
+"""Manifests in lines of JSON."""
 
 import hashlib
 from collections.abc import Iterator
-from itertools import islice
-from typing import IO, Any
+from typing import IO
 
 from typing_extensions import override
 
 from refseg.errors import InvalidInput, RefsegError
 from refseg.inference.questions import json_row
-from refseg.manifests.manifest import Manifest, Pieces
-from refseg.manifests.places import open_place, stamp_of
+from refseg.manifests.line_rows import LineRows
+from refseg.manifests.manifest import Pieces
+from refseg.manifests.places import open_place
 from refseg.manifests.rows import Row, row_of
 
 MAX_LINE = 2**26  # bytes
 
 
-class JsonRows(Manifest):
+class JsonRows(LineRows):
     """A .jsonl with an object a line: image, expression or expressions, and what is carried along."""
 
     @override
@@ -33,18 +33,7 @@ class JsonRows(Manifest):
         return Pieces(digest.hexdigest(), len(positions), rows, positions)
 
     @override
-    def read(self, pieces: Pieces, number: int, piece_size: int) -> Iterator[Row]:
-        return islice(self._rows(pieces.positions[number], number * piece_size), piece_size)
-
-    @override
-    def first_rows(self) -> Iterator[Row]:
-        return self._rows(0, 0)
-
-    @override
-    def changed(self) -> Any:
-        return stamp_of(self.place)
-
-    def _rows(self, position: int, number: int) -> Iterator[Row]:
+    def rows_from(self, position: int, number: int) -> Iterator[Row]:
         with open_place(self.place) as file:
             file.seek(position)
             for line in _lines(file, self.place):

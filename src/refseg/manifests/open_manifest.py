@@ -1,4 +1,4 @@
-"""Which manifest a path, a pattern or a URL is."""
+"""Opens the manifest that a path, a pattern or a URL names."""
 
 import glob
 import os

@@ -18,7 +18,7 @@ FORMAT = 1  # raised when older folders can no longer be continued
 
 @dataclass(frozen=True)
 class Plan:
-    """What a folder of answers holds, or will hold.
+    """Plan of a folder of answers: its pieces, and the settings that all of them share.
 
     Attributes:
         pieces: of the manifest.

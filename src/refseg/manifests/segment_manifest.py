@@ -27,7 +27,7 @@ MAX_TOLD = 8  # pieces with errors
 
 @dataclass
 class Outcome:
-    """What a worker has done.
+    """Summary of the work of one worker.
 
     Attributes:
         share: which part of the pieces was its.

@@ -14,7 +14,7 @@ SILENT = 60.0
 
 @dataclass
 class WorkerStatus:
-    """What a worker has done.
+    """Progress of one worker, as its parts tell it.
 
     Attributes:
         name: its machine, process and number.

@@ -1,4 +1,4 @@
-"""Where the answers go: a folder that many processes write to, or a place in an object store."""
+"""Stores of answers: a folder that many processes write to, or a place in an object store."""
 
 import json
 import os

@@ -60,7 +60,7 @@ class Counted(NamedTuple):
 
 
 class Condition(NamedTuple):
-    """What questions have in common: kind, level, effect, and whether that is certain."""
+    """A group of questions: those of one kind, level and effect, certain or not."""
 
     kind: str
     level: str = ""

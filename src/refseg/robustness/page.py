@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
-from refseg.evaluation.report.html_page import CSS
+from refseg.evaluation.report.html_parts import (
+    beware,
+    capitalised,
+    card_table,
+    document,
+    measured_how,
+    titled_table,
+    two_columns,
+)
 from refseg.robustness.examples import Example
 from refseg.robustness.measures import Measured
 from refseg.robustness.report import HEADLINE, MEANINGS, PAGE, RobustnessReport, Section, interval_text, percent
@@ -41,10 +49,10 @@ def write_page(report: RobustnessReport, folder: Path) -> None:
 
 def page(report: RobustnessReport) -> str:
     """Returns the whole page."""
-    title = escape(report.title())
     body = [
-        f"<header><h1>{title}</h1><p>{escape(report.counts())}; figures in percent, with 95 % intervals</p></header>",
-        *(f'<div class="beware"><strong>Beware.</strong> {escape(caution)}</div>' for caution in report.cautions),
+        f"<header><h1>{escape(report.title())}</h1><p>{escape(report.counts())}; figures in percent, with 95 % "
+        "intervals</p></header>",
+        *map(beware, report.cautions),
         *(_cards(name, measured, len(report.systems) > 1) for name, measured in report.asked.items()),
         _meanings(),
         _table(report.headline()),
@@ -54,15 +62,9 @@ def page(report: RobustnessReport) -> str:
         *map(_details, report.forms()),
         _kinds(report),
         *(_gallery(report, kind, effect) for kind, effect in _shown_kinds(report)),
-        _facts(report),
+        measured_how(report.facts()),
     ]
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
-        f'<style>{CSS}{STYLE}</style></head>\n<body class="robust"><main>\n'
-        + "\n".join(filter(None, body))
-        + "\n</main></body></html>\n"
-    )
+    return document(report.title(), filter(None, body), STYLE, "robust")
 
 
 def _cards(name: str, measured: Measured, named: bool) -> str:
@@ -77,13 +79,7 @@ def _cards(name: str, measured: Measured, named: bool) -> str:
 
 
 def _meanings() -> str:
-    lines = "".join(
-        f"<tr><td>{escape(name)}</td><td class=text>{escape(text)}</td></tr>" for name, text in MEANINGS.items()
-    )
-    return (
-        f'<details><summary>What the figures are</summary><div class="card scroll"><table><tbody>{lines}</tbody>'
-        "</table></div></details>"
-    )
+    return f"<details><summary>What the figures are</summary>{two_columns(MEANINGS)}</details>"
 
 
 def _heat(name: str, measured: Measured, kinds: Mapping[str, str]) -> str:
@@ -136,7 +132,7 @@ def _gallery(report: RobustnessReport, kind: str, effect: str) -> str:
     chosen = [one for one in report.examples if (one.kind, one.effect) == (kind, effect)]
     figures = "".join(_figure(one, kind in report.pictures) for one in chosen)
     return (
-        f"<h2>{escape(_capital(kind))}: the worst</h2>"
+        f"<h2>{escape(capitalised(_spaced(kind)))}: the worst</h2>"
         f'<p class="note">{EFFECTS[effect]}. Orange: the answers, before and after; blue: what is meant after.</p>'
         f'<div class="gallery">{figures}</div>'
     )
@@ -160,27 +156,15 @@ def _figure(one: Example, is_picture: bool) -> str:
     )
 
 
-def _facts(report: RobustnessReport) -> str:
-    lines = "".join(
-        f"<tr><td>{escape(name)}</td><td class=text>{escape(value)}</td></tr>" for name, value in report.facts().items()
-    )
-    return f'<h2>How this was measured</h2><div class="card scroll"><table><tbody>{lines}</tbody></table></div>'
-
-
 def _table(section: Section) -> str:
-    return f"<h2>{escape(_capital(section[0]))}</h2>{_bare(section)}"
+    return titled_table((_spaced(section[0]), *section[1:]))
 
 
 def _details(section: Section) -> str:
-    return f"<details><summary>{escape(_capital(section[0]))}</summary>{_bare(section)}</details>"
+    title = capitalised(_spaced(section[0]))
+    return f"<details><summary>{escape(title)}</summary>{card_table(section)}</details>"
 
 
-def _bare(section: Section) -> str:
-    _, head, lines = section
-    cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in lines)
-    return f'<div class="card scroll"><table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:].replace("_", " ")
+def _spaced(name: str) -> str:
+    """Returns the name of a kind as a title."""
+    return name.replace("_", " ")

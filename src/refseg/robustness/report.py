@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from refseg.counting import counted
+from refseg.evaluation.report.report import Section
 from refseg.robustness import PROTOCOL
 from refseg.robustness.answers import SAME
 from refseg.robustness.examples import Example
@@ -47,9 +48,6 @@ MEANINGS = {
 
 EFFECTS = {"stay": "stays", "change": "changes", "vanish": "vanishes"}
 """Effects on the referent as a table tells them."""
-
-Section = tuple[str, list[str], list[list[str]]]
-"""Title, head and lines of a table."""
 
 
 @dataclass

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from refseg.evaluation.report.html_page import CSS
+from refseg.evaluation.report.html_parts import document
 from refseg.files.atomic import all_or_nothing
 from refseg.inspection.gallery.page import SHEET_CSS, extract_section
 from refseg.studies.claims import ClaimTest, judge_claims
@@ -155,9 +155,9 @@ def _escape(cell: str) -> str:
 
 def to_html(results: Results, claims: Sequence[ClaimTest], tables: Sequence[TextTable]) -> str:
     """Returns the study as one page that needs no other file."""
-    name = escape(format_title(results.study))
+    title = format_title(results.study)
     first, *others = list_remarks(results, claims)
-    body = [f"<header><h1>{name}</h1>"]
+    body = [f"<header><h1>{escape(title)}</h1>"]
     body += [f'<div class="beware">{escape(first)}</div>' if results.small else f"<p>{escape(first)}</p>"]
     body += [f"<p>{escape(line)}</p>" for line in others] + ["</header>"]
     if drawing := draw_plot(results):
@@ -169,13 +169,7 @@ def to_html(results: Results, claims: Sequence[ClaimTest], tables: Sequence[Text
     if results.study.notes:
         items = "".join(f"<li>{escape(note)}</li>" for note in results.study.notes)
         body.append(f"<h2>Notes</h2><div class=card><ul>{items}</ul></div>")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{name}</title>'
-        f"<style>{CSS}{GREY_CSS}{SHEET_CSS}</style></head>\n<body><main>\n"
-        + "\n".join(body)
-        + "\n</main></body></html>\n"
-    )
+    return document(title, body, GREY_CSS + SHEET_CSS)
 
 
 def _table(table: TextTable) -> str:

@@ -20,6 +20,7 @@ from refseg.files.names import file_name
 from refseg.samples import Clip, Expression
 
 MAX_OBJECTS = 255
+META = "meta_expressions.json"
 """In images of labels."""
 
 
@@ -209,6 +210,35 @@ class ClipsOfFiles(Dataset, ABC):
         """Returns the error for an unknown split; the allowed ones are words before a ";"."""
         meant = did_you_mean(self.split, allowed.partition(";")[0].split(", "))
         return InvalidInput(f"{self.name} has no split {self.split!r}; {meant}choose one of: {allowed}")
+
+
+class SplitFolders(ClipsOfFiles):
+    """A data set with a folder for each split, which holds its meta_expressions.json."""
+
+    splits: ClassVar[tuple[str, ...]]
+
+    def find_meta(self) -> Path:
+        """Returns the file of the split's sentences.
+
+        Raises:
+            InvalidInput: for an unknown split.
+            MissingFile: if it is not there.
+        """
+        if self.split not in self.splits:
+            raise self.refuse_split(", ".join(self.splits))
+        (path,) = self.sources()
+        if not path.is_file():
+            raise self.missing(path)
+        return path
+
+    @classmethod
+    def splits_in(cls, root: Path) -> list[str]:
+        """Returns those of its splits that the folder has."""
+        return [split for split in cls.splits if (root / split / META).is_file()]
+
+    def sources(self) -> list[Path]:
+        """Returns the split's file."""
+        return [self.root / self.split / META]
 
 
 def referent_ids(video: Video, index: int) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from refseg.adapters.catalogue import CATALOGUE as ADAPTERS
 from refseg.checkpoints.config_file import brings_weights, open_config, weights_files
 from refseg.datasets import DATASETS
 from refseg.datasets.dataset import Dataset
+from refseg.files.digest import sha256
 
 if TYPE_CHECKING:
     from refseg.checkpoints.checkpoint import Checkpoint
@@ -23,7 +24,7 @@ def dataset_facts(dataset: Any, name: str, settings: dict[str, Any]) -> dict[str
     if isinstance(dataset, Dataset):  # not a list of samples
         found |= {"seed": dataset.seed, "generator_version": dataset.version}
         sources = dataset.sources()
-    digests = {Path(source).name: hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16] for source in sources}
+    digests = {Path(source).name: sha256(Path(source))[:16] for source in sources}
     return {key: value for key, value in found.items() if value is not None} | ({"sha256": digests} if digests else {})
 
 
@@ -51,7 +52,7 @@ def weights_facts(weights: "str | Path | Checkpoint") -> dict[str, str]:
     elif brings_weights(config.network.name):  # its finder's file has a checksum of its own
         content = config.model_dump_json().encode()
     else:
-        content = b"".join(file.read_bytes() for file in weights_files(folder, config))
+        return {"name": str(weights), "sha256": sha256(*weights_files(folder, config))}
     return {"name": str(weights), "sha256": hashlib.sha256(content).hexdigest()}
 
 

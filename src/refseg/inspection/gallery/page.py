@@ -4,7 +4,7 @@ from html import escape
 
 from PIL import Image
 
-from refseg.evaluation.report.html_page import CSS
+from refseg.evaluation.report.html_parts import CSS
 from refseg.inspection.gallery.lines import MARK, Cell, GalleryLine, GalleryLines
 from refseg.masks.pictures import data_uri, encode_picture
 
