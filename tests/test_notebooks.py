@@ -32,3 +32,9 @@ def test_it_was_run_as_it_is_now(notebook):
     for cell, text in zip(cells, plain, strict=True):
         lines = [line[2:] if line.startswith("# ") else line.removeprefix("#") for line in text.strip().splitlines()]
         assert cell.strip().splitlines() in (lines, text.strip().splitlines())
+
+
+@pytest.mark.parametrize("file", sorted(NOTEBOOKS[0].parent.glob("*.ipynb")), ids=lambda file: file.stem)
+def test_what_it_shows_names_no_path_of_the_machine(file):
+    for page in (file, file.with_suffix(".md")):
+        assert "site-packages" not in page.read_text(encoding="utf-8")

@@ -35,6 +35,8 @@ def run(source: Path) -> None:
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"  # jupytext draws another each time
         cell.metadata = {}
+        if "outputs" in cell:  # without warnings of libraries, which name the machine's paths
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
         for output in cell.get("outputs", ()):
             if "text" in output:  # of progress only the last state of a line
                 output.text = re.sub(r"[^\n]*\r", "", output.text)
