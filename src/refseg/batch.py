@@ -37,6 +37,8 @@ class Batch:
             objects are known: all referents are one.
         objects: the true objects; None if the data set does not have them.
         truth: (M, H, W) float, share of each pixel in the referents; None if `objects` is given.
+        steps: (M, S, N) bool, sets of true objects that the program of each expression goes through before its answer;
+            None if the data set has no programs.
         types: (M,) int64, form of each expression, for validation by form.
         erased: (M, L) int64, tokens with one phrase erased, for networks that learn to recover it.
         ids: ids of the expressions in their data set.
@@ -49,6 +51,7 @@ class Batch:
     targets: Tensor
     objects: Objects | None = None
     truth: Tensor | None = None
+    steps: Tensor | None = None
     types: Tensor | None = None
     erased: Tensor | None = None
     ids: tuple[str, ...] = ()
@@ -77,6 +80,7 @@ class CachedObjectBatch:
         tokens, word_mask: (M, L).
         image_of_expression: (M,) int64.
         targets: (M, N) bool.
+        steps: (M, S, N) bool or None, as in `Batch`.
     """
 
     found_tokens: Tensor
@@ -87,3 +91,4 @@ class CachedObjectBatch:
     word_mask: Tensor
     image_of_expression: Tensor
     targets: Tensor
+    steps: Tensor | None = None

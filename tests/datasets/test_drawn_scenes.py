@@ -39,6 +39,8 @@ from refseg.datasets.drawn_scenes.programs import (
     Related,
     The,
     World,
+    evaluate_steps,
+    members,
     uses_held_out_role,
 )
 from refseg.errors import InvalidInput
@@ -170,6 +172,35 @@ def test_a_program_means_what_it_says(program, referents):
     moved = DrawnObject(MIDDLE_STAR.attributes, 64.0, 62.0, 17.0, 0)
     found = program.evaluate(world_of(LEFT_STAR, moved, RIGHT_CIRCLE))
     assert found == (None if referents is None else sum(1 << k for k in referents))
+
+
+@pytest.mark.parametrize(
+    ("program", "steps"),
+    [
+        (The(Noun(colour=RED)), [{0}, set(), {0}, set()]),
+        (All(Noun(shape=3, without=(COLOUR, RED))), [{0, 1}, set(), {1}, set()]),
+        (The(Noun(region="right", material=1)), [{2}, set(), {2}, set()]),
+        (Nth(Noun(shape=3), "right"), [{0, 1}, set(), {0, 1}, set()]),
+        (Related(Noun(), "left", The(Noun(colour=GREEN))), [{0, 1, 2}, {1}, {0, 1, 2}, {1}]),
+        (Related(Noun(), "nearest", Nth(Noun(shape=3), "left")), [{0, 1, 2}, {0, 1}, {0, 1, 2}, {0}]),
+        (
+            Related(Noun(), "between", The(Noun(colour=RED)), The(Noun(shape=0))),
+            [{0, 1, 2}, {0, 2}, {0, 1, 2}, {0, 2}],
+        ),
+    ],
+)
+def test_the_steps_of_a_program_are_what_it_goes_through(program, steps):
+    moved = DrawnObject(MIDDLE_STAR.attributes, 64.0, 62.0, 17.0, 0)
+    found = evaluate_steps(program, world_of(LEFT_STAR, moved, RIGHT_CIRCLE))
+    assert [set(members(step)) for step in found] == steps
+
+
+def test_each_step_of_a_program_narrows_the_one_before(scenes):
+    for scene in scenes[:100]:
+        world = World(scene.layout)
+        for program in scene.programs:
+            named, anchors_named, described, anchors = evaluate_steps(program, world)
+            assert program.evaluate(world) & ~described == described & ~named == anchors & ~anchors_named == 0
 
 
 def test_comparisons_and_negations_are_needed(scenes):

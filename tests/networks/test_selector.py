@@ -13,7 +13,7 @@ from refseg.conversion.selector_first_version import first_version_config, renam
 from refseg.errors import InvalidInput
 from refseg.networks.selector.config import SelectorConfig
 from refseg.networks.selector.finder import Maps, ObjectFinder
-from refseg.networks.selector.losses import FinderLoss, mask_loss
+from refseg.networks.selector.losses import FinderLoss, ProgramLoss, mask_loss
 from refseg.networks.selector.selector import Selector, by_length
 from refseg.text.vocabulary import Vocabulary
 
@@ -293,7 +293,7 @@ class TestLosses:
     def test_mask_loss_is_8_cross_entropies_and_dice(self):
         logits, truth = 4 * torch.randn(3, 8, 8), torch.rand(3, 8, 8).round(decimals=1)
         p = logits.sigmoid()
-        entropy = F.binary_cross_entropy(p, truth)
+        entropy = F.binary_cross_entropy_with_logits(logits, truth)
         dice = 1 - (2 * (p * truth).sum((1, 2)) + 1) / (p.sum((1, 2)) + truth.sum((1, 2)) + 1)
         close(mask_loss(logits, truth), 8 * entropy + dice.mean())
 
@@ -323,6 +323,49 @@ class TestLosses:
         loss = first_version.choose_loss(found.tokens, found.valid, found.pairs, *rest)["loss"]
         padded = F.pad(found.tokens, (0, 0, 0, 4)), F.pad(found.valid, (0, 4)), F.pad(found.pairs, (0, 0, 0, 4, 0, 4))
         close(first_version.choose_loss(*padded, F.pad(matched, (0, 4)), *rest[1:])["loss"], loss)
+
+    def test_a_program_costs_nothing_where_its_sets_are_read_rightly(self):
+        criterion = ProgramLoss(SelectorConfig())
+        sets = torch.rand(5, 4, 7) < 0.5  # (M, S, Q)
+        there = torch.arange(7) < 6
+        there = there.expand(5, -1)
+        right = 30.0 * (2 * sets.float().mT - 1)
+        right[:, 6] *= -1  # a free slot is asked nothing
+        assert criterion.loss(right, sets, there) < 1e-6
+        right[0, 0, 2] *= -1
+        close(criterion.loss(right, sets, there), torch.tensor(30.0 / 30))
+
+    def test_a_program_teaches_the_first_two_blocks_alone(self, inputs):
+        network, batch = lively(SelectorConfig()), scene()
+        found = network.encode_image(batch.image)
+        assert network.program_criterion is not None
+        with torch.enable_grad():
+            words = network.encode_words(batch.tokens, batch.word_mask)
+            states = network.chooser.read(
+                found.tokens, found.valid, found.pairs, words, batch.word_mask, batch.image_of_expression
+            )
+            network.program_criterion(states).sum().backward()
+        taught = [block.feed[0].weight.grad is not None for block in network.chooser.blocks]
+        assert taught == [True, True, False, False]
+
+    def test_the_sets_of_programs_are_asked_of_the_found_objects(self):
+        network, batch = lively(SelectorConfig()), scene()
+        found = network.encode_image(batch.image)
+        matched = torch.tensor([[1, -1, 0]])
+        three = found.tokens[:, :1].expand(-1, 3, -1), torch.ones(1, 3, dtype=torch.bool), torch.zeros(1, 3, 3, 12)
+        steps = torch.rand(len(batch.tokens), 4, batch.objects.present.shape[1]) < 0.5
+        seen = []
+        network.program_criterion.loss = lambda logits, wanted, there: seen.append(wanted) or torch.tensor(2.0)
+        rest = batch.tokens, batch.word_mask, batch.image_of_expression, batch.targets
+        losses = network.choose_loss(*three, matched, *rest, steps)
+        plain = network.choose_loss(*three, matched, *rest)
+        assert torch.equal(seen[0][..., 0], steps[..., 1]) and torch.equal(seen[0][..., 2], steps[..., 0])
+        assert not seen[0][..., 1].any()
+        close(losses["loss"], plain["loss"] + 2)
+        assert "program" in losses and "program" not in plain
+
+    def test_without_program_supervision_there_are_no_heads_for_it(self):
+        assert Selector(SelectorConfig(program_weight=0), 5).program_criterion is None
 
     def test_images_without_objects_teach_the_finder_that(self):
         batch, network = scene(), lively(SelectorConfig())

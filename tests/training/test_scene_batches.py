@@ -5,6 +5,7 @@ import torch
 from refseg.batch import Batch
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.datasets.drawn_scenes.mixed_tiers import mix_tiers
+from refseg.datasets.drawn_scenes.programs import World, evaluate_steps
 from refseg.datasets.drawn_scenes.stored_scenes import stored_scenes
 from refseg.preprocessing.transform import Preprocessing
 from refseg.recipes import find_recipe
@@ -45,6 +46,8 @@ def test_stored_scenes_are_the_drawn_ones(stored):
         assert stored.texts[mine] == [expression.text for expression in scenes[number].expressions]
         bits = [sum(1 << (k - 1) for k in expression.targets) for expression in scenes[number].expressions]
         assert stored.referents[mine].tolist() == bits
+        world = World(scenes[number].layout)
+        assert stored.steps[mine].tolist() == [list(evaluate_steps(p, world)) for p in scenes[number].programs]
 
 
 def test_a_step_is_a_function_of_its_number(stored, words):
@@ -91,6 +94,14 @@ def test_masks_of_a_batch_are_the_scenes_own(stored, words):
         masks = batch.masks()[batch.image_of_expression == number].numpy()
         expected = [scene.mask(i) for i in range(len(scene.expressions))]
         assert sorted(mask.tobytes() for mask in masks) == sorted(mask.tobytes() for mask in expected)
+
+
+def test_the_answer_of_a_program_is_among_what_it_describes(stored, words):
+    batch = batches(stored, words)[1]
+    named, anchors_named, described, anchors = batch.steps.unbind(1)
+    assert batch.steps.shape == (len(batch.tokens), 4, batch.targets.shape[1])
+    for inner, outer in ((batch.targets, described), (described, named), (anchors, anchors_named)):
+        assert inner.any() and not (inner & ~outer).any()
 
 
 def test_some_words_are_hidden_and_padding_never(stored, words):
@@ -144,7 +155,7 @@ def test_tiers_are_mixed_scene_by_scene(stored):
             np.testing.assert_array_equal(getattr(mixed, name)[number], getattr(store, name)[own])
         mine, theirs = (slice(one.first[n], one.first[n + 1]) for one, n in ((mixed, number), (store, own)))
         assert mixed.texts[mine] == store.texts[theirs]
-        for name in ("referents", "types", "kinds"):
+        for name in ("referents", "steps", "types", "kinds"):
             np.testing.assert_array_equal(getattr(mixed, name)[mine], getattr(store, name)[theirs])
 
 

@@ -51,8 +51,29 @@ def selector() -> Recipe:
     return Recipe(
         name="selector",
         network="selector",
+        config={"program_weight": 0},
         data=SceneData(scenes=40960),
         stages=(FIND_STAGE, CHOOSE_STAGE, TOGETHER_STAGE),
+    )
+
+
+def selector_2() -> Recipe:
+    """Returns the recipe of the successor, which is not bundled yet: hard scenes too, and programs as supervision.
+
+    Run       refseg train selector_2 --devices 2
+    Measured  docs/results.md, stages find and choose; the whole was not run
+    """
+    return Recipe(
+        name="selector_2",
+        network="selector",
+        config={"max_words": 32},
+        data=SceneData(scenes=61440, tier=("base", "hard")),
+        initial={"finder.stages": "small_image_encoder"},
+        stages=(
+            FIND_STAGE.replace(steps=3000),
+            CHOOSE_STAGE.replace(steps=2000, cached_scenes=30720, validate_every=500),
+            TOGETHER_STAGE,
+        ),
     )
 
 
@@ -79,4 +100,6 @@ def selector_quick() -> Recipe:
 
 def selector_first_version() -> Recipe:
     """Returns the recipe of the first version: masks at half the resolution, no agreement of attributes of pairs."""
-    return selector().replace(name="selector_first_version", config={"mask_stride": 2, "agreement": False})
+    return selector().replace(
+        name="selector_first_version", config={"mask_stride": 2, "agreement": False, "program_weight": 0}
+    )

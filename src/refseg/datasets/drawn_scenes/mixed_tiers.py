@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from refseg.datasets.drawn_scenes.stored_scenes import StoredScenes
 
-OF_EXPRESSIONS = ("referents", "types", "kinds")
+OF_EXPRESSIONS = ("referents", "steps", "types", "kinds")
 MAPPED = ("images", "id_maps")
 
 

@@ -5,7 +5,7 @@ Sets of objects are bits of an int: bit k stands for the object drawn k-th (its 
 for a singular); such a scene is never shown with that expression.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import hypot
 from typing import Literal
@@ -256,6 +256,25 @@ def _between(world: World, found: int, a: int, b: int) -> Objects:
 
 
 Program = The | All | Nth | BySize | Related
+STEPS = ("named", "anchors named", "described", "anchors")
+"""Sets of objects that a program goes through before its answer, see `evaluate_steps`."""
+
+
+def evaluate_steps(program: Program, world: World) -> tuple[int, int, int, int]:
+    """Returns the sets of STEPS, for a program whose answer the scene makes certain.
+
+    Returns:
+        the objects with the attributes of the noun phrase, those with the attributes of the anchors; the objects that
+        the whole noun phrase describes, exclusion and region included, and the anchors.
+    """
+    anchors = [program.anchor, program.second_anchor] if isinstance(program, Related) else []
+    named = replace(program.noun, without=None, region=None).evaluate(world)
+    anchors_named = anchors_found = 0
+    for anchor in anchors:
+        if anchor is not None:
+            anchors_named |= replace(anchor.noun, without=None, region=None).evaluate(world) or 0
+            anchors_found |= anchor.evaluate(world) or 0
+    return named or 0, anchors_named, program.noun.evaluate(world) or 0, anchors_found
 
 
 def uses_held_out_role(program: Program) -> bool:

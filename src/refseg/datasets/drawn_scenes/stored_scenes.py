@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from refseg.datasets.drawn_scenes.balanced_sentences import BLOCK
 from refseg.datasets.drawn_scenes.dataset import ATTRIBUTES, KIND_SHARES, TYPE_SHARES, VERSION, DrawnScenes
 from refseg.datasets.drawn_scenes.layout import TIERS
+from refseg.datasets.drawn_scenes.programs import STEPS, World, evaluate_steps
 from refseg.errors import InvalidInput, UnwritableOutput
 from refseg.files.atomic import all_or_nothing, remove_leftovers
 from refseg.files.cache import cache_folder
@@ -30,6 +31,7 @@ from refseg.samples import Expression
 
 SLOTS = max(tier.objects[1] for tier in TIERS.values())  # objects that a scene can have
 TYPES, KINDS = tuple(TYPE_SHARES), ("", *KIND_SHARES)
+LAYOUT = 2  # of the arrays; raised when they change, so that older ones are drawn again
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class StoredScenes:
         counts: (N,) number of objects.
         first: (N + 1,) scene i has expressions first[i] ... first[i + 1] - 1.
         referents: (E,) uint16, bit k = object k + 1.
+        steps: (E, len(STEPS)) uint16, the sets that each expression's program goes through, as `referents`.
         types, kinds: (E,) uint8, indices into TYPES and KINDS.
         texts: the sentences.
     """
@@ -56,6 +59,7 @@ class StoredScenes:
     counts: NDArray[np.int64]
     first: NDArray[np.int64]
     referents: NDArray[np.uint16]
+    steps: NDArray[np.uint16]
     types: NDArray[np.uint8]
     kinds: NDArray[np.uint8]
     texts: list[str]
@@ -77,7 +81,7 @@ def stored_scenes(
     Raises:
         UnwritableOutput: if the cache folder cannot be written or has no room.
     """
-    name = f"v{VERSION}-{scenes.split}-{scenes.tier}-{scenes.side}-seed{scenes.seed}-{len(scenes)}"
+    name = f"v{VERSION}.{LAYOUT}-{scenes.split}-{scenes.tier}-{scenes.side}-seed{scenes.seed}-{len(scenes)}"
     folder = cache_folder() / "drawn_scenes" / name
     remove_leftovers(folder.parent)
     if not folder.exists():
@@ -190,6 +194,7 @@ def _draw_one(folder: Path, settings: tuple[str, int, str, int, int], block: int
         "sentences": np.zeros(count, np.int64),
     }
     expressions: list[Expression] = []
+    steps: list[tuple[int, ...]] = []
     for row, number in enumerate(numbers):
         scene = scenes[number]
         images[number], id_maps[number] = scene.image, scene.id_map
@@ -199,9 +204,12 @@ def _draw_one(folder: Path, settings: tuple[str, int, str, int, int], block: int
         part["radii"][row, :things] = scene.radii
         part["attributes"][row, :things] = scene.attributes
         expressions.extend(scene.expressions)
+        world = World(scene.layout)
+        steps.extend(evaluate_steps(program, world) for program in scene.programs)
     referents = [sum(1 << (k - 1) for k in expression.targets) for expression in expressions]
     return part | {
         "referents": np.array(referents, np.uint16),
+        "steps": np.array(steps, np.uint16).reshape(-1, len(STEPS)),
         "types": np.array([TYPES.index(expression.type) for expression in expressions], np.uint8),
         "kinds": np.array([KINDS.index(expression.kind) for expression in expressions], np.uint8),
         "texts": [expression.text for expression in expressions],

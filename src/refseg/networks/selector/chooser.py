@@ -44,7 +44,20 @@ class Chooser(nn.Module):
         word_mask: Tensor,
         image_of_expression: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Computes scores (M, Q) and existence (M,), float32 logits.
+        """Computes scores (M, Q) and existence (M,), float32 logits; arguments as in `read`."""
+        *_, objects_read = self.read(objects, valid, pairs, words, word_mask, image_of_expression)
+        return self.answer(objects_read, valid[image_of_expression])
+
+    def read(
+        self,
+        objects: Tensor,
+        valid: Tensor,
+        pairs: Tensor,
+        words: Tensor,
+        word_mask: Tensor,
+        image_of_expression: Tensor,
+    ) -> list[Tensor]:
+        """Computes the objects (M, Q, D) as each expression sees them, after every block.
 
         Args:
             objects: tokens (B, Q, D) of the objects, as in `FoundObjects`.
@@ -60,10 +73,16 @@ class Chooser(nn.Module):
         pair_values = self.pair_value(hidden)[image_of_expression]  # (M, Q, Q, pair_value)
         word_bias = key_bias(word_mask, words)
         x = objects[image_of_expression]
+        states: list[Tensor] = []
         for block, block_bias in zip(self.blocks, bias, strict=True):
             x = block(x, words, word_bias, block_bias, pair_values)
-        x = self.norm(x)
-        most = x.masked_fill(~valid[image_of_expression].unsqueeze(-1), MASKED).amax(1)
+            states.append(x)
+        return states
+
+    def answer(self, objects: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Computes scores (M, Q) and existence (M,), float32 logits, of objects (M, Q, D) after the last block."""
+        x = self.norm(objects)
+        most = x.masked_fill(~valid.unsqueeze(-1), MASKED).amax(1)
         return self.score(x).squeeze(-1).float(), self.exists(most).squeeze(-1).float()
 
 

@@ -1,4 +1,4 @@
-"""Losses of Selector's finder: centres, offsets, masks, and attributes of pixels and objects."""
+"""Losses of Selector: of its finder (centres, offsets, masks, attributes), and of its chooser (choice, program)."""
 
 from typing import Any
 
@@ -12,6 +12,8 @@ from refseg.distributed import mean_count
 from refseg.networks.selector.config import SelectorConfig
 from refseg.networks.selector.finder import FoundObjects, Maps
 from refseg.networks.selector.maps import gather_cells, length_unit, true_cells
+
+PROGRAM_BLOCKS, STEPS_A_BLOCK = 2, 2  # sets of programs.STEPS: two after each of the first two blocks
 
 
 class FinderLoss(nn.Module):
@@ -168,3 +170,27 @@ def chooser_loss(scores: Tensor, exists: Tensor, wanted: Tensor, there: Tensor, 
         existence = F.binary_cross_entropy_with_logits(exists, refers.float(), reduction="sum")
         existence = existence / mean_count(len(exists), exists)
     return {"loss": 3 * choice + 0.3 * existence, "choice": choice.detach(), "exists": existence.detach()}
+
+
+class ProgramLoss(nn.Module):
+    """Loss of the sets of objects that an expression's program goes through before its answer.
+
+    The objects are asked after the first block whether they are named, or named as an anchor; after the second whether
+    all of the noun phrase describes them, and whether they are an anchor. Only training knows programs.
+    """
+
+    def __init__(self, config: SelectorConfig):
+        super().__init__()
+        self.norms = nn.ModuleList([nn.LayerNorm(config.width) for _ in range(PROGRAM_BLOCKS)])
+        self.heads = nn.ModuleList([nn.Linear(config.width, STEPS_A_BLOCK) for _ in range(PROGRAM_BLOCKS)])
+
+    def forward(self, states: list[Tensor]) -> Tensor:
+        """Computes logits (M, Q, S) of the sets, from the objects (M, Q, D) after each block."""
+        heads = zip(self.norms, self.heads, states, strict=False)
+        return torch.cat([head(norm(state)) for norm, head, state in heads], -1)
+
+    def loss(self, logits: Tensor, wanted: Tensor, there: Tensor) -> Tensor:
+        """Computes the cross-entropy of logits (M, Q, S) and sets (M, S, Q), of the objects that are there (M, Q)."""
+        with full_precision(logits):
+            loss = F.binary_cross_entropy_with_logits(logits.float().mT, wanted.float(), reduction="none")
+            return (loss * there[:, None]).sum() / mean_count(there.sum(), loss)

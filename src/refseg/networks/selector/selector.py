@@ -23,7 +23,7 @@ from refseg.networks.network import ABSENT, Network, Output, chosen_objects
 from refseg.networks.selector.chooser import Block, Chooser
 from refseg.networks.selector.config import SelectorConfig
 from refseg.networks.selector.finder import Candidates, FoundObjects, ObjectFinder
-from refseg.networks.selector.losses import FinderLoss, chooser_loss
+from refseg.networks.selector.losses import FinderLoss, ProgramLoss, chooser_loss
 from refseg.networks.selector.maps import length_unit, true_cells
 
 
@@ -50,7 +50,9 @@ class Selector(Network):
         self.chooser = Chooser(config, vocabulary_size)
         self.finder_criterion = FinderLoss(config)
         self.full_precision_parts = ("finder.centre.",)
-        self.training_only = ("finder_criterion.",) + (() if config.agreement else ("finder.attributes.",))
+        self.program_criterion = ProgramLoss(config) if config.program_weight else None
+        self.training_only = ("finder_criterion.", "program_criterion.")
+        self.training_only += () if config.agreement else ("finder.attributes.",)
 
     def encode_image(self, image: Tensor) -> FoundObjects:
         """Finds the objects of normalised images (B, 3, H, W); H and W are multiples of 16."""
@@ -122,6 +124,7 @@ class Selector(Network):
             batch.word_mask,
             batch.image_of_expression,
             batch.targets,
+            batch.steps,
         )
         parts = {**find, **choose, "finder": find["loss"], "chooser": choose["loss"]}
         return {**parts, "loss": choose["loss"] + 0.5 * find["loss"]}
@@ -148,6 +151,7 @@ class Selector(Network):
         word_mask: Tensor,
         image_of_expression: Tensor,
         targets: Tensor,
+        steps: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Computes the chooser's loss on objects that were found before.
 
@@ -160,20 +164,29 @@ class Selector(Network):
             word_mask: (M, L).
             image_of_expression: (M,) int64, index of the S images.
             targets: (M, N) bool, True on the referents among the true objects.
+            steps: (M, S, N) bool, sets of true objects that each program goes through; None: not known.
         """
         filled = int((valid.any(0) * torch.arange(1, valid.shape[1] + 1, device=valid.device)).max())
         valid, matched, found_tokens = valid[:, :filled], matched[:, :filled], found_tokens[:, :filled]
         pairs = pairs[:, :filled, :filled]
 
-        def score(some: Tensor, length: int) -> tuple[Tensor, Tensor]:
-            mask = word_mask[some, :length]
-            words = self.encode_words(tokens[some, :length], mask)
-            return self.chooser(found_tokens, valid, pairs, words, mask, image_of_expression[some])
+        program = self.program_criterion if steps is not None else None
 
-        scores, exists = by_length(score, word_mask)
-        there = valid[image_of_expression]
-        wanted = F.pad(targets, (1, 0)).gather(1, matched[image_of_expression] + 1)
-        return chooser_loss(scores, exists, wanted, there, targets.any(1))
+        def score(some: Tensor, length: int) -> tuple[Tensor, ...]:
+            mask, image = word_mask[some, :length], image_of_expression[some]
+            words = self.encode_words(tokens[some, :length], mask)
+            states = self.chooser.read(found_tokens, valid, pairs, words, mask, image)
+            answer = self.chooser.answer(states[-1], valid[image])
+            return answer if program is None else (*answer, program(states))
+
+        scores, exists, *read = by_length(score, word_mask)
+        there, numbers = valid[image_of_expression], matched[image_of_expression] + 1
+        losses = chooser_loss(scores, exists, F.pad(targets, (1, 0)).gather(1, numbers), there, targets.any(1))
+        if program is None or steps is None:
+            return losses
+        numbers = numbers[:, None].expand(-1, steps.shape[1], -1)
+        missed = program.loss(read[0], F.pad(steps, (1, 0)).gather(2, numbers), there)
+        return {**losses, "loss": losses["loss"] + self.config.program_weight * missed, "program": missed.detach()}
 
     @torch.no_grad()
     def match(self, found: FoundObjects, objects: Objects) -> Tensor:
@@ -216,7 +229,8 @@ class Selector(Network):
     def parts(self) -> dict[str, list[nn.Parameter]]:
         """Returns the parameters of the finder, heads for training included, and of the chooser."""
         finder = chain(self.finder.parameters(), self.finder_criterion.parameters())
-        return {"finder": list(finder), "chooser": list(self.chooser.parameters())}
+        program = self.program_criterion.parameters() if self.program_criterion else ()
+        return {"finder": list(finder), "chooser": [*self.chooser.parameters(), *program]}
 
 
 def _of_objects(weights: Tensor) -> Tensor:
@@ -224,11 +238,11 @@ def _of_objects(weights: Tensor) -> Tensor:
     return weights.mean((1, 2))
 
 
-def by_length(score: Callable[[Tensor, int], tuple[Tensor, Tensor]], word_mask: Tensor) -> tuple[Tensor, Tensor]:
+def by_length(score: Callable[[Tensor, int], tuple[Tensor, ...]], word_mask: Tensor) -> tuple[Tensor, ...]:
     """Runs `score(rows, length)` on expressions in groups of similar length, to save padding.
 
     Args:
-        score: function from rows (m,) of the batch, and their largest number of words, to two tensors of m rows.
+        score: function from rows (m,) of the batch, and their largest number of words, to tensors of m rows.
         word_mask: (M, L).
     """
     if len(word_mask) < 48 or torch.compiler.is_compiling():
@@ -236,5 +250,5 @@ def by_length(score: Callable[[Tensor, int], tuple[Tensor, Tensor]], word_mask: 
     lengths = word_mask.sum(1)
     order = lengths.argsort(stable=True)
     parts = [score(rows, max(int(lengths[rows].max()), 1)) for rows in order.chunk(3)]
-    first, second = (torch.cat(column)[order.argsort()] for column in zip(*parts, strict=True))
-    return first, second
+    back = order.argsort()
+    return tuple(torch.cat(column)[back] for column in zip(*parts, strict=True))

@@ -46,7 +46,7 @@ class CachedObjectBatches(SceneBatches):
             torch.from_numpy(found.valid[chosen, :slots]),
             torch.from_numpy(found.pairs[chosen, :slots, :slots]).float(),
             torch.from_numpy(found.matched[chosen, :slots].astype(np.int64)),
-            **{name: expressions[name] for name in ("tokens", "word_mask", "image_of_expression", "targets")},
+            **{name: expressions[name] for name in ("tokens", "word_mask", "image_of_expression", "targets", "steps")},
         )
 
 

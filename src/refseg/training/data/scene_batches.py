@@ -136,19 +136,23 @@ class SceneBatches(Dataset):
         length = max(int((ids != PADDING).sum(1).max(initial=0)), 1)
         ids = ids[:, :length]
         asked_numbers = np.concatenate(numbers)
-        referents = self.scenes.referents[asked_numbers]
-        targets = (referents[:, None] >> np.arange(most, dtype=np.uint16) & 1).astype(bool)
         image_of_expression = np.repeat(np.arange(len(chosen)), [len(asked) for asked in numbers])
         arrays = {
             "tokens": ids.astype(np.int64),
             "word_mask": ids != PADDING,
             "image_of_expression": image_of_expression,
-            "targets": targets,
+            "targets": _members(self.scenes.referents[asked_numbers], most),
+            "steps": _members(self.scenes.steps[asked_numbers], most),
             "types": self.scenes.types[asked_numbers].astype(np.int64),
         }
         if erased:
             arrays["erased"] = np.concatenate(erased)[:, :length].astype(np.int64)
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _members(sets: NDArray[np.uint16], most: int) -> NDArray[np.bool_]:
+    """Whether each of `most` objects belongs to sets (..., ) of bits: (..., most)."""
+    return (sets[..., None] >> np.arange(most, dtype=np.uint16) & 1).astype(bool)
 
 
 def _one_of(counts: NDArray[np.int8], rng: np.random.Generator) -> NDArray[np.int64]:

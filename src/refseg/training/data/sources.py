@@ -104,7 +104,7 @@ class SceneSource(Source):
 
     def tokenizer(self, config: Any) -> Vocabulary:
         """The words of the scenes."""
-        return Vocabulary.of(self.scenes.texts)
+        return Vocabulary.of(self.scenes.texts, max(config.max_words, 24))
 
     def words(self, tokenizer: Tokenizer) -> TokenTable:
         """All expressions as tokens."""
