@@ -336,7 +336,7 @@ class TestLosses:
         close(criterion.loss(right, sets, there), torch.tensor(30.0 / 30))
 
     def test_a_program_teaches_the_first_two_blocks_alone(self, inputs):
-        network, batch = lively(SelectorConfig()), scene()
+        network, batch = lively(SelectorConfig(program_weight=1)), scene()
         found = network.encode_image(batch.image)
         assert network.program_criterion is not None
         with torch.enable_grad():
@@ -349,7 +349,7 @@ class TestLosses:
         assert taught == [True, True, False, False]
 
     def test_the_sets_of_programs_are_asked_of_the_found_objects(self):
-        network, batch = lively(SelectorConfig()), scene()
+        network, batch = lively(SelectorConfig(program_weight=1)), scene()
         found = network.encode_image(batch.image)
         matched = torch.tensor([[1, -1, 0]])
         three = found.tokens[:, :1].expand(-1, 3, -1), torch.ones(1, 3, dtype=torch.bool), torch.zeros(1, 3, 3, 12)

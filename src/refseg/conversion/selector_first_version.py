@@ -9,7 +9,7 @@ from refseg.networks.selector.config import SelectorConfig
 
 def first_version_config() -> SelectorConfig:
     """Returns the config of Selector's first published weights (see `rename_first_version`)."""
-    return SelectorConfig(mask_stride=2, agreement=False, program_weight=0)
+    return SelectorConfig(mask_stride=2, agreement=False)
 
 
 # Names of the first version's weights -> ours

@@ -51,7 +51,6 @@ def selector() -> Recipe:
     return Recipe(
         name="selector",
         network="selector",
-        config={"program_weight": 0},
         data=SceneData(scenes=40960),
         stages=(FIND_STAGE, CHOOSE_STAGE, TOGETHER_STAGE),
     )
@@ -66,7 +65,7 @@ def selector_2() -> Recipe:
     return Recipe(
         name="selector_2",
         network="selector",
-        config={"max_words": 32},
+        config={"max_words": 32, "program_weight": 1},
         data=SceneData(scenes=61440, tier=("base", "hard")),
         initial={"finder.stages": "small_image_encoder"},
         stages=(
@@ -100,6 +99,4 @@ def selector_quick() -> Recipe:
 
 def selector_first_version() -> Recipe:
     """Returns the recipe of the first version: masks at half the resolution, no agreement of attributes of pairs."""
-    return selector().replace(
-        name="selector_first_version", config={"mask_stride": 2, "agreement": False, "program_weight": 0}
-    )
+    return selector().replace(name="selector_first_version", config={"mask_stride": 2, "agreement": False})

@@ -42,7 +42,7 @@ class SelectorConfig(Config):
     pair_width: Channels = 32
     pair_value: Channels = 16
     max_words: Repeats = 24
-    program_weight: float = Field(1.0, ge=0)  # of the loss of the programs' intermediate sets; 0: without it
+    program_weight: float = Field(0.0, ge=0)  # of the loss of the programs' intermediate sets; 0: without it
 
     # Answer
     fallback: Literal["none", "best"] = (
