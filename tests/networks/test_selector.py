@@ -154,7 +154,8 @@ class TestAnswer:
         words = first_version.encode_words(tokens, word_mask)
         objects, valid = F.pad(found.tokens, (0, 0, 0, 3), value=5.0), F.pad(found.valid, (0, 3))
         pairs = F.pad(found.pairs, (0, 0, 0, 3, 0, 3), value=-3.0)
-        scores, exists = first_version.chooser(objects, valid, pairs, words, word_mask, image)
+        states = first_version.chooser(objects, valid, pairs, words, word_mask, image)
+        scores, exists = first_version.chooser.answer(states[-1], valid[image])
         close(scores[:, :-3][found.valid[image]], answer[1].scores[found.valid[image]])
         close(exists, answer[1].exists)
 
@@ -308,9 +309,10 @@ class TestLosses:
 
         def ask(some, length):
             words = first_version.encode_words(tokens[some, :length], word_mask[some, :length])
-            return first_version.chooser(
+            states = first_version.chooser(
                 found.tokens, found.valid, found.pairs, words, word_mask[some, :length], image[some]
             )
+            return first_version.chooser.answer(states[-1], found.valid[image[some]])
 
         assert len(tokens) >= 48
         for by, whole in zip(by_length(ask, word_mask), ask(torch.arange(64), 24), strict=True):
@@ -327,21 +329,20 @@ class TestLosses:
     def test_a_program_costs_nothing_where_its_sets_are_read_rightly(self):
         criterion = ProgramLoss(SelectorConfig())
         sets = torch.rand(5, 4, 7) < 0.5  # (M, S, Q)
-        there = torch.arange(7) < 6
-        there = there.expand(5, -1)
+        there = (torch.arange(7) < 6).expand(5, -1)
         right = 30.0 * (2 * sets.float().mT - 1)
         right[:, 6] *= -1  # a free slot is asked nothing
         assert criterion.loss(right, sets, there) < 1e-6
         right[0, 0, 2] *= -1
         close(criterion.loss(right, sets, there), torch.tensor(30.0 / 30))
 
-    def test_a_program_teaches_the_first_two_blocks_alone(self, inputs):
+    def test_a_program_teaches_the_first_two_blocks_alone(self):
         network, batch = lively(SelectorConfig(program_weight=1)), scene()
         found = network.encode_image(batch.image)
         assert network.program_criterion is not None
         with torch.enable_grad():
             words = network.encode_words(batch.tokens, batch.word_mask)
-            states = network.chooser.read(
+            states = network.chooser(
                 found.tokens, found.valid, found.pairs, words, batch.word_mask, batch.image_of_expression
             )
             network.program_criterion(states).sum().backward()
@@ -366,6 +367,10 @@ class TestLosses:
 
     def test_without_program_supervision_there_are_no_heads_for_it(self):
         assert Selector(SelectorConfig(program_weight=0), 5).program_criterion is None
+
+    def test_programs_need_blocks_that_can_be_asked(self):
+        with pytest.raises(ValueError, match="program_weight needs at least 2 blocks, not 1"):
+            SelectorConfig(program_weight=1, blocks=1)
 
     def test_images_without_objects_teach_the_finder_that(self):
         batch, network = scene(), lively(SelectorConfig())

@@ -17,6 +17,7 @@ else:
     torch = LazyModule("torch")
 
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2  # ids
+MAX_WORDS = 24  # of an expression, where nothing else is said
 _NOT_WORDS = re.compile(r"[^\w\s-]")
 
 
@@ -30,13 +31,13 @@ class Vocabulary:
     ['huge']
     """
 
-    def __init__(self, words: Sequence[str], max_words: int = 24):
+    def __init__(self, words: Sequence[str], max_words: int = MAX_WORDS):
         self.words = tuple(words)
         self.max_words = max_words
         self._id = {word: i for i, word in enumerate(self.words, start=FIRST_WORD)}
 
     @classmethod
-    def of(cls, expressions: Iterable[str], max_words: int = 24) -> Vocabulary:
+    def of(cls, expressions: Iterable[str], max_words: int = MAX_WORDS) -> Vocabulary:
         """Builds the vocabulary of expressions, with words in alphabetical order."""
         return cls(sorted({word for text in expressions for word in split_words(text)}), max_words)
 

@@ -171,9 +171,8 @@ def _needed(program: Program, world: World, rng: SeededRandom) -> bool:
     if isinstance(program, Nth | BySize):
         return candidates.bit_count() >= 2
     if isinstance(program, Related):
-        for anchor in (program.anchor, program.second_anchor):
-            if anchor is not None:
-                candidates &= ~(anchor.evaluate(world) or 0)
+        for anchor in program.anchors:
+            candidates &= ~(anchor.evaluate(world) or 0)
         return candidates.bit_count() >= 2
     return True
 

@@ -5,7 +5,7 @@ Sets of objects are bits of an int: bit k stands for the object drawn k-th (its 
 for a singular); such a scene is never shown with that expression.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import hypot
 from typing import Literal
@@ -92,12 +92,17 @@ class Noun:
         """Attributes in the order of ATTRIBUTES."""
         return self.shape, self.colour, self.size, self.material
 
-    def evaluate(self, world: World) -> Objects:
-        """Returns all objects that the noun phrase describes."""
+    def named(self, world: World) -> int:
+        """Returns the objects with its attributes, exclusion and region aside."""
         found = world.all
         for attribute, value in enumerate(self.attributes):
             if value is not None:
                 found &= world.having[attribute][value]
+        return found
+
+    def evaluate(self, world: World) -> Objects:
+        """Returns all objects that the noun phrase describes."""
+        found = self.named(world)
         if self.without is not None:
             found &= ~world.having[self.without[0]][self.without[1]]
         return found if self.region is None else _in_region(world, found, self.region)
@@ -198,10 +203,14 @@ class Related:
     anchor: Anchor
     second_anchor: Anchor | None = None
 
+    @property
+    def anchors(self) -> tuple[Anchor, ...]:
+        """The one anchor, or both."""
+        return (self.anchor,) if self.second_anchor is None else (self.anchor, self.second_anchor)
+
     def evaluate(self, world: World) -> Objects:
         """Returns the one candidate for which the relation holds; nothing if an anchor does not exist."""
-        anchors = [self.anchor] if self.second_anchor is None else [self.anchor, self.second_anchor]
-        places = [anchor.evaluate(world) for anchor in anchors]
+        places = [anchor.evaluate(world) for anchor in self.anchors]
         found = self.noun.evaluate(world)
         if None in (*places, found):
             return None
@@ -267,14 +276,11 @@ def evaluate_steps(program: Program, world: World) -> tuple[int, int, int, int]:
         the objects with the attributes of the noun phrase, those with the attributes of the anchors; the objects that
         the whole noun phrase describes, exclusion and region included, and the anchors.
     """
-    anchors = [program.anchor, program.second_anchor] if isinstance(program, Related) else []
-    named = replace(program.noun, without=None, region=None).evaluate(world)
-    anchors_named = anchors_found = 0
-    for anchor in anchors:
-        if anchor is not None:
-            anchors_named |= replace(anchor.noun, without=None, region=None).evaluate(world) or 0
-            anchors_found |= anchor.evaluate(world) or 0
-    return named or 0, anchors_named, program.noun.evaluate(world) or 0, anchors_found
+    anchors_named = anchors = 0
+    for anchor in program.anchors if isinstance(program, Related) else ():
+        anchors_named |= anchor.noun.named(world)
+        anchors |= anchor.evaluate(world) or 0
+    return program.noun.named(world), anchors_named, program.noun.evaluate(world) or 0, anchors
 
 
 def uses_held_out_role(program: Program) -> bool:
@@ -287,7 +293,7 @@ def uses_held_out_role(program: Program) -> bool:
     if isinstance(program, BySize) or (isinstance(program, Nth) and program.counted):
         return noun.colour == 5  # orange in ordinals
     if isinstance(program, Related):
-        anchors = [anchor.noun for anchor in (program.anchor, program.second_anchor) if anchor is not None]
+        anchors = [anchor.noun for anchor in program.anchors]
         return any(anchor.shape == 7 for anchor in anchors) or (  # heart as an anchor
             len(anchors) == 2 and all(anchor.material == 1 for anchor in anchors)  # between two striped anchors
         )

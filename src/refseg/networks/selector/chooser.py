@@ -43,21 +43,8 @@ class Chooser(nn.Module):
         words: Tensor,
         word_mask: Tensor,
         image_of_expression: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Computes scores (M, Q) and existence (M,), float32 logits; arguments as in `read`."""
-        *_, objects_read = self.read(objects, valid, pairs, words, word_mask, image_of_expression)
-        return self.answer(objects_read, valid[image_of_expression])
-
-    def read(
-        self,
-        objects: Tensor,
-        valid: Tensor,
-        pairs: Tensor,
-        words: Tensor,
-        word_mask: Tensor,
-        image_of_expression: Tensor,
     ) -> list[Tensor]:
-        """Computes the objects (M, Q, D) as each expression sees them, after every block.
+        """Computes the objects (M, Q, D) as each expression sees them, after every block; the last are for `answer`.
 
         Args:
             objects: tokens (B, Q, D) of the objects, as in `FoundObjects`.

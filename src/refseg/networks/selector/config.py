@@ -1,10 +1,12 @@
 """Settings of Selector, in the order of its parts: finder, pairs, chooser, answer."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from refseg.config import Channels, Config, Layers, Repeats
+
+PROGRAM_BLOCKS = 2  # blocks of the chooser after which it is asked for sets of the program
 
 
 class SelectorConfig(Config):
@@ -38,7 +40,7 @@ class SelectorConfig(Config):
     width: Channels = 128
     heads: Repeats = 4
     word_layers: Layers = 2
-    blocks: Layers = 4
+    blocks: Repeats = 4
     pair_width: Channels = 32
     pair_value: Channels = 16
     max_words: Repeats = 24
@@ -48,3 +50,11 @@ class SelectorConfig(Config):
     fallback: Literal["none", "best"] = (
         "none"  # prediction when a referent exists but no object is chosen: none, or the best object
     )
+
+    @model_validator(mode="after")
+    def _programs_have_blocks(self) -> Self:
+        if self.program_weight and self.blocks < PROGRAM_BLOCKS:
+            raise ValueError(
+                f"program_weight needs at least {PROGRAM_BLOCKS} blocks, not {self.blocks}; or set it to 0"
+            )
+        return self

@@ -9,11 +9,9 @@ from torch import Tensor, nn
 from refseg.batch import Objects
 from refseg.blocks.autocast import full_precision
 from refseg.distributed import mean_count
-from refseg.networks.selector.config import SelectorConfig
+from refseg.networks.selector.config import PROGRAM_BLOCKS, SelectorConfig
 from refseg.networks.selector.finder import FoundObjects, Maps
 from refseg.networks.selector.maps import gather_cells, length_unit, true_cells
-
-PROGRAM_BLOCKS, STEPS_A_BLOCK = 2, 2  # sets of programs.STEPS: two after each of the first two blocks
 
 
 class FinderLoss(nn.Module):
@@ -182,12 +180,12 @@ class ProgramLoss(nn.Module):
     def __init__(self, config: SelectorConfig):
         super().__init__()
         self.norms = nn.ModuleList([nn.LayerNorm(config.width) for _ in range(PROGRAM_BLOCKS)])
-        self.heads = nn.ModuleList([nn.Linear(config.width, STEPS_A_BLOCK) for _ in range(PROGRAM_BLOCKS)])
+        self.heads = nn.ModuleList([nn.Linear(config.width, 2) for _ in range(PROGRAM_BLOCKS)])
 
     def forward(self, states: list[Tensor]) -> Tensor:
         """Computes logits (M, Q, S) of the sets, from the objects (M, Q, D) after each block."""
-        heads = zip(self.norms, self.heads, states, strict=False)
-        return torch.cat([head(norm(state)) for norm, head, state in heads], -1)
+        asked = zip(self.norms, self.heads, states[:PROGRAM_BLOCKS], strict=True)
+        return torch.cat([head(norm(state)) for norm, head, state in asked], -1)
 
     def loss(self, logits: Tensor, wanted: Tensor, there: Tensor) -> Tensor:
         """Computes the cross-entropy of logits (M, Q, S) and sets (M, S, Q), of the objects that are there (M, Q)."""

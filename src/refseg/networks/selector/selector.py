@@ -67,7 +67,8 @@ class Selector(Network):
     ) -> Output:
         """Predicts masks of M expressions; logits are above 0 exactly on the chosen objects (see `chosen`)."""
         found, image = image_features, image_of_expression
-        scores, exists = self.chooser(found.tokens, found.valid, found.pairs, words, word_mask, image)
+        states = self.chooser(found.tokens, found.valid, found.pairs, words, word_mask, image)
+        scores, exists = self.chooser.answer(states[-1], found.valid[image])
         exists = exists.masked_fill(~found.selectable.any(1)[image], ABSENT)
         scores = self.fall_back(scores, exists, found.selectable[image])
         value, owner = self._owners(found)
@@ -175,7 +176,7 @@ class Selector(Network):
         def score(some: Tensor, length: int) -> tuple[Tensor, ...]:
             mask, image = word_mask[some, :length], image_of_expression[some]
             words = self.encode_words(tokens[some, :length], mask)
-            states = self.chooser.read(found_tokens, valid, pairs, words, mask, image)
+            states = self.chooser(found_tokens, valid, pairs, words, mask, image)
             answer = self.chooser.answer(states[-1], valid[image])
             return answer if program is None else (*answer, program(states))
 

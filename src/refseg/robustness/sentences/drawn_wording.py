@@ -178,7 +178,7 @@ def meanings(program: Program) -> list[Program]:
     """Returns the program itself and those of its anchors, in the order of a sentence's noun phrases."""
     if not isinstance(program, Related):
         return [program]
-    return [program, *(anchor for anchor in (program.anchor, program.second_anchor) if anchor is not None)]
+    return [program, *program.anchors]
 
 
 def with_noun(program: Program, place: int, noun: Noun) -> Program:

@@ -151,7 +151,7 @@ class SceneBatches(Dataset):
 
 
 def _members(sets: NDArray[np.uint16], most: int) -> NDArray[np.bool_]:
-    """Whether each of `most` objects belongs to sets (..., ) of bits: (..., most)."""
+    """Whether each of `most` objects belongs to sets (...) of bits: (..., most)."""
     return (sets[..., None] >> np.arange(most, dtype=np.uint16) & 1).astype(bool)
 
 

@@ -22,7 +22,7 @@ from refseg.preprocessing.transform import Preprocessing
 from refseg.recipes.recipe import FileData, SceneData, Stage
 from refseg.samples import Sample
 from refseg.text.tokenizer import Tokenizer
-from refseg.text.vocabulary import Vocabulary
+from refseg.text.vocabulary import MAX_WORDS, Vocabulary
 from refseg.text.word_list import WordList
 from refseg.training.data.file_batches import FileBatches, items_of
 from refseg.training.data.held_out import HeldOut
@@ -104,7 +104,7 @@ class SceneSource(Source):
 
     def tokenizer(self, config: Any) -> Vocabulary:
         """The words of the scenes."""
-        return Vocabulary.of(self.scenes.texts, max(config.max_words, 24))
+        return Vocabulary.of(self.scenes.texts, max(config.max_words, MAX_WORDS))
 
     def words(self, tokenizer: Tokenizer) -> TokenTable:
         """All expressions as tokens."""
