@@ -106,10 +106,10 @@ def _files(folder: str | Path) -> tuple[dict[str, Path], CheckpointConfig]:
     """Returns the files that are sent, by their name, and the config."""
     if not Path(folder).is_dir():
         raise MissingFile(f"{folder} is no folder; give a checkpoint folder, such as runs/own/weights")
-    check_weights(folder)
     place, config = open_config(folder)
     if brings_weights(config.network.name):
         raise InvalidInput(f"{folder} names weights that are elsewhere; there is nothing of its own to send")
+    check_weights(folder)
     names = [file.name for file in weights_files(place, config)]
     names += [name for name in (CONFIG, RECIPE, CARD, FAMILIARITY_FILE) if (place / name).is_file()]
     if CARD not in names:

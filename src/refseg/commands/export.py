@@ -48,13 +48,14 @@ def export(
     from refseg.checkpoints.config_file import check_destination, check_weights
     from refseg.commands.progress import progress
     from refseg.errors import InvalidInput, option
-    from refseg.export.choices import check_choices
+    from refseg.export.choices import check_choices, check_exportable
     from refseg.files.atomic import check_absent, check_writable
 
     options.add_networks(network)
     if calibration is None and (root or split_by or (split, count) != (SPLIT, COUNT)):
         raise InvalidInput("--split, --root, --split-by and --count are of --calibration; add it, or leave them out")
     check_choices(to, precision, size, calibration is not None)
+    check_exportable(weights)
     check_weights(weights)
     check_writable(out)
     check_destination(out)

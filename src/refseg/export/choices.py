@@ -3,8 +3,10 @@
 import os
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, get_args
 
+from refseg.checkpoints.config_file import brings_weights, open_config
 from refseg.errors import InvalidInput, choose_one, for_caller, option, shown
 from refseg.preprocessing.geometry import Size
 from refseg.runtimes import EXTRA, RUNTIMES
@@ -56,3 +58,16 @@ def import_nncf() -> Any:
         return import_module("nncf")
     except ModuleNotFoundError as error:
         raise InvalidInput(NO_NNCF) from error
+
+
+def check_exportable(weights: str | Path) -> None:
+    """Checks that weights are of a network, and not exported yet; its files are not looked at.
+
+    Raises:
+        MissingFile, InvalidInput: if not.
+    """
+    _, config = open_config(weights)
+    if brings_weights(config.network.name):
+        raise InvalidInput(f"{weights} is made of models of others, and is not exported; give trained weights")
+    if config.runtime is not None:
+        raise InvalidInput(f"{weights} is exported already; give the weights that it was exported from")

@@ -12,12 +12,12 @@ from torch import Tensor
 from refseg import __version__
 from refseg.checkpoints.bundled import FOR_IMAGES
 from refseg.checkpoints.checkpoint import Checkpoint
-from refseg.checkpoints.config_file import brings_weights, check_destination, open_config
+from refseg.checkpoints.config_file import check_destination
 from refseg.checkpoints.io import familiarity_tensors, load_checkpoint, write_tensors, write_texts
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.errors import InvalidInput, another_out, first_line, for_caller, option
 from refseg.export.agreement import Agreement, compare
-from refseg.export.choices import check_choices
+from refseg.export.choices import check_choices, check_exportable
 from refseg.export.graphs import FAMILIARITY, FuseOutputs, flatten
 from refseg.export.quantize import Quantized, check_calibration, quantize_graphs
 from refseg.export.trace import PROBES, Example, Trace, trace_fuse, trace_image, trace_words, tracing
@@ -90,7 +90,7 @@ def export(
     check_destination(folder)
     if not overwrite:
         check_absent(folder, f"add {option('overwrite', True)}, or choose {another_out()}")
-    _check_exportable(weights)
+    check_exportable(weights)
     checkpoint = load_checkpoint(weights)
     if checkpoint.network.frames > 1:
         raise InvalidInput(
@@ -145,14 +145,6 @@ def compare_folder(checkpoint: Checkpoint, folder: Path, entry: RuntimeEntry, si
         ) from error
     agreement.check(entry.precision)
     return agreement
-
-
-def _check_exportable(weights: str | Path) -> None:
-    _, config = open_config(weights)
-    if brings_weights(config.network.name):
-        raise InvalidInput(f"{weights} is made of models of others, and is not exported; give trained weights")
-    if config.runtime is not None:
-        raise InvalidInput(f"{weights} is exported already; give the weights that it was exported from")
 
 
 def trace_graphs(

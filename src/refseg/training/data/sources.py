@@ -104,7 +104,7 @@ class SceneSource(Source):
 
     def tokenizer(self, config: Any) -> Vocabulary:
         """The words of the scenes."""
-        return Vocabulary.of(self.scenes.texts, max(config.max_words, MAX_WORDS))
+        return Vocabulary.of(self.scenes.texts, max(getattr(config, "max_words", 0), MAX_WORDS))
 
     def words(self, tokenizer: Tokenizer) -> TokenTable:
         """All expressions as tokens."""
