@@ -65,13 +65,13 @@ def selector_2() -> Recipe:
     return Recipe(
         name="selector_2",
         network="selector",
-        config={"max_words": 32, "program_weight": 1},
+        config={"max_words": 32, "program_weight": 1, "word_match": True, "word_dropout": 0.1},
         data=SceneData(scenes=61440, tier=("base", "hard")),
         initial={"finder.stages": "small_image_encoder"},
         stages=(
             FIND_STAGE.replace(steps=3000),
             CHOOSE_STAGE.replace(steps=2000, cached_scenes=30720, validate_every=500),
-            TOGETHER_STAGE,
+            TOGETHER_STAGE.replace(steps=12000, validate_every=2000),
         ),
     )
 

@@ -1,8 +1,10 @@
 """Selector's chooser: words and objects to a score for each object.
 
-In the order of the data: `Chooser` (the whole), `WordEncoder`, `Block` (attention to words, then among objects, biased
-by their pairs), and the attention layers of both.
+In the order of the data: `Chooser` (the whole), `WordEncoder`, `WordMatch` (words against objects), `Block` (attention
+to words, then among objects, biased by their pairs), and the attention layers of both.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,22 @@ from refseg.networks.selector.finder import pair_features
 MASKED = -1e4  # attention logit of a missing key
 
 
+class Words(NamedTuple):
+    """What objects read of M expressions.
+
+    Attributes:
+        context: (M, L, D) words in their sentence.
+        bias: (M, 1, 1, L) attention bias that masks padding.
+        own: (M, L, D) words without their sentence; None without `config.word_match`.
+        match: (M, Q, L) how far each word applies to each object, in [0, 1]; None likewise.
+    """
+
+    context: Tensor
+    bias: Tensor
+    own: Tensor | None = None
+    match: Tensor | None = None
+
+
 class Chooser(nn.Module):
     """Scores of objects, and of existence, for an expression."""
 
@@ -22,6 +40,7 @@ class Chooser(nn.Module):
         self.config = config
         width = config.width
         self.words = WordEncoder(config, vocabulary_size)
+        self.match = WordMatch(width) if config.word_match else None
         self.pair_hidden = nn.Sequential(
             nn.Linear(pair_features(config), config.pair_width),
             nn.ReLU(),
@@ -50,7 +69,7 @@ class Chooser(nn.Module):
             objects: tokens (B, Q, D) of the objects, as in `FoundObjects`.
             valid: (B, Q).
             pairs: (B, Q, Q, P).
-            words: (M, L, D), from the word encoder.
+            words: (M, L, D) or (M, L, 2 D), from the word encoder.
             word_mask: (M, L).
             image_of_expression: (M,) index of the B images.
         """
@@ -58,13 +77,21 @@ class Chooser(nn.Module):
         bias = self.pair_bias(hidden).permute(0, 3, 1, 2)  # (B, blocks * heads, Q, Q)
         bias = bias.masked_fill(~valid[:, None, None], MASKED)[image_of_expression].chunk(len(self.blocks), dim=1)
         pair_values = self.pair_value(hidden)[image_of_expression]  # (M, Q, Q, pair_value)
-        word_bias = key_bias(word_mask, words)
+        read = self.compare(objects, words, word_mask, image_of_expression)
         x = objects[image_of_expression]
         states: list[Tensor] = []
         for block, block_bias in zip(self.blocks, bias, strict=True):
-            x = block(x, words, word_bias, block_bias, pair_values)
+            x = block(x, read, block_bias, pair_values)
             states.append(x)
         return states
+
+    def compare(self, objects: Tensor, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Words:
+        """Computes what the objects read of words; arguments as in `forward`."""
+        bias = key_bias(word_mask, words)
+        if self.match is None:
+            return Words(words, bias)
+        context, own = words.chunk(2, dim=-1)
+        return Words(context, bias, own, self.match(objects, own, image_of_expression))
 
     def answer(self, objects: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Computes scores (M, Q) and existence (M,), float32 logits, of objects (M, Q, D) after the last block."""
@@ -74,7 +101,7 @@ class Chooser(nn.Module):
 
 
 class WordEncoder(nn.Module):
-    """Word embeddings with self-attention."""
+    """Word embeddings with self-attention; with `config.word_match` also the words without their sentence."""
 
     def __init__(self, config: SelectorConfig, vocabulary_size: int):
         super().__init__()
@@ -83,9 +110,14 @@ class WordEncoder(nn.Module):
         self.positions = nn.Parameter(torch.empty(config.max_words, config.width).normal_(std=0.02))
         self.layers = nn.ModuleList([WordLayer(config) for _ in range(config.word_layers)])
         self.norm = nn.LayerNorm(config.width)
+        self.own_norm = nn.LayerNorm(config.width) if config.word_match else None
+        self.word_dropout = config.word_dropout
 
     def forward(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Encodes tokens (M, L) as words (M, L, D).
+        """Encodes tokens (M, L) as words (M, L, D); with `config.word_match` (M, L, 2 D): in context, then on their own.
+
+        In training, a share of the words is hidden from the context but not from the words on their own, so that a
+        word's part in the sentence is read from the words around it.
 
         Raises:
             InvalidInput: for no words, or more than `max_words`.
@@ -93,11 +125,29 @@ class WordEncoder(nn.Module):
         length, most = tokens.shape[1], len(self.positions)
         if not 1 <= length <= most:
             raise InvalidInput(f"the expression has {length} words, Selector reads 1 to {most}")
-        words = self.embedding(tokens) + self.positions[:length]
+        words = own = self.embedding(tokens)
+        if self.training and self.word_dropout:
+            words = own * (torch.rand_like(own[..., :1]) >= self.word_dropout)
+        words = words + self.positions[:length]
         bias = key_bias(word_mask, words)
         for layer in self.layers:
             words = layer(words, bias)
-        return self.norm(words)
+        words = self.norm(words)
+        return words if self.own_norm is None else torch.cat([words, self.own_norm(own)], dim=-1)
+
+
+class WordMatch(nn.Module):
+    """How far each word, whatever its part in the sentence, applies to each object."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.scale = width**-0.5
+        self.objects, self.words = nn.Linear(width, width), nn.Linear(width, width)
+        self.bias = nn.Parameter(torch.tensor(-1.0))  # most words apply to few objects
+
+    def forward(self, objects: Tensor, words: Tensor, image_of_expression: Tensor) -> Tensor:
+        """Computes the match (M, Q, L) in [0, 1] of objects (B, Q, D) and words (M, L, D)."""
+        return (self.objects(objects)[image_of_expression] @ self.words(words).mT * self.scale + self.bias).sigmoid()
 
 
 class WordLayer(nn.Module):
@@ -120,13 +170,13 @@ class Block(nn.Module):
 
     def __init__(self, config: SelectorConfig):
         super().__init__()
-        self.cross_norm, self.cross = nn.LayerNorm(config.width), Attention(config)
+        self.cross_norm, self.cross = nn.LayerNorm(config.width), WordAttention(config)
         self.among_norm, self.among = nn.LayerNorm(config.width), RelationAttention(config)
         self.feed_norm, self.feed = nn.LayerNorm(config.width), feed_forward(config.width)
 
-    def forward(self, x: Tensor, words: Tensor, word_bias: Tensor, pair_bias: Tensor, pair_values: Tensor) -> Tensor:
+    def forward(self, x: Tensor, words: Words, pair_bias: Tensor, pair_values: Tensor) -> Tensor:
         """Updates objects (M, Q, D); arguments as in `Chooser` and `RelationAttention`."""
-        x = x + self.cross(self.cross_norm(x), words, word_bias)
+        x = x + self.cross(self.cross_norm(x), words)
         x = x + self.among(self.among_norm(x), pair_bias, pair_values)
         return x + self.feed(self.feed_norm(x))
 
@@ -148,11 +198,33 @@ class Attention(nn.Module):
         weights, values = self.compute_weights(x, keys, bias)
         return self.out((weights @ values).transpose(1, 2).flatten(2))
 
+    def split(self, x: Tensor) -> Tensor:
+        """Splits x (M, n, D) into heads (M, heads, n, D / heads)."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
     def compute_weights(self, x: Tensor, keys: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Computes attention weights (M, heads, n, k) and values (M, heads, k, D / heads)."""
-        q = self.q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        q = self.split(self.q(x))
         k, v = self.kv(keys).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return self.seen((q @ k.mT * self.scale + bias).softmax(-1)), v
+
+
+class WordAttention(Attention):
+    """Attention of objects to words; with `config.word_match`, what a word says depends on whether it applies."""
+
+    def __init__(self, config: SelectorConfig):
+        super().__init__(config)
+        self.own = nn.Linear(config.width, config.width) if config.word_match else None
+        self.applies = nn.Linear(config.width, config.width) if config.word_match else None
+
+    def forward(self, x: Tensor, words: Words) -> Tensor:  # type: ignore[override]
+        """Attends from x (M, Q, D) to words."""
+        weights, values = self.compute_weights(x, words.context, words.bias)
+        if self.own is None or self.applies is None or words.own is None or words.match is None:
+            return self.out((weights @ values).transpose(1, 2).flatten(2))
+        values = values + self.split(self.own(words.own))
+        read = weights @ values + (weights * words.match.unsqueeze(1)) @ self.split(self.applies(words.context))
+        return self.out(read.transpose(1, 2).flatten(2))
 
 
 class RelationAttention(Attention):

@@ -44,6 +44,8 @@ class SelectorConfig(Config):
     pair_width: Channels = 32
     pair_value: Channels = 16
     max_words: Repeats = 24
+    word_match: bool = False  # objects also compare themselves with each word out of its sentence
+    word_dropout: float = Field(0.0, ge=0, lt=1)  # share of words hidden from their sentence in training
     program_weight: float = Field(0.0, ge=0)  # of the loss of the programs' intermediate sets; 0: without it
 
     # Answer
@@ -52,9 +54,11 @@ class SelectorConfig(Config):
     )
 
     @model_validator(mode="after")
-    def _programs_have_blocks(self) -> Self:
+    def _parts_fit(self) -> Self:
         if self.program_weight and self.blocks < PROGRAM_BLOCKS:
             raise ValueError(
                 f"program_weight needs at least {PROGRAM_BLOCKS} blocks, not {self.blocks}; or set it to 0"
             )
+        if self.word_dropout and not self.word_match:
+            raise ValueError("word_dropout hides words that only word_match still shows; set word_match, or it to 0")
         return self
