@@ -188,6 +188,79 @@ class TestAnswer:
         close(exported(*one_each), first_version(*one_each).logits)
 
 
+class TestWordMatch:
+    """Words compared with objects out of their sentence."""
+
+    def test_a_word_applies_to_an_object_whatever_its_sentence(self):
+        network = lively(SelectorConfig(word_match=True))
+        tokens = torch.tensor([[2, 3, 4], [5, 3, 6]])
+        words = network.encode_words(tokens, tokens > 0)
+        objects = torch.randn(1, 5, 128)
+        read = network.chooser.compare(objects, words, tokens > 0, torch.zeros(2, dtype=torch.long))
+        assert read.match.shape == (2, 5, 3) and ((read.match > 0) & (read.match < 1)).all()
+        close(read.match[0, :, 1], read.match[1, :, 1])
+        assert not torch.allclose(read.match[0, :, 0], read.match[1, :, 0], atol=1e-3)
+        assert not torch.allclose(read.context[0, 1], read.context[1, 1], atol=1e-3)
+
+    def test_what_a_word_says_depends_on_whether_it_applies(self):
+        network = lively(SelectorConfig(word_match=True))
+        attend, tokens = network.chooser.blocks[0].cross, torch.tensor([[2, 3, 4]])
+        words = network.encode_words(tokens, tokens > 0)
+        x, image = torch.randn(1, 5, 128), torch.zeros(1, dtype=torch.long)
+        read = network.chooser.compare(x, words, tokens > 0, image)
+        without = attend(x, read._replace(match=torch.zeros_like(read.match)))
+        half = attend(x, read._replace(match=torch.full_like(read.match, 0.5)))
+        whole = attend(x, read._replace(match=torch.ones_like(read.match)))
+        close(half - without, (whole - without) / 2)
+        assert (whole - without).abs().max() > 1e-3
+
+    def test_training_hides_words_from_their_sentence_alone(self):
+        words = Selector(SelectorConfig(word_match=True, word_dropout=0.999), 10).train().chooser.words
+        tokens = torch.tensor([[2, 3, 4], [5, 6, 7]])
+        context, own = words(tokens, tokens > 0).chunk(2, -1)
+        close(context[0], context[1])
+        assert not torch.allclose(own[0], own[1], atol=1e-3)
+        close(words.eval()(tokens, tokens > 0).chunk(2, -1)[1], own)
+
+    def test_words_that_nothing_shows_may_not_be_hidden(self):
+        with pytest.raises(ValueError, match="word_dropout hides words that only word_match still shows"):
+            SelectorConfig(word_dropout=0.1)
+
+    def test_every_parameter_is_taught(self):
+        network, batch = lively(SelectorConfig(word_match=True, program_weight=1)), scene()
+        with torch.enable_grad():
+            network.loss(batch)["loss"].backward()
+        without = {name for name, p in network.chooser.named_parameters() if p.grad is None}
+        assert not without
+
+
+class TestAblations:
+    @pytest.mark.parametrize(
+        "ablated, unheard", [({"pairs": False}, "pairs"), ({"among": False}, "pairs"), ({"agreement": False}, "")]
+    )
+    def test_what_is_left_out_has_no_weights_and_no_say(self, ablated, unheard):
+        network, whole = lively(SelectorConfig(**ablated)), lively(SelectorConfig())
+        assert len(list(network.chooser.parameters())) <= len(list(whole.chooser.parameters()))
+        found = network.encode_image(torch.randn(1, 3, 64, 64))
+        tokens, mask = question()
+        words = network.encode_words(tokens, mask)
+
+        def ask(pairs):
+            return network.chooser(found.tokens, found.valid, pairs, words, mask, torch.tensor([0]))[-1]
+
+        moved = (ask(found.pairs + torch.rand_like(found.pairs)) - ask(found.pairs)).abs().max()
+        assert (moved == 0) == (unheard == "pairs")
+
+    def test_objects_that_do_not_attend_to_each_other_are_alone(self):
+        network = lively(SelectorConfig(among=False))
+        objects, valid, pairs = torch.randn(1, 3, 128), torch.ones(1, 3, dtype=torch.bool), torch.zeros(1, 3, 3, 12)
+        tokens, mask = question()
+        words = network.encode_words(tokens, mask)
+        states = network.chooser(objects, valid, pairs, words, mask, torch.tensor([0]))[-1]
+        alone = network.chooser(objects[:, :1], valid[:, :1], pairs[:, :1, :1], words, mask, torch.tensor([0]))[-1]
+        close(states[:, :1], alone)
+
+
 class TestFinder:
     def test_only_kept_candidates_suppress(self):
         finder = lively(SelectorConfig(candidates=4)).finder

@@ -60,6 +60,8 @@ def study(
 ) -> None:
     """List the papers' tables, or train and score one: its rows beside the paper's figures, its claims, its costs.
 
+    Our own network has a table of ablations too, without figures of a paper.
+
     The same command goes on where it was stopped; other --rows and more --seeds add to a finished study.
     """
     from rich.console import Console
@@ -175,7 +177,7 @@ def _show(name: str, small: bool, console: "Console") -> None:
         facts += [f"protocol {chosen.protocol}", f"all rows {' '.join(chosen.common)}" if chosen.common else ""]
     console.print(format_title(chosen), style="bold")
     console.print("; ".join(filter(None, facts)))
-    for table in (settings_table(chosen, small), paper_table(chosen)):
+    for table in (settings_table(chosen, small), *([paper_table(chosen)] if chosen.has_figures else [])):
         print_table(table.title, table.head, table.lines, console, frozenset())
     for note in chosen.notes:
         console.print(f"* {note}")

@@ -30,7 +30,8 @@ from refseg.recipes.recipe import Recipe
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "selector": selector.selector,
     "selector_quick": selector.selector_quick,
-    "selector_2": selector.selector_2,
+    "selector_1": selector.selector_1,
+    "selector_chooser": selector.selector_chooser,
     "small_image_encoder": selector.small_image_encoder,
     "small_objects": small.small_objects,
     "small_words": small.small_words,

@@ -43,27 +43,13 @@ TOGETHER_STAGE = Stage(
 
 
 def selector() -> Recipe:
-    """Returns the recipe of the bundled weights.
+    """Returns the recipe of the bundled weights: base and hard scenes, programs as supervision.
 
     Run       refseg train selector --devices 2
     Measured  docs/results.md
     """
     return Recipe(
         name="selector",
-        network="selector",
-        data=SceneData(scenes=40960),
-        stages=(FIND_STAGE, CHOOSE_STAGE, TOGETHER_STAGE),
-    )
-
-
-def selector_2() -> Recipe:
-    """Returns the recipe of the successor, which is not bundled yet: hard scenes too, and programs as supervision.
-
-    Run       refseg train selector_2 --devices 2
-    Measured  docs/results.md, stages find and choose; the whole was not run
-    """
-    return Recipe(
-        name="selector_2",
         network="selector",
         config={"max_words": 32, "program_weight": 1, "word_match": True, "word_dropout": 0.1},
         data=SceneData(scenes=61440, tier=("base", "hard")),
@@ -76,12 +62,31 @@ def selector_2() -> Recipe:
     )
 
 
+def selector_1() -> Recipe:
+    """Returns the recipe of the weights that were bundled before, `releases/selector-1`: base scenes alone."""
+    return Recipe(
+        name="selector_1",
+        network="selector",
+        data=SceneData(scenes=40960),
+        stages=(FIND_STAGE, CHOOSE_STAGE, TOGETHER_STAGE),
+    )
+
+
+def selector_chooser() -> Recipe:
+    """Returns the recipe of a chooser alone, on the finder of the bundled weights: what ablations differ in."""
+    return selector().replace(
+        name="selector_chooser",
+        initial={"finder": "selector"},
+        stages=(CHOOSE_STAGE.replace(cached_scenes=20480),),
+    )
+
+
 def small_image_encoder() -> Recipe:
     """Returns the recipe of the small presets' initial weights: the finder's first stages, trained without words.
 
     They take the place of ImageNet weights.
     """
-    return selector().replace(name="small_image_encoder", stages=(FIND_STAGE,), releases="image_encoder")
+    return selector_1().replace(name="small_image_encoder", stages=(FIND_STAGE,), releases="image_encoder")
 
 
 def selector_quick() -> Recipe:
@@ -99,4 +104,4 @@ def selector_quick() -> Recipe:
 
 def selector_first_version() -> Recipe:
     """Returns the recipe of the first version: masks at half the resolution, no agreement of attributes of pairs."""
-    return selector().replace(name="selector_first_version", config={"mask_stride": 2, "agreement": False})
+    return selector_1().replace(name="selector_first_version", config={"mask_stride": 2, "agreement": False})

@@ -1,13 +1,13 @@
-"""Studies by name: `STUDIES` is the table; each is a table of a paper, see `study`."""
+"""Studies by name: `STUDIES` is the table; each is a table of a paper, or of our own network, see `study`."""
 
 from difflib import get_close_matches
 
 from refseg.errors import InvalidInput
-from refseg.studies import cmirnet, cmpc, dcmfnet, dmmi, eavl
+from refseg.studies import cmirnet, cmpc, dcmfnet, dmmi, eavl, selector
 from refseg.studies.study import Study
 
 STUDIES: dict[str, Study] = {
-    study.name: study for paper in (cmpc, cmirnet, eavl, dcmfnet, dmmi) for study in paper.STUDIES
+    study.name: study for of_network in (cmpc, cmirnet, eavl, dcmfnet, dmmi, selector) for study in of_network.STUDIES
 }
 
 

@@ -107,7 +107,7 @@ class Study(Config):
 
     Attributes:
         name: paper and table, "cmirnet_table3".
-        paper: network whose paper it is, by its name in `networks.papers`.
+        paper: network whose paper it is, by its name in `networks.papers`; our own network has no figures of a paper.
         table: its number and subject.
         recipe: what each row starts from, see `Column.data`.
         small: the recipe that stands in for it on drawn scenes or clips; "" if there is none.
@@ -149,6 +149,11 @@ class Study(Config):
             if not all(1 <= number <= len(self.rows) for number in (claim.above, *claim.below)):
                 raise ValueError(f"a claim names rows that are not there: {claim.above}, {claim.below}")
         return self
+
+    @property
+    def has_figures(self) -> bool:
+        """Whether a paper prints figures of it."""
+        return any(figure is not None for row in (*self.rows, *self.figures_only) for figure in row.figures)
 
     @property
     def is_trained(self) -> bool:

@@ -33,6 +33,8 @@ def paper_cells(study: Study, row: Row) -> list[str]:
 
 def format_title(study: Study) -> str:
     """Returns paper and table."""
+    if study.paper not in PAPERS:
+        return f"{study.paper.capitalize()}, {study.table}"
     name, colon, _ = PAPERS[study.paper].title.partition(":")
     return f"{name if colon else study.paper.upper()}, {study.table}"
 

@@ -70,8 +70,9 @@ def _beside_table(results: Results) -> TextTable:
     for number, row in enumerate(study.rows, start=1):
         ours = [format_our_cell(row, results.rows[number], column) for column in study.columns]
         lines.append([row.label, OURS, *(text for text, _ in ours)])
-        paper.add(len(lines))
-        lines.append(["", PAPER, *paper_cells(study, row)])
+        if study.has_figures:
+            paper.add(len(lines))
+            lines.append(["", PAPER, *paper_cells(study, row)])
         if any(ours):
             cells = []
             for column, (_, value), theirs in zip(study.columns, ours, row.figures, strict=True):
@@ -169,6 +170,10 @@ def claims_table(claims: Sequence[ClaimTest], study: Study) -> TextTable:
             ]
         )
     head = ["claim", "about", "metric", "ours", "95 % interval", "p", "paper", "same sign", "here"]
+    if not study.has_figures:
+        of_paper = {head.index("paper"), head.index("same sign")}
+        head, *lines = ([cell for n, cell in enumerate(line) if n not in of_paper] for line in (head, *lines))
+        return TextTable("What is claimed with it", head, lines)
     return TextTable("What the paper claims with it", head, lines)
 
 

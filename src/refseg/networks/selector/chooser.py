@@ -41,14 +41,15 @@ class Chooser(nn.Module):
         width = config.width
         self.words = WordEncoder(config, vocabulary_size)
         self.match = WordMatch(width) if config.word_match else None
-        self.pair_hidden = nn.Sequential(
-            nn.Linear(pair_features(config), config.pair_width),
-            nn.ReLU(),
-            nn.Linear(config.pair_width, config.pair_width),
-            nn.ReLU(),
-        )
-        self.pair_bias = nn.Linear(config.pair_width, config.blocks * config.heads, bias=False)
-        self.pair_value = nn.Linear(config.pair_width, config.pair_value)
+        if config.pairs:
+            self.pair_hidden = nn.Sequential(
+                nn.Linear(pair_features(config), config.pair_width),
+                nn.ReLU(),
+                nn.Linear(config.pair_width, config.pair_width),
+                nn.ReLU(),
+            )
+            self.pair_bias = nn.Linear(config.pair_width, config.blocks * config.heads, bias=False)
+            self.pair_value = nn.Linear(config.pair_width, config.pair_value)
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.blocks)])
         self.norm = nn.LayerNorm(width)
         self.score = nn.Linear(width, 1)
@@ -73,17 +74,28 @@ class Chooser(nn.Module):
             word_mask: (M, L).
             image_of_expression: (M,) index of the B images.
         """
-        hidden = self.pair_hidden(pairs)
-        bias = self.pair_bias(hidden).permute(0, 3, 1, 2)  # (B, blocks * heads, Q, Q)
-        bias = bias.masked_fill(~valid[:, None, None], MASKED)[image_of_expression].chunk(len(self.blocks), dim=1)
-        pair_values = self.pair_value(hidden)[image_of_expression]  # (M, Q, Q, pair_value)
+        bias, pair_values = self.read_pairs(pairs, valid)
+        biases = bias[image_of_expression].chunk(len(self.blocks), dim=1)
+        pair_values = pair_values[image_of_expression]
         read = self.compare(objects, words, word_mask, image_of_expression)
         x = objects[image_of_expression]
         states: list[Tensor] = []
-        for block, block_bias in zip(self.blocks, bias, strict=True):
+        for block, block_bias in zip(self.blocks, biases, strict=True):
             x = block(x, read, block_bias, pair_values)
             states.append(x)
         return states
+
+    def read_pairs(self, pairs: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Computes the attention bias (B, blocks * heads, Q, Q) of pairs (B, Q, Q, P), and values (B, Q, Q, V) of them.
+
+        Without `config.pairs` the bias masks what is not valid (B, Q), and V is 0.
+        """
+        if not self.config.pairs:
+            slots = pairs.new_zeros(1, len(self.blocks) * self.config.heads, valid.shape[1], 1)
+            return slots.masked_fill(~valid[:, None, None], MASKED), pairs[..., :0]
+        hidden = self.pair_hidden(pairs)
+        bias = self.pair_bias(hidden).permute(0, 3, 1, 2)
+        return bias.masked_fill(~valid[:, None, None], MASKED), self.pair_value(hidden)
 
     def compare(self, objects: Tensor, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Words:
         """Computes what the objects read of words; arguments as in `forward`."""
@@ -114,10 +126,10 @@ class WordEncoder(nn.Module):
         self.word_dropout = config.word_dropout
 
     def forward(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Encodes tokens (M, L) as words (M, L, D); with `config.word_match` (M, L, 2 D): in context, then on their own.
+        """Encodes tokens (M, L) as words (M, L, D), in their sentence.
 
-        In training, a share of the words is hidden from the context but not from the words on their own, so that a
-        word's part in the sentence is read from the words around it.
+        With `config.word_match` the words (M, L, 2 D) are first in their sentence, then on their own. In training a share
+        of them is hidden from their sentence alone, so that a word's part in it is read from the words around it.
 
         Raises:
             InvalidInput: for no words, or more than `max_words`.
@@ -171,13 +183,15 @@ class Block(nn.Module):
     def __init__(self, config: SelectorConfig):
         super().__init__()
         self.cross_norm, self.cross = nn.LayerNorm(config.width), WordAttention(config)
-        self.among_norm, self.among = nn.LayerNorm(config.width), RelationAttention(config)
+        self.among_norm = nn.LayerNorm(config.width) if config.among else None
+        self.among = RelationAttention(config) if config.among else None
         self.feed_norm, self.feed = nn.LayerNorm(config.width), feed_forward(config.width)
 
     def forward(self, x: Tensor, words: Words, pair_bias: Tensor, pair_values: Tensor) -> Tensor:
         """Updates objects (M, Q, D); arguments as in `Chooser` and `RelationAttention`."""
         x = x + self.cross(self.cross_norm(x), words)
-        x = x + self.among(self.among_norm(x), pair_bias, pair_values)
+        if self.among is not None and self.among_norm is not None:
+            x = x + self.among(self.among_norm(x), pair_bias, pair_values)
         return x + self.feed(self.feed_norm(x))
 
 
@@ -232,12 +246,14 @@ class RelationAttention(Attention):
 
     def __init__(self, config: SelectorConfig):
         super().__init__(config)
-        self.place = nn.Linear(config.heads * config.pair_value, config.width)
+        self.place = nn.Linear(config.heads * config.pair_value, config.width) if config.pairs else None
 
     def forward(self, x: Tensor, bias: Tensor, pair_values: Tensor) -> Tensor:  # type: ignore[override]
         """Updates objects (M, Q, D); pair_values (M, Q, Q, pair_value) describe k relative to q."""
         weights, values = self.compute_weights(x, x, bias)
-        attended = self.out((weights @ values).transpose(1, 2).flatten(2))
+        attended: Tensor = self.out((weights @ values).transpose(1, 2).flatten(2))
+        if self.place is None:
+            return attended
         relations = weights.transpose(1, 2) @ pair_values  # (M, Q, heads, pair_value)
         return attended + self.place(relations.flatten(2))
 

@@ -41,6 +41,8 @@ class SelectorConfig(Config):
     heads: Repeats = 4
     word_layers: Layers = 2
     blocks: Repeats = 4
+    among: bool = True  # objects attend to each other
+    pairs: bool = True  # this attention reads the features of pairs
     pair_width: Channels = 32
     pair_value: Channels = 16
     max_words: Repeats = 24

@@ -1,0 +1,45 @@
+"""Ablations of Selector, our own network: no paper has figures of them."""
+
+from refseg.studies.study import Claim, Column, Row, Study
+
+COLUMNS = (
+    *(Column(title=f"test {name}", metric=name, split="test") for name in ("oIoU", "mIoU", "N-acc", "T-acc")),
+    Column(title="hard mIoU", metric="mIoU", split="hard"),
+    Column(title="held_out mIoU", metric="mIoU", split="held_out"),
+)
+NO_FIGURES = (None,) * len(COLUMNS)
+
+STUDIES = (
+    Study(
+        name="selector_chooser",
+        paper="selector",
+        table="ablations of the chooser",
+        recipe="selector_chooser",
+        columns=COLUMNS,
+        notes=("The finder is that of the bundled weights and is not trained.", "The first 200 scenes of each split."),
+        rows=(
+            Row(label="1: full", figures=NO_FIGURES),
+            Row(
+                label="2: words only in their sentence",
+                settings=("config.word_match=false", "config.word_dropout=0"),
+                figures=NO_FIGURES,
+            ),
+            Row(label="3: no word hidden", settings=("config.word_dropout=0",), figures=NO_FIGURES),
+            Row(label="4: without programs", settings=("config.program_weight=0",), figures=NO_FIGURES),
+            Row(label="5: no agreement of attributes", settings=("config.agreement=false",), figures=NO_FIGURES),
+            Row(label="6: no features of pairs", settings=("config.pairs=false",), figures=NO_FIGURES),
+            Row(label="7: no attention among objects", settings=("config.among=false",), figures=NO_FIGURES),
+        ),
+        claims=tuple(
+            Claim(above=1, below=(below,), about=about, metric="mIoU")
+            for below, about in (
+                (2, "words compared out of their sentence"),
+                (3, "words hidden from their sentence"),
+                (4, "programs as supervision"),
+                (5, "agreement of attributes"),
+                (6, "features of pairs"),
+                (7, "attention among objects"),
+            )
+        ),
+    ),
+)
