@@ -1,5 +1,7 @@
 """The weights that ship are those that docs/results.md speaks of: they answer fixed scenes as well as it says."""
 
+from pathlib import Path
+
 import pytest
 
 from refseg.checkpoints import bundled
@@ -8,6 +10,8 @@ from refseg.datasets.drawn_scenes.dataset import VERSION, DrawnScenes
 from refseg.evaluation.calibrate import unfamiliar_share
 from refseg.evaluation.evaluate import evaluate_samples
 from refseg.recipes import find_recipe
+
+FORMER = Path(__file__).parents[2] / "releases" / "selector-1"
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +44,9 @@ def test_the_recipe_beside_them_is_the_one_that_the_package_would_train():
 def test_fewer_than_one_in_a_hundred_test_scenes_is_called_unfamiliar():
     scenes = DrawnScenes("test", 150)
     assert unfamiliar_share(load_checkpoint("selector"), (scene.image for scene in scenes)) < 0.01
+
+
+def test_the_former_weights_still_answer_as_they_did():
+    report = evaluate_samples(load_checkpoint(FORMER), list(DrawnScenes("test", 20)), about={"dataset": "drawn_scenes"})
+    assert report.metrics["standard"]["oIoU"] > 0.93
+    assert find_recipe(str(FORMER / "recipe.yaml")) == find_recipe("selector_1")

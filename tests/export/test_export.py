@@ -34,7 +34,7 @@ TINY = {
     "width": 8,
     "heads": 2,
     "word_layers": 1,
-    "blocks": 1,
+    "blocks": 2,
     "pair_width": 4,
     "pair_value": 2,
     "fallback": "best",

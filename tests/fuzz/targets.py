@@ -396,7 +396,7 @@ def _checkpoint(folder: Path) -> None:
     bundled = load_checkpoint("selector")
     network = networks.build(
         "selector",
-        {"width": 16, "heads": 2, "blocks": 1, "stages": (8, 8, 8, 8), "coarse": 8, "fine": 8},
+        {"width": 16, "heads": 2, "blocks": 2, "stages": (8, 8, 8, 8), "coarse": 8, "fine": 8},
         len(bundled.tokenizer),
     )
     save_checkpoint(

@@ -168,9 +168,9 @@ class TestAnswer:
         network = lively(SelectorConfig())
         with pytest.raises(InvalidInput, match="multiple of 16"):
             network.encode_image(torch.zeros(1, 3, 100, 128))
-        for length in (0, 25):
+        for length in (0, 33):
             tokens = torch.zeros(1, length, dtype=torch.long)
-            with pytest.raises(InvalidInput, match=f"{length} words, Selector reads 1 to 24"):
+            with pytest.raises(InvalidInput, match=f"{length} words, Selector reads 1 to 32"):
                 network.encode_words(tokens, tokens == 0)
 
     def test_the_exported_network_gives_the_same_masks(self, first_version, inputs):
@@ -192,7 +192,7 @@ class TestWordMatch:
     """Words compared with objects out of their sentence."""
 
     def test_a_word_applies_to_an_object_whatever_its_sentence(self):
-        network = lively(SelectorConfig(word_match=True))
+        network = lively(SelectorConfig())
         tokens = torch.tensor([[2, 3, 4], [5, 3, 6]])
         words = network.encode_words(tokens, tokens > 0)
         objects = torch.randn(1, 5, 128)
@@ -203,7 +203,7 @@ class TestWordMatch:
         assert not torch.allclose(read.context[0, 1], read.context[1, 1], atol=1e-3)
 
     def test_what_a_word_says_depends_on_whether_it_applies(self):
-        network = lively(SelectorConfig(word_match=True))
+        network = lively(SelectorConfig())
         attend, tokens = network.chooser.blocks[0].cross, torch.tensor([[2, 3, 4]])
         words = network.encode_words(tokens, tokens > 0)
         x, image = torch.randn(1, 5, 128), torch.zeros(1, dtype=torch.long)
@@ -215,7 +215,7 @@ class TestWordMatch:
         assert (whole - without).abs().max() > 1e-3
 
     def test_training_hides_words_from_their_sentence_alone(self):
-        words = Selector(SelectorConfig(word_match=True, word_dropout=0.999), 10).train().chooser.words
+        words = Selector(SelectorConfig(word_dropout=0.999), 10).train().chooser.words
         tokens = torch.tensor([[2, 3, 4], [5, 6, 7]])
         context, own = words(tokens, tokens > 0).chunk(2, -1)
         close(context[0], context[1])
@@ -224,10 +224,10 @@ class TestWordMatch:
 
     def test_words_that_nothing_shows_may_not_be_hidden(self):
         with pytest.raises(ValueError, match="word_dropout hides words that only word_match still shows"):
-            SelectorConfig(word_dropout=0.1)
+            SelectorConfig(word_match=False)
 
     def test_every_parameter_is_taught(self):
-        network, batch = lively(SelectorConfig(word_match=True, program_weight=1)), scene()
+        network, batch = lively(SelectorConfig()), scene()
         with torch.enable_grad():
             network.loss(batch)["loss"].backward()
         without = {name for name, p in network.chooser.named_parameters() if p.grad is None}
@@ -410,7 +410,7 @@ class TestLosses:
         close(criterion.loss(right, sets, there), torch.tensor(30.0 / 30))
 
     def test_a_program_teaches_the_first_two_blocks_alone(self):
-        network, batch = lively(SelectorConfig(program_weight=1)), scene()
+        network, batch = lively(SelectorConfig()), scene()
         found = network.encode_image(batch.image)
         assert network.program_criterion is not None
         with torch.enable_grad():
@@ -423,7 +423,7 @@ class TestLosses:
         assert taught == [True, True, False, False]
 
     def test_the_sets_of_programs_are_asked_of_the_found_objects(self):
-        network, batch = lively(SelectorConfig(program_weight=1)), scene()
+        network, batch = lively(SelectorConfig()), scene()
         found = network.encode_image(batch.image)
         matched = torch.tensor([[1, -1, 0]])
         three = found.tokens[:, :1].expand(-1, 3, -1), torch.ones(1, 3, dtype=torch.bool), torch.zeros(1, 3, 3, 12)
@@ -443,7 +443,7 @@ class TestLosses:
 
     def test_programs_need_blocks_that_can_be_asked(self):
         with pytest.raises(ValueError, match="program_weight needs at least 2 blocks, not 1"):
-            SelectorConfig(program_weight=1, blocks=1)
+            SelectorConfig(blocks=1)
 
     def test_images_without_objects_teach_the_finder_that(self):
         batch, network = scene(), lively(SelectorConfig())

@@ -8,7 +8,7 @@ from refseg.networks.create import create_network
 from refseg.text.vocabulary import Vocabulary
 from refseg.training.initial_weights import initialise
 
-TINY = {"stages": (4, 8, 8, 8), "coarse": 8, "fine": 8, "kernel": 4, "width": 16, "heads": 2, "blocks": 1}
+TINY = {"stages": (4, 8, 8, 8), "coarse": 8, "fine": 8, "kernel": 4, "width": 16, "heads": 2, "blocks": 2}
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def assert_same(one, other, **tolerance):
         torch.testing.assert_close(one[name].float(), other[name].float(), msg=name, **tolerance)
 
 
-TINY = {"stages": (4, 8, 8, 8), "coarse": 8, "fine": 8, "kernel": 4, "width": 16, "heads": 2, "blocks": 1}
+TINY = {"stages": (4, 8, 8, 8), "coarse": 8, "fine": 8, "kernel": 4, "width": 16, "heads": 2, "blocks": 2}
 GATHERED = "config.contrastive={weight: 0.01, temperature: 0.05, gathered: true}"
 FROZEN = "stages.learn.frozen_batch_norm=true"
 

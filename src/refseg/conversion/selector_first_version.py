@@ -9,7 +9,9 @@ from refseg.networks.selector.config import SelectorConfig
 
 def first_version_config() -> SelectorConfig:
     """Returns the config of Selector's first published weights (see `rename_first_version`)."""
-    return SelectorConfig(mask_stride=2, agreement=False)
+    return SelectorConfig(
+        mask_stride=2, agreement=False, max_words=24, word_match=False, word_dropout=0, program_weight=0
+    )
 
 
 # Names of the first version's weights -> ours

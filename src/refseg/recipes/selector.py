@@ -51,7 +51,6 @@ def selector() -> Recipe:
     return Recipe(
         name="selector",
         network="selector",
-        config={"max_words": 32, "program_weight": 1, "word_match": True, "word_dropout": 0.1},
         data=SceneData(scenes=61440, tier=("base", "hard")),
         initial={"finder.stages": "small_image_encoder"},
         stages=(
@@ -67,6 +66,7 @@ def selector_1() -> Recipe:
     return Recipe(
         name="selector_1",
         network="selector",
+        config={"max_words": 24, "word_match": False, "word_dropout": 0, "program_weight": 0},
         data=SceneData(scenes=40960),
         stages=(FIND_STAGE, CHOOSE_STAGE, TOGETHER_STAGE),
     )
@@ -104,4 +104,6 @@ def selector_quick() -> Recipe:
 
 def selector_first_version() -> Recipe:
     """Returns the recipe of the first version: masks at half the resolution, no agreement of attributes of pairs."""
-    return selector_1().replace(name="selector_first_version", config={"mask_stride": 2, "agreement": False})
+    former = selector_1()
+    config = former.config | {"mask_stride": 2, "agreement": False}
+    return former.replace(name="selector_first_version", config=config)

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from refseg.batch import Batch, Objects
 from refseg.networks.network import ABSENT, Network, Output
-from refseg.networks.selector.chooser import MASKED, Block, key_bias
+from refseg.networks.selector.chooser import MASKED, Block, Words, key_bias
 from refseg.networks.selector.config import SelectorConfig
 from refseg.networks.selector.losses import chooser_loss
 from refseg.training.pretraining import PretrainingHeads
@@ -22,7 +22,7 @@ from refseg.training.pretraining import PretrainingHeads
 WORD_PRETRAINING = "word_pretraining"  # the objective of a stage that teaches this
 UNIT = 40.0  # pixels of one unit of distance
 PAIR_GEOMETRY = 6  # features of a pair besides the agreement of attributes
-CONFIG = SelectorConfig(width=64, blocks=3, pair_width=32, pair_value=16)
+CONFIG = SelectorConfig(width=64, blocks=3, word_match=False, word_dropout=0)
 
 
 class ObjectChooser(PretrainingHeads):
@@ -59,15 +59,15 @@ class ObjectChooser(PretrainingHeads):
         objects, image = batch.objects, batch.image_of_expression
         assert objects is not None
         encoder: Any = network.word_encoder
-        words = self.words(encoder(batch.tokens, batch.word_mask))
-        word_bias = key_bias(batch.word_mask, words)
+        context = self.words(encoder(batch.tokens, batch.word_mask))
+        words = Words(context, key_bias(batch.word_mask, context))
         own, between = object_features(objects, self.classes)
         pairs = self.pairs(between)
         absent = ~objects.present
         bias = self.pair_bias(pairs).permute(0, 3, 1, 2).masked_fill(absent[:, None, None], MASKED)[image]
         values, x = self.pair_value(pairs)[image], self.objects(own)[image]
         for block, block_bias in zip(self.blocks, bias.chunk(len(self.blocks), 1), strict=True):
-            x = block(x, words, word_bias, block_bias, values)
+            x = block(x, words, block_bias, values)
         x = self.norm(x)
         most = x.masked_fill(absent[image][..., None], MASKED).amax(1)
         scores = self.score(x)[..., 0].float().masked_fill(absent[image], ABSENT)

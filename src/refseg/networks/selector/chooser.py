@@ -128,8 +128,8 @@ class WordEncoder(nn.Module):
     def forward(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
         """Encodes tokens (M, L) as words (M, L, D), in their sentence.
 
-        With `config.word_match` the words (M, L, 2 D) are first in their sentence, then on their own. In training a share
-        of them is hidden from their sentence alone, so that a word's part in it is read from the words around it.
+        With `config.word_match` the words (M, L, 2 D) are first in their sentence, then on their own. In training a
+        share of them is hidden from their sentence alone, so that its part in it is read from the words around it.
 
         Raises:
             InvalidInput: for no words, or more than `max_words`.

@@ -45,10 +45,10 @@ class SelectorConfig(Config):
     pairs: bool = True  # this attention reads the features of pairs
     pair_width: Channels = 32
     pair_value: Channels = 16
-    max_words: Repeats = 24
-    word_match: bool = False  # objects also compare themselves with each word out of its sentence
-    word_dropout: float = Field(0.0, ge=0, lt=1)  # share of words hidden from their sentence in training
-    program_weight: float = Field(0.0, ge=0)  # of the loss of the programs' intermediate sets; 0: without it
+    max_words: Repeats = 32
+    word_match: bool = True  # objects also compare themselves with each word out of its sentence
+    word_dropout: float = Field(0.1, ge=0, lt=1)  # share of words hidden from their sentence in training
+    program_weight: float = Field(1.0, ge=0)  # of the loss of the programs' intermediate sets; 0: without it
 
     # Answer
     fallback: Literal["none", "best"] = (
