@@ -17,6 +17,8 @@ import zipfile
 from email import message_from_bytes
 from pathlib import Path
 
+from markdown_it import MarkdownIt
+
 ROOT = Path(__file__).parent.parent
 UV = ROOT / ".venv" / "bin" / "uv"
 MOST_BYTES = 25_000_000  # of the wheel
@@ -47,6 +49,15 @@ def build(folder: Path) -> tuple[Path, Path]:
     return sdist, wheel
 
 
+def relative_links(text: str) -> list[str]:
+    """Returns links and pictures of a Markdown text that lead nowhere without the files beside it."""
+    tokens = [one for token in MarkdownIt().parse(text) for one in (token, *(token.children or ()))]
+    links = [str(token.attrs[name]) for token in tokens for name in ("href", "src") if name in token.attrs]
+    html = "\n".join(token.content for token in tokens if token.type.startswith("html"))
+    links += re.findall(r"""\b(?:href|src)\s*=\s*["']?([^"'\s>]+)""", html)
+    return [link for link in links if not re.match(r"[a-z][a-z0-9+.-]*:", link)]
+
+
 def look_into(sdist: Path, wheel: Path) -> None:
     """Checks names, size and metadata of what was built."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -63,6 +74,8 @@ def look_into(sdist: Path, wheel: Path) -> None:
         *(f"the sdist lacks {name}" for name in ("README.md", "LICENSE", "pyproject.toml") if name not in sources),
         *(f"{wheel.name} has {size:,} bytes" for size in [wheel.stat().st_size] if size > MOST_BYTES),
         *(["the wheel has no LICENSE"] if "LICENSE" not in licences else []),
+        *(f"PyPI would show a link to {link}" for link in relative_links(about.get_payload())),
+        *(["it has no long description"] if "## Install" not in about.get_payload() else []),
         *([f"its version is {about['Version']}"] if about["Version"] != project["version"] else []),
         *(["__version__ is another than pyproject.toml's"] if not version or version[1] != project["version"] else []),
     ]

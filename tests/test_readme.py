@@ -1,5 +1,6 @@
 """What the documents show is run."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -20,6 +21,8 @@ from refseg.inference.verdicts import DecidedBy
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+IMPORTS = ast.Import | ast.ImportFrom
+PAGES_OF_NETWORKS = sorted((ROOT / "docs" / "networks").glob("*.md"))
 
 
 @pytest.fixture
@@ -31,13 +34,26 @@ def folder_with_a_scene(tmp_path, monkeypatch):
     return tmp_path
 
 
-def blocks(language: str) -> list[str]:
-    return [block for file in DOCUMENTS for block in re.findall(rf"```{language}\n(.*?)```", file.read_text(), re.S)]
+def blocks(language: str, documents: list[Path] = DOCUMENTS) -> list[str]:
+    return [block for file in documents for block in re.findall(rf"```{language}\n(.*?)```", file.read_text(), re.S)]
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.split("\n")[0])
 def test_every_python_block_runs(block, folder_with_a_scene):
     exec(compile(block, "document", "exec"), {})
+
+
+@pytest.mark.parametrize("block", blocks("python", PAGES_OF_NETWORKS), ids=lambda block: block.split('"')[1])
+def test_every_network_is_made_as_its_page_says(block):
+    with torch.device("meta"):  # at full size, without its memory
+        exec(compile(block, "page", "exec"), {})
+
+
+# One that shows open models, which have to be downloaded, is marked `py`: it must at least name what there is.
+@pytest.mark.parametrize("block", blocks("py"), ids=lambda block: block.split("\n")[0])
+def test_what_cannot_be_run_names_what_there_is(block):
+    code = compile(block, "document", "exec", ast.PyCF_ONLY_AST)
+    exec(compile(ast.Module([line for line in code.body if isinstance(line, IMPORTS)], []), "document", "exec"), {})
 
 
 def test_the_five_lines_of_the_readme_need_nothing_but_the_package(tmp_path, monkeypatch, capsys):
@@ -58,7 +74,8 @@ def test_the_five_lines_of_the_readme_need_nothing_but_the_package(tmp_path, mon
 
 
 def commands() -> list[str]:
-    lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("refseg ")]
+    shown = blocks("sh", [*DOCUMENTS, *PAGES_OF_NETWORKS])
+    lines = [line for block in shown for line in block.splitlines() if line.startswith("refseg ")]
     inline = re.findall(r"`(refseg [^`]+)`", (ROOT / "README.md").read_text())
     return sorted({line.split("#")[0].strip() for line in (*lines, *inline) if "COMMAND" not in line})
 

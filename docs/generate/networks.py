@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import refseg
+from refseg.encoders.configs import BertConfig, ClipTextConfig
 from refseg.inspection.costs import read_costs
-from refseg.networks import NETWORKS, PRESETS, network_class
+from refseg.networks import NETWORKS, PRESETS, configured, network_class
 from refseg.networks.papers import PAPERS, REMARKS, REPORTED
 from refseg.recipes import RECIPES
 from refseg.studies import STUDIES
@@ -150,10 +151,16 @@ def _cell(text: str) -> str:
 def _usage(name: str) -> str:
     preset = next((p for p, family in PRESETS.items() if family == name), name)
     small = next((r for r in RECIPES if r in (f"{name}_small", name)), None)
-    said = f'```python\nimport refseg\n\nnetwork = refseg.create_network("{preset}")  # fresh weights\n```\n'
+    size = "" if _brings_tokenizer(preset) else ", vocabulary_size=1000"
+    said = f'```python\nimport refseg\n\nnetwork = refseg.create_network("{preset}"{size})  # fresh weights\n```\n'
     if small:
         said += f"\n```sh\nrefseg train {small}          # on drawn scenes, on a CPU\n```\n"
     return said
+
+
+def _brings_tokenizer(preset: str) -> bool:
+    """Whether the word encoder has a vocabulary of its own; else it is that of the training data."""
+    return isinstance(dict(configured(preset, {})).get("word_encoder"), BertConfig | ClipTextConfig)
 
 
 def _equations(name: str) -> str:

@@ -10,6 +10,7 @@ from threading import Thread
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+PULL_REQUEST = "refs/pr/1"
 
 
 @dataclass
@@ -88,9 +89,9 @@ class FakeHub:
                 return self.send(json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
             def answer(self) -> None:
-                path = unquote(urlsplit(self.path).path)
-                hub.asked.append((self.command, path, self.headers.get("Range", "")))
-                parts = path.strip("/").split("/")
+                path = urlsplit(self.path).path
+                hub.asked.append((self.command, unquote(path), self.headers.get("Range", "")))
+                parts = [unquote(part) for part in path.strip("/").split("/")]  # a revision may have slashes
                 if parts[:2] == ["api", "models"]:
                     self.api("/".join(parts[2:4]), parts[4:])
                 elif parts[0] == "cdn":  # which knows the file by another name
@@ -104,7 +105,7 @@ class FakeHub:
             def api(self, model: str, rest: list[str]) -> None:
                 if model not in hub.models:
                     return self.send(b"{}", {"X-Error-Code": "RepoNotFound"}, 404)
-                if rest[1] not in ("main", COMMIT):
+                if rest[1] not in ("main", PULL_REQUEST, COMMIT):
                     return self.send(b"{}", {"X-Error-Code": "RevisionNotFound"}, 404)
                 files = [
                     (str(p.relative_to(hub.models[model])), p) for p in hub.models[model].rglob("*") if p.is_file()

@@ -2,7 +2,7 @@ import time
 
 import numpy as np
 import pytest
-from fake_hub import COMMIT
+from fake_hub import COMMIT, PULL_REQUEST
 from PIL import Image
 
 import refseg
@@ -85,6 +85,11 @@ def test_another_revision_is_another_model(clipseg_on_the_hub, run):
         refseg.load("clipseg")  # nobody asked the hub which commit "main" is
     with pytest.raises(MissingFile, match="has no revision 'v9'"):
         run("weights", "get", "clipseg:revision=v9")
+
+
+def test_a_revision_may_be_that_of_a_pull_request(clipseg_on_the_hub, run):
+    run("weights", "get", f"clipseg:revision={PULL_REQUEST}")
+    assert refseg.load(f"clipseg:revision={PULL_REQUEST}").network.config.revision == COMMIT
 
 
 def test_what_the_hub_refuses_is_one_line(clipseg_on_the_hub, run, tmp_path):

@@ -244,6 +244,7 @@ def test_wrong_settings_are_one_line(folders):
         ({"threshold": 2}, "threshold: input should be less than 1"),
         ({"answer": "some"}, "answer: input should be 'all' or 'best'"),
         ({"revision": ".."}, "revision: string should match pattern"),  # it names a folder of the cache
+        ({"revision": "refs/../main"}, "revision: string should match pattern"),
     ]:
         with pytest.raises(InvalidInput, match=message):
             refseg.load(f"clipseg={folders['clipseg']}", **wrong)

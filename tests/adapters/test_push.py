@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import yaml
-from fake_hub import COMMIT
+from fake_hub import COMMIT, PULL_REQUEST
 
 import refseg
 from refseg.checkpoints.bundled import FOLDER
@@ -49,15 +49,16 @@ def test_what_is_sent_is_loaded_again(logged_in, tmp_path):
     assert "--weights me/shapes" in text and "Drawn scenes only" in text
     assert {path.suffix for path in (logged_in.store / "shapes").iterdir()} == {".md", ".json", ".yaml", ".safetensors"}
     scene = refseg.load_dataset("drawn_scenes", split="test", count=1)[0]
-    for name in ("me/shapes", f"me/shapes:revision={COMMIT}"):
+    for name in ("me/shapes", f"me/shapes:revision={COMMIT}", f"me/shapes:revision={PULL_REQUEST}"):
         there = refseg.load(name)(scene.image, "the red square")
         np.testing.assert_array_equal(there.mask, refseg.load()(scene.image, "the red square").mask)
 
 
-def test_a_revision_that_is_not_there(logged_in):
+@pytest.mark.parametrize("revision", ["v9", "refs/pr/9"])
+def test_a_revision_that_is_not_there(logged_in, revision):
     push(SELECTOR, "me/shapes")
-    with pytest.raises(MissingFile, match="has no revision 'v9'"):
-        refseg.load("me/shapes:revision=v9")
+    with pytest.raises(MissingFile, match=f"has no revision '{revision}'"):
+        refseg.load(f"me/shapes:revision={revision}")
 
 
 @pytest.mark.parametrize("name", ["me/a--b", "me/a..b", "me/a.git", "me/a-", "me/" + 97 * "a"])
@@ -69,6 +70,12 @@ def test_ids_that_the_hub_does_not_know_are_none(name):
 def test_a_revision_is_that_of_weights_on_the_hub():
     with pytest.raises(InvalidInput, match="is not from the hub"):
         find(f"{SELECTOR}:revision=v1")
+
+
+@pytest.mark.parametrize("revision", ["..", "../main", "refs//1", "/main"])
+def test_a_revision_is_no_other_place_in_the_cache(revision):
+    with pytest.raises(InvalidInput, match="is no revision"):
+        find(f"me/shapes:revision={revision}")
 
 
 def test_figures_of_other_weights_are_not_sent(logged_in, tmp_path):

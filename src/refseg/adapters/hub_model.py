@@ -8,8 +8,8 @@ from refseg.config import Config
 
 UNCHECKED = "not checked by us, see its page"  # a licence
 
-Revision = Annotated[str, Field(pattern=r"^[\w-][\w.-]*$", max_length=100)]
-"""A branch, tag or commit on the hub, which is also the name of a file or folder in its cache."""
+Revision = Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$", max_length=100)]
+"""A branch, tag, commit or pull request (refs/pr/1) on the hub, which is also a path in its cache."""
 
 
 class Fact(Config):

@@ -16,10 +16,11 @@ from refseg.files.yaml_values import parse_yaml
 from refseg.runtimes.entry import FAMILIARITY_FILE, GRAPH_FILES
 
 _HUB_ID = re.compile(r"(?!.*(--|\.\.|\.git$))[A-Za-z0-9]([\w.-]{0,94}\w)?/[A-Za-z0-9]([\w.-]{0,94}\w)?", re.ASCII)
-_SETTINGS = re.compile(r"(?P<weights>.+):(?P<settings>[a-z_]+=[^,=:/\\]+(=[^,:]+)?(,[a-z_]+=[^,=:/\\]+(=[^,:]+)?)*)")
+_SETTING = r"([a-z_]*revision=[^,=:\\]+|[a-z_]+=[^,=:/\\]+(=[^,:]+)?)"  # a revision such as refs/pr/1
+_SETTINGS = re.compile(rf"(?P<weights>.+):(?P<settings>{_SETTING}(,{_SETTING})*)")
 _HUB_TIMEOUT = 5.0  # timeout of the hub
 REVISION = "revision"
-"""Setting of weights on the hub: a branch, a tag or a commit."""
+"""Setting of weights on the hub: a branch, a tag, a commit or a pull request (refs/pr/1)."""
 
 
 def with_settings(where: str | Path, settings: Mapping[str, Any]) -> str:
@@ -40,6 +41,8 @@ def settings_of(where: str | Path) -> dict[str, Any]:
 
     >>> settings_of("reader:finder=coco80,threshold=0.4"), settings_of("reader"), settings_of("you/own:revision=1.10")
     ({'finder': 'coco80', 'threshold': 0.4}, {}, {'revision': '1.10'})
+    >>> settings_of("you/own:revision=refs/pr/1")
+    {'revision': 'refs/pr/1'}
     """
     found = _SETTINGS.fullmatch(str(where))
     pairs = [one.partition("=") for one in found["settings"].split(",")] if found else []
@@ -78,7 +81,7 @@ def find(where: str | Path) -> Path:
 
     Raises:
         MissingFile: if it is neither a folder, nor bundled, nor on the hub.
-        InvalidInput: for an open model, which has no such folder, and for a revision of weights that are here.
+        InvalidInput: for an open model, which has no such folder, a revision of weights that are here, or no revision.
     """
     if adapter := named_adapter(where):
         raise InvalidInput(
@@ -104,6 +107,8 @@ def find(where: str | Path) -> Path:
         raise InvalidInput(f"{name} is not from the hub, and has no revisions; leave out {REVISION}={revision}")
     if local:
         return local
+    if revision is not None and any(part.startswith(".") or not part for part in revision.split("/")):
+        raise InvalidInput(f"{shown(revision)} is no revision; give a branch, a tag, a commit or refs/pr/1")
     names = [*bundled_names(), *ADAPTERS]
     meant = did_you_mean(name, [*names, *(entry.name for entry in catalogue.CATALOGUE)])
     choices = f"{meant}give a checkpoint folder, a hub id 'owner/name', or one of: {', '.join(names)}"
@@ -154,7 +159,7 @@ def _download(hub_id: str, choices: str, revision: str | None) -> Path:
         )
     except RevisionNotFoundError as error:
         raise MissingFile(
-            f"{hub_id!r} has no revision {revision!r}; leave it out, or give a commit or a tag"
+            f"{hub_id!r} has no revision {revision!r}; leave it out, or give a commit, a tag or a branch"
         ) from error
     except RepositoryNotFoundError as error:
         raise MissingFile(f"the hub has no (public) {hub_id!r}; {choices}") from error
