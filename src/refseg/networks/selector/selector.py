@@ -38,7 +38,8 @@ class Selector(Network):
     )
     supervision = (
         "more than a referring data set gives: id maps of all objects, true centres and radii, and the class of every "
-        "object's shape, colour, size and material (the benchmark's stand-in for detection pretraining)"
+        "object's shape, colour, size and material (the benchmark's stand-in for detection pretraining), and the sets "
+        "of objects that each sentence's program goes through"
     )
     needs_objects = True
     config: SelectorConfig
