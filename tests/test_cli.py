@@ -119,6 +119,29 @@ def test_ctrl_c_ends_quietly_with_130(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ctrl_c_once_more_ends_at_once_and_quietly(tmp_path):
+    code = (
+        "import time, refseg.evaluation.evaluate\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "def evaluate(*_, **__):\n"
+        "    with ThreadPoolExecutor() as pool:\n"
+        "        pool.submit(time.sleep, 60)\n"
+        "        try: print('ready', flush=True); time.sleep(60)\n"
+        "        finally: print('waits', flush=True)\n"
+        "refseg.evaluation.evaluate.evaluate = evaluate\n"
+        "from refseg.cli import main; main()"
+    )
+    words = [sys.executable, "-c", code, "evaluate", "selector"]
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, **pipes, text=True, preexec_fn=heard) as process:
+        for said in ("ready\n", "waits\n"):
+            assert process.stdout is not None and process.stdout.readline() == said
+            process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "")
+
+
 def test_a_reader_that_has_seen_enough_is_no_error():
     read, write = os.pipe()
     os.close(read)

@@ -37,11 +37,10 @@ from refseg.commands import (
     weights,
 )
 from refseg.commands.help import add_command, create_app
-from refseg.commands.stopping import stoppable
+from refseg.commands.stopping import STOPPED, stoppable
 from refseg.errors import WAYS_OUT, MissingFile, RefsegError, command_line, first_line, is_out_of_memory, printable
 
 USAGE_ERROR, PIPE_CLOSED = 2, 1
-STOPPED = 128  # plus the number of the signal
 INTERRUPTED = STOPPED + signal.SIGINT
 
 TRACEBACK = "REFSEG_DEBUG"

@@ -67,6 +67,8 @@ def _one(error: ErrorDetails, model: type[BaseModel] | None) -> str:
     if error["type"] == "missing":
         return f"{where}: is missing"
     message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "too_short":  # whose message is about tuples
+        message = f"give at least {error['ctx']['min_length']}"
     given = shown(error["input"], 40)
     return f"{where}: {message[:1].lower()}{message[1:]} (got {given})".replace("\n", " ")
 

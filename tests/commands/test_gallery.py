@@ -42,6 +42,8 @@ def test_images_and_expressions_are_given_as_to_segment(run, tmp_path, monkeypat
         ("a.png star --weights selector", MissingFile, "a.png is missing"),
         ("--data drawn_scenes --weights nothing", MissingFile, "no weights 'nothing'"),
         ("--data drawn_scenes --masks nothing", MissingFile, "nothing is missing; give a folder of ID.png"),
+        ("--masks empty", InvalidInput, "empty is empty; give a folder of ID.png"),
+        ("--data drawn_scenes --masks empty.jsonl", InvalidInput, "empty.jsonl holds no masks; give a folder"),
         ("--data drawn_scene --weights selector", InvalidInput, "did you mean drawn_scenes"),
         ("--data drawn_scenes --weights selector --sort agreement", InvalidInput, "did you mean disagreement"),
         ("--data drawn_scenes --weights selector -o a.jpg", InvalidInput, "end in .png or .html"),
@@ -51,9 +53,11 @@ def test_images_and_expressions_are_given_as_to_segment(run, tmp_path, monkeypat
 def test_mistakes_are_told_and_nothing_is_written(run, tmp_path, monkeypatch, words, error, told):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "other.png").write_bytes(b"a picture of mine")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.jsonl").touch()
     with pytest.raises(error, match=told):
         run("gallery", *words.split())
-    assert [file.name for file in tmp_path.iterdir()] == ["other.png"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["empty", "empty.jsonl", "other.png"]
     assert (tmp_path / "other.png").read_bytes() == b"a picture of mine"
 
 
@@ -62,7 +66,7 @@ def test_columns_are_in_the_order_in_which_they_are_typed(run, tmp_path, monkeyp
     monkeypatch.setattr("refseg.inspection.gallery.build.build_gallery", lambda systems, **_: given.extend(systems))
     monkeypatch.chdir(tmp_path)
     for name in ("a", "b"):
-        (tmp_path / name).mkdir()
+        (tmp_path / name).touch()
     words = "--masks a --weights selector --masks=b --weights reader".split()
     with pytest.raises(AttributeError):  # there is nothing to save
         run("gallery", "--data", "drawn_scenes", *words)

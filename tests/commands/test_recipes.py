@@ -24,6 +24,14 @@ def test_every_recipe_is_listed_with_what_the_paper_reports_and_by_which_protoco
     assert max(map(len, lines)) < 190
 
 
+def test_what_stands_below_a_list_is_about_its_recipes():
+    for pattern, name in (("*small*", "small_image_encoder"), ("cris*", "cris_small")):
+        lines = recipes(pattern).splitlines()
+        assert lines[-1].startswith(f"One in full: refseg recipes {name}.")
+        assert ("Figures are" in lines[-1]) is (pattern == "cris*")
+    assert "JHMDB Sentences" in recipes("*a2d*").splitlines()[-1]
+
+
 def test_programs_get_the_same():
     rows = {row["name"]: row for row in json.loads(recipes("--json"))}
     assert rows.keys() == RECIPES.keys()

@@ -20,6 +20,7 @@ from refseg.cli import main
 from refseg.commands.segment_inputs import read_inputs
 from refseg.errors import InvalidInput, MissingFile
 from refseg.inference.segmenter import Segmenter, load
+from refseg.text.vocabulary import Vocabulary
 
 ASKED = "the stars", "the medium object"
 
@@ -177,6 +178,26 @@ def test_a_bad_image_is_a_line_and_the_same_command_tries_it_again(segment, caps
     assert "6 answers there already" in capsys.readouterr().err
     assert [name for name, _ in asked()] == [f"{name}.png" for name in "aaccddbb"]
     assert not any("error" in line for line in lines())
+
+
+def test_counts_of_a_folder_tell_new_answers_from_earlier_ones(segment, capsys):
+    Path("photos/b.png").write_bytes(b"none")
+    assert segment("photos/a.png", "photos/c.png", *ASKED) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("4 answers, ")
+    assert segment("photos/b.png", "photos/d.png", *ASKED) == 1
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[-1].startswith("6 answers (2 of them new), ")
+    assert "2 of 4 could not be answered" in captured.err
+    assert segment("photos/a.png", "photos/c.png", *ASKED) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("6 answers (0 of them new), ")
+
+
+def test_a_warning_names_the_expression_that_it_is_about(segment, monkeypatch, capsys):
+    monkeypatch.setattr(Vocabulary, "remarks", lambda self, text: ["it is odd"] if "big" in text else [])
+    for images in (["photos/a.png"], ["photos/a.png", "photos/b.png"]):
+        assert segment(*images, "the star", "the big star", "--format", "rle") == 0
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
+        assert line.startswith("warning: 'the big star': it is odd")
 
 
 def test_new_images_are_added_and_what_was_answered_is_not_asked_again(segment, golden, monkeypatch):

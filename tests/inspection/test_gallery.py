@@ -279,7 +279,9 @@ def test_files_are_whole_escaped_and_bounded(tmp_path, monkeypatch):
     page = (tmp_path / "sheet.html").read_text()
     assert "the &quot;&lt;b&gt;cup&lt;/b&gt;&quot; &amp; pen" in page and "<i>" not in page and "http" not in page
     assert set(re.findall(r'src="(.{0,22})', page)) == {"data:image/jpeg;base64"}
-    assert extract_section(page).count("<figure>") == 4 and extract_section("no page") == ""
+    assert extract_section(page).count("<figure ") == 4 and extract_section("no page") == ""
+    labels = re.findall(r'<figure data-label="(.*?)"', page)  # seen on a narrow screen, where there is no row of heads
+    assert labels == ["image", "ground truth", "&lt;i&gt;", "b" * 200]
     with pytest.raises(InvalidInput, match=r"\.png or \.html"):
         gallery.save(tmp_path / "sheet.pdf")
 

@@ -111,6 +111,9 @@ def test_two_stages_cannot_share_a_name():
             + "}",
             "not a value",
         ),
+        ("data.tier=[]", r"tier: choose one or several of: easy, base, hard \(got \[\]\)$"),
+        ("data.tier=[base, odd]", r"tier: choose one or several of: easy, base, hard \(got \['base', 'odd'\]\)$"),
+        ("stages=[]", r"stages: give at least 1 \(got \[\]\)$"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_in_one_short_line(setting, message):

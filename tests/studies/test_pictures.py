@@ -73,7 +73,7 @@ def test_the_page_keeps_its_pictures_when_the_study_goes_on(out):
     draw_pictures(STUDY.name, out, small=True, number=1, device="cpu")
     write_study(read_results(STUDY, folder, True, (), 1, {}))
     page = (folder / "study.html").read_text()
-    assert page.count("<figure>") == 4 and "<h2>Pictures</h2>" in page
+    assert page.count("<figure ") == 4 and "<h2>Pictures</h2>" in page
     assert "(pictures.png)" in (folder / "study.md").read_text()
 
 

@@ -167,7 +167,7 @@ def test_rows_that_are_not_there_are_refused(text):
 
 
 def test_an_unknown_study_is_refused_with_those_that_are_near():
-    with pytest.raises(InvalidInput, match="such as cmirnet_table3"):
+    with pytest.raises(InvalidInput, match="did you mean cmirnet_table3"):
         find_study("cmirnet_tabel3")
 
 

@@ -102,6 +102,19 @@ def test_a_finished_run_can_be_resumed_and_changes_nothing(finished, tiny):
     assert (finished / "weights" / "model.safetensors").read_bytes() == before
 
 
+def test_a_run_without_validation_ends_with_its_last_weights_and_can_be_prolonged(tiny, tmp_path, capsys):
+    out = tmp_path / "run"
+    train(tiny.replace(stages=tiny.stages[:1]), out, resume=False, devices=CPU)
+    train(tiny.replace(stages=(tiny.stages[0].replace(steps=8),)), out, resume=True, devices=CPU)
+    learnt = load_file(out / "state" / "find")
+    for name in ("last", "best"):
+        weights = load_file(out / name / "model.safetensors")
+        assert all(torch.equal(weights[name], value) for name, value in learnt.items() if name in weights)
+        assert any(name.startswith("finder.") for name in weights)
+    assert (out / "weights").is_dir()
+    assert "does not say how good" not in capsys.readouterr().out
+
+
 def test_states_of_another_program_are_told_and_kept(tiny, tmp_path):
     out, find = tmp_path / "run", tiny.replace(stages=tiny.stages[:1])
     state, finished = out / "state" / "find-step=2.ckpt", out / "state" / "find"

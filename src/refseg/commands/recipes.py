@@ -68,10 +68,12 @@ def _list(rows: list[dict[str, Any]]) -> None:
     table = [("recipe", *columns[1:], "paper reports")]
     table += [(*(one[column] for column in columns), _reports(one, brief=True)) for one in rows]
     typer.echo("\n".join(align(table, [True] * len(table[0]))))
-    typer.echo(
-        "\nOne in full: refseg recipes selector. Figures are those that we know of, and hold for their protocol only.\n"
-        "JHMDB Sentences has no recipe: weights of cmpc_video_a2d and the like are scored on it as they are."
-    )
+    footer = f"\nOne in full: refseg recipes {rows[0]['name']}."
+    if any(one["reports"] for one in rows):
+        footer += " Figures are those that we know of, and hold for their protocol only."
+    typer.echo(footer)
+    if of_a2d := [one["name"] for one in rows if one["data"] == "a2d_sentences"]:
+        typer.echo(f"JHMDB Sentences has no recipe: weights of {of_a2d[0]} and the like are scored on it as they are.")
 
 
 def _show(one: dict[str, Any], recipe: "Recipe") -> None:

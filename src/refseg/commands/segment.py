@@ -9,7 +9,7 @@ import typer
 from refseg.checkpoints import bundled
 from refseg.commands import options
 from refseg.commands.options import Weights
-from refseg.commands.segment_files import ALL_ENDINGS, ENDINGS, Format, ending_of, file_stems, write
+from refseg.commands.segment_files import ALL_ENDINGS, ENDINGS, Format, ending_of, file_stems, list_warnings, write
 
 if TYPE_CHECKING:
     from refseg.inference.exported_segmenter import ExportedSegmenter
@@ -258,7 +258,7 @@ def _segment_image(
     _, segmenter = load([pixels])
     results = segmenter.ask(pixels, expressions, threshold)
     del pixels  # of which the segmenter has its own
-    report, warnings, replaced = [], {}, []
+    report, warned, replaced = [], [], []
     with all_or_nothing(out) as folder:
         for result, some in zip(results, names, strict=True):
             result.source = source
@@ -267,12 +267,12 @@ def _segment_image(
                 if (out / name).exists() and out / name not in unsaid and not is_same(out / name, folder / name):
                     replaced.append(str(out / name))
             empty = [" (empty)" if kind is Format.MASK and not result.found else "" for kind in formats]
+            warned.append((result.expression, result.warnings))
             report.append((describe(result), [f"{out / name}{note}" for name, note in zip(some, empty, strict=True)]))
-            warnings.update(dict.fromkeys(result.warnings))
         check(folder)
     if quiet:
         return
-    for warning in warnings:
+    for warning in list_warnings(warned):
         typer.echo(f"warning: {warning}", err=True)
     if replaced:
         typer.echo(f"replaced, of an earlier run about this image: {', '.join(replaced)}", err=True)

@@ -3,10 +3,12 @@
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from refseg.errors import shown
 
 if TYPE_CHECKING:
     from refseg.inference.results import Result
@@ -34,6 +36,7 @@ ENDINGS = {
 """Endings of the files about an image."""
 JPEG_OVERLAY = "overlay.jpg"  # of an image that is a JPEG itself: as a PNG it would be many times larger
 ALL_ENDINGS = (*ENDINGS.values(), JPEG_OVERLAY)
+MAX_NAMED = 3  # expressions of a warning
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters; bytes that are no text
 
 
@@ -110,6 +113,29 @@ class FileStems:
 
 def _folded(stem: str) -> str:
     return unicodedata.normalize("NFC", stem).casefold()
+
+
+def list_warnings(answers: Iterable[tuple[str, Iterable[str]]]) -> list[str]:
+    """Returns the warnings of expressions, each once.
+
+    >>> list_warnings([("the cat", ["the image is dark"]), ("the big", ["the image is dark", "it names nothing"])])
+    ['the image is dark', "'the big': it names nothing"]
+    """
+    asked, warnings = list(answers), dict[str, list[str]]()
+    for expression, some in asked:
+        for warning in some:
+            warnings.setdefault(warning, []).append(expression)
+    return [name_expressions(*one, {expression for expression, _ in asked}) for one in warnings.items()]
+
+
+def name_expressions(warning: str, having: Iterable[str], asked: Collection[str]) -> str:
+    """Returns a warning behind the expressions that have it, unless all have it or it names its own."""
+    having = list(dict.fromkeys(having))
+    if len(having) == len(asked) or any(repr(expression) in warning for expression in having):
+        return warning
+    named = [shown(expression, 40) for expression in having[:MAX_NAMED]]
+    more = len(having) - len(named)
+    return f"{', '.join(named)}{f' and {more:,} more' if more else ''}: {warning}"
 
 
 def write(result: "Result", kind: Format, path: Path) -> None:

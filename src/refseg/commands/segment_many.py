@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from refseg.commands.progress import progress
-from refseg.commands.segment_files import ALL_ENDINGS, FileStems, Format, ending_of, write
+from refseg.commands.segment_files import ALL_ENDINGS, FileStems, Format, ending_of, name_expressions, write
 from refseg.commands.segment_inputs import Inputs
 from refseg.commands.sources import SILENT, is_same, source_of, stated_source
 from refseg.counting import counted
@@ -55,20 +55,24 @@ class Tally:
         count: all of them.
         found: those with a mask.
         failed: those with an error.
-        warnings: how many answers have each.
+        expressions: of all answers.
+        warnings: how often answers to each expression have each.
     """
 
     count: int = 0
     found: int = 0
     failed: int = 0
-    warnings: Counter[str] = field(default_factory=Counter)
+    expressions: set[str] = field(default_factory=set)
+    warnings: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def add(self, line: dict[str, Any]) -> None:
         """Counts a line."""
         self.count += 1
         self.failed += "error" in line
         self.found += line.get("found", False)
-        self.warnings.update(line.get("warnings", []))
+        self.expressions.add(line["expression"])
+        for warning in line.get("warnings", []):
+            self.warnings[warning][line["expression"]] += 1
 
 
 class Answers(ResumableLines):
@@ -170,7 +174,7 @@ class Output:
     describe: Callable[["Result"], str]
 
     def __post_init__(self) -> None:
-        self.tally = Tally()
+        self.tally, self.earlier = Tally(), 0
         # a bar draws what is printed above itself, on stderr, where an answer for a file or a pipe must not go
         self.stdout = None if sys.stdout.isatty() else sys.stdout
 
@@ -181,7 +185,8 @@ class Output:
                 self.say(f"{counted(count, 'answer')} about images that have changed since: asked again", err=True)
             for line in self.answers:
                 self._tell(line)
-            self.say(f"{counted(self.answers.count, 'answer')} there already", err=True)
+            self.earlier = self.tally.count
+            self.say(f"{counted(self.earlier, 'answer')} there already", err=True)
 
     def add(self, result: "FileResult") -> None:
         """Writes the files and the line of a result, and prints it."""
@@ -208,17 +213,19 @@ class Output:
 
     def summarise(self) -> None:
         """Prints warnings and counts; ends the command with 1 if something could not be answered."""
-        told = self.tally.warnings.most_common()
-        for warning, count in told[:MAX_TOLD]:
-            self.say(f"warning: {warning} ({counted(count, 'answer', self.tally.count)})", err=True)
+        told = sorted(self.tally.warnings.items(), key=lambda one: -one[1].total())
+        for warning, having in told[:MAX_TOLD]:
+            text, count = name_expressions(warning, having, self.tally.expressions), having.total()
+            self.say(f"warning: {text} ({counted(count, 'answer', self.tally.count)})", err=True)
         if len(told) > MAX_TOLD:
             self.say(f"warning: {len(told) - MAX_TOLD:,} others are in the answers", err=True)
         where = f": {self.answers.file}" if self.answers else ""
-        answers = counted(self.tally.count - self.tally.failed, "answer")
-        self.say(f"{answers}, {self.tally.found:,} of them found something{where}")
+        answers, new = self.tally.count - self.tally.failed, self.tally.count - self.earlier
+        of_run = f" ({new - self.tally.failed:,} of them new)" if self.earlier else ""
+        self.say(f"{counted(answers, 'answer')}{of_run}, {self.tally.found:,} found something{where}")
         if self.tally.failed:
             again = "; mend what is said above, then the same command asks them again" if self.answers else ""
-            typer.echo(f"{self.tally.failed:,} of {self.tally.count:,} could not be answered{again}", err=True)
+            typer.echo(f"{self.tally.failed:,} of {new:,} could not be answered{again}", err=True)
             raise typer.Exit(1)
 
     def _add(self, line: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from refseg.array_types import RgbImage
 from refseg.commands.progress import progress
-from refseg.commands.segment_files import Format, file_stem, file_stems
+from refseg.commands.segment_files import Format, file_stem, file_stems, list_warnings
 from refseg.commands.sources import SOURCE, check_replaceable, png_text, source_of, warn_of_replaced
 from refseg.inference.verdicts import FramesVerdict
 from refseg.progress import Progress, no_progress
@@ -101,7 +101,8 @@ def segment_video(
         return
     if replaced:
         typer.echo(f"replaced, of an earlier run: {', '.join(str(out / name) for name in replaced)}", err=True)
-    for warning in remarks | dict.fromkeys(warning for one in found for warning in one.warnings):
+    about = zip(expressions, (one.warnings for one in found), strict=True)
+    for warning in [*remarks, *list_warnings(about)]:
         typer.echo(f"warning: {warning}", err=True)
     for expression, one, files in zip(expressions, found, names.values(), strict=True):
         typer.echo(f"{typer.style(expression, bold=True)}\n  {one}")

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from refseg.commands.progress import progress
+from refseg.commands.stopping import STOPPED
 from refseg.optional import importing
 
-STOPPED = 128  # plus the number of the signal: exit code
 DEFAULTS = {"devices": 1, "nodes": 1, "strategy": "ddp", "accelerator": "auto", "save_every": 250, "save_minutes": 5.0}
 
 

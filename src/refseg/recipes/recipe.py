@@ -5,7 +5,7 @@ field.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
@@ -65,7 +65,7 @@ class SceneData(Config):
 
     dataset: Literal["drawn_scenes"] = "drawn_scenes"
     scenes: Amount = Field(ge=1)
-    tier: Tier | Annotated[tuple[Tier, ...], Field(min_length=1)] = "base"  # several share the scenes equally
+    tier: Tier | tuple[Tier, ...] = "base"  # several share the scenes equally
     side: Literal[128, 256] = 128
     seed: int = Field(0, ge=0, lt=2**32)
     validation_scenes: Amount = Field(200, ge=1)  # during training
@@ -75,6 +75,14 @@ class SceneData(Config):
     def tiers(self) -> tuple[Tier, ...]:
         """Tiers, of which the scenes are drawn in turn."""
         return (self.tier,) if isinstance(self.tier, str) else self.tier
+
+    @field_validator("tier", mode="before")
+    @classmethod
+    def _names_tiers(cls, value: Any) -> Any:
+        names, given = get_args(Tier), value if isinstance(value, list | tuple) else [value]
+        if not given or any(one not in names for one in given):
+            raise ValueError(f"choose one or several of: {', '.join(names)}")
+        return value
 
     @model_validator(mode="after")
     def _equal_shares(self) -> Self:

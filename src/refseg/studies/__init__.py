@@ -1,8 +1,6 @@
 """Studies by name: `STUDIES` is the table; each is a table of a paper, or of our own network, see `study`."""
 
-from difflib import get_close_matches
-
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, did_you_mean
 from refseg.studies import cmirnet, cmpc, dcmfnet, dmmi, eavl, selector
 from refseg.studies.study import Study
 
@@ -18,6 +16,8 @@ def find_study(name: str) -> Study:
         InvalidInput: for an unknown name.
     """
     if name not in STUDIES:
-        near = ", ".join(get_close_matches(name, STUDIES, n=4)) or "cmirnet_table3"
-        raise InvalidInput(f"unknown study {name!r}; choose one that `refseg study` lists, such as {near}")
+        meant = did_you_mean(name, STUDIES)
+        raise InvalidInput(
+            f"unknown study {name!r}; {meant}choose one that `refseg study` lists, such as cmirnet_table3"
+        )
     return STUDIES[name]

@@ -1,7 +1,8 @@
 """A run: the stages of a recipe one after another, in a folder from which it can be resumed at any moment.
 
 RUN/recipe.yaml          what is trained
-RUN/last/  RUN/best/     checkpoints: after the latest validation, and the one with the best oIoU
+RUN/last/  RUN/best/     checkpoints: after the latest validation, and the one with the best oIoU; where no stage was
+                         validated, both are what the training ended with
 RUN/state/NAME-step=N    everything that resuming inside a stage needs, written every few hundred steps and every few
                          minutes; the last two are kept, and that of the end of the last stage, which can be prolonged
 RUN/state/NAME           weights at the end of a finished stage
@@ -13,7 +14,7 @@ RUN/image_encoder.safetensors, RUN/word_encoder.safetensors
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from math import isfinite
 from pathlib import Path
@@ -24,6 +25,7 @@ from lightning.fabric import Fabric, seed_everything
 from lightning.fabric.strategies import ModelParallelStrategy
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from safetensors import SafetensorError
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from refseg import networks
@@ -146,6 +148,8 @@ def _train(
                 run.train_stage(number)
             if not fabric.is_global_zero:
                 return
+            if not any(writes_best(stage) for stage in recipe.stages):
+                run.save(run.network.state_dict(), run.source, {})
             if recipe.releases != "checkpoint":
                 file = export_encoder(out, recipe.releases, run.network, run.tokenizer)
                 print(f"weights of the {recipe.releases.replace('_', ' ')}: {file}")
@@ -329,24 +333,30 @@ class Run:
         log.write({f"val/{name}": value for name, value in values.items()})
         log.show(examples.pictures)
         weights = loop.network_weights()
-
-        def write() -> None:
-            with torch.device("meta"):
-                network = self._fresh_network()
-            network.load_state_dict(weights, assign=True)
-            checkpoint = self._checkpoint(source, network)
-            checkpoint.trained_on["validation"] = {f"val/{n}": round(v, 5) for n, v in values.items() if isfinite(v)}
-            save_checkpoint(checkpoint, self.out / "last")
-            best = self.out / "best"
-            if round(values["oIoU"], 5) >= best_score(best):  # as good: it was killed while it wrote it
-                save_checkpoint(checkpoint, best)
-
-        if loop.learner.heads is None:  # what the heads predict is no figure of the network
-            write_on_first(self.fabric, self.out, write)
+        if writes_best(loop.stage):
+            write_on_first(self.fabric, self.out, lambda: self.save(weights, source, values))
         main, *others = (f"{name} {100 * value:.1f}" for name, value in values.items() if isfinite(value))
         best = f"(best {100 * loop.best:.1f} at step {loop.best_step:,})"
         print_once(f"step {loop.step:,} of {loop.length.steps:,}: {main} {best}, {', '.join(others)}")
         return True
+
+    def save(self, weights: Mapping[str, Tensor], source: Source, values: Mapping[str, float]) -> None:
+        """Writes RUN/last, and RUN/best if no checkpoint there has a better oIoU.
+
+        Args:
+            weights: of the network.
+            source: what it learnt from.
+            values: metrics of its validation; empty: there was none.
+        """
+        with torch.device("meta"):
+            network = self._fresh_network()
+        network.load_state_dict(weights, assign=True)
+        checkpoint = self._checkpoint(source, network)
+        checkpoint.trained_on["validation"] = {f"val/{n}": round(v, 5) for n, v in values.items() if isfinite(v)}
+        save_checkpoint(checkpoint, self.out / "last")
+        best = self.out / "best"
+        if round(values.get("oIoU", -1.0), 5) >= best_score(best):  # as good: it was killed while it wrote it
+            save_checkpoint(checkpoint, best)
 
     def _load(self, states: States) -> None:
         """Loads the weights at the end of a stage."""
@@ -383,11 +393,17 @@ class Run:
         )
 
 
+def writes_best(stage: Stage) -> bool:
+    """Whether validation of the stage chooses RUN/best: what heads predict is no figure of the network."""
+    return bool(stage.expressions_per_image) and not pretraining_heads(stage.objective)
+
+
 def best_score(folder: Path) -> float:
-    """Returns the validation oIoU of a checkpoint of this run; -1 if there is none."""
+    """Returns the validation oIoU of a checkpoint of this run; -1 if there is none, or it was not validated."""
     config = folder / "config.json"
     try:
-        return float(json.loads(config.read_text(encoding="utf-8"))["trained_on"]["validation"]["val/oIoU"])
+        validation = json.loads(config.read_text(encoding="utf-8"))["trained_on"]["validation"]
+        return float(validation["val/oIoU"]) if validation else -1.0
     except FileNotFoundError:
         return -1.0
     except (ValueError, LookupError, TypeError, RecursionError):

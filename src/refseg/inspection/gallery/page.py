@@ -26,6 +26,10 @@ SHEET_CSS = """
 .sheet figcaption { padding: .15rem 0 .3rem; font-size: .84rem; color: var(--soft);
   font-variant-numeric: tabular-nums; }
 .sheet figcaption b { display: inline; color: var(--ink); }
+@media (max-width: 560px) { .sheet .grid { grid-template-columns: repeat(2, minmax(0, 1fr)); min-width: 0; }
+  .sheet .head { display: none; }
+  .sheet figure::before { content: attr(data-label); color: var(--soft); font-weight: 600; font-size: .84rem;
+    overflow-wrap: anywhere; } }
 @media print { .sheet .card { max-height: none; overflow: visible; border: 0; padding: 0; }
   .sheet .grid { min-width: 0; } }
 """
@@ -72,6 +76,6 @@ def _cell(cell: Cell, label: str, expression: str) -> str:
     description = escape(f"{label}: {expression}" if not cell.caption else f"{label}: {expression} ({cell.caption})")
     source = data_uri(encode_picture(Image.fromarray(cell.picture), "JPEG", PAGE_JPEG_QUALITY), "image/jpeg")
     return (
-        f'<figure><img alt="{description}" src="{source}">'
+        f'<figure data-label="{escape(label)}"><img alt="{description}" src="{source}">'
         f"<figcaption>{f'<b>{caption}</b>' if cell.is_best else caption}</figcaption></figure>"
     )

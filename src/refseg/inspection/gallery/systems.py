@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 FRAME_MASKS_FOLDER = "masks"  # folder of the masks of videos in that of an evaluation
 
+WAY_OUT = (
+    "give a folder of ID.png, JSON Lines of run lengths, or the folder that `refseg evaluate --masks` or "
+    "`refseg segment` wrote"
+)
+
 
 @dataclass(frozen=True)
 class SystemAnswer:
@@ -153,10 +158,9 @@ class StoredAnswers(System):
     def __init__(self, place: str | Path):
         self.place, self._path = str(place), Path(place)
         if not self._path.exists():
-            raise MissingFile(
-                f"{place} is missing; give a folder of ID.png, JSON Lines of run lengths, or the folder that "
-                "`refseg evaluate --masks` or `refseg segment` wrote"
-            )
+            raise MissingFile(f"{place} is missing; {WAY_OUT}")
+        if self._path.is_dir() and not any(self._path.iterdir()):
+            raise InvalidInput(f"{place} is empty; {WAY_OUT}")
 
     @property
     @override
@@ -171,6 +175,8 @@ class StoredAnswers(System):
             self._unfamiliar = files.unfamiliar
         else:
             self._masks = _open(self._path, clips)
+        if not self._masks.ids:
+            raise InvalidInput(f"{self.place} holds no masks; {WAY_OUT}")
 
     @override
     def has_answer(self, id: str) -> bool:
