@@ -24,7 +24,6 @@ PLACE = Path(__file__).parent.parent / "gallery"
 WIDTH = 1000  # of a picture, in pixels
 SENTENCE = "the purple pentagon above the red square"
 CLIP_SENTENCE = "the white disk that moves down"
-ERROR_SCENES = 40
 SECTIONS = (
     (
         "What a network attends to",
@@ -35,7 +34,7 @@ SECTIONS = (
     (
         "Kinds of error",
         "error_",
-        "An answer of the bundled network of each kind, on hard scenes, which it never learnt from.",
+        "An answer of the bundled network of each kind, of those to split hard; nearly all are right.",
     ),
     ("Types of expressions", "type_", "Drawn scenes; all but what the sentence means is darkened."),
 )
@@ -76,7 +75,7 @@ def errors() -> None:
     """Draws an answer of each kind of error on hard scenes."""
     scenes = refseg.load_dataset("drawn_scenes", split="hard")
     with tempfile.TemporaryDirectory() as folder:
-        refseg.evaluate("selector", "drawn_scenes", split="hard", count=ERROR_SCENES, out=f"{folder}/hard")
+        refseg.evaluate("selector", "drawn_scenes", split="hard", out=f"{folder}/hard")
         rows = read_rows(Path(folder) / "hard")
     first = {row.error: row for row in reversed(rows)}
     for old in PLACE.glob("error_*.jpg"):  # of kinds that may not occur any more

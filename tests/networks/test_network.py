@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from refseg.batch import Batch, Objects
+from refseg.datasets.drawn_scenes.programs import STEPS
 from refseg.errors import InvalidInput
 from refseg.networks import NETWORKS, build
 
@@ -153,6 +154,7 @@ def batch(name, images=2, per_image=3, objects=2):
         targets=targets,
         objects=Objects(id_map, centres, radii, attributes, present),
         erased=tokens * (torch.arange(tokens.shape[1]) != 1),
+        steps=torch.rand(images * per_image, len(STEPS), objects, generator=generator) < 0.5,
     )
 
 

@@ -41,6 +41,8 @@ def test_no_test_split_chooses_a_checkpoint(setting):
 
 def test_initial_weights_may_be_left_out():
     assert "glove" not in find_recipe("cmpc_refcoco").with_settings(["initial.glove=null"]).initial
+    assert find_recipe("selector").with_settings(["initial.finder.stages=null"]).initial == {}
+    assert find_recipe("selector").with_settings(["initial.finder.stages=x"]).initial == {"finder.stages": "x"}
 
 
 def test_settings_of_data_and_initial_weights_may_be_new():

@@ -23,6 +23,7 @@ from refseg.training.parameter_groups import without_decay
 CPU = Devices(accelerator="cpu")
 train = partial(run.train, save_every=2)
 TINY = [
+    "initial.finder.stages=null",
     "config={stages: [4, 8, 8, 8], coarse: 8, fine: 8, kernel: 4, width: 16, heads: 2, blocks: 2, word_layers: 1, "
     "candidates: 8, pair_width: 4, pair_value: 4}",
     "data.scenes=64",

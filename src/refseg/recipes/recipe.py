@@ -251,7 +251,7 @@ class Recipe(Config):
                 value = parse_yaml(text)
             except InvalidInput as error:
                 raise InvalidInput(f"{_name_setting(shown(setting))}: {shown(text)} is not a value") from error
-            names = path.split(".")
+            names = path.split(".", 1) if path.startswith("initial.") else path.split(".")  # parts have dots
             if names == ["config"] and isinstance(value, dict):
                 plain["config"], changes = {}, value
             elif names[0] == "config" and len(names) > 1 and all(names):
