@@ -10,6 +10,7 @@ import torch
 
 import refseg
 from refseg.cli import main
+from refseg.commands.stopping import Stop
 from refseg.config import Config
 from refseg.errors import InvalidInput
 
@@ -119,9 +120,18 @@ def test_ctrl_c_ends_quietly_with_130(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_ctrl_c_that_arrives_twice_is_one():
+    stop = Stop()
+    with pytest.raises(KeyboardInterrupt):
+        stop.interrupt(signal.SIGINT, None)
+    stop.interrupt(signal.SIGINT, None)  # this process would end
+    assert stop.is_asked and not stop.signal
+
+
 def test_ctrl_c_once_more_ends_at_once_and_quietly(tmp_path):
     code = (
-        "import time, refseg.evaluation.evaluate\n"
+        "import time, refseg.commands.stopping, refseg.evaluation.evaluate\n"
+        "refseg.commands.stopping.AGAIN = 0\n"
         "from concurrent.futures import ThreadPoolExecutor\n"
         "def evaluate(*_, **__):\n"
         "    with ThreadPoolExecutor() as pool:\n"

@@ -267,6 +267,9 @@ class TestTraining:
         silent = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.any()]
         assert [key for key in silent if not key.endswith(SHIFTS)] == []
 
+    def test_no_parameter_is_a_scalar(self, name):  # FSDP does not shard them
+        assert [key for key, parameter in tiny(name).named_parameters() if not parameter.dim()] == []
+
     def test_every_parameter_belongs_to_one_part(self, name):
         network = tiny(name)
         parts = [p for part in network.parts().values() for p in part]

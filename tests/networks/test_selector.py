@@ -196,7 +196,7 @@ class TestWordMatch:
         tokens = torch.tensor([[2, 3, 4], [5, 3, 6]])
         words = network.encode_words(tokens, tokens > 0)
         objects = torch.randn(1, 5, 128)
-        read = network.chooser.compare(objects, words, tokens > 0, torch.zeros(2, dtype=torch.long))
+        read = network.chooser.read_words(objects, words, tokens > 0, torch.zeros(2, dtype=torch.long))
         assert read.match.shape == (2, 5, 3) and ((read.match > 0) & (read.match < 1)).all()
         close(read.match[0, :, 1], read.match[1, :, 1])
         assert not torch.allclose(read.match[0, :, 0], read.match[1, :, 0], atol=1e-3)
@@ -207,7 +207,7 @@ class TestWordMatch:
         attend, tokens = network.chooser.blocks[0].cross, torch.tensor([[2, 3, 4]])
         words = network.encode_words(tokens, tokens > 0)
         x, image = torch.randn(1, 5, 128), torch.zeros(1, dtype=torch.long)
-        read = network.chooser.compare(x, words, tokens > 0, image)
+        read = network.chooser.read_words(x, words, tokens > 0, image)
         without = attend(x, read._replace(match=torch.zeros_like(read.match)))
         half = attend(x, read._replace(match=torch.full_like(read.match, 0.5)))
         whole = attend(x, read._replace(match=torch.ones_like(read.match)))
@@ -223,7 +223,7 @@ class TestWordMatch:
         close(words.eval()(tokens, tokens > 0).chunk(2, -1)[1], own)
 
     def test_words_that_nothing_shows_may_not_be_hidden(self):
-        with pytest.raises(ValueError, match="word_dropout hides words that only word_match still shows"):
+        with pytest.raises(ValueError, match="word_dropout needs word_match"):
             SelectorConfig(word_match=False)
 
     def test_every_parameter_is_taught(self):
@@ -236,7 +236,8 @@ class TestWordMatch:
 
 class TestAblations:
     @pytest.mark.parametrize(
-        "ablated, unheard", [({"pairs": False}, "pairs"), ({"among": False}, "pairs"), ({"agreement": False}, "")]
+        "ablated, unheard",
+        [({"relations": "objects"}, "pairs"), ({"relations": "none"}, "pairs"), ({"agreement": False}, "")],
     )
     def test_what_is_left_out_has_no_weights_and_no_say(self, ablated, unheard):
         network, whole = lively(SelectorConfig(**ablated)), lively(SelectorConfig())
@@ -252,7 +253,7 @@ class TestAblations:
         assert (moved == 0) == (unheard == "pairs")
 
     def test_objects_that_do_not_attend_to_each_other_are_alone(self):
-        network = lively(SelectorConfig(among=False))
+        network = lively(SelectorConfig(relations="none"))
         objects, valid, pairs = torch.randn(1, 3, 128), torch.ones(1, 3, dtype=torch.bool), torch.zeros(1, 3, 3, 12)
         tokens, mask = question()
         words = network.encode_words(tokens, mask)

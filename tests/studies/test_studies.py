@@ -55,7 +55,7 @@ def test_a_study_of_our_own_network_speaks_of_no_paper(tmp_path):
     tables = study_tables(results, judge_claims(results))
     assert tables[0].title == "Selector, ablations of the chooser"
     text = "\n".join(" ".join([table.title, *table.head, *sum(table.lines, [])]) for table in tables)
-    assert "paper" not in text and "same sign" not in text and "1: full > 2: words only" in text
+    assert "paper" not in text and "same sign" not in text and "dropout > 2: words only" in text
 
 
 def test_cmirnets_table_4_is_computed_from_its_table_3_to_the_printed_digit():

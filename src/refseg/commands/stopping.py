@@ -25,7 +25,7 @@ class Stop:
 
     Attributes:
         signal: its number, 0 if there was none, or Ctrl-C.
-        is_asked: Whether there was one, or Ctrl-C.
+        is_asked: whether there was one, or Ctrl-C.
     """
 
     def __init__(self) -> None:
@@ -40,12 +40,15 @@ class Stop:
         raise Stopped
 
     def interrupt(self, number: int, frame: FrameType | None) -> None:
-        """Raises KeyboardInterrupt where the main thread is; ends the process if it was asked to end before."""
+        """Raises KeyboardInterrupt where the main thread is; ends the process if it was asked to end a while before."""
+        now = time.monotonic()
+        if self.is_asked and now - self._at < AGAIN:
+            return
         if self.is_asked:
             if os.isatty(2):
                 os.write(2, SHOW_CURSOR)
             os._exit(STOPPED + number)
-        self.is_asked = True
+        self.is_asked, self._at = True, now
         raise KeyboardInterrupt
 
 
@@ -53,7 +56,7 @@ class Stop:
 def stoppable() -> Iterator[Stop]:
     """Raises Stopped in the body on SIGTERM or SIGHUP, unless the process ignores them (`nohup`).
 
-    After Ctrl-C the next one ends the process, behind the body as well: Python waits for threads as it ends.
+    After Ctrl-C the next one ends the process. That handler stays behind the body: Python waits for threads as it ends.
     """
     stop, before = Stop(), {}
     if threading.current_thread() is threading.main_thread():

@@ -5,7 +5,7 @@ from refseg.studies import cmirnet, cmpc, dcmfnet, dmmi, eavl, selector
 from refseg.studies.study import Study
 
 STUDIES: dict[str, Study] = {
-    study.name: study for of_network in (cmpc, cmirnet, eavl, dcmfnet, dmmi, selector) for study in of_network.STUDIES
+    study.name: study for module in (cmpc, cmirnet, eavl, dcmfnet, dmmi, selector) for study in module.STUDIES
 }
 
 

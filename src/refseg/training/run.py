@@ -148,7 +148,7 @@ def _train(
                 run.train_stage(number)
             if not fabric.is_global_zero:
                 return
-            if not any(writes_best(stage) for stage in recipe.stages):
+            if recipe.releases == "checkpoint" and not any(map(validates_network, recipe.stages)):
                 run.save(run.network.state_dict(), run.source, {})
             if recipe.releases != "checkpoint":
                 file = export_encoder(out, recipe.releases, run.network, run.tokenizer)
@@ -333,7 +333,7 @@ class Run:
         log.write({f"val/{name}": value for name, value in values.items()})
         log.show(examples.pictures)
         weights = loop.network_weights()
-        if writes_best(loop.stage):
+        if validates_network(loop.stage):
             write_on_first(self.fabric, self.out, lambda: self.save(weights, source, values))
         main, *others = (f"{name} {100 * value:.1f}" for name, value in values.items() if isfinite(value))
         best = f"(best {100 * loop.best:.1f} at step {loop.best_step:,})"
@@ -393,8 +393,8 @@ class Run:
         )
 
 
-def writes_best(stage: Stage) -> bool:
-    """Whether validation of the stage chooses RUN/best: what heads predict is no figure of the network."""
+def validates_network(stage: Stage) -> bool:
+    """Whether the stage's validation is one of the network, and not of heads that pretrain it: it chooses RUN/best."""
     return bool(stage.expressions_per_image) and not pretraining_heads(stage.objective)
 
 

@@ -17,18 +17,18 @@ MASKED = -1e4  # attention logit of a missing key
 
 
 class Words(NamedTuple):
-    """What objects read of M expressions.
+    """Words of M expressions, as objects attend to them.
 
     Attributes:
         context: (M, L, D) words in their sentence.
         bias: (M, 1, 1, L) attention bias that masks padding.
-        own: (M, L, D) words without their sentence; None without `config.word_match`.
+        static: (M, L, D) words on their own, without their sentence; None without `config.word_match`.
         match: (M, Q, L) how far each word applies to each object, in [0, 1]; None likewise.
     """
 
     context: Tensor
     bias: Tensor
-    own: Tensor | None = None
+    static: Tensor | None = None
     match: Tensor | None = None
 
 
@@ -40,8 +40,8 @@ class Chooser(nn.Module):
         self.config = config
         width = config.width
         self.words = WordEncoder(config, vocabulary_size)
-        self.match = WordMatch(width) if config.word_match else None
-        if config.pairs:
+        self.word_match = WordMatch(width) if config.word_match else None
+        if config.relations == "pairs":
             self.pair_hidden = nn.Sequential(
                 nn.Linear(pair_features(config), config.pair_width),
                 nn.ReLU(),
@@ -77,7 +77,7 @@ class Chooser(nn.Module):
         bias, pair_values = self.read_pairs(pairs, valid)
         biases = bias[image_of_expression].chunk(len(self.blocks), dim=1)
         pair_values = pair_values[image_of_expression]
-        read = self.compare(objects, words, word_mask, image_of_expression)
+        read = self.read_words(objects, words, word_mask, image_of_expression)
         x = objects[image_of_expression]
         states: list[Tensor] = []
         for block, block_bias in zip(self.blocks, biases, strict=True):
@@ -88,22 +88,22 @@ class Chooser(nn.Module):
     def read_pairs(self, pairs: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Computes the attention bias (B, blocks * heads, Q, Q) of pairs (B, Q, Q, P), and values (B, Q, Q, V) of them.
 
-        Without `config.pairs` the bias masks what is not valid (B, Q), and V is 0.
+        Without pairs (`config.relations`) the bias masks what is not valid (B, Q), and V is 0.
         """
-        if not self.config.pairs:
+        if self.config.relations != "pairs":
             slots = pairs.new_zeros(1, len(self.blocks) * self.config.heads, valid.shape[1], 1)
             return slots.masked_fill(~valid[:, None, None], MASKED), pairs[..., :0]
         hidden = self.pair_hidden(pairs)
         bias = self.pair_bias(hidden).permute(0, 3, 1, 2)
         return bias.masked_fill(~valid[:, None, None], MASKED), self.pair_value(hidden)
 
-    def compare(self, objects: Tensor, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Words:
-        """Computes what the objects read of words; arguments as in `forward`."""
+    def read_words(self, objects: Tensor, words: Tensor, word_mask: Tensor, image_of_expression: Tensor) -> Words:
+        """Computes the words that the objects attend to; arguments as in `forward`."""
         bias = key_bias(word_mask, words)
-        if self.match is None:
+        if self.word_match is None:
             return Words(words, bias)
-        context, own = words.chunk(2, dim=-1)
-        return Words(context, bias, own, self.match(objects, own, image_of_expression))
+        context, static = words.chunk(2, dim=-1)
+        return Words(context, bias, static, self.word_match(objects, static, image_of_expression))
 
     def answer(self, objects: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Computes scores (M, Q) and existence (M,), float32 logits, of objects (M, Q, D) after the last block."""
@@ -122,7 +122,7 @@ class WordEncoder(nn.Module):
         self.positions = nn.Parameter(torch.empty(config.max_words, config.width).normal_(std=0.02))
         self.layers = nn.ModuleList([WordLayer(config) for _ in range(config.word_layers)])
         self.norm = nn.LayerNorm(config.width)
-        self.own_norm = nn.LayerNorm(config.width) if config.word_match else None
+        self.static_norm = nn.LayerNorm(config.width) if config.word_match else None
         self.word_dropout = config.word_dropout
 
     def forward(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
@@ -137,15 +137,15 @@ class WordEncoder(nn.Module):
         length, most = tokens.shape[1], len(self.positions)
         if not 1 <= length <= most:
             raise InvalidInput(f"the expression has {length} words, Selector reads 1 to {most}")
-        words = own = self.embedding(tokens)
+        words = static = self.embedding(tokens)
         if self.training and self.word_dropout:
-            words = own * (torch.rand_like(own[..., :1]) >= self.word_dropout)
+            words = static * (torch.rand_like(static[..., :1]) >= self.word_dropout)
         words = words + self.positions[:length]
         bias = key_bias(word_mask, words)
         for layer in self.layers:
             words = layer(words, bias)
         words = self.norm(words)
-        return words if self.own_norm is None else torch.cat([words, self.own_norm(own)], dim=-1)
+        return words if self.static_norm is None else torch.cat([words, self.static_norm(static)], dim=-1)
 
 
 class WordMatch(nn.Module):
@@ -155,7 +155,7 @@ class WordMatch(nn.Module):
         super().__init__()
         self.scale = width**-0.5
         self.objects, self.words = nn.Linear(width, width), nn.Linear(width, width)
-        self.bias = nn.Parameter(torch.tensor(-1.0))  # most words apply to few objects
+        self.bias = nn.Parameter(torch.tensor([-1.0]))  # most words apply to few objects
 
     def forward(self, objects: Tensor, words: Tensor, image_of_expression: Tensor) -> Tensor:
         """Computes the match (M, Q, L) in [0, 1] of objects (B, Q, D) and words (M, L, D)."""
@@ -182,15 +182,17 @@ class Block(nn.Module):
 
     def __init__(self, config: SelectorConfig):
         super().__init__()
-        self.cross_norm, self.cross = nn.LayerNorm(config.width), WordAttention(config)
-        self.among_norm = nn.LayerNorm(config.width) if config.among else None
-        self.among = RelationAttention(config) if config.among else None
+        self.cross_norm = nn.LayerNorm(config.width)
+        self.cross = (MatchedWordAttention if config.word_match else WordAttention)(config)
+        self.among: RelationAttention | None = None
+        if config.relations != "none":
+            self.among_norm, self.among = nn.LayerNorm(config.width), RelationAttention(config)
         self.feed_norm, self.feed = nn.LayerNorm(config.width), feed_forward(config.width)
 
     def forward(self, x: Tensor, words: Words, pair_bias: Tensor, pair_values: Tensor) -> Tensor:
         """Updates objects (M, Q, D); arguments as in `Chooser` and `RelationAttention`."""
         x = x + self.cross(self.cross_norm(x), words)
-        if self.among is not None and self.among_norm is not None:
+        if self.among is not None:
             x = x + self.among(self.among_norm(x), pair_bias, pair_values)
         return x + self.feed(self.feed_norm(x))
 
@@ -224,20 +226,26 @@ class Attention(nn.Module):
 
 
 class WordAttention(Attention):
-    """Attention of objects to words; with `config.word_match`, what a word says depends on whether it applies."""
-
-    def __init__(self, config: SelectorConfig):
-        super().__init__(config)
-        self.own = nn.Linear(config.width, config.width) if config.word_match else None
-        self.applies = nn.Linear(config.width, config.width) if config.word_match else None
+    """Attention of objects to words in their sentence."""
 
     def forward(self, x: Tensor, words: Words) -> Tensor:  # type: ignore[override]
         """Attends from x (M, Q, D) to words."""
+        return super().forward(x, words.context, words.bias)
+
+
+class MatchedWordAttention(WordAttention):
+    """The same, to words on their own as well; what a word says depends on whether it applies to the object."""
+
+    def __init__(self, config: SelectorConfig):
+        super().__init__(config)
+        self.static, self.matched = nn.Linear(config.width, config.width), nn.Linear(config.width, config.width)
+
+    def forward(self, x: Tensor, words: Words) -> Tensor:  # type: ignore[override]
+        """Attends from x (M, Q, D) to words."""
+        assert words.static is not None and words.match is not None
         weights, values = self.compute_weights(x, words.context, words.bias)
-        if self.own is None or self.applies is None or words.own is None or words.match is None:
-            return self.out((weights @ values).transpose(1, 2).flatten(2))
-        values = values + self.split(self.own(words.own))
-        read = weights @ values + (weights * words.match.unsqueeze(1)) @ self.split(self.applies(words.context))
+        values = values + self.split(self.static(words.static))
+        read = weights @ values + (weights * words.match.unsqueeze(1)) @ self.split(self.matched(words.context))
         return self.out(read.transpose(1, 2).flatten(2))
 
 
@@ -246,7 +254,7 @@ class RelationAttention(Attention):
 
     def __init__(self, config: SelectorConfig):
         super().__init__(config)
-        self.place = nn.Linear(config.heads * config.pair_value, config.width) if config.pairs else None
+        self.place = nn.Linear(config.heads * config.pair_value, config.width) if config.relations == "pairs" else None
 
     def forward(self, x: Tensor, bias: Tensor, pair_values: Tensor) -> Tensor:  # type: ignore[override]
         """Updates objects (M, Q, D); pair_values (M, Q, Q, pair_value) describe k relative to q."""

@@ -41,13 +41,15 @@ class SelectorConfig(Config):
     heads: Repeats = 4
     word_layers: Layers = 2
     blocks: Repeats = 4
-    among: bool = True  # objects attend to each other
-    pairs: bool = True  # this attention reads the features of pairs
+    # Objects attend to each other by the features of pairs, without these, or not at all.
+    relations: Literal["pairs", "objects", "none"] = "pairs"
     pair_width: Channels = 32
     pair_value: Channels = 16
     max_words: Repeats = 32
-    word_match: bool = True  # objects also compare themselves with each word out of its sentence
-    word_dropout: float = Field(0.1, ge=0, lt=1)  # share of words hidden from their sentence in training
+    word_match: bool = True  # each word on its own is matched with each object as well
+    word_dropout: float = Field(
+        0.1, ge=0, lt=1
+    )  # share of words whose embedding is dropped before self-attention, in training
     program_weight: float = Field(1.0, ge=0)  # of the loss of the programs' intermediate sets; 0: without it
 
     # Answer
@@ -62,5 +64,5 @@ class SelectorConfig(Config):
                 f"program_weight needs at least {PROGRAM_BLOCKS} blocks, not {self.blocks}; or set it to 0"
             )
         if self.word_dropout and not self.word_match:
-            raise ValueError("word_dropout hides words that only word_match still shows; set word_match, or it to 0")
+            raise ValueError("word_dropout needs word_match; without it set word_dropout to 0")
         return self

@@ -60,7 +60,7 @@ class Selector(Network):
         return self.finder(image)
 
     def encode_words(self, tokens: Tensor, word_mask: Tensor) -> Tensor:
-        """Encodes tokens (M, L) as words (M, L, D)."""
+        """Encodes tokens (M, L) as words, see `chooser.WordEncoder`."""
         return self.chooser.words(tokens, word_mask)
 
     def fuse(
