@@ -69,7 +69,9 @@ def test_workers_that_are_killed_at_any_moment_lose_no_row_and_answer_none_twice
     assert not [path for path in Path("answers").rglob("*") if path.name.startswith(".")]
     status = batch_status("answers")
     assert (status.done, status.failed, status.left, status.pieces_done) == (60, 0, 0, 12)
-    assert 12 <= sum(worker.pieces for worker in status.workers) <= 12 + 8  # one more for each kill before its part file
+    assert (
+        12 <= sum(worker.pieces for worker in status.workers) <= 12 + 8
+    )  # one more for each kill before its part file
 
 
 def test_a_piece_that_another_process_writes_is_left_to_it(answered):

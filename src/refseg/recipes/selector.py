@@ -90,7 +90,7 @@ def small_image_encoder() -> Recipe:
 
 
 def selector_quick() -> Recipe:
-    """Returns a short recipe of about 25 minutes on two cores: a check that training works, not a result."""
+    """Returns a short recipe: a check that training works, not a result."""
     return selector().replace(
         name="selector_quick",
         data=SceneData(scenes=12800),

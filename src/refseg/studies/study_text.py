@@ -32,7 +32,7 @@ def paper_cells(study: Study, row: Row) -> list[str]:
 
 
 def format_title(study: Study) -> str:
-    """Returns paper and table."""
+    """Returns paper and table, or our network and table."""
     if study.paper not in PAPERS:
         return f"{study.paper.capitalize()}, {study.table}"
     name, colon, _ = PAPERS[study.paper].title.partition(":")

@@ -2,7 +2,7 @@
 
 RUN/recipe.yaml          what is trained
 RUN/last/  RUN/best/     checkpoints: after the latest validation, and the one with the best oIoU; where no stage was
-                         validated, both are what the training ended with
+                         validated, both are what the training ended with; none of recipes that release an encoder
 RUN/state/NAME-step=N    everything that resuming inside a stage needs, written every few hundred steps and every few
                          minutes; the last two are kept, and that of the end of the last stage, which can be prolonged
 RUN/state/NAME           weights at the end of a finished stage
@@ -148,12 +148,12 @@ def _train(
                 run.train_stage(number)
             if not fabric.is_global_zero:
                 return
-            if recipe.releases == "checkpoint" and not any(map(validates_network, recipe.stages)):
-                run.save(run.network.state_dict(), run.source, {})
             if recipe.releases != "checkpoint":
                 file = export_encoder(out, recipe.releases, run.network, run.tokenizer)
                 print(f"weights of the {recipe.releases.replace('_', ' ')}: {file}")
             else:
+                if not any(map(validates_network, recipe.stages)):
+                    run.save(run.network.state_dict(), run.source, {})
                 print("calibrating on validation data")
                 print(f"weights: {export_weights(out, recipe, run.source, str(fabric.device), progress)}")
     except (OSError, SafetensorError) as error:

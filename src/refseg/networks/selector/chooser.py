@@ -212,11 +212,16 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
         """Attends from x (M, n, D) to keys (M, k, D); bias is added to the attention logits (M, heads, n, k)."""
         weights, values = self.compute_weights(x, keys, bias)
-        return self.out((weights @ values).transpose(1, 2).flatten(2))
+        return self.join(weights @ values)
 
     def split(self, x: Tensor) -> Tensor:
         """Splits x (M, n, D) into heads (M, heads, n, D / heads)."""
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def join(self, x: Tensor) -> Tensor:
+        """Joins heads (M, heads, n, D / heads), and projects them: (M, n, D)."""
+        joined: Tensor = self.out(x.transpose(1, 2).flatten(2))
+        return joined
 
     def compute_weights(self, x: Tensor, keys: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Computes attention weights (M, heads, n, k) and values (M, heads, k, D / heads)."""
@@ -246,7 +251,7 @@ class MatchedWordAttention(WordAttention):
         weights, values = self.compute_weights(x, words.context, words.bias)
         values = values + self.split(self.static(words.static))
         read = weights @ values + (weights * words.match.unsqueeze(1)) @ self.split(self.matched(words.context))
-        return self.out(read.transpose(1, 2).flatten(2))
+        return self.join(read)
 
 
 class RelationAttention(Attention):
@@ -259,7 +264,7 @@ class RelationAttention(Attention):
     def forward(self, x: Tensor, bias: Tensor, pair_values: Tensor) -> Tensor:  # type: ignore[override]
         """Updates objects (M, Q, D); pair_values (M, Q, Q, pair_value) describe k relative to q."""
         weights, values = self.compute_weights(x, x, bias)
-        attended: Tensor = self.out((weights @ values).transpose(1, 2).flatten(2))
+        attended = self.join(weights @ values)
         if self.place is None:
             return attended
         relations = weights.transpose(1, 2) @ pair_values  # (M, Q, heads, pair_value)
