@@ -120,11 +120,12 @@ def test_ctrl_c_ends_quietly_with_130(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_ctrl_c_that_arrives_twice_is_one():
+def test_one_ctrl_c_that_arrives_twice_is_one(monkeypatch):
+    monkeypatch.setattr(os, "_exit", lambda code: pytest.fail("the process ends"))
     stop = Stop()
     with pytest.raises(KeyboardInterrupt):
         stop.interrupt(signal.SIGINT, None)
-    stop.interrupt(signal.SIGINT, None)  # this process would end
+    stop.interrupt(signal.SIGINT, None)
     assert stop.is_asked and not stop.signal
 
 
