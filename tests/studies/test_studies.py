@@ -8,7 +8,7 @@ from refseg.networks import build, configured
 from refseg.recipes.recipe import FileData
 from refseg.studies import STUDIES, find_study
 from refseg.studies.claims import judge_claims, signed_rank
-from refseg.studies.resolve import list_scored_splits, parse_rows, resolve_recipe, training_key
+from refseg.studies.resolve import check_small, list_scored_splits, parse_rows, resolve_recipe, training_key
 from refseg.studies.results import read_results
 from refseg.studies.study import Column, Row, Study
 from refseg.studies.study_text import settings_table
@@ -56,6 +56,11 @@ def test_a_study_of_our_own_network_speaks_of_no_paper(tmp_path):
     assert tables[0].title == "Selector, ablations of the chooser"
     text = "\n".join(" ".join([table.title, *table.head, *sum(table.lines, [])]) for table in tables)
     assert "paper" not in text and "same sign" not in text and "dropout > 2: words only" in text
+
+
+def test_a_study_on_drawn_scenes_alone_is_not_told_to_have_none():
+    with pytest.raises(InvalidInput, match="selector_chooser is on drawn scenes at full size; leave small=True out"):
+        check_small(STUDIES["selector_chooser"])
 
 
 def test_cmirnets_table_4_is_computed_from_its_table_3_to_the_printed_digit():

@@ -45,6 +45,8 @@ def check_small(study: Study) -> None:
     """Raises InvalidInput if no row of a study has a recipe on drawn scenes or clips."""
     if not study.has_small:
         as_small = option("small", True)
+        if not study.has_figures:  # of our own network, which learns from drawn scenes alone
+            raise InvalidInput(f"{study.name} is on drawn scenes at full size; leave {as_small} out")
         raise InvalidInput(f"{study.name} has no rows on drawn scenes; leave {as_small} out, or take another table")
 
 
