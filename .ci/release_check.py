@@ -25,7 +25,7 @@ MOST_BYTES = 25_000_000  # of the wheel
 NEEDED = (  # in the wheel
     "refseg/py.typed",
     "refseg/weights/selector/model.safetensors",
-    "refseg/weights/cmpc_video_small/model.safetensors",
+    "refseg/weights/selector_video/model.safetensors",
     "refseg/text/bert_base_uncased.txt",
     "refseg/text/clip_byte_pairs.LICENSE",
     "refseg/inspection/costs.json",

@@ -22,6 +22,18 @@ BOXES: dict[str, dict[str, Box]] = {
         "exists": Box(4, 2, "existence", "decoder"),
         "mask": Box(5, 0.5, "mask\nof the chosen objects", "output"),
     },
+    "selector_video": {
+        "image": Box(0, 0, "frames of a clip", "input"),
+        "words": Box(0, 2, "expression", "input"),
+        "finder": Box(1, 0, "finder\neach frame by itself", "encoder"),
+        "appearance": Box(1, 1, "Appearance\nof each object", "encoder"),
+        "encoder": Box(1, 2, "WordEncoder\nattention among words", "encoder"),
+        "motion": Box(2, 1, "Motion\nfollowed over the clip", "fusion"),
+        "objects": Box(3, 0, "objects of the\nmiddle frame", "encoder"),
+        "chooser": Box(3, 2, "Chooser\nas in Selector", "fusion"),
+        "scores": Box(4, 1, "scores, existence", "decoder"),
+        "mask": Box(5, 0.5, "mask\nof the chosen objects", "output"),
+    },
     "dmmi": {
         "image": IMAGE,
         "words": Box(0, 1.5, "expression", "input"),
@@ -132,6 +144,11 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "selector": (
         "image maps", "maps objects", "objects pairs", "words encoder", "encoder blocks", "objects blocks",
         "pairs blocks", "blocks scores", "blocks exists", "scores mask", "exists mask", "objects mask",
+    ),
+    "selector_video": (
+        "image finder", "image appearance", "finder appearance", "finder motion", "appearance motion",
+        "finder objects", "motion objects", "words encoder", "encoder chooser", "objects chooser", "chooser scores",
+        "scores mask", "objects mask",
     ),
     "dmmi": (
         "image stages", "words bert", "stages mba", "bert mba", "mba stages", "mba decoder", "decoder mask",

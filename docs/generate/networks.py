@@ -20,6 +20,7 @@ PACKAGE = Path(refseg.__file__).parent
 NAMES = tuple(NETWORKS)
 TITLES = {
     "selector": "Selector",
+    "selector_video": "Selector for videos",
     "cmpc": "CMPC",
     "cmpc_video": "CMPC for videos",
     "cmirnet": "CMIRNet",
@@ -32,6 +33,7 @@ SECTIONS = {
     "Departs": "Where it departs from the paper",
     "Idle": "Idle parameters",
     "Units": "Units",
+    "Limits": "Limits",
     "Notation": "Notation",
     "Shapes": "Notation",
 }
@@ -154,7 +156,8 @@ def _usage(name: str) -> str:
     size = "" if _brings_tokenizer(preset) else ", vocabulary_size=1000"
     said = f'```python\nimport refseg\n\nnetwork = refseg.create_network("{preset}"{size})  # fresh weights\n```\n'
     if small:
-        said += f"\n```sh\nrefseg train {small}          # on drawn scenes, on a CPU\n```\n"
+        data = RECIPES[small]().data.dataset.replace("_", " ")
+        said += f"\n```sh\nrefseg train {small}          # on {data}, on a CPU\n```\n"
     return said
 
 
@@ -183,7 +186,7 @@ def equations(name: str) -> Iterator[Mark]:
 def files(name: str) -> list[Path]:
     """Returns the files of a network, of those that it takes parts of, and of the blocks that its header names."""
     home = Path(inspect.getfile(network_class(name)))
-    found = sorted(home.parent.glob("*.py")) if home.parent.name == name else [home]
+    found = [home] if home.parent.name == "networks" else sorted(home.parent.glob("*.py"))
     others = re.findall(r"^from refseg\.networks\.(\w+) import", home.read_text(encoding="utf-8"), re.M)
     found += [home.with_name(f"{other}.py") for other in others if other in NAMES and other != name]
     found += [PACKAGE / "blocks" / f"{block}.py" for block in re.findall(r"`blocks\.(\w+)", docstring(name))]

@@ -42,10 +42,12 @@ class KnownObjects(NamedTuple):
     Attributes:
         id_map: (H, W) uint8, the visible pixels: 0 = background, k = object k.
         attributes: (N, A) int64, class indices of the objects' attributes.
+        circles: (N, 3) float32, x, y and radius of the circle around each in pixels.
     """
 
     id_map: LabelImage
     attributes: NDArray[np.int64]
+    circles: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)

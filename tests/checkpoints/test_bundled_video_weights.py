@@ -56,11 +56,11 @@ def test_they_are_small_and_say_what_made_them(weights):
     assert (folder / "model.safetensors").stat().st_size < 10e6
     assert weights.trained_on["version"] == VERSION
     assert "drawn clips only" in weights.knows and "Supervision" in weights.card
-    assert find_recipe(str(folder / "recipe.yaml")) == find_recipe("cmpc_video_small")
+    assert find_recipe(str(folder / "recipe.yaml")) == find_recipe("selector_video")
 
 
 @pytest.mark.parametrize("command", ["segment", "explain"])
-@pytest.mark.parametrize(("kind", "asked"), [("image", "selector"), ("video", "cmpc_video_small")])
+@pytest.mark.parametrize(("kind", "asked"), [("image", "selector"), ("video", "selector_video")])
 def test_images_and_videos_are_answered_with_their_own_weights(command, kind, asked, monkeypatch, tmp_path, capsys):
     def load(name, *_, **__):
         raise InvalidInput(f"asked for {name}")

@@ -40,11 +40,8 @@ def test_the_demo_draws_one_picture_of_four_panels_and_a_video_of_two(demo):
     assert said[-4:-1] == [f"{file} (replaced, of an earlier run)" for file in files]
     clip, _ = choose_clip(RIGHT_CLIP, acts=False)
     frames = list(read_frames(out.with_suffix(".mp4")))
-    assert len(frames) % len(clip) == 0 and frames[0].pixels.shape[1] > 2 * 3 * 128
+    assert len(frames) == len(clip) and frames[0].pixels.shape[1] > 2 * 3 * 128
     assert float(frames[-1].time) >= 3
-    assert float(frames[len(clip)].time) == pytest.approx(len(clip) / clip.frame_rate, abs=0.01)
-    again = frames[len(clip)].pixels.astype(int)
-    assert np.abs(again - frames[0].pixels).mean() < np.abs(again - frames[len(clip) - 1].pixels).mean()
 
 
 @pytest.mark.parametrize("ending", [".png", ".mp4"])

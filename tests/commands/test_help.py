@@ -114,4 +114,4 @@ def test_names_are_completed_from_their_beginning():
     assert complete_datasets("refcoco") == ["refcoco", "refcoco+", "refcocog", "refcoco_m"]
     assert complete_networks("cmpc_video_s") == ["cmpc_video_small"]
     assert complete_recipes("selector_q") == ["selector_quick"]
-    assert complete_weights("cmpc") == ["cmpc_video_small"]
+    assert complete_weights("selector_v") == ["selector_video"]

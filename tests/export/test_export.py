@@ -209,7 +209,7 @@ def test_what_fails_on_the_way_leaves_the_folder_as_it_was(folders, tmp_path, mo
         ),
         (("selectr", "--to", "onnx"), "there are no weights 'selectr'; did you mean selector?"),
         (("selector", "--to", "onnx", "--size", "40", "64"), "give for example --size 32 64"),
-        (("cmpc_video_small", "--to", "onnx"), "cmpc_video_small takes clips of"),
+        (("selector_video", "--to", "onnx"), "selector_video takes clips of"),
         (("reader", "--to", "onnx"), "reader is made of models of others"),
     ],
 )

@@ -43,7 +43,7 @@ def test_expressions_are_checked_alike(handmade):
         assert errors[0] == errors[1]
 
 
-@pytest.mark.parametrize("weights", ["cmpc_video_small", "reader", "clipseg"])
+@pytest.mark.parametrize("weights", ["selector_video", "reader", "clipseg"])
 def test_weights_that_need_torch_are_left_to_the_segmenter(weights):
     assert load_exported(weights) is None
 

@@ -98,7 +98,7 @@ def test_the_representation_says_what_was_found_and_tells_the_warnings(two, none
     "exists, threshold, decided, verdict",
     [
         (0.772, 0.9, "existence threshold", "nothing matches: exists 77.2% is below the threshold 90.0%"),
-        (0.772, 0.5, "empty mask", "no object found; the sentence alone says 77.2%"),
+        (0.772, 0.5, "empty mask", "nothing matches: no object was chosen, although exists 77.2%"),
         (0.001, 0.5, "existence threshold", "nothing matches: exists 0.1% is below the threshold 50.0%"),
     ],
 )

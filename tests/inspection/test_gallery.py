@@ -177,8 +177,8 @@ def test_images_of_ones_own_have_no_truth(photograph):
         build_gallery([ALWAYS], images=str(photograph), expressions=["7"], sort="worst")
     with pytest.raises(InvalidInput, match=r"^selector: .*(words|letters|tokens)"):
         build_gallery(["selector"], images=str(photograph), expressions=["the red star " * 40], device="cpu")
-    with pytest.raises(InvalidInput, match="takes clips of 3 frames"):
-        build_gallery(["cmpc_video_small"], images=str(photograph), expressions=["star"], device="cpu")
+    with pytest.raises(InvalidInput, match="takes clips of 5 frames"):
+        build_gallery(["selector_video"], images=str(photograph), expressions=["star"], device="cpu")
 
 
 def test_answers_of_a_run_of_segment_are_found_by_image_and_expression(photograph, tmp_path):
@@ -198,7 +198,7 @@ def test_answers_of_a_run_of_segment_are_found_by_image_and_expression(photograp
 
 
 def test_of_a_video_the_middle_annotated_frame_is_asked_about():
-    gallery = build_gallery(["cmpc_video_small", RIGHT_ON_FRAMES], DrawnClips("test", 1), number=1, device="cpu")
+    gallery = build_gallery(["selector_video", RIGHT_ON_FRAMES], DrawnClips("test", 1), number=1, device="cpu")
     (line,) = gallery.lines
     assert re.fullmatch(r"test-0/\d/0000\d", line.about) and line.ious[1] == 1.0
     assert "middle annotated frame" in gallery.note

@@ -223,11 +223,11 @@ def test_the_page_tells_that_pyav_is_missing(client, monkeypatch):
 def test_weights_for_videos_alone_are_not_offered_for_images(tmp_path):
     from refseg.service.page.layout import Page
 
-    setup = SimpleNamespace(by_image=False, weights=("selector", "cmpc_video_small"), for_videos="cmpc_video_small")
+    setup = SimpleNamespace(by_image=False, weights=("selector", "selector_video"), for_videos="selector_video")
     service = SimpleNamespace(setups=[setup])
     page = Page(service, None)
     assert [name for _, name in page.image.choices] == ["selector"]
-    assert [name for _, name in page.video.choices] == ["", "selector", "cmpc_video_small"]
+    assert [name for _, name in page.video.choices] == ["", "selector", "selector_video"]
 
 
 def test_how_far_the_answer_is_is_shown_while_it_is_computed(client, tab, clip, monkeypatch):

@@ -44,7 +44,7 @@ def animation(path: Path, count: int) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded():
-    setup = Setup(("selector", "cmpc_video_small"), "cpu", Limits(), for_videos="cmpc_video_small")
+    setup = Setup(("selector", "selector_video"), "cpu", Limits(), for_videos="selector_video")
     with Answering(setup, list().append) as answering:
         yield answering
 
@@ -264,9 +264,9 @@ def test_what_is_late_is_stopped_between_frames(answering, ask, monkeypatch):
 
 def test_without_named_weights_those_for_videos_answer_and_those_for_photographs_what_is_no_drawn_clip(answering, clip):
     job = video_job(Path(), clip, weights=None)
-    assert choose_weights(job, answering.segmenters, answering.setup) == "cmpc_video_small"
-    named = Setup(("selector", "cmpc_video_small"), "cpu", Limits())
-    assert choose_weights(job, answering.segmenters, named) == "cmpc_video_small"
+    assert choose_weights(job, answering.segmenters, answering.setup) == "selector_video"
+    named = Setup(("selector", "selector_video"), "cpu", Limits())
+    assert choose_weights(job, answering.segmenters, named) == "selector_video"
     assert (
         choose_weights(job, {"selector": answering.segmenters["selector"]}, Setup(("selector",), "cpu", Limits()))
         == "selector"
@@ -280,17 +280,17 @@ def test_without_named_weights_those_for_videos_answer_and_those_for_photographs
             return self.known
 
     by_image = Setup(
-        ("selector", "reader", "cmpc_video_small"), "cpu", Limits(), by_image=True, for_videos="cmpc_video_small"
+        ("selector", "reader", "selector_video"), "cpu", Limits(), by_image=True, for_videos="selector_video"
     )
-    for known, expected in ((False, "reader"), (True, "cmpc_video_small")):
+    for known, expected in ((False, "reader"), (True, "selector_video")):
         assert choose_weights(job, {"selector": Knowing(known)}, by_image) == expected
 
 
 def test_weights_for_videos_do_not_take_images_and_say_which_do(answering):
     file = io.BytesIO()
     Image.fromarray(pixels(0)).save(file, "PNG")
-    job = Job(1, file.getvalue(), "", ("the star",), "cmpc_video_small", None, Format.JSON, time.monotonic() + 60)
-    with pytest.raises(Problem, match="'cmpc_video_small' answer about videos, not about images; choose 'selector'"):
+    job = Job(1, file.getvalue(), "", ("the star",), "selector_video", None, Format.JSON, time.monotonic() + 60)
+    with pytest.raises(Problem, match="'selector_video' answer about videos, not about images; choose 'selector'"):
         answering.read(job)
 
 
@@ -302,5 +302,5 @@ def test_a_drawn_clip_is_answered_by_weights_that_take_clips(ask, tmp_path):
     said = ask(tmp_path / "drawn.mp4", expressions=["the white disk that moves down"], weights=None, every=4)
     (one,) = json.loads(said.body)["expressions"]
     assert (
-        said.weights == "cmpc_video_small" and one["found"] == 3 and one["verdict"].startswith("found in 3 of 3 frames")
+        said.weights == "selector_video" and one["found"] == 3 and one["verdict"].startswith("found in 3 of 3 frames")
     )

@@ -7,6 +7,7 @@ import torch
 from refseg.checkpoints.io import load_checkpoint
 from refseg.datasets import build
 from refseg.datasets.drawn_clips.dataset import KINDS, MOTIONS
+from refseg.datasets.drawn_scenes.objects import SHAPES
 from refseg.datasets.storage.annotated_frames import AnnotatedFrame, AnnotatedFrames
 from refseg.errors import InvalidInput
 from refseg.preprocessing.transform import ClipSampling, Preprocessing
@@ -157,7 +158,7 @@ def test_drawn_clips_tell_every_word_and_the_kind_of_each_expression():
     kinds = [expression.kind for frame in source.validation_samples for expression in frame.expressions]
     assert [KINDS[number] for number in batch.types.tolist()] == kinds
     assert not batch.tokens.eq(1).any()  # unknown
-    assert batch.targets[:, 0].tolist() == [bool(mask.any()) for mask in batch.masks()]
+    assert batch.targets.any(1).tolist() == [bool(mask.any()) for mask in batch.masks()]
 
 
 def test_what_objects_are_and_do_is_known_of_drawn_clips_and_mirrored_with_them(batches, drawn):
@@ -168,6 +169,16 @@ def test_what_objects_are_and_do_is_known_of_drawn_clips_and_mirrored_with_them(
     assert [MOTIONS[k] for k in plain.attributes[0, :count, 4]] == [MOTIONS[k] for k in clip.motions]
     np.testing.assert_array_equal(plain.id_map[0], clip.labels(clip.middle))
     assert torch.equal(flipped.id_map, plain.id_map.flip(-1)) and torch.equal(flipped.present, plain.present)
+    np.testing.assert_allclose(plain.radii[0, :count], [thing.radius for thing in clip.layout(clip.middle).objects])
+    for batch in (batches(STAGE.replace(flip=share))[0] for share in (0, 1)):
+        assert torch.equal(batch.targets.any(1), batch.masks().flatten(1).any(1))
+        column, row = batch.objects.centres[0, :count].round().long().unbind(-1)
+        assert batch.objects.id_map[0, row, column].tolist() == [
+            number if thing.attributes[0] != SHAPES.index("ring") else 0
+            for number, thing in enumerate(clip.layout(clip.middle).objects, 1)
+        ]
+        for mask, meant, image in zip(batch.masks(), batch.targets, batch.image_of_expression, strict=True):
+            assert torch.equal(torch.isin(batch.objects.id_map[image], 1 + meant.nonzero().flatten()), mask)
     swapped = {"left": "right", "right": "left"}
     for one, other in zip(plain.attributes[..., 4].flatten(), flipped.attributes[..., 4].flatten(), strict=True):
         assert swapped.get(MOTIONS[one], MOTIONS[one]) == MOTIONS[other]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "weights"
-FOR_IMAGES, FOR_VIDEOS = "selector", "cmpc_video_small"
+FOR_IMAGES, FOR_VIDEOS = "selector", "selector_video"
 FOR_PHOTOGRAPHS = "reader"  # with a finder that is not bundled
 
 

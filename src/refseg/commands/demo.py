@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PANEL, MARGIN, LINE = 384, 16, 26  # pixels
 VERDICT_LINES = 2
-MIN_FRAMES, MIN_SECONDS = 12, 3.0
+CLIP_FRAMES = 25, 32  # fewest and most: more than 3 seconds
 MARK = "refseg demo"  # of its picture and its video
 RIGHT_CLIP = 8
 """The first test clip that `choose_clip` gives whose answers by the bundled weights have an IoU of 0.8 or more in each
@@ -101,7 +101,7 @@ def choose_scene(first: int) -> tuple["Scene", list[str]]:
 
 
 def write_video(segmenter: "Segmenter", first: int, path: Path) -> None:
-    """Writes the answers to an expression about a clip, which is shown over and over for `MIN_SECONDS`.
+    """Writes the answers to an expression about a clip.
 
     Args:
         segmenter: what answers.
@@ -120,30 +120,25 @@ def write_video(segmenter: "Segmenter", first: int, path: Path) -> None:
     colours = next((result.colours() for result in results if result.found), [])  # the same in all frames
     pictures = [np.asarray(picture([result], "the clip", colours)) for result in results]
     height, width, _ = pictures[0].shape
-    count = len(pictures)
-    while (count - 1) * frames.time_base < MIN_SECONDS:
-        count += len(pictures)
     with video_writer(path, (height, width), frames.time_base, MARK) as write:
-        for t in range(count):
-            write(t * frames.time_base, pictures[t % len(pictures)])
+        for t, shown in enumerate(pictures):
+            write(t * frames.time_base, shown)
 
 
 def choose_clip(first: int, acts: bool) -> tuple["DrawnClip", str]:
     """The first test clip from this number on with an object that moves, and an expression for it.
 
     Args:
-        first: number of a clip; those of fewer than `MIN_FRAMES` are passed over.
+        first: number of a clip.
         acts: Whether the expression says what the object does; otherwise how it looks, if nothing else looks so.
     """
     from refseg.datasets.drawn_clips.dataset import KINDS, SPLITS, DrawnClips
     from refseg.datasets.drawn_clips.motions import DIRECTIONS, STILL
     from refseg.datasets.drawn_scenes.objects import COLOUR, COLOURS, SHAPE, SHAPES
 
-    clips = DrawnClips("test")
+    clips = DrawnClips("test", frames=CLIP_FRAMES)
     for i in range(SPLITS["test"]):
         clip = clips[(first + i) % SPLITS["test"]]
-        if len(clip) < MIN_FRAMES:
-            continue
         looks = [(values[COLOUR], values[SHAPE]) for values in clip.attributes.tolist()]
         goes = [look for look, motion in zip(looks, clip.motions.tolist(), strict=True) if motion in DIRECTIONS]
         alone = [

@@ -18,7 +18,7 @@ def serve(
         typer.Option(
             help="Bundled names, checkpoint folders, or open models (refseg weights list); repeatable. The first "
             "ones answer where a request names none.",
-            show_default="selector; reader for photographs, once a finder is there; cmpc_video_small for videos",
+            show_default="selector; reader for photographs, once a finder is there; selector_video for videos",
             autocompletion=complete_weights,
         ),
     ] = None,

@@ -447,7 +447,7 @@ class FrameResult(Result):
     Examples:
         >>> from refseg import load, load_dataset
         >>> clip = load_dataset("drawn_clips", split="test")[8]
-        >>> results = list(load("cmpc_video_small").video(clip, "the white disk that moves down"))
+        >>> results = list(load("selector_video").video(clip, "the white disk that moves down"))
         >>> len(results), results[1].index, results[1].seconds, results[1].found
         (12, 1, 0.125, True)
     """

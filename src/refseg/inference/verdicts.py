@@ -34,7 +34,7 @@ def verdict(count: int, exists: float, exists_threshold: float, reason: str = ""
     >>> verdict(0, 0.772, 0.9)
     'nothing matches: exists 77.2% is below the threshold 90.0%'
     >>> verdict(0, 0.772, 0.5)
-    'no object found; the sentence alone says 77.2%'
+    'nothing matches: no object was chosen, although exists 77.2%'
     >>> verdict(0, 0.0, 0.5, "'window' is not a thing that this finder knows")
     "'window' is not a thing that this finder knows, so nothing was looked for"
     >>> verdict(1, 0.9, 0.5, familiar=False)
@@ -49,7 +49,7 @@ def verdict(count: int, exists: float, exists_threshold: float, reason: str = ""
     if reason:
         return f"{reason}, so nothing was looked for"
     if decided_by(False, exists, exists_threshold) == "empty mask":
-        return f"no object found; the sentence alone says {exists:.1%}"
+        return f"nothing matches: no object was chosen, although exists {exists:.1%}"
     return f"nothing matches: {below}"
 
 
@@ -82,5 +82,5 @@ class FramesVerdict:
         if self.reason:
             return verdict(0, 0.0, self.threshold, self.reason)
         if self.empty_masks:
-            return f"no object found in {self.frames} frames; the sentence alone says up to {self.most:.1%}"
+            return f"nothing matches in {self.frames} frames: no object was chosen, although exists {self.most:.1%}"
         return f"nothing matches in {self.frames} frames: {span} is below the threshold {self.threshold:.1%}"

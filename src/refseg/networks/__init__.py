@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 NETWORKS: dict[str, Any] = {  # a network of your own file is the class itself, see `extensions`
     "selector": "refseg.networks.selector.selector:Selector",
+    "selector_video": "refseg.networks.selector.selector_video:SelectorVideo",
     "dmmi": "refseg.networks.dmmi:DMMI",
     "cmirnet": "refseg.networks.cmirnet.cmirnet:CMIRNet",
     "eavl": "refseg.networks.eavl:EAVL",

@@ -32,6 +32,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "selector_quick": selector.selector_quick,
     "selector_1": selector.selector_1,
     "selector_chooser": selector.selector_chooser,
+    "selector_video": selector.selector_video,
     "small_image_encoder": selector.small_image_encoder,
     "small_objects": small.small_objects,
     "small_words": small.small_words,

@@ -1,6 +1,7 @@
 """Selector's recipes: the finder, the chooser on cached objects, then both together."""
 
-from refseg.recipes.recipe import Group, Recipe, SceneData, Stage
+from refseg.preprocessing.transform import ClipSampling, Preprocessing
+from refseg.recipes.recipe import FileData, Group, Recipe, SceneData, Stage
 from refseg.recipes.schedules import Cosine
 
 FIND_STAGE = Stage(
@@ -107,3 +108,38 @@ def selector_first_version() -> Recipe:
     former = selector_1()
     config = former.config | {"mask_stride": 2, "agreement": False}
     return former.replace(name="selector_first_version", config=config)
+
+
+def selector_video() -> Recipe:
+    """Returns the recipe of the bundled weights for videos: motion and chooser, on the finder of those for images.
+
+    Every frame of a clip is learnt from, also the first and the last, which are answered as well.
+
+    Run       refseg train selector_video
+    Measured  docs/results.md
+    """
+    rate = Group(lr=1.5e-3, weight_decay=0.02, clip=1)
+    choose = Stage(
+        name="choose",
+        groups={"motion": rate, "chooser": rate},
+        steps=3000,
+        images=12,
+        expressions_per_image=8,
+        schedule=Cosine(warm_up=0.06, final=0.01),
+        validate_every=500,
+    )
+    return Recipe(
+        name="selector_video",
+        network="selector_video",
+        data=FileData(
+            dataset="drawn_clips",
+            settings={"count": 200_000, "annotated": "all"},  # more than are used, since they are drawn on demand
+            validation_images=40,
+            calibration_images=150,
+            item="image",
+            preprocessing=Preprocessing(clip=ClipSampling(offsets=(-4, -1, 0, 1, 4))),
+            workers=1,
+        ),
+        initial={"finder": "selector"},
+        stages=(choose,),
+    )

@@ -19,7 +19,7 @@ from refseg.counting import counted
 from refseg.datasets.dataset import Dataset
 from refseg.datasets.drawn_clips.motions import LEFT, MOTIONS, RIGHT
 from refseg.datasets.drawn_clips.sentences import KINDS, Doing
-from refseg.datasets.drawn_clips.twins import Twins, draw_twins
+from refseg.datasets.drawn_clips.twins import FRAMES, Twins, draw_twins
 from refseg.datasets.drawn_scenes.balanced_sentences import object_ids
 from refseg.datasets.drawn_scenes.dataset import DRAWN_LICENCE, DRAWN_UNCHECKABLE, DrawnScenes
 from refseg.datasets.drawn_scenes.layout import Layout, rasterise
@@ -35,6 +35,9 @@ VERSION = 1
 
 SPLITS = {"train": 2**31, "val": 1000, "test": 2000}
 """Clips of each split."""
+
+MOST_FRAMES = 240
+"""Of a clip, half a minute."""
 
 CLIPS_WITH_ALL_WORDS = 500
 """Clips of split train whose expressions hold every word."""
@@ -117,7 +120,10 @@ class DrawnClip(Clip):
         """Returns the objects in frame t; their last attribute is the motion."""
         motions = MIRRORED_MOTIONS[self.motions] if mirrored else self.motions
         labels = self.labels(t)[:, ::-1] if mirrored else self.labels(t)
-        return KnownObjects(labels, np.column_stack([self.attributes, motions]))
+        circles = np.array([(thing.x, thing.y, thing.radius) for thing in self.layout(t).objects], np.float32)
+        if mirrored:
+            circles[:, 0] = self.side - 1 - circles[:, 0]
+        return KnownObjects(labels, np.column_stack([self.attributes, motions]), circles)
 
     @cached_property
     def _look(self) -> Look:
@@ -137,6 +143,7 @@ class DrawnClips(Dataset):
         seed: another seed gives another benchmark; published figures use 0.
         annotated: which frames are scored and trained on, the middle one or all. In the first and the last one, place,
             size and rotation tell half of the motions.
+        frames: fewest and most frames of a clip; published figures use 5 to 16.
 
     Raises:
         InvalidInput: if one of them is not allowed.
@@ -153,7 +160,13 @@ class DrawnClips(Dataset):
     uncheckable = DRAWN_UNCHECKABLE
 
     def __init__(
-        self, split: str, count: int | None = None, side: int = 128, seed: int = 0, annotated: Annotated = "middle"
+        self,
+        split: str,
+        count: int | None = None,
+        side: int = 128,
+        seed: int = 0,
+        annotated: Annotated = "middle",
+        frames: tuple[int, int] = FRAMES,
     ):
         if split not in SPLITS:
             raise InvalidInput(f"unknown split {split!r} of drawn_clips; {choose_one(split, SPLITS)}")
@@ -166,7 +179,12 @@ class DrawnClips(Dataset):
         self.count = SPLITS[split] if count is None else count
         if not 1 <= self.count <= SPLITS[split]:
             raise InvalidInput(f"split {split} of drawn_clips has 1 to {counted(SPLITS[split], 'clip')}, not {count}")
-        self.split, self.side, self.seed, self.annotated = split, side, seed, annotated
+        low, high = frames
+        if not FRAMES[0] <= low <= high <= MOST_FRAMES:
+            raise InvalidInput(
+                f"drawn clips have {FRAMES[0]} to {MOST_FRAMES} frames, not {low} to {high}; for example frames=[24,32]"
+            )
+        self.split, self.side, self.seed, self.annotated, self.frames = split, side, seed, annotated, (low, high)
         self._twins: tuple[int, Twins] | None = None
 
     @classmethod
@@ -184,7 +202,7 @@ class DrawnClips(Dataset):
         index %= self.count
         number = index // 2
         if self._twins is None or self._twins[0] != number:
-            self._twins = number, draw_twins(self.seed, self.split, self.side, number)
+            self._twins = number, draw_twins(self.seed, self.split, self.side, number, self.frames)
         return DrawnClip(self, index, self._twins[1])
 
     def __iter__(self) -> Iterator[DrawnClip]:

@@ -18,6 +18,7 @@ ROUND = frozenset({SHAPES.index("circle"), SHAPES.index("ring")})
 WAY = 10.0, 24.0  # pixels of a 128x128 canvas from the first frame to the last
 TURN_DEGREES = 10, 18  # a frame; below half of every symmetry angle, so that the sense of turning can be seen
 GROWTH = 1.04, 1.06  # factor of the radius a frame
+GROWTH_STEPS = 15  # frames but one; in longer clips things grow as much over all, so by less a frame
 
 _CAN_SPIN = 1 - len(ROUND) / len(SHAPES)
 _SHARE = 1 / len(MOTIONS)
@@ -57,7 +58,10 @@ class Mover:
         """Draws a mover for a clip of `frames` frames and a canvas of this side."""
         low, high = TURN_DEGREES
         turn = (low + rng.below(high - low + 1)) * (1 if rng.chance(0.5) else -1)
-        return Mover(middle, rng.between(*WAY) * side / UNIT / (frames - 1), turn, rng.between(*GROWTH))
+        step, growth = rng.between(*WAY) * side / UNIT / (frames - 1), rng.between(*GROWTH)
+        if frames - 1 > GROWTH_STEPS:
+            growth **= GROWTH_STEPS / (frames - 1)
+        return Mover(middle, step, turn, growth)
 
     def at(self, motion: int, frames: int) -> DrawnObject:
         """Returns the object `frames` frames after the middle one (before it, if negative) under a motion.

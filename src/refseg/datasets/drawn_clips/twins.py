@@ -47,10 +47,10 @@ class Twins:
     sentences: list[tuple[Sentence, tuple[int, int]]]
 
 
-def draw_twins(seed: int, split: str, side: int, number: int) -> Twins:
-    """Draws clips 2 * number and 2 * number + 1 of a split; a function of its arguments."""
-    rng = SeededRandom("drawn clips", seed, split, side, number)
-    frames, objects = (low + rng.below(high - low + 1) for low, high in (FRAMES, OBJECTS))
+def draw_twins(seed: int, split: str, side: int, number: int, length: tuple[int, int] = FRAMES) -> Twins:
+    """Draws clips 2 * number and 2 * number + 1 of a split, of so many frames; a function of its arguments."""
+    rng = SeededRandom("drawn clips", seed, split, side, number, *(() if length == FRAMES else length))
+    frames, objects = (low + rng.below(high - low + 1) for low, high in (length, OBJECTS))
     while True:
         kinds = _draw_kinds(rng, objects)
         motions = _draw_motions(rng, kinds)

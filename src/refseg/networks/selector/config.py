@@ -66,3 +66,25 @@ class SelectorConfig(Config):
         if self.word_dropout and not self.word_match:
             raise ValueError("word_dropout needs word_match; without it set word_dropout to 0")
         return self
+
+
+class SelectorVideoConfig(SelectorConfig):
+    """Every choice of the network for clips, beside those of `SelectorConfig`."""
+
+    program_weight: float = Field(0.0, ge=0)  # drawn clips know no intermediate sets
+
+    # Motion
+    frames: int = Field(5, ge=3, le=65)  # of a clip; odd
+    follow_distance: float = Field(16.0, gt=0)  # an object further away in the next frame of the clip is another one
+    motion_scale: float = Field(4.0, gt=0)  # one unit of a change of place
+    growth_scale: float = Field(0.05, gt=0)  # one unit of a change of the logarithm of the radius
+    crop: int = Field(16, ge=4, le=64, multiple_of=4)  # side of an object's pixels, cut out and enlarged to one size
+    appearance: Channels = 32  # channels of their description
+    motions: Repeats = 8  # classes of what objects do, the last of a data set's attributes
+    motion_weight: float = Field(1.0, ge=0)  # of the loss of these classes
+
+    @model_validator(mode="after")
+    def _has_a_middle(self) -> Self:
+        if self.frames % 2 == 0:
+            raise ValueError(f"frames is {self.frames}; the middle one is answered, so take an odd number")
+        return self

@@ -1,5 +1,6 @@
 """What each training step sees of a data set of videos: which clips, which of their frames, which frames around it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -97,16 +98,33 @@ def objects_of(samples: list[Sample], flips: list[bool]) -> Objects | None:
     objects = [one for one in known if one is not None]
     if len(objects) < len(samples):
         return None
-    attributes = [torch.from_numpy(one.attributes) for one in objects]
-    padded = torch.nn.utils.rnn.pad_sequence(attributes, batch_first=True)
-    count = padded.shape[1]
+    attributes, circles = (
+        torch.nn.utils.rnn.pad_sequence([torch.from_numpy(values) for values in column], batch_first=True)
+        for column in ([one.attributes for one in objects], [one.circles for one in objects])
+    )
+    counts = torch.tensor([len(one.attributes) for one in objects])
     return Objects(
         id_map=torch.from_numpy(np.stack([one.id_map for one in objects])).long(),
-        centres=torch.zeros(len(samples), count, 2),
-        radii=torch.zeros(len(samples), count),
-        attributes=padded,
-        present=torch.arange(count) < torch.tensor([len(one) for one in attributes])[:, None],
+        centres=circles[..., :2],
+        radii=circles[..., 2],
+        attributes=attributes,
+        present=torch.arange(attributes.shape[1]) < counts[:, None],
     )
+
+
+def targets_of(meant: Sequence[Sequence[int]], objects: Objects | None) -> Tensor:
+    """Returns which objects each of M expressions refers to, (M, N) bool; (M, 1) where objects are not known.
+
+    Args:
+        meant: numbers of each expression's objects, from 1, () without referent.
+        objects: of all images.
+    """
+    if objects is None:
+        return torch.tensor([[bool(numbers)] for numbers in meant], dtype=torch.bool).view(-1, 1)
+    targets = torch.zeros(len(meant), objects.present.shape[1], dtype=torch.bool)
+    for row, numbers in zip(targets, meant, strict=True):
+        row[[number - 1 for number in numbers]] = True
+    return targets
 
 
 def seen(sample: Sample, preprocessing: Preprocessing) -> tuple[Tensor, Geometry]:

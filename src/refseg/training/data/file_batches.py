@@ -30,7 +30,15 @@ from refseg.text.left_right import mirrored
 from refseg.text.noun_phrases import erase, noun_positions, phrases
 from refseg.text.tokenizer import Tokenizer
 from refseg.text.vocabulary import PADDING, split_words
-from refseg.training.data.clip_frames import ClipItems, described, objects_of, one_frame, seen, with_words
+from refseg.training.data.clip_frames import (
+    ClipItems,
+    described,
+    objects_of,
+    one_frame,
+    seen,
+    targets_of,
+    with_words,
+)
 from refseg.training.data.epoch_order import EpochOrder
 from refseg.training.progress import print_once
 
@@ -106,7 +114,7 @@ class FileBatches(Dataset):
         return np.concatenate(groups)[np.argsort(places, kind="stable")]
 
     def _batch(self, items: list[Item], places: range | None) -> Batch:
-        images, truths, targets, texts, erased, ids, counts, types = [], [], [], [], [], [], [], []
+        images, truths, meant, texts, erased, ids, counts, types = [], [], [], [], [], [], [], []
         frames, flips = [], []
         for number, (image, asked) in enumerate(items):
             rng = np.random.default_rng((*self.key, 1, places[number] if places else 0))
@@ -135,21 +143,21 @@ class FileBatches(Dataset):
                 text = mirrored(expression.text) if flip else expression.text
                 texts.append(self._ids(text))
                 erased.append(self._erase(text, texts[-1], rng))
-                targets.append([bool(expression.targets)])
+                meant.append(expression.targets)
                 ids.append(expression.id)
                 if self.kinds:
                     types.append(self.kinds.index(expression.kind))
             counts.append(len(asked))
-        tokens = padded(texts)
+        tokens, objects = padded(texts), objects_of(frames, flips)
         return Batch(
             image=stacked(images),
             tokens=tokens,
             word_mask=padded([[1] * len(text) for text in texts]).bool(),
             image_of_expression=torch.arange(len(items)).repeat_interleave(torch.tensor(counts)),
-            targets=torch.tensor(targets, dtype=torch.bool).view(-1, 1),
+            targets=targets_of(meant, objects),
             truth=torch.cat([F.pad(mask, self._missing(mask, images)) for mask in truths]),
             types=torch.tensor(types) if types else None,
-            objects=objects_of(frames, flips),
+            objects=objects,
             erased=padded(erased) if self.erases else None,
             ids=tuple(ids),
         )
