@@ -119,7 +119,8 @@ def main() -> None:
     given = dict(one.split("=", 1) for one in sys.argv[1:])
     if wrong := [name for name in given if name not in NAMES]:
         sys.exit(f"{wrong[0]} is no network; give NAME=WEIGHTS with a name of {', '.join(NAMES)}")
-    for name, weights in ({"selector": "selector", "selector_video": "selector_video", "cmpc_video": "releases/cmpc_video_small"} | given).items():
+    known = {"selector": "selector", "selector_video": "selector_video", "cmpc_video": "releases/cmpc_video_small"}
+    for name, weights in (known | given).items():
         attention(name, weights)
     reading()
     errors()

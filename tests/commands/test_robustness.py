@@ -37,18 +37,27 @@ def _size(file):
     [
         ("", InvalidInput, "name weights and a data set, for example: refseg robustness selector drawn_scenes"),
         ("drawn_scenes", InvalidInput, "name weights before the data set"),
+        (
+            "selector",
+            InvalidInput,
+            "name a data set after the weights, for example: refseg robustness selector drawn_scenes",
+        ),
         ("selector drawn_scene", InvalidInput, "'drawn_scene' is none; did you mean drawn_scenes"),
         ("nothing drawn_scenes", MissingFile, "no weights 'nothing'"),
         ("selector drawn_clips", InvalidInput, "drawn_clips holds videos, images are wanted"),
-        ("selector --kinds blurr", InvalidInput, "unknown kind of change 'blurr'; did you mean blur"),
-        ("selector --severities 1,6", InvalidInput, "severity 6 is not allowed; severities are 1 .mild. to 5"),
-        ("selector --severities hard", InvalidInput, "write them as --severities 1,3,5"),
-        ("selector --severities ,", InvalidInput, "changed pictures need a severity"),
+        ("selector drawn_scenes --kinds blurr", InvalidInput, "unknown kind of change 'blurr'; did you mean blur"),
+        (
+            "selector drawn_scenes --severities 1,6",
+            InvalidInput,
+            "severity 6 is not allowed; severities are 1 .mild. to 5",
+        ),
+        ("selector drawn_scenes --severities hard", InvalidInput, "write them as --severities 1,3,5"),
+        ("selector drawn_scenes --severities ,", InvalidInput, "changed pictures need a severity"),
         ("selector selector drawn_scenes --count 1", InvalidInput, "selector given twice"),
         ("selector drawn_scenes --count 1 --export other", InvalidInput, "--export asks nobody"),
         ("drawn_scenes --masks nothing", MissingFile, "nothing is missing; give a folder of PNG"),
         ("drawn_scenes --count 1 --export .", UnwritableOutput, "is there already and would be replaced"),
-        ("selector --count 1 --out other", UnwritableOutput, "says not of which questions it is"),
+        ("selector drawn_scenes --count 1 --out other", UnwritableOutput, "says not of which questions it is"),
     ],
 )
 def test_mistakes_are_told_and_nothing_is_written(run, tmp_path, monkeypatch, words, error, told):

@@ -75,9 +75,14 @@ def test_files_of_other_expressions_and_unknown_protocols_are_refused(run, evalu
     (tmp_path / "less.jsonl").write_text("".join(lines[:-1]))
     with pytest.raises(InvalidInput, match="1 only in the first"):
         run("compare", evaluated, tmp_path / "less.jsonl")
+    (tmp_path / "same.jsonl").write_text("".join(lines))
     with pytest.raises(InvalidInput, match="choose one of: standard"):
-        run("compare", evaluated, evaluated, "--protocol", "lavt")
+        run("compare", evaluated, tmp_path / "same.jsonl", "--protocol", "lavt")
     with pytest.raises(InvalidInput, match="line 1, is no row"):
         run("compare", evaluated / "report.md", evaluated)
+    with pytest.raises(InvalidInput, match="report.json is a report, without rows; give the expressions.jsonl beside"):
+        run("compare", evaluated / "report.json", evaluated)
+    with pytest.raises(InvalidInput, match="given twice"):
+        run("compare", evaluated, evaluated / "expressions.jsonl")
     with pytest.raises(MissingFile, match="is missing"):
         run("compare", tmp_path / "nowhere", evaluated)

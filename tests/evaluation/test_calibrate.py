@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from refseg.checkpoints.io import load_checkpoint, save_checkpoint
@@ -31,6 +32,16 @@ def test_the_threshold_fitted_is_no_worse_on_what_it_was_fitted_on(calibrated, c
     for logit in (-3.0, -1.0, 1.0, 3.0):
         as_trained.network.exists_threshold_logit = logit
         assert fitted >= giou(as_trained, scenes) - 1e-9
+
+
+def test_weights_that_give_no_numbers_are_neither_calibrated_nor_scored(checkpoint_folder, scenes):
+    checkpoint = load_checkpoint(checkpoint_folder)
+    with torch.no_grad():
+        next(checkpoint.network.chooser.parameters()).fill_(float("nan"))
+    with pytest.raises(InvalidInput, match="give values that are not finite"):
+        calibrate(checkpoint, scenes, "48 scenes")
+    with pytest.raises(InvalidInput, match="give values that are not finite"):
+        giou(checkpoint, scenes[:1])
 
 
 def test_what_was_fitted_on_is_on_record(calibrated):

@@ -65,8 +65,11 @@ def compare(
 def _read(files: Sequence[Path]) -> "list[list[Row]]":
     """Reads the rows of each system."""
     from refseg.errors import InvalidInput
-    from refseg.evaluation.rows import read_rows
+    from refseg.evaluation.rows import ROWS, read_rows
 
+    places = [(file / ROWS if file.is_dir() else file).resolve() for file in files]
+    if twice := [file for k, file in enumerate(files) if places[k] in places[:k]]:
+        raise InvalidInput(f"{twice[0]} is given twice; give each system once")
     systems = [read_rows(file) for file in files]
     for file, rows in zip(files, systems, strict=True):
         if not rows:
@@ -92,11 +95,8 @@ def _rank(files: list[Path], protocol: list[str], as_json: bool) -> None:
     from rich.console import Console
 
     from refseg import protocols
-    from refseg.errors import InvalidInput
     from refseg.evaluation.leaderboard import rank
 
-    if len(set(files)) < len(files):
-        raise InvalidInput("a file is given twice; give each system once")
     systems = dict(zip(map(str, files), _read(files), strict=True))
     chosen = _chosen_protocols(list(systems.values()), protocol)
     boards = [rank(systems, protocols.build(name)) for name in chosen]

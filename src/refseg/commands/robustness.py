@@ -149,7 +149,7 @@ def _divide(words: Sequence[str], without_weights: bool) -> tuple[list[str], str
         return others, last
     if others or without_weights:
         raise InvalidInput(f"the last word is the data set, and {last!r} is none; {choose_one(last, DATASETS)}")
-    return [last], DATASET
+    raise InvalidInput(f"name a data set after the weights, for example: refseg robustness {last} {DATASET} --count 50")
 
 
 def _numbers(text: str) -> list[int]:

@@ -188,6 +188,7 @@ def predict_encoded(
             words = network.encode_words(tokens, word_mask)
             output = fuse_in_parts(network, features, words, word_mask, of_image, size_hw).float()
             viewed_words = read_words(views, outputs, len(expressions))
+        _check_finite(output, checkpoint.name)
         if crf is not None:
             output.logits = crf.refine(output.logits, [seen[k] for k in images])
         yield Prediction(
@@ -201,6 +202,16 @@ def predict_encoded(
             viewed_words=viewed_words,
         )
         begin = time.perf_counter()
+
+
+def _check_finite(output: Output, name: str) -> None:
+    """Refuses values that are no numbers, which would be scored, or calibrated on, as if they said "nothing"."""
+    least, most = output.logits.aminmax()  # NaN if there is any
+    if not bool(output.exists.isfinite().all() & least.isfinite() & most.isfinite()):
+        raise InvalidInput(
+            f"the weights of {name} give values that are not finite; they are damaged, or their training failed: get "
+            "them again, or use others"
+        )
 
 
 def max_prediction_expressions(network: Network, size_hw: Size) -> int:

@@ -577,12 +577,6 @@ class Segmenter:
         features, strange = None, unfamiliar or ()
         for prediction in predictions:
             output = prediction.output
-            least, most = output.logits.aminmax()  # NaN if there is any
-            if not bool(output.exists.isfinite().all() & least.isfinite() & most.isfinite()):
-                raise InvalidInput(
-                    f"the weights of {self.checkpoint.name} give values that are not finite; they are damaged, or "
-                    "their training failed: get them again, or use others"
-                )
             if unfamiliar is None and prediction.features is not features:
                 features = prediction.features
                 strange = [

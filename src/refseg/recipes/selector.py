@@ -122,7 +122,7 @@ def selector_video() -> Recipe:
     choose = Stage(
         name="choose",
         groups={"motion": rate, "chooser": rate},
-        steps=3000,
+        steps=2000,
         images=12,
         expressions_per_image=8,
         schedule=Cosine(warm_up=0.06, final=0.01),

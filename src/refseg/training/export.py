@@ -127,7 +127,7 @@ def card(checkpoint: Checkpoint, recipe: Recipe, report: Report) -> str:
         unfamiliar=", ".join(f"{name} {100 * share:.0f} %" for name, share in unfamiliar.items())
         or "nothing: these weights do not tell familiar images",
         images=report.about["images"],
-        kind="clips" if network.frames > 1 else "images",
+        kind="annotated frames" if network.frames > 1 else "images",
         count=report.about["expressions"],
         protocol=report.first,
         table="\n".join(f"| {line} |" for line in table),

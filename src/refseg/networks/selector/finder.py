@@ -77,6 +77,11 @@ class FoundObjects:
     cells: Tensor
     coarse: Tensor
 
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        return 8 * self.coarse.shape[-2], 8 * self.coarse.shape[-1]
+
 
 class ObjectFinder(nn.Module):
     """Finder of objects in images, without words."""

@@ -1,7 +1,7 @@
 """What Selector's objects do in a clip: each is followed from the middle frame, and what changes is its motion.
 
-In the order of the data: `Appearance` (an object's pixels, upright and at one size), `follow` (the same object in another
-frame), `Motion` (places, sizes and appearances over the clip to a token).
+In the order of the data: `Appearance` (an object's pixels, at one size), `follow` (the same object in another frame),
+`Motion` (places, sizes and appearances over the clip to a token).
 """
 
 from collections.abc import Sequence
@@ -19,33 +19,28 @@ MARGIN = 1.25  # radii from an object's centre to the border of its crop
 
 
 @dataclass
-class FrameObjects:
+class FrameObjects(FoundObjects):
     """Objects of B frames, before they are followed to others.
 
     Attributes:
-        found: the objects.
         appearances: (B, Q, A) of each, with how it is turned.
     """
 
-    found: FoundObjects
     appearances: Tensor
 
     def split(self, frames: int) -> list["FrameObjects"]:
         """Splits B frames into parts of this many."""
-        found = [getattr(self.found, field.name).split(frames) for field in fields(FoundObjects)]
-        parts = zip(*found, strict=True)
-        return [FrameObjects(FoundObjects(*part), a) for part, a in zip(parts, self.appearances.split(frames), strict=True)]
+        columns = [getattr(self, field.name).split(frames) for field in fields(self)]
+        return [FrameObjects(*part) for part in zip(*columns, strict=True)]
 
     @staticmethod
     def join(parts: Sequence["FrameObjects"]) -> "FrameObjects":
         """Joins frames of one size, each with as many slots as the fullest."""
-        slots = max(part.appearances.shape[1] for part in parts)
-        found = {
-            field.name: torch.cat([_with_slots(field.name, getattr(part.found, field.name), slots) for part in parts])
-            for field in fields(FoundObjects)
-        }
-        appearances = torch.cat([_with_slots("appearances", part.appearances, slots) for part in parts])
-        return FrameObjects(FoundObjects(**found), appearances)
+        slots = max(part.valid.shape[1] for part in parts)
+        names = [field.name for field in fields(FrameObjects)]
+        return FrameObjects(
+            *(torch.cat([_with_slots(name, getattr(part, name), slots) for part in parts]) for name in names)
+        )
 
 
 def _with_slots(name: str, values: Tensor, slots: int) -> Tensor:
@@ -115,28 +110,30 @@ class Motion(nn.Module):
         read = (config.frames - 1) * 4 + config.frames * config.appearance
         self.net = nn.Sequential(nn.Linear(read, config.width), nn.ReLU(), nn.Linear(config.width, config.width))
 
-    def forward(self, frames: Sequence[FrameObjects], size_hw: tuple[int, int]) -> Tensor:
-        """Computes tokens (B, Q, D) of the objects in the middle one of K frames, each of B clips, of this size."""
+    def forward(self, frames: Sequence[FrameObjects]) -> Tensor:
+        """Computes tokens (B, Q, D) of the objects in the middle one of K frames, each of B clips."""
         middle = len(frames) // 2
         read = [frames[middle].appearances]
         for way in (range(middle - 1, -1, -1), range(middle + 1, len(frames))):
-            read += self.changes([frames[middle], *(frames[k] for k in way)], size_hw)
+            read += self.changes([frames[middle], *(frames[k] for k in way)])
         return self.net(torch.cat(read, dim=-1))
 
-    def changes(self, frames: Sequence[FrameObjects], size_hw: tuple[int, int]) -> list[Tensor]:
+    def changes(self, frames: Sequence[FrameObjects]) -> list[Tensor]:
         """Follows the objects of the first frame through the others, and returns what changed and how they look there.
 
         Where one is lost, it stays where it was seen last, and looks like nothing.
         """
-        config, u = self.config, length_unit(size_hw)
-        first = places = frames[0].found.centres
+        config, u = self.config, length_unit(frames[0].size_hw)
+        first = places = frames[0].centres
         read = []
         for frame in frames[1:]:
-            slot, seen = follow(places, frame.found, config.follow_distance * u)
+            slot, seen = follow(places, frame, config.follow_distance * u)
             seen = seen.unsqueeze(-1)
-            places = torch.where(seen, _in_slots(frame.found.centres, slot), places)
+            places = torch.where(seen, _in_slots(frame.centres, slot), places)
             moved = (places[..., :2] - first[..., :2]) / (config.motion_scale * u)
-            grown = (places[..., 2:] / first[..., 2:]).log() / config.growth_scale
+            radii = (value[..., 2:].clamp(min=1) for value in (first, places))  # 0 in a free slot
+            before, after = (radius.log() for radius in radii)
+            grown = (after - before) / config.growth_scale
             looks = _in_slots(frame.appearances, slot) * seen
             read += [moved.to(looks.dtype), grown.to(looks.dtype), seen.to(looks.dtype), looks]
         return read

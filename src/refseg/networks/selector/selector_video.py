@@ -11,7 +11,6 @@ Limits     An object is followed by its place alone, so two that pass close to e
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -76,13 +75,12 @@ class SelectorVideo(Selector):
     def find_objects(self, frames: Tensor) -> FrameObjects:
         """Finds the objects of frames (N, 3, H, W), each by itself."""
         found = self.finder(frames)
-        return FrameObjects(found, self.appearance(frames, found.centres))
+        return FrameObjects(**vars(found), appearances=self.appearance(frames, found.centres))
 
     def join_steps(self, steps: Sequence[FrameObjects]) -> FoundObjects:
         """Returns the objects in the middle one of K frames, each of B clips, with what they do."""
-        found = steps[len(steps) // 2].found
-        size_hw = (8 * found.coarse.shape[-2], 8 * found.coarse.shape[-1])
-        return replace(found, tokens=self.motion_norm(found.tokens + self.motion(steps, size_hw)))
+        found = steps[len(steps) // 2]
+        return replace(found, tokens=self.motion_norm(found.tokens + self.motion(steps)))
 
     # Training ------------------------------------------------------------------------------------------------------
 
