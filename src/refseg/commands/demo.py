@@ -25,9 +25,6 @@ PANEL, MARGIN, LINE = 384, 16, 26  # pixels
 VERDICT_LINES = 2
 CLIP_FRAMES = 25, 32  # fewest and most: more than 3 seconds
 MARK = "refseg demo"  # of its picture and its video
-RIGHT_CLIP = 8
-"""The first test clip that `choose_clip` gives whose answers by the bundled weights have an IoU of 0.8 or more in each
-frame."""
 
 
 def demo(
@@ -105,16 +102,15 @@ def write_video(segmenter: "Segmenter", first: int, path: Path) -> None:
 
     Args:
         segmenter: what answers.
-        first: how many clips after `RIGHT_CLIP` the choice begins.
+        first: number of the clip from which one is chosen.
         path: of the video.
     """
     import numpy as np
 
-    from refseg.datasets.drawn_clips.dataset import SPLITS
     from refseg.video.reading import read_frames
     from refseg.video.writer import video_writer
 
-    clip, expression = choose_clip((RIGHT_CLIP + first) % SPLITS["test"], acts=segmenter.network.frames > 1)
+    clip, expression = choose_clip(first, acts=segmenter.network.frames > 1)
     frames = read_frames(clip)
     results = list(segmenter.video(frames, expression))
     colours = next((result.colours() for result in results if result.found), [])  # the same in all frames

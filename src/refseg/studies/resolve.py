@@ -129,7 +129,7 @@ def resolve_data(recipe: Recipe, place: ScoredSplit) -> tuple[str, dict[str, Any
         return data.dataset, {"split": place.split, "count": SMALL_COUNT}
     settings = dict(data.settings)
     if data.dataset == "drawn_clips":
-        settings["count"] = SMALL_COUNT
+        settings |= {"count": SMALL_COUNT, "annotated": "middle"}  # the frame that gives no motion away
     return data.dataset, {**settings, "split": place.split}
 
 

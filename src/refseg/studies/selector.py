@@ -45,4 +45,30 @@ STUDIES = (
             )
         ),
     ),
+    Study(
+        name="selector_motion",
+        paper="selector_video",
+        table="ablations of motion",
+        recipe="selector_video",
+        columns=COLUMNS[:4],
+        notes=("The finder is that of the bundled weights for images; it is not trained.",),
+        rows=(
+            Row(label="1: full", figures=NO_FIGURES[:4]),
+            Row(label="2: by places and sizes alone", settings=("config.appearance=0",), figures=NO_FIGURES[:4]),
+            Row(
+                label="3: neighbouring frames alone",
+                settings=("config.frames=3", "data.preprocessing.clip.offsets=[-1,0,1]"),
+                figures=NO_FIGURES[:4],
+            ),
+            Row(label="4: what objects do is not taught", settings=("config.motion_weight=0",), figures=NO_FIGURES[:4]),
+        ),
+        claims=tuple(
+            Claim(above=1, below=(below,), about=about, metric="mIoU")
+            for below, about in (
+                (2, "how objects are turned"),
+                (3, "frames further away"),
+                (4, "motions as supervision"),
+            )
+        ),
+    ),
 )

@@ -79,7 +79,7 @@ class SelectorVideoConfig(SelectorConfig):
     motion_scale: float = Field(4.0, gt=0)  # one unit of a change of place
     growth_scale: float = Field(0.05, gt=0)  # one unit of a change of the logarithm of the radius
     crop: int = Field(16, ge=4, le=64, multiple_of=4)  # side of an object's pixels, cut out and enlarged to one size
-    appearance: Channels = 32  # channels of their description
+    appearance: int = Field(32, ge=0, le=8192)  # channels of their description; 0: places and sizes tell the motion
     motions: Repeats = 8  # classes of what objects do, the last of a data set's attributes
     motion_weight: float = Field(1.0, ge=0)  # of the loss of these classes
 

@@ -41,7 +41,7 @@ class SelectorVideo(Selector):
     def __init__(self, config: SelectorVideoConfig, vocabulary_size: int):
         super().__init__(config, vocabulary_size)
         self.frames = config.frames
-        self.appearance = Appearance(config)
+        self.appearance = Appearance(config) if config.appearance else None
         self.motion = Motion(config)
         self.motion_norm = nn.LayerNorm(config.width)
         self.motion_head = nn.Linear(config.width, config.motions)
@@ -75,7 +75,8 @@ class SelectorVideo(Selector):
     def find_objects(self, frames: Tensor) -> FrameObjects:
         """Finds the objects of frames (N, 3, H, W), each by itself."""
         found = self.finder(frames)
-        return FrameObjects(**vars(found), appearances=self.appearance(frames, found.centres))
+        looks = found.tokens[..., :0] if self.appearance is None else self.appearance(frames, found.centres)
+        return FrameObjects(**vars(found), appearances=looks)
 
     def join_steps(self, steps: Sequence[FrameObjects]) -> FoundObjects:
         """Returns the objects in the middle one of K frames, each of B clips, with what they do."""
@@ -118,5 +119,7 @@ class SelectorVideo(Selector):
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
         """Returns the parameters of the finder, of the motion, and of the chooser."""
-        own = (self.appearance, self.motion, self.motion_norm, self.motion_head)
-        return {**super().parts(), "motion": [parameter for module in own for parameter in module.parameters()]}
+        own = nn.ModuleList([self.motion, self.motion_norm, self.motion_head])
+        if self.appearance is not None:
+            own.append(self.appearance)
+        return {**super().parts(), "motion": list(own.parameters())}
