@@ -232,7 +232,8 @@ class _Executor:
             counted = bool(query.orders or query.superlatives) or any(place.far for place in query.places)
             for place in query.places:
                 if not (self._is_region(place) and (counted or place.half)):
-                    preferences += self.note("place", place, self._place(place, members, sides), False, anchor)
+                    how_far = self._place(place, members, sides)
+                    preferences += self.note("place", f"{place}, how far", how_far, False, anchor)
         for name in query.sizes:
             if self._judged(name) is None:
                 preferences += self.note("size", name, 0.6 * self._extreme(name, members), False, anchor)
