@@ -207,7 +207,7 @@ def test_an_archive_passes_over_weights_without_an_answer(tmp_path):
 def test_a_drawn_clip_comes_with_sentences_about_it(tmp_path):
     expressions = draw_clip(random.Random(0), tmp_path / "clip.mp4")
     frames = list(read_frames(tmp_path / "clip.mp4"))
-    assert 5 <= len(frames) <= 16 and frames[0].pixels.shape == (128, 128, 3) and 1 <= len(set(expressions)) <= 3
+    assert 25 <= len(frames) <= 32 and frames[0].pixels.shape == (128, 128, 3) and 1 <= len(set(expressions)) <= 3
 
 
 def test_the_page_tells_that_pyav_is_missing(client, monkeypatch):

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 PANEL, MARGIN, LINE = 384, 16, 26  # pixels
 VERDICT_LINES = 2
-CLIP_FRAMES = 25, 32  # fewest and most: more than 3 seconds
 MARK = "refseg demo"  # of its picture and its video
 
 
@@ -128,11 +127,11 @@ def choose_clip(first: int, acts: bool) -> tuple["DrawnClip", str]:
         first: number of a clip.
         acts: Whether the expression says what the object does; otherwise how it looks, if nothing else looks so.
     """
-    from refseg.datasets.drawn_clips.dataset import KINDS, SPLITS, DrawnClips
+    from refseg.datasets.drawn_clips.dataset import KINDS, SHOWN_FRAMES, SPLITS, DrawnClips
     from refseg.datasets.drawn_clips.motions import DIRECTIONS, STILL
     from refseg.datasets.drawn_scenes.objects import COLOUR, COLOURS, SHAPE, SHAPES
 
-    clips = DrawnClips("test", frames=CLIP_FRAMES)
+    clips = DrawnClips("test", frames=SHOWN_FRAMES)
     for i in range(SPLITS["test"]):
         clip = clips[(first + i) % SPLITS["test"]]
         looks = [(values[COLOUR], values[SHAPE]) for values in clip.attributes.tolist()]

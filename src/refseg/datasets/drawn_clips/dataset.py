@@ -28,7 +28,7 @@ from refseg.datasets.drawn_scenes.rendering import Look, draw_noise
 from refseg.errors import InvalidInput, choose_one, option
 from refseg.samples import Clip, Expression, KnownObjects
 
-__all__ = ["KINDS", "MOTIONS", "SPLITS", "VERSION", "DrawnClip", "DrawnClips"]
+__all__ = ["KINDS", "MOTIONS", "SHOWN_FRAMES", "SPLITS", "VERSION", "DrawnClip", "DrawnClips"]
 
 VERSION = 1
 """Raised with every change of a drawn byte or sentence, those of drawn scenes included; checkpoints carry it."""
@@ -38,6 +38,9 @@ SPLITS = {"train": 2**31, "val": 1000, "test": 2000}
 
 MOST_FRAMES = 240
 """Of a clip, half a minute."""
+
+SHOWN_FRAMES = 25, 32
+"""Fewest and most frames of clips that are drawn to be looked at: three to four seconds."""
 
 CLIPS_WITH_ALL_WORDS = 500
 """Clips of split train whose expressions hold every word."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from refseg.datasets.drawn_clips.dataset import SHOWN_FRAMES, DrawnClips
 from refseg.datasets.drawn_clips.dataset import SPLITS as CLIP_SPLITS
-from refseg.datasets.drawn_clips.dataset import DrawnClips
 from refseg.datasets.drawn_scenes.dataset import SPLITS, DrawnScenes
 from refseg.masks.pictures import encode_picture
 from refseg.video.writer import video_writer
@@ -43,7 +43,7 @@ def draw_clip(rng: random.Random, file: Path) -> list[str]:
     Raises:
         InvalidInput: if PyAV is not installed.
     """
-    clip = DrawnClips(split="test")[rng.randrange(CLIP_SPLITS["test"])]
+    clip = DrawnClips(split="test", frames=SHOWN_FRAMES)[rng.randrange(CLIP_SPLITS["test"])]
     step = 1 / Fraction(clip.frame_rate)
     with video_writer(file, clip.size_hw, step) as write:
         for t in range(len(clip)):
