@@ -62,7 +62,7 @@ def test_the_version_is_printed(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["segmnet"], "segmnet"),
+        (["segmnet"], "'segmnet'. Did you mean 'segment'? See refseg --help\n"),
         (["segment"], "Missing argument"),
         (["segment", "missing.png", "the star"], "missing.png is missing"),
         (["segment", "a.png", "the star", "--threshold", "high"], "--threshold"),

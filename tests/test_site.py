@@ -41,3 +41,11 @@ def test_links_between_pages_lead_somewhere(page):
         assert target.resolve().is_relative_to(DOCS), f"{link} leaves the site"
         if anchor and target.suffix == ".md":
             assert anchor in anchors(target), link
+
+
+def test_each_config_is_told_once_and_each_of_its_fields_once():
+    names, fields = [], []
+    for section in re.split(r"^### ", (DOCS / "reference" / "configs.md").read_text(encoding="utf-8"), flags=re.M)[1:]:
+        names.append(section.split()[0])
+        fields += [(names[-1], field) for field in re.findall(r"^\| `(\w+)` \|", section, re.M)]
+    assert len(set(names)) == len(names) and len(set(fields)) == len(fields)

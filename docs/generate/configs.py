@@ -39,7 +39,7 @@ def groups() -> Mapping[str, list[type[BaseModel]]]:
         "Recipes": [*_models(recipe), *_models(schedules)],
         "Images to a network's input": _models(transform),
         "Encoders": _models(encoders),
-        "Networks": [model for config in networks for model in (*_parts(config), config)],
+        "Networks": [model for config in networks for model in (*_parts(config, networks), config)],
     }
 
 
@@ -49,19 +49,20 @@ def _models(module: Any) -> list[type[BaseModel]]:
     return [one for one in found if one.__module__ == module.__name__ and one.model_fields]
 
 
-def _parts(config: type[BaseModel]) -> list[type[BaseModel]]:
+def _parts(config: type[BaseModel], networks: list[type[BaseModel]]) -> list[type[BaseModel]]:
     """Returns the configs of parts of a network that are defined beside its own."""
-    return [one for one in _models(inspect.getmodule(config)) if one is not config]
+    return [one for one in _models(inspect.getmodule(config)) if one not in networks]
 
 
 def _section(model: type[BaseModel]) -> str:
     said, _, attributes = inspect.cleandoc(model.__doc__ or "").partition("\nAttributes:\n")
-    rows = [
+    head = [
         f"### {model.__name__}\n",
         f"{_escaped(said.strip())}\n",
         "| field | type | default | what it is |",
         "|---|---|---|---|",
     ]
+    rows = {}  # by name; a field that is declared again keeps its place
     comments = _comments(model)
     for names, text in re.findall(r"^    ([\w, ]+): (.+(?:\n {8}.+)*)", attributes, re.M):
         for name in names.split(", "):
@@ -72,8 +73,8 @@ def _section(model: type[BaseModel]) -> str:
             continue
         for name, (kind, comment) in (comments if owner is model else _comments(owner)).items():
             if name in model.model_fields:
-                rows.append(f"| `{name}` | `{kind}` | {_default(model.model_fields[name])} | {comment} |")
-    return "\n".join(rows) + "\n"
+                rows[name] = f"| `{name}` | `{kind}` | {_default(model.model_fields[name])} | {comment} |"
+    return "\n".join([*head, *rows.values()]) + "\n"
 
 
 def _default(field: Any) -> str:
@@ -109,7 +110,7 @@ def _comments(model: type[BaseModel]) -> dict[str, tuple[str, str]]:
     beside: dict[int, str] = {}
     alone: dict[int, str] = {}
     for token in tokenize.generate_tokens(StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
+        if token.type == tokenize.COMMENT and not token.string.startswith("# type:"):
             place = alone if not token.line[: token.start[1]].strip() else beside
             place[token.start[0]] = token.string.lstrip("# ")
     found = {}

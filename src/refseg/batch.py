@@ -36,7 +36,7 @@ class Batch:
         targets: (M, N) bool, true objects that each expression refers to; all False without referent. N is 1 if no
             objects are known: all referents are one.
         objects: the true objects; None if the data set does not have them.
-        truth: (M, H, W) float, share of each pixel in the referents; None if `objects` is given.
+        truth: (M, H, W) float, share of each pixel in the referents; None if `objects` and `targets` tell it.
         steps: (M, S, N) bool, sets of true objects that the program of each expression goes through before its answer;
             None if the data set has no programs.
         types: (M,) int64, form of each expression, for validation by form.

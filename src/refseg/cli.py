@@ -164,8 +164,8 @@ def explanation(error: Exception) -> str | None:
         return str(error)
     if hasattr(error, "format_message"):  # wrong usage; the class is click's, or that of a copy of click within typer
         message: str = error.format_message().replace("Value error, ", "")
-        # empty where the help has been printed already
-        return message and f"{message.rstrip('.')}. See {_help_page(error)}"
+        stop = "" if message.endswith((".", "?")) else "."
+        return message and f"{message}{stop} See {_help_page(error)}"  # empty where the help has been printed already
     if "pydantic" in sys.modules:
         from pydantic import ValidationError
 

@@ -167,6 +167,13 @@ def test_the_finder_can_learn_from_the_middle_frames(clips):
     torch.testing.assert_close(losses["loss"], network_class("selector").find_loss(network, image)["loss"])
 
 
+def test_objects_at_another_size_than_the_frames_are_refused(network, clips):
+    batch = batch_of(clips)
+    small = replace(batch, objects=replace(batch.objects, id_map=batch.objects.id_map[:, ::2, ::2]))
+    with pytest.raises(InvalidInput, match=r"of 64 x 64 pixels, .* sees 128 x 128 .* data.preprocessing.side to 64"):
+        network.loss(small)
+
+
 @pytest.mark.parametrize(
     ("shape", "said"), [((1, 3, 32, 32), "single images"), ((1, 3, 3, 32, 32), "clips of 3")], ids=["image", "clip"]
 )
@@ -175,7 +182,9 @@ def test_other_input_is_refused(network, shape, said):
         network.encode_image(torch.zeros(shape))
 
 
-def test_a_clip_has_a_middle_frame():
-    with pytest.raises(InvalidInput, match="take an odd number"):
+def test_a_clip_has_a_middle_frame_and_no_programs():
+    with pytest.raises(InvalidInput, match="frames: the middle frame is answered, so take an odd number"):
         build("selector_video", {"frames": 4}, vocabulary_size=10)
+    with pytest.raises(InvalidInput, match="program_weight: no data set of clips .* leave it 0"):
+        build("selector_video", {"program_weight": 1}, vocabulary_size=10)
     assert isinstance(build("selector_video", {"frames": 3}, vocabulary_size=10), SelectorVideo)

@@ -165,8 +165,14 @@ def test_bad_combinations_are_refused_before_anything_is_written(finished, tiny,
 
 def test_a_network_that_learns_from_objects_is_refused_data_without_them(tiny, tmp_path):
     data = FileData(dataset="jsonl", settings={"root": str(tmp_path / "own.jsonl")})
-    with pytest.raises(InvalidInput, match="selector learns from all objects .* which jsonl does not tell"):
+    with pytest.raises(InvalidInput, match="selector learns from all objects of an image .* which jsonl does not tell"):
         train(tiny.replace(data=data, stages=tiny.stages[-1:]), tmp_path / "run", devices=CPU)
+    for name in ("jsonl", "a2d_sentences"):
+        data = FileData(dataset=name, settings={"root": str(tmp_path)})
+        with pytest.raises(
+            InvalidInput, match=f"objects of a clip .* which {name} does not tell; it takes drawn_clips\\."
+        ):
+            train(find_recipe("selector_video").replace(data=data), tmp_path / "run", devices=CPU)
     assert not (tmp_path / "run").exists()
 
 

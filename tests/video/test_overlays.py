@@ -57,7 +57,7 @@ def test_frames_that_the_weights_do_not_know_are_grey_with_a_band_and_keep_their
     "exists, line",
     [
         (0.3, "nothing matches in 2 frames: exists 10.0% to 30.0% is below the threshold 50.0%"),
-        (0.772, "nothing matches in 2 frames: no object was chosen, although exists 77.2%"),
+        (0.772, "nothing matches in 2 frames: no object was chosen, although exists reaches 77.2%"),
     ],
 )
 def test_the_line_of_a_video_says_which_decided_that_there_is_nothing(exists, line):

@@ -82,5 +82,7 @@ class FramesVerdict:
         if self.reason:
             return verdict(0, 0.0, self.threshold, self.reason)
         if self.empty_masks:
-            return f"nothing matches in {self.frames} frames: no object was chosen, although exists {self.most:.1%}"
-        return f"nothing matches in {self.frames} frames: {span} is below the threshold {self.threshold:.1%}"
+            reason = f"no object was chosen, although exists reaches {self.most:.1%}"
+        else:
+            reason = f"{span} is below the threshold {self.threshold:.1%}"
+        return f"nothing matches in {self.frames} frames: {reason}"

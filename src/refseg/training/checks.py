@@ -59,12 +59,13 @@ def check_run(recipe: Recipe, out: Path, resume: bool, devices: Devices) -> None
     with torch.device("meta"):
         network = networks.build(recipe.network, recipe.config, vocabulary_size=3)
     for data in (recipe.data, *(stage.data for stage in recipe.stages if stage.data is not None)):
-        _check_frames(network, data)
         if network.needs_objects and not class_of(data.dataset).object_classes:
+            kind, known = "an image" if network.frames == 1 else "a clip", _know_objects(of_clips=network.frames > 1)
             raise InvalidInput(
-                f"{recipe.network} learns from all objects of an image and their classes, which {data.dataset} does "
-                "not tell; it takes drawn_scenes. Other networks and their weights take any data set (refseg recipes)"
+                f"{recipe.network} learns from all objects of {kind} and their classes, which {data.dataset} does "
+                f"not tell; it takes {known}. Other networks and their weights take any data set (refseg recipes)"
             )
+        _check_frames(network, data)
     for stage in recipe.stages:
         if heads := pretraining_heads(stage.objective):
             _check_pretraining(heads, network, stage, stage.data or recipe.data)
@@ -149,5 +150,10 @@ def _check_pretraining(
             f"group, {part}, and a network that has one, so not {', '.join(stage.groups)} of this network"
         )
     if not class_of(data.dataset).object_classes:
-        known = " or ".join(name for name in DATASETS if class_of(name).object_classes)
-        raise InvalidInput(f"{data.dataset} does not tell what objects are; stage {stage.name} takes {known}")
+        raise InvalidInput(f"{data.dataset} does not tell what objects are; stage {stage.name} takes {_know_objects()}")
+
+
+def _know_objects(of_clips: bool | None = None) -> str:
+    """Returns the names of the data sets that tell what objects are; of images alone, or of clips alone."""
+    known = (name for name in DATASETS if class_of(name).object_classes)
+    return " or ".join(name for name in known if of_clips in (None, class_of(name).of_clips))

@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from refseg.config import Channels, Config, Layers, Repeats
 
@@ -71,7 +71,7 @@ class SelectorConfig(Config):
 class SelectorVideoConfig(SelectorConfig):
     """Every choice of the network for clips, beside those of `SelectorConfig`."""
 
-    program_weight: float = Field(0.0, ge=0)  # drawn clips know no intermediate sets
+    program_weight: float = Field(0.0, ge=0)  # 0: clips know no intermediate sets
 
     # Motion
     frames: int = Field(5, ge=3, le=65)  # of a clip; odd
@@ -83,8 +83,16 @@ class SelectorVideoConfig(SelectorConfig):
     motions: Repeats = 8  # classes of what objects do, the last of a data set's attributes
     motion_weight: float = Field(1.0, ge=0)  # of the loss of these classes
 
-    @model_validator(mode="after")
-    def _has_a_middle(self) -> Self:
-        if self.frames % 2 == 0:
-            raise ValueError(f"frames is {self.frames}; the middle one is answered, so take an odd number")
-        return self
+    @field_validator("program_weight")
+    @classmethod
+    def _without_programs(cls, value: float) -> float:
+        if value:
+            raise ValueError("no data set of clips tells the sets of a program, so leave it 0")
+        return value
+
+    @field_validator("frames")
+    @classmethod
+    def _has_a_middle(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("the middle frame is answered, so take an odd number")
+        return value

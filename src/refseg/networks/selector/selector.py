@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from refseg.batch import Batch, Objects
 from refseg.blocks.view import View
+from refseg.errors import InvalidInput
 from refseg.networks.network import ABSENT, Network, Output, chosen_objects
 from refseg.networks.selector.chooser import Block, Chooser
 from refseg.networks.selector.config import SelectorConfig
@@ -196,8 +197,17 @@ class Selector(Network):
 
         Each true object takes the found object nearest to its centre, unless that is too far; of two that take the
         same, the nearer one keeps it.
+
+        Raises:
+            InvalidInput: if the images were resized, since the true objects are not.
         """
         size_hw = (objects.id_map.shape[-2], objects.id_map.shape[-1])
+        if size_hw != found.size_hw:
+            known, side = (f"{height} x {width} pixels" for height, width in (size_hw, found.size_hw))
+            raise InvalidInput(
+                f"objects are known in images of {known}, and the network sees {side}; set data.preprocessing.side to "
+                f"{math.isqrt(math.prod(size_hw))} and leave data.crop_from out"
+            )
         difference = found.centres[:, :, None, :2] - objects.centres[:, None].float()  # (B, Q, N, 2)
         distance = difference.square().sum(-1).sqrt()
         possible = found.selectable[:, :, None] & objects.present[:, None]

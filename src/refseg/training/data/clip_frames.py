@@ -93,7 +93,7 @@ def one_frame(
 
 
 def objects_of(samples: list[Sample], flips: list[bool]) -> Objects | None:
-    """Returns the objects of images or frames, mirrored where `flips` says so; None where they are not known."""
+    """Returns the objects of images or frames, at their own size, mirrored where `flips` says so; None if unknown."""
     known = [sample.known_objects(mirrored) for sample, mirrored in zip(samples, flips, strict=True)]
     objects = [one for one in known if one is not None]
     if len(objects) < len(samples):
