@@ -42,6 +42,7 @@ def _size(file):
             InvalidInput,
             "name a data set after the weights, for example: refseg robustness selector drawn_scenes",
         ),
+        ("drawn_scene", InvalidInput, "'drawn_scene' is none; did you mean drawn_scenes"),
         ("selector drawn_scene", InvalidInput, "'drawn_scene' is none; did you mean drawn_scenes"),
         ("nothing drawn_scenes", MissingFile, "no weights 'nothing'"),
         ("selector drawn_clips", InvalidInput, "drawn_clips holds videos, images are wanted"),

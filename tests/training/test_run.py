@@ -13,7 +13,7 @@ from torch._utils import ExceptionWrapper
 from refseg.checkpoints.io import load_checkpoint
 from refseg.errors import InvalidInput, MissingFile
 from refseg.recipes import RECIPES, find_recipe
-from refseg.recipes.recipe import FileData, Recipe
+from refseg.recipes.recipe import FileData, Group, Recipe
 from refseg.recipes.small import SEE
 from refseg.training import repeated_blocks, run
 from refseg.training.devices import Devices
@@ -173,7 +173,19 @@ def test_a_network_that_learns_from_objects_is_refused_data_without_them(tiny, t
             InvalidInput, match=f"objects of a clip .* which {name} does not tell; it takes drawn_clips\\."
         ):
             train(find_recipe("selector_video").replace(data=data), tmp_path / "run", devices=CPU)
+    for name, setting, said in (
+        ("selector", "config.attributes=[2, 8, 3, 3]", "learns 2 classes of shape, and drawn_scenes has 8"),
+        ("selector_video", "config.motions=4", "learns 4 classes of motion, and drawn_clips has 8"),
+    ):
+        with pytest.raises(InvalidInput, match=said):
+            train(find_recipe(name).with_settings([setting]), tmp_path / "run", devices=CPU)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_objective_that_teaches_none_of_its_groups_is_told(tiny, tmp_path):
+    stage = tiny.stages[-1].replace(objective="find_loss", groups={"chooser": Group(lr=1e-3)}, steps=1)
+    with pytest.raises(InvalidInput, match="objective find_loss teaches nothing of chooser; name other groups"):
+        train(tiny.replace(stages=(stage,)), tmp_path / "run", devices=CPU)
 
 
 def test_an_error_of_a_process_that_reads_data_is_told_as_it_was_raised(tiny, tmp_path, monkeypatch):

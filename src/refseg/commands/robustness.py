@@ -133,7 +133,7 @@ def robustness(
 def _divide(words: Sequence[str], without_weights: bool) -> tuple[list[str], str]:
     """Returns weights and data set."""
     from refseg.datasets import DATASETS
-    from refseg.errors import InvalidInput, choose_one
+    from refseg.errors import InvalidInput, choose_one, did_you_mean
     from refseg.extensions import is_extension
 
     if not words:
@@ -147,7 +147,7 @@ def _divide(words: Sequence[str], without_weights: bool) -> tuple[list[str], str
         if not others and not without_weights:
             raise InvalidInput(f"name weights before the data set, for example: refseg robustness selector {last}")
         return others, last
-    if others or without_weights:
+    if others or without_weights or did_you_mean(last, DATASETS):
         raise InvalidInput(f"the last word is the data set, and {last!r} is none; {choose_one(last, DATASETS)}")
     raise InvalidInput(f"name a data set after the weights, for example: refseg robustness {last} {DATASET} --count 50")
 

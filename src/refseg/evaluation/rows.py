@@ -206,7 +206,7 @@ def read_rows(path: Path) -> list[Row]:
     path = path / ROWS if path.is_dir() else path
     if not path.is_file():
         raise MissingFile(f"{path} is missing; give an {ROWS} that `refseg evaluate` or `refseg score` wrote")
-    if path.suffix == ".json":
+    if path.name == "report.json":
         raise InvalidInput(f"{path} is a report, without rows; give the {ROWS} beside it, or their folder")
     rows = []
     with path.open("rb") as lines:

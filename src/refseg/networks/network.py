@@ -140,6 +140,11 @@ class Network(nn.Module, ABC):
         """Computes the word-independent features of images (B, 3, H, W), once for all expressions."""
 
     @property
+    def object_classes(self) -> tuple[int, ...]:
+        """Number of classes of each attribute of the objects that training needs (`Dataset.object_classes`)."""
+        return ()
+
+    @property
     def needs_annotations(self) -> bool:
         """Whether images are encoded with the objects that a data set annotates in them (`encode_annotated`)."""
         return False

@@ -65,6 +65,13 @@ def check_run(recipe: Recipe, out: Path, resume: bool, devices: Devices) -> None
                 f"{recipe.network} learns from all objects of {kind} and their classes, which {data.dataset} does "
                 f"not tell; it takes {known}. Other networks and their weights take any data set (refseg recipes)"
             )
+        told = class_of(data.dataset).object_classes.items()
+        for learnt, (attribute, classes) in zip(network.object_classes, told, strict=False):
+            if learnt < classes:
+                raise InvalidInput(
+                    f"{recipe.network} learns {counted(learnt, 'class')} of {attribute}, and {data.dataset} has "
+                    f"{classes}; set as many in the network's config"
+                )
         _check_frames(network, data)
     for stage in recipe.stages:
         if heads := pretraining_heads(stage.objective):

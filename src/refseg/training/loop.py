@@ -230,7 +230,7 @@ class StageLoop:
         """Computes the losses that the stage's objective names; "loss" is the one to minimise."""
         arguments = vars(batch) if isinstance(batch, CachedObjectBatch) else {"batch": batch}
         try:
-            return self.model(self.stage.objective, arguments)
+            losses: Losses = self.model(self.stage.objective, arguments)
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
@@ -238,6 +238,12 @@ class StageLoop:
                 f"stage {self.stage.name}: a batch norm of the network wants two expressions at once or more on each "
                 f"device; set images, expressions_per_image or accumulate={self.stage.accumulate} otherwise"
             ) from error
+        if not losses["loss"].requires_grad:
+            raise InvalidInput(
+                f"stage {self.stage.name}: objective {self.stage.objective} teaches nothing of "
+                f"{', '.join(self.trainable)}; name other groups, or another objective"
+            )
+        return losses
 
     def _means(self, losses: Losses, batch: Batch | CachedObjectBatch) -> Losses:
         """Means over processes, which all stop where one is not finite."""

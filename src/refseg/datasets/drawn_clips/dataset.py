@@ -17,9 +17,9 @@ from typing_extensions import override
 from refseg.array_types import LabelImage, Mask, RgbImage
 from refseg.counting import counted
 from refseg.datasets.dataset import Dataset
-from refseg.datasets.drawn_clips.motions import LEFT, MOTIONS, RIGHT
+from refseg.datasets.drawn_clips.motions import FRAMES, LEFT, MOTIONS, RIGHT
 from refseg.datasets.drawn_clips.sentences import KINDS, Doing
-from refseg.datasets.drawn_clips.twins import FRAMES, Twins, draw_twins
+from refseg.datasets.drawn_clips.twins import Twins, draw_twins
 from refseg.datasets.drawn_scenes.balanced_sentences import object_ids
 from refseg.datasets.drawn_scenes.dataset import DRAWN_LICENCE, DRAWN_UNCHECKABLE, DrawnScenes
 from refseg.datasets.drawn_scenes.layout import Layout, rasterise

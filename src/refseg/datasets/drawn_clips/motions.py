@@ -15,10 +15,10 @@ DIRECTIONS = {LEFT: (-1, 0), RIGHT: (1, 0), UP: (0, -1), DOWN: (0, 1)}
 ROUND = frozenset({SHAPES.index("circle"), SHAPES.index("ring")})
 """Shapes that look the same however they are turned, so that they never spin."""
 
+FRAMES = 5, 16  # fewest and most of a clip; in longer ones things grow as much over all, so by less a frame
 WAY = 10.0, 24.0  # pixels of a 128x128 canvas from the first frame to the last
 TURN_DEGREES = 10, 18  # a frame; below half of every symmetry angle, so that the sense of turning can be seen
 GROWTH = 1.04, 1.06  # factor of the radius a frame
-GROWTH_STEPS = 15  # frames but one; in longer clips things grow as much over all, so by less a frame
 
 _CAN_SPIN = 1 - len(ROUND) / len(SHAPES)
 _SHARE = 1 / len(MOTIONS)
@@ -59,8 +59,8 @@ class Mover:
         low, high = TURN_DEGREES
         turn = (low + rng.below(high - low + 1)) * (1 if rng.chance(0.5) else -1)
         step, growth = rng.between(*WAY) * side / UNIT / (frames - 1), rng.between(*GROWTH)
-        if frames - 1 > GROWTH_STEPS:
-            growth **= GROWTH_STEPS / (frames - 1)
+        if frames > FRAMES[1]:
+            growth **= (FRAMES[1] - 1) / (frames - 1)
         return Mover(middle, step, turn, growth)
 
     def at(self, motion: int, frames: int) -> DrawnObject:

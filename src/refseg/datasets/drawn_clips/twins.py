@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from refseg.datasets.drawn_clips.motions import Mover, draw_motions
+from refseg.datasets.drawn_clips.motions import FRAMES, Mover, draw_motions
 from refseg.datasets.drawn_clips.sentences import Sentence, World, sentences_about
 from refseg.datasets.drawn_scenes.layout import TIERS, UNIT, draw_attributes, rasterise
 from refseg.datasets.drawn_scenes.objects import RADII, SIZE, Attributes, DrawnObject, SeededRandom
 
-FRAMES = 5, 16
 OBJECTS = 3, 6
 SECOND_GROUP = 0.4  # share of clips with two groups of look-alikes, as far as there are enough objects
 THREE_ALIKE = 0.4  # share of groups that have three members

@@ -56,6 +56,11 @@ class Selector(Network):
         self.training_only = ("finder_criterion.", "program_criterion.")
         self.training_only += () if config.agreement else ("finder.attributes.",)
 
+    @property
+    def object_classes(self) -> tuple[int, ...]:
+        """Number of classes of each attribute of the objects."""
+        return self.config.attributes
+
     def encode_image(self, image: Tensor) -> FoundObjects:
         """Finds the objects of normalised images (B, 3, H, W); H and W are multiples of 16."""
         return self.finder(image)

@@ -4,13 +4,15 @@ Idea       The finder is Selector's, of single images, and looks at each frame o
            objects of the middle frame are followed to the others by their places; how they move, grow and turn there
            joins what they look like, and the chooser reads the expression as in an image.
 Read with  `selector`, of which this is the second half; `motion` (from frame to frame).
-Limits     An object is followed by its place alone, so two that pass close to each other are mixed up if they move
-           further than they are apart from one of the clip's frames to the next.
+Limits     An object is followed by its place alone, each by itself: two that pass close to each other are mixed up if
+           they move further than they are apart from one of the clip's frames to the next, and what moves further
+           than `follow_distance` is lost.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -47,6 +49,11 @@ class SelectorVideo(Selector):
         self.motion_head = nn.Linear(config.width, config.motions)
         self.training_only += ("motion_head.",)
 
+    @property
+    def object_classes(self) -> tuple[int, ...]:
+        """Number of classes of each attribute of the objects, of motion last."""
+        return (*self.config.attributes, self.config.motions)
+
     def encode_image(self, image: Tensor) -> FoundObjects:
         """Finds the objects in the middle frames of normalised clips (B, K, 3, H, W), with what they do.
 
@@ -73,8 +80,9 @@ class SelectorVideo(Selector):
         return self.join_steps([FrameObjects.join(step) for step in zip(*clips, strict=True)])
 
     def find_objects(self, frames: Tensor) -> FrameObjects:
-        """Finds the objects of frames (N, 3, H, W), each by itself."""
-        found = self.finder(frames)
+        """Finds the objects of frames (N, 3, H, W), each by itself; the finder learns nothing from it."""
+        with torch.no_grad():
+            found = self.finder(frames)
         looks = found.tokens[..., :0] if self.appearance is None else self.appearance(frames, found.centres)
         return FrameObjects(**vars(found), appearances=looks)
 
