@@ -69,8 +69,8 @@ def probe(server, tmp_path):
         "data view drawn_scenes --split val --number 2 --out {folder}/sheet.png",
         "data check jsonl --root {folder}/own.jsonl --fast",
         "data draw --count 1 --out {folder}/drawn",
-        "compare {folder}/rows.jsonl {folder}/rows.jsonl --protocol standard",
-        "compare {folder}/rows.jsonl {folder}/rows.jsonl --protocol lavt --protocol rela --protocol cris",
+        "compare {folder}/rows.jsonl {folder}/others.jsonl --protocol standard",
+        "compare {folder}/rows.jsonl {folder}/others.jsonl --protocol lavt --protocol rela --protocol cris",
     ],
 )
 def test_a_look_up_does_not_import_torch(words, tmp_path, probe):
@@ -79,7 +79,8 @@ def test_a_look_up_does_not_import_torch(words, tmp_path, probe):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     line = {"image": "a.png", "expression": "the dot", "split": "val", "boxes": [[1, 1, 4, 4]]}
     (tmp_path / "own.jsonl").write_text(json.dumps(line) + "\n")
-    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows())) + "\n")
+    for name in ("rows", "others"):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows())) + "\n")
     done = probe(*words.format(folder=tmp_path).split())
     assert done["code"] in (0, 1) and not done["torch"], done["said"]
 

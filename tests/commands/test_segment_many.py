@@ -488,3 +488,15 @@ def test_many_refuses_what_says_no_expression(checkpoint_folder, photographs):
         segmenter.many(photographs)
     with pytest.raises(InvalidInput, match="is one expression"):
         segmenter.many(photographs, "the star")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["a.mp4", "b.mp4", "the star"], ["photos/a.png", "b.mp4", "the star"], ["-i", "b.mp4", "-i", "a.mp4", "x"]],
+)
+def test_videos_are_answered_one_at_a_time(photographs, segment, capsys, words):
+    for name in ("a.mp4", "b.mp4"):
+        Path(name).write_bytes(b"\0\0\0\x18ftypmp42" + bytes(64))
+    assert segment(*words) == 2
+    said = "b.mp4 is a video, which is answered alone: refseg segment b.mp4 'the red cup'"
+    assert said in capsys.readouterr().err and not Path("answers").exists()

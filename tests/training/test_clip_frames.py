@@ -153,7 +153,7 @@ def test_an_epoch_goes_through_clips_expressions_or_referents(kind, groups):
 def test_drawn_clips_tell_every_word_and_the_kind_of_each_expression():
     source = FileSource(CLIPS, erases=False)
     tokenizer = source.tokenizer(None)
-    assert len(tokenizer) == 2 + 109 and source.types == KINDS
+    assert len(tokenizer) == 2 + 111 and source.types == KINDS
     batch = source.validation(tokenizer, world=1)[0]
     kinds = [expression.kind for frame in source.validation_samples for expression in frame.expressions]
     assert [KINDS[number] for number in batch.types.tolist()] == kinds
@@ -215,3 +215,10 @@ def test_data_that_do_not_fit_a_network_for_clips_are_refused(tiny_of_clips, tmp
             tiny_of_clips.with_settings([setting]), tmp_path / "run", resume=False, devices=Devices(accelerator="cpu")
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_never_began_leaves_no_run(tiny_of_clips, tmp_path):
+    few = tiny_of_clips.with_settings(["data.settings.count=1", "stages.see.images=2"])
+    with pytest.raises(InvalidInput, match=r"stages.see.images=1"):
+        train(few, tmp_path / "run", devices=Devices(accelerator="cpu"))
+    assert not (tmp_path / "run" / "recipe.yaml").exists()

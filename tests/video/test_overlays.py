@@ -65,3 +65,18 @@ def test_the_line_of_a_video_says_which_decided_that_there_is_nothing(exists, li
     for t, one in enumerate((0.1, exists)):
         found.add(answer(t, np.zeros((4, 4), bool), one))
     assert line in str(found)
+
+
+@pytest.mark.parametrize(
+    "familiar, line",
+    [
+        ((False, False), "no answer: unfamiliar kind of image (found in 2 of 2 frames, exists 90.0% to 90.0%)"),
+        ((True, False), "exists 90.0% to 90.0%; 1 of 2 frames is unlike what these weights know"),
+        ((True, True), "found in 2 of 2 frames, exists 90.0% to 90.0%"),
+    ],
+)
+def test_the_line_of_a_video_says_how_many_frames_are_unfamiliar(familiar, line):
+    found = _Found()
+    for t, one in enumerate(familiar):
+        found.add({**answer(t, np.ones((4, 4), bool), 0.9), "familiar": one})
+    assert line in str(found) and ("unlike" in str(found) or "unfamiliar" in str(found)) == (not all(familiar))

@@ -174,7 +174,7 @@ def test_clips_of_the_release_fit_the_network_of_the_release():
 def test_a_checkpoint_says_which_frames_make_a_clip(tmp_path):
     save_checkpoint(of_clips(CMPC | {"frames": 5}, OFFSETS), tmp_path / "clips")
     assert load_checkpoint(tmp_path / "clips").preprocessing.clip.offsets == OFFSETS
-    with pytest.raises(InvalidInput, match="takes clips of 5 frames, not single images"):
+    with pytest.raises(InvalidInput, match="take clips of 5 frames, not single images"):
         refseg.load(tmp_path / "clips")(np.zeros((40, 40, 3), np.uint8), "the star")
     for offsets in ((0,), (-1, 0, 1, 2, 3)):
         with pytest.raises(InvalidInput, match="offsets of preprocessing.clip in their config.json"):

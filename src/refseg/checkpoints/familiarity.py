@@ -65,10 +65,10 @@ def unpadded(features: Tensor, geometry: Geometry) -> Tensor:
 
 
 def fit_familiarity(described: Tensor, fitted_on: str) -> Familiarity:
-    """Fits mean and covariance to every other familiar image, and the threshold to the rest.
+    """Fits mean and covariance to the first half of the familiar images, and the threshold to the rest.
 
     Args:
-        described: (N, D), from `describe`, of familiar images.
+        described: (N, D), from `describe`, of familiar images; those that are alike, frames of a clip, in a row.
         fitted_on: description of the images.
 
     Raises:
@@ -79,7 +79,7 @@ def fit_familiarity(described: Tensor, fitted_on: str) -> Familiarity:
         raise InvalidInput(
             f"familiarity needs at least {MIN_IMAGES} images, {len(described)} were given; fit it on more"
         )
-    seen, unseen = described[0::2], described[1::2]
+    seen, unseen = described.tensor_split(2)
     covariance = torch.cov(seen.T)
     variance = covariance.diagonal()
     covariance = (1 - _SHRINKAGE) * covariance + torch.diag(_SHRINKAGE * variance + 1e-6 * variance.mean() + 1e-12)

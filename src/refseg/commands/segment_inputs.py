@@ -15,6 +15,7 @@ from typing import Any
 from refseg.counting import counted
 from refseg.errors import InvalidInput, MissingFile, RefsegError
 from refseg.inference.questions import IMAGE_ENDINGS, QuestionTable, find_images, is_glob
+from refseg.video.formats import is_video_file
 
 STDIN = "-"
 
@@ -77,10 +78,10 @@ def read_inputs(
             f"Missing argument EXPRESSION: say what to find in {_listed(images)}, for example {command} "
             f"{_listed(images)} 'the red cup'; a word that is also the name of a file needs -i before each image"
         )
-    return _inputs(images, expressions, frames)
+    return _inputs(images, expressions, frames, command)
 
 
-def _inputs(images: list[str], expressions: list[str], frames: bool | None) -> Inputs:
+def _inputs(images: list[str], expressions: list[str], frames: bool | None, command: str) -> Inputs:
     from refseg.video.reading import is_video
 
     if len(images) == 1 and images[0] != STDIN and not is_glob(images[0]):
@@ -105,6 +106,8 @@ def _inputs(images: list[str], expressions: list[str], frames: bool | None) -> I
     for image in images:
         if not os.path.lexists(image) and not is_glob(image):
             raise MissingFile(f"{image} is missing; check the path of the image")
+        if _is_video_file(image):
+            raise InvalidInput(_video_alone(image, command))
     return Inputs(images=images, expressions=expressions)
 
 
@@ -153,6 +156,16 @@ def _matches(pattern: str) -> bool:
         return False
 
 
+def _is_video_file(word: str) -> bool:
+    """Whether a path is that of a video file; what ends as an image does is not looked at."""
+    return not word.lower().endswith(IMAGE_ENDINGS) and os.path.isfile(word) and is_video_file(Path(word))
+
+
+def _video_alone(video: str, command: str) -> str:
+    """Returns the error about a video among other images."""
+    return f"{video} is a video, which is answered alone: {command} {shlex.quote(video)} 'the red cup'"
+
+
 def _has_separator(word: str) -> bool:
     return "/" in word or os.sep in word
 
@@ -179,6 +192,8 @@ def _check_expressions(images: list[str], expressions: list[str], named: bool, c
             continue
         if not os.path.lexists(word) and not is_glob(word):
             raise MissingFile(f"{word} stands among the expressions, is written as a path, and is missing; check it")
+        if not named and _is_video_file(word):
+            raise InvalidInput(_video_alone(word, command))
         kind = "folder" if os.path.isdir(word) else "file"
         asked = shlex.quote(next((one for one in expressions if not os.path.lexists(one)), "the red cup"))
         together = [*images, word if is_path else f".{os.sep}{word}"]

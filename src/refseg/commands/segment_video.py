@@ -168,11 +168,11 @@ class _Found:
 
     def add(self, answer: dict[str, Any]) -> None:
         reason = answer["reading"]["reason"] if "reading" in answer else ""
-        self.verdict.add(answer["found"], answer["exists"], answer["exists_threshold"], reason)
+        self.verdict.add(answer["found"], answer["exists"], answer["exists_threshold"], reason, answer["familiar"])
         self.warnings.update(dict.fromkeys(answer["warnings"]))
 
     def __str__(self) -> str:
-        return typer.style(str(self.verdict), fg="green" if self.verdict.found else "yellow")
+        return typer.style(str(self.verdict), fg="green" if self.verdict.is_answer else "yellow")
 
 
 def _write_masks(

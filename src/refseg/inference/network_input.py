@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from refseg.checkpoints import bundled
 from refseg.errors import InvalidInput
 from refseg.networks.network import Network
 from refseg.preprocessing.geometry import Geometry
@@ -49,8 +50,16 @@ def encode(network: Network, clips: Sequence[Sequence[NetworkInput]]) -> Any:
     """Computes `Network.encode_image` of clips of K frames, or of images (K is 1).
 
     Where the network encodes frames one by one, a frame that many clips have is encoded once.
+
+    Raises:
+        InvalidInput: for images, if the network takes clips.
     """
     device, images = next(network.parameters()).device, len(clips[0]) == 1
+    if images and network.frames > 1:
+        raise InvalidInput(
+            f"these weights take clips of {network.frames} frames, not single images; give a video, or weights for "
+            f"images, such as {bundled.FOR_IMAGES}"
+        )
     annotated = [clip[0].annotated for clip in clips if clip[0].annotated is not None]
     if len(annotated) == len(clips):
         return network.encode_annotated(torch.stack([clip[0].pixels for clip in clips]).to(device), annotated)

@@ -61,28 +61,44 @@ class FramesVerdict:
     ...     verdict.add(found, exists, 0.9)
     >>> print(verdict)
     found in 1 of 2 frames, exists 20.0% to 99.0%
+    >>> verdict.add(True, 0.95, 0.9, familiar=False)
+    >>> print(verdict)
+    found in 2 of 3 frames, exists 20.0% to 99.0%; 1 of 3 frames is unlike what these weights know
     """
 
     def __init__(self) -> None:
-        self.frames = self.found = self.empty_masks = 0
+        self.frames = self.found = self.empty_masks = self.unfamiliar = 0
         self.reason = ""
         self.least, self.most, self.threshold = 1.0, 0.0, 0.5
 
-    def add(self, found: bool, exists: float, exists_threshold: float, reason: str = "") -> None:
-        """Adds a frame; the arguments are those of `decided_by`."""
-        self.frames, self.found = self.frames + 1, self.found + found
+    def add(self, found: bool, exists: float, exists_threshold: float, reason: str = "", familiar: bool = True) -> None:
+        """Adds a frame; the arguments are those of `verdict`, `found` in the place of the number of objects."""
+        self.frames, self.found, self.unfamiliar = self.frames + 1, self.found + found, self.unfamiliar + (not familiar)
         self.empty_masks += decided_by(found, exists, exists_threshold) == "empty mask"
         self.least, self.most = min(self.least, exists), max(self.most, exists)
         self.threshold, self.reason = exists_threshold, reason
 
+    @property
+    def is_answer(self) -> bool:
+        """Whether it was found in any frame, and not all frames are unfamiliar."""
+        return self.found > 0 and self.unfamiliar < self.frames
+
     def __str__(self) -> str:
+        answer = self._answer()
+        if not self.unfamiliar:
+            return answer
+        if self.unfamiliar == self.frames:
+            return f"{UNFAMILIAR} ({answer})"
+        are = "is" if self.unfamiliar == 1 else "are"
+        return f"{answer}; {counted(self.unfamiliar, 'frame', self.frames)} {are} unlike what these weights know"
+
+    def _answer(self) -> str:
         span = f"exists {self.least:.1%} to {self.most:.1%}"
         if self.found:
             return f"found in {self.found} of {self.frames} frames, {span}"
         if self.reason:
             return verdict(0, 0.0, self.threshold, self.reason)
+        why = f"{span} is below the threshold {self.threshold:.1%}"
         if self.empty_masks:
-            reason = f"no object was chosen, although exists reaches {self.most:.1%}"
-        else:
-            reason = f"{span} is below the threshold {self.threshold:.1%}"
-        return f"nothing matches in {self.frames} frames: {reason}"
+            why = f"no object was chosen, although exists reaches {self.most:.1%}"
+        return f"nothing matches in {self.frames} frames: {why}"

@@ -113,7 +113,8 @@ def selector_first_version() -> Recipe:
 def selector_video() -> Recipe:
     """Returns the recipe of the bundled weights for videos: motion and chooser, on the finder of those for images.
 
-    Every frame of a clip is learnt from, also the first and the last, which are answered as well.
+    Every frame of a clip is learnt from, also the first and the last, which are answered as well; and expressions that
+    say no motion.
 
     Run       refseg train selector_video
     Measured  docs/results.md
@@ -133,7 +134,7 @@ def selector_video() -> Recipe:
         network="selector_video",
         data=FileData(
             dataset="drawn_clips",
-            settings={"count": 200_000, "annotated": "all"},  # more than are used, since they are drawn on demand
+            settings={"count": 200_000, "annotated": "all", "looks": 4},  # more than are used: drawn on demand
             validation_images=40,
             calibration_images=150,
             item="image",

@@ -110,7 +110,7 @@ class _Found:
 
     def add(self, result: FrameResult) -> None:
         reason = result.reading.reason if result.reading else ""
-        self.verdict.add(result.found, result.exists, result.exists_threshold, reason)
+        self.verdict.add(result.found, result.exists, result.exists_threshold, reason, result.familiar)
         if result.found:
             self.times[1:] = [result.seconds]
         self.warnings.update(dict.fromkeys(result.warnings))

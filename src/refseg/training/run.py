@@ -156,6 +156,10 @@ def _train(
                     run.save(run.network.state_dict(), run.source, {})
                 print("calibrating on validation data")
                 print(f"weights: {export_weights(out, recipe, run.source, str(fabric.device), progress)}")
+    except InvalidInput:
+        if fabric.is_global_zero and not resume and not (out / "state").exists():
+            (out / "recipe.yaml").unlink(missing_ok=True)  # nothing was trained; the mended command takes this folder
+        raise
     except (OSError, SafetensorError) as error:
         raise UnwritableOutput(unwritable(out, error)) from error
 

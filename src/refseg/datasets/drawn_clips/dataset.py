@@ -18,7 +18,7 @@ from refseg.array_types import LabelImage, Mask, RgbImage
 from refseg.counting import counted
 from refseg.datasets.dataset import Dataset
 from refseg.datasets.drawn_clips.motions import FRAMES, LEFT, MOTIONS, RIGHT
-from refseg.datasets.drawn_clips.sentences import KINDS, Doing
+from refseg.datasets.drawn_clips.sentences import KINDS, LOOKS, Doing, World, sentences_about_looks
 from refseg.datasets.drawn_clips.twins import Twins, draw_twins
 from refseg.datasets.drawn_scenes.balanced_sentences import object_ids
 from refseg.datasets.drawn_scenes.dataset import DRAWN_LICENCE, DRAWN_UNCHECKABLE, DrawnScenes
@@ -38,6 +38,8 @@ SPLITS = {"train": 2**31, "val": 1000, "test": 2000}
 
 MOST_FRAMES = 240
 """Of a clip, half a minute."""
+
+MOST_LOOKS = 32
 
 SHOWN_FRAMES = 25, 32
 """Fewest and most frames of clips that are drawn to be looked at: three to four seconds."""
@@ -73,11 +75,15 @@ class DrawnClip(Clip):
         self._pixels = "clip", clips.seed, clips.split, clips.side, number  # those of its twin, too
         self.attributes = np.array([mover.middle.attributes for mover in twins.movers], np.int64)
         self.motions = np.array(twins.motions[which], np.int64)
+        sentences = [(sentence, answers[which]) for sentence, answers in twins.sentences]
+        if clips.looks:
+            world = World(rasterise([mover.middle for mover in twins.movers], self.side), twins.motions[which])
+            sentences += sentences_about_looks(world, clips.looks, SeededRandom("looks", *self._pixels, which))
         self.expressions = tuple(
-            Expression(sentence.text, object_ids(answers[which]), sentence.type, sentence.kind)
-            for sentence, answers in twins.sentences
+            Expression(sentence.text, object_ids(referents), sentence.type, sentence.kind)
+            for sentence, referents in sentences
         )
-        self.programs: tuple[Doing, ...] = tuple(sentence.program for sentence, _ in twins.sentences)
+        self.programs: tuple[Doing, ...] = tuple(sentence.program for sentence, _ in sentences)
         self._layouts: dict[int, Layout] = {}
 
     def __len__(self) -> int:
@@ -147,6 +153,8 @@ class DrawnClips(Dataset):
         annotated: which frames are scored and trained on, the middle one or all. In the first and the last one, place,
             size and rotation tell half of the motions.
         frames: fewest and most frames of a clip; published figures use 5 to 16.
+        looks: number of further expressions of each clip that say what things look like, and not what they do; in
+            published figures there are none. Twins have others, and the same answer to each is right in both.
 
     Raises:
         InvalidInput: if one of them is not allowed.
@@ -155,7 +163,7 @@ class DrawnClips(Dataset):
     of_clips = True
     seed: int
     version = VERSION
-    kinds = KINDS
+    kinds: tuple[str, ...] = KINDS
     all_have_words = True
     familiar_images = "drawn clips only: coloured, patterned shapes that move on a plain ground; no filmed videos"
     object_classes = {**DrawnScenes.object_classes, "motion": len(MOTIONS)}
@@ -170,6 +178,7 @@ class DrawnClips(Dataset):
         seed: int = 0,
         annotated: Annotated = "middle",
         frames: tuple[int, int] = FRAMES,
+        looks: int = 0,
     ):
         if split not in SPLITS:
             raise InvalidInput(f"unknown split {split!r} of drawn_clips; {choose_one(split, SPLITS)}")
@@ -187,13 +196,18 @@ class DrawnClips(Dataset):
             raise InvalidInput(
                 f"drawn clips have {FRAMES[0]} to {MOST_FRAMES} frames, not {low} to {high}; for example frames=[24,32]"
             )
+        if not 0 <= looks <= MOST_LOOKS:
+            raise InvalidInput(f"a drawn clip has 0 to {MOST_LOOKS} expressions about looks, not {looks}")
         self.split, self.side, self.seed, self.annotated, self.frames = split, side, seed, annotated, (low, high)
+        self.looks, self.kinds = looks, (*KINDS, LOOKS) if looks else KINDS
         self._twins: tuple[int, Twins] | None = None
 
     @classmethod
     @override
     def texts_with_all_words(cls) -> Iterator[str]:
-        return (expression.text for clip in cls("train", CLIPS_WITH_ALL_WORDS) for expression in clip.expressions)
+        return (
+            expression.text for clip in cls("train", CLIPS_WITH_ALL_WORDS, looks=4) for expression in clip.expressions
+        )
 
     def __len__(self) -> int:
         return self.count

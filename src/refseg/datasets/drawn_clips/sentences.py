@@ -1,4 +1,4 @@
-"""Sentences about motions: a noun phrase of the drawn scenes, a motion, and the program of both."""
+"""Sentences about clips: a noun phrase of the drawn scenes, a motion or none, and the program of both."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,11 +8,14 @@ from refseg.datasets.drawn_clips.motions import GROWING, MOTIONS, SHRINKING
 from refseg.datasets.drawn_scenes import programs
 from refseg.datasets.drawn_scenes.grammar import ATTRIBUTE_USE, NUMBERS, say_all, say_noun, say_the
 from refseg.datasets.drawn_scenes.layout import Layout
-from refseg.datasets.drawn_scenes.objects import COLOUR, MATERIAL, SHAPE, SIZE, Attributes, SeededRandom
+from refseg.datasets.drawn_scenes.objects import COLOUR, MATERIAL, SHAPE, SIZE, VALUES, Attributes, SeededRandom
 from refseg.datasets.drawn_scenes.programs import Noun, Objects, single
 
 KINDS = ("stays still", "moves left", "moves right", "moves up", "moves down", "spins", "grows", "shrinks")
 """The motions as kinds of expressions, in the order of MOTIONS."""
+
+LOOKS = "looks"
+"""The kind of expressions that say what things look like, and not what they do."""
 
 BEFORE = {
     "still": ("motionless", "unmoving"),
@@ -32,6 +35,9 @@ AFTER = {  # a clause and a participle, about one and about several
 }
 PHRASINGS = 2  # of each motion of each group of look-alikes
 ATTEMPTS = 6  # at a noun phrase for it
+OTHER_LOOKS = 0.3  # share of noun phrases with an attribute that was drawn anew, most of which describe nothing
+MANY_ABSENT = 0.3  # share of those in the plural
+MANY_KEPT = 0.3  # of noun phrases of several things, which are most, since clips have look-alikes
 
 
 class World(programs.World):
@@ -46,10 +52,13 @@ class World(programs.World):
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """Program of "the X that moves so", or of all such X; `count` ("both", "the three") holds for that number only."""
+    """Program of "the X that moves so", or of all such X; `count` ("both", "the three") holds for that number only.
+
+    Without a motion it is that of "the X", whatever it does.
+    """
 
     noun: Noun
-    motion: int
+    motion: int | None
     many: bool = False
     count: int | None = None
 
@@ -62,7 +71,8 @@ class Doing:
                 return None
         if found is None:
             return None
-        found &= world.doing[self.motion]
+        if self.motion is not None:
+            found &= world.doing[self.motion]
         if not self.many:
             return single(found)
         return None if self.count not in (None, found.bit_count()) and found else found
@@ -78,12 +88,13 @@ class Sentence:
     @property
     def type(self) -> str:
         """Form of the sentence."""
-        return "plural action" if self.program.many else "action"
+        form = "action" if self.program.motion is not None else "attribute"
+        return f"plural {form}" if self.program.many else form
 
     @property
     def kind(self) -> str:
-        """One of KINDS."""
-        return KINDS[self.program.motion]
+        """One of KINDS, or LOOKS."""
+        return LOOKS if self.program.motion is None else KINDS[self.program.motion]
 
 
 def sentences_about(here: World, there: World, rng: SeededRandom) -> list[tuple[Sentence, tuple[int, int]]]:
@@ -108,19 +119,55 @@ def sentences_about(here: World, there: World, rng: SeededRandom) -> list[tuple[
     return rng.shuffled(list(found.values()))
 
 
+def sentences_about_looks(world: World, count: int, rng: SeededRandom) -> list[tuple[Sentence, int]]:
+    """Composes up to `count` different sentences that say no motion, with the set (bits) of their referents."""
+    found: dict[str, tuple[Sentence, int]] = {}
+    for _ in range(count * ATTEMPTS):
+        attributes = list(rng.pick(world.layout.objects).attributes)
+        if rng.chance(OTHER_LOOKS):
+            changed = rng.below(len(attributes))
+            attributes[changed] = rng.below(len(VALUES[changed]))
+        noun = _noun(attributes, rng)
+        several = noun.named(world).bit_count()
+        if several > 1 and not rng.chance(MANY_KEPT):
+            continue
+        program = _counted(noun, None, several or (2 if rng.chance(MANY_ABSENT) else 0), rng)
+        referents = program.evaluate(world)
+        if referents is not None:
+            sentence = Sentence(say(program, rng), program)
+            found.setdefault(sentence.text, (sentence, referents))
+        if len(found) == count:
+            break
+    return list(found.values())
+
+
 def _program(attributes: Attributes, motion: int, several: int, rng: SeededRandom) -> Doing:
+    return _counted(_noun(attributes, rng), motion, several, rng)
+
+
+def _noun(attributes: Sequence[int], rng: SeededRandom) -> Noun:
+    """Names some of these attributes."""
     chosen = [value if rng.chance(use) else None for value, use in zip(attributes, ATTRIBUTE_USE, strict=True)]
-    noun = Noun(chosen[SHAPE], chosen[COLOUR], chosen[SIZE], chosen[MATERIAL])
+    return Noun(chosen[SHAPE], chosen[COLOUR], chosen[SIZE], chosen[MATERIAL])
+
+
+def _counted(noun: Noun, motion: int | None, several: int, rng: SeededRandom) -> Doing:
+    """Speaks of one thing or of all, whose number it says half of the time."""
     many = several > 1
     return Doing(noun, motion, many, several if many and several in NUMBERS and rng.chance(0.5) else None)
 
 
 def say(program: Doing, rng: SeededRandom) -> str:
     """Writes a program as an English expression."""
-    phrase, name = say_noun(program.noun, rng, program.many), MOTIONS[program.motion]
-    if name in BEFORE and rng.chance(0.4):
-        phrase = f"{rng.pick(BEFORE[name])} {phrase}"
-    else:
-        clause, participle = AFTER[name][program.many]
-        phrase = f"{phrase} {participle if ' that ' in phrase or rng.chance(0.5) else clause}"
+    phrase = say_noun(program.noun, rng, program.many)
+    if program.motion is not None:
+        phrase = _moving(phrase, MOTIONS[program.motion], program.many, rng)
     return say_all(phrase, program.count, rng) if program.many else say_the(phrase, rng)
+
+
+def _moving(phrase: str, motion: str, many: bool, rng: SeededRandom) -> str:
+    """Adds a motion to a noun phrase, before or after it."""
+    if motion in BEFORE and rng.chance(0.4):
+        return f"{rng.pick(BEFORE[motion])} {phrase}"
+    clause, participle = AFTER[motion][many]
+    return f"{phrase} {participle if ' that ' in phrase or rng.chance(0.5) else clause}"

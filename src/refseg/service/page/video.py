@@ -232,7 +232,7 @@ def format_column(column: VideoColumn) -> str:
         f", {facts['answered']} of them answered" if facts["answered"] < facts["frames"] else ""
     )
     answers = facts["expressions"]
-    items = (format_answer(k, one["expression"], verdict_of(one, facts)) for k, one in enumerate(answers))
+    items = (format_answer(k, one["expression"], verdict_of(one)) for k, one in enumerate(answers))
     warnings = [*facts["warnings"], *(text for one in answers for text in one["warnings"])]
     return format_answers(column.weights, f'{shown}<p class="refseg-small">{about}</p>', items, warnings)
 

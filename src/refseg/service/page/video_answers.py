@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from refseg.errors import InvalidInput
-from refseg.masks.pictures import UNFAMILIAR
 from refseg.service.messages import VideoProgress
 from refseg.service.page.answers import check_asked
 from refseg.service.page.files import TemporaryFiles
@@ -89,18 +88,9 @@ async def ask_video(
     return VideoAnswered(video.name, tuple(columns))
 
 
-def verdict_of(answer: dict[str, Any], facts: dict[str, Any]) -> str:
-    """Returns the answer to an expression over a whole video in words.
-
-    Args:
-        answer: `ExpressionFacts` as a dictionary.
-        facts: the `VideoFacts` that it is a part of.
-    """
-    when = ""
-    if answer["found"]:
-        first, last = f"{answer['first']:.1f} s", f"{answer['last']:.1f} s"
-        when = f"; at {first}" if first == last else f"; from {first} to {last}"
-    if facts["unfamiliar"] == facts["answered"]:
-        return f"{UNFAMILIAR} ({answer['verdict']}{when})"
-    strange = f"; {facts['unfamiliar']} of them unlike what these weights know" if facts["unfamiliar"] else ""
-    return f"{answer['verdict']}{strange}{when}"
+def verdict_of(answer: dict[str, Any]) -> str:
+    """Returns the answer to an expression over a whole video, `ExpressionFacts` as a dictionary, in words."""
+    if not answer["found"]:
+        return str(answer["verdict"])
+    first, last = f"{answer['first']:.1f} s", f"{answer['last']:.1f} s"
+    return f"{answer['verdict']}; {f'at {first}' if first == last else f'from {first} to {last}'}"
