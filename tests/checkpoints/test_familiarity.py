@@ -34,7 +34,7 @@ def test_alarms_on_the_held_back_half_are_as_rare_as_promised(familiarity):
 
 
 def test_frames_of_a_clip_do_not_stand_for_those_of_others():
-    clips, others = (features(40, seed).repeat_interleave(10, 0) for seed in (1, 2))  # ten frames of each, all alike
+    clips, others = (features(16, seed).repeat_interleave(10, 0) for seed in (1, 2))  # ten frames of each, all alike
     fitted = fit_familiarity(describe(clips), "clips")
     assert fitted.is_familiar(others).float().mean() > 0.97
 

@@ -34,14 +34,20 @@ def test_the_demo_draws_one_picture_of_four_panels_and_a_video_of_two(demo):
     out, said = demo()
     width, height = Image.open(out).size
     assert width > 4 * 300 and height > 300
-    files = [out, out.with_suffix(".mp4"), out.with_stem("demo_scene")]
-    assert said[-4:-1] == [str(file) for file in files]
+    files = [out.with_name(name) for name in ("demo.png", "demo_scene.png", "demo.mp4", "demo_clip.mp4")]
+    assert [line for line in said if line.startswith(str(out.parent))] == [str(file) for file in files]
     _, said = demo()
-    assert said[-4:-1] == [f"{file} (replaced, of an earlier run)" for file in files]
-    clip, _ = choose_clip(0, acts=False)
+    again = [f"{file} (replaced, of an earlier run)" for file in files]
+    assert [line for line in said if line.startswith(str(out.parent))] == again
+    clip, asked = choose_clip(0, acts=False)
     frames = list(read_frames(out.with_suffix(".mp4")))
     assert len(frames) == len(clip) and frames[0].pixels.shape[1] > 2 * 3 * 128
     assert float(frames[-1].time) >= 3
+    alone = list(read_frames(files[3]))
+    assert len(alone) == len(clip) and np.abs(alone[0].pixels.astype(int) - clip.frame(0)).mean() < 8
+    words = shlex.split(said[-1].removeprefix("ask more: "))
+    assert words == ["refseg", "segment", str(files[3]), asked]
+    assert asked in said[-5] and "found in 25 of 25 frames" in said[-4]
 
 
 @pytest.mark.parametrize("ending", [".png", ".mp4"])
@@ -73,10 +79,10 @@ def test_without_pyav_there_are_the_picture_its_scene_and_a_command_that_asks_ab
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     out, said = demo()
     assert sorted(path.name for path in out.parent.iterdir()) == ["demo.png", "demo_scene.png"]
-    assert "pip install 'refseg[video]'" in said[-3]
+    assert "pip install 'refseg[video]'" in said[-1]
     scene, expressions = choose_scene(first=0)
     assert np.array_equal(np.asarray(Image.open(out.with_stem("demo_scene"))), scene.image)
-    words = shlex.split(said[-1].removeprefix("ask more: "))
+    words = shlex.split(said[-2].removeprefix("ask more: "))
     assert words == ["refseg", "segment", str(out.with_stem("demo_scene")), expressions[1]]
 
 

@@ -1,6 +1,6 @@
 """`refseg demo`: draws a scene, asks for one object, for several and for something that is not there; one picture.
 
-And draws a clip, asks for an object in it, and writes the answers as a short video.
+And draws a clip, asks for an object in it, and writes both the clip and the answers as short videos.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from refseg.datasets.drawn_scenes.dataset import Scene
     from refseg.inference.results import Result
     from refseg.inference.segmenter import Segmenter
+    from refseg.inference.verdicts import FramesVerdict
     from refseg.masks.overlay import Colour
 
 PANEL, MARGIN, LINE = 384, 16, 26  # pixels
@@ -37,8 +38,8 @@ def demo(
 ) -> None:
     """Segment a drawn scene by three expressions: for one object, for several, and for nothing.
 
-    Beside the picture lie the scene itself, to ask more about, and a short video that shows an object which was found
-    in a drawn clip (needs refseg[video]).
+    Beside the picture lie the scene itself, to ask more about, and (with refseg[video]) a drawn clip and a video that
+    shows an object which was found in it.
     """
     from importlib.util import find_spec
     from shlex import join
@@ -52,8 +53,9 @@ def demo(
         raise InvalidInput(f"{out} does not end in .png; give the picture's name, for example --out demo.png")
     check_device_name(device)
     check_file_writable(out)
-    has_video, video, alone = find_spec("av") is not None, out.with_suffix(".mp4"), out.with_stem(f"{out.stem}_scene")
-    replaced = check_earlier({out: MARK, alone: MARK} | ({video: MARK} if has_video else {}))
+    alone, video, clip = (out.with_name(out.stem + ending) for ending in ("_scene.png", ".mp4", "_clip.mp4"))
+    has_video = find_spec("av") is not None
+    replaced = check_earlier({out: MARK, alone: MARK} | ({video: MARK, clip: MARK} if has_video else {}))
 
     from PIL import Image
 
@@ -68,17 +70,19 @@ def demo(
         Image.fromarray(shown.image).save(folder / alone.name, pnginfo=png_mark(MARK))
         if has_video:
             others = segmenter if video_weights == weights else load(video_weights, device)
-            write_video(others, scene, folder / video.name)
+            asked, found = write_video(others, scene, folder / video.name, folder / clip.name)
     for result in results:
         typer.echo(describe(result))
     typer.echo(named(out, replaced))
-    typer.echo(
-        named(video, replaced)
-        if has_video
-        else "no video, which needs PyAV; install it with: pip install 'refseg[video]'"
-    )
     typer.echo(named(alone, replaced))
     typer.echo(f"ask more: {join(['refseg', 'segment', str(alone), expressions[1]])}")
+    if not has_video:
+        typer.echo("no video, which needs PyAV; install it with: pip install 'refseg[video]'")
+        return
+    typer.echo(f"{typer.style(asked, bold=True)}\n  {found}")
+    typer.echo(named(video, replaced))
+    typer.echo(named(clip, replaced))
+    typer.echo(f"ask more: {join(['refseg', 'segment', str(clip), asked])}")
 
 
 def choose_scene(first: int) -> tuple["Scene", list[str]]:
@@ -96,16 +100,18 @@ def choose_scene(first: int) -> tuple["Scene", list[str]]:
     raise AssertionError("no test scene has expressions for one object, for several and for none")
 
 
-def write_video(segmenter: "Segmenter", first: int, path: Path) -> None:
-    """Writes the answers to an expression about a clip.
+def write_video(segmenter: "Segmenter", first: int, path: Path, clip_path: Path) -> tuple[str, "FramesVerdict"]:
+    """Writes a clip, and the answers to an expression about it; returns the expression, and what was found.
 
     Args:
         segmenter: what answers.
         first: number of the clip from which one is chosen.
-        path: of the video.
+        path: of the video with the answers.
+        clip_path: of the clip.
     """
     import numpy as np
 
+    from refseg.inference.verdicts import FramesVerdict
     from refseg.video.reading import read_frames
     from refseg.video.writer import video_writer
 
@@ -114,10 +120,15 @@ def write_video(segmenter: "Segmenter", first: int, path: Path) -> None:
     results = list(segmenter.video(frames, expression))
     colours = next((result.colours() for result in results if result.found), [])  # the same in all frames
     pictures = [np.asarray(picture([result], "the clip", colours)) for result in results]
-    height, width, _ = pictures[0].shape
-    with video_writer(path, (height, width), frames.time_base, MARK) as write:
-        for t, shown in enumerate(pictures):
-            write(t * frames.time_base, shown)
+    found = FramesVerdict()
+    for result in results:
+        found.add(result.found, result.exists, result.exists_threshold, familiar=result.familiar)
+    for file, shown in ((path, pictures), (clip_path, [result.image for result in results])):
+        height, width, _ = shown[0].shape
+        with video_writer(file, (height, width), frames.time_base, MARK) as write:
+            for t, pixels in enumerate(shown):
+                write(t * frames.time_base, pixels)
+    return expression, found
 
 
 def choose_clip(first: int, acts: bool) -> tuple["DrawnClip", str]:
