@@ -16,6 +16,15 @@ def counted(number: int, noun: str, of: int | None = None) -> str:
     return f"{number:,} {things}" if of is None else f"{number:,} of {of:,} {things}"
 
 
+def another(setting: str) -> str:
+    """Names another value of a setting, whose name may be a plural.
+
+    >>> another("threshold"), another("expressions")
+    ('another threshold', 'other expressions')
+    """
+    return f"{'other' if setting.endswith('s') else 'another'} {setting}"
+
+
 def plural(noun: str) -> str:
     """Returns the plural of a regular noun.
 

@@ -56,7 +56,7 @@ def test_another_number_of_processes_goes_on_without_gap_or_repetition(tmp_path,
 )
 def test_rows_of_another_run_are_refused_by_what_differs(tmp_path, change, named):
     PartialRows(tmp_path, RUN).write(answers(0))
-    with pytest.raises(InvalidInput, match=f"another {named} .*repeat that call to go on with it, give another place"):
+    with pytest.raises(InvalidInput, match=f"other {named} .*repeat that call to go on with it, give another place"):
         PartialRows(tmp_path, RUN | change)
 
 

@@ -65,7 +65,7 @@ def test_every_row_has_the_answer_of_a_call_for_its_image_alone(segment, manifes
     assert segment("--manifest", manifest, "--piece-size", 2, "--threshold", "0.3", "--format", "mask") == 2
     assert "answers holds answers with another threshold" in capsys.readouterr().err
     assert segment("--manifest", manifest, "--piece-size", 2) == 2
-    assert "answers holds answers with another files (['mask'], now [])" in capsys.readouterr().err
+    assert "answers holds answers with other files (['mask'], now [])" in capsys.readouterr().err
 
 
 def test_pieces_with_errors_are_asked_again_when_they_are_mended(segment, manifest, golden, tmp_path, capsys):

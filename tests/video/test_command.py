@@ -1,4 +1,5 @@
 import json
+import re
 import os
 import shutil
 import sys
@@ -158,7 +159,8 @@ def test_answers_of_another_run_are_not_mixed_in(segment, tmp_path, monkeypatch,
         assert segment("the star", "--format", "rle") == 130
     before = content(tmp_path / "out")
     assert segment("the star", *change, "--format", "rle") == 2
-    assert "holds an unfinished run with another" in capsys.readouterr().err and content(tmp_path / "out") == before
+    assert re.search("holds an unfinished run with (an)?other ", capsys.readouterr().err)
+    assert content(tmp_path / "out") == before
 
 
 def test_a_second_run_replaces_the_masks_of_the_first(segment, tmp_path, capsys):

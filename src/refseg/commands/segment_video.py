@@ -87,7 +87,8 @@ def segment_video(
     shown: Progress = no_progress if quiet else progress
     with only_writer(answers):
         unfinished = PartialAnswers(answers, run)
-        _answer(load(), frames, expressions, every, run["threshold"], unfinished, shown)
+        segmenter = load()
+        _answer(segmenter, frames, expressions, every, run["threshold"], unfinished, shown)
         remarks = dict.fromkeys(frames.remarks)
         with all_or_nothing(out) as folder:
             found = _write_masks(folder, stems, formats, unfinished, source)
@@ -101,6 +102,8 @@ def segment_video(
         return
     if replaced:
         typer.echo(f"replaced, of an earlier run: {', '.join(str(out / name) for name in replaced)}", err=True)
+    if segmenter.network.frames == 1:
+        typer.echo("note: these weights answer each frame by itself, so they cannot know what moves", err=True)
     about = zip(expressions, (one.warnings for one in found), strict=True)
     for warning in [*remarks, *list_warnings(about)]:
         typer.echo(f"warning: {warning}", err=True)

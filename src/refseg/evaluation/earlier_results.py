@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from refseg.counting import another
 from refseg.errors import UnwritableOutput, another_out, printable, shown
 from refseg.evaluation.rows import MASKS, ROWS
 from refseg.files.atomic import remove_leftovers
@@ -63,7 +64,7 @@ def find_earlier(out: Path, facts: Mapping[str, Any]) -> EarlierResults | None:
         if old.get(name) != new.get(name):
             change = f"{_told(before, name)}, now {_told(facts, name)}"
             raise UnwritableOutput(
-                f"{out} holds an evaluation with another {name} ({change}); give {another_out()}, or remove it first"
+                f"{out} holds an evaluation with {another(name)} ({change}); give {another_out()}, or remove it first"
             )
     return EarlierResults(protocols, shortcuts, str(before.get("date", "")), str(before.get("precision", "")))
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from refseg.counting import another
 from refseg.errors import InvalidInput, UnwritableOutput, another_out, for_caller
 from refseg.evaluation.rows import ImageAnswers
 from refseg.files.atomic import write_atomically
@@ -116,8 +117,8 @@ class PartialRows:
         for name in {**before, **run}:
             if before.get(name) != run.get(name):
                 raise InvalidInput(
-                    f"{self.folder.parent} holds an unfinished evaluation with another {name} ({before.get(name)}, now "
-                    f"{run.get(name)}); repeat that {for_caller('command', 'call')} to go on with it, give "
+                    f"{self.folder.parent} holds an unfinished evaluation with {another(name)} "
+                    f"({before.get(name)}, now {run.get(name)}); repeat that {for_caller('command', 'call')} to go on with it, give "
                     f"{another_out()}, or remove {self.folder} to start again"
                 )
 

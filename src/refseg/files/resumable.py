@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from refseg.counting import another
 from refseg.errors import InvalidInput, UnwritableOutput, another_out, first_line, for_caller, shown
 from refseg.files.atomic import write_atomically
 
@@ -51,8 +52,8 @@ class ResumableLines:
             ) from error
         if other is not None:
             raise InvalidInput(
-                f"{folder} holds {self.kind} with another {other} ({shown(before.get(other), 40)}, now "
-                f"{shown(self._run[other], 40)}); repeat that {for_caller('command', 'call')} to go on with it, give "
+                f"{folder} holds {self.kind} with {another(other)} ({shown(before.get(other), 80)}, now "
+                f"{shown(self._run[other], 80)}); repeat that {for_caller('command', 'call')} to go on with it, give "
                 f"{another_out()}, or remove {self.removed} to start again"
             )
 

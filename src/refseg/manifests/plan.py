@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from refseg.counting import another
 from refseg.errors import InvalidInput, MissingFile, another_out, first_line, for_caller, shown
 from refseg.manifests.manifest import Manifest, Pieces
 from refseg.manifests.store import Store
@@ -140,7 +141,7 @@ def check_settings(plan: Plan, manifest: Manifest, store: Store, piece_size: int
     again = for_caller("command", "call")
     if other is not None:
         raise InvalidInput(
-            f"{store.place} holds answers with another {other} ({shown(before.get(other), 40)}, now "
+            f"{store.place} holds answers with {another(other)} ({shown(before.get(other), 40)}, now "
             f"{shown(now.get(other), 40)}); repeat that {again} to go on with it, or give {another_out()}"
         )
     stated = json.loads(store.read(PLAN) or b"{}").get("changed")

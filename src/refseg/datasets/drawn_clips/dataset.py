@@ -194,7 +194,8 @@ class DrawnClips(Dataset):
         low, high = frames
         if not FRAMES[0] <= low <= high <= MOST_FRAMES:
             raise InvalidInput(
-                f"drawn clips have {FRAMES[0]} to {MOST_FRAMES} frames, not {low} to {high}; for example frames=[24,32]"
+                f"drawn clips have {FRAMES[0]} to {MOST_FRAMES} frames, not {low} to {high}; say the fewest and the "
+                "most, for example frames=[24,32]"
             )
         if not 0 <= looks <= MOST_LOOKS:
             raise InvalidInput(f"a drawn clip has 0 to {MOST_LOOKS} expressions about looks, not {looks}")
