@@ -56,7 +56,7 @@ def test_other_data_are_refused_and_the_results_stay(evaluated, checkpoint_folde
 
 
 def test_other_weights_and_masks_of_other_programs_are_refused(evaluated, tmp_path):
-    with pytest.raises(UnwritableOutput, match="another weights .*, now selector "):
+    with pytest.raises(UnwritableOutput, match="other weights .*, now selector "):
         evaluate("selector", **DATA, out=evaluated)
     masks = evaluated / "masks.jsonl"
     with pytest.raises(UnwritableOutput, match="holds an evaluation with (an)?other "):

@@ -118,8 +118,8 @@ class PartialRows:
             if before.get(name) != run.get(name):
                 raise InvalidInput(
                     f"{self.folder.parent} holds an unfinished evaluation with {another(name)} "
-                    f"({before.get(name)}, now {run.get(name)}); repeat that {for_caller('command', 'call')} to go on with it, give "
-                    f"{another_out()}, or remove {self.folder} to start again"
+                    f"({before.get(name)}, now {run.get(name)}); repeat that {for_caller('command', 'call')} to go on "
+                    f"with it, give {another_out()}, or remove {self.folder} to start again"
                 )
 
     def _read(self, file: Path) -> Iterator[ImageAnswers]:
