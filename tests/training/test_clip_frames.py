@@ -190,7 +190,7 @@ def test_a_run_on_clips_is_validated_by_kind_calibrated_and_says_which_frames_it
     assert released.preprocessing == tiny_of_clips.data.preprocessing and released.network.frames == 3
     assert released.trained_on["clips"] == 8 and "drawn clips only" in released.knows
     assert released.calibration.fitted_on == "drawn_clips, split val, 5 annotated frames"
-    assert "Apache-2.0" in released.card and "Validation (5 clips" in released.card
+    assert "Apache-2.0" in released.card and "Validation (5 annotated frames" in released.card
     assert (
         "nothing else; before it, of each place in an image the shape, colour, size, material and motion"
         in released.card
