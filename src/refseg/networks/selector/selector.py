@@ -123,7 +123,13 @@ class Selector(Network):
         assert batch.objects is not None
         matched = self.match(found, batch.objects)
         find = self.finder_criterion(maps, found, matched, self.finder.attributes, batch.objects, dense_weight=0.25)
-        choose = self.choose_loss(
+        choose = self.choose_from(found, matched, batch)
+        parts = {**find, **choose, "finder": find["loss"], "chooser": choose["loss"]}
+        return {**parts, "loss": choose["loss"] + 0.5 * find["loss"]}
+
+    def choose_from(self, found: FoundObjects, matched: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Computes `choose_loss` of a batch's expressions on objects that were found in its images."""
+        return self.choose_loss(
             found.tokens,
             found.valid,
             found.pairs,
@@ -134,8 +140,6 @@ class Selector(Network):
             batch.targets,
             batch.steps,
         )
-        parts = {**find, **choose, "finder": find["loss"], "chooser": choose["loss"]}
-        return {**parts, "loss": choose["loss"] + 0.5 * find["loss"]}
 
     def find_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Computes the finder's loss on objects at the true centres; the expressions are not read."""

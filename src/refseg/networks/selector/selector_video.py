@@ -99,16 +99,7 @@ class SelectorVideo(Selector):
         assert objects is not None
         found = self.encode_image(batch.image)
         matched = self.match(found, objects)
-        losses = self.choose_loss(
-            found.tokens,
-            found.valid,
-            found.pairs,
-            matched,
-            batch.tokens,
-            batch.word_mask,
-            batch.image_of_expression,
-            batch.targets,
-        )
+        losses = self.choose_from(found, matched, batch)
         image, slot = (matched >= 0).nonzero(as_tuple=True)
         told, true = self.motion_head(found.tokens[image, slot]), objects.attributes[image, matched[image, slot], -1]
         with full_precision(told):
