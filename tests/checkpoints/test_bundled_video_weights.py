@@ -1,6 +1,7 @@
 """The weights for videos that ship are those that docs/results.md speaks of: they read what objects do."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from refseg.errors import InvalidInput
 from refseg.evaluation.evaluate import evaluate_samples
 from refseg.inference.segmenter import load
 from refseg.recipes import find_recipe
+
+FORMER = Path(__file__).parents[2] / "releases" / "cmpc_video_small"
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,13 @@ def test_they_read_every_kind_of_action(weights):
     assert found.metrics["standard"]["oIoU"] > 0.95
     kinds = found.by["standard"]["kind"]
     assert set(kinds) == set(KINDS) and all(scores["mIoU"] > 0.9 for scores in kinds.values()), kinds
+
+
+def test_they_read_expressions_that_say_no_motion(weights):
+    looks = evaluate_samples(
+        weights, AnnotatedFrames(DrawnClips("test", 12, looks=4)), about={"dataset": "drawn_clips"}
+    )
+    assert looks.by["standard"]["kind"]["looks"]["mIoU"] > 0.9
 
 
 def test_they_look_at_more_than_one_frame(weights, monkeypatch):
@@ -76,3 +86,8 @@ def test_images_and_videos_are_answered_with_their_own_weights(command, kind, as
     with pytest.raises(SystemExit):
         main()
     assert f"asked for {asked}" in capsys.readouterr().err
+
+
+def test_the_former_weights_still_answer_as_they_did():
+    found = report(load_checkpoint(FORMER), 8).metrics["standard"]
+    assert found["mIoU"] > 0.6

@@ -7,11 +7,13 @@ import pytest
 from refseg.checkpoints import bundled
 from refseg.checkpoints.io import load_checkpoint
 from refseg.datasets.drawn_scenes.dataset import VERSION, DrawnScenes
+from refseg.errors import MissingFile
 from refseg.evaluation.calibrate import unfamiliar_share
 from refseg.evaluation.evaluate import evaluate_samples
 from refseg.recipes import find_recipe
 
-FORMER = Path(__file__).parents[2] / "releases" / "selector-1"
+RELEASES = Path(__file__).parents[2] / "releases"
+FORMER = RELEASES / "selector-1"
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +52,10 @@ def test_the_former_weights_still_answer_as_they_did():
     report = evaluate_samples(load_checkpoint(FORMER), list(DrawnScenes("test", 20)), about={"dataset": "drawn_scenes"})
     assert report.metrics["standard"]["oIoU"] > 0.93
     assert find_recipe(str(FORMER / "recipe.yaml")) == find_recipe("selector_1")
+
+
+def test_former_weights_by_their_name_alone_are_told_where_they_are():
+    assert sorted(bundled.FORMER) == sorted(folder.name for folder in RELEASES.iterdir() if folder.is_dir())
+    for name in bundled.FORMER:
+        with pytest.raises(MissingFile, match=f"lie in releases/{name} of refseg's repository"):
+            load_checkpoint(name)

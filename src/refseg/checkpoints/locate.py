@@ -122,6 +122,8 @@ def find(where: str | Path) -> Path:
         )
     if isinstance(where, str) and is_hub_id(name) and not path.parent.is_dir():
         return _download(name, choices, revision)
+    if name in bundled.FORMER:
+        choices = f"they were bundled before, and lie in releases/{name} of refseg's repository: give that folder"
     raise MissingFile(f"there are no weights {name!r}; {choices}")
 
 
