@@ -100,6 +100,13 @@ def remove_config(folder):
     (folder / "config.json").unlink()
 
 
+def take_its_run(folder):
+    run = shutil.copytree(folder, folder / "weights", copy_function=shutil.copy)
+    for file in folder.iterdir():
+        if file != run:
+            file.unlink()
+
+
 def cut_weights(folder):
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
@@ -127,6 +134,7 @@ def change_config(change):
     [
         (remove_weights, MissingFile, "model.safetensors is missing"),
         (remove_config, MissingFile, "config.json is missing"),
+        (take_its_run, MissingFile, "is the folder of a training; give its weights: "),
         (cut_weights, InvalidInput, "damaged"),
         (break_config, InvalidInput, "not valid JSON"),
         (change_config(lambda c: c.update(format=7)), InvalidInput, "format 7"),

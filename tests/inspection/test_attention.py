@@ -120,5 +120,5 @@ def test_a_network_of_images_is_explained_on_a_frame(segmenter, golden):
 
 
 def test_a_frame_after_the_end_is_refused(clip, colours):
-    with pytest.raises(InvalidInput, match="a has no frame 4; they are counted from 0"):
+    with pytest.raises(InvalidInput, match="a has no frame 4, counted from 0; its last one is 3"):
         attention.explain_frame(load(colours()), clip, "red", 4)

@@ -121,6 +121,8 @@ def read_config(path: Path) -> CheckpointConfig:
         MissingFile, InvalidInput: if it is missing, or not valid.
     """
     if not os.path.isfile(path):
+        if os.path.isfile(of_run := path.parent / "weights" / CONFIG):
+            raise MissingFile(f"{path.parent} is the folder of a training; give its weights: {of_run.parent}")
         names = ", ".join(bundled_names()) or "(none)"
         raise MissingFile(f"{path} is missing, so this is no checkpoint folder; bundled weights: {names}")
     text = read_text(path)

@@ -121,7 +121,8 @@ def answer_frame(segmenter: Segmenter, video: Any, expression: str, t: int | Non
     read = (frame.pixels for frame in islice(frames, t + sampling.offsets[-1] + 1))  # to the end of the clip
     result = next(segmenter.video(read, expression, start=t, every=sys.maxsize), None)
     if result is None:
-        raise InvalidInput(f"{frames.name} has no frame {t}; they are counted from 0")
+        last = f"; its last one is {frames.count - 1}" if frames.count else ""
+        raise InvalidInput(f"{frames.name} has no frame {t}, counted from 0{last}")
     return result
 
 
