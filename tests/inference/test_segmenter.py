@@ -12,8 +12,11 @@ from PIL import Image
 import refseg
 from refseg.checkpoints.familiarity import Familiarity
 from refseg.checkpoints.io import load_checkpoint
+from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.errors import InvalidInput
-from refseg.inference.segmenter import Segmenter
+from refseg.inference.checks import number_warnings
+from refseg.inference.exported_segmenter import load_exported
+from refseg.inference.segmenter import Segmenter, load
 
 
 @pytest.fixture(scope="module")
@@ -265,3 +268,25 @@ def test_an_image_that_another_segmenter_encoded_is_refused(segmenter, golden):
     (encoded,) = refseg.load("selector").encode([golden.images[0]])
     with pytest.raises(InvalidInput, match="encoded by another segmenter"):
         segmenter(encoded, "the star")
+
+
+@pytest.mark.parametrize(
+    ("expression", "warned"),
+    [
+        ("both stars", ()),
+        ("the three red stars", ("the sentence speaks of 3, and 2 objects matched",)),
+        ("the stars", ()),
+        ("the three-pointed star", ()),
+        ("the star between the three rings", ()),
+    ],
+)
+def test_another_number_than_the_sentence_says_is_told(expression, warned):
+    assert number_warnings(expression, np.array([[0, 1], [2, 2]], np.uint8)) == warned
+    assert number_warnings(expression, np.zeros((2, 2), np.uint8)) == number_warnings(expression, None) == ()
+
+
+def test_a_result_tells_another_number_with_and_without_torch():
+    image = DrawnScenes("test", 1)[0].image  # four pentagons
+    for segmenter in (load(), load_exported("selector")):
+        both, all_of_them = segmenter(image, ["both pentagons", "the pentagons"])
+        assert both.warnings == ("the sentence speaks of 2, and 4 objects matched",) and not all_of_them.warnings

@@ -2,8 +2,13 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from refseg.counting import counted
 from refseg.errors import InvalidInput
 from refseg.finders.installed import photograph_advice
+from refseg.readers.parse import said_number
 from refseg.text.tokenizer import Tokenizer
 
 
@@ -27,3 +32,20 @@ def unfamiliar_warning(knows: str) -> str:
         f"the image is unlike what these weights know ({knows or 'see their card'}), so the answer "
         f"may mean nothing; {photograph_advice()}"
     )
+
+
+def number_warnings(expression: str, instance_map: NDArray[np.uint8] | None) -> tuple[str, ...]:
+    """Returns the warning that another number of objects was found than the expression says, () if there is none.
+
+    Args:
+        expression: what was asked for.
+        instance_map: (H, W), 0 outside of the objects that were found; None if they are not known.
+
+    >>> number_warnings("both circles", np.array([[0, 1], [0, 1]], np.uint8))
+    ('the sentence speaks of 2, and 1 object matched',)
+    """
+    said = None if instance_map is None or not instance_map.any() else said_number(expression)
+    if instance_map is None or said is None:
+        return ()
+    count = np.count_nonzero(np.bincount(instance_map.ravel())[1:])
+    return () if count == said else (f"the sentence speaks of {said}, and {counted(int(count), 'object')} matched",)

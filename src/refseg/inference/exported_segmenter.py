@@ -18,7 +18,7 @@ from refseg.checkpoints.tokenizers import build_tokenizer
 from refseg.errors import InvalidInput, MissingFile
 from refseg.files.tensor_arrays import read_arrays
 from refseg.finders.installed import installed_finder
-from refseg.inference.checks import check_expressions, unfamiliar_warning
+from refseg.inference.checks import check_expressions, number_warnings, unfamiliar_warning
 from refseg.inference.chunks import expressions_at_once
 from refseg.inference.results import Result
 from refseg.preprocessing.array_transform import RESIZES, crop_padding, mask_at_image_size, network_input, to_image_size
@@ -151,6 +151,7 @@ class ExportedSegmenter:
             warnings=(
                 *((unfamiliar_warning(self.config.knows),) if unfamiliar else ()),
                 *self.tokenizer.remarks(expression),
+                *number_warnings(expression, objects),
             ),
             unknown_words=tuple(self.tokenizer.unknown_words(expression)),
         )

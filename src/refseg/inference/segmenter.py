@@ -20,7 +20,7 @@ from refseg.checkpoints.io import load_checkpoint
 from refseg.checkpoints.locate import with_settings
 from refseg.counting import counted
 from refseg.errors import InvalidInput, RefsegError, shown
-from refseg.inference.checks import check_expressions, unfamiliar_warning
+from refseg.inference.checks import check_expressions, number_warnings, unfamiliar_warning
 from refseg.inference.chunks import PIXELS_AT_ONCE
 from refseg.inference.crf import DenseCRF, library
 from refseg.inference.file_result import FileResult
@@ -630,6 +630,7 @@ class Segmenter:
                 *((unfamiliar_warning(self.checkpoint.knows),) if unfamiliar else ()),
                 *tokenizer.remarks(expression),
                 *(reading.warnings(bool(mask.any())) if reading else ()),
+                *number_warnings(expression, instance_map),
             ),
             unknown_words=reading.not_understood if reading else tuple(tokenizer.unknown_words(expression)),
             reading=reading,

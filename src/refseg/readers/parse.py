@@ -74,6 +74,18 @@ def _read(expression: str) -> Query:
     return reader.outer()
 
 
+def said_number(expression: str) -> int | None:
+    """Returns how many things an expression says that it means; None if it does not say.
+
+    >>> said_number("both red stars"), said_number("the red stars"), said_number("the cup between the two forks")
+    (2, None, None)
+    """
+    query = read(expression)
+    if query.number is None or query.noun is None or not query.noun.plural or query.union:
+        return None
+    return query.number.count
+
+
 def tokens_of(expression: str) -> list[Token]:
     """Splits an expression into tagged words and joined phrases."""
     text = expression.lower().replace("’", "'")
