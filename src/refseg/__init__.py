@@ -2,7 +2,7 @@
 
 >>> import refseg
 >>> sorted(refseg.NETWORKS)
-['cmirnet', 'cmpc', 'cmpc_video', 'cris', 'dcmfnet', 'dmmi', 'eavl', 'lavt', 'selector', 'vlt']
+['cmirnet', 'cmpc', 'cmpc_video', 'cris', 'dcmfnet', 'dmmi', 'eavl', 'lavt', 'selector', 'selector_video', 'vlt']
 """
 
 from importlib import import_module

@@ -14,7 +14,7 @@ from refseg.evaluation.evaluate import evaluate
 from refseg.inference.segmenter import Segmenter, load
 from refseg.runtimes.entry import RuntimeEntry
 
-NETWORKS = ("lavt_small", "cris_small", "cmirnet_small", "dmmi_small", "cmpc_video_small", "selector_video")
+NETWORKS = ("lavt_small", "cris_small", "cmirnet_small", "dmmi_small", "cmpc_video_small")
 
 
 @pytest.fixture(scope="module")

@@ -71,6 +71,16 @@ def test_clips_are_drawn_in_the_layout_of_refer_youtube_vos(tmp_path):
     assert any(not e.targets for clip in written for e in clip.expressions)
 
 
+def test_settings_of_the_data_set_are_taken(tmp_path):
+    draw("--clips", "--count", 1, "--out", tmp_path / "clips", "--set", "frames=[24,26]", "--set", "looks=3")
+    told = json.loads((tmp_path / "clips" / "meta_expressions" / "valid" / "meta_expressions.json").read_text())
+    (clip,) = told["videos"].values()
+    assert 24 <= len(clip["frames"]) <= 26
+    assert sum(one["kind"] == "looks" for one in clip["expressions"].values()) == 3
+    with pytest.raises(RefsegError, match="has no setting frame; did you mean frames"):
+        draw("--clips", "--count", 1, "--out", tmp_path / "other", "--set", "frame=3")
+
+
 def test_a_tier_of_clips_is_refused(tmp_path):
     with pytest.raises(RefsegError, match="--tier hard is of scenes"):
         draw("--clips", "--tier", "hard", "--out", tmp_path / "new")

@@ -15,10 +15,10 @@ def networks(*arguments: str) -> str:
 
 def test_every_preset_is_listed_with_its_costs_and_its_paper():
     rows = json.loads(networks("--json"))
-    assert {row["preset"] for row in rows} == {*PRESETS, "selector"}
+    assert {row["preset"] for row in rows} == {*PRESETS, "selector", "selector_video"}
     for row in rows:
         assert row["parameters"] > 0 and row["multiply_adds"] > 0
-        assert bool(row["paper"]) == (row["network"] != "selector")
+        assert bool(row["paper"]) == (row["network"] not in ("selector", "selector_video"))
     by_name = {row["preset"]: row for row in rows}
     assert by_name["dmmi_swin_base"]["licence"] == "not stated"
     assert by_name["dmmi_swin_base"]["published_weights"] == ["dmmi_swin_base/refcocog_umd", "dmmi_swin_base/refzom"]

@@ -38,7 +38,9 @@ def refseg(*words: object, **options: object) -> subprocess.CompletedProcess[str
 def test_names_with_brackets_are_no_markup(run, tmp_path):
     folder = tmp_path / MARKUP
     run("evaluate", "selector", "--count", 1, "--masks", "--out", folder)
-    for words in (("compare", folder, folder), ("score", folder / "masks.jsonl", "drawn_scenes", "--count", 1)):
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    for words in (("compare", folder, other), ("score", folder / "masks.jsonl", "drawn_scenes", "--count", 1)):
         assert MARKUP.replace(" ", "") in "".join(run(*words).split())  # it may be wrapped
 
 

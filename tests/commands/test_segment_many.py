@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -254,7 +255,8 @@ def test_answers_of_other_settings_are_not_mixed_in(segment, capsys, change):
     assert segment("photos/a.png", "photos/b.png", "the star") == 0
     before = content("answers")
     assert segment("photos/a.png", "photos/b.png", "the star", *change) == 2
-    assert "holds answers of a run with another" in capsys.readouterr().err and content("answers") == before
+    assert re.search("holds answers of a run with (an)?other ", capsys.readouterr().err)
+    assert content("answers") == before
 
 
 def _child(argv: list[str], stop_after: int) -> None:
@@ -405,8 +407,6 @@ def test_mistakes_are_told_before_torch_is_imported(photographs, words):
     ],
 )
 def test_what_is_missing_or_ambiguous_is_told(segment, capsys, words, told):
-    import re
-
     assert segment(*words) == 2
     assert re.search(told.replace("*", r"\*"), capsys.readouterr().err) and not Path("answers").exists()
 

@@ -24,7 +24,7 @@ def test_cris_has_with_its_words_the_parameters_of_eavls_table_6():
     assert round(counted / 1e6, 2) == 161.25
 
 
-@pytest.mark.parametrize("name", ["dmmi_small", "cmpc_video_small", "selector_video"])
+@pytest.mark.parametrize("name", ["dmmi_small", "cmpc_video_small"])
 def test_speed_is_measured_of_networks_of_images_and_of_clips(name):
     assert speed.measure_images_per_second(name, side=64) > 0
     assert speed.measure_training_seconds(name, side=64) > 0
