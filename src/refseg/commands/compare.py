@@ -65,13 +65,13 @@ def compare(
 def _read(files: Sequence[Path]) -> "list[list[Row]]":
     """Reads the rows of each system."""
     from refseg.errors import InvalidInput, printable
-    from refseg.evaluation.rows import ROWS, read_rows
+    from refseg.evaluation.rows import read_rows, rows_file
 
     systems = [read_rows(file) for file in files]
     for file, rows in zip(files, systems, strict=True):
         if not rows:
             raise InvalidInput(f"{file} holds no rows; give those that `refseg evaluate` or `refseg score` wrote")
-    places = [(file / ROWS if file.is_dir() else file).resolve() for file in files]
+    places = [rows_file(file).resolve() for file in files]
     if twice := [file for k, file in enumerate(files) if places[k] in places[:k]]:
         raise InvalidInput(f"{printable(str(twice[0]))} is given twice; give each system once")
     return systems

@@ -197,13 +197,18 @@ def scores_of(counts: Counts, ious: Values) -> Iterator[Score]:
         yield Score(int(intersection), int(union), bool(has_prediction), None if math.isnan(iou) else float(iou))
 
 
+def rows_file(path: Path) -> Path:
+    """Returns the `expressions.jsonl` that a path names by itself, or by its folder."""
+    return path / ROWS if path.is_dir() else path
+
+
 def read_rows(path: Path) -> list[Row]:
     """The rows of an `expressions.jsonl`, or of the folder that holds it.
 
     Raises:
         MissingFile, InvalidInput: if it is not there, or something else.
     """
-    path = path / ROWS if path.is_dir() else path
+    path = rows_file(path)
     if not path.is_file():
         raise MissingFile(f"{path} is missing; give an {ROWS} that `refseg evaluate` or `refseg score` wrote")
     if path.name == "report.json":

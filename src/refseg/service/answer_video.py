@@ -109,8 +109,7 @@ class _Found:
     warnings: dict[str, None] = field(default_factory=dict)
 
     def add(self, result: FrameResult) -> None:
-        reason = result.reading.reason if result.reading else ""
-        self.verdict.add(result.found, result.exists, result.exists_threshold, reason, result.familiar)
+        self.verdict.add_result(result)
         if result.found:
             self.times[1:] = [result.seconds]
         self.warnings.update(dict.fromkeys(result.warnings))

@@ -37,7 +37,7 @@ SPLITS = {"train": 2**31, "val": 1000, "test": 2000}
 """Clips of each split."""
 
 MOST_FRAMES = 240
-"""Of a clip, half a minute."""
+"""Most frames of a clip: half a minute at 8 a second."""
 
 MOST_LOOKS = 32
 

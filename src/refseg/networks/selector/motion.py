@@ -1,4 +1,4 @@
-"""What Selector's objects do in a clip: each is followed from the middle frame, and what changes is its motion.
+"""Motion of Selector's objects: each is followed from the middle frame of a clip, and how it changes is described.
 
 In the order of the data: `Appearance` (an object's pixels, at one size), `follow` (the same object in another frame),
 `Motion` (places, sizes and appearances over the clip to a token).
@@ -131,8 +131,7 @@ class Motion(nn.Module):
             seen = seen.unsqueeze(-1)
             places = torch.where(seen, _in_slots(frame.centres, slot), places)
             moved = (places[..., :2] - first[..., :2]) / (config.motion_scale * u)
-            radii = (value[..., 2:].clamp(min=1) for value in (first, places))  # 0 in a free slot
-            before, after = (radius.log() for radius in radii)
+            before, after = (circles[..., 2:].clamp(min=1).log() for circles in (first, places))  # 0 in a free slot
             grown = (after - before) / config.growth_scale
             looks = _in_slots(frame.appearances, slot) * seen
             read += [moved.to(looks.dtype), grown.to(looks.dtype), seen.to(looks.dtype), looks]
