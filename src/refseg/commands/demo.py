@@ -122,7 +122,7 @@ def write_video(segmenter: "Segmenter", first: int, path: Path, clip_path: Path)
     pictures = [np.asarray(picture([result], "the clip", colours)) for result in results]
     found = FramesVerdict()
     for result in results:
-        found.add_result(result)
+        found.add(result.found, result.exists, result.exists_threshold, familiar=result.familiar)
     for file, shown in ((path, pictures), (clip_path, [result.image for result in results])):
         height, width, _ = shown[0].shape
         with video_writer(file, (height, width), frames.time_base, MARK) as write:

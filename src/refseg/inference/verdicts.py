@@ -1,12 +1,9 @@
 """Verdicts: mask and probability of existence as one decision, in words."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from refseg.counting import counted
 from refseg.masks.pictures import UNFAMILIAR
-
-if TYPE_CHECKING:
-    from refseg.inference.results import FrameResult
 
 DecidedBy = Literal["mask", "existence threshold", "empty mask", "unknown thing"]
 """What made the answer: a mask with pixels, the threshold of existence that emptied it, a mask without a pixel, or that
@@ -80,11 +77,6 @@ class FramesVerdict:
         self.empty_masks += decided_by(found, exists, exists_threshold) == "empty mask"
         self.least, self.most = min(self.least, exists), max(self.most, exists)
         self.threshold, self.reason = exists_threshold, reason
-
-    def add_result(self, result: "FrameResult") -> None:
-        """Adds the answer about a frame."""
-        reason = result.reading.reason if result.reading else ""
-        self.add(result.found, result.exists, result.exists_threshold, reason, result.familiar)
 
     @property
     def is_answer(self) -> bool:

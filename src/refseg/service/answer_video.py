@@ -109,7 +109,8 @@ class _Found:
     warnings: dict[str, None] = field(default_factory=dict)
 
     def add(self, result: FrameResult) -> None:
-        self.verdict.add_result(result)
+        reason = result.reading.reason if result.reading else ""
+        self.verdict.add(result.found, result.exists, result.exists_threshold, reason, result.familiar)
         if result.found:
             self.times[1:] = [result.seconds]
         self.warnings.update(dict.fromkeys(result.warnings))
