@@ -29,12 +29,13 @@ class Config(BaseModel):
 _MAX_REPORTED, _MAX_SEARCHED = 10, 200  # errors, of which a file may have any number
 
 
-def one_line(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+def one_line(error: ValidationError, model: type[BaseModel] | None = None, content: Any = None) -> str:
     """Formats all errors of a config as "field: reason", joined by semicolons.
 
     Args:
         error: what pydantic found.
         model: the config's class, among whose fields those are looked for that an unknown one may have meant.
+        content: what was validated; its fields are then named as it names them, items of a list by their own names.
 
     >>> from refseg.config import Config
     >>> class Oven(Config):
@@ -44,11 +45,21 @@ def one_line(error: ValidationError, model: type[BaseModel] | None = None) -> st
     ... except ValidationError as error:
     ...     print(one_line(error, Oven))
     degrees: input should be a valid integer (got None); degree: unknown field, did you mean degrees?
+    >>> class Kitchen(Config):
+    ...     ovens: list[Oven]
+    >>> kitchen = {"ovens": [{"name": "small", "degrees": "hot"}]}
+    >>> try:
+    ...     Kitchen.model_validate(kitchen)
+    ... except ValidationError as error:
+    ...     print(one_line(error, Kitchen, kitchen))
+    ovens.small.degrees: input should be a valid integer (got 'hot'); ovens.small.name: unknown field
     """
     errors = error.errors(include_url=False)
     places = [one["loc"] for one in errors[:_MAX_SEARCHED]]
     faults = [
-        _one(one, model) for one in errors[:_MAX_SEARCHED] if not any(_holds(one["loc"], place) for place in places)
+        _one(one, model, content)
+        for one in errors[:_MAX_SEARCHED]
+        if not any(_holds(one["loc"], place) for place in places)
     ]
     more = len(faults) - _MAX_REPORTED + max(len(errors) - _MAX_SEARCHED, 0)
     return "; ".join([*faults[:_MAX_REPORTED], f"and {more} more"] if more > 0 else faults)
@@ -59,18 +70,47 @@ def _holds(outer: tuple[int | str, ...], place: tuple[int | str, ...]) -> bool:
     return len(outer) < len(place) and place[: len(outer)] == outer
 
 
-def _one(error: ErrorDetails, model: type[BaseModel] | None) -> str:
-    where = shortened(".".join(str(part) for part in error["loc"][:9]), 100) or "value"
+_ALLOWED = {
+    "too_short": "give at least {min_length}",
+    "too_long": "give at most {max_length}",
+    "union_tag_invalid": "unknown {discriminator}, choose one of: {expected_tags}",
+    **dict.fromkeys(["tuple_type", "list_type", "sequence_str"], "give a list, such as [1, 2]"),
+    **dict.fromkeys(["dict_type", "model_type", "model_attributes_type"], "give fields, such as {{name: value}}"),
+}
+"""Messages in place of pydantic's that speak of Python's types, by type of error."""
+
+
+def _one(error: ErrorDetails, model: type[BaseModel] | None, content: Any) -> str:
+    names = error["loc"] if content is None else _names(error, content)
+    where = shortened(".".join(str(name) for name in names[:9]), 100) or "value"
     if error["type"] == "extra_forbidden":
         meant = did_you_mean(error["loc"][-1], _fields(model, error["loc"])) if model else ""
         return f"{where}: unknown field{', ' if meant else ''}{meant.strip()}"
     if error["type"] == "missing":
         return f"{where}: is missing"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "too_short":  # whose message is about tuples
-        message = f"give at least {error['ctx']['min_length']}"
-    given = shown(error["input"], 40)
-    return f"{where}: {message[:1].lower()}{message[1:]} (got {given})".replace("\n", " ")
+    message = error["msg"].removeprefix("Value error, ").split(", unable to ")[0]
+    if error["type"] in _ALLOWED:
+        message = _ALLOWED[error["type"]].format_map(error.get("ctx", {}))
+    is_of_fields = error["type"] == "value_error" and isinstance(error["input"], dict)  # which the message names
+    given = "" if is_of_fields else f" (got {shown(error['input'], 40)})"
+    return f"{where}: {message[:1].lower()}{message[1:]}{given}".replace("\n", " ")
+
+
+def _names(error: ErrorDetails, content: Any) -> list[int | str]:
+    """Returns the place of an error in the content, without kinds that were chosen, which are no fields."""
+    names: list[int | str] = []
+    for depth, part in enumerate(error["loc"]):
+        if isinstance(content, dict) and part in content:
+            content, name = content[part], part
+        elif isinstance(content, list) and isinstance(part, int) and part < len(content):
+            content = content[part]
+            name = content["name"] if isinstance(content, dict) and isinstance(content.get("name"), str) else part
+        elif error["type"] == "missing" and depth == len(error["loc"]) - 1:
+            name = part
+        else:
+            continue
+        names.append(name)
+    return names
 
 
 def _fields(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:

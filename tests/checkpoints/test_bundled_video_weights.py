@@ -54,8 +54,11 @@ def test_they_look_at_more_than_one_frame(weights, monkeypatch):
 def test_they_warn_of_videos_that_are_unlike_drawn_clips():
     segmenter = load(bundled.FOR_VIDEOS)
     noise = np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3)).astype(np.uint8)
-    warned = [bool(result.warnings) for result in segmenter.video(list(noise), "the red star that moves left")]
-    assert all(warned) and len(warned) == 3
+    warned = [result.warnings[0] for result in segmenter.video(list(noise), "the red star that moves left")]
+    assert len(warned) == 3 and all(
+        one.startswith("a frame of the video is unlike what these weights") for one in warned
+    )
+    assert "; filmed videos need a finder" in warned[0] or "; for filmed videos take" in warned[0]
     clip = DrawnClips("test", 1)[0]
     frames = [clip.frame(t) for t in range(4)]
     assert not any(result.warnings for result in segmenter.video(frames, clip.expressions[0].text))

@@ -77,6 +77,10 @@ def test_settings_of_the_data_set_are_taken(tmp_path):
     (clip,) = told["videos"].values()
     assert 24 <= len(clip["frames"]) <= 26
     assert sum(one["kind"] == "looks" for one in clip["expressions"].values()) == 3
+    with pytest.raises(
+        RefsegError, match=r"frames of drawn_clips: give a list of 2, .* for example frames=\[5,16\] \(got"
+    ):
+        draw("--clips", "--count", 1, "--out", tmp_path / "other", "--set", "frames=abc")
     with pytest.raises(RefsegError, match="has no setting frame; did you mean frames"):
         draw("--clips", "--count", 1, "--out", tmp_path / "other", "--set", "frame=3")
 

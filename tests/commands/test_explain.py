@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -44,6 +46,15 @@ def test_files_of_others_are_refused_before_the_network_runs(scene, tmp_path, mo
     with pytest.raises(RefsegError, match=f"{name} is there already and is something else"):
         runner.invoke(app, ["explain", str(scene), "a", option, str(tmp_path / name)], catch_exceptions=False)
     assert (tmp_path / name).read_bytes() == before
+
+
+def test_without_matplotlib_the_answer_and_its_arrays_are_left(scene, golden, checkpoint_folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    arguments = ["explain", str(scene), golden.of(0)[0], "--weights", str(checkpoint_folder)]
+    written = ["--out", str(tmp_path / "why.png"), "--npz", str(tmp_path / "why.npz")]
+    outcome = runner.invoke(app, [*arguments, *written])
+    assert outcome.output.startswith(f"{golden.of(0)[0]}\n  1 object, exists ") and (tmp_path / "why.npz").exists()
+    assert isinstance(outcome.exception, RefsegError) and "pip install 'refseg[plot]'" in str(outcome.exception)
 
 
 @pytest.mark.parametrize("preset", ["eavl_small", "cris_small_aligner", "vlt_small_aligner"])

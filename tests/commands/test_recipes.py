@@ -27,7 +27,7 @@ def test_every_recipe_is_listed_with_what_the_paper_reports_and_by_which_protoco
 def test_what_stands_below_a_list_is_about_its_recipes():
     for pattern, name in (("*small*", "small_image_encoder"), ("cris*", "cris_small")):
         lines = recipes(pattern).splitlines()
-        assert lines[-1].startswith(f"One in full: refseg recipes {name}.")
+        assert lines[-1].startswith(f"One in full: refseg recipes {name}. To train it: refseg train {name}.")
         assert ("Figures are" in lines[-1]) is (pattern == "cris*")
     assert "JHMDB Sentences" in recipes("*a2d*").splitlines()[-1]
 

@@ -243,6 +243,17 @@ def test_a_larger_canvas_has_the_same_clips_at_twice_the_size():
         ({"split": "val", "side": 64}, "128 or 256 pixels, not 64"),
         ({"split": "val", "annotated": "first"}, "choose middle or all"),
         ({"split": "val", "tier": "base"}, "drawn_clips has no setting tier"),
+        (
+            {"split": "val", "frames": "abc"},
+            r"^setting frames of drawn_clips: give a list of 2, each a whole number, for example frames=\[5,16\] "
+            r"\(got 'abc'\)$",
+        ),
+        ({"split": "val", "frames": [7]}, r"give a list of 2, .* \(got \[7\]\)$"),
+        (
+            {"split": "val", "looks": "x"},
+            r"looks of drawn_clips: give a whole number, for example looks=0 \(got 'x'\)$",
+        ),
+        ({"split": "val", "count": "x"}, r"count of drawn_clips: give a whole number \(got 'x'\)$"),
     ],
 )
 def test_settings_that_are_not_allowed_are_refused(settings, message):

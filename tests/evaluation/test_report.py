@@ -98,10 +98,12 @@ def test_markdown_tables_are_rectangular(evaluated):
     assert f"| all | {report.finder['objects']} |" in report.markdown()
 
 
-def test_the_tables_fit_into_eighty_columns(evaluated):
-    screen = io.StringIO()
-    evaluated[0].print(Console(file=screen, width=80))
-    assert "…" not in screen.getvalue()
+@pytest.mark.parametrize("width", [80, 50])
+def test_no_table_cuts_a_name_or_a_figure_in_a_narrow_terminal(evaluated, width):
+    report, screen, wide = evaluated[0], io.StringIO(), io.StringIO()
+    report.print(Console(file=screen, width=width))
+    report.print(Console(file=wide, width=300))
+    assert "…" not in screen.getvalue() and set(wide.getvalue().split()) == set(screen.getvalue().split())
 
 
 def test_a_summary_of_nothing_but_rows_needs_no_checkpoint(evaluated):

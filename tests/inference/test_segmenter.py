@@ -222,6 +222,7 @@ def test_an_image_unlike_the_training_images_is_warned_of(checkpoint_folder, gol
         assert bool(result.warnings) == warned
         if warned:
             assert "drawn scenes only" in result.warnings[0] and 'refseg.load("reader")' in result.warnings[0]
+            assert result.warnings[0].startswith("the image is unlike")
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4000), (4000, 1), (17, 130), (999, 1001)])

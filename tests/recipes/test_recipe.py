@@ -25,6 +25,18 @@ def test_a_recipe_survives_its_own_yaml(name, tmp_path):
     assert find_recipe(str(path)) == find_recipe(name)
 
 
+@pytest.mark.parametrize(
+    "settings", [[], ["config.aligner=null"], ["stages.learn.patience=3", "data.tier=[easy, base]"]]
+)
+def test_what_is_not_set_is_not_written(settings, tmp_path):
+    recipe, path = find_recipe("lavt_small").with_settings(settings), tmp_path / "recipe.yaml"
+    path.write_text(recipe.to_yaml())
+    assert Recipe.from_yaml(path) == recipe
+    assert [line.strip() for line in recipe.to_yaml().splitlines() if "null" in line] == (
+        ["aligner: null"] if "config.aligner=null" in settings else []
+    )
+
+
 def test_settings_reach_stages_by_name_and_by_number():
     recipe = find_recipe("selector").with_settings(
         ["stages.find.steps=7", "stages.1.groups.chooser.lr=1e-2", "data.scenes=64", "config.blocks=2"]
@@ -58,9 +70,16 @@ def test_settings_of_data_and_initial_weights_may_be_new():
         ("data.scene=3", "data has no 'scene'; did you mean scenes. it has: dataset, scenes"),
         (
             "stages.find.steps=0",
-            r"^the settings: stages\.0\.steps: input should be greater than or equal to 1 \(got 0\)$",
+            r"^the settings: stages\.find\.steps: input should be greater than or equal to 1 \(got 0\)$",
         ),
-        ("stages.find.steps=many", "stages.0.steps"),
+        ("stages.1.steps=many", r"stages\.choose\.steps: input should be a valid integer \(got 'many'\)$"),
+        ("stages.find.epochs=3", r"stages\.find: set either steps or epochs, and the other one to null$"),
+        ("stages.find.schedule.warm_up=3", r"stages\.find\.schedule\.warm_up: input should be less than 1"),
+        ("stages.find.data.scenes=3", r"stages\.find\.data is not set in this recipe; give its value$"),
+        ("stages.find.schedule.kind=cos", r"stages\.find\.schedule: unknown 'kind', choose one of: 'constant', "),
+        ("stages.find.groups=3", r"stages\.find\.groups: give fields, such as \{name: value\} \(got 3\)$"),
+        ("stages.find.betas=3", r"stages\.find\.betas: give a list, such as \[1, 2\] \(got 3\)$"),
+        ("data.side=100", r"the settings: data\.side: input should be 128 or 256 \(got 100\)$"),
         ("precision=8", "precision"),
     ],
 )
@@ -70,7 +89,7 @@ def test_a_wrong_setting_is_refused_with_what_is_allowed(setting, message):
 
 
 def test_all_faults_of_a_recipe_are_named_at_once():
-    with pytest.raises(InvalidInput, match=r"(?=.*data\.drawn_scenes\.side)(?=.*stages\.0\.steps)"):
+    with pytest.raises(InvalidInput, match=r"(?=.*data\.side)(?=.*stages\.find\.steps)"):
         find_recipe("selector").with_settings(["data.side=100", "stages.find.steps=-1"])
 
 

@@ -173,7 +173,7 @@ def test_an_image_unlike_what_the_weights_know_is_marked_on_the_picture_and_in_t
     drawn = draw_overlay(Answered(noise, (column,)), column, [], 0.5, boxes=False)
     band = np.asarray(result.overlay())[:20]  # as `refseg segment` draws it
     assert (np.asarray(drawn)[:20] == band).all() and (np.ptp(np.asarray(drawn)[-20:], axis=2) == 0).all()
-    assert "no answer: unfamiliar kind of image" in format_legend(column)
+    assert "no answer: unfamiliar to these weights" in format_legend(column)
 
 
 def test_boxes_are_those_of_masks_also_where_weights_know_no_objects(masks):

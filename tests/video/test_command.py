@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as coco
+from typer.testing import CliRunner
 
 import refseg.commands.segment_video as command
-from refseg.cli import main
+from refseg.cli import app, main
 from refseg.inference.partial_answers import PartialAnswers
 from refseg.inference.segmenter import Segmenter
 from refseg.video.reading import read_frames
@@ -279,3 +280,12 @@ def test_without_pyav_overlays_alone_are_refused(segment, tmp_path, monkeypatch,
     assert segment("the star", "--format", "overlay") == 2
     assert "pip install 'refseg[video]'" in capsys.readouterr().err and not (tmp_path / "out").exists()
     assert segment("the star", "--format", "mask") == 0
+
+
+@pytest.mark.parametrize("option", [["--json"], ["--coco", "results.json"]])
+def test_what_is_of_images_alone_is_refused_with_what_a_video_has_and_help_says_so(segment, option, tmp_path, capsys):
+    assert segment(ASKED[0], *option) == 2
+    assert "of a video --format json writes a line a frame" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    printed = " ".join(CliRunner().invoke(app, ["segment", "--help"]).output.split())
+    assert "Of a video, --format json writes a line a frame." in printed

@@ -70,7 +70,7 @@ def test_the_line_of_a_video_says_which_decided_that_there_is_nothing(exists, li
 @pytest.mark.parametrize(
     "familiar, line",
     [
-        ((False, False), "no answer: unfamiliar kind of image (found in 2 of 2 frames, exists 90.0% to 90.0%)"),
+        ((False, False), "no answer: unfamiliar to these weights (found in 2 of 2 frames, exists 90.0% to 90.0%)"),
         ((True, False), "exists 90.0% to 90.0%; 1 of 2 frames is unlike what these weights know"),
         ((True, True), "found in 2 of 2 frames, exists 90.0% to 90.0%"),
     ],

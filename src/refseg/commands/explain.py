@@ -32,7 +32,8 @@ def explain(
 ) -> None:
     """Draw what a network attends to when it reads EXPRESSION and looks at IMAGE.
 
-    Of the weights `reader`, print and draw how the expression was read: its program, and what each step scored.
+    The figure needs matplotlib: pip install 'refseg[plot]'; the answer and --npz do not. Of the weights `reader`, print
+    and draw how the expression was read: its program, and what each step scored; that does not need it either.
     """
     from refseg.errors import InvalidInput
     from refseg.files.atomic import all_or_nothing, check_file_writable
@@ -82,14 +83,14 @@ def explain(
         typer.echo(named(out, replaced))
         return
     explanation = explain_frame(segmenter, shown, expression, frame) if of_video else look(segmenter, shown, expression)
-    drawn = figure(explanation)
-    with all_or_nothing(out.parent) as folder:
-        drawn.savefig(folder / out.name, dpi=120, metadata={SOFTWARE: MARK})
     typer.echo(describe(explanation.result))
-    typer.echo(named(out, replaced))
+    for warning in explanation.result.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     if npz is not None:
         with all_or_nothing(npz.parent) as folder:
             np.savez_compressed(folder / npz.name, allow_pickle=False, **explanation.arrays())
         typer.echo(named(npz, replaced))
-    for warning in explanation.result.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+    drawn = figure(explanation)  # last, since it alone needs matplotlib
+    with all_or_nothing(out.parent) as folder:
+        drawn.savefig(folder / out.name, dpi=120, metadata={SOFTWARE: MARK})
+    typer.echo(named(out, replaced))

@@ -16,6 +16,7 @@ CONVENTION = (
     "Multiply-adds of one image (or clip) and one expression, without the word encoder, as torch.utils.flop_counter "
     "counts them (attention products in, normalisations out)"
 )
+NEXT = "One alone: refseg networks NAME. Trained ones: refseg weights list. To train one: refseg recipes"
 PAPER_CONVENTION = (
     "As thop counts, like the paper: convolutions, linears, normalisations and upsampling, no attention products; "
     "parameters of these layers; without the word encoder"
@@ -69,6 +70,8 @@ def networks(
         _print(rows)
         if adapters:
             _print_adapters(adapters)
+        if len(rows) > 1:
+            typer.echo(f"\n{NEXT}")
 
 
 def row(name: str) -> dict[str, Any]:

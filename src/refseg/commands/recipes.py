@@ -68,7 +68,7 @@ def _list(rows: list[dict[str, Any]]) -> None:
     table = [("recipe", *columns[1:], "paper reports")]
     table += [(*(one[column] for column in columns), _reports(one, brief=True)) for one in rows]
     typer.echo("\n".join(align(table, [True] * len(table[0]))))
-    footer = f"\nOne in full: refseg recipes {rows[0]['name']}."
+    footer = f"\nOne in full: refseg recipes {rows[0]['name']}. To train it: refseg train {rows[0]['name']}."
     if any(one["reports"] for one in rows):
         footer += " Figures are those that we know of, and hold for their protocol only."
     typer.echo(footer)

@@ -55,11 +55,15 @@ def segment(
             show_default="mask, overlay",
         ),
     ] = None,
-    coco: Annotated[Path | None, typer.Option(help="Write a COCO results file, too.", metavar="FILE")] = None,
+    coco: Annotated[
+        Path | None, typer.Option(help="Of images, write a COCO results file, too.", metavar="FILE")
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option(
-            "--json", help="Print a line of JSON an answer; files are then written with --out or --format alone."
+            "--json",
+            help="Of images, print a line of JSON an answer; files are then written with --out or --format alone. Of a "
+            "video, --format json writes a line a frame.",
         ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,

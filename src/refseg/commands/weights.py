@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from refseg.adapters.entry import AdapterEntry
     from refseg.finders.published import PublishedFinder
 
+NEXT = "Fetch one: refseg weights get NAME. Then: refseg segment photo.jpg 'the red cup' --weights NAME"
+
 app = create_app("List and fetch published weights: those of papers, finders, and open models; publish your own.")
 
 
@@ -102,6 +104,7 @@ def list_(
         print_adapter(console, adapter)
     if parts:
         _print_parts(console, parts)
+    console.print(f"\n{NEXT}", soft_wrap=True)
 
 
 def _print_remarks(console: "Console") -> None:

@@ -1,11 +1,14 @@
 """Data sets: files on disk, or scenes drawn on the fly, to samples and clips. `DATASETS` is the table of names."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from inspect import Parameter, signature
-from typing import Any, Literal, get_origin, get_type_hints
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from refseg.datasets.dataset import Dataset
-from refseg.errors import InvalidInput, choose_one, did_you_mean, option
+from refseg.errors import InvalidInput, choose_one, did_you_mean, option, shown
 from refseg.extensions import look_up
 
 DATASETS: dict[str, Any] = {
@@ -79,14 +82,43 @@ def _checked(name: str, setting: str, value: Any, dataset: type[Any]) -> Any:
     from refseg.config import one_line
 
     inits = [vars(kind)["__init__"] for kind in dataset.__mro__ if "__init__" in vars(kind)]
-    annotation = next(hints[setting] for hints in map(get_type_hints, inits) if setting in hints)
+    init = next(init for init in inits if setting in get_type_hints(init))
+    annotation, default = get_type_hints(init)[setting], signature(init).parameters[setting].default
     if get_origin(annotation) is Literal:
         return value
     try:
         return TypeAdapter(annotation).validate_python(value)
     except ValidationError as error:
         wrong = one_line(error).removeprefix("value: ")
+        if allowed := _describe_type(annotation):
+            has_example = isinstance(default, int | float | str | tuple) and not isinstance(default, bool)
+            example = (
+                f", for example {setting}={json.dumps(default, default=str, separators=(',', ':'))}"
+                if has_example
+                else ""
+            )
+            wrong = f"give {allowed}{example} (got {shown(value, 40)})"
         raise InvalidInput(f"setting {setting} of {name}: {wrong}") from error
+
+
+_TYPES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+
+
+def _describe_type(annotation: Any) -> str:
+    """Describes the values of a type as users write them; "" for types that they do not write.
+
+    >>> _describe_type(tuple[int, int]), _describe_type(str | Path | None), _describe_type(list[bytes])
+    ('a list of 2, each a whole number', 'text or a path', '')
+    """
+    origin, parts = get_origin(annotation), [part for part in get_args(annotation) if part is not type(None)]
+    described = [_describe_type(part) for part in parts]
+    if not all(described):
+        return ""
+    if origin in (Union, UnionType):
+        return " or ".join(described)
+    if origin is tuple:
+        return f"a list of {len(parts)}, each {' or '.join(dict.fromkeys(described))}"
+    return f"a list, each {described[0]}" if origin in (list, Sequence) else _TYPES.get(annotation, "")
 
 
 def class_of(name: str) -> Any:

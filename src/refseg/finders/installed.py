@@ -28,9 +28,9 @@ def installed_finder() -> str | None:
     return next((name for name in FOR_PHOTOGRAPHS if PUBLISHED_FINDERS[name].is_installed()), None)
 
 
-def photograph_advice() -> str:
-    """Returns what to do with photographs, for a warning: take the reader, or get a finder for it first."""
+def reader_advice(shown: str) -> str:
+    """Returns what to do with photographs or filmed videos: take the reader, or get a finder for it first."""
     reader = weights_choice("reader")
     if installed_finder():
-        return f"for photographs take {reader}"
-    return f"photographs need a finder; {PUBLISHED_FINDERS[FOR_PHOTOGRAPHS[0]].way_out}, then take {reader}"
+        return f"for {shown} take {reader}"
+    return f"{shown} need a finder; {PUBLISHED_FINDERS[FOR_PHOTOGRAPHS[0]].way_out}, then take {reader}"

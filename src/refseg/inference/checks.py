@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from refseg.counting import counted
 from refseg.errors import InvalidInput
-from refseg.finders.installed import photograph_advice
+from refseg.finders.installed import reader_advice
 from refseg.readers.parse import said_number
 from refseg.text.tokenizer import Tokenizer
 
@@ -26,11 +26,12 @@ def check_expressions(tokenizer: Tokenizer, expressions: Sequence[str], threshol
         tokenizer.ids(expression)
 
 
-def unfamiliar_warning(knows: str) -> str:
-    """Returns the warning about an image that is unlike what weights know."""
+def unfamiliar_warning(knows: str, is_frame: bool = False) -> str:
+    """Returns the warning about an image, or a frame of a video, that is unlike what weights know."""
+    unlike, advice = ("a frame of the video", "filmed videos") if is_frame else ("the image", "photographs")
     return (
-        f"the image is unlike what these weights know ({knows or 'see their card'}), so the answer "
-        f"may mean nothing; {photograph_advice()}"
+        f"{unlike} is unlike what these weights know ({knows or 'see their card'}), so the answer "
+        f"may mean nothing; {reader_advice(advice)}"
     )
 
 

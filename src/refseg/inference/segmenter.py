@@ -108,11 +108,11 @@ def segment(
 
 @dataclass
 class _ImageQuery(Query):
-    """An image (H, W, 3), or a frame, with its index and its time in seconds."""
+    """An image (H, W, 3), or a frame, with its index and its time in seconds; an image has none."""
 
     pixels: RgbImage
     index: int
-    time: Any = 0.0
+    time: Any = None
 
 
 ImageQuery = TypeVar("ImageQuery", bound=_ImageQuery)
@@ -627,7 +627,7 @@ class Segmenter:
             exists_threshold=threshold,
             familiar=not unfamiliar,
             warnings=(
-                *((unfamiliar_warning(self.checkpoint.knows),) if unfamiliar else ()),
+                *((unfamiliar_warning(self.checkpoint.knows, query.time is not None),) if unfamiliar else ()),
                 *tokenizer.remarks(expression),
                 *(reading.warnings(bool(mask.any())) if reading else ()),
                 *number_warnings(expression, instance_map),

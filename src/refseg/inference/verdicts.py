@@ -38,7 +38,7 @@ def verdict(count: int, exists: float, exists_threshold: float, reason: str = ""
     >>> verdict(0, 0.0, 0.5, "'window' is not a thing that this finder knows")
     "'window' is not a thing that this finder knows, so nothing was looked for"
     >>> verdict(1, 0.9, 0.5, familiar=False)
-    'no answer: unfamiliar kind of image (1 object, exists 90.0%)'
+    'no answer: unfamiliar to these weights (1 object, exists 90.0%)'
     """
     if not familiar:
         return f"{UNFAMILIAR} ({verdict(count, exists, exists_threshold, reason)})"

@@ -164,7 +164,7 @@ def figure(explanation: Explanation) -> "Figure":
     Raises:
         InvalidInput: if matplotlib is not installed.
     """
-    figure_class = import_optional("matplotlib.figure", "figures need matplotlib", "plot").Figure
+    figure_class = import_optional("matplotlib.figure", "figures of attention need matplotlib", "plot").Figure
     words = [seen for seen in explanation.seen if seen.view.kind == "words"]
     panels = [seen for seen in explanation.seen if seen.view.kind != "words"]
     rows = -(-(len(panels) + 1) // COLUMNS)

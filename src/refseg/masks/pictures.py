@@ -13,7 +13,7 @@ from refseg.array_types import Mask, RgbImage
 from refseg.masks.fonts import font_for
 from refseg.masks.overlay import Colour
 
-UNFAMILIAR = "no answer: unfamiliar kind of image"
+UNFAMILIAR = "no answer: unfamiliar to these weights"  # an image, or a frame of a video
 SIDE = 640  # pixels up to which a small image is enlarged
 JPEG_QUALITY = 92
 NARROWEST = 320  # pixels that a line of text has at least

@@ -168,10 +168,10 @@ class Stage(Config):
     @model_validator(mode="after")
     def _has_one_length(self) -> "Stage":
         if (self.steps is None) == (self.epochs is None):
-            raise ValueError(f"stage {self.name} wants either steps or epochs")
+            raise ValueError("set either steps or epochs, and the other one to null")
         if self.images % self.accumulate:
             images = counted(self.images, "image")
-            raise ValueError(f"stage {self.name}: {images} cannot be computed in {self.accumulate} parts")
+            raise ValueError(f"{images} cannot be computed in {self.accumulate} parts")
         return self
 
 
@@ -204,8 +204,8 @@ class Recipe(Config):
         return self
 
     def to_yaml(self) -> str:
-        """Returns the recipe as YAML for `Recipe.from_yaml`."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        """Returns the recipe as YAML for `Recipe.from_yaml`; fields that are null by default stand there if set."""
+        return yaml.safe_dump(_leave_out_unset(self, self.model_dump(mode="json")), sort_keys=False)
 
     @classmethod
     def from_yaml(cls, path: Path) -> "Recipe":
@@ -272,7 +272,23 @@ def validate_recipe(plain: Any, source: str) -> Recipe:
     try:
         return Recipe.model_validate(plain)
     except ValidationError as error:
-        raise InvalidInput(f"{source}: {one_line(error, Recipe)}") from error
+        raise InvalidInput(f"{source}: {one_line(error, Recipe, plain)}") from error
+
+
+def _leave_out_unset(value: Any, plain: Any) -> Any:
+    """Returns plain values of a config without those that are None by default; free-form ones keep their None."""
+    if isinstance(value, Config):
+        fields = type(value).model_fields
+        return {
+            name: _leave_out_unset(getattr(value, name), inner)
+            for name, inner in plain.items()
+            if inner is not None or fields[name].default is not None
+        }
+    if isinstance(value, dict):
+        return {name: _leave_out_unset(value[name], inner) for name, inner in plain.items()}
+    if isinstance(value, tuple):
+        return [_leave_out_unset(one, inner) for one, inner in zip(value, plain, strict=True)]
+    return plain
 
 
 def _merge_changes(recipe: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
@@ -301,6 +317,9 @@ def _set(node: Any, path: list[str], value: Any, setting: str) -> None:
         else:
             names = {name: name for name in node} if isinstance(node, dict) else {}
         free = depth > 0 and path[depth - 1] in FREE_FORM_FIELDS
+        if key not in names and (node is None or (free and depth < len(path) - 1)):
+            unset = ".".join(path[: depth if node is None else depth + 1])
+            raise InvalidInput(f"{_name_setting(setting)}: {unset} is not set in this recipe; give its value")
         if key not in names and not free:
             where = ".".join(path[:depth]) or "the recipe"
             known = ", ".join(names) or "nothing"
@@ -312,9 +331,5 @@ def _set(node: Any, path: list[str], value: Any, setting: str) -> None:
                 node.pop(key, None)
             else:
                 node[names.get(key, key)] = value
-        elif key not in names:
-            raise InvalidInput(
-                f"{_name_setting(setting)}: {'.'.join(path[: depth + 1])} is not set in this recipe; give its value"
-            )
         else:
             node = node[names[key]]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -27,6 +27,7 @@ from refseg.evaluation.report.breakdown import (
 from refseg.evaluation.report.caveats import find_caveats
 from refseg.evaluation.report.confidence import Reliability, RiskCoverage, curves
 from refseg.evaluation.report.meanings import meanings
+from refseg.evaluation.report.tables import split_columns
 from refseg.evaluation.rows import ImageAnswers, Row, counts_of, rows_of
 from refseg.evaluation.summarize import summarize
 from refseg.protocols.protocol import Protocol
@@ -248,12 +249,14 @@ class Report:
         for caution in self.cautions:
             console.print(Text(f"beware: {printable(caution)}", style="yellow"))
         for title, head, lines in self.sections():
-            table = RichTable(*head, box=None, pad_edge=False)
-            for column in table.columns[1:]:
-                column.justify, column.no_wrap = "right", True
-            for line in lines:
-                table.add_row(*line)
-            console.print(Group(Text(f"\n{title}", style="bold"), table), markup=False)
+            console.print(Text(f"\n{title}", style="bold"))
+            for part_head, part_lines in split_columns(head, lines, console.width):
+                table = RichTable(*part_head, box=None, pad_edge=False)
+                for column in table.columns[1:]:
+                    column.justify, column.no_wrap = "right", True
+                for line in part_lines:
+                    table.add_row(*line)
+                console.print(table, markup=False)
         console.print(Text("\nwhat the figures are", style="bold"))
         for meaning in meanings(name for metrics in self.metrics.values() for name in metrics):
             console.print(meaning, highlight=False, markup=False)
