@@ -1,5 +1,7 @@
 """A generated set of RefCOCO's full size: time and memory of its first indexing, of opening it, and of its workers.
 
+And the time of `refseg data stats` and `refseg data check`, without photographs.
+
 python benchmarks/dataset_index.py [--folder DIR]    the files (about 180 MB) are kept in DIR, else they are temporary
 """
 
@@ -176,6 +178,18 @@ def measure(folder: Path, sizes: Sizes) -> None:
     ]
     title = f"{WORKERS} workers that each read all expressions and {sizes.images // EVERY:,} masks; the largest of them"
     print_table(title, ["", "private memory", "private and its part of what is shared"], rows)
+
+    commands = "data stats refcoco --split all", "data check refcoco --fast", "data check refcoco"
+    rows = [[f"refseg {command}", f"{seconds_of(command, folder):.1f} s"] for command in commands]
+    print_table("Commands, from the index", ["", "time"], rows)
+
+
+def seconds_of(command: str, folder: Path) -> float:
+    """Seconds of a command of refseg about the data in the folder."""
+    begin = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "refseg", *command.split(), "--root", folder], capture_output=True)
+    assert done.returncode in (0, 1), done.stderr  # 1: images are missing
+    return time.perf_counter() - begin
 
 
 def main() -> None:

@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def fresh(preset: str, folder: Path) -> str:
-    """Saves a preset with fresh weights, which knows the words of drawn scenes and squashes images to its usual size."""
+    """Saves a preset with fresh weights, which knows drawn scenes' words and squashes images to its usual size."""
     known = load_checkpoint("selector")
     network = networks.build(preset, networks.configured(preset, {}), len(known.tokenizer)).eval()
     name = next(name for name, made in networks.NETWORKS.items() if networks.network_class(name) is type(network))

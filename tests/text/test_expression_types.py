@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from refseg.text.expression_types import LENGTHS, PRECEDENCE, length_class, main_type, main_type_or_name, types
+from refseg.text.expression_types import LENGTHS, PRECEDENCE, length_class, main_type, types
 
 ROOT = Path(__file__).parents[2]
 LABELS = ROOT / "tests" / "assets" / "expression_types.tsv"
@@ -48,14 +48,6 @@ REALSET = Path(os.environ.get("REFSEG_REALSET", ROOT.parent / "shared" / "realse
 )
 def test_an_expression_has_the_types_that_its_words_say(expression, expected):
     assert " ".join(types(expression)) == expected
-
-
-def test_statistics_tell_bare_nouns_from_attributes():
-    assert [main_type_or_name(text) for text in ("goat", "white goat", "goat left")] == [
-        "name only",
-        "attribute",
-        "location",
-    ]
 
 
 def test_the_main_type_is_the_first_of_the_precedence():

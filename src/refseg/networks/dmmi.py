@@ -130,6 +130,7 @@ PRESETS = {
         heads=4,
         feed_forward=128,
         dropout=0,
+        gate="small",  # so that the trained stages are passed what they know
         class_weights=SMALL_REFERENTS_AT_HALF,
     ),
 }

@@ -48,21 +48,12 @@ def types(expression: str) -> tuple[str, ...]:
 def main_type(expression: str) -> str:
     """Returns the first type of an expression, "attribute" for a bare noun, as in drawn scenes.
 
-    Rows of evaluations hold it; statistics tell bare nouns apart by `main_type_or_name`.
+    Rows of evaluations hold it; statistics tell bare nouns apart, as `NAME_ONLY`.
 
     >>> main_type("sky"), main_type("man in a red shirt on the left"), main_type("dog beside the bench")
     ('attribute', 'location', 'relation')
     """
     return next(iter(types(expression)), "attribute")
-
-
-def main_type_or_name(expression: str) -> str:
-    """Returns the first type of an expression, `NAME_ONLY` for a bare noun.
-
-    >>> main_type_or_name("sky"), main_type_or_name("red car")
-    ('name only', 'attribute')
-    """
-    return next(iter(types(expression)), NAME_ONLY)
 
 
 def length_class(expression: str) -> str:

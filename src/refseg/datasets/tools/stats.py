@@ -11,7 +11,7 @@ from refseg.counting import counted
 from refseg.errors import InvalidInput, printable
 from refseg.optional import import_optional
 from refseg.samples import Sample
-from refseg.text.expression_types import LENGTHS, NAME_ONLY, PRECEDENCE, length_class, main_type_or_name, types
+from refseg.text.expression_types import LENGTHS, NAME_ONLY, PRECEDENCE, length_class, types
 from refseg.text.vocabulary import split_words
 
 if TYPE_CHECKING:
@@ -145,8 +145,9 @@ def describe(samples: Sequence[Sample], track: Track = lambda items, what: items
             lengths[length_class(expression.text)] += 1
             referents[len(expression.targets)] += 1
             own_types[expression.type] += 1
-            main[main_type_or_name(expression.text)] += 1
-            every.update(types(expression.text) or (NAME_ONLY,))
+            of_types = types(expression.text) or (NAME_ONLY,)
+            main[of_types[0]] += 1
+            every.update(of_types)
             if expression.targets not in known:
                 known[expression.targets] = _share(sample, i)
             share = known[expression.targets]
