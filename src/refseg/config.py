@@ -73,9 +73,10 @@ def _holds(outer: tuple[int | str, ...], place: tuple[int | str, ...]) -> bool:
 _ALLOWED = {
     "too_short": "give at least {min_length}",
     "too_long": "give at most {max_length}",
-    "union_tag_invalid": "unknown {discriminator}, choose one of: {expected_tags}",
-    **dict.fromkeys(["tuple_type", "list_type", "sequence_str"], "give a list, such as [1, 2]"),
-    **dict.fromkeys(["dict_type", "model_type", "model_attributes_type"], "give fields, such as {{name: value}}"),
+    "union_tag_invalid": "unknown {discriminator} {tag!r}; choose one of: {expected_tags}",
+    "union_tag_not_found": "say which {discriminator}",
+    **dict.fromkeys(["tuple_type", "list_type", "sequence_str"], "give a list"),
+    **dict.fromkeys(["dict_type", "model_type", "model_attributes_type"], "give fields with their values"),
 }
 """Messages in place of pydantic's that speak of Python's types, by type of error."""
 
@@ -84,15 +85,17 @@ def _one(error: ErrorDetails, model: type[BaseModel] | None, content: Any) -> st
     names = error["loc"] if content is None else _names(error, content)
     where = shortened(".".join(str(name) for name in names[:9]), 100) or "value"
     if error["type"] == "extra_forbidden":
-        meant = did_you_mean(error["loc"][-1], _fields(model, error["loc"])) if model else ""
+        unknown = error["loc"][-1]
+        others = [name for name in _fields(model, error["loc"]) if name != unknown] if model else []
+        meant = did_you_mean(unknown, others)
         return f"{where}: unknown field{', ' if meant else ''}{meant.strip()}"
     if error["type"] == "missing":
         return f"{where}: is missing"
     message = error["msg"].removeprefix("Value error, ").split(", unable to ")[0]
     if error["type"] in _ALLOWED:
         message = _ALLOWED[error["type"]].format_map(error.get("ctx", {}))
-    is_of_fields = error["type"] == "value_error" and isinstance(error["input"], dict)  # which the message names
-    given = "" if is_of_fields else f" (got {shown(error['input'], 40)})"
+    names_value = error["type"] in ("value_error", "union_tag_invalid") and isinstance(error["input"], dict)
+    given = "" if names_value else f" (got {shown(error['input'], 40)})"
     return f"{where}: {message[:1].lower()}{message[1:]}{given}".replace("\n", " ")
 
 

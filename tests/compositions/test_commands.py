@@ -133,7 +133,7 @@ def test_a_reader_is_calibrated_into_a_folder_of_its_own(refseg, fixed):
 
 
 def test_explain_says_how_the_expression_was_read_without_matplotlib(refseg, coco80, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     code, out, err = refseg("explain", "photo.jpg", "the left dog", "--out", "why.png")
     lines = [line.strip() for line in out.splitlines()]
     assert code == 0 and err.splitlines() == [NOTE]

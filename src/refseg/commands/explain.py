@@ -32,8 +32,9 @@ def explain(
 ) -> None:
     """Draw what a network attends to when it reads EXPRESSION and looks at IMAGE.
 
-    The figure needs matplotlib: pip install 'refseg[plot]'; the answer and --npz do not. Of the weights `reader`, print
-    and draw how the expression was read: its program, and what each step scored; that does not need it either.
+    The figure needs matplotlib: pip install 'refseg[plot]'; without it, the answer and --npz come before the error. Of
+    the weights `reader`, print and draw how the expression was read: its program, and what each step scored, without
+    matplotlib.
     """
     from refseg.errors import InvalidInput
     from refseg.files.atomic import all_or_nothing, check_file_writable

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from refseg.adapters.entry import AdapterEntry
     from refseg.finders.published import PublishedFinder
 
-NEXT = "Fetch one: refseg weights get NAME. Then: refseg segment photo.jpg 'the red cup' --weights NAME"
+NEXT = (
+    "Fetch one: refseg weights get NAME. Then: refseg segment photo.jpg 'the red cup' --weights NAME "
+    "(of a finder: --weights reader)"
+)
 
 app = create_app("List and fetch published weights: those of papers, finders, and open models; publish your own.")
 

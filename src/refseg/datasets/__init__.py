@@ -91,12 +91,9 @@ def _checked(name: str, setting: str, value: Any, dataset: type[Any]) -> Any:
     except ValidationError as error:
         wrong = one_line(error).removeprefix("value: ")
         if allowed := _describe_type(annotation):
-            has_example = isinstance(default, int | float | str | tuple) and not isinstance(default, bool)
-            example = (
-                f", for example {setting}={json.dumps(default, default=str, separators=(',', ':'))}"
-                if has_example
-                else ""
-            )
+            example = ""
+            if isinstance(default, int | float | str | tuple) and not isinstance(default, bool) and default != ():
+                example = f", for example {setting}={json.dumps(default, separators=(',', ':'))}"
             wrong = f"give {allowed}{example} (got {shown(value, 40)})"
         raise InvalidInput(f"setting {setting} of {name}: {wrong}") from error
 
@@ -108,9 +105,11 @@ def _describe_type(annotation: Any) -> str:
     """Describes the values of a type as users write them; "" for types that they do not write.
 
     >>> _describe_type(tuple[int, int]), _describe_type(str | Path | None), _describe_type(list[bytes])
-    ('a list of 2, each a whole number', 'text or a path', '')
+    ('a list of 2, each a whole number', 'a path', '')
     """
     origin, parts = get_origin(annotation), [part for part in get_args(annotation) if part is not type(None)]
+    if Path in parts:
+        parts = [part for part in parts if part is not str]
     described = [_describe_type(part) for part in parts]
     if not all(described):
         return ""

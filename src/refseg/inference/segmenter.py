@@ -114,6 +114,11 @@ class _ImageQuery(Query):
     index: int
     time: Any = None
 
+    @property
+    def is_frame(self) -> bool:
+        """Whether it is of a video."""
+        return self.time is not None
+
 
 ImageQuery = TypeVar("ImageQuery", bound=_ImageQuery)
 
@@ -627,7 +632,7 @@ class Segmenter:
             exists_threshold=threshold,
             familiar=not unfamiliar,
             warnings=(
-                *((unfamiliar_warning(self.checkpoint.knows, query.time is not None),) if unfamiliar else ()),
+                *((unfamiliar_warning(self.checkpoint.knows, query.is_frame),) if unfamiliar else ()),
                 *tokenizer.remarks(expression),
                 *(reading.warnings(bool(mask.any())) if reading else ()),
                 *number_warnings(expression, instance_map),

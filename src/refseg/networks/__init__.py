@@ -138,7 +138,8 @@ def build(name: str, config: Config | Mapping[str, Any], vocabulary_size: int) -
 def configured(name: str, config: Config | Mapping[str, Any]) -> Config:
     """Validates the settings of a network; arguments and errors as in `build`."""
     base = preset(name)
+    content = None if isinstance(config, Config) else dict(config)
     try:
         return type(base).model_validate(config) if isinstance(config, Config) else base.replace(**config)
     except ValidationError as error:
-        raise InvalidInput(f"config of {name}: {one_line(error, type(base))}") from error
+        raise InvalidInput(f"config of {name}: {one_line(error, type(base), content)}") from error

@@ -130,7 +130,8 @@ PRESETS = {
         heads=4,
         feed_forward=128,
         dropout=0,
-        gate="small",  # so that the trained stages are passed what they know
+        skip="attended",  # as with Swin: the trained stages are passed what they know, the decoder what was attended
+        gate="small",
         class_weights=SMALL_REFERENTS_AT_HALF,
     ),
 }

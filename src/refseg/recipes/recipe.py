@@ -204,8 +204,9 @@ class Recipe(Config):
         return self
 
     def to_yaml(self) -> str:
-        """Returns the recipe as YAML for `Recipe.from_yaml`; fields that are null by default stand there if set."""
-        return yaml.safe_dump(_leave_out_unset(self, self.model_dump(mode="json")), sort_keys=False)
+        """Returns the recipe as YAML for `Recipe.from_yaml`, without `about` where it reports nothing."""
+        plain = self.model_dump(mode="json", exclude=None if self.about else {"about"})
+        return yaml.safe_dump(plain, sort_keys=False)
 
     @classmethod
     def from_yaml(cls, path: Path) -> "Recipe":
@@ -273,22 +274,6 @@ def validate_recipe(plain: Any, source: str) -> Recipe:
         return Recipe.model_validate(plain)
     except ValidationError as error:
         raise InvalidInput(f"{source}: {one_line(error, Recipe, plain)}") from error
-
-
-def _leave_out_unset(value: Any, plain: Any) -> Any:
-    """Returns plain values of a config without those that are None by default; free-form ones keep their None."""
-    if isinstance(value, Config):
-        fields = type(value).model_fields
-        return {
-            name: _leave_out_unset(getattr(value, name), inner)
-            for name, inner in plain.items()
-            if inner is not None or fields[name].default is not None
-        }
-    if isinstance(value, dict):
-        return {name: _leave_out_unset(value[name], inner) for name, inner in plain.items()}
-    if isinstance(value, tuple):
-        return [_leave_out_unset(one, inner) for one, inner in zip(value, plain, strict=True)]
-    return plain
 
 
 def _merge_changes(recipe: Recipe, changes: dict[str, Any]) -> dict[str, Any]:

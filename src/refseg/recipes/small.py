@@ -90,7 +90,7 @@ cmpc_small = partial(small, "cmpc_small", 2500)
 lavt_small = partial(small, "lavt_small", 1800)
 lavt_small_aligner = partial(small, "lavt_small_aligner", 1800)
 cmirnet_small = partial(small, "cmirnet_small", 1600)
-dmmi_small = partial(small, "dmmi_small", 700)
+dmmi_small = partial(small, "dmmi_small", 1400)
 
 
 def dcmfnet_small() -> Recipe:

@@ -250,7 +250,9 @@ class Report:
             console.print(Text(f"beware: {printable(caution)}", style="yellow"))
         for title, head, lines in self.sections():
             console.print(Text(f"\n{title}", style="bold"))
-            for part_head, part_lines in split_columns(head, lines, console.width):
+            for number, (part_head, part_lines) in enumerate(split_columns(head, lines, console.width)):
+                if number:
+                    console.print()
                 table = RichTable(*part_head, box=None, pad_edge=False)
                 for column in table.columns[1:]:
                     column.justify, column.no_wrap = "right", True
