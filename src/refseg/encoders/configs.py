@@ -65,6 +65,7 @@ class SmallConfig(Config):
     finder: tuple[Channels, Channels, Channels, Channels] = (32, 48, 96, 192)  # at 1/2 to 1/16, as Selector's
     top: Channels = 192  # channels at 1/32
     finest: Literal[2, 4] = 4  # stride of the first of four maps; with 2 there is none at 1/32
+    coarsest: Literal[16, 32] = 32  # stride of the last map, where that of the first is 4
 
 
 class SmallClipsConfig(SmallConfig):
@@ -130,6 +131,7 @@ IMAGE_ENCODERS: dict[str, Config] = {
     "darknet53": DarkNetConfig(),
     "small": SmallConfig(),
     "small_fine": SmallConfig(finest=2),
+    "small_stride16": SmallConfig(coarsest=16),
 }
 
 

@@ -11,11 +11,11 @@ from refseg.encoders.image_encoder import ImageEncoder
 
 
 class SmallImageEncoder(ImageEncoder):
-    """The stages of Selector's finder, and one coarser stage where the strides are the papers', 4 to 32.
+    """The stages of Selector's finder, and one more where the strides are the papers', from 4 to 32 or 16.
 
     Attributes:
         net: stages at 1/2, 1/4, 1/8 and 1/16, which may be initialised from `small_image_encoder`.
-        top: stage at 1/32, or None.
+        top: stage at 1/32, or at 1/16 again, or None.
     """
 
     def __init__(self, config: SmallConfig):
@@ -24,8 +24,11 @@ class SmallImageEncoder(ImageEncoder):
         if config.finest == 2:
             self.stem_channels, self.channels, self.strides, self.top = 3, channels, (2, 4, 8, 16), None
         else:
-            self.stem_channels, self.channels, self.strides = channels[0], (*channels[1:], config.top), (4, 8, 16, 32)
-            self.top = nn.Sequential(conv_norm(channels[-1], config.top, stride=2), Residual(config.top))
+            self.stem_channels, self.channels = channels[0], (*channels[1:], config.top)
+            self.strides = (4, 8, 16, config.coarsest)
+            self.top = nn.Sequential(
+                conv_norm(channels[-1], config.top, stride=config.coarsest // 16), Residual(config.top)
+            )
 
     def stem(self, image: Tensor) -> Tensor:
         """Returns the stem's map (B, C, H / 2, W / 2), or the image if that map is the first stage's."""

@@ -97,7 +97,7 @@ PRESETS = {  # Table 3, and a small one
     "dcmfnet_darknet53": DCMFNetConfig(image_encoder=DarkNetConfig(pairs=0), freeze_encoder_norm=True),
     "dcmfnet_resnet101": DCMFNetConfig(image_encoder="resnet101_stride16", freeze_encoder_norm=True),
     "dcmfnet_small": DCMFNetConfig(
-        image_encoder="small",
+        image_encoder="small_stride16",  # all but the decoder's detail is at the last map's stride
         word_encoder="bert_small",
         max_words=24,
         narrowing=8,

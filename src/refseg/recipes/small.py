@@ -95,7 +95,7 @@ dmmi_small = partial(small, "dmmi_small", 1400)
 
 def dcmfnet_small() -> Recipe:
     """Returns the recipe of DCMFNet, whose last encoder stage, after the fusion, is trained as well."""
-    recipe = small("dcmfnet_small", 1400)
+    recipe = small("dcmfnet_small", 2400)
     (stage,) = recipe.stages
     last = Group(lr=1e-3, weight_decay=0.05, clip=1, only=(r"top\.",))
     return recipe.replace(stages=(stage.replace(groups={"image_encoder": last, **stage.groups}),))
