@@ -38,6 +38,7 @@ from refseg.blocks.pixel_sequence import EPS, as_map, as_pixels, instance_norm, 
 from refseg.blocks.upsample_concat import JoinScales
 from refseg.blocks.view import View
 from refseg.config import Channels, Config, Repeats
+from refseg.counting import counted
 from refseg.distributed import gather_rows, mean
 from refseg.encoders import build_image_encoder, build_word_encoder
 from refseg.encoders.configs import ImageEncoderConfig, WordEncoderConfig
@@ -263,7 +264,7 @@ class DMMI(Network):
                 continue
             views.append(View(f"stage {stage}: pixels", to_pixels.seen, _as_it_is, "map", "Eq. 6"))
             if len(config.windows) > 1:
-                labels = [f"{length} words" for length in config.windows]
+                labels = [counted(length, "word") for length in config.windows]
                 views.append(
                     View(f"stage {stage}: windows", to_pixels.mix.shares, _as_it_is, "weights", "Eq. 5", labels)
                 )
