@@ -144,13 +144,14 @@ def write(result: "Result", kind: Format, path: Path) -> None:
         from PIL import Image
 
         from refseg.commands.sources import jpeg_comment, png_text
+        from refseg.masks.pictures import PNG_LEVEL
 
         mask = kind is Format.MASK
         image = Image.fromarray(result.mask.astype("uint8") * 255) if mask else result.picture()
         if path.suffix == ".jpg":
             image.save(path, quality=92, subsampling=0, comment=jpeg_comment(result.source))
         else:
-            image.save(path, pnginfo=png_text(result.source))
+            image.save(path, pnginfo=png_text(result.source), compress_level=PNG_LEVEL)
     else:
         content = {Format.RLE: result.rle, Format.POLYGONS: result.polygons, Format.JSON: result.to_dict}[kind]()
         path.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")

@@ -29,6 +29,7 @@ from refseg.masks.instances import left_to_right
 from refseg.masks.overlay import COLOURS, Colour, coloured, contrasting_colours
 from refseg.masks.pictures import (
     GREY,
+    PNG_LEVEL,
     RED,
     SIDE,
     UNFAMILIAR,
@@ -311,7 +312,7 @@ class Result:
             elif ending == ".npy":
                 np.save(file, self.mask, allow_pickle=False)
             elif ending == ".png":
-                self.picture().save(file)
+                self.picture().save(file, compress_level=PNG_LEVEL)
             else:
                 self.picture().save(file, quality=92, subsampling=0)
 

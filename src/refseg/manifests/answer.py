@@ -13,6 +13,7 @@ from refseg.evaluation.report.provenance import weights_facts
 from refseg.inference.prefetch import prefetch_map
 from refseg.manifests.places import ImageRoot
 from refseg.manifests.rows import ABOUT, Row
+from refseg.masks.pictures import PNG_LEVEL
 from refseg.preprocessing.images import read_image
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class SegmenterAnswer:
         for kind in self.files:
             name = f"{row.number:09d}-{number}.{kind}.png"
             mask = Image.fromarray(result.mask.astype("uint8") * 255) if kind == "mask" else result.picture()
-            mask.save(folder / name)
+            mask.save(folder / name, compress_level=PNG_LEVEL)
             yield f"{folder.name}/{name}"
 
 

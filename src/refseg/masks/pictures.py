@@ -16,6 +16,7 @@ from refseg.masks.overlay import Colour
 UNFAMILIAR = "no answer: unfamiliar to these weights"  # an image, or a frame of a video
 SIDE = 640  # pixels up to which a small image is enlarged
 JPEG_QUALITY = 92
+PNG_LEVEL = 2  # of compression; a fifth of the time of the usual 6, for pictures that are a sixth larger
 NARROWEST = 320  # pixels that a line of text has at least
 BLACK, GREY, RED, WHITE = (0, 0, 0), (90, 90, 90), (176, 0, 32), (255, 255, 255)
 _SMALLEST, _LARGEST = 14, 96  # pixels of letters
@@ -160,7 +161,8 @@ def encode_picture(
     (b'PNG', b'JFIF')
     """
     file = io.BytesIO()
-    picture.save(file, kind, **({"quality": quality, "subsampling": subsampling} if kind == "JPEG" else {}))
+    jpeg = {"quality": quality, "subsampling": subsampling}
+    picture.save(file, kind, **(jpeg if kind == "JPEG" else {"compress_level": PNG_LEVEL}))
     return file.getvalue()
 
 
