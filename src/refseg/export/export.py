@@ -15,7 +15,7 @@ from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.checkpoints.config_file import check_destination
 from refseg.checkpoints.io import familiarity_tensors, load_checkpoint, write_tensors, write_texts
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
-from refseg.errors import InvalidInput, another_out, first_line, for_caller, option
+from refseg.errors import InvalidInput, another_out, for_caller, option
 from refseg.export.agreement import Agreement, compare
 from refseg.export.choices import check_choices, check_exportable
 from refseg.export.graphs import FAMILIARITY, FuseOutputs, flatten
@@ -30,6 +30,7 @@ from refseg.preprocessing.geometry import Size
 from refseg.progress import Progress, no_progress
 from refseg.runtimes import RUNTIMES
 from refseg.runtimes.entry import FAMILIARITY_FILE, GRAPHS, Precision, Runtime, RuntimeEntry
+from refseg.runtimes.graph import first_reason
 from refseg.samples import Sample
 
 ANY_SIZE = ("onnx",)
@@ -139,7 +140,7 @@ def compare_folder(checkpoint: Checkpoint, folder: Path, entry: RuntimeEntry, si
     try:
         agreement = compare(checkpoint, load_checkpoint(folder), sizes_hw)
     except InvalidInput as error:
-        reason = first_line(error.__cause__ or error, 300)
+        reason = first_reason(error.__cause__ or error)
         raise InvalidInput(
             f"{RUNTIMES[entry.name][1]} does not run the graphs of {checkpoint.name}, so nothing was written ({reason})"
         ) from error

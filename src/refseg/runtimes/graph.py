@@ -52,7 +52,7 @@ class Graph(ABC):
                 f"{self.path} asks for {error}, which its network does not give; export again"
             ) from error
         except Exception as error:  # each runtime has its own
-            raise InvalidInput(f"{self.path} cannot be run ({first_line(error)}); export it again") from error
+            raise InvalidInput(f"{self.path} cannot be run ({first_reason(error)}); export it again") from error
 
     def _loaded(self) -> None:
         """Loads the graph, once in each process: the threads of a runtime do not outlive a fork."""
@@ -63,8 +63,9 @@ class Graph(ABC):
                 try:
                     self.open()
                 except Exception as error:
+                    reason = first_reason(error)
                     raise InvalidInput(
-                        f"{self.path} cannot be loaded ({first_line(error)}); copy the folder again, or export it again"
+                        f"{self.path} cannot be loaded ({reason}); copy the folder again, or export it again"
                     ) from error
                 self._process = os.getpid()
 
@@ -90,3 +91,13 @@ def threads() -> int:
     """Returns the number of threads that the environment asks for, OMP_NUM_THREADS as of torch; 0 if it does not."""
     value = os.environ.get("OMP_NUM_THREADS", "")
     return int(value) if value.isdecimal() else 0
+
+
+def first_reason(error: BaseException) -> str:
+    r"""Returns the first line of an error's message that gives a reason; OpenVINO's begin with places in its code.
+
+    >>> first_reason(RuntimeError("Exception from src/core.cpp:132:\nCheck 'ok' failed at src/pass.cpp:96:\nno memory"))
+    'no memory'
+    """
+    lines = [line for line in str(error).splitlines() if not line.startswith(("Exception from ", "Check "))]
+    return first_line(RuntimeError("\n".join(lines)) if "".join(lines).strip() else error, 300)
