@@ -14,7 +14,7 @@ def train(*arguments: str):
     [
         (["selectr"], "choose one that `refseg recipes` lists, such as selector"),
         (["none.yaml"], "no recipe"),
-        (["selector", "--set", "data.scenes=none"], "data.drawn_scenes.scenes"),
+        (["selector", "--set", "data.scenes=none"], "data.scenes"),
         (["selector", "--precision", "16"], "precision"),
         (["selector", "--accelerator", "tpu"], "choose one of: cpu, gpu, auto"),
         (["selector", "--devices", "7"], "7 devices cannot share evenly"),
