@@ -13,6 +13,7 @@ TINY = {
     "resnet, stride 8": ResNetConfig(depths=(1, 1, 1, 1), output_stride=8),
     "small": SmallConfig(finder=(4, 8, 8, 12), top=8),
     "small, fine": SmallConfig(finder=(4, 8, 8, 12), finest=2),
+    "small, stride 16": SmallConfig(finder=(4, 8, 8, 12), top=8, coarsest=16),
 }
 
 

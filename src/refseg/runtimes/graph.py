@@ -99,5 +99,5 @@ def first_reason(error: BaseException) -> str:
     >>> first_reason(RuntimeError("Exception from src/core.cpp:132:\nCheck 'ok' failed at src/pass.cpp:96:\nno memory"))
     'no memory'
     """
-    lines = [line for line in str(error).splitlines() if not line.startswith(("Exception from ", "Check "))]
-    return first_line(RuntimeError("\n".join(lines)) if "".join(lines).strip() else error, 300)
+    reasons = (line for line in str(error).splitlines() if not line.startswith(("Exception from ", "Check ")))
+    return next(filter(str.strip, reasons), first_line(error))[:300]
