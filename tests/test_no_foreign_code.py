@@ -43,7 +43,7 @@ ALLOWED = {
     ("files/archives.py", "zipfile.ZipFile"): "lists names of members, a million at most; nothing is unpacked",
     ("files/tensor_arrays.py", "safetensors.safe_open"): "arrays of a small file, without torch",
     ("inspection/answer_speed.py", "import subprocess"): "times refseg segment in a process of its own",
-    ("studies/run.py", "import subprocess"): "runs refseg train, a process for each training",
+    ("studies/trainings.py", "import subprocess"): "runs refseg train, a process for each training",
     ("training/launching.py", "import subprocess"): "waits for processes of Fabric and ends them; starts none",
     ("conversion/fetch.py", "zipfile.ZipFile"): "looks at checksums only",
     ("adapters/local_model.py", "model_class.from_pretrained"): "of local safetensors, without code of others",

@@ -9,6 +9,7 @@ from refseg.errors import InvalidInput, UnwritableOutput
 from refseg.recipes import find_recipe
 from refseg.studies import STUDIES, row_costs, run, timing
 from refseg.studies.timing import Timing, count_images
+from refseg.studies.trainings import TRAININGS_FOLDER
 from refseg.studies.write import study_tables
 
 
@@ -20,7 +21,7 @@ def test_costs_of_dcmfnets_gate_need_no_data_and_no_training(tmp_path):
         ["", "paper", "1.77", "71.00", "83.81"],
         ["", "ours - paper", "+0.00", "", ""],
     ]
-    assert not (tmp_path / run.TRAININGS_FOLDER).exists()
+    assert not (tmp_path / TRAININGS_FOLDER).exists()
     noted = json.loads((tmp_path / "dcmfnet_table6" / "study.json").read_text())
     assert list(noted["costs"]) == ["3"] and noted["costs"]["3"]["key"] == ""
 

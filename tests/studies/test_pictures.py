@@ -17,7 +17,7 @@ from refseg.studies import find_study, pictures, resolve
 from refseg.studies.pictures import draw_pictures
 from refseg.studies.resolve import resolve_recipe
 from refseg.studies.results import read_results, row_folder
-from refseg.studies.run import training_folder
+from refseg.studies.trainings import training_folder
 from refseg.studies.write import write_study
 
 STUDY = find_study("eavl_table4")

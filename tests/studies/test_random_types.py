@@ -8,7 +8,9 @@ from refseg.evaluation.report import html_page
 from refseg.evaluation.rows import ROWS, read_rows
 from refseg.studies import resolve
 from refseg.studies.results import row_folder
-from refseg.studies.run import SCORES_FOLDER, TRAININGS_FOLDER, run_study
+from refseg.studies.run import run_study
+from refseg.studies.score_row import SCORES_FOLDER
+from refseg.studies.trainings import TRAININGS_FOLDER
 
 SETTINGS = [
     "data.scenes=4",

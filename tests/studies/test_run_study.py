@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from refseg.errors import InvalidInput, UnwritableOutput
 from refseg.evaluation.report import html_page
 from refseg.studies import resolve
+from refseg.studies.claims import judge_claims
 from refseg.studies.results import row_folder
 from refseg.studies.run import run_study
 
@@ -67,9 +69,29 @@ def test_rows_are_trained_scored_and_compared(whole):
     for file in ("study.md", "study.html"):
         text = (out / "eavl_table4" / file).read_text()
         assert "sign of a difference may be compared, its size may not" in text and "1 seed" in text
+        assert f"all rows {' '.join(SETTINGS)}" in text
     assert "<svg" in text and "paper (photographs)" in text
     lines = [row_folder(out / "eavl_table4", results.study, n, "test", 0, True) / ROWS for n in (1, 2)]
     assert all(file.is_file() for file in lines)
+
+
+def test_a_claim_tells_how_many_seeds_agree(whole, tmp_path):
+    out, results, _ = whole
+    right, wrong = (tmp_path / name for name in ("right", "wrong"))
+    lines = (row_folder(results.folder, results.study, 1, "test", 0, True) / ROWS).read_text().splitlines()
+    for file, is_right in ((right, True), (wrong, False)):
+        rows = [json.loads(line) for line in lines]
+        for score in (row["scores"]["standard"] for row in rows):
+            score |= {"intersection": score["union"] * is_right, "iou": float(is_right)}
+        file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    faked = replace(results, folder=tmp_path, seeds=3)
+    for seed, of_rows in enumerate(((right, wrong), (wrong, right), (right, wrong))):
+        for number, file in enumerate(of_rows, start=1):
+            folder = row_folder(tmp_path, results.study, number, "test", seed, True)
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, folder / ROWS)
+    claim = next(claim for claim in judge_claims(faked) if claim.verdict != "not run")
+    assert (claim.above, claim.below, claim.seeds) == (1, 2, (2, 3)) and claim.ours == pytest.approx(1 / 3)
 
 
 class Killed(BaseException):

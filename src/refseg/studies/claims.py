@@ -1,6 +1,6 @@
 """What a paper claims with a table, tested on our figures of the same rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean
 from typing import Literal
@@ -8,10 +8,12 @@ from typing import Literal
 from refseg.evaluation.comparison import Comparison, compare, paired, wilcoxon
 from refseg.evaluation.rows import Row as AnswerRow
 from refseg.evaluation.scoring import STANDARD
+from refseg.evaluation.summarize import summarize
 from refseg.studies.resolve import list_scored_splits
 from refseg.studies.results import Results
 from refseg.studies.study import Study
 
+AnswerPairs = tuple[list[AnswerRow], list[AnswerRow]]
 Verdict = Literal["holds", "does not hold", "within the interval", "not run"]
 
 
@@ -28,6 +30,7 @@ class ClaimTest:
         ours: the same of our figures, in [0, 1], of all seeds and splits together; None if a row was not run.
         interval: 95 % interval of it, over images.
         p_value: of Wilcoxon's test on mean IoU by image.
+        seeds: of how many seeds the own difference is above 0, and of how many it was measured.
         verdict: whether it holds here.
     """
 
@@ -39,6 +42,7 @@ class ClaimTest:
     ours: float | None = None
     interval: tuple[float, float] | None = None
     p_value: float | None = None
+    seeds: tuple[int, int] = (0, 0)
     verdict: Verdict = "not run"
 
     @property
@@ -61,7 +65,8 @@ def _iter_tests(results: Results) -> Iterator[ClaimTest]:
         metric = claim.metric or study.leading_metric()
         for below in claim.below:
             paper = _paper_difference(study, claim.above, below, metric)
-            found = _compare_rows(results, claim.above, below)
+            pairs = _pair_by_seed(results, claim.above, below)
+            found = _compare_all(pairs)
             one = found.metrics.get(metric) if found else None
             if found is None or one is None:
                 yield ClaimTest(claim.above, below, claim.about, metric, paper)
@@ -70,19 +75,29 @@ def _iter_tests(results: Results) -> Iterator[ClaimTest]:
             verdict: Verdict = "holds" if ours > 0 else "does not hold"
             if interval and interval[0] <= 0 <= interval[1]:
                 verdict = "within the interval"
-            yield ClaimTest(claim.above, below, claim.about, metric, paper, ours, interval, found.p_value, verdict)
+            above_0 = sum(summarize(b, STANDARD)[metric] > summarize(a, STANDARD)[metric] for a, b in pairs)
+            seeds = above_0, len(pairs)
+            yield ClaimTest(
+                claim.above, below, claim.about, metric, paper, ours, interval, found.p_value, seeds, verdict
+            )
 
 
-def _compare_rows(results: Results, above: int, below: int) -> Comparison | None:
-    """Returns the row `above` minus the row `below`; None if they were not run alike."""
-    a: list[AnswerRow] = []
-    b: list[AnswerRow] = []
+def _pair_by_seed(results: Results, above: int, below: int) -> list[AnswerPairs]:
+    """Returns for each seed the answers of the rows `below` and `above` to the same expressions of all splits."""
+    seeds: list[AnswerPairs] = []
     for place in list_scored_splits(results.study, results.small):
-        for of_below, of_above in zip(
-            results.read_answers(below, place), results.read_answers(above, place), strict=False
-        ):
-            first, second = paired(of_below, of_above)
-            a, b = a + first, b + second
+        answers = zip(results.read_answers(below, place), results.read_answers(above, place), strict=False)
+        for seed, (of_below, of_above) in enumerate(answers):
+            if seed == len(seeds):
+                seeds.append(([], []))
+            for of_seed, rows in zip(seeds[seed], paired(of_below, of_above), strict=True):
+                of_seed += rows
+    return seeds
+
+
+def _compare_all(pairs: Sequence[AnswerPairs]) -> Comparison | None:
+    """Returns the second rows of all seeds minus the first; None if there are none."""
+    a, b = ([row for pair in pairs for row in pair[n]] for n in (0, 1))
     return compare(a, b, STANDARD) if a else None
 
 

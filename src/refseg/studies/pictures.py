@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from refseg import datasets
-from refseg.checkpoints.schema import CONFIG
 from refseg.counting import counted
 from refseg.errors import InvalidInput, MissingFile, for_caller, option
 from refseg.evaluation.row_frames import find_frame
@@ -23,6 +22,7 @@ from refseg.progress import Progress, no_progress
 from refseg.recipes.recipe import Recipe
 from refseg.samples import Clip, Sample
 from refseg.studies import find_study
+from refseg.studies.noted import check_settings, read_costs, read_noted
 from refseg.studies.resolve import (
     STANDARD_NAME,
     ScoredSplit,
@@ -32,8 +32,9 @@ from refseg.studies.resolve import (
     resolve_recipe,
 )
 from refseg.studies.results import Results, read_results, row_folder
-from refseg.studies.run import TRAININGS_FOLDER, check_settings, read_costs, read_noted, row_weights, training_folder
+from refseg.studies.score_row import row_weights
 from refseg.studies.study_text import format_title
+from refseg.studies.trainings import TRAININGS_FOLDER, is_trained, training_folder
 from refseg.studies.write import PICTURE_FILES, write_texts
 
 MAX_PICTURES = 50  # expressions
@@ -137,7 +138,7 @@ def _find_trained(
     study, found, gone = results.study, dict[int, Recipe](), list[str]()
     for number in numbers:
         recipe = resolve_recipe(study, study.rows[number - 1], split.data, results.small, results.settings)
-        if recipe is not None and (training_folder(out, recipe) / "weights" / CONFIG).is_file():
+        if recipe is not None and is_trained(training_folder(out, recipe)):
             found[number] = recipe
         else:
             gone.append(study.rows[number - 1].label)

@@ -22,15 +22,15 @@ SMALL_CAUTION = (
 
 
 def describe_conditions(results: Results) -> str:
-    """Returns data, split, protocol and seeds of our figures."""
+    """Returns data, split, protocol, seeds and settings of our figures."""
     study = results.study
     done = max((len(values) for row in results.rows.values() for values in row.values.values()), default=0)
     seeds = counted(done or results.seeds, "seed")
+    settings = f"; all rows {' '.join(results.settings)}" if results.settings else ""
     if results.small:
-        return (
-            f"drawn {_name_small_items(study)}, split test ({SMALL_COUNT} of them), protocol standard, {seeds}; percent"
-        )
-    return f"recipe {study.recipe or 'of each row'}, protocol {study.protocol}, {seeds}; percent"
+        data = f"drawn {_name_small_items(study)}, split test ({SMALL_COUNT} of them)"
+        return f"{data}, protocol standard, {seeds}; percent{settings}"
+    return f"recipe {study.recipe or 'of each row'}, protocol {study.protocol}, {seeds}; percent{settings}"
 
 
 def _name_small_items(study: Study) -> str:
@@ -163,13 +163,14 @@ def claims_table(claims: Sequence[ClaimTest], study: Study) -> TextTable:
                 one.metric,
                 "" if one.ours is None else f"{100 * one.ours:+.2f}",
                 interval or "",
+                f"{one.seeds[0]} of {one.seeds[1]}" if one.seeds[1] else "",
                 "" if one.p_value is None else f"{one.p_value:.2g}",
                 "" if one.paper is None else f"{one.paper:+.2f}",
                 "" if one.same_sign is None else "yes" if one.same_sign else "no",
                 one.verdict,
             ]
         )
-    head = ["claim", "about", "metric", "ours", "95 % interval", "p", "paper", "same sign", "here"]
+    head = ["claim", "about", "metric", "ours", "95 % interval", "seeds", "p", "paper", "same sign", "here"]
     if not study.has_figures:
         of_paper = {head.index("paper"), head.index("same sign")}
         head, *lines = ([cell for n, cell in enumerate(line) if n not in of_paper] for line in (head, *lines))
