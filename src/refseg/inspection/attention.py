@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 COLUMNS = 4
 PANEL_SIDE = 3.0  # inches
+TITLE_LETTERS = 38  # in a line above a panel
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,8 @@ def figure(explanation: Explanation) -> "Figure":
 def _draw_answer(axes: "Axes", explanation: Explanation) -> None:
     result = explanation.result
     axes.imshow(np.asarray(result.overlay(side=SIDE)))
-    axes.set_title(f"“{result.expression}”\n{result.caption}", fontsize=8, wrap=True)
+    expression = fill(f"“{result.expression}”", TITLE_LETTERS)  # Matplotlib's own wrapping leaves the layout no room
+    axes.set_title(f"{expression}\n{result.caption}", fontsize=8)
     axes.axis("off")
 
 

@@ -4,6 +4,7 @@ A recipe is returned by a Python function in `recipes/`, or read from the YAML o
 field.
 """
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -12,7 +13,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, field_validator
 
 from refseg.config import Config, one_line
 from refseg.counting import counted
-from refseg.errors import InvalidInput, MissingFile, did_you_mean, first_line, for_caller, shown
+from refseg.errors import InvalidInput, MissingFile, did_you_mean, first_line, for_caller, shortened, shown
 from refseg.files.yaml_values import parse_yaml
 from refseg.networks.merge import merge_config, nest
 from refseg.preprocessing.transform import Preprocessing, photographs
@@ -312,9 +313,23 @@ def _set(node: Any, path: list[str], value: Any, setting: str) -> None:
                 f"{_name_setting(setting)}: {where} has no {key!r}; {did_you_mean(key, names)}it has: {known}"
             )
         if depth == len(path) - 1:
+            if path[-2:] == ["data", "dataset"]:
+                _check_same_kind(node, value, ".".join(path[:-1]), setting)
             if value is None and path[depth - 1] == "initial":
                 node.pop(key, None)
             else:
                 node[names.get(key, key)] = value
         else:
             node = node[names[key]]
+
+
+def _check_same_kind(data: dict[str, Any], dataset: Any, name: str, setting: str) -> None:
+    """Raises InvalidInput if another data set has other settings than the one that it takes the place of."""
+    if _find_kind(data) == _find_kind({"dataset": dataset}):
+        return
+    example = "drawn_scenes, scenes: 20480" if dataset == "drawn_scenes" else shortened(str(dataset), 60)
+    whole = f"{name}={{dataset: {example}}}"
+    raise InvalidInput(
+        f"{_name_setting(setting)}: {data['dataset']} has other settings than {shown(dataset)}; set all of them, "
+        f"{for_caller(f'--set {shlex.quote(whole)}', whole)}, or take a recipe of that data set, see refseg recipes"
+    )
