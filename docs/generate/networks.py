@@ -276,5 +276,5 @@ def _figures(name: str) -> str:
 
 def _tables(name: str) -> str:
     """Returns the tables of the paper that `refseg study` repeats."""
-    rows = [f"| `refseg study {key}` | {_cell(one.table)} |" for key, one in STUDIES.items() if one.paper == name]
+    rows = [f"| `refseg study {key}` | {_cell(one.table)} |" for key, one in STUDIES.items() if one.network == name]
     return "\n".join(["## Tables as commands\n", "| command | table |", "|---|---|", *rows]) + "\n" if rows else ""

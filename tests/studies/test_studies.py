@@ -37,7 +37,7 @@ def test_every_row_resolves_at_full_size_and_in_small(name):
 def test_the_number_of_figures_is_that_of_the_columns():
     with pytest.raises(ValueError, match="1 figure in 2 columns"):
         columns = Column(title="oIoU", metric="oIoU"), Column(title="mIoU", metric="mIoU")
-        Study(name="x", paper="cmpc", table="Table 1", columns=columns, rows=(Row(label="a", figures=(1.0,)),))
+        Study(name="x", network="cmpc", table="Table 1", columns=columns, rows=(Row(label="a", figures=(1.0,)),))
     papers = [study for study in STUDIES.values() if study.has_figures]
     assert len(papers) == 37 and sum(len(study.rows) for study in papers) == 183
 

@@ -24,7 +24,7 @@ COLUMNS_OF_TABLE_6 = tuple(Column(title=title, metric=metric) for title, metric 
 STUDIES = (
     Study(
         name="cmirnet_table1",
-        paper="cmirnet",
+        network="cmirnet",
         table="Table I: main results",
         recipe="cmirnet_DATA",
         protocol="cmirnet",
@@ -238,7 +238,7 @@ STUDIES = (
     ),
     Study(
         name="cmirnet_table2",
-        paper="cmirnet",
+        network="cmirnet",
         table="Table II: masks, boxes, or both, after pretraining on boxes",
         recipe="cmirnet_DATA_pretrained",
         small="cmirnet_small",
@@ -303,7 +303,7 @@ STUDIES = (
     ),
     Study(
         name="cmirnet_table3",
-        paper="cmirnet",
+        network="cmirnet",
         table="Table III: TGMM, CGIP, CMAE",
         recipe="cmirnet_refcoco_resnet101",
         small="cmirnet_small",
@@ -515,7 +515,7 @@ STUDIES = (
     ),
     Study(
         name="cmirnet_table4",
-        paper="cmirnet",
+        network="cmirnet",
         table="Table IV: are the gains of Table III significant?",
         tests="cmirnet_table3",
         notes=(
@@ -546,7 +546,7 @@ STUDIES = (
     ),
     Study(
         name="cmirnet_table5a",
-        paper="cmirnet",
+        network="cmirnet",
         table="Table V (a): inside TGMM",
         recipe="cmirnet_refcoco_resnet101",
         small="cmirnet_small",
@@ -632,7 +632,7 @@ STUDIES = (
     ),
     Study(
         name="cmirnet_table5b",
-        paper="cmirnet",
+        network="cmirnet",
         table="Table V (b): inside CGIP",
         recipe="cmirnet_refcoco_resnet101",
         small="cmirnet_small",
@@ -775,7 +775,7 @@ STUDIES = (
     ),
     Study(
         name="cmirnet_table5c",
-        paper="cmirnet",
+        network="cmirnet",
         table="Table V (c): inside CMAE",
         recipe="cmirnet_refcoco_resnet101",
         small="cmirnet_small",
@@ -880,7 +880,7 @@ STUDIES = (
     ),
     Study(
         name="cmirnet_table6",
-        paper="cmirnet",
+        network="cmirnet",
         table="Table VI: from which stage on TGMM guides",
         recipe="cmirnet_refcoco_resnet101",
         small="cmirnet_small",
@@ -933,7 +933,7 @@ STUDIES = (
     ),
     Study(
         name="cmirnet_table7",
-        paper="cmirnet",
+        network="cmirnet",
         table="Table VII: heads of CGIP",
         recipe="cmirnet_refcoco_resnet101",
         small="cmirnet_small",
@@ -973,7 +973,7 @@ STUDIES = (
     ),
     Study(
         name="cmirnet_table8",
-        paper="cmirnet",
+        network="cmirnet",
         table="Table VIII: bidirectional attentions, with what they cost",
         recipe="cmirnet_refcoco",
         small="cmirnet_small",
@@ -1017,7 +1017,7 @@ STUDIES = (
     ),
     Study(
         name="cmirnet_table9",
-        paper="cmirnet",
+        network="cmirnet",
         table="Table IX: costs; nothing is trained",
         notes=(
             (

@@ -26,7 +26,7 @@ COLUMNS_OF_TABLE_2 = (
 STUDIES = (
     Study(
         name="cmpc_table1",
-        paper="cmpc",
+        network="cmpc",
         table="Table 1: main results",
         recipe="cmpc_DATA",
         small="cmpc_small",
@@ -62,7 +62,7 @@ STUDIES = (
     ),
     Study(
         name="cmpc_table2",
-        paper="cmpc",
+        network="cmpc",
         table="Table 2: main results on A2D Sentences",
         recipe="cmpc_video_a2d",
         protocol="cmpc_video",
@@ -87,7 +87,7 @@ STUDIES = (
     ),
     Study(
         name="cmpc_table3",
-        paper="cmpc",
+        network="cmpc",
         table="Table 3: JHMDB Sentences, weights of A2D Sentences as they are",
         recipe="cmpc_video_a2d",
         protocol="cmpc_video",
@@ -116,7 +116,7 @@ STUDIES = (
     ),
     Study(
         name="cmpc_table4",
-        paper="cmpc",
+        network="cmpc",
         table="Table 4: main results on Refer-YouTube-VOS",
         recipe="cmpc_video_refer_youtube_vos",
         protocol="cmpc_video",
@@ -144,7 +144,7 @@ STUDIES = (
     ),
     Study(
         name="cmpc_table5",
-        paper="cmpc",
+        network="cmpc",
         table="Table 5: components of CMPC-I, and TGFE",
         recipe="cmpc_refcoco",
         small="cmpc_small",
@@ -318,7 +318,7 @@ STUDIES = (
     ),
     Study(
         name="cmpc_table6",
-        paper="cmpc",
+        network="cmpc",
         table="Table 6: components of CMPC-V",
         recipe="cmpc_video_a2d",
         small="cmpc_video_small",
@@ -377,7 +377,7 @@ STUDIES = (
     ),
     Study(
         name="cmpc_table7",
-        paper="cmpc",
+        network="cmpc",
         table="Table 7: edges between frames",
         recipe="cmpc_video_a2d",
         small="cmpc_video_small",
@@ -398,7 +398,7 @@ STUDIES = (
     ),
     Study(
         name="cmpc_table8",
-        paper="cmpc",
+        network="cmpc",
         table="Table 8: rounds of TGFE",
         recipe="cmpc_refcoco",
         small="cmpc_small",
@@ -440,7 +440,7 @@ STUDIES = (
     ),
     Study(
         name="cmpc_table9",
-        paper="cmpc",
+        network="cmpc",
         table="Table 9: necessary words in TGFE",
         recipe="cmpc_refcoco",
         small="cmpc_small",
@@ -465,7 +465,7 @@ STUDIES = (
     ),
     Study(
         name="cmpc_table10",
-        paper="cmpc",
+        network="cmpc",
         table="Table 10: graph layers",
         recipe="cmpc_DATA",
         small="cmpc_small",
@@ -549,7 +549,7 @@ STUDIES = (
     ),
     Study(
         name="cmpc_table11",
-        paper="cmpc",
+        network="cmpc",
         table="Table 11: random word types at test time",
         recipe="cmpc_DATA",
         small="cmpc_small",

@@ -5,7 +5,7 @@ from refseg.studies.study import Claim, Column, Row, Study, metric_columns
 STUDIES = (
     Study(
         name="dcmfnet_table1",
-        paper="dcmfnet",
+        network="dcmfnet",
         table="Table 1: main results",
         recipe="dcmfnet_DATA",
         notes=(
@@ -53,7 +53,7 @@ STUDIES = (
     ),
     Study(
         name="dcmfnet_table2",
-        paper="dcmfnet",
+        network="dcmfnet",
         table="Table 2: where the sentence guides, and how the decoder takes the detail",
         recipe="dcmfnet_refcoco",
         small="dcmfnet_small",
@@ -147,7 +147,7 @@ STUDIES = (
     ),
     Study(
         name="dcmfnet_table3",
-        paper="dcmfnet",
+        network="dcmfnet",
         table="Table 3: DarkNet-53, against LTS and VLT",
         notes=(
             "The last two columns are of the table's second part, which leaves VLT out.",
@@ -169,7 +169,7 @@ STUDIES = (
     ),
     Study(
         name="dcmfnet_table4",
-        paper="dcmfnet",
+        network="dcmfnet",
         table="Table 4: depth of IGF",
         recipe="dcmfnet_refcoco",
         small="dcmfnet_small",
@@ -203,7 +203,7 @@ STUDIES = (
     ),
     Study(
         name="dcmfnet_table5",
-        paper="dcmfnet",
+        network="dcmfnet",
         table="Table 5: what an IGF gives",
         recipe="dcmfnet_refcoco",
         small="dcmfnet_small",
@@ -233,7 +233,7 @@ STUDIES = (
     ),
     Study(
         name="dcmfnet_table6",
-        paper="dcmfnet",
+        network="dcmfnet",
         table="Table 6: the gating unit, with its size",
         recipe="dcmfnet_refcoco",
         small="dcmfnet_small",

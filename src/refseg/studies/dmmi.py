@@ -5,7 +5,7 @@ from refseg.studies.study import Claim, Column, Row, Study
 STUDIES = (
     Study(
         name="dmmi_table1",
-        paper="dmmi",
+        network="dmmi",
         table="Table 1: main results",
         recipe="dmmi_DATA",
         protocol="dmmi",
@@ -49,7 +49,7 @@ STUDIES = (
     ),
     Study(
         name="dmmi_table2",
-        paper="dmmi",
+        network="dmmi",
         table="Table 2: main results on Ref-ZOM",
         recipe="dmmi_refzom",
         protocol="dmmi",
@@ -76,7 +76,7 @@ STUDIES = (
     ),
     Study(
         name="dmmi_table3",
-        paper="dmmi",
+        network="dmmi",
         table="Table 3: MBA and the image-to-text decoder",
         recipe="dmmi_DATA",
         small="dmmi_small",

@@ -14,7 +14,7 @@ COLUMNS_OF_TABLE_2 = (
 STUDIES = (
     Study(
         name="eavl_table1",
-        paper="eavl",
+        network="eavl",
         table="Table I: main results",
         recipe="eavl_DATA",
         notes=("DATA is `refcoco`, `refcoco+`, `refcocog_umd`. The CLIP form is in `eavl_table5`.",),
@@ -126,7 +126,7 @@ STUDIES = (
     ),
     Study(
         name="eavl_table2",
-        paper="eavl",
+        network="eavl",
         table="Table II: number of queries",
         recipe="eavl_refcoco+",
         small="eavl_small",
@@ -188,7 +188,7 @@ STUDIES = (
     ),
     Study(
         name="eavl_table3",
-        paper="eavl",
+        network="eavl",
         table="Table III: aligner or a fixed kernel",
         recipe="eavl_refcoco+",
         small="eavl_small",
@@ -241,7 +241,7 @@ STUDIES = (
     ),
     Study(
         name="eavl_table4",
-        paper="eavl",
+        network="eavl",
         table="Table IV: estimator, global vision, global language",
         recipe="eavl_refcoco+",
         small="eavl_small",
@@ -281,7 +281,7 @@ STUDIES = (
     ),
     Study(
         name="eavl_table5",
-        paper="eavl",
+        network="eavl",
         table="Table V: the aligner in other networks",
         notes=(
             (
@@ -362,7 +362,7 @@ STUDIES = (
     ),
     Study(
         name="eavl_table6",
-        paper="eavl",
+        network="eavl",
         table="Table VI: efficiency",
         notes=(
             (

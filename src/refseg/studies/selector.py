@@ -12,7 +12,7 @@ NO_FIGURES = (None,) * len(COLUMNS)
 STUDIES = (
     Study(
         name="selector_chooser",
-        paper="selector",
+        network="selector",
         table="ablations of the chooser",
         recipe="selector_chooser",
         columns=COLUMNS,
@@ -47,7 +47,7 @@ STUDIES = (
     ),
     Study(
         name="selector_motion",
-        paper="selector_video",
+        network="selector_video",
         table="ablations of motion",
         recipe="selector_video",
         columns=COLUMNS[:4],

@@ -107,7 +107,7 @@ class Study(Config):
 
     Attributes:
         name: paper and table, "cmirnet_table3".
-        paper: network whose paper it is, by its name in `networks.papers`; our own network has no figures of a paper.
+        network: whose paper it is, by its name in `networks.papers`; our own network has no figures of a paper.
         table: its number and subject.
         recipe: what each row starts from, see `Column.data`.
         small: the recipe that stands in for it on drawn scenes or clips; "" if there is none.
@@ -124,7 +124,7 @@ class Study(Config):
     """
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
-    paper: str
+    network: str
     table: str
     recipe: str = ""
     small: str = ""

@@ -33,10 +33,10 @@ def paper_cells(study: Study, row: Row) -> list[str]:
 
 def format_title(study: Study) -> str:
     """Returns paper and table, or our network and table."""
-    if study.paper not in PAPERS:
-        return f"{study.paper.replace('_', ' ').capitalize()}, {study.table}"
-    name, colon, _ = PAPERS[study.paper].title.partition(":")
-    return f"{name if colon else study.paper.upper()}, {study.table}"
+    if study.network not in PAPERS:
+        return f"{study.network.replace('_', ' ').capitalize()}, {study.table}"
+    name, colon, _ = PAPERS[study.network].title.partition(":")
+    return f"{name if colon else study.network.upper()}, {study.table}"
 
 
 def paper_table(study: Study, rows: bool = True) -> TextTable:
