@@ -10,7 +10,8 @@ from refseg.errors import InvalidInput, UnwritableOutput
 from refseg.evaluation.report import html_page
 from refseg.studies import resolve
 from refseg.studies.claims import judge_claims
-from refseg.studies.results import row_folder
+from refseg.studies.plot import draw_plot
+from refseg.studies.results import RowFigures, row_folder
 from refseg.studies.run import run_study
 
 SETTINGS = [
@@ -84,7 +85,9 @@ def test_a_claim_tells_how_many_seeds_agree(whole, tmp_path):
         for score in (row["scores"]["standard"] for row in rows):
             score |= {"intersection": score["union"] * is_right, "iou": float(is_right)}
         file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    faked = replace(results, folder=tmp_path, seeds=3)
+    faked = replace(
+        results, folder=tmp_path, seeds=3, rows={n: RowFigures(dict(row.values)) for n, row in results.rows.items()}
+    )
     for seed, of_rows in enumerate(((right, wrong), (wrong, right), (right, wrong))):
         for number, file in enumerate(of_rows, start=1):
             folder = row_folder(tmp_path, results.study, number, "test", seed, True)
@@ -92,6 +95,9 @@ def test_a_claim_tells_how_many_seeds_agree(whole, tmp_path):
             shutil.copy(file, folder / ROWS)
     claim = next(claim for claim in judge_claims(faked) if claim.verdict != "not run")
     assert (claim.above, claim.below, claim.seeds) == (1, 2, (2, 3)) and claim.ours == pytest.approx(1 / 3)
+    faked.rows[1].values["mIoU"] = [0.25, 0.5, 0.75]
+    drawn = draw_plot(faked)
+    assert "lowest seed to the highest" in drawn and drawn.count('stroke="black"') == 1 and ">50.0<" in drawn
 
 
 class Killed(BaseException):

@@ -1,7 +1,7 @@
 """A plot of a study as SVG: bars of the rows, or a line over the number that they differ in, with the paper's marks."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from statistics import mean
 
@@ -15,6 +15,7 @@ def draw_plot(results: Results) -> str:
     """Returns a plot of the metric that the claims are about; "" if nothing was run."""
     study, metric = results.study, results.study.leading_metric()
     points = []
+    ranges: dict[int, tuple[float, float]] = {}
     for number, row in enumerate(study.rows, start=1):
         titles = [c.title for c in results.columns if (c.metric or row.metric) == metric]
         ours = [value for name in titles for value in results.rows[number].values.get(name, [])]
@@ -24,14 +25,17 @@ def draw_plot(results: Results) -> str:
             if figure is not None and study.find_metric(row, column) == metric
         ]
         points.append((row.label, 100 * mean(ours) if ours else None, mean(theirs) if theirs else None))
+        if len(titles) == 1 and len(ours) > 1:
+            ranges[number - 1] = 100 * min(ours), 100 * max(ours)
     if all(ours is None for _, ours, _ in points):
         return ""
     paper = "paper (photographs)" if results.small else "paper"
-    heading = f"<h3>{escape(metric)}, percent: ours in blue, {paper} in grey</h3>"
-    return heading + (_line(points, study.over) if study.over else _bars(points))
+    seeds = ", from the lowest seed to the highest in black" if ranges and not study.over else ""
+    heading = f"<h3>{escape(metric)}, percent: ours in blue{seeds}, {paper} in grey</h3>"
+    return heading + (_line(points, study.over) if study.over else _bars(points, ranges))
 
 
-def _bars(points: Sequence[tuple[str, float | None, float | None]]) -> str:
+def _bars(points: Sequence[tuple[str, float | None, float | None]], ranges: Mapping[int, tuple[float, float]]) -> str:
     top = max(value for _, ours, theirs in points for value in (ours, theirs) if value is not None) or 1.0
     scale = (PLOT_WIDTH - LABEL_WIDTH - 60) / top
     parts = []
@@ -42,7 +46,10 @@ def _bars(points: Sequence[tuple[str, float | None, float | None]]) -> str:
             width = max(ours, 0) * scale
             size = f'width="{width:.1f}" height="{ROW_HEIGHT - 8}"'
             parts.append(f'<rect x="{LABEL_WIDTH}" y="{y + 4}" {size} fill="{OUR_COLOUR}"/>')
-            parts.append(f'<text x="{LABEL_WIDTH + width + 6:.1f}" y="{y + 16}">{ours:.1f}</text>')
+            parts.append(f'<text x="{PLOT_WIDTH - 8}" y="{y + 16}" text-anchor="end">{ours:.1f}</text>')
+        if n in ranges:
+            low, high = (LABEL_WIDTH + end * scale for end in ranges[n])
+            parts.append(f'<path d="M{low:.1f} {y + ROW_HEIGHT // 2}H{high:.1f}" stroke="black" stroke-width="2"/>')
         if theirs is not None:
             x = LABEL_WIDTH + theirs * scale
             parts.append(f'<path d="M{x:.1f} {y + 1}v{ROW_HEIGHT - 2}" stroke="{PAPER_COLOUR}" stroke-width="3"/>')

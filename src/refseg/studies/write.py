@@ -1,6 +1,7 @@
 """Writes a study: study.json for programs, study.md and study.html to read."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from html import escape
@@ -30,6 +31,8 @@ STUDY_FILE, TEXT_FILE, PAGE_FILE = "study.json", "study.md", "study.html"
 PICTURE_FILES = PICTURE_FILE, PICTURE_PAGE_FILE = "pictures.png", "pictures.html"
 TEXT_COLUMNS = "row", "settings", "claim", "about", "here"
 """Columns of text, which may be broken into lines."""
+CODE = re.compile(r"`([^`]+)`")
+"""Code in a note."""
 GREY_CSS = "p { color: #5b6675; } tr.paper td { color: #98a2b3; } svg text { font: 12px system-ui, sans-serif; }"
 
 
@@ -167,7 +170,8 @@ def to_html(results: Results, claims: Sequence[ClaimTest], tables: Sequence[Text
         pictures = (results.folder / PICTURE_PAGE_FILE).read_text(encoding="utf-8")
         body.append(f"<h2>Pictures</h2>{extract_section(pictures)}")
     if results.study.notes:
-        items = "".join(f"<li>{escape(note)}</li>" for note in results.study.notes)
+        notes = [CODE.sub(r"<code>\1</code>", escape(note)) for note in results.study.notes]
+        items = "".join(f"<li>{note}</li>" for note in notes)
         body.append(f"<h2>Notes</h2><div class=card><ul>{items}</ul></div>")
     return document(title, body, GREY_CSS + SHEET_CSS)
 
