@@ -1,14 +1,20 @@
 """A study on tiny networks: it runs, is stopped, goes on, and prints the same table."""
 
 import json
+import os
 import shutil
+import signal
+import threading
 from dataclasses import replace
 
 import pytest
 
-from refseg.errors import InvalidInput, UnwritableOutput
+from refseg.errors import InvalidInput, RefsegError, UnwritableOutput
 from refseg.evaluation.report import html_page
-from refseg.studies import resolve
+from refseg.progress import no_progress
+from refseg.recipes import find_recipe
+from refseg.studies import find_study, resolve, trainings
+from refseg.studies import run as run_module
 from refseg.studies.claims import judge_claims
 from refseg.studies.plot import draw_plot
 from refseg.studies.results import RowFigures, row_folder
@@ -165,3 +171,54 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(InvalidInput, match="aligner.querys: unknown field"):
         run_study("eavl_table4", tmp_path / "out", small=True, settings=["config.aligner.querys=4"])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_table_of_tests_trains_the_rows_that_it_tests_and_takes_all_seeds_that_are_there(tmp_path):
+    def table(**given):
+        return run_study(
+            "cmirnet_table4",
+            tmp_path,
+            small=True,
+            device="cpu",
+            settings=SETTINGS,
+            on_message=lambda line: None,
+            **given,
+        )
+
+    table(rows="1", seeds=2)
+    trained = {folder.name[:2] for folder in (tmp_path / "cmirnet_table3" / "rows").iterdir()}
+    assert trained == {f"{number:02}" for number in find_study("cmirnet_table4").rows[0].tested}
+    assert table(rows="1").seeds == 2
+
+
+def test_a_training_that_fails_does_not_keep_the_others_from_running(tmp_path, monkeypatch):
+    train_row = run_module.train_row
+
+    def fail_first(recipe, *given):
+        if recipe.config:
+            return train_row(recipe, *given)
+        raise RefsegError("loss is not finite")
+
+    monkeypatch.setattr(run_module, "train_row", fail_first)
+    said = []
+    with pytest.raises(RefsegError, match=r"1 of 2 trainings failed.*same command tries again"):
+        run_study(
+            "eavl_table4", tmp_path, small=True, rows="1,4", device="cpu", settings=SETTINGS, on_message=said.append
+        )
+    assert any(line.endswith("loss is not finite") for line in said)
+    assert len(list((tmp_path / "eavl_table4" / "rows").iterdir())) == 1
+
+
+def test_a_training_on_several_devices_may_save_its_state_when_the_study_is_stopped(tmp_path, monkeypatch):
+    program = tmp_path / "python"
+    saved = tmp_path / "saved"
+    program.write_text(f"#!/bin/sh\ntrap 'sleep 1; touch {saved}; exit 143' TERM\nwhile true; do sleep 0.1; done\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(trainings.sys, "executable", str(program))
+    recipe = find_recipe("eavl_small")
+    run = tmp_path / "trainings" / "run"
+    run.parent.mkdir()
+    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    with pytest.raises(KeyboardInterrupt, match="its state is saved"):
+        trainings.train_row(recipe, run, 2, no_progress, lambda line: None)
+    assert saved.is_file()

@@ -2,16 +2,19 @@
 
 import pytest
 
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, MissingFile
 from refseg.inspection.costs import count_costs
 from refseg.networks import build, configured
+from refseg.recipes import find_recipe
 from refseg.recipes.recipe import FileData
 from refseg.studies import STUDIES, find_study
 from refseg.studies.claims import judge_claims, signed_rank
 from refseg.studies.resolve import check_small, list_scored_splits, parse_rows, resolve_recipe, training_key
 from refseg.studies.results import read_results
+from refseg.studies.run import run_study
 from refseg.studies.study import Column, Row, Study
 from refseg.studies.study_text import settings_table
+from refseg.studies.trainings import DATA_FOLDER_VARIABLE
 from refseg.studies.write import study_tables
 
 
@@ -197,3 +200,30 @@ def test_rows_in_small_are_shown_as_they_are_trained_there():
     assert [line[2] for line in in_small.lines[:3]] == ["cris_small", "cris_small_aligner", "not run in small"]
     sized = find_study("cmirnet_table3")
     assert len(settings_table(sized).head) == 5 and len(settings_table(sized, small=True).head) == 3
+
+
+def test_where_data_lie_makes_no_other_training():
+    recipe = find_recipe("lavt_refcoco")
+    moved = recipe.with_settings(["data.settings.root=/b", "data.workers=1"])
+    assert training_key(recipe.with_settings(["data.settings.root=/a"])) == training_key(moved) == training_key(recipe)
+    assert training_key(recipe.with_settings(["data.settings.split_by=google"])) != training_key(recipe)
+
+
+def test_a_setting_of_all_rows_that_a_row_sets_itself_is_refused():
+    study = find_study("eavl_table2")
+    for setting in ("config.aligner.queries=3", "config.aligner.queries.x=3"):
+        with pytest.raises(InvalidInput, match="sets it itself"):
+            resolve_recipe(study, study.rows[0], "", True, [setting])
+    assert resolve_recipe(study, study.rows[0], "", True, ["stages.learn.steps=3"]).stages[0].steps == 3
+
+
+def test_one_folder_is_not_taken_for_several_data_sets(tmp_path, monkeypatch):
+    monkeypatch.delenv(DATA_FOLDER_VARIABLE, raising=False)
+    root = f"data.settings.root={tmp_path}"
+    with pytest.raises(InvalidInput, match=r"one folder, and these rows need refclef, refcoco, refcoco\+, refcocog"):
+        run_study("cmirnet_table1", tmp_path / "out", settings=[root])
+    with pytest.raises(MissingFile, match=r"where jhmdb_sentences is; set REFSEG_DATA"):
+        run_study("cmpc_table3", tmp_path / "out", settings=[root])
+    with pytest.raises(InvalidInput, match=r"no recipe for these rows; rows 1, 2, 4, 5, 6, 7, 8 have"):
+        run_study("eavl_table5", tmp_path / "out", small=True, rows="3")
+    assert not (tmp_path / "out").exists()

@@ -71,11 +71,13 @@ def study(
     folder = out or (SMALL_OUT if small else OUT)
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     if not name:
-        if show or rows or costs or pictures or expression:
+        if show or rows or costs or pictures or expression or set_ or seeds > 1 or devices > 1:
             raise InvalidInput("name a table, for example: refseg study cmirnet_table3 --show")
         _list(folder)
         return
     if show:
+        if rows or costs or pictures or expression or set_:
+            raise InvalidInput("--show prints a whole table as it is; leave out all other options but --small")
         _show(name, small, console)
         return
     if pictures or expression:
@@ -143,14 +145,15 @@ def _draw(
 
 
 def _list(folder: Path) -> None:
-    from refseg.studies import STUDIES
+    from refseg.studies import STUDIES, find_study
     from refseg.studies.done import count_done
 
     lines = [("study", "table", "rows", "trainings", "small", "done")]
     for one in STUDIES.values():
-        small = str(one.count_trainings(small=True)) if one.has_small else "-"
+        trained = find_study(one.tests) if one.tests else one
+        small = str(trained.count_trainings(small=True)) if one.has_small else "-"
         done = count_done(one, folder)
-        trainings = str(one.count_trainings())
+        trainings = str(trained.count_trainings())
         table = one.table if len(one.table) < 62 else f"{one.table[:59]}..."
         lines.append((one.name, table, str(len(one.rows)), trainings, small, str(done) if done else ""))
     typer.echo("\n".join(align(lines, [True, True, False, False, False, False])))
@@ -170,7 +173,8 @@ def _show(name: str, small: bool, console: "Console") -> None:
     if small:
         check_small(chosen)
         facts = [f"in small, recipe {chosen.small}" if chosen.small else "in small"]
-        facts += [f"{counted(chosen.count_trainings(small), 'training')} for each seed"]
+        trained = find_study(chosen.tests) if chosen.tests else chosen
+        facts += [f"{counted(trained.count_trainings(small), 'training')} for each seed"]
         facts += [f"scored on the first {SMALL_COUNT} of split test, protocol {STANDARD_NAME}"]
     else:
         facts = [chosen.recipe and f"recipe {chosen.recipe}", chosen.small and f"in small {chosen.small}"]
@@ -199,7 +203,9 @@ def print_table(
     heading: str, head: "Sequence[str]", lines: "Sequence[Sequence[str]]", console: "Console", grey: frozenset[int]
 ) -> None:
     """Prints a table, with some of its lines in grey; a line is never broken but by the terminal."""
+    from refseg.studies.study_text import TEXT_COLUMNS
+
     console.print(f"\n{heading}", style="bold")
-    is_text = [column in ("row", "settings", "claim", "about", "metric", "", "here") for column in head]
+    is_text = [column in TEXT_COLUMNS for column in head]
     for number, line in enumerate(align([head, *lines], is_text), start=-1):
         console.print(line, style="bright_black" if number in grey else None)

@@ -1,7 +1,7 @@
 """What a paper claims with a table, tested on our figures of the same rows."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Literal
 
@@ -9,12 +9,12 @@ from refseg.evaluation.comparison import Comparison, compare, paired, wilcoxon
 from refseg.evaluation.rows import Row as AnswerRow
 from refseg.evaluation.scoring import STANDARD
 from refseg.evaluation.summarize import summarize
-from refseg.studies.resolve import list_scored_splits
+from refseg.studies.resolve import list_scored_splits, name_scored_split
 from refseg.studies.results import Results
-from refseg.studies.study import Study
+from refseg.studies.study import Claim, Study
 
 AnswerPairs = tuple[list[AnswerRow], list[AnswerRow]]
-Verdict = Literal["holds", "does not hold", "within the interval", "not run"]
+Verdict = Literal["holds", "does not hold", "undecided", "not run"]
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,10 @@ class ClaimTest:
         above, below: numbers of the rows.
         about: the difference between them.
         metric: by which.
-        paper: difference that the paper prints, in its percent, the mean of all columns of the metric; None if it
+        paper: difference that the paper prints, in its percent, the mean of the columns of the metric; None if it
             prints none.
-        ours: the same of our figures, in [0, 1], of all seeds and splits together; None if a row was not run.
+        ours: the same of our figures, in [0, 1], of the seeds and splits that both rows have, together; None if they
+            have none.
         interval: 95 % interval of it, over images.
         p_value: of Wilcoxon's test on mean IoU by image.
         seeds: of how many seeds the own difference is above 0, and of how many it was measured.
@@ -47,52 +48,58 @@ class ClaimTest:
 
     @property
     def same_sign(self) -> bool | None:
-        """Whether our difference has the sign of the paper's; None if there are not both, or ours is 0."""
-        return None if self.paper is None or not self.ours else self.paper * self.ours > 0
+        """Whether our difference has the sign of the paper's; None if there are not both, or one is 0."""
+        return self.paper * self.ours > 0 if self.paper and self.ours else None
 
 
 def judge_claims(results: Results) -> list[ClaimTest]:
     """Tests all claims of a study under protocol `standard`, whose metrics have intervals.
 
-    Rows are paired by expression. Of several seeds and splits an image is drawn with all of its answers at once.
+    Rows are paired by expression, on the splits and with the seeds that both have. Of several seeds and splits an image
+    is drawn with all of its answers at once.
     """
-    return list(_iter_tests(results))
+    tests = []
+    for claim in results.study.claims:
+        metric = claim.metric or results.study.leading_metric()
+        tests += [_judge(results, claim, below, metric) for below in claim.below]
+    return tests
 
 
-def _iter_tests(results: Results) -> Iterator[ClaimTest]:
-    study = results.study
-    for claim in study.claims:
-        metric = claim.metric or study.leading_metric()
-        for below in claim.below:
-            paper = _paper_difference(study, claim.above, below, metric)
-            pairs = _pair_by_seed(results, claim.above, below)
-            found = _compare_all(pairs)
-            one = found.metrics.get(metric) if found else None
-            if found is None or one is None:
-                yield ClaimTest(claim.above, below, claim.about, metric, paper)
-                continue
-            ours, interval = one.b - one.a, one.interval
-            verdict: Verdict = "holds" if ours > 0 else "does not hold"
-            if interval and interval[0] <= 0 <= interval[1]:
-                verdict = "within the interval"
-            above_0 = sum(summarize(b, STANDARD)[metric] > summarize(a, STANDARD)[metric] for a, b in pairs)
-            seeds = above_0, len(pairs)
-            yield ClaimTest(
-                claim.above, below, claim.about, metric, paper, ours, interval, found.p_value, seeds, verdict
-            )
+def _judge(results: Results, claim: Claim, below: int, metric: str) -> ClaimTest:
+    pairs, splits = _pair_by_seed(results, claim.above, below)
+    test = ClaimTest(
+        claim.above, below, claim.about, metric, _paper_difference(results, claim.above, below, metric, splits)
+    )
+    found = _compare_all(pairs)
+    one = found.metrics.get(metric) if found else None
+    if found is None or one is None:
+        return test
+    ours, interval = one.b - one.a, one.interval
+    verdict: Verdict = "holds" if ours > 0 else "does not hold"
+    if interval and interval[0] <= 0 <= interval[1]:
+        verdict = "undecided"
+    above_0 = sum(summarize(b, STANDARD)[metric] > summarize(a, STANDARD)[metric] for a, b in pairs)
+    seeds = above_0, len(pairs)
+    return replace(test, ours=ours, interval=interval, p_value=found.p_value, seeds=seeds, verdict=verdict)
 
 
-def _pair_by_seed(results: Results, above: int, below: int) -> list[AnswerPairs]:
-    """Returns for each seed the answers of the rows `below` and `above` to the same expressions of all splits."""
-    seeds: list[AnswerPairs] = []
-    for place in list_scored_splits(results.study, results.small):
-        answers = zip(results.read_answers(below, place), results.read_answers(above, place), strict=False)
-        for seed, (of_below, of_above) in enumerate(answers):
-            if seed == len(seeds):
-                seeds.append(([], []))
-            for of_seed, rows in zip(seeds[seed], paired(of_below, of_above), strict=True):
+def _pair_by_seed(results: Results, above: int, below: int) -> tuple[list[AnswerPairs], set[str]]:
+    """Returns the answers of the rows `below` and `above` to the same expressions, a pair for each seed.
+
+    Returns:
+        the pairs, of the seeds and splits that both rows have; the names of those splits.
+    """
+    seeds: dict[int, AnswerPairs] = {}
+    splits: set[str] = set()
+    for split in list_scored_splits(results.study, results.small):
+        of_below, of_above = (results.read_answers(number, split) for number in (below, above))
+        for seed in of_below.keys() & of_above.keys():
+            splits.add(split)
+            for of_seed, rows in zip(
+                seeds.setdefault(seed, ([], [])), paired(of_below[seed], of_above[seed]), strict=True
+            ):
                 of_seed += rows
-    return seeds
+    return list(seeds.values()), splits
 
 
 def _compare_all(pairs: Sequence[AnswerPairs]) -> Comparison | None:
@@ -101,12 +108,17 @@ def _compare_all(pairs: Sequence[AnswerPairs]) -> Comparison | None:
     return compare(a, b, STANDARD) if a else None
 
 
-def _paper_difference(study: Study, above: int, below: int, metric: str) -> float | None:
+def _paper_difference(results: Results, above: int, below: int, metric: str, splits: Collection[str]) -> float | None:
+    """Returns the paper's mean difference in the columns of a metric; of those splits alone if we have some of them."""
+    study = results.study
     rows = study.rows[above - 1], study.rows[below - 1]
     pairs = [
         (x, y)
         for x, y, column in zip(rows[0].figures, rows[1].figures, study.columns, strict=True)
-        if x is not None and y is not None and all(study.find_metric(row, column) == metric for row in rows)
+        if x is not None
+        and y is not None
+        and all(study.find_metric(row, column) == metric for row in rows)
+        and (results.small or not splits or name_scored_split(column) in splits)
     ]
     return mean(x for x, _ in pairs) - mean(y for _, y in pairs) if pairs else None
 

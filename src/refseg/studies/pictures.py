@@ -22,7 +22,6 @@ from refseg.progress import Progress, no_progress
 from refseg.recipes.recipe import Recipe
 from refseg.samples import Clip, Sample
 from refseg.studies import find_study
-from refseg.studies.noted import check_settings, read_costs, read_noted
 from refseg.studies.resolve import (
     STANDARD_NAME,
     ScoredSplit,
@@ -33,6 +32,7 @@ from refseg.studies.resolve import (
 )
 from refseg.studies.results import Results, read_results, row_folder
 from refseg.studies.score_row import row_weights
+from refseg.studies.study_file import check_settings, read_costs, read_noted
 from refseg.studies.study_text import format_title
 from refseg.studies.trainings import TRAININGS_FOLDER, is_trained, training_folder
 from refseg.studies.write import PICTURE_FILES, write_texts

@@ -12,21 +12,29 @@ OUR_COLOUR, PAPER_COLOUR = "#2f6fde", "#98a2b3"
 
 
 def draw_plot(results: Results) -> str:
-    """Returns a plot of the metric that the claims are about; "" if nothing was run."""
+    """Returns a plot of the metric that the claims are about; "" if nothing was run.
+
+    Of a row that was scored on some splits, the paper's mean is over those as well.
+    """
     study, metric = results.study, results.study.leading_metric()
     points = []
     ranges: dict[int, tuple[float, float]] = {}
     for number, row in enumerate(study.rows, start=1):
-        titles = [c.title for c in results.columns if (c.metric or row.metric) == metric]
-        ours = [value for name in titles for value in results.rows[number].values.get(name, [])]
+        measured = results.rows[number].values
+        titles = [c.title for c in results.columns if study.find_metric(row, c) == metric]
+        ours = [value for name in titles for value in measured.get(name, [])]
         theirs = [
             figure
             for figure, column in zip(row.figures, study.columns, strict=True)
-            if figure is not None and study.find_metric(row, column) == metric
+            if figure is not None
+            and study.find_metric(row, column) == metric
+            and (results.small or not ours or column.title in measured)
         ]
+        if not ours and not theirs:
+            continue
         points.append((row.label, 100 * mean(ours) if ours else None, mean(theirs) if theirs else None))
         if len(titles) == 1 and len(ours) > 1:
-            ranges[number - 1] = 100 * min(ours), 100 * max(ours)
+            ranges[len(points) - 1] = 100 * min(ours), 100 * max(ours)
     if all(ours is None for _, ours, _ in points):
         return ""
     paper = "paper (photographs)" if results.small else "paper"

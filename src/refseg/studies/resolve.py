@@ -15,6 +15,8 @@ from refseg.studies.study import DATA_PLACEHOLDER, Column, Row, Study
 SMALL_COUNT = 200  # scenes or clips of the test split
 SMALL_METRICS = ("oIoU", "mIoU", "Prec@0.5", "Prec@0.7", "Prec@0.9", "N-acc", "T-acc")
 STANDARD_NAME = "standard"
+PLACES = "root", "images", "grefs"
+"""Settings of data sets that name files and folders."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def list_scored_splits(study: Study, small: bool) -> dict[str, ScoredSplit]:
     return {place.name: place for place in places}
 
 
-def name_scored_split(study: Study, column: Column) -> str:
+def name_scored_split(column: Column) -> str:
     """Returns the name of the scored split that a column is about."""
     return ScoredSplit(column.data, column.dataset, column.split, ()).name
 
@@ -99,9 +101,19 @@ def resolve_recipe(
     if name not in RECIPES:
         return None
     own = () if study.scored_only else row.settings
+    check_free(row, settings)
     common = () if small else study.common
     recipe = RECIPES[name]().with_settings([*common, *settings, *own, *(row.small_settings if small else ())])
     return recipe.replace(seed=recipe.seed + seed)
+
+
+def check_free(row: Row, settings: Sequence[str]) -> None:
+    """Raises InvalidInput if a setting of all rows is one that the row sets itself, which would have no effect."""
+    own = [each.partition("=")[0] for each in row.settings]
+    for each in settings:
+        path = each.partition("=")[0]
+        if taken := next((name for name in own if f"{path}.".startswith(f"{name}.")), ""):
+            raise InvalidInput(f"{each}: row {row.label!r} is about {taken}, and sets it itself; leave it out")
 
 
 def get_answering_settings(study: Study, row: Row) -> list[str]:
@@ -112,9 +124,15 @@ def get_answering_settings(study: Study, row: Row) -> list[str]:
 def training_key(recipe: Recipe) -> str:
     """Returns a short key of all that a training depends on; recipes with equal keys are one training.
 
+    Where the data set lies, and how many processes read it, is no part of it.
+
     The network is its whole config, so that a preset, and the settings that make it of another, are equal.
     """
     plain = recipe.model_dump(mode="json", exclude={"name", "about", "config", "network"})
+    for data in (plain["data"], *(stage["data"] for stage in plain["stages"] if stage["data"])):
+        data.pop("workers", None)
+        if "settings" in data:
+            data["settings"] = {name: value for name, value in data["settings"].items() if name not in PLACES}
     plain["network"] = PRESETS.get(recipe.network, recipe.network)
     plain["config"] = configured(recipe.network, recipe.config).model_dump(mode="json")
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]

@@ -2,7 +2,8 @@
 
 FOLDER/study.json                          settings of all rows, and the figures, unrounded
 FOLDER/study.md  FOLDER/study.html         the same to read
-FOLDER/rows/ROW/expressions.jsonl          of the first seed; seed1/ and so on are of further ones
+FOLDER/rows/ROW/expressions.jsonl          of the first seed; seed1/ and so on are of further ones. ROW/SPLIT/ where
+                                           rows are scored on several splits
 """
 
 import re
@@ -93,29 +94,30 @@ class Results:
         """Columns of our table."""
         return list_columns(self.study, self.small)
 
-    def read_answers(self, number: int, place: str) -> list[list[AnswerRow]]:
-        """Returns the answers of a row to all expressions, for each seed that was run."""
-        files = [
-            row_folder(self.folder, self.study, number, place, seed, self.small) / ROWS for seed in range(self.seeds)
-        ]
-        return [read_rows(file) for file in files if file.is_file()]
+    def read_answers(self, number: int, split: str) -> dict[int, list[AnswerRow]]:
+        """Returns the answers of a row to all expressions of a scored split, by seed; of those that were run."""
+        files = {
+            seed: row_folder(self.folder, self.study, number, split, seed, self.small) / ROWS
+            for seed in range(self.seeds)
+        }
+        return {seed: read_rows(file) for seed, file in files.items() if file.is_file()}
 
 
-def row_folder(folder: Path, study: Study, number: int, place: str, seed: int, small: bool) -> Path:
+def row_folder(folder: Path, study: Study, number: int, split: str, seed: int, small: bool) -> Path:
     """Returns the folder of a row's answers: the row's own for the first seed, and where rows are scored on one split.
 
     Args:
         folder: of the study.
         study: of the row.
         number: of the row.
-        place: name of what it is scored on.
+        split: name of the scored split.
         seed: counted from 0.
         small: whether the study is run in small.
     """
     label = re.sub(r"[^A-Za-z0-9.+-]+", "_", study.rows[number - 1].label).strip("_.")[:60]
     inner = folder / "rows" / f"{number:02}-{label}"
     if len(list_scored_splits(study, small)) > 1:
-        inner /= place
+        inner /= split
     return inner / f"seed{seed}" if seed else inner
 
 
@@ -128,9 +130,9 @@ def read_results(
     )
     for number, measured in results.rows.items():
         measured.costs = costs.get(number)
-        for name, place in list_scored_splits(study, small).items():
-            for answers in results.read_answers(number, name):
-                _add(measured, study, study.rows[number - 1], place, answers, small)
+        for name, split in list_scored_splits(study, small).items():
+            for answers in results.read_answers(number, name).values():
+                _add(measured, study, study.rows[number - 1], split, answers, small)
     return results
 
 
@@ -145,12 +147,12 @@ def read_tested_results(results: Results) -> Results | None:
 
 
 def _add(
-    measured: RowFigures, study: Study, row: Row, place: ScoredSplit, answers: Sequence[AnswerRow], small: bool
+    measured: RowFigures, study: Study, row: Row, split: ScoredSplit, answers: Sequence[AnswerRow], small: bool
 ) -> None:
-    metrics = {name: summarize(answers, protocols.build(name)) for name in place.protocols}
+    metrics = {name: summarize(answers, protocols.build(name)) for name in split.protocols}
     for column in list_columns(study, small):
-        if not column.cost and (small or name_scored_split(study, column) == place.name):
-            named = column.protocol or place.protocols[0]
+        if not column.cost and (small or name_scored_split(column) == split.name):
+            named = column.protocol or split.protocols[0]
             value = metrics[named].get(study.find_metric(row, column))
             if value is not None:
                 measured.values.setdefault(column.title, []).append(value)

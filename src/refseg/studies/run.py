@@ -7,12 +7,13 @@ OUT/STUDY/       see `results`
 import math
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from statistics import mean
 
 from refseg.counting import counted
-from refseg.errors import InvalidInput
+from refseg.errors import InvalidInput, RefsegError
 from refseg.evaluation.rows import ROWS
 from refseg.files.atomic import check_writable, write_atomically
 from refseg.files.lock import only_writer
@@ -20,12 +21,12 @@ from refseg.hardware import check_device_name
 from refseg.progress import Progress, no_progress
 from refseg.recipes.early_checks import check_early
 from refseg.studies import find_study
-from refseg.studies.noted import check_settings, read_costs, read_noted
 from refseg.studies.resolve import SMALL_COUNT, check_small, list_scored_splits, parse_rows, training_key
 from refseg.studies.results import Costs, Results, read_results, row_folder
 from refseg.studies.row_costs import are_current, costs_key, count_row
 from refseg.studies.score_row import score_row
 from refseg.studies.study import Study
+from refseg.studies.study_file import check_settings, read_costs, read_noted
 from refseg.studies.trainings import (
     Training,
     check_data,
@@ -72,58 +73,61 @@ def run_study(
         on_message: receives lines for the user.
 
     Raises:
-        InvalidInput: for unknown names, rows and settings, and if the folder holds the study with other settings.
+        InvalidInput: for unknown names, rows and settings.
         MissingFile: if files of the data sets are missing.
-        UnwritableOutput: if `out` cannot be written.
+        UnwritableOutput: if `out` cannot be written, or holds the study with other settings.
+        RefsegError: in the end, if some trainings failed; the others are done.
         TrainingStopped: if Ctrl-C or a signal asked for an end; it is a KeyboardInterrupt.
     """
     study = find_study(name)
     check_device_name(device)
-    if study.tests and costs_only:
-        raise InvalidInput(f"{name} is tests of the figures of {study.tests}; ask for the costs of that one")
-    tested = find_study(study.tests) if study.tests else study
-    run = _StudyRun(tested, Path(out), small, tuple(settings), seeds, devices, device, progress, on_message)
-    results = run.run(rows, costs_only)
+    for what, count in (("seeds", seeds), ("devices", devices)):
+        if count < 1:
+            raise InvalidInput(f"{what} is {count}; give at least 1")
+    run = _StudyRun(study, Path(out), small, tuple(settings), seeds, devices, device, progress, on_message)
+    numbers = parse_rows(study, rows)
     if not study.tests:
-        return results
-    results = read_results(study, Path(out) / name, small, settings, seeds, {})
+        return run.run(numbers, costs_only)
+    if costs_only:
+        raise InvalidInput(f"{name} is tests of the figures of {study.tests}; ask for the costs of that one")
+    tested = {number for row in numbers for number in study.rows[row - 1].tested or ()}
+    found = replace(run, study=find_study(study.tests)).run(sorted(tested), costs_only)
+    results = read_results(study, run.folder, small, settings, found.seeds, {})
     write_study(results)
     return results
 
 
+@dataclass
 class _StudyRun:
     """A study on its way; for the arguments see `run_study`.
 
     Attributes:
-        folder: of the study.
         costs: of the rows, as far as they are known.
     """
 
-    def __init__(
-        self,
-        study: Study,
-        out: Path,
-        small: bool,
-        settings: Sequence[str],
-        seeds: int,
-        devices: int,
-        device: str,
-        progress: Progress,
-        on_message: Callable[[str], None],
-    ):
-        self.study, self.out, self.folder = study, out, out / study.name
-        self.small, self.settings, self.seeds = small, settings, seeds
-        self.devices, self.device = devices, device
-        self.progress, self.on_message = progress, on_message
-        self.costs: dict[int, Costs] = {}
+    study: Study
+    out: Path
+    small: bool
+    settings: Sequence[str]
+    seeds: int
+    devices: int
+    device: str
+    progress: Progress
+    on_message: Callable[[str], None]
+    costs: dict[int, Costs] = field(default_factory=dict)
 
-    def run(self, rows: str, costs_only: bool) -> Results:
+    @property
+    def folder(self) -> Path:
+        """Folder of the study."""
+        return self.out / self.study.name
+
+    def run(self, numbers: Sequence[int], costs_only: bool) -> Results:
         """Does what is left of some rows, as `run_study`."""
         study, small = self.study, self.small
         if small:
             check_small(study)
         trains = study.is_trained and not costs_only
-        numbers, seeds = parse_rows(study, rows), self.seeds if trains else 1
+        seeds = self.seeds if trains else 1
         trainings = list(list_trainings(study, numbers, small, self.settings, seeds))
         self._check(trainings, trains)
         noted = read_noted(self.folder)
@@ -139,30 +143,42 @@ class _StudyRun:
                     self.on_message(f"{study.name}: each training is scored on the first {SMALL_COUNT} of split test")
                 self._tell_work(trainings)
             counted_rows = set[int]()  # of several data sets the first one is counted
+            failed: list[str] = []
             for training in trainings:
                 if training.number not in counted_rows:
                     self._count(training)
                 counted_rows.add(training.number)
                 if trains:
                     was_trained = is_trained(training_folder(self.out, training.recipe))
-                    self._train_and_score(training)
+                    try:
+                        self._train_and_score(training, trainings)
+                    except RefsegError as error:  # the other rows may do better
+                        failed.append(self._label(training))
+                        self.on_message(f"{failed[-1]}: {error}")
                     if not was_trained:
                         self._tell_work(trainings)
                 results = self._write()
+        if failed:
+            raise RefsegError(
+                f"{counted(len(failed), 'training', len(trainings))} failed, for the reasons above: "
+                f"{'; '.join(failed[:5])}; the same command tries again"
+            )
         return results
 
     def _check(self, trainings: Sequence[Training], trains: bool) -> None:
         """Checks all that can be known before anything is counted or trained."""
         if not trainings:
-            name = self.study.name
+            name, every = self.study.name, range(1, len(self.study.rows) + 1)
+            known = {one.number for one in list_trainings(self.study, every, self.small, (), 1)}
+            others = f"; rows {', '.join(map(str, sorted(known)))} have" if known else ""
             raise InvalidInput(
-                f"{name} has no recipe for these rows; refseg study {name} --show prints the paper's figures"
+                f"{name} has no recipe for these rows{others}; refseg study {name} --show prints the paper's figures"
             )
         recipes = [training.recipe for training in trainings]
         for recipe in recipes:
             check_early(recipe)
         if trains:
-            check_data(recipes)
+            check_data(self.study, trainings, self.small)
         check_writable(self.folder)
 
     def _drop_stale_rows(self) -> None:
@@ -177,7 +193,9 @@ class _StudyRun:
                 is_current = not cost.costs_key or cost.costs_key in known
             if is_current:
                 continue
-            self.on_message(f"{self._name(number)}: its recipe has changed; its figures are left out")
+            self.on_message(
+                f"{self._name(number)}: its recipe has changed; its figures are left out until it is run again"
+            )
             del self.costs[number]
             if cost.key:
                 for file in PICTURE_FILES:
@@ -196,20 +214,24 @@ class _StudyRun:
             cost = replace(cost, key=known.key, pairs=known.pairs, seconds=known.seconds)
         self.costs[number] = cost
 
-    def _train_and_score(self, training: Training) -> None:
-        """Trains and scores, or what is left of that, and notes it."""
+    def _train_and_score(self, training: Training, trainings: Sequence[Training]) -> None:
+        """Trains and scores, or what is left of that, and notes it with the mean time of all trainings of the row."""
         study, number, recipe = self.study, training.number, training.recipe
         folder = training_folder(self.out, recipe)
-        label = self._name(number) + (f", seed {training.seed}" if self.seeds > 1 else "")
-        train_row(recipe, folder, self.devices, self.progress, partial(_say, self.on_message, label))
+        train_row(recipe, folder, self.devices, self.progress, partial(_say, self.on_message, self._label(training)))
         for split in list_scored_splits(study, self.small).values():
             if self.small or split.data == training.data:
                 scored = score_row(study, training, folder, split, self.device, self.progress, self.on_message)
                 target = row_folder(self.folder, study, number, split.name, training.seed, self.small) / ROWS
                 with write_atomically(target) as unfinished:
                     shutil.copyfile(scored / ROWS, unfinished)
+        folders = {training_folder(self.out, one.recipe) for one in trainings if one.number == number}
+        seconds = [taken for one in folders if is_trained(one) and (taken := read_seconds(one)) is not None]
         self.costs[number] = replace(
-            self.costs[number], key=training_key(recipe), pairs=count_pairs(recipe), seconds=read_seconds(folder)
+            self.costs[number],
+            key=training_key(recipe),
+            pairs=count_pairs(recipe),
+            seconds=mean(seconds) if seconds else None,
         )
 
     def _tell_work(self, trainings: Sequence[Training]) -> None:
@@ -225,6 +247,10 @@ class _StudyRun:
 
     def _name(self, number: int) -> str:
         return f"{self.study.name}, row {self.study.rows[number - 1].label}"
+
+    def _label(self, training: Training) -> str:
+        data = f", {training.data}" if training.data else ""
+        return f"{self._name(training.number)}{data}" + (f", seed {training.seed}" if self.seeds > 1 else "")
 
     def _write(self) -> Results:
         results = read_results(self.study, self.folder, self.small, self.settings, self.seeds, self.costs)

@@ -196,18 +196,12 @@ class Study(Config):
             yield data, template.replace(DATA_PLACEHOLDER, data)
 
     def count_trainings(self, small: bool = False) -> int:
-        """Returns the number of different trainings, judged by what rows set."""
+        """Returns how many trainings a seed has at most: by what rows set, which may come to the same recipe."""
         if not self.is_trained:
             return 0
-        if small:
-            return len(
-                {
-                    (name, () if self.scored_only else row.settings, row.small_settings)
-                    for row in self.rows
-                    if (name := row.small or self.small)
-                }
-            )
-        each = {
-            (name, () if self.scored_only else row.settings) for row in self.rows for _, name in self.recipe_names(row)
-        }
-        return len(each)
+        trainings = set()
+        for row in self.rows:
+            own = () if self.scored_only else row.settings
+            names = [row.small or self.small] if small else [name for _, name in self.recipe_names(row)]
+            trainings |= {(name, own, row.small_settings if small else ()) for name in names if name}
+        return len(trainings)

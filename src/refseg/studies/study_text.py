@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from refseg.networks.papers import PAPERS
 from refseg.studies.study import Row, Study
 
+TEXT_COLUMNS = "", "row", "settings", "claim", "about", "metric", "here"
+"""Names of columns of text, whose cells begin at the left."""
+
 
 @dataclass(frozen=True)
 class TextTable:

@@ -9,7 +9,7 @@ from statistics import mean
 from refseg.counting import counted
 from refseg.datasets import class_of
 from refseg.studies.claims import ClaimTest, signed_rank, signed_rank_of_ours
-from refseg.studies.resolve import SMALL_COUNT, resolve_recipe
+from refseg.studies.resolve import SMALL_COUNT, STANDARD_NAME, resolve_recipe
 from refseg.studies.results import Costs, Results, RowFigures, format_cell
 from refseg.studies.study import Column, Row, Study
 from refseg.studies.study_text import TextTable, format_title, paper_cells, paper_table
@@ -24,13 +24,16 @@ SMALL_CAUTION = (
 def describe_conditions(results: Results) -> str:
     """Returns data, split, protocol, seeds and settings of our figures."""
     study = results.study
-    done = max((len(values) for row in results.rows.values() for values in row.values.values()), default=0)
-    seeds = counted(done or results.seeds, "seed")
-    settings = f"; all rows {' '.join(results.settings)}" if results.settings else ""
+    counts = {len(values) for row in results.rows.values() for values in row.values.values()} or {results.seeds}
+    seeds = counted(max(counts), "seed") if len(counts) == 1 else f"{min(counts)} to {counted(max(counts), 'seed')}"
+    spread = ", mean and standard deviation" if max(counts) > 1 else ""
+    common = [*(() if results.small else study.common), *results.settings]
+    settings = f"; all rows {' '.join(common)}" if common else ""
+    data = f"recipe {study.recipe or 'of each row'}"
     if results.small:
         data = f"drawn {_name_small_items(study)}, split test ({SMALL_COUNT} of them)"
-        return f"{data}, protocol standard, {seeds}; percent{settings}"
-    return f"recipe {study.recipe or 'of each row'}, protocol {study.protocol}, {seeds}; percent{settings}"
+    protocol = STANDARD_NAME if results.small else study.protocol
+    return f"{data}, protocol {protocol}, {seeds}{spread}; percent{settings}"
 
 
 def _name_small_items(study: Study) -> str:
@@ -73,15 +76,14 @@ def _beside_table(results: Results) -> TextTable:
         if study.has_figures:
             paper.add(len(lines))
             lines.append(["", PAPER, *paper_cells(study, row)])
-        if any(ours):
-            cells = []
-            for column, (_, value), theirs in zip(study.columns, ours, row.figures, strict=True):
-                if value is None or theirs is None or column.is_timed:  # the paper's machine is another
-                    cells.append("")
-                else:
-                    cells.append(f"{value - theirs:+.2f}".replace("-0.00", "+0.00"))
-            if any(cells):
-                lines.append(["", DIFFERENCE, *cells])
+        cells = []
+        for column, (_, value), theirs in zip(study.columns, ours, row.figures, strict=True):
+            if value is None or theirs is None or column.is_timed:  # the paper's machine is another
+                cells.append("")
+            else:
+                cells.append(f"{value - theirs:+.2f}".replace("-0.00", "+0.00"))
+        if any(cells):
+            lines.append(["", DIFFERENCE, *cells])
     return TextTable(
         format_title(study), ["row", "", *(column.title for column in study.columns)], lines, frozenset(paper)
     )
@@ -170,7 +172,7 @@ def claims_table(claims: Sequence[ClaimTest], study: Study) -> TextTable:
                 one.verdict,
             ]
         )
-    head = ["claim", "about", "metric", "ours", "95 % interval", "seeds", "p", "paper", "same sign", "here"]
+    head = ["claim", "about", "metric", "ours", "95 % interval", "seeds above 0", "p", "paper", "same sign", "here"]
     if not study.has_figures:
         of_paper = {head.index("paper"), head.index("same sign")}
         head, *lines = ([cell for n, cell in enumerate(line) if n not in of_paper] for line in (head, *lines))
@@ -183,8 +185,8 @@ def _shorten(row: Row) -> str:
 
 
 def count_verdicts(claims: Sequence[ClaimTest]) -> str:
-    """Returns how many comparisons hold here, do not, and are within the interval."""
-    names = ("holds", "does not hold", "within the interval", "not run")
+    """Returns how many comparisons hold here, do not, and are undecided."""
+    names = ("holds", "does not hold", "undecided", "not run")
     counts = {name: sum(one.verdict == name for one in claims) for name in names}
     return "; ".join(f"{name}: {count}" for name, count in counts.items() if count)
 
@@ -208,4 +210,4 @@ def costs_table(results: Results) -> TextTable:
                 "" if costs.seconds is None else f"{costs.seconds / 60:.1f}",
             ]
         )
-    return TextTable("Costs", ["row", "params M", "mult-adds G", "pairs seen", "minutes"], lines)
+    return TextTable("Costs", ["row", "params M", "mult-adds G", "pairs seen", "minutes a training"], lines)

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refseg.checkpoints.schema import CONFIG
-from refseg.errors import MissingFile, RefsegError, setting
+from refseg.errors import InvalidInput, MissingFile, RefsegError, setting
 from refseg.files.atomic import write_atomically
 from refseg.progress import Progress
 from refseg.recipes.recipe import FileData, Recipe
-from refseg.studies.resolve import resolve_recipe, training_key
+from refseg.studies.resolve import list_scored_splits, resolve_recipe, training_key
 from refseg.studies.study import Study
+from refseg.training.stopping import SIGNALS, stop_requests
 
 DATA_FOLDER_VARIABLE = "REFSEG_DATA"  # environment variable: folder of data sets
 TRAININGS_FOLDER, SECONDS_FILE = "trainings", "seconds"
@@ -64,19 +65,31 @@ def is_trained(run: Path) -> bool:
     return (run / "weights" / CONFIG).is_file()
 
 
-def check_data(recipes: Sequence[Recipe]) -> None:
-    """Checks that it is known where the data sets of recipes are, before the first of them is trained.
+def check_data(study: Study, trainings: Sequence[Training], small: bool) -> None:
+    """Checks that it is known where all data sets are that are learnt from or scored on, before anything is trained.
 
     Raises:
         MissingFile: if it is not.
+        InvalidInput: if one folder is given for several data sets.
     """
-    files = [recipe.data for recipe in recipes if isinstance(recipe.data, FileData)]
-    lost = {data.dataset for data in files if "root" not in data.settings and not data.dataset.startswith("drawn_")}
+    needed: dict[str, bool] = {}  # by name, whether a setting says where it is
+    for data in (data for one in trainings for data in (one.recipe.data, *(s.data for s in one.recipe.stages))):
+        if isinstance(data, FileData):
+            needed[data.dataset] = needed.get(data.dataset, True) and "root" in data.settings
+    rooted = [name for name, has_root in needed.items() if has_root]
+    if len(rooted) > 1:
+        raise InvalidInput(
+            f"{setting('data.settings.root', '...')} is one folder, and these rows need {', '.join(sorted(rooted))}; "
+            f"leave it out and set {DATA_FOLDER_VARIABLE} to the folder that holds them"
+        )
+    needed |= {split.dataset: False for split in list_scored_splits(study, small).values() if split.dataset}
+    lost = sorted(name for name, has_root in needed.items() if not (has_root or name.startswith("drawn_")))
     if lost and not os.environ.get(DATA_FOLDER_VARIABLE):
-        root = setting("data.settings.root", f"data/{min(lost)}")
+        alone = f"give its folder, such as {setting('data.settings.root', f'data/{lost[0]}')}, or "
+        are, them = ("is", "it") if len(lost) == 1 else ("are", "them")
         raise MissingFile(
-            f"it is not known where {', '.join(sorted(lost))} is; give its folder, such as {root}, or set "
-            f"{DATA_FOLDER_VARIABLE} to the folder that holds it; docs/datasets.md says where to get it"
+            f"it is not known where {', '.join(lost)} {are}; {alone if len(needed) == 1 else ''}set "
+            f"{DATA_FOLDER_VARIABLE} to the folder that holds {them}; docs/datasets.md says where to get {them}"
         )
 
 
@@ -103,11 +116,25 @@ def _train_on(recipe: Recipe, run: Path, devices: int, begun: bool) -> None:
     with write_atomically(file) as unfinished:
         unfinished.write_text(recipe.to_yaml(), encoding="utf-8")
     command = [sys.executable, "-m", "refseg", "train", str(file), "--out", str(run), "--devices", str(devices)]
-    code = subprocess.run([*command, "--logger", "csv", *(["--resume"] if begun else [])], check=False).returncode
-    if code in (130, 143, 129):
-        raise KeyboardInterrupt
+    command += ["--logger", "csv", *(["--resume"] if begun else [])]
+    with stop_requests(tells=False) as request, subprocess.Popen(command) as process:
+        told = False
+        while (code := _wait(process)) is None:
+            if request.signal and not told:  # Ctrl-C reaches the process as well, which takes both as one
+                process.send_signal(request.signal)
+                told = True
+    if request.signal or code in (128 + number for number in SIGNALS):
+        raise KeyboardInterrupt(f"the training in {run} is stopped; its state is saved")
     if code:
         raise RefsegError(f"the training in {run} ended with an error, which is told above; the same command goes on")
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int | None:
+    """Returns the exit status of a process, or None after a while if it has none yet."""
+    try:
+        return process.wait(0.2)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 @contextmanager

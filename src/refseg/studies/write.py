@@ -3,19 +3,18 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from html import escape
 from pathlib import Path
-from typing import Any
 
+from refseg import __version__
 from refseg.evaluation.report.html_parts import document
 from refseg.files.atomic import all_or_nothing
 from refseg.inspection.gallery.page import SHEET_CSS, extract_section
 from refseg.studies.claims import ClaimTest, judge_claims
 from refseg.studies.plot import draw_plot
-from refseg.studies.resolve import resolve_recipe
 from refseg.studies.results import Results, read_tested_results
-from refseg.studies.study_text import TextTable, format_title, settings_table
+from refseg.studies.study_file import STUDY_FILE, to_dict
+from refseg.studies.study_text import TEXT_COLUMNS, TextTable, format_title, settings_table
 from refseg.studies.tables import (
     SMALL_CAUTION,
     claims_table,
@@ -27,10 +26,13 @@ from refseg.studies.tables import (
     tests_table,
 )
 
-STUDY_FILE, TEXT_FILE, PAGE_FILE = "study.json", "study.md", "study.html"
+TEXT_FILE, PAGE_FILE = "study.md", "study.html"
 PICTURE_FILES = PICTURE_FILE, PICTURE_PAGE_FILE = "pictures.png", "pictures.html"
-TEXT_COLUMNS = "row", "settings", "claim", "about", "here"
-"""Columns of text, which may be broken into lines."""
+CLAIM_CONVENTION = (
+    "They are tested under protocol standard on the splits and seeds that both rows have; the interval is over images, "
+    "not over seeds, and one that contains 0 leaves a claim undecided; p is of mean IoU by image, and not corrected "
+    "for the number of comparisons."
+)
 CODE = re.compile(r"`([^`]+)`")
 """Code in a note."""
 GREY_CSS = "p { color: #5b6675; } tr.paper td { color: #98a2b3; } svg text { font: 12px system-ui, sans-serif; }"
@@ -69,53 +71,10 @@ def study_tables(results: Results, claims: Sequence[ClaimTest]) -> list[TextTabl
     return [*tables, costs_table(results), settings_table(results.study, results.small)]
 
 
-def to_dict(results: Results, claims: Sequence[ClaimTest]) -> dict[str, Any]:
-    """Returns all of it, unrounded, ready for JSON; figures of the paper are in its own units."""
-    study = results.study
-    rows = []
-    for number, row in enumerate(study.rows, start=1):
-        measured = results.rows[number]
-        recipes = {}
-        if measured.values:
-            for data, _ in (("", ""),) if results.small else study.recipe_names(row):
-                recipe = resolve_recipe(study, row, data, results.small, results.settings)
-                if recipe is not None:
-                    recipes[data or recipe.name] = recipe.model_dump(mode="json")
-        rows.append(
-            {
-                "number": number,
-                "label": row.label,
-                "settings": list(row.settings),
-                "paper": dict(zip((column.title for column in study.columns), row.figures, strict=True)),
-                "values": measured.values,
-                "oIoU_by_type": measured.by_type,
-                "recipes": recipes,
-            }
-        )
-    others = [
-        {"label": row.label, "paper": dict(zip((c.title for c in study.columns), row.figures, strict=True))}
-        for row in study.figures_only
-    ]
-    return {
-        "study": study.name,
-        "title": format_title(study),
-        "small": results.small,
-        "settings": list(results.settings),
-        "seeds": results.seeds,
-        "conditions": describe_conditions(results),
-        "protocol": "standard" if results.small else study.protocol,
-        "rows": rows,
-        "others": others,
-        "claims": [{**asdict(one), "same_sign": one.same_sign} for one in claims],
-        "costs": {str(n): asdict(row.costs) for n, row in results.rows.items() if row.costs is not None},
-        "notes": list(study.notes),
-    }
-
-
 def list_remarks(results: Results, claims: Sequence[ClaimTest]) -> list[str]:
     """Returns lines that stand above the tables."""
     lines = [SMALL_CAUTION] if results.small else []
-    lines.append(describe_conditions(results))
+    lines.append(f"{describe_conditions(results)}; refseg {__version__}")
     if any(column.cost in ("params", "flops") for column in results.columns):
         by_row = any(row.words for row in results.study.rows)
         how = "as the paper counts each row" if by_row else "as thop counts, without the word encoder"
@@ -127,7 +86,9 @@ def list_remarks(results: Results, claims: Sequence[ClaimTest]) -> list[str]:
             "run if there was one, else on one device, from a step of a few images. The paper's machine is another: "
             "only ratios of rows compare."
         )
-    return lines + ([f"Claims, as comparisons of rows: {count_verdicts(claims)}."] if claims else [])
+    if claims:
+        lines.append(f"Claims, as comparisons of rows: {count_verdicts(claims)}. {CLAIM_CONVENTION}")
+    return lines
 
 
 def to_markdown(results: Results, claims: Sequence[ClaimTest], tables: Sequence[TextTable]) -> str:
