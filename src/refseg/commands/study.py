@@ -23,7 +23,11 @@ OUT, SMALL_OUT = Path("runs/studies"), Path("runs/studies_small")
 def study(
     name: Annotated[
         str,
-        typer.Argument(help="Which table.", show_default="list all", autocompletion=complete_studies),
+        typer.Argument(
+            help="Which table; or a .yaml file, a table of your own.",
+            show_default="list all",
+            autocompletion=complete_studies,
+        ),
     ] = "",
     show: Annotated[bool, typer.Option("--show", help="Only print its rows and the paper's figures.")] = False,
     small: Annotated[bool, typer.Option("--small", help="On drawn scenes or clips, on a laptop.")] = False,
@@ -36,6 +40,12 @@ def study(
     device: Annotated[str, typer.Option(help="Device of scoring and measuring: cpu, cuda or auto.")] = "auto",
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one setting of all rows: a.b=value. May be repeated.")
+    ] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE.py:NAME", help="A recipe of your own that rows name, as refseg train takes it; repeatable."
+        ),
     ] = None,
     pictures: Annotated[
         int | None,
@@ -68,6 +78,8 @@ def study(
 
     from refseg.errors import InvalidInput
 
+    if recipe:
+        add_recipes(recipe)
     folder = out or (SMALL_OUT if small else OUT)
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     if not name:
@@ -112,6 +124,24 @@ def study(
     _print(results, console)
 
 
+def add_recipes(names: list[str]) -> None:
+    """Makes recipes of `FILE.py:NAME` known by their names.
+
+    Raises:
+        MissingFile, InvalidInput: if there is no such file, or no such name in it.
+    """
+    from refseg.errors import InvalidInput
+    from refseg.extensions import add_extension, is_extension
+    from refseg.recipes import RECIPES
+
+    for one in names:
+        if not is_extension(one):
+            raise InvalidInput(
+                f"--recipe {one} names no recipe of your own, such as own_file.py:own_recipe; others are found by name"
+            )
+        add_extension(RECIPES, one)
+
+
 def _draw(
     name: str,
     folder: Path,
@@ -126,6 +156,7 @@ def _draw(
 
     with importing("training", "train"):
         from refseg.studies.pictures import draw_pictures
+    from refseg.studies import find_study
     from refseg.studies.write import PAGE_FILE, PICTURE_FILES
 
     drawn = draw_pictures(
@@ -140,7 +171,7 @@ def _draw(
         progress=progress,
         on_message=lambda line: typer.echo(line, err=True),
     )
-    files = ", ".join(str(folder / name / file) for file in (*PICTURE_FILES, PAGE_FILE))
+    files = ", ".join(str(folder / find_study(name).name / file) for file in (*PICTURE_FILES, PAGE_FILE))
     typer.echo(f"{files}: {counted(len(drawn.lines), 'expression')}, {' | '.join(drawn.columns)}")
 
 

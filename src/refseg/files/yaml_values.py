@@ -1,13 +1,15 @@
 """Plain values from untrusted YAML."""
 
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from refseg.errors import InvalidInput, first_line
+from refseg.errors import InvalidInput, MissingFile, first_line
 from refseg.files.plain_data import check_expanded
 
 _LARGEST_MAP, _LARGEST_BITS = 10_000, 128
+_MAX_FILE_SIZE = 2**20  # bytes
 
 
 class _Loader(yaml.SafeLoader):
@@ -50,3 +52,33 @@ def parse_yaml(text: str) -> Any:
     except Exception as error:  # "!!int ''" is an IndexError, "!!bool x" a KeyError, and so on
         raise InvalidInput(first_line(error)) from error
     return value
+
+
+def read_yaml(path: Path, kind: str, example: str) -> Any:
+    """Reads the YAML of a file.
+
+    Args:
+        path: of the file.
+        kind: what it should be, "recipe".
+        example: says where one is seen, for messages.
+
+    Raises:
+        MissingFile, InvalidInput: if there is no such file, or no YAML in it.
+    """
+    try:
+        if path.stat().st_size > _MAX_FILE_SIZE:
+            raise InvalidInput(f"{path} has more than {_MAX_FILE_SIZE >> 20} MiB, no {kind} does")
+        text = path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingFile(f"there is no {kind} {path}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is not UTF-8 ({first_line(error)}); save it as UTF-8") from error
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error
+    try:
+        content = parse_yaml(text)
+    except InvalidInput as error:
+        raise InvalidInput(f"{path} is not YAML: {error}") from error
+    if content is None:
+        raise InvalidInput(f"{path} is empty; {example}")
+    return content

@@ -13,13 +13,12 @@ from pydantic import Discriminator, Field, Tag, ValidationError, field_validator
 
 from refseg.config import Config, one_line
 from refseg.counting import counted
-from refseg.errors import InvalidInput, MissingFile, did_you_mean, first_line, for_caller, shortened, shown
-from refseg.files.yaml_values import parse_yaml
+from refseg.errors import InvalidInput, did_you_mean, for_caller, shortened, shown
+from refseg.files.yaml_values import parse_yaml, read_yaml
 from refseg.networks.merge import merge_config, nest
 from refseg.preprocessing.transform import Preprocessing, photographs
 from refseg.recipes.schedules import AnySchedule, Cosine
 
-_MAX_FILE_SIZE = 2**20  # bytes
 Amount = Annotated[int, Field(le=10**9)]
 """Steps, images, scenes."""
 
@@ -216,22 +215,7 @@ class Recipe(Config):
         Raises:
             MissingFile, InvalidInput: if there is no such file, or no valid recipe in it.
         """
-        try:
-            if path.stat().st_size > _MAX_FILE_SIZE:
-                raise InvalidInput(f"{path} has more than {_MAX_FILE_SIZE >> 20} MiB, no recipe does")
-            text = path.read_text(encoding="utf-8-sig")
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise MissingFile(f"there is no recipe {path}") from error
-        except UnicodeDecodeError as error:
-            raise InvalidInput(f"{path} is not UTF-8 ({first_line(error)}); save it as UTF-8") from error
-        except OSError as error:
-            raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error
-        try:
-            content = parse_yaml(text)
-        except InvalidInput as error:
-            raise InvalidInput(f"{path} is not YAML: {error}") from error
-        if content is None:
-            raise InvalidInput(f"{path} is empty; `refseg recipes selector` shows what a recipe holds")
+        content = read_yaml(path, "recipe", "`refseg recipes selector` shows what a recipe holds")
         return validate_recipe(content, str(path))
 
     def with_settings(self, settings: list[str]) -> "Recipe":

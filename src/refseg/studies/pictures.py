@@ -78,7 +78,7 @@ def draw_pictures(
         raise InvalidInput(f"{name} has {'tests' if study.tests else 'costs'} of networks{other}")
     if number is not None and not 1 <= number <= MAX_PICTURES:
         raise InvalidInput(f"{counted(number, 'expression')} cannot be shown; give 1 to {MAX_PICTURES}")
-    folder, numbers = out / name, parse_rows(study, rows)
+    folder, numbers = out / study.name, parse_rows(study, rows)
     check_writable(folder)
     run_it = f"refseg study {name}{' --small' if small else ''} --out {shlex.quote(str(out))}"
     noted = read_noted(folder)

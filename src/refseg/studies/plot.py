@@ -37,9 +37,10 @@ def draw_plot(results: Results) -> str:
             ranges[len(points) - 1] = 100 * min(ours), 100 * max(ours)
     if all(ours is None for _, ours, _ in points):
         return ""
-    paper = "paper (photographs)" if results.small else "paper"
+    photographs = " (photographs)" if results.small else ""
+    paper = f", paper{photographs} in grey" if study.has_figures else ""
     seeds = ", from the lowest seed to the highest in black" if ranges and not study.over else ""
-    heading = f"<h3>{escape(metric)}, percent: ours in blue{seeds}, {paper} in grey</h3>"
+    heading = f"<h3>{escape(metric)}, percent: ours in blue{seeds}{paper}</h3>"
     return heading + (_line(points, study.over) if study.over else _bars(points, ranges))
 
 

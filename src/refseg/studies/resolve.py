@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from refseg.errors import InvalidInput, option
+from refseg.extensions import look_up
 from refseg.networks import PRESETS, configured
-from refseg.recipes import RECIPES
+from refseg.recipes import RECIPES, find_recipe
 from refseg.recipes.recipe import FileData, Recipe
 from refseg.studies.study import DATA_PLACEHOLDER, Column, Row, Study
 
@@ -98,12 +99,12 @@ def resolve_recipe(
         InvalidInput: for settings that are not allowed.
     """
     name = (row.small or study.small) if small else (row.recipe or study.recipe).replace(DATA_PLACEHOLDER, data)
-    if name not in RECIPES:
+    if not (name.endswith((".yaml", ".yml")) or look_up(RECIPES, "refseg.recipes", name)):
         return None
     own = () if study.scored_only else row.settings
     check_free(row, settings)
     common = () if small else study.common
-    recipe = RECIPES[name]().with_settings([*common, *settings, *own, *(row.small_settings if small else ())])
+    recipe = find_recipe(name).with_settings([*common, *settings, *own, *(row.small_settings if small else ())])
     return recipe.replace(seed=recipe.seed + seed)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import mean
 
 from refseg.counting import counted
-from refseg.errors import InvalidInput, RefsegError
+from refseg.errors import InvalidInput, RefsegError, option
 from refseg.evaluation.rows import ROWS
 from refseg.files.atomic import check_writable, write_atomically
 from refseg.files.lock import only_writer
@@ -168,12 +168,14 @@ class _StudyRun:
     def _check(self, trainings: Sequence[Training], trains: bool) -> None:
         """Checks all that can be known before anything is counted or trained."""
         if not trainings:
-            name, every = self.study.name, range(1, len(self.study.rows) + 1)
-            known = {one.number for one in list_trainings(self.study, every, self.small, (), 1)}
-            others = f"; rows {', '.join(map(str, sorted(known)))} have" if known else ""
-            raise InvalidInput(
-                f"{name} has no recipe for these rows{others}; refseg study {name} --show prints the paper's figures"
-            )
+            study, every = self.study, range(1, len(self.study.rows) + 1)
+            known = sorted({one.number for one in list_trainings(study, every, self.small, (), 1)})
+            others = f"; rows {', '.join(map(str, known))} have" if known else ""
+            if not known and study.has_small and not self.small:
+                others = f"; run it with {option('small', True)}"
+            if study.has_figures:
+                others += f"; refseg study {study.name} --show prints the paper's figures"
+            raise InvalidInput(f"{study.name} has no recipe for these rows{others}")
         recipes = [training.recipe for training in trainings]
         for recipe in recipes:
             check_early(recipe)

@@ -4,9 +4,9 @@ Figures of papers are as printed: in percent, and None where the paper prints "-
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from refseg.config import Config
 from refseg.counting import counted
@@ -19,7 +19,7 @@ class Column(Config):
     """A column of a table.
 
     Attributes:
-        title: its name in the paper.
+        title: its name in the paper; the metric's if it is not given.
         metric: its name in our reports; "" for the row's own.
         split: which the paper scores on.
         data: takes the place of `DATA` in the name of a row's recipe.
@@ -30,7 +30,7 @@ class Column(Config):
         part: component that is counted (`Network.components`); "" for all of the network without the word encoder.
     """
 
-    title: str
+    title: str = ""
     metric: str = ""
     split: str = "val"
     data: str = ""
@@ -38,6 +38,12 @@ class Column(Config):
     protocol: str = ""
     cost: str = ""
     part: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_called_as_its_metric(cls, value: Any) -> Any:
+        plain = {"metric": value} if isinstance(value, str) else value
+        return {"title": plain.get("metric", ""), **plain} if isinstance(plain, dict) else plain
 
     @property
     def is_timed(self) -> bool:
@@ -64,7 +70,7 @@ class Row(Config):
         recipe: what it starts from, if another than the study's.
         small: the same in small.
         metric: of the columns that name none.
-        figures: of the paper, a column each.
+        figures: of the paper, a column each; none in a table of one's own.
         size: million parameters and 10^9 multiply-adds of its network at full size, without the word encoder, as we
             count them.
         parts: components of its network that costs are summed over; all of it if empty.
@@ -79,7 +85,7 @@ class Row(Config):
     recipe: str = ""
     small: str = ""
     metric: str = ""
-    figures: tuple[float | None, ...]
+    figures: tuple[float | None, ...] = ()
     size: tuple[float, float] | None = None
     parts: tuple[str, ...] = ()
     words: Literal["", "layers", "all"] = ""
@@ -107,7 +113,7 @@ class Study(Config):
 
     Attributes:
         name: paper and table, "cmirnet_table3".
-        network: whose paper it is, by its name in `networks.papers`; our own network has no figures of a paper.
+        network: whose paper it is, by its name in `networks.papers`; others have no figures of a paper.
         table: its number and subject.
         recipe: what each row starts from, see `Column.data`.
         small: the recipe that stands in for it on drawn scenes or clips; "" if there is none.
@@ -124,20 +130,26 @@ class Study(Config):
     """
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
-    network: str
+    network: str = ""
     table: str
     recipe: str = ""
     small: str = ""
     common: tuple[str, ...] = ()
     protocol: str = "standard"
-    columns: tuple[Column, ...] = Field(min_length=1)
-    rows: tuple[Row, ...] = Field(min_length=1)
+    columns: tuple[Column, ...] = Field(min_length=1, max_length=100)
+    rows: tuple[Row, ...] = Field(min_length=1, max_length=200)
     figures_only: tuple[Row, ...] = ()
     claims: tuple[Claim, ...] = ()
     notes: tuple[str, ...] = ()
     over: str = ""
     tests: str = ""
     scored_only: bool = False
+
+    @field_validator("rows")
+    @classmethod
+    def _has_a_figure_for_each_column(cls, rows: tuple[Row, ...], info: ValidationInfo) -> tuple[Row, ...]:
+        none = (None,) * len(info.data.get("columns", ()))
+        return tuple(row if row.figures else row.replace(figures=none) for row in rows)
 
     @model_validator(mode="after")
     def _figures_fit_columns(self) -> "Study":

@@ -36,6 +36,8 @@ def paper_cells(study: Study, row: Row) -> list[str]:
 
 def format_title(study: Study) -> str:
     """Returns paper and table, or our network and table."""
+    if not study.network:
+        return study.table
     if study.network not in PAPERS:
         return f"{study.network.replace('_', ' ').capitalize()}, {study.table}"
     name, colon, _ = PAPERS[study.network].title.partition(":")

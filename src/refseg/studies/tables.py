@@ -15,7 +15,8 @@ from refseg.studies.study import Column, Row, Study
 from refseg.studies.study_text import TextTable, format_title, paper_cells, paper_table
 
 OURS, PAPER, DIFFERENCE = "ours", "paper", "ours - paper"
-SMALL_CAUTION = (
+SMALL_CAUTION = "On drawn scenes at a small budget, which says nothing of photographs."
+PAPER_CAUTION = (
     "Tests the paper's claims on drawn scenes at a small budget. The paper's figures are of photographs (or videos): "
     "the sign of a difference may be compared, its size may not."
 )
@@ -59,7 +60,8 @@ def main_tables(results: Results) -> Iterator[TextTable]:
                 for number, row in enumerate(study.rows, start=1)
             ]
             yield TextTable("oIoU by type of expression", ["row", *types], by_type)
-        yield paper_table(study)
+        if study.has_figures:
+            yield paper_table(study)
         return
     yield _beside_table(results)
     if study.figures_only:

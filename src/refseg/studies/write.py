@@ -16,6 +16,7 @@ from refseg.studies.results import Results, read_tested_results
 from refseg.studies.study_file import STUDY_FILE, to_dict
 from refseg.studies.study_text import TEXT_COLUMNS, TextTable, format_title, settings_table
 from refseg.studies.tables import (
+    PAPER_CAUTION,
     SMALL_CAUTION,
     claims_table,
     conventions_table,
@@ -73,7 +74,8 @@ def study_tables(results: Results, claims: Sequence[ClaimTest]) -> list[TextTabl
 
 def list_remarks(results: Results, claims: Sequence[ClaimTest]) -> list[str]:
     """Returns lines that stand above the tables."""
-    lines = [SMALL_CAUTION] if results.small else []
+    caution = PAPER_CAUTION if results.study.has_figures else SMALL_CAUTION
+    lines = [caution] if results.small else []
     lines.append(f"{describe_conditions(results)}; refseg {__version__}")
     if any(column.cost in ("params", "flops") for column in results.columns):
         by_row = any(row.words for row in results.study.rows)
