@@ -36,7 +36,10 @@ CLAIM_CONVENTION = (
 )
 CODE = re.compile(r"`([^`]+)`")
 """Code in a note."""
-GREY_CSS = "p { color: #5b6675; } tr.paper td { color: #98a2b3; } svg text { font: 12px system-ui, sans-serif; }"
+GREY_CSS = (
+    "p { color: #5b6675; } tr.paper td { color: #98a2b3; } svg text { font: 12px system-ui, sans-serif; } "
+    "td.text:first-child { min-width: 11em; }"
+)
 
 
 def write_study(results: Results) -> None:
