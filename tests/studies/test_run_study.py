@@ -101,6 +101,9 @@ def test_a_claim_tells_how_many_seeds_agree(whole, tmp_path):
             shutil.copy(file, folder / ROWS)
     claim = next(claim for claim in judge_claims(faked) if claim.verdict != "not run")
     assert (claim.above, claim.below, claim.seeds) == (1, 2, (2, 3)) and claim.ours == pytest.approx(1 / 3)
+    assert claim.verdict == "undecided" and claim.interval[0] > 0
+    first = next(claim for claim in judge_claims(replace(faked, seeds=1)) if claim.verdict != "not run")
+    assert first.verdict == "holds" and first.seeds == (1, 1)
     faked.rows[1].values["mIoU"] = [0.25, 0.5, 0.75]
     drawn = draw_plot(faked)
     assert "lowest seed to the highest" in drawn and drawn.count('stroke="black"') == 1 and ">50.0<" in drawn

@@ -32,7 +32,7 @@ class ClaimTest:
         interval: 95 % interval of it, over images.
         p_value: of Wilcoxon's test on mean IoU by image.
         seeds: of how many seeds the own difference is above 0, and of how many it was measured.
-        verdict: whether it holds here.
+        verdict: whether it holds here; undecided if the interval contains 0, or seeds disagree.
     """
 
     above: int
@@ -75,11 +75,11 @@ def _judge(results: Results, claim: Claim, below: int, metric: str) -> ClaimTest
     if found is None or one is None:
         return test
     ours, interval = one.b - one.a, one.interval
-    verdict: Verdict = "holds" if ours > 0 else "does not hold"
-    if interval and interval[0] <= 0 <= interval[1]:
-        verdict = "undecided"
     above_0 = sum(summarize(b, STANDARD)[metric] > summarize(a, STANDARD)[metric] for a, b in pairs)
     seeds = above_0, len(pairs)
+    verdict: Verdict = "holds" if ours > 0 else "does not hold"
+    if 0 < above_0 < len(pairs) or (interval and interval[0] <= 0 <= interval[1]):
+        verdict = "undecided"
     return replace(test, ours=ours, interval=interval, p_value=found.p_value, seeds=seeds, verdict=verdict)
 
 

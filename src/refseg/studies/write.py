@@ -30,9 +30,9 @@ from refseg.studies.tables import (
 TEXT_FILE, PAGE_FILE = "study.md", "study.html"
 PICTURE_FILES = PICTURE_FILE, PICTURE_PAGE_FILE = "pictures.png", "pictures.html"
 CLAIM_CONVENTION = (
-    "They are tested under protocol standard on the splits and seeds that both rows have; the interval is over images, "
-    "not over seeds, and one that contains 0 leaves a claim undecided; p is of mean IoU by image, and not corrected "
-    "for the number of comparisons."
+    "They are tested under protocol standard on the splits and seeds that both rows have. The interval is over images, "
+    "not over seeds; where it contains 0 or seeds disagree, a claim is undecided. p is of mean IoU by image. Nothing "
+    "is corrected for the number of comparisons."
 )
 CODE = re.compile(r"`([^`]+)`")
 """Code in a note."""
