@@ -116,7 +116,7 @@ def test_weights_that_are_gone_are_told_in_one_line(out):
 
 
 def test_the_settings_of_the_study_may_be_given_again_and_no_others(out):
-    with pytest.raises(UnwritableOutput, match="other settings .*now in small, stages.learn.steps=5"):
+    with pytest.raises(UnwritableOutput, match="other settings: now .*with stages.learn.steps=5"):
         draw_pictures(STUDY.name, out, number=1, settings=["stages.learn.steps=5"])
 
 

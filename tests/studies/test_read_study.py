@@ -1,5 +1,6 @@
 """Studies of one's own, from YAML."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,9 +8,12 @@ import pytest
 
 from refseg.commands.study import study
 from refseg.errors import InvalidInput, MissingFile
-from refseg.recipes import RECIPES
-from refseg.studies import find_study
-from refseg.studies.resolve import resolve_recipe
+from refseg.evaluation.report import html_page
+from refseg.extensions import add_extension
+from refseg.networks import NETWORKS
+from refseg.recipes import RECIPES, find_recipe
+from refseg.studies import find_study, resolve
+from refseg.studies.resolve import resolve_recipe, training_key
 from refseg.studies.run import run_study
 from refseg.studies.study_text import format_title, settings_table
 
@@ -64,12 +68,26 @@ def test_a_recipe_may_be_a_file(file, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("columns:", "colums:", "columns: is missing; colums: unknown field, did you mean columns"),
+        ("columns:", "colums:", "colums: unknown field, did you mean columns"),
+        ("metric: mIoU", "metric: mIoUU", "there is no metric 'mIoUU'; did you mean mIoU"),
+        ("about: taught words", "metric: IoU", "there is no metric 'IoU'; did you mean"),
+        (
+            "initial.word_encoder=null",
+            "config.hiden=3",
+            "'fresh words': config of lavt_small: hiden: unknown",
+        ),
+        ("initial.word_encoder=null", "hidden=3", "row 'fresh words': .*the recipe has no 'hidden'"),
+        ("label: fresh words", "label: as it is", "two rows are labelled 'as it is'"),
+        ("small: lavt_small", "notes: []", "row 'as it is': it has no recipe; give the study one"),
         ("name: words", "name: cmirnet_table3", "cmirnet_table3 is a table of refseg's own"),
         ("name: words", "name: ../words", "name: string should match pattern"),
-        ("lavt_small", "lavt_smal", "unknown recipe 'lavt_smal'; did you mean lavt_small"),
+        (
+            "lavt_small",
+            "lavt_smal",
+            "'lavt_smal'; did you mean lavt_small.* add --recipe own.py:lavt_smal",
+        ),
         ("lavt_small", "none.yaml", "there is no recipe none.yaml"),
-        ("above: 1", "above: 3", "a claim names rows that are not there"),
+        ("above: 1", "above: 3", "words.yaml: claim 1 names row 3; rows are 1 to 2"),
         (TEXT, "", "is empty; docs/studies.md shows"),
         (TEXT, "[", "is not YAML"),
     ],
@@ -99,3 +117,38 @@ def test_a_recipe_of_ones_own_file_is_known_to_the_rows(file, tmp_path, monkeypa
         study(str(file), small=True, show=True, recipe=["lavt_small"])
     study(str(file), small=True, show=True, recipe=[f"{tmp_path / 'own.py'}:narrow_lavt"])
     assert "recipe narrow_lavt" in capsys.readouterr().out
+
+
+def test_other_code_of_ones_own_network_is_another_training(tmp_path, monkeypatch):
+    file = tmp_path / "own_network.py"
+    recipe = find_recipe("lavt_small").replace(network="OwnNetwork")
+    keys = []
+    for width in (1, 1, 2):
+        file.write_text(f"from refseg.networks.lavt import LAVT\nclass OwnNetwork(LAVT):\n    width = {width}\n")
+        monkeypatch.setitem(NETWORKS, "OwnNetwork", None)
+        add_extension(NETWORKS, f"{file}:OwnNetwork")
+        keys.append(training_key(recipe))
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_the_network_and_the_table_of_the_docs_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(resolve, "SMALL_COUNT", 2)
+    monkeypatch.setattr(html_page, "can_plot", lambda: False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    names = {
+        "class MyNetwork": "my_network.py",
+        "def my_recipe": "my_recipe.py",
+        "small: my_recipe": "my_ablations.yaml",
+    }
+    for block in re.findall(r"```\w+\n(.*?)```", DOCS.with_name("your_own.md").read_text("utf-8"), re.DOTALL):
+        for text, name in names.items():
+            if text in block:
+                Path(name).write_text(block)
+    few = ["stages.learn.steps=2", "data.scenes=8", "data.validation_scenes=1", "data.calibration_scenes=1"]
+    study("my_ablations.yaml", small=True, recipe=["my_recipe.py:my_recipe"], set_=few, device="cpu")
+    found = json.loads(Path("runs/studies_small/my_ablations/study.json").read_text())
+    assert all(row["values"]["oIoU"] for row in found["rows"]) and found["costs"]["1"]["parameters"] > 0
+    for name in ("MyNetwork", "my_recipe"):
+        NETWORKS.pop(name, None)
+        RECIPES.pop(name, None)

@@ -164,7 +164,7 @@ def test_figures_of_a_recipe_that_has_changed_are_left_out(whole, tmp_path):
 
 def test_other_settings_are_refused_in_the_same_folder(whole):
     out, _, _ = whole
-    with pytest.raises(UnwritableOutput, match=r"holds this study with other settings .*another place"):
+    with pytest.raises(UnwritableOutput, match=r"holds this study with other settings: now with .*another place"):
         run_study("eavl_table4", out, small=True, settings=[*SETTINGS, "stages.learn.flip=0"])
 
 

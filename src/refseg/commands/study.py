@@ -198,7 +198,7 @@ def _show(name: str, small: bool, console: "Console") -> None:
     from refseg.counting import counted
     from refseg.studies import find_study
     from refseg.studies.resolve import SMALL_COUNT, STANDARD_NAME, check_small
-    from refseg.studies.study_text import format_title, paper_table, settings_table
+    from refseg.studies.study_text import claims_to_test, format_title, paper_table, settings_table
 
     chosen = find_study(name)
     if small:
@@ -214,6 +214,10 @@ def _show(name: str, small: bool, console: "Console") -> None:
     console.print("; ".join(filter(None, facts)))
     for table in (settings_table(chosen, small), *([paper_table(chosen)] if chosen.has_figures else [])):
         print_table(table.title, table.head, table.lines, console, frozenset())
+    if chosen.claims:
+        console.print(f"\nClaims, by numbers of rows: {claims_to_test(chosen)}")
+    if not (small or chosen.has_figures):
+        console.print(f"Columns: {', '.join(' '.join((one.split, one.title)) for one in chosen.columns)}")
     for note in chosen.notes:
         console.print(f"* {note}")
 

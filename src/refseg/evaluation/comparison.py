@@ -110,10 +110,8 @@ def compare(a: Sequence[Row], b: Sequence[Row], protocol: Scoring) -> Comparison
     intervals = {
         metric: metrics.interval(drawn[1][metric] - drawn[0][metric]) for metric in drawn[0] if metric in drawn[1]
     }
-    ious = [_ious(rows, name) for rows in (a, b)]
-    change = ious[1] - ious[0]
-    sums, counts = _sums(change, image_ids)
-    by_image = sums / counts
+    change = _ious(b, name) - _ious(a, name)
+    by_image = _by_image(change, image_ids)
     return Comparison(
         protocol=name,
         expressions=len({(row.image_id, row.id) for row in a}),
@@ -128,6 +126,11 @@ def compare(a: Sequence[Row], b: Sequence[Row], protocol: Scoring) -> Comparison
         worse=float((change < 0).mean()),
         by={column: table for column in COLUMNS if (table := _by(a, b, column, name))},
     )
+
+
+def compare_images(a: Sequence[Row], b: Sequence[Row], protocol: str) -> float:
+    """Returns the p-value of Wilcoxon's test on mean IoU by image, of rows from `paired`; 1 if no image differs."""
+    return wilcoxon(_by_image(_ious(b, protocol) - _ious(a, protocol), [row.image_id for row in a]))
 
 
 def wilcoxon(differences: ArrayLike) -> float:
@@ -223,6 +226,12 @@ def _sums(values: NDArray[np.float64], image_ids: Sequence[str]) -> tuple[NDArra
     of_image = [numbers.setdefault(image, len(numbers)) for image in image_ids]
     sums: NDArray[np.float64] = np.bincount(of_image, values, minlength=len(numbers)).astype(np.float64)
     return sums, np.bincount(of_image, minlength=len(numbers))
+
+
+def _by_image(values: NDArray[np.float64], image_ids: Sequence[str]) -> NDArray[np.float64]:
+    sums, counts = _sums(values, image_ids)
+    means: NDArray[np.float64] = sums / counts
+    return means
 
 
 def _ious(rows: Sequence[Row], protocol: str) -> NDArray[np.float64]:

@@ -25,6 +25,7 @@ from refseg.encoders import build_word_encoder
 from refseg.networks.network import Network
 
 REST, TOTAL = "baseline", "total"
+WORDS = 20  # in an expression, where the network says no `max_words`
 _LAYERS = (nn.modules.conv._ConvNd, nn.Linear, nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
@@ -72,7 +73,7 @@ def complexity(
     device = "meta" if hasattr(networks.preset(name), "word_encoder") else "cpu"
     with torch.device(device):
         network = networks.build(name, config or {}, vocabulary_size).eval()
-        words = network.config.max_words  # type: ignore[attr-defined]
+        words = getattr(network.config, "max_words", WORDS)
         counted, multiply_adds = _run(network, size_hw, words)
     word_encoder = getattr(network, "word_encoder", nn.Identity())
     everything, words_alone = _parameters(network.parameters()), _parameters(word_encoder.parameters())
@@ -114,15 +115,17 @@ def _run(network: Network, size_hw: tuple[int, int], length: int) -> tuple[dict[
     components = _components(network)
     counter = LayerCounter(components)
     flops = FlopCounterMode(display=False)
-    word_mask = torch.ones(1, length, dtype=torch.bool)
+    tokens, word_mask = torch.ones(1, length, dtype=torch.int64), torch.ones(1, length, dtype=torch.bool)
+    words: Any = None
     with torch.no_grad(), ExitStack() as stack:
+        if (encoder := getattr(network, "word_encoder", None)) is not None:  # which is not counted
+            channels = getattr(encoder, "channels", None)  # a network of one's own may have none
+            words = torch.zeros(1, length, channels) if channels else network.encode_words(tokens, word_mask)
         stack.enter_context(counter)
         stack.enter_context(flops)
         features = network.encode_image(torch.zeros(1, *network.image_shape(size_hw)))
-        if hasattr(network, "word_encoder"):
-            words = torch.zeros(1, length, network.word_encoder.channels)  # type: ignore[arg-type, union-attr]
-        else:
-            words = network.encode_words(torch.ones(1, length, dtype=torch.int64), word_mask)
+        if words is None:
+            words = network.encode_words(tokens, word_mask)
         network.fuse(features, words, word_mask, torch.zeros(1, dtype=torch.int64))
     theirs = set(getattr(network, "word_encoder", nn.Identity()).modules())
     layers = [m for m in network.modules() if isinstance(m, _LAYERS) and m not in theirs]

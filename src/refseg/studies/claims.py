@@ -1,11 +1,14 @@
 """What a paper claims with a table, tested on our figures of the same rows."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Literal
 
-from refseg.evaluation.comparison import Comparison, compare, paired, wilcoxon
+import numpy as np
+
+from refseg import metrics
+from refseg.evaluation.comparison import compare_images, paired, resampled, wilcoxon
 from refseg.evaluation.rows import Row as AnswerRow
 from refseg.evaluation.scoring import STANDARD
 from refseg.evaluation.summarize import summarize
@@ -27,8 +30,7 @@ class ClaimTest:
         metric: by which.
         paper: difference that the paper prints, in its percent, the mean of the columns of the metric; None if it
             prints none.
-        ours: the same of our figures, in [0, 1], of the seeds and splits that both rows have, together; None if they
-            have none.
+        ours: the same of our figures, in [0, 1], the mean of the seeds that both rows have; None if they have none.
         interval: 95 % interval of it, over images.
         p_value: of Wilcoxon's test on mean IoU by image.
         seeds: of how many seeds the own difference is above 0, and of how many it was measured.
@@ -55,8 +57,8 @@ class ClaimTest:
 def judge_claims(results: Results) -> list[ClaimTest]:
     """Tests all claims of a study under protocol `standard`, whose metrics have intervals.
 
-    Rows are paired by expression, on the splits and with the seeds that both have. Of several seeds and splits an image
-    is drawn with all of its answers at once.
+    Rows are paired by expression, on the splits and with the seeds that both have. A difference is the mean of those of
+    the seeds, each over all splits; the same resampled images are drawn for all seeds.
     """
     tests = []
     for claim in results.study.claims:
@@ -67,20 +69,22 @@ def judge_claims(results: Results) -> list[ClaimTest]:
 
 def _judge(results: Results, claim: Claim, below: int, metric: str) -> ClaimTest:
     pairs, splits = _pair_by_seed(results, claim.above, below)
-    test = ClaimTest(
-        claim.above, below, claim.about, metric, _paper_difference(results, claim.above, below, metric, splits)
-    )
-    found = _compare_all(pairs)
-    one = found.metrics.get(metric) if found else None
-    if found is None or one is None:
+    paper = _paper_difference(results, claim.above, below, metric, splits)
+    test = ClaimTest(claim.above, below, claim.about, metric, paper)
+    summaries = [(summarize(a, STANDARD), summarize(b, STANDARD)) for a, b in pairs]
+    differences = [b[metric] - a[metric] for a, b in summaries if metric in a and metric in b]
+    if not differences:
         return test
-    ours, interval = one.b - one.a, one.interval
-    above_0 = sum(summarize(b, STANDARD)[metric] > summarize(a, STANDARD)[metric] for a, b in pairs)
-    seeds = above_0, len(pairs)
+    drawn = [(resampled(a, STANDARD), resampled(b, STANDARD)) for a, b in pairs]
+    draws = [b[metric] - a[metric] for a, b in drawn if metric in a and metric in b]
+    interval = metrics.interval(np.mean(draws, axis=0)) if len(draws) == len(pairs) else None
+    above_0, ours = sum(one > 0 for one in differences), mean(differences)
     verdict: Verdict = "holds" if ours > 0 else "does not hold"
     if 0 < above_0 < len(pairs) or (interval and interval[0] <= 0 <= interval[1]):
         verdict = "undecided"
-    return replace(test, ours=ours, interval=interval, p_value=found.p_value, seeds=seeds, verdict=verdict)
+    below_rows, above_rows = ([row for pair in pairs for row in pair[n]] for n in (0, 1))
+    p_value = compare_images(below_rows, above_rows, STANDARD.name)
+    return replace(test, ours=ours, interval=interval, p_value=p_value, seeds=(above_0, len(pairs)), verdict=verdict)
 
 
 def _pair_by_seed(results: Results, above: int, below: int) -> tuple[list[AnswerPairs], set[str]]:
@@ -100,12 +104,6 @@ def _pair_by_seed(results: Results, above: int, below: int) -> tuple[list[Answer
             ):
                 of_seed += rows
     return list(seeds.values()), splits
-
-
-def _compare_all(pairs: Sequence[AnswerPairs]) -> Comparison | None:
-    """Returns the second rows of all seeds minus the first; None if there are none."""
-    a, b = ([row for pair in pairs for row in pair[n]] for n in (0, 1))
-    return compare(a, b, STANDARD) if a else None
 
 
 def _paper_difference(results: Results, above: int, below: int, metric: str, splits: Collection[str]) -> float | None:

@@ -80,7 +80,8 @@ def draw_pictures(
         raise InvalidInput(f"{counted(number, 'expression')} cannot be shown; give 1 to {MAX_PICTURES}")
     folder, numbers = out / study.name, parse_rows(study, rows)
     check_writable(folder)
-    run_it = f"refseg study {name}{' --small' if small else ''} --out {shlex.quote(str(out))}"
+    only = f" --rows {rows}" if rows else ""
+    run_it = f"refseg study {name}{' --small' if small else ''}{only} --out {shlex.quote(str(out))}"
     noted = read_noted(folder)
     if not noted:
         raise MissingFile(f"{folder} holds no figures of {name}, and so no trained rows to show; train them: {run_it}")
@@ -92,6 +93,8 @@ def draw_pictures(
     split, answered = _read_answers(results, numbers)
     if not answered:
         raise MissingFile(f"{folder} has no figures of these rows yet; train them: {run_it}")
+    if rows and (lost := [str(one) for one in numbers if one not in answered]):
+        raise MissingFile(f"{folder} has no figures of row {', '.join(lost)} yet; train it: {run_it}")
     trained = _find_trained(results, split, answered, out, on_message)
     chosen, how = _choose([answered[one] for one in trained], expressions, number)
     first = trained[next(iter(trained))]

@@ -1,14 +1,16 @@
 """A row of a study to the recipe that trains it, and to the key by which equal trainings are found."""
 
 import hashlib
+import inspect
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from refseg.errors import InvalidInput, option
 from refseg.extensions import look_up
-from refseg.networks import PRESETS, configured
+from refseg.networks import NETWORKS, PRESETS, configured
 from refseg.recipes import RECIPES, find_recipe
 from refseg.recipes.recipe import FileData, Recipe
 from refseg.studies.study import DATA_PLACEHOLDER, Column, Row, Study
@@ -48,8 +50,13 @@ def check_small(study: Study) -> None:
     """Raises InvalidInput if no row of a study has a recipe on drawn scenes or clips."""
     if not study.has_small:
         as_small = option("small", True)
-        if not study.has_figures:  # of our own network, which learns from drawn scenes alone
+        if study.recipe in RECIPES and RECIPES[study.recipe]().data.dataset.startswith("drawn_"):
             raise InvalidInput(f"{study.name} is on drawn scenes at full size; leave {as_small} out")
+        if not study.has_figures:
+            raise InvalidInput(
+                f"{study.name} names no recipe on drawn scenes; give it one, such as small: cmirnet_small, or leave "
+                f"{as_small} out"
+            )
         raise InvalidInput(f"{study.name} has no rows on drawn scenes; leave {as_small} out, or take another table")
 
 
@@ -125,7 +132,7 @@ def get_answering_settings(study: Study, row: Row) -> list[str]:
 def training_key(recipe: Recipe) -> str:
     """Returns a short key of all that a training depends on; recipes with equal keys are one training.
 
-    Where the data set lies, and how many processes read it, is no part of it.
+    Where the data set lies, and how many processes read it, is no part of it; the file of a network of one's own is.
 
     The network is its whole config, so that a preset, and the settings that make it of another, are equal.
     """
@@ -136,6 +143,8 @@ def training_key(recipe: Recipe) -> str:
             data["settings"] = {name: value for name, value in data["settings"].items() if name not in PLACES}
     plain["network"] = PRESETS.get(recipe.network, recipe.network)
     plain["config"] = configured(recipe.network, recipe.config).model_dump(mode="json")
+    if isinstance(own := NETWORKS.get(recipe.network), type):
+        plain["code"] = hashlib.sha256(Path(inspect.getfile(own)).read_bytes()).hexdigest()
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -167,6 +176,7 @@ def parse_rows(study: Study, text: str) -> tuple[int, ...]:
             raise InvalidInput(f"{part!r} is no row of {study.name}; its rows are 1 to {last}, for example {example}")
         numbers = range(int(first), int(end or first) + 1)
         if not numbers or numbers[0] < 1 or numbers[-1] > last:
-            raise InvalidInput(f"{study.name} has no row {part}; its rows are 1 to {last}")
+            ordered = f"; did you mean {end}-{first}?" if dash and int(end) < int(first) else ""
+            raise InvalidInput(f"{study.name} has no row {part}; its rows are 1 to {last}{ordered}")
         found += numbers
     return tuple(sorted(set(found))) or tuple(range(1, last + 1))

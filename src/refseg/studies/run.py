@@ -18,6 +18,7 @@ from refseg.evaluation.rows import ROWS
 from refseg.files.atomic import check_writable, write_atomically
 from refseg.files.lock import only_writer
 from refseg.hardware import check_device_name
+from refseg.networks import configured
 from refseg.progress import Progress, no_progress
 from refseg.recipes.early_checks import check_early
 from refseg.studies import find_study
@@ -131,7 +132,7 @@ class _StudyRun:
         trainings = list(list_trainings(study, numbers, small, self.settings, seeds))
         self._check(trainings, trains)
         noted = read_noted(self.folder)
-        if noted:
+        if noted and (self.folder / "rows").is_dir():
             check_settings(self.folder, noted, small, self.settings)
         self.seeds = max(self.seeds, int(noted.get("seeds", 1)))
         self.costs = read_costs(self.folder, noted)
@@ -179,6 +180,7 @@ class _StudyRun:
         recipes = [training.recipe for training in trainings]
         for recipe in recipes:
             check_early(recipe)
+            configured(recipe.network, recipe.config)
         if trains:
             check_data(self.study, trainings, self.small)
         check_writable(self.folder)

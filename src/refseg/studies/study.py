@@ -99,13 +99,18 @@ class Claim(Config):
         above: number of the row, from 1.
         below: numbers of the rows that it is better than.
         about: the difference between them.
-        metric: by which; "" for the table's first one.
+        metric: by which; "" for the table's leading one, see `Study.leading_metric`.
     """
 
     above: int
     below: tuple[int, ...] = Field(min_length=1)
     about: str = ""
     metric: str = ""
+
+    @field_validator("below", mode="before")
+    @classmethod
+    def _may_be_one(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int) else value
 
 
 class Study(Config):
@@ -136,7 +141,7 @@ class Study(Config):
     small: str = ""
     common: tuple[str, ...] = ()
     protocol: str = "standard"
-    columns: tuple[Column, ...] = Field(min_length=1, max_length=100)
+    columns: tuple[Column, ...] = Field(metric_columns("oIoU", "mIoU"), min_length=1, max_length=100)
     rows: tuple[Row, ...] = Field(min_length=1, max_length=200)
     figures_only: tuple[Row, ...] = ()
     claims: tuple[Claim, ...] = ()
@@ -157,9 +162,13 @@ class Study(Config):
             if len(row.figures) != len(self.columns):
                 figures = counted(len(row.figures), "figure")
                 raise ValueError(f"{row.label}: {figures} in {counted(len(self.columns), 'column')}")
-        for claim in self.claims:
-            if not all(1 <= number <= len(self.rows) for number in (claim.above, *claim.below)):
-                raise ValueError(f"a claim names rows that are not there: {claim.above}, {claim.below}")
+        labels = [row.label for row in self.rows]
+        if twice := next((label for label in labels if labels.count(label) > 1), ""):
+            raise ValueError(f"two rows are labelled {twice!r}")
+        for number, claim in enumerate(self.claims, start=1):
+            for named in (claim.above, *claim.below):
+                if not 1 <= named <= len(self.rows):
+                    raise ValueError(f"claim {number} names row {named}; rows are 1 to {len(self.rows)}")
         return self
 
     @property

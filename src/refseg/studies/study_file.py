@@ -46,6 +46,7 @@ def to_dict(results: Results, claims: Sequence[ClaimTest]) -> dict[str, Any]:
     ]
     return {
         "refseg": __version__,
+        "units": {"paper": "as printed, mostly percent", "values, oIoU_by_type, ours, interval": "from 0 to 1"},
         "study": study.name,
         "title": format_title(study),
         "small": results.small,
@@ -83,14 +84,16 @@ def check_settings(folder: Path, noted: Mapping[str, Any], small: bool, settings
     Raises:
         UnwritableOutput: if it was run with others.
     """
-    if (before := (noted["small"], noted["settings"])) != (small, list(settings)):
-        told = [
-            f"{'in small' if one else 'at full size'}, {' '.join(some) or 'no settings'}"
-            for one, some in (before, (small, settings))
-        ]
+    if noted["small"] != small:
+        now, then = (("in small" if one else "at full size") for one in (small, noted["small"]))
+        raise UnwritableOutput(f"{folder} holds this study {then}, and now it is to run {now}; choose {another_out()}")
+    before, given = noted["settings"], list(settings)
+    if before != given:
+        lost, new = (" ".join(each for each in a if each not in b) for a, b in ((before, given), (given, before)))
+        told = " and ".join(filter(None, (lost and f"without {lost}", new and f"with {new}"))) or "in another order"
         raise UnwritableOutput(
-            f"{folder} holds this study with other settings ({told[0]}; now {told[1]}), which would not be alike; "
-            f"choose {another_out()}"
+            f"{folder} holds this study with other settings: now {told}, which would not be alike; give them as "
+            f"before, or choose {another_out()}"
         )
 
 

@@ -57,6 +57,15 @@ def paper_table(study: Study, rows: bool = True) -> TextTable:
     return TextTable("The paper's figures", head, lines, frozenset(range(len(lines))))
 
 
+def claims_to_test(study: Study) -> str:
+    """Returns the claims in a line, "1 > 2, 3 by oIoU"; "" if there are none."""
+    claims = [
+        f"{claim.above} > {', '.join(map(str, claim.below))} by {claim.metric or study.leading_metric()}"
+        for claim in study.claims
+    ]
+    return "; ".join(claims)
+
+
 def settings_table(study: Study, small: bool = False) -> TextTable:
     """Returns what each row is: its number, its label, what is trained, and what it costs at full size.
 
