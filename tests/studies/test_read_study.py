@@ -84,10 +84,10 @@ def test_a_recipe_may_be_a_file(file, tmp_path):
         (
             "lavt_small",
             "lavt_smal",
-            "'lavt_smal'; did you mean lavt_small.* add --recipe own.py:lavt_smal",
+            "'lavt_smal'; did you mean lavt_small.* enter your own in recipes.RECIPES",
         ),
         ("lavt_small", "none.yaml", "there is no recipe none.yaml"),
-        ("above: 1", "above: 3", "words.yaml: claim 1 names row 3; rows are 1 to 2"),
+        ("above: 1", "above: 3", "words.yaml: a claim names row 3; rows are 1 to 2"),
         (TEXT, "", "is empty; docs/studies.md shows"),
         (TEXT, "[", "is not YAML"),
     ],

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from refseg.config import one_line
-from refseg.errors import InvalidInput, MissingFile, did_you_mean
+from refseg.errors import InvalidInput, MissingFile, did_you_mean, for_caller
 from refseg.files.yaml_values import read_yaml
 from refseg.networks import configured
 from refseg.recipes import find_recipe
@@ -53,7 +53,8 @@ def _check_row(study: Study, row: Row) -> None:
         try:
             find_recipe(name)
         except InvalidInput as error:
-            raise InvalidInput(f"{error}; of your own Python file add --recipe own.py:{name}") from error
+            own = for_caller(f"of your own Python file add --recipe own.py:{name}", "enter your own in recipes.RECIPES")
+            raise InvalidInput(f"{error}; {own}") from error
     for data, in_small in (*((data, False) for data in names), *([("", True)] if small else [])):
         recipe = resolve_recipe(study, row, data, in_small)
         if recipe is not None:

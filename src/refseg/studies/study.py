@@ -165,10 +165,9 @@ class Study(Config):
         labels = [row.label for row in self.rows]
         if twice := next((label for label in labels if labels.count(label) > 1), ""):
             raise ValueError(f"two rows are labelled {twice!r}")
-        for number, claim in enumerate(self.claims, start=1):
-            for named in (claim.above, *claim.below):
-                if not 1 <= named <= len(self.rows):
-                    raise ValueError(f"claim {number} names row {named}; rows are 1 to {len(self.rows)}")
+        for named in (row for claim in self.claims for row in (claim.above, *claim.below)):
+            if not 1 <= named <= len(self.rows):
+                raise ValueError(f"a claim names row {named}; rows are 1 to {len(self.rows)}")
         return self
 
     @property
