@@ -1,9 +1,12 @@
 """Options that several commands take, and what they stand for."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from refseg.extensions import Table
 
 from refseg.checkpoints.bundled import FOR_IMAGES, FOR_VIDEOS
 from refseg.commands.completion import complete_datasets, complete_devices, complete_precisions, complete_weights
@@ -126,17 +129,30 @@ def add_networks(names: list[str] | None) -> None:
     Raises:
         MissingFile, InvalidInput: if there is no such file, or no such name in it.
     """
+    from refseg.networks import NETWORKS
+
+    _add_own(names, NETWORKS, "--network", "class", "own_file.py:OwnName; networks of refseg need no such option")
+
+
+def add_recipes(names: list[str] | None) -> None:
+    """Makes recipes of `FILE.py:NAME` known by their names.
+
+    Raises:
+        MissingFile, InvalidInput: if there is no such file, or no such name in it.
+    """
+    from refseg.recipes import RECIPES
+
+    _add_own(names, RECIPES, "--recipe", "recipe", "own_file.py:own_recipe; others are found by name")
+
+
+def _add_own(names: list[str] | None, table: "Table", flag: str, kind: str, example: str) -> None:
     from refseg.errors import InvalidInput
     from refseg.extensions import add_extension, is_extension
-    from refseg.networks import NETWORKS
 
     for name in names or []:
         if not is_extension(name):
-            raise InvalidInput(
-                f"--network {name} names no class of your own, such as own_file.py:OwnName; networks of refseg need no "
-                "such option"
-            )
-        add_extension(NETWORKS, name)
+            raise InvalidInput(f"{flag} {name} names no {kind} of your own, such as {example}")
+        add_extension(table, name)
 
 
 def add_dataset(name: str) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refseg.commands import options
 from refseg.commands.columns import align
 from refseg.commands.completion import complete_studies
 from refseg.commands.progress import progress
@@ -79,7 +80,7 @@ def study(
     from refseg.errors import InvalidInput
 
     if recipe:
-        add_recipes(recipe)
+        options.add_recipes(recipe)
     folder = out or (SMALL_OUT if small else OUT)
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     if not name:
@@ -122,24 +123,6 @@ def study(
             raise typer.Exit(128 + stopped.signal) from stopped
         raise
     _print(results, console)
-
-
-def add_recipes(names: list[str]) -> None:
-    """Makes recipes of `FILE.py:NAME` known by their names.
-
-    Raises:
-        MissingFile, InvalidInput: if there is no such file, or no such name in it.
-    """
-    from refseg.errors import InvalidInput
-    from refseg.extensions import add_extension, is_extension
-    from refseg.recipes import RECIPES
-
-    for one in names:
-        if not is_extension(one):
-            raise InvalidInput(
-                f"--recipe {one} names no recipe of your own, such as own_file.py:own_recipe; others are found by name"
-            )
-        add_extension(RECIPES, one)
 
 
 def _draw(
@@ -198,7 +181,7 @@ def _show(name: str, small: bool, console: "Console") -> None:
     from refseg.counting import counted
     from refseg.studies import find_study
     from refseg.studies.resolve import SMALL_COUNT, STANDARD_NAME, check_small
-    from refseg.studies.study_text import claims_to_test, format_title, paper_table, settings_table
+    from refseg.studies.study_text import format_claims, format_title, paper_table, settings_table
 
     chosen = find_study(name)
     if small:
@@ -215,7 +198,7 @@ def _show(name: str, small: bool, console: "Console") -> None:
     for table in (settings_table(chosen, small), *([paper_table(chosen)] if chosen.has_figures else [])):
         print_table(table.title, table.head, table.lines, console, frozenset())
     if chosen.claims:
-        console.print(f"\nClaims, by numbers of rows: {claims_to_test(chosen)}")
+        console.print(f"\nClaims, by numbers of rows: {format_claims(chosen)}")
     if not (small or chosen.has_figures):
         console.print(f"Columns: {', '.join(' '.join((one.split, one.title)) for one in chosen.columns)}")
     for note in chosen.notes:

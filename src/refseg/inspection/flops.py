@@ -116,15 +116,15 @@ def _run(network: Network, size_hw: tuple[int, int], length: int) -> tuple[dict[
     counter = LayerCounter(components)
     flops = FlopCounterMode(display=False)
     tokens, word_mask = torch.ones(1, length, dtype=torch.int64), torch.ones(1, length, dtype=torch.bool)
-    words: Any = None
+    encoder = getattr(network, "word_encoder", None)
     with torch.no_grad(), ExitStack() as stack:
-        if (encoder := getattr(network, "word_encoder", None)) is not None:  # which is not counted
+        if encoder is not None:  # which is not counted
             channels = getattr(encoder, "channels", None)  # a network of one's own may have none
             words = torch.zeros(1, length, channels) if channels else network.encode_words(tokens, word_mask)
         stack.enter_context(counter)
         stack.enter_context(flops)
         features = network.encode_image(torch.zeros(1, *network.image_shape(size_hw)))
-        if words is None:
+        if encoder is None:
             words = network.encode_words(tokens, word_mask)
         network.fuse(features, words, word_mask, torch.zeros(1, dtype=torch.int64))
     theirs = set(getattr(network, "word_encoder", nn.Identity()).modules())

@@ -6,16 +6,14 @@ from pydantic import ValidationError
 
 from refseg.config import one_line
 from refseg.errors import InvalidInput, MissingFile, did_you_mean, for_caller
+from refseg.evaluation.report.breakdown import IOUS
 from refseg.files.yaml_values import read_yaml
 from refseg.networks import configured
 from refseg.recipes import find_recipe
 from refseg.studies.resolve import resolve_recipe
 from refseg.studies.study import Row, Study
 
-METRICS = (
-    *("oIoU", "mIoU", "Prec@0.5", "Prec@0.6", "Prec@0.7", "Prec@0.8", "Prec@0.9"),
-    *("gIoU", "cIoU", "N-acc", "T-acc"),
-)
+METRICS = (*IOUS, "gIoU", "cIoU", "N-acc", "T-acc")
 """Metrics of protocol `standard`, by which claims are tested."""
 
 

@@ -109,13 +109,13 @@ def resolve_recipe(
     if not (name.endswith((".yaml", ".yml")) or look_up(RECIPES, "refseg.recipes", name)):
         return None
     own = () if study.scored_only else row.settings
-    check_free(row, settings)
+    _check_free(row, settings)
     common = () if small else study.common
     recipe = find_recipe(name).with_settings([*common, *settings, *own, *(row.small_settings if small else ())])
     return recipe.replace(seed=recipe.seed + seed)
 
 
-def check_free(row: Row, settings: Sequence[str]) -> None:
+def _check_free(row: Row, settings: Sequence[str]) -> None:
     """Raises InvalidInput if a setting of all rows is one that the row sets itself, which would have no effect."""
     own = [each.partition("=")[0] for each in row.settings]
     for each in settings:

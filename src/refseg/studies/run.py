@@ -123,7 +123,7 @@ class _StudyRun:
         return self.out / self.study.name
 
     def run(self, numbers: Sequence[int], costs_only: bool) -> Results:
-        """Does what is left of some rows, as `run_study`."""
+        """Counts, trains and scores what is left of some rows, and writes the table after each."""
         study, small = self.study, self.small
         if small:
             check_small(study)

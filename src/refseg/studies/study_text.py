@@ -57,7 +57,7 @@ def paper_table(study: Study, rows: bool = True) -> TextTable:
     return TextTable("The paper's figures", head, lines, frozenset(range(len(lines))))
 
 
-def claims_to_test(study: Study) -> str:
+def format_claims(study: Study) -> str:
     """Returns the claims in a line, "1 > 2, 3 by oIoU"; "" if there are none."""
     claims = [
         f"{claim.above} > {', '.join(map(str, claim.below))} by {claim.metric or study.leading_metric()}"
