@@ -130,6 +130,25 @@ def test_weights_that_do_not_know_such_images_are_told_first(evaluated, checkpoi
     )
 
 
+@pytest.mark.parametrize(("share", "told"), [(1, True), (0.6, True), (0.4, False)])
+def test_answers_that_are_mostly_empty_are_told(evaluated, checkpoint, share, told):
+    rows = evaluated[1]
+    meant = [row for row in rows if row.has_target]
+    missed = {row.id + row.image_id for row in meant[: round(share * len(meant))]}
+    rows = [answered(row, row.id + row.image_id not in missed) for row in rows]
+    for weights, advice in ((checkpoint, "refseg calibrate"), (None, "masks of this data set")):
+        said = [line for line in find_caveats([ImageAnswers(0, rows)], [STANDARD], weights) if "got no mask" in line]
+        assert bool(said) == told and all(advice in line for line in said)
+    none = [row for row in rows if not row.has_target]
+    assert not any("got no mask" in line for line in find_caveats([ImageAnswers(0, none)], [STANDARD]))
+
+
+def answered(row, has_prediction):
+    return dataclasses.replace(
+        row, scores={"standard": dataclasses.replace(row.scores["standard"], has_prediction=has_prediction)}
+    )
+
+
 def test_words_that_are_unknown_or_cut_off_are_told(evaluated, checkpoint):
     assert any(
         "never seen" in line

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.counting import counted
-from refseg.evaluation.rows import ImageAnswers, rows_of
+from refseg.evaluation.rows import ImageAnswers, Row, rows_of
 from refseg.inference.predict import truncate
 from refseg.preprocessing.transform import Preprocessing
 from refseg.protocols.video_protocol import Scoring
 
 FEW_EXPRESSIONS, FEW_IMAGES = 200, 50
 MIN_SHARE = 0.05  # share of images or expressions from which on it is worth a sentence
+MANY = 0.5  # share of expressions without a mask from which on figures of what exists mislead
 INPUTS = {
     "cmpc": ("letterbox_rounded", 320),
     "lavt": ("square", 480),
@@ -70,6 +71,8 @@ def find_caveats(
         caveats += _input_caveats(checkpoint.preprocessing, protocols)
         if shown == "videos" and checkpoint.network.frames == 1:
             caveats.append("The network takes images and answers each frame by itself: it cannot know what moves.")
+    if missed := _missed_caveat(rows, protocols[0].name, checkpoint is not None):
+        caveats.append(missed)
     unready = [protocol.name for protocol in protocols if protocol.name.partition("@")[0] in WITHOUT_NONE]
     if unready and (none := sum(not row.has_target for row in rows)):
         caveats.append(
@@ -92,6 +95,25 @@ def find_caveats(
             "decimals to matter. Look at the intervals."
         )
     return caveats
+
+
+def _missed_caveat(rows: Sequence[Row], protocol: str, has_weights: bool) -> str:
+    """Returns a caveat where most expressions with a referent got no mask, "" elsewhere."""
+    scores = [row.scores[protocol] for row in rows if row.has_target and protocol in row.scores]
+    answered = [score.has_prediction for score in scores]
+    missed = len(answered) - sum(answered)
+    if not answered or missed < MANY * len(answered):
+        return ""
+    why = (
+        "The network has not learnt what exists, or its threshold of existence was fitted to other data; `refseg "
+        "calibrate` fits it"
+        if has_weights
+        else "Check that these are the masks of this data set, with values other than 0 where an object is"
+    )
+    return (
+        f"{_percent(missed / len(answered))} of the expressions that refer to something got no mask, so that right "
+        f"answers where nothing is meant (N-acc, gIoU) are no merit. {why}."
+    )
 
 
 def _input_caveats(preprocessing: Preprocessing, protocols: Sequence[Scoring]) -> list[str]:
