@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 from dataclasses import replace
+from statistics import stdev
 
 import pytest
 
@@ -13,12 +14,13 @@ from refseg.errors import InvalidInput, RefsegError, UnwritableOutput
 from refseg.evaluation.report import html_page
 from refseg.progress import no_progress
 from refseg.recipes import find_recipe
-from refseg.studies import find_study, resolve, trainings
+from refseg.studies import find_study, resolve, tables, trainings
 from refseg.studies import run as run_module
 from refseg.studies.claims import judge_claims
 from refseg.studies.plot import draw_plot
 from refseg.studies.results import RowFigures, row_folder
 from refseg.studies.run import run_study
+from refseg.studies.study import Row, Study
 
 SETTINGS = [
     "data.scenes=8",
@@ -54,7 +56,7 @@ def whole(tmp_path_factory):
     return out, *run(out)
 
 
-def tables(out, name="eavl_table4"):
+def written(out, name="eavl_table4"):
     """What is written but for the minutes."""
     found = json.loads((out / name / "study.json").read_text())
     for cost in found["costs"].values():
@@ -68,7 +70,7 @@ def test_rows_are_trained_scored_and_compared(whole):
     done = [line for line in said if "trainings done" in line]
     assert [line.partition(": ")[2].partition(" trainings")[0] for line in done] == ["0 of 2", "1 of 2", "2 of 2"]
     assert ["others take about" in line for line in done] == [False, True, False]
-    found = tables(out)
+    found = written(out)
     assert [one["verdict"] for one in found["claims"]][1:] == ["not run", "not run"]
     assert found["claims"][0]["paper"] == pytest.approx(64.85 - 63.19) and found["claims"][0]["p_value"] is not None
     assert found["rows"][0]["paper"]["mIoU"] == 64.85 and found["rows"][2]["values"] == {}
@@ -102,8 +104,14 @@ def test_a_claim_tells_how_many_seeds_agree(whole, tmp_path):
     claim = next(claim for claim in judge_claims(faked) if claim.verdict != "not run")
     assert (claim.above, claim.below, claim.seeds) == (1, 2, (2, 3)) and claim.ours == pytest.approx(1 / 3)
     assert claim.verdict == "undecided" and claim.interval[0] > 0
+    assert claim.splits == (1, 1) and claim.spread == pytest.approx(stdev([1, -1, 1]))
     first = next(claim for claim in judge_claims(replace(faked, seeds=1)) if claim.verdict != "not run")
     assert first.verdict == "holds" and first.seeds == (1, 1)
+    tested = Study(
+        name="x", network="cmirnet", table="T", rows=(Row(label="a", tested=(2, 1), figures=(0.1, 0.1)),)
+    )  # of row 1 above row 2
+    (line,) = tables.tests_table(tested, faked).lines
+    assert line[-3:-1] == ["+33.33 ± 115.47", "2 of 3"]
     faked.rows[1].values["mIoU"] = [0.25, 0.5, 0.75]
     drawn = draw_plot(faked)
     assert "lowest seed to the highest" in drawn and drawn.count('stroke="black"') == 1 and ">50.0<" in drawn
@@ -134,17 +142,17 @@ def test_a_study_that_is_killed_goes_on_and_writes_the_same_tables(whole, tmp_pa
 
     with pytest.raises(Killed):
         run(tmp_path, progress=progress)
-    assert tables(tmp_path)["rows"][1]["values"] == {}
+    assert written(tmp_path)["rows"][1]["values"] == {}
     _, said = run(tmp_path)
     assert any("is trained (" in line for line in said) and any("goes on in" in line for line in said)
-    assert tables(tmp_path) == tables(whole[0])
+    assert written(tmp_path) == written(whole[0])
 
 
 def test_a_finished_study_trains_nothing_again_and_others_share_its_rows(whole):
     out, _, _ = whole
-    before = tables(out)
+    before = written(out)
     _, said = run(out)
-    assert tables(out) == before
+    assert written(out) == before
     assert "each training is scored on" in said[0] and said[1] == "eavl_table4: 2 of 2 trainings done"
     assert len(said) == 4 and all("is trained (" in line for line in said[2:])
     trainings = set((out / "trainings").iterdir())

@@ -12,7 +12,7 @@ from refseg.studies.claims import judge_claims, signed_rank
 from refseg.studies.resolve import check_small, list_scored_splits, parse_rows, resolve_recipe, training_key
 from refseg.studies.results import read_results
 from refseg.studies.run import run_study
-from refseg.studies.study import Column, Row, Study
+from refseg.studies.study import Claim, Column, Row, Study
 from refseg.studies.study_text import settings_table
 from refseg.studies.trainings import DATA_FOLDER_VARIABLE
 from refseg.studies.write import study_tables
@@ -49,7 +49,28 @@ def test_a_study_of_tests_prints_the_papers_values_and_none_of_ours_before_its_r
     study = STUDIES["cmirnet_table4"]
     results = read_results(study, tmp_path / study.name, small=True, settings=(), seeds=1, costs={})
     (table,) = study_tables(results, claims=())
-    assert [line[1:] for line in table.lines] == [[f"{row.figures[0]:.6f}"] * 2 + [""] for row in study.rows]
+    assert [line[1:] for line in table.lines] == [[f"{row.figures[0]:.6f}"] * 2 + [""] * 4 for row in study.rows]
+
+
+def test_a_claim_about_one_data_set_has_its_figures_alone(tmp_path):
+    study = STUDIES["cmpc_table10"]
+    results = read_results(study, tmp_path / study.name, small=False, settings=(), seeds=1, costs={})
+    claims = [(one.above, one.below, one.data, round(one.paper, 2)) for one in judge_claims(results)]
+    assert claims[1] == (2, 3, "refcoco", 3.81) and claims[-2] == (3, 2, "refcocog_google", 1.93)
+    (table,) = [table for table in study_tables(results, judge_claims(results)) if "claims" in table.title]
+    assert table.lines[-1][1] == "two, long sentences, on refcocog_google"
+    small = read_results(study, tmp_path / study.name, small=True, settings=(), seeds=1, costs={})
+    assert {one.data for one in judge_claims(small)} == {"refcoco"}
+    with pytest.raises(ValueError, match="a claim names data 'refcocog'; the columns name refcoco, refcocog_google"):
+        claims = (Claim(above=1, below=(2,), data="refcocog"),)
+        Study.model_validate(study.model_dump() | {"claims": [claim.model_dump() for claim in claims]})
+
+
+def test_a_claim_tells_in_how_many_columns_the_paper_has_it(tmp_path):
+    study = STUDIES["eavl_table5"]
+    results = read_results(study, tmp_path / study.name, small=False, settings=(), seeds=1, costs={})
+    of_hosts = {one.below: one.columns for one in judge_claims(results) if one.about.startswith("the aligner")}
+    assert of_hosts == {1: (8, 8), 4: (7, 8), 5: (8, 8)}  # VLT on G-Ref test is the exception
 
 
 def test_a_study_of_our_own_network_speaks_of_no_paper(tmp_path):

@@ -17,7 +17,7 @@ from refseg.recipes.photograph_sets import (
     build_photograph_data,
 )
 from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
-from refseg.recipes.reported import REPORTED, name_row
+from refseg.recipes.reported import NOT_RELEASED, REPORTED, name_row
 from refseg.recipes.schedules import Polynomial
 
 DMMI_SETS = "refcoco", "refcoco+", "refcocog_umd", "refcocog_google", "refzom"
@@ -73,9 +73,10 @@ def dmmi_release(data: str, image_encoder: str) -> Recipe:
     base = dmmi(data, image_encoder)
     assert base.about is not None
     (learn,) = base.stages
+    reports = RELEASED_FIGURES.get((data, image_encoder), {})
     return base.replace(
         name=f"{base.name}_release",
-        about=base.about.replace(reports=RELEASED_FIGURES.get((data, image_encoder), {})),
+        about=base.about.replace(reports=reports, row=base.about.row + NOT_RELEASED * (not reports)),
         data=base.data.replace(preprocessing=photographs(480)),
         stages=(learn.replace(erasure="fixed"),),
     )

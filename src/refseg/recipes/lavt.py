@@ -16,7 +16,7 @@ from refseg.recipes.photograph_sets import (
     build_photograph_data,
 )
 from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
-from refseg.recipes.reported import REPORTED
+from refseg.recipes.reported import NOT_RELEASED, REPORTED
 from refseg.recipes.schedules import Polynomial
 
 SPLITS = {"refcoco": ("val", "testA", "testB"), "refcoco+": ("val", "testA", "testB"), "refcocog_umd": ("val", "test")}
@@ -71,12 +71,12 @@ def lavt(data: str) -> Recipe:
 
 def lavt_one(data: str) -> Recipe:
     """Returns the recipe of the released weights of lavt_one, as far as it is known."""
-    base = lavt(data)
+    base, reports = lavt(data), name_figures(data, *RELEASED_FIGURES_ONE[data])
     return base.replace(
         name=f"{base.name}_one",
         about=PaperReference(
-            row=f"released results, lavt_one, {data}",
-            reports=name_figures(data, *RELEASED_FIGURES_ONE[data]),
+            row=f"released results, lavt_one, {data}" + NOT_RELEASED * (not reports),
+            reports=reports,
             protocol="lavt",
             release_does="A Dice loss whose code is not released: the one here is ours. Its BERT has dropout.",
         ),

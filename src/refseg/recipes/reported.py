@@ -237,6 +237,10 @@ REPORTED: dict[str, dict[str, float]] = {
 }
 
 
+NOT_REPORTED, NOT_RELEASED = " (not in the paper)", " (no figures released)"
+"""What the row of a recipe ends with where nothing is known to compare with."""
+
+
 def name_row(row: str, recipe: str) -> str:
     """Returns the row that a recipe is of, saying so where the paper reports no figures of it."""
-    return row if recipe in REPORTED else f"{row} (not in the paper)"
+    return row if recipe in REPORTED else row + NOT_REPORTED

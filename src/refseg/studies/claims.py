@@ -1,8 +1,9 @@
 """What a paper claims with a table, tested on our figures of the same rows."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import mean
+from functools import lru_cache
+from statistics import mean, stdev
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from refseg.studies.results import Results
 from refseg.studies.study import Claim, Study
 
 AnswerPairs = tuple[list[AnswerRow], list[AnswerRow]]
+ReadAnswers = Callable[[int, str], dict[int, list[AnswerRow]]]
 Verdict = Literal["holds", "does not hold", "undecided", "not run"]
 
 
@@ -28,12 +30,16 @@ class ClaimTest:
         above, below: numbers of the rows.
         about: the difference between them.
         metric: by which.
+        data: of which data set alone, "" for all.
         paper: difference that the paper prints, in its percent, the mean of the columns of the metric; None if it
             prints none.
+        columns: in how many of these columns it is above 0, and their number.
         ours: the same of our figures, in [0, 1], the mean of the seeds that both rows have; None if they have none.
-        interval: 95 % interval of it, over images.
+        spread: standard deviation of the seeds' differences; None of one seed.
+        interval: 95 % interval of the difference, over images.
         p_value: of Wilcoxon's test on mean IoU by image.
         seeds: of how many seeds the own difference is above 0, and of how many it was measured.
+        splits: the same of splits, each with the mean of its seeds.
         verdict: whether it holds here; undecided if the interval contains 0, or seeds disagree.
     """
 
@@ -41,11 +47,15 @@ class ClaimTest:
     below: int
     about: str
     metric: str
-    paper: float | None
+    data: str = ""
+    paper: float | None = None
+    columns: tuple[int, int] = (0, 0)
     ours: float | None = None
+    spread: float | None = None
     interval: tuple[float, float] | None = None
     p_value: float | None = None
     seeds: tuple[int, int] = (0, 0)
+    splits: tuple[int, int] = (0, 0)
     verdict: Verdict = "not run"
 
     @property
@@ -58,67 +68,112 @@ def judge_claims(results: Results) -> list[ClaimTest]:
     """Tests all claims of a study under protocol `standard`, whose metrics have intervals.
 
     Rows are paired by expression, on the splits and with the seeds that both have. A difference is the mean of those of
-    the seeds, each over all splits; the same resampled images are drawn for all seeds.
+    the seeds, each over all splits; the same resampled images are drawn for all seeds. In small, where there is one
+    data set, a claim about one of several is left out but for the first one's.
     """
-    tests = []
-    for claim in results.study.claims:
-        metric = claim.metric or results.study.leading_metric()
-        tests += [_judge(results, claim, below, metric) for below in claim.below]
-    return tests
+    study = results.study
+    claims = [claim for claim in study.claims if not results.small or claim.data in ("", study.data_sets()[0])]
+    return _judge_all(results, claims)
 
 
-def _judge(results: Results, claim: Claim, below: int, metric: str) -> ClaimTest:
-    pairs, splits = _pair_by_seed(results, claim.above, below)
-    paper = _paper_difference(results, claim.above, below, metric, splits)
-    test = ClaimTest(claim.above, below, claim.about, metric, paper)
-    summaries = [(summarize(a, STANDARD), summarize(b, STANDARD)) for a, b in pairs]
-    differences = [b[metric] - a[metric] for a, b in summaries if metric in a and metric in b]
+def judge_tested(study: Study, tested: Results) -> list[ClaimTest]:
+    """Tests the pairs of rows that a study of tests is about, by answers to the same expressions; see `Study.tests`."""
+    pairs = [row.tested for row in study.rows if row.tested is not None]
+    return _judge_all(tested, [Claim(above=above, below=(below,)) for below, above in pairs])
+
+
+def _judge_all(results: Results, claims: Sequence[Claim]) -> list[ClaimTest]:
+    # both rows of the pair at hand: a row is in several claims, and too large to keep all
+    read = lru_cache(maxsize=2 * len(list_scored_splits(results.study, results.small)))(results.read_answers)
+    return [_judge(results, claim, below, read) for claim in claims for below in claim.below]
+
+
+def _judge(results: Results, claim: Claim, below: int, read: ReadAnswers) -> ClaimTest:
+    metric = claim.metric or results.study.leading_metric()
+    test = ClaimTest(claim.above, below, claim.about, metric, claim.data)
+    by_split = _pair_by_split(results, claim, below, read)
+    printed = _paper_differences(results, claim, below, metric, by_split.keys())
+    if printed:
+        test = replace(test, paper=mean(printed), columns=_count_above_0(printed))
+    pairs = _pool_splits(by_split.values())
+    differences = [one for pair in pairs if (one := _difference(pair, metric)) is not None]
     if not differences:
         return test
     drawn = [(resampled(a, STANDARD), resampled(b, STANDARD)) for a, b in pairs]
     draws = [b[metric] - a[metric] for a, b in drawn if metric in a and metric in b]
     interval = metrics.interval(np.mean(draws, axis=0)) if len(draws) == len(pairs) else None
-    above_0, ours = sum(one > 0 for one in differences), mean(differences)
+    seeds, ours = _count_above_0(differences), mean(differences)
     verdict: Verdict = "holds" if ours > 0 else "does not hold"
-    if 0 < above_0 < len(pairs) or (interval and interval[0] <= 0 <= interval[1]):
+    if 0 < seeds[0] < seeds[1] or (interval and interval[0] <= 0 <= interval[1]):
         verdict = "undecided"
     below_rows, above_rows = ([row for pair in pairs for row in pair[n]] for n in (0, 1))
-    p_value = compare_images(below_rows, above_rows, STANDARD.name)
-    return replace(test, ours=ours, interval=interval, p_value=p_value, seeds=(above_0, len(pairs)), verdict=verdict)
+    return replace(
+        test,
+        ours=ours,
+        spread=stdev(differences) if len(differences) > 1 else None,
+        interval=interval,
+        p_value=compare_images(below_rows, above_rows, STANDARD.name),
+        seeds=seeds,
+        splits=_count_above_0(_mean_by_split(by_split, metric)) if len(by_split) > 1 else (int(ours > 0), 1),
+        verdict=verdict,
+    )
 
 
-def _pair_by_seed(results: Results, above: int, below: int) -> tuple[list[AnswerPairs], set[str]]:
-    """Returns the answers of the rows `below` and `above` to the same expressions, a pair for each seed.
-
-    Returns:
-        the pairs, of the seeds and splits that both rows have; the names of those splits.
-    """
-    seeds: dict[int, AnswerPairs] = {}
-    splits: set[str] = set()
-    for split in list_scored_splits(results.study, results.small):
-        of_below, of_above = (results.read_answers(number, split) for number in (below, above))
-        for seed in of_below.keys() & of_above.keys():
-            splits.add(split)
-            for of_seed, rows in zip(
-                seeds.setdefault(seed, ([], [])), paired(of_below[seed], of_above[seed]), strict=True
-            ):
-                of_seed += rows
-    return list(seeds.values()), splits
+def _difference(pair: AnswerPairs, metric: str) -> float | None:
+    """Returns by how much the second answers are better than the first; None where the metric has no value."""
+    below, above = (summarize(rows, STANDARD) for rows in pair)
+    return above[metric] - below[metric] if metric in below and metric in above else None
 
 
-def _paper_difference(results: Results, above: int, below: int, metric: str, splits: Collection[str]) -> float | None:
-    """Returns the paper's mean difference in the columns of a metric; of those splits alone if we have some of them."""
+def _count_above_0(differences: Sequence[float]) -> tuple[int, int]:
+    return sum(one > 0 for one in differences), len(differences)
+
+
+def _pair_by_split(results: Results, claim: Claim, below: int, read: ReadAnswers) -> dict[str, dict[int, AnswerPairs]]:
+    """Returns the answers of the rows `below` and above to the same expressions, by split and seed that both have."""
+    by_split = {}
+    for name, split in list_scored_splits(results.study, results.small).items():
+        if claim.data and not results.small and split.data != claim.data:
+            continue
+        of_below, of_above = read(below, name), read(claim.above, name)
+        seeds = {seed: paired(of_below[seed], of_above[seed]) for seed in sorted(of_below.keys() & of_above.keys())}
+        if seeds:
+            by_split[name] = seeds
+    return by_split
+
+
+def _pool_splits(splits: Iterable[Mapping[int, AnswerPairs]]) -> list[AnswerPairs]:
+    """Returns a pair of answers for each seed, to the expressions of all splits."""
+    pooled: dict[int, AnswerPairs] = {}
+    for seeds in splits:
+        for seed, pair in seeds.items():
+            for all_rows, rows in zip(pooled.setdefault(seed, ([], [])), pair, strict=True):
+                all_rows += rows
+    return list(pooled.values())
+
+
+def _mean_by_split(by_split: Mapping[str, Mapping[int, AnswerPairs]], metric: str) -> list[float]:
+    """Returns the difference on each split that has one, the mean of its seeds."""
+    found = (
+        [one for pair in seeds.values() if (one := _difference(pair, metric)) is not None]
+        for seeds in by_split.values()
+    )
+    return [mean(differences) for differences in found if differences]
+
+
+def _paper_differences(results: Results, claim: Claim, below: int, metric: str, splits: Collection[str]) -> list[float]:
+    """Returns the paper's differences in the columns of a metric; of those splits alone if we have some of them."""
     study = results.study
-    rows = study.rows[above - 1], study.rows[below - 1]
-    pairs = [
-        (x, y)
+    rows = study.rows[claim.above - 1], study.rows[below - 1]
+    return [
+        x - y
         for x, y, column in zip(rows[0].figures, rows[1].figures, study.columns, strict=True)
         if x is not None
         and y is not None
+        and claim.data in ("", column.data)
         and all(study.find_metric(row, column) == metric for row in rows)
         and (results.small or not splits or name_scored_split(column) in splits)
     ]
-    return mean(x for x, _ in pairs) - mean(y for _, y in pairs) if pairs else None
 
 
 def signed_rank(study: Study, above: int, below: int) -> float:

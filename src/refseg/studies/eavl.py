@@ -287,7 +287,8 @@ STUDIES = (
             (
                 "mIoU (the figures of CRIS, LAVT and EAVL are those of Table I under mIoU). DATA is `refcoco`, "
                 "`refcoco+`, `refcocog_umd`. 40 epochs for the rows with the aligner; the hosts alone follow their "
-                "own papers, from which these figures are copied."
+                "own papers, from which these figures are copied. The paper's own exception is VLT on G-Ref test, "
+                "66.22 without the aligner."
             ),
             (
                 "In small: `cris_small`, `cris_small_aligner`, `eavl_small`, `vlt_small`, `vlt_small_aligner`, "
@@ -367,8 +368,9 @@ STUDIES = (
         notes=(
             (
                 "Nothing is trained for the costs: GFLOPs and Params are counted, FPS is measured on the machine at "
-                "hand (one image and one expression, 480 x 480, warm, median), training time follows from a measured "
-                "step. 8 RTX Titan in the paper: only ratios between rows compare."
+                "hand (one image and one expression, warm, median, at the recipe's size: 416 x 416 for ResNet-101, "
+                "else 480 x 480), training time follows from a measured step. 8 RTX Titan in the paper: only ratios "
+                "between rows compare."
             ),
             (
                 "The table mixes conventions: Params of CRIS and of Ours ResNet-101 are all parameters, words too; "

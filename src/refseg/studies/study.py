@@ -100,12 +100,14 @@ class Claim(Config):
         below: numbers of the rows that it is better than.
         about: the difference between them.
         metric: by which; "" for the table's leading one, see `Study.leading_metric`.
+        data: on which data set alone, as the columns name it; "" for all.
     """
 
     above: int
     below: tuple[int, ...] = Field(min_length=1)
     about: str = ""
     metric: str = ""
+    data: str = ""
 
     @field_validator("below", mode="before")
     @classmethod
@@ -168,6 +170,10 @@ class Study(Config):
         for named in (row for claim in self.claims for row in (claim.above, *claim.below)):
             if not 1 <= named <= len(self.rows):
                 raise ValueError(f"a claim names row {named}; rows are 1 to {len(self.rows)}")
+        for claim in self.claims:
+            if claim.data and claim.data not in self.data_sets():
+                data = ", ".join(filter(None, self.data_sets())) or "none"
+                raise ValueError(f"a claim names data {claim.data!r}; the columns name {data}")
         return self
 
     @property

@@ -61,6 +61,7 @@ def format_claims(study: Study) -> str:
     """Returns the claims in a line, "1 > 2, 3 by oIoU"; "" if there are none."""
     claims = [
         f"{claim.above} > {', '.join(map(str, claim.below))} by {claim.metric or study.leading_metric()}"
+        f"{f' on {claim.data}' if claim.data else ''}"
         for claim in study.claims
     ]
     return "; ".join(claims)

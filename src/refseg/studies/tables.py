@@ -8,7 +8,7 @@ from statistics import mean
 
 from refseg.counting import counted
 from refseg.datasets import class_of
-from refseg.studies.claims import ClaimTest, signed_rank, signed_rank_of_ours
+from refseg.studies.claims import ClaimTest, judge_tested, signed_rank, signed_rank_of_ours
 from refseg.studies.resolve import SMALL_COUNT, STANDARD_NAME, resolve_recipe
 from refseg.studies.results import Costs, Results, RowFigures, format_cell
 from refseg.studies.study import Column, Row, Study
@@ -142,17 +142,38 @@ def conventions_table(results: Results) -> TextTable:
 
 
 def tests_table(study: Study, tested: Results) -> TextTable:
-    """Returns the tests of a table's rows against each other: printed, computed from printed figures, and from ours."""
+    """Returns the tests of a table's rows against each other: printed, computed from printed figures, and from ours.
+
+    Beside them is what tells whether a gain would come again: the difference of our answers, with its spread over
+    seeds, and the test on mean IoU by image.
+    """
     base = tested.study
     lines = []
-    for row in study.rows:
+    for row, answers in zip(study.rows, judge_tested(study, tested), strict=True):
         assert row.tested is not None
         below, above = row.tested
         ours = signed_rank_of_ours(tested, above, below)
-        again = f"{signed_rank(base, above, below):.6f}"
-        lines.append([row.label, paper_cells(study, row)[0], again, "" if ours is None else f"{ours:.6f}"])
+        lines.append(
+            [
+                row.label,
+                paper_cells(study, row)[0],
+                f"{signed_rank(base, above, below):.6f}",
+                "" if ours is None else f"{ours:.6f}",
+                *_own_difference(answers),
+            ]
+        )
     head = ["p-value, signed rank, two-sided, exact", "paper", "from the paper's figures", "from our figures"]
-    return TextTable(format_title(study), head, lines)
+    return TextTable(format_title(study), [*head, f"our {base.leading_metric()}", "seeds above 0", "p by image"], lines)
+
+
+def _own_difference(one: ClaimTest) -> list[str]:
+    """Returns our difference with the spread of the seeds, of how many it is above 0, and the test by image."""
+    spread = "" if one.spread is None else f" ± {100 * one.spread:.2f}"
+    return [
+        "" if one.ours is None else f"{100 * one.ours:+.2f}{spread}",
+        _count(one.seeds),
+        "" if one.p_value is None else f"{one.p_value:.2g}",
+    ]
 
 
 def claims_table(claims: Sequence[ClaimTest], study: Study) -> TextTable:
@@ -160,26 +181,35 @@ def claims_table(claims: Sequence[ClaimTest], study: Study) -> TextTable:
     lines = []
     for one in claims:
         interval = one.interval and f"{100 * one.interval[0]:+.2f} to {100 * one.interval[1]:+.2f}"
+        ours, seeds, p_value = _own_difference(one)
         lines.append(
-            [
-                f"{_shorten(study.rows[one.above - 1])} > {_shorten(study.rows[one.below - 1])}",
-                one.about,
-                one.metric,
-                "" if one.ours is None else f"{100 * one.ours:+.2f}",
-                interval or "",
-                f"{one.seeds[0]} of {one.seeds[1]}" if one.seeds[1] else "",
-                "" if one.p_value is None else f"{one.p_value:.2g}",
-                "" if one.paper is None else f"{one.paper:+.2f}",
-                "" if one.same_sign is None else "yes" if one.same_sign else "no",
-                one.verdict,
-            ]
+            {
+                "claim": f"{_shorten(study.rows[one.above - 1])} > {_shorten(study.rows[one.below - 1])}",
+                "about": ", on ".join(filter(None, (one.about, one.data))),
+                "metric": one.metric,
+                "ours": ours,
+                "95 % interval": interval or "",
+                "seeds above 0": seeds,
+                "splits above 0": _count(one.splits),
+                "p": p_value,
+                "paper": "" if one.paper is None else f"{one.paper:+.2f}",
+                "its columns above 0": _count(one.columns),
+                "same sign": "" if one.same_sign is None else "yes" if one.same_sign else "no",
+                "here": one.verdict,
+            }
         )
-    head = ["claim", "about", "metric", "ours", "95 % interval", "seeds above 0", "p", "paper", "same sign", "here"]
-    if not study.has_figures:
-        of_paper = {head.index("paper"), head.index("same sign")}
-        head, *lines = ([cell for n, cell in enumerate(line) if n not in of_paper] for line in (head, *lines))
-        return TextTable("What is claimed with it", head, lines)
-    return TextTable("What the paper claims with it", head, lines)
+    hidden = set() if study.has_figures else {"paper", "its columns above 0", "same sign"}
+    if all(one.splits[1] < 2 for one in claims):
+        hidden.add("splits above 0")
+    if all(one.columns[1] < 2 for one in claims):
+        hidden.add("its columns above 0")
+    head = [name for name in lines[0] if name not in hidden]
+    whose = "the paper claims" if study.has_figures else "is claimed"
+    return TextTable(f"What {whose} with it", head, [[line[name] for name in head] for line in lines])
+
+
+def _count(above_0: tuple[int, int]) -> str:
+    return f"{above_0[0]} of {above_0[1]}" if above_0[1] else ""
 
 
 def _shorten(row: Row) -> str:
