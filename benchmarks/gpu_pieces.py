@@ -451,7 +451,7 @@ def train(record: Any, asked: Any, _: str) -> str:
 
 def tiny_settings(recipe: Any) -> list[str]:
     """Returns settings with which a recipe on drawn scenes takes seconds."""
-    settings = ["data.scenes=8", "data.validation_scenes=1", "data.calibration_scenes=2"]
+    settings = ["data.scenes=8", "data.validation_scenes=2", "data.calibration_scenes=2"]
     for each in recipe.stages:
         settings += [f"stages.{each.name}.steps=2", f"stages.{each.name}.images=2"]
         settings += [f"stages.{each.name}.validate_every=2"]
