@@ -1,7 +1,9 @@
 """Fixtures for tests that need a network which can answer: the first version of Selector, on eight golden scenes."""
 
 import json
+import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +20,15 @@ settings.register_profile("refseg", deadline=None)  # the machine may be busy
 settings.load_profile("refseg")
 
 ASSETS = Path(__file__).parent / "assets" / "selector_first_version"
+
+
+@pytest.fixture(autouse=True)
+def same_environment() -> Iterator[None]:
+    """Leaves environment variables as they were: training sets some, as MASTER_PORT, that others inherit."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @dataclass(frozen=True)

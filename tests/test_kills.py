@@ -1,7 +1,8 @@
 """Commands that are stopped at random moments and repeated, beside runs that never were: the same bytes in the end.
 
 SIGKILL 50 times and SIGTERM 20 times in all. The processes are forks of this one, so that moments fall into the work
-and not into the seconds that importing torch takes.
+and not into the seconds that importing torch takes. Those that train are no forks, since autograd does not work in a
+fork of a process that has computed gradients, and begin when all is imported.
 """
 
 import os
@@ -47,6 +48,7 @@ class Case:
         again: what is added where the command is repeated, if what it made so far is there.
         differs: what may be another in two runs, of the content of a file.
         left_out: files that are not compared.
+        trains: whether it computes gradients.
     """
 
     words: tuple[str, ...]
@@ -54,6 +56,7 @@ class Case:
     again: Callable[[Path], tuple[str, ...]] = lambda folder: ()
     differs: re.Pattern[bytes] = re.compile(rb"(?!)")
     left_out: re.Pattern[str] = re.compile(r"\.mp4$|^refer/\.refseg/")  # an index is of one copy of its data
+    trains: bool = False
     whole: dict[str, object] = field(default_factory=dict)
 
     def files(self, folder: Path) -> dict[str, bytes]:
@@ -70,17 +73,27 @@ class Case:
         """Runs it once, for what it takes and what it makes."""
         folder.mkdir()
         self.prepare(folder)
-        process = start(self.words, folder)
+        process = self.start(folder)
         begin = time.perf_counter()
         assert finish(process) == 0, said(folder)
         self.whole["seconds"] = time.perf_counter() - begin
         self.whole["files"] = self.files(folder)
 
+    def start(self, folder: Path, *more: str) -> BaseProcess:
+        """Starts the command with further words, and waits until it begins."""
+        (folder / "begun").unlink(missing_ok=True)
+        context = get_context("spawn" if self.trains else "fork")
+        process = context.Process(target=command, args=((*self.words, *more), folder, self.trains))
+        process.start()
+        while not (folder / "begun").exists() and process.is_alive():
+            time.sleep(0.001)
+        return process
+
     def stopped(self, folder: Path, number: signal.Signals, share: float) -> int | None:
         """Exit code of a run that gets the signal after this share of the time that it takes."""
         folder.mkdir()
         self.prepare(folder)
-        process = start(self.words, folder)
+        process = self.start(folder)
         time.sleep(share * self.whole["seconds"])
         os.kill(process.pid, number)
         return finish(process)
@@ -91,20 +104,16 @@ class Case:
 
     def repeated(self, folder: Path) -> dict[str, bytes]:
         """What there is when the command was repeated."""
-        assert finish(start((*self.words, *self.again(folder)), folder)) == 0, said(folder)
+        assert finish(self.start(folder, *self.again(folder))) == 0, said(folder)
         return self.files(folder)
 
 
-def start(words: tuple[str, ...], folder: Path) -> BaseProcess:
-    (folder / "begun").unlink(missing_ok=True)
-    process = get_context("fork").Process(target=command, args=(words, folder))
-    process.start()
-    while not (folder / "begun").exists() and process.is_alive():
-        time.sleep(0.001)
-    return process
+def command(words: tuple[str, ...], folder: Path, trains: bool) -> None:
+    if trains:
+        from kill_and_resume import read_beforehand
 
-
-def command(words: tuple[str, ...], folder: Path) -> None:
+        import_beforehand()
+        read_beforehand()
     torch.set_num_threads(1)  # OpenMP hangs with more in a fork
     torch.set_num_threads = lambda count: None
     os.chdir(folder)
@@ -159,10 +168,14 @@ def check(case: Case, place: Path, kills: int, terms: int) -> None:
     print(f"\n{' '.join(case.words[:2])}, {case.whole['seconds']:.1f} s: {counts}")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def imported():
+def import_beforehand() -> None:
     for name in BEFOREHAND:
         import_module(f"refseg.{name}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imported():
+    import_beforehand()
 
 
 @pytest.fixture
@@ -218,11 +231,10 @@ def segmenting(monkeypatch):
 @pytest.fixture
 def training(refer):
     pytest.importorskip("lightning", reason="Lightning is not installed: pip install 'refseg[train]'")
-    from kill_and_resume import read_beforehand, recipe
+    from kill_and_resume import recipe
     from refseg.preprocessing.transform import Preprocessing
     from refseg.recipes.recipe import FileData
 
-    read_beforehand()
     data = FileData(
         dataset="refer", settings={"root": "refer"}, item="image", preprocessing=Preprocessing(side=64), workers=1
     )
@@ -237,6 +249,7 @@ def training(refer):
         prepare,
         again=lambda folder: ("--resume",) if (folder / "out" / "recipe.yaml").exists() else (),
         left_out=re.compile(r"^out/logs/|^refer/\.refseg/"),
+        trains=True,
     )
 
 
@@ -266,5 +279,5 @@ def test_a_resumed_training_says_that_another_one_is_running(training, tmp_path)
     from refseg.files.lock import only_writer
 
     with only_writer(tmp_path / "out"):
-        assert finish(start((*training.words, "--resume"), tmp_path)) == 2
+        assert finish(training.start(tmp_path, "--resume")) == 2
     assert "being written by another run" in said(tmp_path)
