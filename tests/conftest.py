@@ -22,9 +22,9 @@ settings.load_profile("refseg")
 ASSETS = Path(__file__).parent / "assets" / "selector_first_version"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def same_environment() -> Iterator[None]:
-    """Leaves environment variables as they were: training sets some, as MASTER_PORT, that others inherit."""
+    """Leaves environment variables as a file of tests found them: training sets some, as MASTER_PORT."""
     before = dict(os.environ)
     yield
     os.environ.clear()

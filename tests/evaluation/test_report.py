@@ -137,10 +137,12 @@ def test_answers_that_are_mostly_empty_are_told(evaluated, checkpoint, share, to
     missed = {row.id + row.image_id for row in meant[: round(share * len(meant))]}
     rows = [answered(row, row.id + row.image_id not in missed) for row in rows]
     for weights, advice in ((checkpoint, "refseg calibrate"), (None, "masks of this data set")):
-        said = [line for line in find_caveats([ImageAnswers(0, rows)], [STANDARD], weights) if "got no mask" in line]
-        assert bool(said) == told and all(advice in line for line in said)
+        said = [line for line in find_caveats([ImageAnswers(0, rows)], [STANDARD], weights) if "are empty" in line]
+        assert bool(said) == told and all(advice in line and "N-acc" in line for line in said)
+    (line,) = find_caveats([ImageAnswers(0, [answered(row, False) for row in meant])], [STANDARD])[:1]
+    assert "100 % of the answers about what is there are empty. Check" in line
     none = [row for row in rows if not row.has_target]
-    assert not any("got no mask" in line for line in find_caveats([ImageAnswers(0, none)], [STANDARD]))
+    assert not any("are empty" in line for line in find_caveats([ImageAnswers(0, none)], [STANDARD]))
 
 
 def answered(row, has_prediction):

@@ -20,7 +20,7 @@ from refseg.studies.claims import judge_claims
 from refseg.studies.plot import draw_plot
 from refseg.studies.results import RowFigures, row_folder
 from refseg.studies.run import run_study
-from refseg.studies.study import Row, Study
+from refseg.studies.study import Claim, Row, Study
 
 SETTINGS = [
     "data.scenes=8",
@@ -84,15 +84,45 @@ def test_rows_are_trained_scored_and_compared(whole):
     assert all(file.is_file() for file in lines)
 
 
-def test_a_claim_tells_how_many_seeds_agree(whole, tmp_path):
-    out, results, _ = whole
-    right, wrong = (tmp_path / name for name in ("right", "wrong"))
+def fake_answers(results, folder):
+    """Writes files of answers that are all right, and all wrong."""
+    right, wrong = (folder / name for name in ("right", "wrong"))
     lines = (row_folder(results.folder, results.study, 1, "test", 0, True) / ROWS).read_text().splitlines()
     for file, is_right in ((right, True), (wrong, False)):
         rows = [json.loads(line) for line in lines]
         for score in (row["scores"]["standard"] for row in rows):
             score |= {"intersection": score["union"] * is_right, "iou": float(is_right)}
         file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return right, wrong
+
+
+def test_a_claim_is_about_the_seeds_that_all_splits_have_or_about_one_data_set(whole, tmp_path):
+    right, wrong = fake_answers(whole[1], tmp_path)
+    study = Study(
+        name="two",
+        table="two data sets",
+        recipe="lavt_DATA",
+        columns=[{"metric": "mIoU", "data": data} for data in ("refcoco", "refcoco+")],
+        rows=(Row(label="a"), Row(label="b")),
+        claims=(Claim(above=1, below=(2,)), Claim(above=1, below=(2,), data="refcoco+")),
+    )
+    results = replace(whole[1], study=study, folder=tmp_path, small=False, seeds=3, rows={1: None, 2: None})
+    better = {"refcoco_val": (True, True, False), "refcoco+_val": (True, False)}  # row 1, by seed; one is not run
+    for split, of_seeds in better.items():
+        for seed, first in enumerate(of_seeds):
+            for number, file in ((1, right if first else wrong), (2, wrong if first else right)):
+                folder = row_folder(tmp_path, study, number, split, seed, False)
+                folder.mkdir(parents=True)
+                shutil.copy(file, folder / ROWS)
+    both, one = judge_claims(results)
+    assert (both.seeds, both.splits, both.ours) == ((1, 2), (1, 2), pytest.approx(0.5))
+    assert (one.data, one.seeds, one.splits, one.ours) == ("refcoco+", (1, 2), (0, 1), pytest.approx(0))
+    assert judge_claims(replace(results, seeds=1))[0].ours == pytest.approx(1)
+
+
+def test_a_claim_tells_how_many_seeds_agree(whole, tmp_path):
+    out, results, _ = whole
+    right, wrong = fake_answers(results, tmp_path)
     faked = replace(
         results, folder=tmp_path, seeds=3, rows={n: RowFigures(dict(row.values)) for n, row in results.rows.items()}
     )
@@ -110,8 +140,8 @@ def test_a_claim_tells_how_many_seeds_agree(whole, tmp_path):
     tested = Study(
         name="x", network="cmirnet", table="T", rows=(Row(label="a", tested=(2, 1), figures=(0.1, 0.1)),)
     )  # of row 1 above row 2
-    (line,) = tables.tests_table(tested, faked).lines
-    assert line[-3:-1] == ["+33.33 ± 115.47", "2 of 3"]
+    (line,) = tables.tests_table(tested, faked, judge_claims(faked)[:1]).lines
+    assert line[4] == "+33.33 ± 115.47" and line[6] == "2 of 3"
     faked.rows[1].values["mIoU"] = [0.25, 0.5, 0.75]
     drawn = draw_plot(faked)
     assert "lowest seed to the highest" in drawn and drawn.count('stroke="black"') == 1 and ">50.0<" in drawn

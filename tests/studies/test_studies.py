@@ -13,9 +13,9 @@ from refseg.studies.resolve import check_small, list_scored_splits, parse_rows, 
 from refseg.studies.results import read_results
 from refseg.studies.run import run_study
 from refseg.studies.study import Claim, Column, Row, Study
-from refseg.studies.study_text import settings_table
+from refseg.studies.study_text import format_claims, settings_table
 from refseg.studies.trainings import DATA_FOLDER_VARIABLE
-from refseg.studies.write import study_tables
+from refseg.studies.write import list_remarks, study_tables
 
 
 def key(name, number, data="", small=False):
@@ -48,8 +48,11 @@ def test_the_number_of_figures_is_that_of_the_columns():
 def test_a_study_of_tests_prints_the_papers_values_and_none_of_ours_before_its_rows_are_run(tmp_path):
     study = STUDIES["cmirnet_table4"]
     results = read_results(study, tmp_path / study.name, small=True, settings=(), seeds=1, costs={})
-    (table,) = study_tables(results, claims=())
-    assert [line[1:] for line in table.lines] == [[f"{row.figures[0]:.6f}"] * 2 + [""] * 4 for row in study.rows]
+    claims = judge_claims(results)
+    (table,) = study_tables(results, claims)
+    assert [line[1:] for line in table.lines] == [[f"{row.figures[0]:.6f}"] * 2 + [""] * 5 for row in study.rows]
+    assert [(one.below, one.above) for one in claims] == [row.tested for row in study.rows]
+    assert not any("Claims" in line for line in list_remarks(results, claims))
 
 
 def test_a_claim_about_one_data_set_has_its_figures_alone(tmp_path):
@@ -60,7 +63,13 @@ def test_a_claim_about_one_data_set_has_its_figures_alone(tmp_path):
     (table,) = [table for table in study_tables(results, judge_claims(results)) if "claims" in table.title]
     assert table.lines[-1][1] == "two, long sentences, on refcocog_google"
     small = read_results(study, tmp_path / study.name, small=True, settings=(), seeds=1, costs={})
-    assert {one.data for one in judge_claims(small)} == {"refcoco"}
+    assert {(one.above, one.data) for one in judge_claims(small)} == {(2, "")}  # one layer, on scenes
+    assert format_claims(study, small=True) == "2 > 1, 3, 4 by oIoU"
+    costs = study.model_dump() | {"recipe": "", "columns": [{"cost": "flops"}], "claims": [{"above": 1, "below": 2}]}
+    costs["rows"] = [{"label": "a"}, {"label": "b"}]
+    assert len(Study.model_validate(costs).list_claims(small=True)) == 1
+    with pytest.raises(ValueError, match="take the place of DATA, but not in 'cmpc_refcoco'"):
+        Study.model_validate(study.model_dump() | {"recipe": "cmpc_refcoco"})
     with pytest.raises(ValueError, match="a claim names data 'refcocog'; the columns name refcoco, refcocog_google"):
         claims = (Claim(above=1, below=(2,), data="refcocog"),)
         Study.model_validate(study.model_dump() | {"claims": [claim.model_dump() for claim in claims]})

@@ -197,8 +197,8 @@ def _show(name: str, small: bool, console: "Console") -> None:
     console.print("; ".join(filter(None, facts)))
     for table in (settings_table(chosen, small), *([paper_table(chosen)] if chosen.has_figures else [])):
         print_table(table.title, table.head, table.lines, console, frozenset())
-    if chosen.claims:
-        console.print(f"\nClaims, by numbers of rows: {format_claims(chosen)}")
+    if claims := format_claims(chosen, small):
+        console.print(f"\nClaims, by numbers of rows: {claims}")
     if not (small or chosen.has_figures):
         console.print(f"Columns: {', '.join(' '.join((one.split, one.title)) for one in chosen.columns)}")
     for note in chosen.notes:

@@ -46,11 +46,13 @@ def cmirnet(data: str, image_encoder: str) -> Recipe:
         schedule=LineThenPolynomial(first_epochs=first_epochs, drop=drop),
         flip=0,
     )
+    name = name_recipe(data, image_encoder)
+    reports = REPORTED.get(name, {})
     return Recipe(
-        name=name_recipe(data, image_encoder),
+        name=name,
         about=PaperReference(
-            row=name_row(f"Table I, {data}, {image_encoder}", name_recipe(data, image_encoder)),
-            reports=REPORTED.get(name_recipe(data, image_encoder), {}),
+            row=name_row(f"Table I, {data}, {image_encoder}", reports),
+            reports=reports,
             protocol="cmirnet",
             paper_says="Learning rate 5e-5 on a polynomial schedule, batches of 32, 30 epochs, binary cross-entropy."
             + SPLIT_NOTE * (data == "refclef"),
@@ -91,13 +93,14 @@ def cmirnet_pretrained(data: str, image_encoder: str, supervision: str) -> Recip
         "and batch are not given. Joint supervision takes the box from the extent of the mask."
     )
     name = f"{base.name}_pretrained{supervision}"
+    reports = REPORTED.get(name, {})
     return base.replace(
         name=name,
         about=base.about.replace(
             row=name_row(
-                f"Pretrain + finetune{supervision.replace('_', ', ')} (Table II), {data}, {image_encoder}", name
+                f"Pretrain + finetune{supervision.replace('_', ', ')} (Table II), {data}, {image_encoder}", reports
             ),
-            reports=REPORTED.get(name, {}),
+            reports=reports,
             paper_says=f"{base.about.paper_says} {says}",
             release_does=f"{base.about.release_does} The head for boxes is not in it: here a box is the extent of the "
             "soft mask.",

@@ -13,7 +13,7 @@ from refseg.preprocessing.transform import IMAGENET_MEAN, IMAGENET_STD, ClipSamp
 from refseg.recipes.cmpc import RELEASED_MEAN, build_letterbox, build_stage
 from refseg.recipes.photograph_sets import GLOVE, RESNET_101
 from refseg.recipes.recipe import FileData, PaperReference, Recipe
-from refseg.recipes.reported import NOT_REPORTED, REPORTED, name_row
+from refseg.recipes.reported import REPORTED, name_row
 from refseg.recipes.schedules import Milestones
 
 I3D_FILE = "rgb_imagenet.pt"
@@ -68,7 +68,7 @@ def cmpc_video_a2d_release() -> Recipe:
     return base.replace(
         name=name,
         about=base.about.replace(
-            row=f"{base.about.row}, 2 rounds{NOT_REPORTED}",  # its figures are those of 3
+            row=name_row(f"{base.about.row}, 2 rounds", {}),  # the figures are of 3
             reports={},
             paper_says=f"3 rounds of TGFE, the multimodal skip; the loss is averaged over pixels.{notes}",
             release_does=f"{RELEASE_DOES} This recipe ends there. initial.image_encoder is the folder that `refseg "
@@ -86,14 +86,15 @@ def cmpc_video_a2d_release() -> Recipe:
 def cmpc_video_refer_youtube_vos(encoder: str) -> Recipe:
     """Returns the recipe of the main result on Refer-YouTube-VOS."""
     base, name = cmpc_video_a2d(encoder), f"cmpc_video_refer_youtube_vos{encoder}"
+    reports = REPORTED.get(name, {})
     (stage,) = base.stages
     groups = {part: group.replace(lr=5e-4) for part, group in stage.groups.items()}
     schedule = Milestones(at=(160_000,), unit="step", factor=0.1)
     return base.replace(
         name=name,
         about=PaperReference(
-            row=name_row(f"main results, Refer-YouTube-VOS, {'I3D' if encoder else 'R2D'}", name),
-            reports=REPORTED.get(name, {}),
+            row=name_row(f"main results, Refer-YouTube-VOS, {'I3D' if encoder else 'R2D'}", reports),
+            reports=reports,
             protocol="mevis",
             paper_says="200,000 steps, learning rate 5e-4, a tenth of it from step 160,000 on; the batch is not given. "
             f"{PAPER_SAYS[encoder]} Frames are counted among those that the data set lists, every fifth of a video."

@@ -30,11 +30,13 @@ def dcmfnet(data: str, image_encoder: str) -> Recipe:
         schedule=Polynomial(power=0.9),
         flip=0,
     )
+    name = name_recipe(data, image_encoder)
+    reports = REPORTED.get(name, {})
     return Recipe(
-        name=name_recipe(data, image_encoder),
+        name=name,
         about=PaperReference(
-            row=name_row(f"Tables 1 and 3, {data}, {image_encoder}", name_recipe(data, image_encoder)),
-            reports=REPORTED.get(name_recipe(data, image_encoder), {}),
+            row=name_row(f"Tables 1 and 3, {data}, {image_encoder}", reports),
+            reports=reports,
             protocol=NOT_STATED,
             paper_says="Adam, 1.82e-5 for the image encoder and 1.82e-4 for all else, BERT too (dcmfnet_*_literal), "
             "which is more than BERT stands; 15 epochs, batches of 6, 480 x 480. Assumed here: a polynomial schedule, "

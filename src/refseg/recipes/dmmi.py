@@ -47,13 +47,13 @@ def dmmi(data: str, image_encoder: str) -> Recipe:
         schedule=Polynomial(power=0.9),
         flip=0,
     )
+    name = name_recipe(data, image_encoder)
+    reports = REPORTED.get(name, {})
     return Recipe(
-        name=name_recipe(data, image_encoder),
+        name=name,
         about=PaperReference(
-            row=name_row(
-                f"Table {2 if data == 'refzom' else 1}, {data}, {image_encoder}", name_recipe(data, image_encoder)
-            ),
-            reports=REPORTED.get(name_recipe(data, image_encoder), {}),
+            row=name_row(_row(data, image_encoder), reports),
+            reports=reports,
             protocol="dmmi",
             paper_says="Images of 448 x 448, a phrase erased anew in each iteration; batch and epochs are not given."
             + NO_VAL_NOTE * (data == "refzom"),
@@ -76,10 +76,14 @@ def dmmi_release(data: str, image_encoder: str) -> Recipe:
     reports = RELEASED_FIGURES.get((data, image_encoder), {})
     return base.replace(
         name=f"{base.name}_release",
-        about=base.about.replace(reports=reports, row=base.about.row + NOT_RELEASED * (not reports)),
+        about=base.about.replace(reports=reports, row=name_row(_row(data, image_encoder), reports, NOT_RELEASED)),
         data=base.data.replace(preprocessing=photographs(480)),
         stages=(learn.replace(erasure="fixed"),),
     )
+
+
+def _row(data: str, image_encoder: str) -> str:
+    return f"Table {2 if data == 'refzom' else 1}, {data}, {image_encoder}"
 
 
 def name_recipe(data: str, image_encoder: str) -> str:

@@ -16,7 +16,7 @@ from refseg.recipes.photograph_sets import (
     build_photograph_data,
 )
 from refseg.recipes.recipe import Group, PaperReference, Recipe, Stage
-from refseg.recipes.reported import NOT_RELEASED, REPORTED
+from refseg.recipes.reported import NOT_RELEASED, REPORTED, name_row
 from refseg.recipes.schedules import Polynomial
 
 SPLITS = {"refcoco": ("val", "testA", "testB"), "refcoco+": ("val", "testA", "testB"), "refcocog_umd": ("val", "test")}
@@ -75,7 +75,7 @@ def lavt_one(data: str) -> Recipe:
     return base.replace(
         name=f"{base.name}_one",
         about=PaperReference(
-            row=f"released results, lavt_one, {data}" + NOT_RELEASED * (not reports),
+            row=name_row(f"released results, lavt_one, {data}", reports, NOT_RELEASED),
             reports=reports,
             protocol="lavt",
             release_does="A Dice loss whose code is not released: the one here is ours. Its BERT has dropout.",

@@ -1,5 +1,7 @@
 """Main results as the papers print them, in percent, by recipe: "SPLIT METRIC"; protocols are those of the recipes."""
 
+from collections.abc import Mapping
+
 REPORTED: dict[str, dict[str, float]] = {
     "cmpc_refcoco": {"val oIoU": 62.47, "testA oIoU": 65.08, "testB oIoU": 60.82},
     "cmpc_refcoco+": {"val oIoU": 50.25, "testA oIoU": 54.04, "testB oIoU": 43.47},
@@ -241,6 +243,6 @@ NOT_REPORTED, NOT_RELEASED = " (not in the paper)", " (no figures released)"
 """What the row of a recipe ends with where nothing is known to compare with."""
 
 
-def name_row(row: str, recipe: str) -> str:
-    """Returns the row that a recipe is of, saying so where the paper reports no figures of it."""
-    return row if recipe in REPORTED else row + NOT_REPORTED
+def name_row(row: str, reports: Mapping[str, float], note: str = NOT_REPORTED) -> str:
+    """Returns the row that a recipe is of, with a note where there are no figures of it."""
+    return row if reports else row + note

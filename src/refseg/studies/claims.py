@@ -1,8 +1,9 @@
 """What a paper claims with a table, tested on our figures of the same rows."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
 from statistics import mean, stdev
 from typing import Literal
 
@@ -14,7 +15,7 @@ from refseg.evaluation.rows import Row as AnswerRow
 from refseg.evaluation.scoring import STANDARD
 from refseg.evaluation.summarize import summarize
 from refseg.studies.resolve import list_scored_splits, name_scored_split
-from refseg.studies.results import Results
+from refseg.studies.results import Results, read_tested_results
 from refseg.studies.study import Claim, Study
 
 AnswerPairs = tuple[list[AnswerRow], list[AnswerRow]]
@@ -30,11 +31,12 @@ class ClaimTest:
         above, below: numbers of the rows.
         about: the difference between them.
         metric: by which.
-        data: of which data set alone, "" for all.
+        data: on which data set alone, "" for all.
         paper: difference that the paper prints, in its percent, the mean of the columns of the metric; None if it
             prints none.
         columns: in how many of these columns it is above 0, and their number.
-        ours: the same of our figures, in [0, 1], the mean of the seeds that both rows have; None if they have none.
+        ours: the difference of our figures, in [0, 1]: the mean of the seeds, each over the expressions of all splits
+            together, of which a large one counts more; None if nothing was run.
         spread: standard deviation of the seeds' differences; None of one seed.
         interval: 95 % interval of the difference, over images.
         p_value: of Wilcoxon's test on mean IoU by image.
@@ -67,19 +69,14 @@ class ClaimTest:
 def judge_claims(results: Results) -> list[ClaimTest]:
     """Tests all claims of a study under protocol `standard`, whose metrics have intervals.
 
-    Rows are paired by expression, on the splits and with the seeds that both have. A difference is the mean of those of
-    the seeds, each over all splits; the same resampled images are drawn for all seeds. In small, where there is one
-    data set, a claim about one of several is left out but for the first one's.
+    Rows are paired by expression, on the splits that both have and with the seeds that both have on all of these. A
+    difference is the mean of those of the seeds, each over the expressions of all splits; the same resampled images are
+    drawn for all seeds. Of a study of tests (`Study.tests`) the pairs of rows that it is about are tested.
     """
-    study = results.study
-    claims = [claim for claim in study.claims if not results.small or claim.data in ("", study.data_sets()[0])]
-    return _judge_all(results, claims)
-
-
-def judge_tested(study: Study, tested: Results) -> list[ClaimTest]:
-    """Tests the pairs of rows that a study of tests is about, by answers to the same expressions; see `Study.tests`."""
-    pairs = [row.tested for row in study.rows if row.tested is not None]
-    return _judge_all(tested, [Claim(above=above, below=(below,)) for below, above in pairs])
+    if tested := read_tested_results(results):
+        pairs = [row.tested for row in results.study.rows if row.tested is not None]
+        return _judge_all(tested, [Claim(above=above, below=(below,)) for below, above in pairs])
+    return _judge_all(results, results.study.list_claims(results.small))
 
 
 def _judge_all(results: Results, claims: Sequence[Claim]) -> list[ClaimTest]:
@@ -90,13 +87,13 @@ def _judge_all(results: Results, claims: Sequence[Claim]) -> list[ClaimTest]:
 
 def _judge(results: Results, claim: Claim, below: int, read: ReadAnswers) -> ClaimTest:
     metric = claim.metric or results.study.leading_metric()
-    test = ClaimTest(claim.above, below, claim.about, metric, claim.data)
+    test = ClaimTest(claim.above, below, claim.about, metric, "" if results.small else claim.data)
     by_split = _pair_by_split(results, claim, below, read)
     printed = _paper_differences(results, claim, below, metric, by_split.keys())
     if printed:
         test = replace(test, paper=mean(printed), columns=_count_above_0(printed))
-    pairs = _pool_splits(by_split.values())
-    differences = [one for pair in pairs if (one := _difference(pair, metric)) is not None]
+    pairs = [_pool(of_splits) for of_splits in zip(*by_split.values(), strict=True)]
+    differences = _list_differences(pairs, metric)
     if not differences:
         return test
     drawn = [(resampled(a, STANDARD), resampled(b, STANDARD)) for a, b in pairs]
@@ -106,59 +103,50 @@ def _judge(results: Results, claim: Claim, below: int, read: ReadAnswers) -> Cla
     verdict: Verdict = "holds" if ours > 0 else "does not hold"
     if 0 < seeds[0] < seeds[1] or (interval and interval[0] <= 0 <= interval[1]):
         verdict = "undecided"
-    below_rows, above_rows = ([row for pair in pairs for row in pair[n]] for n in (0, 1))
+    of_splits = [mean(found) for split in by_split.values() if (found := _list_differences(split, metric))]
     return replace(
         test,
         ours=ours,
         spread=stdev(differences) if len(differences) > 1 else None,
         interval=interval,
-        p_value=compare_images(below_rows, above_rows, STANDARD.name),
+        p_value=compare_images(*_pool(pairs), STANDARD.name),
         seeds=seeds,
-        splits=_count_above_0(_mean_by_split(by_split, metric)) if len(by_split) > 1 else (int(ours > 0), 1),
+        splits=_count_above_0(of_splits),
         verdict=verdict,
     )
 
 
-def _difference(pair: AnswerPairs, metric: str) -> float | None:
-    """Returns by how much the second answers are better than the first; None where the metric has no value."""
-    below, above = (summarize(rows, STANDARD) for rows in pair)
-    return above[metric] - below[metric] if metric in below and metric in above else None
+def _list_differences(pairs: Iterable[AnswerPairs], metric: str) -> list[float]:
+    """Returns by how much the second answers of each pair are better; without pairs where the metric has no value."""
+    summaries = ([summarize(rows, STANDARD) for rows in pair] for pair in pairs)
+    return [above[metric] - below[metric] for below, above in summaries if metric in below and metric in above]
 
 
 def _count_above_0(differences: Sequence[float]) -> tuple[int, int]:
     return sum(one > 0 for one in differences), len(differences)
 
 
-def _pair_by_split(results: Results, claim: Claim, below: int, read: ReadAnswers) -> dict[str, dict[int, AnswerPairs]]:
-    """Returns the answers of the rows `below` and above to the same expressions, by split and seed that both have."""
+def _pair_by_split(results: Results, claim: Claim, below: int, read: ReadAnswers) -> dict[str, list[AnswerPairs]]:
+    """Returns the answers of the rows `below` and above to the same expressions.
+
+    Returns:
+        by split, a pair for each of the seeds that both rows have on all splits that they have at all.
+    """
     by_split = {}
     for name, split in list_scored_splits(results.study, results.small).items():
         if claim.data and not results.small and split.data != claim.data:
             continue
         of_below, of_above = read(below, name), read(claim.above, name)
-        seeds = {seed: paired(of_below[seed], of_above[seed]) for seed in sorted(of_below.keys() & of_above.keys())}
-        if seeds:
-            by_split[name] = seeds
-    return by_split
+        if seeds := of_below.keys() & of_above.keys():
+            by_split[name] = {seed: paired(of_below[seed], of_above[seed]) for seed in seeds}
+    common = sorted(set.intersection(*map(set, by_split.values()))) if by_split else []
+    return {name: [seeds[seed] for seed in common] for name, seeds in by_split.items()}
 
 
-def _pool_splits(splits: Iterable[Mapping[int, AnswerPairs]]) -> list[AnswerPairs]:
-    """Returns a pair of answers for each seed, to the expressions of all splits."""
-    pooled: dict[int, AnswerPairs] = {}
-    for seeds in splits:
-        for seed, pair in seeds.items():
-            for all_rows, rows in zip(pooled.setdefault(seed, ([], [])), pair, strict=True):
-                all_rows += rows
-    return list(pooled.values())
-
-
-def _mean_by_split(by_split: Mapping[str, Mapping[int, AnswerPairs]], metric: str) -> list[float]:
-    """Returns the difference on each split that has one, the mean of its seeds."""
-    found = (
-        [one for pair in seeds.values() if (one := _difference(pair, metric)) is not None]
-        for seeds in by_split.values()
-    )
-    return [mean(differences) for differences in found if differences]
+def _pool(pairs: Iterable[AnswerPairs]) -> AnswerPairs:
+    """Returns all answers of pairs as one."""
+    below, above = zip(*pairs, strict=True)
+    return list(chain.from_iterable(below)), list(chain.from_iterable(above))
 
 
 def _paper_differences(results: Results, claim: Claim, below: int, metric: str, splits: Collection[str]) -> list[float]:

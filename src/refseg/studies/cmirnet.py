@@ -528,8 +528,8 @@ STUDIES = (
             ),
             (
                 "It says whether a list of 15 correlated figures points one way, not whether the gain would come "
-                "again. Of our own runs stands beside it what tells that: the difference with its spread over seeds, "
-                "and the test on mean IoU by image, as of `refseg compare`."
+                "again: the spread over seeds tells that, which stands beside it for our own runs, with the test on "
+                "mean IoU by image (of `refseg compare`), which tells whether these weights differ on other images."
             ),
         ),
         columns=(Column(title="p"),),

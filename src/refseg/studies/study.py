@@ -76,7 +76,7 @@ class Row(Config):
         parts: components of its network that costs are summed over; all of it if empty.
         words: what the paper's costs hold of the word encoder: nothing if "", its "layers" as thop counts them, or
             "all" of it, and then of the network all as well, attention products included.
-        tested: numbers of the rows of another study whose figures are tested against each other, see `Study.tests`.
+        tested: numbers of two rows of another study, whether the second is better than the first, see `Study.tests`.
     """
 
     label: str
@@ -100,7 +100,8 @@ class Claim(Config):
         below: numbers of the rows that it is better than.
         about: the difference between them.
         metric: by which; "" for the table's leading one, see `Study.leading_metric`.
-        data: on which data set alone, as the columns name it; "" for all.
+        data: on which data set alone, as the columns name it; "" for all. In small, where there is one data set, claims
+            about the first that the columns name are tested alone.
     """
 
     above: int
@@ -170,6 +171,9 @@ class Study(Config):
         for named in (row for claim in self.claims for row in (claim.above, *claim.below)):
             if not 1 <= named <= len(self.rows):
                 raise ValueError(f"a claim names row {named}; rows are 1 to {len(self.rows)}")
+        templates = {row.recipe or self.recipe for row in self.rows} - {""}
+        if any(self.data_sets()) and (fixed := sorted(one for one in templates if DATA_PLACEHOLDER not in one)):
+            raise ValueError(f"columns name data, which take the place of {DATA_PLACEHOLDER}, but not in {fixed[0]!r}")
         for claim in self.claims:
             if claim.data and claim.data not in self.data_sets():
                 data = ", ".join(filter(None, self.data_sets())) or "none"
@@ -210,6 +214,10 @@ class Study(Config):
         """Returns the metric that claims are about where they do not say."""
         names = [self.find_metric(row, column) for row in self.rows for column in self.columns]
         return next((name for name in ("oIoU", "mIoU") if name in names), next(filter(None, names), "mIoU"))
+
+    def list_claims(self, small: bool) -> list[Claim]:
+        """Returns the claims that are tested, see `Claim.data`."""
+        return [claim for claim in self.claims if not small or claim.data in ("", *self.data_sets()[:1])]
 
     def data_sets(self) -> tuple[str, ...]:
         """Returns the names that take the place of `DATA`."""

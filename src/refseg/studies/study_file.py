@@ -46,7 +46,7 @@ def to_dict(results: Results, claims: Sequence[ClaimTest]) -> dict[str, Any]:
     ]
     return {
         "refseg": __version__,
-        "units": {"paper": "as printed, mostly percent", "values, oIoU_by_type, ours, interval": "from 0 to 1"},
+        "units": {"paper": "as printed, mostly percent", "values, oIoU_by_type, ours, spread, interval": "from 0 to 1"},
         "study": study.name,
         "title": format_title(study),
         "small": results.small,

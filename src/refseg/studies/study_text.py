@@ -57,12 +57,12 @@ def paper_table(study: Study, rows: bool = True) -> TextTable:
     return TextTable("The paper's figures", head, lines, frozenset(range(len(lines))))
 
 
-def format_claims(study: Study) -> str:
-    """Returns the claims in a line, "1 > 2, 3 by oIoU"; "" if there are none."""
+def format_claims(study: Study, small: bool) -> str:
+    """Returns the claims that are tested in a line, "1 > 2, 3 by oIoU"; "" if there are none."""
     claims = [
         f"{claim.above} > {', '.join(map(str, claim.below))} by {claim.metric or study.leading_metric()}"
-        f"{f' on {claim.data}' if claim.data else ''}"
-        for claim in study.claims
+        f"{f' on {claim.data}' if claim.data and not small else ''}"
+        for claim in study.list_claims(small)
     ]
     return "; ".join(claims)
 

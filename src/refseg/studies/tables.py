@@ -8,7 +8,7 @@ from statistics import mean
 
 from refseg.counting import counted
 from refseg.datasets import class_of
-from refseg.studies.claims import ClaimTest, judge_tested, signed_rank, signed_rank_of_ours
+from refseg.studies.claims import ClaimTest, signed_rank, signed_rank_of_ours
 from refseg.studies.resolve import SMALL_COUNT, STANDARD_NAME, resolve_recipe
 from refseg.studies.results import Costs, Results, RowFigures, format_cell
 from refseg.studies.study import Column, Row, Study
@@ -141,15 +141,19 @@ def conventions_table(results: Results) -> TextTable:
     return TextTable("Costs with the word encoder, by both conventions", head, lines)
 
 
-def tests_table(study: Study, tested: Results) -> TextTable:
+def tests_table(study: Study, tested: Results, claims: Sequence[ClaimTest]) -> TextTable:
     """Returns the tests of a table's rows against each other: printed, computed from printed figures, and from ours.
 
-    Beside them is what tells whether a gain would come again: the difference of our answers, with its spread over
-    seeds, and the test on mean IoU by image.
+    Beside them is the difference of our answers, whose spread over seeds tells whether a gain would come again.
+
+    Args:
+        study: of tests.
+        tested: its rows.
+        claims: of `judge_claims`, one for each row.
     """
     base = tested.study
     lines = []
-    for row, answers in zip(study.rows, judge_tested(study, tested), strict=True):
+    for row, one in zip(study.rows, claims, strict=True):
         assert row.tested is not None
         below, above = row.tested
         ours = signed_rank_of_ours(tested, above, below)
@@ -159,18 +163,20 @@ def tests_table(study: Study, tested: Results) -> TextTable:
                 paper_cells(study, row)[0],
                 f"{signed_rank(base, above, below):.6f}",
                 "" if ours is None else f"{ours:.6f}",
-                *_own_difference(answers),
+                *_own_difference(one),
             ]
         )
     head = ["p-value, signed rank, two-sided, exact", "paper", "from the paper's figures", "from our figures"]
-    return TextTable(format_title(study), [*head, f"our {base.leading_metric()}", "seeds above 0", "p by image"], lines)
+    head += [f"our difference, {base.leading_metric()}", "95 % interval", "seeds above 0", "p by image"]
+    return TextTable(format_title(study), head, lines)
 
 
 def _own_difference(one: ClaimTest) -> list[str]:
-    """Returns our difference with the spread of the seeds, of how many it is above 0, and the test by image."""
+    """Returns our difference with the spread over seeds, its interval, of how many it is above 0, and p by image."""
     spread = "" if one.spread is None else f" ± {100 * one.spread:.2f}"
     return [
         "" if one.ours is None else f"{100 * one.ours:+.2f}{spread}",
+        "" if one.interval is None else f"{100 * one.interval[0]:+.2f} to {100 * one.interval[1]:+.2f}",
         _count(one.seeds),
         "" if one.p_value is None else f"{one.p_value:.2g}",
     ]
@@ -180,15 +186,14 @@ def claims_table(claims: Sequence[ClaimTest], study: Study) -> TextTable:
     """Returns the claims, a comparison of two rows a line."""
     lines = []
     for one in claims:
-        interval = one.interval and f"{100 * one.interval[0]:+.2f} to {100 * one.interval[1]:+.2f}"
-        ours, seeds, p_value = _own_difference(one)
+        ours, interval, seeds, p_value = _own_difference(one)
         lines.append(
             {
                 "claim": f"{_shorten(study.rows[one.above - 1])} > {_shorten(study.rows[one.below - 1])}",
                 "about": ", on ".join(filter(None, (one.about, one.data))),
                 "metric": one.metric,
                 "ours": ours,
-                "95 % interval": interval or "",
+                "95 % interval": interval,
                 "seeds above 0": seeds,
                 "splits above 0": _count(one.splits),
                 "p": p_value,

@@ -30,7 +30,8 @@ from refseg.studies.tables import (
 TEXT_FILE, PAGE_FILE = "study.md", "study.html"
 PICTURE_FILES = PICTURE_FILE, PICTURE_PAGE_FILE = "pictures.png", "pictures.html"
 CLAIM_CONVENTION = (
-    "They are tested under protocol standard on the splits and seeds that both rows have. The interval is over images, "
+    "They are tested under protocol standard on the splits and seeds that both rows have, over the expressions of all "
+    "splits together. The interval is over images, "
     "not over seeds; where it contains 0 or seeds disagree, a claim is undecided. p is of mean IoU by image. Nothing "
     "is corrected for the number of comparisons."
 )
@@ -66,7 +67,7 @@ def _write_texts(results: Results, claims: Sequence[ClaimTest], tables: Sequence
 def study_tables(results: Results, claims: Sequence[ClaimTest]) -> list[TextTable]:
     """Returns all tables of a study in their order."""
     if tested := read_tested_results(results):
-        return [tests_table(results.study, tested)]
+        return [tests_table(results.study, tested, claims)]
     tables = list(main_tables(results))
     if claims:
         tables.append(claims_table(claims, results.study))
@@ -91,7 +92,7 @@ def list_remarks(results: Results, claims: Sequence[ClaimTest]) -> list[str]:
             "run if there was one, else on one device, from a step of a few images. The paper's machine is another: "
             "only ratios of rows compare."
         )
-    if claims:
+    if claims and not results.study.tests:
         lines.append(f"Claims, as comparisons of rows: {count_verdicts(claims)}. {CLAIM_CONVENTION}")
     return lines
 

@@ -359,7 +359,7 @@ class StageLoop:
         rates, factors = self.schedule.base_lrs, self.schedule.lr_lambdas
         for group, rate, factor in zip(optimizer.param_groups, rates, factors, strict=True):
             group["lr"] = rate * factor(self.step)  # the same, unless the stage has another length
-            group["betas"] = tuple(group["betas"])  # `set_state_dict` makes lists of them
+            group["betas"] = tuple(group["betas"])  # `set_state_dict` makes lists; the next state would differ in bytes
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])

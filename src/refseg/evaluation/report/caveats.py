@@ -11,7 +11,7 @@ from refseg.protocols.video_protocol import Scoring
 
 FEW_EXPRESSIONS, FEW_IMAGES = 200, 50
 MIN_SHARE = 0.05  # share of images or expressions from which on it is worth a sentence
-MANY = 0.5  # share of expressions without a mask from which on figures of what exists mislead
+MOSTLY_MISSED = 0.5  # share of empty answers about what is there, from which on it is worth a sentence
 INPUTS = {
     "cmpc": ("letterbox_rounded", 320),
     "lavt": ("square", 480),
@@ -98,22 +98,23 @@ def find_caveats(
 
 
 def _missed_caveat(rows: Sequence[Row], protocol: str, has_weights: bool) -> str:
-    """Returns a caveat where most expressions with a referent got no mask, "" elsewhere."""
-    scores = [row.scores[protocol] for row in rows if row.has_target and protocol in row.scores]
-    answered = [score.has_prediction for score in scores]
+    """Returns a caveat where most answers about what is there are empty, "" elsewhere."""
+    answered = [row.scores[protocol].has_prediction for row in rows if row.has_target and protocol in row.scores]
     missed = len(answered) - sum(answered)
-    if not answered or missed < MANY * len(answered):
+    if not answered or missed < MOSTLY_MISSED * len(answered):
         return ""
+    no_merit = (
+        ", so that those that are right where nothing is meant (N-acc, gIoU) are no merit"
+        if any(not row.has_target for row in rows)
+        else ""
+    )
     why = (
         "The network has not learnt what exists, or its threshold of existence was fitted to other data; `refseg "
-        "calibrate` fits it"
+        "calibrate` fits it, to data in which some expressions refer to nothing"
         if has_weights
         else "Check that these are the masks of this data set, with values other than 0 where an object is"
     )
-    return (
-        f"{_percent(missed / len(answered))} of the expressions that refer to something got no mask, so that right "
-        f"answers where nothing is meant (N-acc, gIoU) are no merit. {why}."
-    )
+    return f"{_percent(missed / len(answered))} of the answers about what is there are empty{no_merit}. {why}."
 
 
 def _input_caveats(preprocessing: Preprocessing, protocols: Sequence[Scoring]) -> list[str]:
