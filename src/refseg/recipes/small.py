@@ -62,12 +62,12 @@ def learn(steps: int, expressions: int = 8, words: float = 1e-4, rate: float = 2
     )
 
 
-def small(preset: str, steps: int, part: str = "image_encoder") -> Recipe:
-    """Returns the recipe of a small preset, which learns for so many steps.
+def small(preset: str, stage: Stage, part: str = "image_encoder") -> Recipe:
+    """Returns the recipe of a small preset.
 
     Args:
         preset: one of `networks.PRESETS`.
-        steps: of the one stage.
+        stage: the one in which it learns.
         part: that starts from `small_objects`; of the encoder `small_fine`, `FINE`.
     """
     return Recipe(
@@ -75,27 +75,27 @@ def small(preset: str, steps: int, part: str = "image_encoder") -> Recipe:
         network=preset,
         data=SCENES,
         initial={part: "small_objects", "word_encoder": "small_words"},
-        stages=(learn(steps),),
+        stages=(stage,),
         precision="32",
     )
 
 
-# Up to 20 minutes of one core in bfloat16 (docs/results.md), in which most networks learn to read.
-cris_small = partial(small, "cris_small", 2800, FINE)
-cris_small_aligner = partial(small, "cris_small_aligner", 2800, FINE)
-eavl_small = partial(small, "eavl_small", 4000)
-vlt_small = partial(small, "vlt_small", 5000)
-vlt_small_aligner = partial(small, "vlt_small_aligner", 5000)
-cmpc_small = partial(small, "cmpc_small", 5000)
-lavt_small = partial(small, "lavt_small", 4000)
-lavt_small_aligner = partial(small, "lavt_small_aligner", 4000)
-cmirnet_small = partial(small, "cmirnet_small", 4000)
-dmmi_small = partial(small, "dmmi_small", 1800)
+# Up to 20 minutes of one core with precision=bf16, in which most networks learn to read (docs/results.md).
+cris_small = partial(small, "cris_small", learn(2800), FINE)
+cris_small_aligner = partial(small, "cris_small_aligner", learn(2800), FINE)
+eavl_small = partial(small, "eavl_small", learn(4000, words=5e-4, rate=5e-4))  # at 2e-3 the ReLUs of its queries die
+vlt_small = partial(small, "vlt_small", learn(3000))
+vlt_small_aligner = partial(small, "vlt_small_aligner", learn(3000))
+cmpc_small = partial(small, "cmpc_small", learn(5000))
+lavt_small = partial(small, "lavt_small", learn(4000))
+lavt_small_aligner = partial(small, "lavt_small_aligner", learn(4000))
+cmirnet_small = partial(small, "cmirnet_small", learn(4000))
+dmmi_small = partial(small, "dmmi_small", learn(1800))
 
 
 def dcmfnet_small() -> Recipe:
     """Returns the recipe of DCMFNet, whose last encoder stage, after the fusion, is trained as well."""
-    recipe = small("dcmfnet_small", 2400)
+    recipe = small("dcmfnet_small", learn(2400))
     (stage,) = recipe.stages
     last = Group(lr=1e-3, weight_decay=0.05, clip=1, only=(r"top\.",))
     return recipe.replace(stages=(stage.replace(groups={"image_encoder": last, **stage.groups}),))
