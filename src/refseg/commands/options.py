@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from refseg.extensions import Table
-
 from refseg.checkpoints.bundled import FOR_IMAGES, FOR_VIDEOS
 from refseg.commands.completion import complete_datasets, complete_devices, complete_precisions, complete_weights
+
+if TYPE_CHECKING:
+    from refseg.extensions import Table
 
 Weights = Annotated[
     str | None,

@@ -240,7 +240,7 @@ REPORTED: dict[str, dict[str, float]] = {
 
 
 NOT_REPORTED, NOT_RELEASED = " (not in the paper)", " (no figures released)"
-"""What the row of a recipe ends with where nothing is known to compare with."""
+"""Endings of `PaperReference.row` of a recipe without reported figures: of its paper, and of its released weights."""
 
 
 def name_row(row: str, reports: Mapping[str, float], note: str = NOT_REPORTED) -> str:

@@ -95,10 +95,9 @@ dmmi_small = partial(small, "dmmi_small", learn(1800))
 
 def dcmfnet_small() -> Recipe:
     """Returns the recipe of DCMFNet, whose last encoder stage, after the fusion, is trained as well."""
-    recipe = small("dcmfnet_small", learn(2400))
-    (stage,) = recipe.stages
+    stage = learn(2400)
     last = Group(lr=1e-3, weight_decay=0.05, clip=1, only=(r"top\.",))
-    return recipe.replace(stages=(stage.replace(groups={"image_encoder": last, **stage.groups}),))
+    return small("dcmfnet_small", stage.replace(groups={"image_encoder": last, **stage.groups}))
 
 
 def small_objects() -> Recipe:
