@@ -29,6 +29,13 @@ def test_three_levels_become_one_map(preset, sentence):
     assert out.shape == (2, 24, 16, 24)
 
 
+def test_the_coarsest_level_may_be_as_fine_as_the_one_before():
+    neck = FusionNeck(CHANNELS, 10, out=24, **CRIS).eval()
+    fine, middle, _ = levels()
+    projected = neck.project([fine, middle, torch.randn(2, 20, 16, 24)])
+    assert neck(projected, torch.randn(2, 10)).shape == (2, 24, 16, 24)
+
+
 def test_an_image_is_projected_once_for_all_sentences():
     neck, sentences, maps = FusionNeck(CHANNELS, 10, out=24, **CRIS).eval(), torch.randn(3, 10), levels(1)
     many = neck([x.expand(3, -1, -1, -1) for x in neck.project(maps)], sentences)

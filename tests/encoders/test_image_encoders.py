@@ -4,6 +4,7 @@ import torch.nn.functional as F
 
 from refseg.encoders import build_image_encoder, encoder_name
 from refseg.encoders.configs import IMAGE_ENCODERS, ResNetConfig, SmallConfig, SwinConfig
+from refseg.errors import InvalidInput
 from refseg.networks import build
 
 TINY = {
@@ -27,6 +28,12 @@ def test_an_encoder_gives_what_it_promises(kind, height, width):
         maps = encoder(image)
     shapes = [(2, c, height // s, width // s) for c, s in zip(encoder.channels, encoder.strides, strict=True)]
     assert [tuple(x.shape) for x in maps] == shapes
+
+
+@pytest.mark.parametrize("network", ["cris_small", "eavl_small", "vlt_small", "lavt_small_aligner"])
+def test_networks_that_join_maps_of_two_strides_refuse_dilated_ones(network):
+    with pytest.raises(InvalidInput, match="at 1/4, 1/8, 1/8, 1/8 of the image; choose one whose third map"):
+        build(network, {"image_encoder": TINY["resnet, stride 8"]}, vocabulary_size=9)
 
 
 def test_a_shifted_block_pads_before_it_shifts():

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from refseg.blocks.attention import Attention
 from refseg.blocks.convolution import conv_norm
 from refseg.blocks.fusion_neck import FusionNeck
+from refseg.blocks.resize import resized
 from refseg.blocks.view import View
 from refseg.config import Config, Repeats
 
@@ -144,9 +145,7 @@ class QueryGenerator(nn.Module):
 
     def encode_image(self, levels: Sequence[Tensor], pooled: Tensor) -> ImageQueries:
         """Encodes three levels (B, D, h, w) and a vector (B, P) without the words."""
-        maps = self.maps(self.dense(self.dense.project(levels)))  # Eqs. 6, 7
-        if maps.shape[-2:] != self.grid:
-            maps = F.interpolate(maps, self.grid, mode="bilinear", align_corners=False)
+        maps = resized(self.maps(self.dense(self.dense.project(levels))), self.grid)  # Eqs. 6, 7
         vision = None if self.vision is None else F.relu(self.vision(pooled))
         return ImageQueries(F.relu(self.query(maps.flatten(2))), vision)
 

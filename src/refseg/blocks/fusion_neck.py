@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refseg.blocks.convolution import conv_norm
+from refseg.blocks.resize import resized
 
 
 class FusionNeck(nn.Module):
@@ -15,7 +16,7 @@ class FusionNeck(nn.Module):
     `project` does not depend on the sentence and runs once per image.
 
     Args:
-        channels: of the levels at 1/8, 1/16 and 1/32.
+        channels: of the levels at 1/8, 1/16 and 1/32 or 1/16.
         sentence: channels of the sentence; None omits its product.
         widths: inner channels of the levels.
         kernel: side of the convolution that projects a level.
@@ -55,9 +56,10 @@ class FusionNeck(nn.Module):
         x2, x3, x4 = projected
         if self.fuse is not None and sentence is not None:
             x4 = self.fuse(x4, sentence)
-        x3 = self.join_16(torch.cat([x3, double(x4)], dim=1))
+        size_hw = x3.shape[-2:]
+        x3 = self.join_16(torch.cat([x3, resized(x4, size_hw)], dim=1))
         x2 = self.join_8(torch.cat([x2, x3], dim=1))
-        x = self.sum(torch.cat([self.refine_8(x2), self.refine_16(x3), double(self.refine_32(x4))], dim=1))
+        x = self.sum(torch.cat([self.refine_8(x2), self.refine_16(x3), resized(self.refine_32(x4), size_hw)], dim=1))
         return self.locate(with_coordinates(x))
 
 
@@ -82,8 +84,3 @@ def with_coordinates(x: Tensor) -> Tensor:
     column = torch.linspace(-1, 1, width, device=x.device, dtype=x.dtype).expand(x.shape[0], 1, height, width)
     row = torch.linspace(-1, 1, height, device=x.device, dtype=x.dtype).unsqueeze(-1).expand_as(column)
     return torch.cat([x, column, row], dim=1)
-
-
-def double(x: Tensor) -> Tensor:
-    """Upsamples a map (M, C, h, w) by two, bilinearly."""
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from refseg.blocks.attention import Attention
 from refseg.blocks.convolution import conv_norm
-from refseg.blocks.fusion_neck import double
+from refseg.blocks.resize import upsample
 
 
 class PixelDecoder(nn.Module):
@@ -123,7 +123,7 @@ class UpProjection(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (M, width, h, w) to (M, inner, 4 h, 4 w)."""
-        return self.out(self.second(double(self.first(double(x)))))
+        return self.out(self.second(upsample(self.first(upsample(x)))))
 
 
 def positions_1d(count: int, like: Tensor) -> Tensor:

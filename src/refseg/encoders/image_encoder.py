@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from refseg.errors import InvalidInput
+
 
 class ImageEncoder(nn.Module, ABC):
     """Encodes an image to four maps, each half the size of the previous one.
@@ -43,3 +45,17 @@ class ImageEncoder(nn.Module, ABC):
     def encode_clips(self, clips: Tensor) -> list[Tensor]:
         """Returns the four maps (B, K, C, h, w) of clips (B, K, 3, H, W), by default of each frame alone."""
         return [x.unflatten(0, clips.shape[:2]) for x in self(clips.flatten(0, 1))]
+
+
+def check_third_map(encoder: ImageEncoder) -> None:
+    """Checks that the third map is half as fine as the second, for networks that fuse the two on the third's grid.
+
+    Raises:
+        InvalidInput: if it is not, as where dilation takes the place of strides.
+    """
+    if encoder.strides[2] != 2 * encoder.strides[1]:
+        given = ", ".join(f"1/{stride}" for stride in encoder.strides)
+        raise InvalidInput(
+            f"the maps of this image_encoder are at {given} of the image; choose one whose third map is half as fine "
+            "as its second, as resnet101 or swin_base"
+        )

@@ -42,6 +42,7 @@ from torch import Tensor, nn
 
 from refseg.batch import Batch
 from refseg.blocks.conv_lstm import ConvLSTM, Peephole
+from refseg.blocks.resize import resized
 from refseg.blocks.view import View
 from refseg.blocks.whole_map_norm import JointNorm
 from refseg.config import Channels, Config, Repeats
@@ -458,9 +459,7 @@ class Level(CalledInParts):
 
     def project_image(self, x: Tensor, size_hw: Sequence[int]) -> LevelFeatures:
         """Computes word-independent features of a stage's map (B, _, h', w'), at this size."""
-        if x.shape[-2:] != size_hw:
-            x = F.interpolate(x, tuple(size_hw), mode="bilinear", align_corners=False)
-        pixels = l2_normalize(self.lateral(x.permute(0, 2, 3, 1)))
+        pixels = l2_normalize(self.lateral(resized(x, size_hw).permute(0, 2, 3, 1)))
         return LevelFeatures(pixels if self.keep_pixels else None, self.perceive.project_image(pixels))
 
     def forward(self, features: LevelFeatures, expression: EncodedExpression) -> Tensor:

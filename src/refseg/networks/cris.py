@@ -31,6 +31,7 @@ from refseg.config import Channels, Config, Repeats
 from refseg.encoders import build_image_encoder, build_word_encoder
 from refseg.encoders.clip_image import AttentionPool
 from refseg.encoders.configs import ImageEncoderConfig, WordEncoderConfig
+from refseg.encoders.image_encoder import check_third_map
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
 from refseg.networks.network import Network, Output
 from refseg.preprocessing.resampling import cubic
@@ -116,6 +117,7 @@ class CRIS(Network):
         self.config, self.threshold = config, config.threshold
         self.image_encoder = build_image_encoder(config.image_encoder)
         self.word_encoder = word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
+        check_third_map(self.image_encoder)
         _, c3, c4, c5 = self.image_encoder.channels
         self.pool = None
         if config.image_encoder.kind == "clip_resnet":

@@ -12,7 +12,7 @@ Departs    The authors published no code. Each head of a fusion has its own weig
 Notation   B images, M expressions, V1 to V4 the encoder's maps with C channels, "M" the map joined of V2 to V4.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from refseg.batch import Batch
 from refseg.blocks.aspp import ASPP
 from refseg.blocks.convolution import conv_norm
+from refseg.blocks.resize import resized
 from refseg.blocks.view import View, strength
 from refseg.config import Channels, Config, Repeats
 from refseg.encoders import build_image_encoder, build_word_encoder
@@ -519,13 +520,6 @@ def xavier(conv: nn.Conv2d, parts: int = 1) -> nn.Conv2d:
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
     return conv
-
-
-def resized(x: Tensor, size_hw: Sequence[int]) -> Tensor:
-    """Resizes a map (M, C, h, w) bilinearly."""
-    if x.shape[-2:] == tuple(size_hw):
-        return x
-    return F.interpolate(x, tuple(size_hw), mode="bilinear", align_corners=False)
 
 
 def _as_it_is(output: Any) -> Tensor:

@@ -29,6 +29,7 @@ from refseg.config import Channels, Config, Layers, Repeats
 from refseg.encoders import build_image_encoder, build_word_encoder
 from refseg.encoders.clip_image import AttentionPool as ClipPool
 from refseg.encoders.configs import ClipImageConfig, ClipTextConfig, ImageEncoderConfig, SwinConfig, WordEncoderConfig
+from refseg.encoders.image_encoder import check_third_map
 from refseg.errors import InvalidInput
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
 from refseg.networks.network import Network, Output
@@ -108,6 +109,7 @@ class EAVL(Network):
         self.config, self.threshold = config, config.threshold
         self.image_encoder = build_image_encoder(config.image_encoder)
         self.word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
+        check_third_map(self.image_encoder)
         width, text = config.aligner.width, self.word_encoder.channels
         _, *channels = self.image_encoder.channels
         swin = isinstance(config.image_encoder, SwinConfig)

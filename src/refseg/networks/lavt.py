@@ -30,6 +30,7 @@ from refseg.config import Channels, Config, Repeats
 from refseg.distributed import mean
 from refseg.encoders import build_image_encoder, build_word_encoder
 from refseg.encoders.configs import ImageEncoderConfig, WordEncoderConfig
+from refseg.encoders.image_encoder import check_third_map
 from refseg.errors import InvalidInput
 from refseg.losses import SMALL_REFERENTS_AT_HALF, weighted_cross_entropy
 from refseg.networks.network import Network, Output
@@ -109,6 +110,8 @@ class LAVT(Network):
         )
         hidden = config.hidden or 4 * channels[0]
         self.decoder = Decoder(channels, hidden, classify=config.aligner is None)
+        if config.aligner:
+            check_third_map(self.image_encoder)
         self.aligner = AlignerHead(config.aligner, channels, hidden, words) if config.aligner else None
 
     def encode_image(self, image: Tensor) -> ImageFeatures:

@@ -28,11 +28,13 @@ from torch import Tensor, nn
 
 from refseg.batch import Batch
 from refseg.blocks.aligner import AlignerConfig, MaskGenerator, Queries
+from refseg.blocks.resize import resized
 from refseg.blocks.view import View
 from refseg.config import Channels, Config, Layers, Repeats
 from refseg.encoders import build_image_encoder, build_word_encoder
 from refseg.encoders.configs import ImageEncoderConfig, WordEncoderConfig
 from refseg.encoders.darknet import EPS, batch_norm, dbl, leaky_relu
+from refseg.encoders.image_encoder import check_third_map
 from refseg.losses import SMALL_REFERENTS, SMALL_THRESHOLD, weighted_cross_entropy
 from refseg.networks.network import Network, Output, pad_mask, pad_words
 
@@ -159,6 +161,7 @@ class VLT(Network):
         self.word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
         if config.freeze_image_encoder:
             self.image_encoder.requires_grad_(False)
+        check_third_map(self.image_encoder)
         words = self.word_encoder.channels
         self.fusion = Fusion(config, self.image_encoder.channels, words)
         self.query_generation = QueryGeneration(config, config.channels, words)
@@ -519,13 +522,6 @@ def positions(count: int, width: int, device: torch.device) -> Tensor:
 def with_positions(x: Tensor) -> Tensor:
     """Adds position codes to a sequence (M, N, C)."""
     return x + positions(x.shape[1], x.shape[2], x.device)
-
-
-def resized(x: Tensor, size_hw: Sequence[int]) -> Tensor:
-    """Resizes a map (M, _, h, w) bilinearly."""
-    if tuple(x.shape[-2:]) == tuple(size_hw):
-        return x
-    return F.interpolate(x, tuple(size_hw), mode="bilinear", align_corners=False)
 
 
 def masked(scores: Tensor, mask: Tensor) -> Tensor:

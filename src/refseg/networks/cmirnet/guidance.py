@@ -15,7 +15,6 @@ Departs    As the release does:
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refseg.blocks.pixel_sequence import instance_norm
@@ -148,8 +147,3 @@ def map_of(pixels: Tensor, like: Tensor) -> Tensor:
 def expand_to_expressions(x: Tensor, image_of_expression: Tensor) -> Tensor:
     """Returns the map (M, C, h, w) of each expression's image, without a copy for a single image."""
     return x.expand(image_of_expression.shape[0], -1, -1, -1) if x.shape[0] == 1 else x[image_of_expression]
-
-
-def resize(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Resizes logits (M, 1, h, w) to the image."""
-    return F.interpolate(logits, size_hw, mode="bilinear", align_corners=False)

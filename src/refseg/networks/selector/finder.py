@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from refseg.blocks.autocast import full_precision
 from refseg.blocks.convolution import conv_norm
+from refseg.blocks.resize import upsample
 from refseg.encoders.small import small_stages
 from refseg.errors import InvalidInput
 from refseg.networks.selector.config import SelectorConfig
-from refseg.networks.selector.maps import cell_places, gather_cells, length_unit, pixels, upsample
+from refseg.networks.selector.maps import cell_places, gather_cells, length_unit, pixels
 
 
 @dataclass

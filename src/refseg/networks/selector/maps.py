@@ -6,7 +6,6 @@ The 1/8 map holds one cell per possible object; centres lie at s * i + (s - 1) /
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from refseg.batch import Objects
@@ -16,11 +15,6 @@ def true_cells(objects: Objects, rows: int, columns: int) -> Tensor:
     """Returns the cell (B, N) int64 of the flattened 1/8 map that holds each true centre."""
     column, row = ((objects.centres.float() + 0.5) / 8).floor().long().unbind(-1)
     return row.clamp(0, rows - 1) * columns + column.clamp(0, columns - 1)
-
-
-def upsample(x: Tensor) -> Tensor:
-    """Upsamples a map to twice its size, bilinearly."""
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def gather_cells(values: Tensor, cells: Tensor) -> Tensor:

@@ -1,0 +1,18 @@
+"""Maps of another size."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def resized(x: Tensor, size_hw: Sequence[int]) -> Tensor:
+    """Resizes a map (M, C, h, w) bilinearly, corners of pixels aligned; returns a map of that size as it is."""
+    if tuple(x.shape[-2:]) == tuple(size_hw):
+        return x
+    return F.interpolate(x, tuple(size_hw), mode="bilinear", align_corners=False)
+
+
+def upsample(x: Tensor) -> Tensor:
+    """Upsamples a map (M, C, h, w) to twice its size, bilinearly."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
