@@ -122,3 +122,14 @@ def test_a_network_of_images_is_explained_on_a_frame(segmenter, golden):
 def test_a_frame_after_the_end_is_refused(clip, colours):
     with pytest.raises(InvalidInput, match="a has no frame 4, counted from 0; its last one is 3"):
         attention.explain_frame(load(colours()), clip, "red", 4)
+
+
+@pytest.mark.parametrize(("count", "rotation"), [(6, 0), (7, 90)])
+def test_names_of_many_bars_are_upright(count, rotation):
+    from matplotlib import pyplot
+
+    view = View("balance", nn.Identity(), lambda x: x, "weights", "Query Balance", [f"query {n}" for n in range(count)])
+    drawn, axes = pyplot.subplots()
+    attention._draw_numbers(axes, attention.ViewValues(view, np.ones(count, np.float32)))
+    assert {label.get_rotation() for label in (*axes.get_xticklabels(), *axes.texts)} == {rotation}
+    pyplot.close(drawn)

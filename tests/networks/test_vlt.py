@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from refseg.batch import Batch, Objects
-from refseg.networks.vlt import PRESETS, VLT, VLTConfig, positions, resized, with_coordinates
+from refseg.networks.vlt import PRESETS, VLT, VLTConfig, positions, with_coordinates
 
 VOCABULARY_SIZE = 20
 SMALL = {"kind": "small", "finder": (8, 8, 8, 12), "top": 16}
@@ -139,11 +139,6 @@ class TestGrid:
             logits = tiny()(*asked(1, *size_hw)).logits
         assert logits.shape[-2:] == (size_hw[0] // 2, size_hw[1] // 2)
         assert logits.isfinite().all()
-
-    def test_nothing_is_resized_at_the_size_of_training(self):
-        x = torch.randn(1, 2, 4, 4)
-        assert resized(x, (4, 4)) is x
-        torch.testing.assert_close(resized(x, (8, 8)), F.interpolate(x, (8, 8), mode="bilinear"))
 
     def test_coordinates_run_from_edge_to_edge(self):
         x = with_coordinates(torch.zeros(2, 1, 3, 5))

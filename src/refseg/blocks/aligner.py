@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from refseg.blocks.attention import Attention
 from refseg.blocks.convolution import conv_norm
 from refseg.blocks.fusion_neck import FusionNeck
-from refseg.blocks.resize import resized
+from refseg.blocks.resize import resize_map
 from refseg.blocks.view import View
 from refseg.config import Config, Repeats
 
@@ -119,7 +119,7 @@ class QueryGenerator(nn.Module):
 
     Args:
         config: of the aligner.
-        levels: channels of the image's maps at 1/8, 1/16 and 1/32.
+        levels: channels of the image's maps at 1/8, 1/16 and 1/32 or 1/16.
         pooled: channels of the image's vector.
         words: channels of words.
     """
@@ -145,7 +145,7 @@ class QueryGenerator(nn.Module):
 
     def encode_image(self, levels: Sequence[Tensor], pooled: Tensor) -> ImageQueries:
         """Encodes three levels (B, D, h, w) and a vector (B, P) without the words."""
-        maps = resized(self.maps(self.dense(self.dense.project(levels))), self.grid)  # Eqs. 6, 7
+        maps = resize_map(self.maps(self.dense(self.dense.project(levels))), self.grid)  # Eqs. 6, 7
         vision = None if self.vision is None else F.relu(self.vision(pooled))
         return ImageQueries(F.relu(self.query(maps.flatten(2))), vision)
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from refseg.blocks.resize import resize_map
 from refseg.blocks.whole_map_norm import JointNorm
 
 Peephole = Literal["position", "channel", "none"]
@@ -62,15 +63,14 @@ class ConvLSTM(nn.Module):
 
     def _peepholes(self, size_hw: Sequence[int]) -> dict[str, Tensor]:
         """Returns the peephole weights of each gate for maps of this size."""
-        return {gate: resized(weight, size_hw) for gate, weight in self.peepholes.items()}
+        return {gate: resize_peephole(weight, size_hw) for gate, weight in self.peepholes.items()}
 
 
-def resized(weight: Tensor, size_hw: Sequence[int]) -> Tensor:
+def resize_peephole(weight: Tensor, size_hw: Sequence[int]) -> Tensor:
     """Resizes weights of positions (h, w, D) to another size; those of channels (D,) are returned unchanged."""
     if weight.ndim == 1 or tuple(weight.shape[:2]) == tuple(size_hw):
         return weight
-    first = weight.permute(2, 0, 1)[None]
-    return F.interpolate(first, tuple(size_hw), mode="bilinear", align_corners=False)[0].permute(1, 2, 0)
+    return resize_map(weight.permute(2, 0, 1)[None], size_hw)[0].permute(1, 2, 0)
 
 
 def glorot(shape: tuple[int, ...]) -> nn.Parameter:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refseg.blocks.convolution import conv_norm
-from refseg.blocks.resize import resized
+from refseg.blocks.resize import resize_map
 
 
 class FusionNeck(nn.Module):
@@ -47,7 +47,7 @@ class FusionNeck(nn.Module):
         )
 
     def project(self, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Projects levels (B, C, h, w) at 1/8, 1/16, 1/32; the finest one is pooled to 1/16."""
+        """Projects levels (B, C, h, w) at 1/8, 1/16 and 1/32 or 1/16; the finest one is pooled to 1/16."""
         x2, x3, x4 = levels
         return F.avg_pool2d(self.level_8(x2), 2), self.level_16(x3), self.level_32(x4)
 
@@ -57,9 +57,9 @@ class FusionNeck(nn.Module):
         if self.fuse is not None and sentence is not None:
             x4 = self.fuse(x4, sentence)
         size_hw = x3.shape[-2:]
-        x3 = self.join_16(torch.cat([x3, resized(x4, size_hw)], dim=1))
+        x3 = self.join_16(torch.cat([x3, resize_map(x4, size_hw)], dim=1))
         x2 = self.join_8(torch.cat([x2, x3], dim=1))
-        x = self.sum(torch.cat([self.refine_8(x2), self.refine_16(x3), resized(self.refine_32(x4), size_hw)], dim=1))
+        x = self.sum(torch.cat([self.refine_8(x2), self.refine_16(x3), resize_map(self.refine_32(x4), size_hw)], dim=1))
         return self.locate(with_coordinates(x))
 
 

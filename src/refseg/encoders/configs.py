@@ -63,7 +63,7 @@ class SmallConfig(Config):
 
     kind: Literal["small"] = "small"
     finder: tuple[Channels, Channels, Channels, Channels] = (32, 48, 96, 192)  # at 1/2 to 1/16, as Selector's
-    top: Channels = 192  # channels at 1/32
+    top: Channels = 192  # channels of the last map, with `finest` 4
     finest: Literal[2, 4] = 4  # stride of the first of four maps; with 2 there is none at 1/32
     coarsest: Literal[16, 32] = 32  # stride of the last map, where that of the first is 4
 

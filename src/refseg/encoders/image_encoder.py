@@ -48,14 +48,14 @@ class ImageEncoder(nn.Module, ABC):
 
 
 def check_third_map(encoder: ImageEncoder) -> None:
-    """Checks that the third map is half as fine as the second, for networks that fuse the two on the third's grid.
+    """Checks that the third map has half the resolution of the second, for networks that fuse them.
 
     Raises:
-        InvalidInput: if it is not, as where dilation takes the place of strides.
+        InvalidInput: if it has not, as where dilation takes the place of strides.
     """
     if encoder.strides[2] != 2 * encoder.strides[1]:
         given = ", ".join(f"1/{stride}" for stride in encoder.strides)
         raise InvalidInput(
-            f"the maps of this image_encoder are at {given} of the image; choose one whose third map is half as fine "
-            "as its second, as resnet101 or swin_base"
+            f"the maps of this image_encoder are at {given} of the image, and this network needs the third at half the "
+            "resolution of the second; choose resnet101, resnet101_stride16 or swin_base"
         )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 COLUMNS = 4
 PANEL_SIDE = 3.0  # inches
 TITLE_LETTERS = 38  # in a line above a panel
+MAX_HORIZONTAL_LABELS = 6  # of bars side by side; more are upright
 
 
 @dataclass(frozen=True)
@@ -206,9 +207,13 @@ def _draw_map(axes: "Axes", explanation: Explanation, seen: ViewValues) -> None:
 def _draw_numbers(axes: "Axes", seen: ViewValues) -> None:
     labels = list(seen.view.labels) or [str(k) for k in range(len(seen.values))]
     bars = axes.bar(labels, seen.values, color="#4477aa")
-    axes.bar_label(bars, fmt="%.3f", fontsize=7)
+    rotation = 90 if len(labels) > MAX_HORIZONTAL_LABELS else 0
+    if rotation:
+        axes.margins(y=0.2)  # room for upright numbers above the bars
+    axes.bar_label(bars, fmt="%.3f", fontsize=7, rotation=rotation, padding=2)
     axes.set_title(f"{seen.view.name}\n{seen.view.source}", fontsize=8)
     axes.tick_params(labelsize=7)
+    axes.tick_params(axis="x", labelrotation=rotation)
     axes.spines[["top", "right"]].set_visible(False)
 
 

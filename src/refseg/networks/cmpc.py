@@ -42,7 +42,7 @@ from torch import Tensor, nn
 
 from refseg.batch import Batch
 from refseg.blocks.conv_lstm import ConvLSTM, Peephole
-from refseg.blocks.resize import resized
+from refseg.blocks.resize import resize_map
 from refseg.blocks.view import View
 from refseg.blocks.whole_map_norm import JointNorm
 from refseg.config import Channels, Config, Repeats
@@ -330,7 +330,7 @@ class CMPC(Network):
         """Resizes logits (M, 1, h, w) to the images."""
         if self.config.resize == "corner":
             return corner_resize(logits, size_hw)
-        return F.interpolate(logits, size_hw, mode="bilinear", align_corners=False)
+        return resize_map(logits, size_hw)
 
     def familiarity_features(self, image_features: ImageFeatures) -> Tensor:
         """Returns the image encoder's map for C3."""
@@ -459,7 +459,7 @@ class Level(CalledInParts):
 
     def project_image(self, x: Tensor, size_hw: Sequence[int]) -> LevelFeatures:
         """Computes word-independent features of a stage's map (B, _, h', w'), at this size."""
-        pixels = l2_normalize(self.lateral(resized(x, size_hw).permute(0, 2, 3, 1)))
+        pixels = l2_normalize(self.lateral(resize_map(x, size_hw).permute(0, 2, 3, 1)))
         return LevelFeatures(pixels if self.keep_pixels else None, self.perceive.project_image(pixels))
 
     def forward(self, features: LevelFeatures, expression: EncodedExpression) -> Tensor:

@@ -116,8 +116,8 @@ class CRIS(Network):
         super().__init__()
         self.config, self.threshold = config, config.threshold
         self.image_encoder = build_image_encoder(config.image_encoder)
-        self.word_encoder = word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
         check_third_map(self.image_encoder)
+        self.word_encoder = word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
         _, c3, c4, c5 = self.image_encoder.channels
         self.pool = None
         if config.image_encoder.kind == "clip_resnet":
@@ -141,7 +141,7 @@ class CRIS(Network):
         return ImageFeatures(self.neck.project(levels), image_queries, (image.shape[-2], image.shape[-1]))
 
     def levels(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Computes maps (B, C, h, w) at 1/8, 1/16 and 1/32, the last one pooled, and a vector (B, C) of images."""
+        """Computes maps (B, C, h, w) at 1/8, 1/16 and 1/32 or 1/16, the last one pooled, and vectors (B, C)."""
         _, x3, x4, x5 = self.image_encoder(image)
         vector = None
         if self.pool is not None:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from refseg.batch import Batch
 from refseg.blocks.aspp import ASPP
 from refseg.blocks.convolution import conv_norm
-from refseg.blocks.resize import resized
+from refseg.blocks.resize import resize_map
 from refseg.blocks.view import View, strength
 from refseg.config import Channels, Config, Repeats
 from refseg.encoders import build_image_encoder, build_word_encoder
@@ -208,7 +208,7 @@ class DCMFNet(Network):
         x = self.dropout(self.aspp(x))  # M_dec
         if self.detail is not None and features.detail is not None:
             x = self.detail(x, features.detail[image_of_expression])  # E_dec, Eq. 6
-        return resized(self.head(x).float(), features.size_hw)
+        return resize_map(self.head(x).float(), features.size_hw)
 
     def encoded(self, features: ImageFeatures, sentence: Tensor, image_of_expression: Tensor) -> Tensor:
         """Computes E_enc (M, C, h, w), Eq. 5, for sentences (M, C, 1, 1)."""
@@ -227,7 +227,7 @@ class DCMFNet(Network):
         """Computes the map of a place: the next stage of x, or the fused stages for "M"."""
         if place != "M":
             return self.image_encoder.stages[PLACES.index(place) + 1](x)
-        return self.join(torch.cat([resized(maps[stage], maps["V4"].shape[-2:]) for stage in PLACES[:-1]], 1))
+        return self.join(torch.cat([resize_map(maps[stage], maps["V4"].shape[-2:]) for stage in PLACES[:-1]], 1))
 
     def _normed(self, place: str, x: Tensor) -> Tensor:
         return self.norms[place](x) if place in self.norms else x
@@ -361,7 +361,7 @@ class FusionUnit(nn.Module):
         """Computes F_t (M, C', h, w) from a guide (M, C, h', w') and the state G_{t-1} (M, C', h, w)."""
         guide = self.guide(guide)
         if guide.shape[-2:] != (1, 1):  # a sentence is broadcast
-            guide = resized(guide, state.shape[-2:])
+            guide = resize_map(guide, state.shape[-2:])
         return (guide.tanh() * self.guided(state).tanh()).unflatten(1, (self.heads, -1)).sum(1).tanh()
 
 
@@ -435,7 +435,7 @@ class DetailBeside(Guided):
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Fuses M_dec (M, C, h', w') and the narrowed V1 (M, C', h, w) to (M, C', h, w)."""
-        return self.merge(resized(self.coarse(coarse), fine.shape[-2:]), fine)
+        return self.merge(resize_map(self.coarse(coarse), fine.shape[-2:]), fine)
 
 
 class Concatenation(nn.Module):

@@ -24,6 +24,7 @@ from refseg.batch import Batch
 from refseg.blocks.aligner import AlignerConfig, ImageQueries, MaskGenerator, NeckKind, QueryGenerator, initialise, neck
 from refseg.blocks.attention import Attention
 from refseg.blocks.pixel_decoder import PixelDecoder, UpProjection
+from refseg.blocks.resize import resize_map
 from refseg.blocks.view import View
 from refseg.config import Channels, Config, Layers, Repeats
 from refseg.encoders import build_image_encoder, build_word_encoder
@@ -85,7 +86,7 @@ PRESETS = {
     "eavl_clip_resnet101": _CLIP,
     "eavl_clip_resnet50": _CLIP.replace(image_encoder="clip_resnet50", word_encoder="clip_text_rn50"),
     "eavl_small": EAVLConfig(
-        image_encoder="small",
+        image_encoder="small_stride16",  # the sentence scales the last map, which at 1/32 is coarser than most objects
         word_encoder="bert_small",
         max_words=24,
         aligner=AlignerConfig(width=64, image_size=128),
@@ -108,8 +109,8 @@ class EAVL(Network):
         super().__init__()
         self.config, self.threshold = config, config.threshold
         self.image_encoder = build_image_encoder(config.image_encoder)
-        self.word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
         check_third_map(self.image_encoder)
+        self.word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
         width, text = config.aligner.width, self.word_encoder.channels
         _, *channels = self.image_encoder.channels
         swin = isinstance(config.image_encoder, SwinConfig)
@@ -187,7 +188,7 @@ class EAVL(Network):
         logits = self.masks_of(features, words, batch.word_mask, batch.image_of_expression).float()
         masks = batch.soft_masks()
         if self.config.loss_at == "full":
-            logits = F.interpolate(logits, masks.shape[-2:], mode="bilinear", align_corners=False)
+            logits = resize_map(logits, masks.shape[-2:])
         else:
             masks = F.interpolate(masks.unsqueeze(1), logits.shape[-2:], mode="nearest")[:, 0]
         return {"loss": weighted_cross_entropy(logits, masks, self.config.class_weights)}

@@ -99,6 +99,8 @@ class LAVT(Network):
         super().__init__()
         self.config = config
         self.image_encoder = build_image_encoder(config.image_encoder)
+        if config.aligner:
+            check_third_map(self.image_encoder)
         self.word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
         channels, words = self.image_encoder.channels, self.word_encoder.channels
         self.fusions = nn.ModuleList(
@@ -110,8 +112,6 @@ class LAVT(Network):
         )
         hidden = config.hidden or 4 * channels[0]
         self.decoder = Decoder(channels, hidden, classify=config.aligner is None)
-        if config.aligner:
-            check_third_map(self.image_encoder)
         self.aligner = AlignerHead(config.aligner, channels, hidden, words) if config.aligner else None
 
     def encode_image(self, image: Tensor) -> ImageFeatures:

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from refseg.batch import Batch
 from refseg.blocks.aligner import AlignerConfig, MaskGenerator, Queries
-from refseg.blocks.resize import resized
+from refseg.blocks.resize import resize_map
 from refseg.blocks.view import View
 from refseg.config import Channels, Config, Layers, Repeats
 from refseg.encoders import build_image_encoder, build_word_encoder
@@ -102,13 +102,14 @@ PRESETS = {
     "vlt_darknet53": VLTConfig(),
     "vlt_swin": _SWIN,
     "vlt_small": _SWIN.replace(
-        image_encoder="small",
+        image_encoder="small_stride16",  # the sentence scales the last map, which at 1/32 is coarser than most objects
         norm_stages=False,
         word_encoder="bert_small",
         max_words=24,
         image_size=128,
         channels=96,
         width=64,
+        heads=4,
         dropout=0,
         output_stride=4,
         class_weights=SMALL_REFERENTS,
@@ -126,7 +127,7 @@ class ImageFeatures:
     """Word-independent features of B images.
 
     Attributes:
-        v5: (B, C5, h / 2, w / 2) the coarsest stage, convolved.
+        v5: (B, C5, h / 2, w / 2) the coarsest stage, convolved; (B, C5, h, w) where the last two have one stride.
         projected: (B, C, h / 2, w / 2) pixels that attend to words, in spatial fusion only.
         v4, v3: (B, _, h, w) projected maps of the two stages before it.
     """
@@ -158,10 +159,10 @@ class VLT(Network):
         super().__init__()
         self.config, self.threshold = config, config.threshold
         self.image_encoder = build_image_encoder(config.image_encoder)
+        check_third_map(self.image_encoder)
         self.word_encoder = build_word_encoder(config.word_encoder, vocabulary_size)
         if config.freeze_image_encoder:
             self.image_encoder.requires_grad_(False)
-        check_third_map(self.image_encoder)
         words = self.word_encoder.channels
         self.fusion = Fusion(config, self.image_encoder.channels, words)
         self.query_generation = QueryGeneration(config, config.channels, words)
@@ -259,7 +260,7 @@ class Fusion(nn.Module):
         self.pixels = nn.Sequential(dbl(c5 + width, config.width, 1), dbl(config.width, config.width, 1))
 
     def project_image(self, v3: Tensor, v4: Tensor, v5: Tensor) -> ImageFeatures:
-        """Projects three stages (B, _, 2 h, 2 w), (B, _, h, w), (B, _, h / 2, w / 2), without words."""
+        """Projects stages (B, _, 2 h, 2 w), (B, _, h, w) and (B, _, h / 2, w / 2) or (B, _, h, w), without words."""
         v3, v4, v5 = (norm(x) for norm, x in zip(self.norms, (v3, v4, v5), strict=True))
         projected, v4, v3 = self.sentence.project_image(v5), self.of_v4(v4), self.of_v3(F.avg_pool2d(v3, 2))
         return ImageFeatures(v5 + self.convolved(v5), projected, v4, v3)
@@ -350,7 +351,7 @@ class QueryGeneration(nn.Module):
 
     def forward(self, fused: Tensor, words: Tensor, word_mask: Tensor) -> Queries:
         """Computes queries from a fused map (M, `channels`, h, w); words and mask as in `Fusion`."""
-        maps = resized(self.maps(with_coordinates(fused)), (self.side, self.side))
+        maps = resize_map(self.maps(with_coordinates(fused)), (self.side, self.side))
         vision, language = self.vision(maps.flatten(2)), self.language(words)
         places, texts = with_positions(vision), with_positions(language)
         query, key, value = self.attend.split(self.query(places), self.key(texts), self.value(texts))
@@ -380,7 +381,7 @@ class Transformer(nn.Module):
     def memory(self, pixels: Tensor) -> Tensor:
         """Encodes a map (M, C, h, w) as memory (M, N, C), with positions interpolated from the training's grid."""
         places = positions(self.side**2, pixels.shape[1], pixels.device).mT.unflatten(-1, (self.side, self.side))
-        x = (pixels + resized(places[None], pixels.shape[-2:])).flatten(2).mT
+        x = (pixels + resize_map(places[None], pixels.shape[-2:])).flatten(2).mT
         for layer in self.encoder:
             x = layer(x)
         return x
@@ -473,7 +474,7 @@ class QueryBalance(nn.Module):
         """Computes responses (M, Q, h, w) from answers and queries (M, Q, C)."""
         confidence = self.confidence(torch.cat([self.answer(answers), self.query(queries)], dim=-1))
         maps = self.response(confidence * answers).unflatten(-1, (self.side, self.side))
-        return resized(maps, size_hw)
+        return resize_map(maps, size_hw)
 
 
 class MaskDecoder(nn.Module):

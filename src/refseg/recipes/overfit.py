@@ -37,6 +37,7 @@ def photographs_by_heart() -> Recipe:
         name="photographs_by_heart",
         network="eavl_small",
         config={
+            "image_encoder": "small",
             "class_weights": [1, 1],
             "threshold": 0.5,
             "aligner": {"queries": 16, "width": 64, "image_size": IMAGE_SIDE},

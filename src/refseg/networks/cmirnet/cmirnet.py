@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from refseg.batch import Batch
 from refseg.blocks.aspp import ASPP
-from refseg.blocks.resize import resized
+from refseg.blocks.resize import resize_map
 from refseg.blocks.view import View, strength
 from refseg.distributed import mean_over_processes
 from refseg.encoders import build_image_encoder, build_word_encoder
@@ -119,14 +119,14 @@ class CMIRNet(Network):
         """Predicts masks (M, 1, H, W) from the finest stage, for any number of words (M, T, D)."""
         inputs = self.compute_decoder_inputs(image_features, words, word_mask, image_of_expression)
         logits = self.decoder.finest(inputs, cast(Head, self.heads[str(self.stages[0])]))
-        return self.answer(resized(logits, image_features.size_hw))
+        return self.answer(resize_map(logits, image_features.size_hw))
 
     def decode(
         self, image_features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
     ) -> list[Tensor]:
         """Computes logits (M, 1, H, W) of every stage P_i, finest first."""
         decoded = self.decoder(self.compute_decoder_inputs(image_features, words, word_mask, image_of_expression))
-        return [resized(self.heads[str(stage)](decoded[stage]), image_features.size_hw) for stage in self.stages]
+        return [resize_map(self.heads[str(stage)](decoded[stage]), image_features.size_hw) for stage in self.stages]
 
     def compute_decoder_inputs(
         self, image_features: ImageFeatures, words: Tensor, word_mask: Tensor, image_of_expression: Tensor
