@@ -131,6 +131,8 @@ def build(name: str, config: Config | Mapping[str, Any], vocabulary_size: int) -
     settings = configured(name, config)
     try:
         return network_class(name)(settings, vocabulary_size)
+    except InvalidInput as error:
+        raise InvalidInput(f"config of {name}: {error}") from error
     except (ValueError, RuntimeError, AssertionError, ArithmeticError) as error:  # of PyTorch's layers
         raise InvalidInput(f"config of {name}: its sizes do not fit each other ({first_line(error)})") from error
 
