@@ -68,9 +68,7 @@ class ConvLSTM(nn.Module):
 
 def resize_peephole(weight: Tensor, size_hw: Sequence[int]) -> Tensor:
     """Resizes weights of positions (h, w, D) to another size; those of channels (D,) are returned unchanged."""
-    if weight.ndim == 1 or tuple(weight.shape[:2]) == tuple(size_hw):
-        return weight
-    return resize_map(weight.permute(2, 0, 1)[None], size_hw)[0].permute(1, 2, 0)
+    return weight if weight.ndim == 1 else resize_map(weight.permute(2, 0, 1)[None], size_hw)[0].permute(1, 2, 0)
 
 
 def glorot(shape: tuple[int, ...]) -> nn.Parameter:
