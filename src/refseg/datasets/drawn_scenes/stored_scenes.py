@@ -80,14 +80,15 @@ def stored_scenes(
 
     Raises:
         UnwritableOutput: if the cache folder cannot be written or has no room.
+        InvalidInput: if a process that draws ended early.
     """
     name = f"v{VERSION}.{LAYOUT}-{scenes.split}-{scenes.tier}-{scenes.side}-seed{scenes.seed}-{len(scenes)}"
     folder = cache_folder() / "drawn_scenes" / name
     remove_leftovers(folder.parent)
     if not folder.exists():
         try:
-            with all_or_nothing(folder.parent) as staging:
-                _draw(scenes, staging / name, workers, progress)
+            with _drawing_processes(min(workers, _blocks(scenes))) as run, all_or_nothing(folder.parent) as staging:
+                _draw(scenes, staging / name, run, progress)
                 if folder.exists():  # another process was faster, and others may read already
                     shutil.rmtree(staging / name)
         except UnwritableOutput as error:
@@ -109,7 +110,13 @@ def _open(folder: Path) -> StoredScenes:
     return StoredScenes(**arrays, texts=(folder / "texts.txt").read_text(encoding="utf-8").splitlines())
 
 
-def _draw(scenes: DrawnScenes, folder: Path, workers: int, progress: Callable[[int], None]) -> None:
+def _blocks(scenes: DrawnScenes) -> int:
+    return (len(scenes) + BLOCK - 1) // BLOCK
+
+
+def _draw(
+    scenes: DrawnScenes, folder: Path, run: Callable[..., Iterator[dict]], progress: Callable[[int], None]
+) -> None:
     folder.mkdir(parents=True)
     count, side = len(scenes), scenes.side
     shapes = {"images": (count, side, side, 3), "id_maps": (count, side, side)}
@@ -117,12 +124,11 @@ def _draw(scenes: DrawnScenes, folder: Path, workers: int, progress: Callable[[i
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, shape)
         _allocate(folder / f"{name}.npy")
     settings = (scenes.split, count, scenes.tier, side, scenes.seed)
-    blocks = range((count + BLOCK - 1) // BLOCK)
+    blocks = _blocks(scenes)
     parts = []
-    with _drawing_processes(min(workers, len(blocks))) as pool:
-        for part in pool(_draw_one, [folder] * len(blocks), [settings] * len(blocks), blocks):
-            parts.append(part)
-            progress(len(part["counts"]))
+    for part in run(_draw_one, [folder] * blocks, [settings] * blocks, range(blocks)):
+        parts.append(part)
+        progress(len(part["counts"]))
     texts = "\n".join(text for part in parts for text in part.pop("texts")) + "\n"
     (folder / "texts.txt").write_text(texts, encoding="utf-8")
     sentences = np.concatenate([part.pop("sentences") for part in parts])
@@ -143,6 +149,7 @@ def _drawing_processes(count: int) -> Iterator[Callable[..., Iterator[dict]]]:
         return
     try:
         with ProcessPoolExecutor(count, get_context("spawn"), initializer=_follow_parent) as pool:
+            pool.submit(os.getpid).result()  # where scripts are run again, this fails before anything is written
             yield pool.map
     except BrokenProcessPool as error:
         raise InvalidInput(
