@@ -115,3 +115,9 @@ def test_names_are_completed_from_their_beginning():
     assert complete_networks("cmpc_video_s") == ["cmpc_video_small"]
     assert complete_recipes("selector_q") == ["selector_quick"]
     assert complete_weights("selector_v") == ["selector_video"]
+
+
+@pytest.mark.parametrize("asked", [("networks",), ("networks", "cmirnet_swin_base", "--parts"), ("weights", "list")])
+def test_tables_keep_their_cells_in_narrow_terminals(asked):
+    narrow, wide = (CliRunner().invoke(app, asked, env={"COLUMNS": columns}).output for columns in ("40", "200"))
+    assert narrow == wide  # a terminal breaks longer lines itself

@@ -54,7 +54,7 @@ def compare(
     if as_json:
         print(json.dumps({"a": str(first), "b": str(second), "protocols": [one.to_dict() for one in found]}, indent=1))
         return
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     shown = "video" if a[0].frame else "image"
     counts = f"{counted(found[0].expressions, 'expression')}, {counted(found[0].images, shown)}"
     console.print(f"A {printable(str(first))}\nB {printable(str(second))}\n{counts}; percent")
@@ -155,37 +155,24 @@ def show(comparison: "Comparison", console: "Console", shown: str = "image") -> 
     measure = _measure(comparison.metrics)
     console.print(f"\n{comparison.protocol}", style="bold")
     metrics = {name: (None, difference) for name, difference in comparison.metrics.items()}
-    _table(console, "metric", metrics)
+    _print_differences(console, "metric", metrics)
     console.print(
         f"better in B: {100 * comparison.better:.2f} % of answers, worse: {100 * comparison.worse:.2f} %; "
         f"Wilcoxon on {measure} by {shown}: p = {comparison.p_value:.2g}"
     )
     for column, table in comparison.by.items():
         console.print(f"\n{measure} by {column}, {comparison.protocol}", style="bold")
-        _table(console, column, table)
+        _print_differences(console, column, table)
 
 
-def _table(console: "Console", corner: str, lines: "Mapping[str, tuple[int | None, Difference]]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+def _print_differences(console: "Console", corner: str, lines: "Mapping[str, tuple[int | None, Difference]]") -> None:
     from refseg.errors import printable
 
-    assert isinstance(console, Console)
     has_counts = any(number is not None for number, _ in lines.values())
-    table = Table(
-        corner, *(["expr."] if has_counts else []), "A", "B", "B - A", "95 % interval", box=None, pad_edge=False
-    )
-    for column in table.columns[1:]:
-        column.justify, column.no_wrap = "right", True
+    cells = [[corner, *(["expr."] if has_counts else []), "A", "B", "B - A", "95 % interval"]]
     for name, (number, difference) in lines.items():
-        values = [difference.a, difference.b, difference.b - difference.a]
-        interval = difference.interval
-        table.add_row(
-            printable(name),
-            *([f"{number:,}"] if has_counts else []),
-            *(f"{100 * value:.2f}" for value in values[:2]),
-            f"{100 * values[2]:+.2f}",
-            f"{100 * interval[0]:+.2f} to {100 * interval[1]:+.2f}" if interval else "-",
-        )
-    console.print(table)
+        counts = [f"{number:,}"] if has_counts else []
+        values = [f"{100 * value:.2f}" for value in (difference.a, difference.b)]
+        interval = _interval(difference.interval, sign="+")
+        cells.append([printable(name), *counts, *values, f"{100 * (difference.b - difference.a):+.2f}", interval])
+    _print_lines(cells, console, left=1)

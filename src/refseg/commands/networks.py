@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from refseg.commands.columns import align
 from refseg.commands.completion import complete_networks
 from refseg.inspection.costs import ENCODERS
 
@@ -123,69 +124,64 @@ def _licence(name: str) -> str:
 
 def _print(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     for family in dict.fromkeys(row["network"] for row in rows):
         some = [row for row in rows if row["network"] == family]
         paper = some[0]["paper"]
         title = f"“{paper['title']}”, {paper['venue']}, {paper['link']}" if paper else "of this project"
-        console.print(f"[bold]{family}[/]  {title}", soft_wrap=True)
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column("preset", min_width=18)
-        for column in ("parameters\nM", "+ words\nM", "paper*\nM", "multiply-\nadds G", "paper*\nG", "image\nside"):
-            table.add_column(column, justify="right", no_wrap=True)
+        console.print(f"[bold]{family}[/]  {title}")
+        lines = [
+            ["", "parameters", "+ words", "paper*", "multiply-", "paper*", "image"],
+            ["preset", "M", "M", "M", "adds G", "G", "side"],
+        ]
         for row in some:
             reported = row["parts_in_paper"].get("total", {})
-            table.add_row(
-                row["preset"],
-                f"{row['parameters'] / 1e6:.1f}",
-                f"{row['word_encoder_parameters'] / 1e6:.1f}" if row["word_encoder_parameters"] else "",
-                _or_not_given(reported.get("parameters_m"), paper),
-                f"{row['multiply_adds'] / 1e9:.1f}",
-                _or_not_given(reported.get("multiply_adds_g"), paper),
-                str(row["image_size"]),
+            lines.append(
+                [
+                    row["preset"],
+                    f"{row['parameters'] / 1e6:.1f}",
+                    f"{row['word_encoder_parameters'] / 1e6:.1f}" if row["word_encoder_parameters"] else "",
+                    _or_not_given(reported.get("parameters_m"), paper),
+                    f"{row['multiply_adds'] / 1e9:.1f}",
+                    _or_not_given(reported.get("multiply_adds_g"), paper),
+                    str(row["image_size"]),
+                ]
             )
-        console.print(table)
+        console.print("\n".join(align(lines, [True, *[False] * 6])))
         for row in some:
             encoders = " + ".join(row[part] for part in ENCODERS if part in row)
             published = f"{len(row['published_weights'])} published, licence " if row["published_weights"] else ""
             about = [encoders, f"weights {published}{row['licence']}", f"recipes {', '.join(row['recipes']) or 'none'}"]
-            console.print(f"{row['preset']}: {'; '.join(filter(None, about))}", soft_wrap=True)
+            console.print(f"{row['preset']}: {'; '.join(filter(None, about))}")
             if row["remark"]:
-                console.print(f"  * {row['remark']}", soft_wrap=True)
+                console.print(f"  * {row['remark']}")
         console.print()
-    console.print(f"{CONVENTION}.", soft_wrap=True)
+    console.print(f"{CONVENTION}.")
     if any(row["paper"] for row in rows):
         line = '* "-": not given. Papers count otherwise: refseg networks cmirnet_swin_base --parts.'
-        console.print(line, soft_wrap=True)
+        console.print(line)
 
 
 def _print_adapters(entries: "list[AdapterEntry]") -> None:
     from rich.console import Console
-    from rich.table import Table
 
     from refseg.adapters.hub_model import size_text
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     title = "[bold]open models[/]  of others, used as they were trained; nothing of them was measured by us"
-    console.print(f"\n{title}", soft_wrap=True)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("name", "of"):
-        table.add_column(column)
-    for column in ("parameters\nM", "download\n"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("here")
+    console.print(f"\n{title}")
+    lines = [["", "", "parameters", "", ""], ["name", "of", "M", "download", "here"]]
     for entry in entries:
         here = "yes" if entry.is_installed() else "no"
-        table.add_row(entry.name, entry.title, f"{entry.parameters / 1e6:.0f}", size_text(entry.size), here)
-    console.print(table)
+        lines.append([entry.name, entry.title, f"{entry.parameters / 1e6:.0f}", size_text(entry.size), here])
+    console.print("\n".join(align(lines, [True, True, False, False, True])))
     for entry in entries:
         licences = ", ".join(dict.fromkeys(model.licence for model in entry.default_models))
-        console.print(f"{entry.name}: {entry.knows}; cannot {entry.cannot}", soft_wrap=True)
-        console.print(f"  computed once an image: {entry.encodes_once}", soft_wrap=True)
-        console.print(f"  exists: {entry.exists}", soft_wrap=True)
-        console.print(f"  licence {licences}; refseg weights get {entry.name}", soft_wrap=True)
+        console.print(f"{entry.name}: {entry.knows}; cannot {entry.cannot}")
+        console.print(f"  computed once an image: {entry.encodes_once}")
+        console.print(f"  exists: {entry.exists}")
+        console.print(f"  licence {licences}; refseg weights get {entry.name}")
 
 
 def _or_not_given(figure: float | None, paper: Any) -> str:
@@ -194,11 +190,8 @@ def _or_not_given(figure: float | None, paper: Any) -> str:
 
 def _print_parts(row: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table("part", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("multiply-adds", "paper", "", "parameters", "paper", ""):
-        table.add_column(column, justify="right", no_wrap=True)
+    lines = [["part", "multiply-adds", "paper", "", "parameters", "paper", ""]]
     for part, cost in row["parts"].items():
         cells = [part]
         paper = row["parts_in_paper"].get(part, {})
@@ -208,10 +201,10 @@ def _print_parts(row: dict[str, Any]) -> None:
         ):
             cells += [f"{ours:.2f} {letter}", f"{theirs:.2f} {letter}" if theirs else "not given"]
             cells.append(f"{ours / theirs - 1:+.1%}".replace("-0.0%", "+0.0%") if theirs else "")
-        table.add_row(*cells)
-    console = Console(highlight=False)
+        lines.append(cells)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{row['preset']}[/] at {row['image_size']} x {row['image_size']}")
-    console.print(table)
-    console.print(f"\n{PAPER_CONVENTION}.", soft_wrap=True)
+    console.print("\n".join(align(lines, [True, *[False] * 6])))
+    console.print(f"\n{PAPER_CONVENTION}.")
     if row["remark"]:
-        console.print(row["remark"], soft_wrap=True)
+        console.print(row["remark"])

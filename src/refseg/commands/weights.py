@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refseg.commands.columns import align
 from refseg.commands.completion import complete_networks, complete_published
 from refseg.commands.help import add_command, create_app
 
@@ -70,7 +71,6 @@ def list_(
         return
 
     from rich.console import Console
-    from rich.table import Table
 
     console, last = Console(highlight=False), ""
     for preset in dict.fromkeys(entry.preset for entry in entries):
@@ -90,12 +90,12 @@ def list_(
         place = f"{where}; licence of the code beside them: {first.code_licence}"
         console.print(f"  {'at the same place' if place == last else f'at {place}'}", soft_wrap=True)
         last = place
-        table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 2))
+        lines = []
         for entry in some:
             protocol = "" if entry.protocol == SQUASHED else f" ({entry.protocol})"
             here = ", here" if is_installed(entry) else ""
-            table.add_row(entry.name, f"{entry.data}: {entry.reported}{protocol}{here}")
-        console.print(table)
+            lines.append(["", entry.name, f"{entry.data}: {entry.reported}{protocol}{here}"])
+        console.print("\n".join(align(lines, [True, True, True])), soft_wrap=True)
     if entries:
         _print_remarks(console)
     for finder in finders:
