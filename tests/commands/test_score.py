@@ -42,7 +42,7 @@ def test_a_comparison_names_what_differs_and_by_how_much(run, evaluated, tmp_pat
     (tmp_path / "emptied.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     run("score", tmp_path / "emptied.jsonl", "drawn_scenes", "--split", "val", "--count", 4, "--out", other)
     output = run("compare", other, evaluated / "expressions.jsonl")
-    assert "Wilcoxon" in output and "mIoU" in output and "mean IoU by type" in output
+    assert "Wilcoxon" in output and "mIoU" in output and "mIoU by type" in output
     (found,) = json.loads(run("compare", other, evaluated, "--json"))["protocols"]
     assert found["metrics"]["mIoU"]["b"] > found["metrics"]["mIoU"]["a"] and found["metrics"]["mIoU"]["interval"][0] > 0
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,6 +64,15 @@ def test_a_clearly_better_system_is_found_so():
     low, high = found.metrics["mIoU"].interval
     assert 0 < low < found.metrics["mIoU"].b - found.metrics["mIoU"].a < high
     assert found.p_value < 1e-4 and found.better > 0.9 and (found.expressions, found.images) == (60, 30)
+
+
+@pytest.mark.parametrize(("protocol", "tested", "differs"), [("standard", "mIoU", False), ("rela", "gIoU", True)])
+def test_the_test_is_on_the_expressions_of_the_metric_that_it_names(protocol, tested, differs):
+    """Every other expression refers to nothing, and the systems differ in their answers to these alone."""
+    of_a, of_b = rows([0.5, 0.0] * 30, protocol), rows([0.5, 1.0] * 30, protocol)
+    a, b = ([replace(row, referents=1 - i % 2) for i, row in enumerate(some)] for some in (of_a, of_b))
+    found = compare(a, b, protocols.build(protocol))
+    assert found.tested == tested in found.metrics and (found.p_value < 1e-4) == differs
 
 
 def test_both_systems_meet_the_same_resamples():

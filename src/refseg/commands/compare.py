@@ -1,7 +1,7 @@
 """`refseg compare`: two systems on the same expressions, and whether they differ by more than chance."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -130,14 +130,9 @@ def _show_board(board: "Leaderboard", console: "Console", shown: str) -> None:
         interval = _interval(pair.interval, sign="+")
         lines.append([*names, f"{100 * pair.difference:+.2f}", interval, f"{pair.p_value:.2g}", f"{pair.adjusted:.2g}"])
     console.print(
-        f"\npairs; p of Wilcoxon's test on {_measure(metrics)} by {shown}, and for all pairs together by Holm's method"
+        f"\npairs; p of Wilcoxon's test on {board.tested} by {shown}, and for all pairs together by Holm's method"
     )
     _print_lines(lines, console, left=1)
-
-
-def _measure(metrics: Collection[str]) -> str:
-    """Returns what Wilcoxon's test is on."""
-    return "mean J" if "J&F" in metrics else "mean IoU"
 
 
 def _interval(ends: tuple[float, float] | None, sign: str = "") -> str:
@@ -152,16 +147,17 @@ def _print_lines(lines: list[list[str]], console: "Console", left: int) -> None:
 
 def show(comparison: "Comparison", console: "Console", shown: str = "image") -> None:
     """Prints the tables of one protocol; expressions are about what is `shown`."""
-    measure = _measure(comparison.metrics)
     console.print(f"\n{comparison.protocol}", style="bold")
     metrics = {name: (None, difference) for name, difference in comparison.metrics.items()}
     _print_differences(console, "metric", metrics)
     console.print(
         f"better in B: {100 * comparison.better:.2f} % of answers, worse: {100 * comparison.worse:.2f} %; "
-        f"Wilcoxon on {measure} by {shown}: p = {comparison.p_value:.2g}"
+        f"Wilcoxon on {comparison.tested} by {shown}: p = {comparison.p_value:.2g}"
     )
     for column, table in comparison.by.items():
-        console.print(f"\n{measure} by {column}, {comparison.protocol}", style="bold")
+        console.print(
+            f"\n{'mean J' if 'J' in comparison.metrics else 'mIoU'} by {column}, {comparison.protocol}", style="bold"
+        )
         _print_differences(console, column, table)
 
 

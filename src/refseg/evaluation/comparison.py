@@ -1,14 +1,15 @@
 """Two systems on the same expressions: differences with intervals, and whether chance would make them.
 
 Both meet the same resamples of images, so that what is hard for both does not count as a difference. The test is
-Wilcoxon's signed-rank test on the difference of mean IoU of each image: images are independent, expressions about one
-image are not. It is written out here, because SciPy is a large package for one formula; a test holds it against SciPy.
+Wilcoxon's signed-rank test on the difference of each image's mean IoU, of the expressions that the metric beside it
+counts, see `TESTED`: images are independent, expressions about one image are not. It is written out here, because SciPy
+is a large package for one formula; a test holds it against SciPy.
 
 Read with  F. Wilcoxon. "Individual Comparisons by Ranking Methods". Biometrics Bulletin 1945.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,6 +28,8 @@ from refseg.protocols.video_protocol import Scoring, VideoProtocol, averaged
 
 RESAMPLES = 1000
 MAX_EXACT_PAIRS = 25  # pairs up to which Wilcoxon's test is exact
+TESTED = ("J", "mIoU", "gIoU")
+"""Metrics that may be tested, of which the first is that a protocol has; mIoU is of what refers to something."""
 NAMED = 5  # expressions that an error names
 
 
@@ -52,7 +55,8 @@ class Comparison:
         protocol: its name.
         expressions, images: how many were compared.
         metrics: difference of each metric.
-        p_value: of Wilcoxon's test on mean IoU by image; 1 if no image differs.
+        tested: metric whose mean over each image is tested.
+        p_value: of Wilcoxon's test on it; 1 if no image differs.
         better, worse: share of expressions whose IoU is higher in B, and lower.
         by: mean IoU of expressions with a referent, by type and the like: value, number of expressions, difference.
     """
@@ -61,6 +65,7 @@ class Comparison:
     expressions: int
     images: int
     metrics: dict[str, Difference]
+    tested: str
     p_value: float
     better: float
     worse: float
@@ -104,33 +109,51 @@ def compare(a: Sequence[Row], b: Sequence[Row], protocol: Scoring) -> Comparison
     a, b = ([row for row in rows if name in row.scores] for rows in (a, b))
     if not a or [row.key for row in a] != [row.key for row in b]:
         raise InvalidInput(f"protocol {name} does not count the same expressions in both files; evaluate both again")
-    image_ids = [row.image_id for row in a]
     summaries = [summarize(rows, protocol) for rows in (a, b)]
     drawn = [resampled(rows, protocol) for rows in (a, b)]
     intervals = {
         metric: metrics.interval(drawn[1][metric] - drawn[0][metric]) for metric in drawn[0] if metric in drawn[1]
     }
     change = _ious(b, name) - _ious(a, name)
-    by_image = _by_image(change, image_ids)
+    tested = find_tested_metric(summaries[0])
     return Comparison(
         protocol=name,
         expressions=len({(row.image_id, row.id) for row in a}),
-        images=len(by_image),
+        images=len({row.image_id for row in a}),
         metrics={
             metric: Difference(value, summaries[1][metric], intervals.get(metric))
             for metric, value in summaries[0].items()
             if metric in summaries[1]
         },
-        p_value=wilcoxon(by_image),
+        tested=tested,
+        p_value=compare_images(a, b, name, tested),
         better=float((change > 0).mean()),
         worse=float((change < 0).mean()),
         by={column: table for column in COLUMNS if (table := _by(a, b, column, name))},
     )
 
 
-def compare_images(a: Sequence[Row], b: Sequence[Row], protocol: str) -> float:
-    """Returns the p-value of Wilcoxon's test on mean IoU by image, of rows from `paired`; 1 if no image differs."""
-    return wilcoxon(_by_image(_ious(b, protocol) - _ious(a, protocol), [row.image_id for row in a]))
+def find_tested_metric(metrics: Collection[str]) -> str:
+    """Returns the metric of a protocol that is tested; "mean IoU", of all expressions, if it has none of them."""
+    return next((metric for metric in TESTED if metric in metrics), "mean IoU")
+
+
+def compare_images(a: Sequence[Row], b: Sequence[Row], protocol: str, tested: str) -> float:
+    """Computes the p-value of Wilcoxon's test on a metric by image.
+
+    Args:
+        a: rows of one system, from `paired`.
+        b: of the other.
+        protocol: that scored them.
+        tested: the metric, from `find_tested_metric`.
+
+    Returns:
+        1 if no image differs.
+    """
+    if tested == "mIoU":
+        a, b = ([row for row in rows if row.has_target] for rows in (a, b))
+    sums, counts = _sums(_ious(b, protocol) - _ious(a, protocol), [row.image_id for row in a])
+    return wilcoxon(sums / counts)
 
 
 def wilcoxon(differences: ArrayLike) -> float:
@@ -226,12 +249,6 @@ def _sums(values: NDArray[np.float64], image_ids: Sequence[str]) -> tuple[NDArra
     of_image = [numbers.setdefault(image, len(numbers)) for image in image_ids]
     sums: NDArray[np.float64] = np.bincount(of_image, values, minlength=len(numbers)).astype(np.float64)
     return sums, np.bincount(of_image, minlength=len(numbers))
-
-
-def _by_image(values: NDArray[np.float64], image_ids: Sequence[str]) -> NDArray[np.float64]:
-    sums, counts = _sums(values, image_ids)
-    means: NDArray[np.float64] = sums / counts
-    return means
 
 
 def _ious(rows: Sequence[Row], protocol: str) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from refseg import metrics
 from refseg.errors import InvalidInput
-from refseg.evaluation.comparison import compare, paired, resampled
+from refseg.evaluation.comparison import compare, find_tested_metric, paired, resampled
 from refseg.evaluation.rows import Row
 from refseg.evaluation.summarize import summarize
 from refseg.protocols.video_protocol import Scoring
@@ -38,7 +38,7 @@ class Pair:
         higher, lower: their names.
         difference: of the leading metric, higher minus lower, with its 95 % interval.
         interval: None where the metric has none.
-        p_value: of Wilcoxon's test on mean IoU by image.
+        p_value: of Wilcoxon's test on `Leaderboard.tested` by image.
         adjusted: the same for all pairs together, by Holm's method.
     """
 
@@ -57,6 +57,7 @@ class Leaderboard:
     Attributes:
         protocol: its name.
         metric: which ranks them.
+        tested: the metric whose mean over each image is tested.
         expressions, images: how many are scored.
         standings: the systems.
         pairs: all pairs of them.
@@ -64,6 +65,7 @@ class Leaderboard:
 
     protocol: str
     metric: str
+    tested: str
     expressions: int
     images: int
     standings: tuple[Standing, ...]
@@ -110,7 +112,7 @@ def rank(systems: Mapping[str, Sequence[Row]], protocol: Scoring) -> Leaderboard
         found.append((high.name, low.name, difference.b - difference.a, difference.interval, one.p_value))
     adjusted = holm([pair[-1] for pair in found])
     pairs = tuple(Pair(*pair, p) for pair, p in zip(found, adjusted, strict=True))
-    return Leaderboard(protocol.name, metric, *counts, tuple(standings), pairs)
+    return Leaderboard(protocol.name, metric, find_tested_metric(standings[0].values), *counts, tuple(standings), pairs)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -39,7 +39,7 @@ class ClaimTest:
             together, of which a large one counts more; None if nothing was run.
         spread: standard deviation of the seeds' differences; None of one seed.
         interval: 95 % interval of the difference, over images.
-        p_value: of Wilcoxon's test on mean IoU by image.
+        p_value: of Wilcoxon's test on mIoU by image.
         seeds: of how many seeds the own difference is above 0, and of how many it was measured.
         splits: the same of splits, each with the mean of its seeds.
         verdict: whether it holds here; undecided if the interval contains 0, or seeds disagree.
@@ -109,7 +109,7 @@ def _judge(results: Results, claim: Claim, below: int, read: ReadAnswers) -> Cla
         ours=ours,
         spread=stdev(differences) if len(differences) > 1 else None,
         interval=interval,
-        p_value=compare_images(*_pool(pairs), STANDARD.name),
+        p_value=compare_images(*_pool(pairs), STANDARD.name, "mIoU"),
         seeds=seeds,
         splits=_count_above_0(of_splits),
         verdict=verdict,
