@@ -96,7 +96,9 @@ def _one(error: ErrorDetails, model: type[BaseModel] | None, content: Any) -> st
         message = _ALLOWED[error["type"]].format_map(error.get("ctx", {}))
     names_value = error["type"] in ("value_error", "union_tag_invalid") and isinstance(error["input"], dict)
     given = "" if names_value else f" (got {shown(error['input'], 40)})"
-    return f"{where}: {message[:1].lower()}{message[1:]}{given}".replace("\n", " ")
+    if not message[1:2].isupper():  # a name, such as VLT
+        message = f"{message[:1].lower()}{message[1:]}"
+    return f"{where}: {message}{given}".replace("\n", " ")
 
 
 def _names(error: ErrorDetails, content: Any) -> list[int | str]:

@@ -185,6 +185,13 @@ def test_a_part_of_a_network_keeps_the_other_fields_of_its_preset(setting):
     assert ours == preset("eavl_small").replace(aligner=preset("eavl_small").aligner.replace(queries=4))
 
 
+@pytest.mark.parametrize("name", ["cris_small", "lavt_small"])
+def test_a_part_that_was_off_is_that_of_the_preset_that_has_it(name):
+    recipe = find_recipe(name).with_settings(["config.aligner={queries: 4}"])
+    theirs = preset(f"{name}_aligner")
+    assert configured(recipe.network, recipe.config) == theirs.replace(aligner=theirs.aligner.replace(queries=4))
+
+
 def test_one_field_of_a_released_network_changes_no_other():
     recipe = find_recipe("cmirnet_refcoco_resnet101").with_settings(
         ["config.tgmm={kind: tgmm, visual_words: new}", "config.cgip.cgi.words=original"]

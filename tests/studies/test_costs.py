@@ -23,7 +23,7 @@ def test_costs_of_dcmfnets_gate_need_no_data_and_no_training(tmp_path):
     ]
     assert not (tmp_path / TRAININGS_FOLDER).exists()
     noted = json.loads((tmp_path / "dcmfnet_table6" / "study.json").read_text())
-    assert list(noted["costs"]) == ["3"] and noted["costs"]["3"]["key"] == ""
+    assert list(noted["costs"]) == ["3"] and noted["costs"]["3"]["keys"] == []
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ def test_a_study_that_is_killed_goes_on_and_writes_the_same_tables(whole, tmp_pa
 
     shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "eavl_table4")  # the first row is trained and the second one is not begun
-    shutil.rmtree(tmp_path / "trainings" / f"eavl_small-{whole[1].rows[2].costs.key}")
+    shutil.rmtree(tmp_path / "trainings" / f"eavl_small-{whole[1].rows[2].costs.keys[0]}")
     left = 2  # steps until the end
 
     @contextmanager
@@ -194,7 +194,7 @@ def test_figures_of_a_recipe_that_has_changed_are_left_out(whole, tmp_path):
     shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
     file = tmp_path / "eavl_table4" / "study.json"
     noted = json.loads(file.read_text())
-    noted["costs"]["1"]["key"] = "0" * 12
+    noted["costs"]["1"]["keys"].append("0" * 12)
     file.write_text(json.dumps(noted))
     results, said = run(tmp_path, rows="2")
     assert results.rows[1].values == {} and results.rows[2].values and any("has changed" in line for line in said)

@@ -180,19 +180,20 @@ def _list(folder: Path) -> None:
 def _show(name: str, small: bool, console: "Console") -> None:
     from refseg.counting import counted
     from refseg.studies import find_study
-    from refseg.studies.resolve import SMALL_COUNT, STANDARD_NAME, check_small
+    from refseg.studies.resolve import SMALL_COUNT, STANDARD_NAME, check_small, describe_data
     from refseg.studies.study_text import format_claims, format_title, paper_table, settings_table
 
     chosen = find_study(name)
+    trained = find_study(chosen.tests) if chosen.tests else chosen
     if small:
         check_small(chosen)
         facts = [f"in small, recipe {chosen.small}" if chosen.small else "in small"]
-        trained = find_study(chosen.tests) if chosen.tests else chosen
-        facts += [f"{counted(trained.count_trainings(small), 'training')} for each seed"]
+        facts += [f"at most {counted(trained.count_trainings(small), 'training')} for each seed"]
         facts += [f"scored on the first {SMALL_COUNT} of split test, protocol {STANDARD_NAME}"]
     else:
-        facts = [chosen.recipe and f"recipe {chosen.recipe}", chosen.small and f"in small {chosen.small}"]
-        facts += [f"protocol {chosen.protocol}", f"all rows {' '.join(chosen.common)}" if chosen.common else ""]
+        facts = [trained.recipe and f"recipe {trained.recipe}", trained.small and f"in small {trained.small}"]
+        facts += [describe_data(trained), f"protocol {trained.protocol}"]
+        facts += [f"all rows {' '.join(trained.common)}" if trained.common else ""]
     console.print(format_title(chosen), style="bold")
     console.print("; ".join(filter(None, facts)))
     for table in (settings_table(chosen, small), *([paper_table(chosen)] if chosen.has_figures else [])):
@@ -200,7 +201,7 @@ def _show(name: str, small: bool, console: "Console") -> None:
     if claims := format_claims(chosen, small):
         console.print(f"\nClaims, by numbers of rows: {claims}")
     if not (small or chosen.has_figures):
-        console.print(f"Columns: {', '.join(' '.join((one.split, one.title)) for one in chosen.columns)}")
+        console.print(f"Columns: {', '.join(f'{one.title} ({one.place})' for one in chosen.columns)}")
     for note in chosen.notes:
         console.print(f"* {note}")
 

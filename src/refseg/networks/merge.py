@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from refseg.config import Config
-from refseg.networks import configured, preset
+from refseg.networks import PRESETS, configured, preset
 
 
 def merge_config(name: str, config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Returns settings of a network with changes merged into them at every depth.
 
     A part that a mapping names without another `kind` keeps its other fields: those of `config`, or of the preset. With
-    another `kind` it has the defaults of that kind, and so has a part that was off.
+    another `kind` it has the defaults of that kind. A part that was off has the fields of the preset that has it
+    ("cris_small_aligner" for the aligner of "cris_small"), or its defaults if there is none.
 
     Args:
         name: of a network or preset.
@@ -22,9 +23,15 @@ def merge_config(name: str, config: Mapping[str, Any], changes: Mapping[str, Any
         InvalidInput: for an unknown name, or if the result is not valid.
     """
     base = configured(name, config) if config else preset(name)
-    changed = {**config, **{field: _merged(getattr(base, field, None), value) for field, value in changes.items()}}
+    changed = {**config, **{field: _merged(_part(base, name, field), value) for field, value in changes.items()}}
     configured(name, changed)
     return changed
+
+
+def _part(config: Config, name: str, field: str) -> Any:
+    """Returns a part of a config; if it is off, as the preset that has it."""
+    part, with_it = getattr(config, field, None), f"{name}_{field}"
+    return getattr(preset(with_it), field) if part is None and with_it in PRESETS else part
 
 
 def _merged(current: Any, change: Any) -> Any:

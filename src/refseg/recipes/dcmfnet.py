@@ -35,7 +35,7 @@ def dcmfnet(data: str, image_encoder: str) -> Recipe:
     return Recipe(
         name=name,
         about=PaperReference(
-            row=name_row(f"Tables 1 and 3, {data}, {image_encoder}", reports),
+            row=name_row(f"Table {3 if image_encoder == 'darknet53' else 1}, {data}, {image_encoder}", reports),
             reports=reports,
             protocol=NOT_STATED,
             paper_says="Adam, 1.82e-5 for the image encoder and 1.82e-4 for all else, BERT too (dcmfnet_*_literal), "

@@ -15,7 +15,7 @@ from refseg.evaluation.rows import Row as AnswerRow
 from refseg.evaluation.scoring import STANDARD
 from refseg.evaluation.summarize import summarize
 from refseg.studies.resolve import list_scored_splits, name_scored_split
-from refseg.studies.results import Results, read_tested_results
+from refseg.studies.results import Results
 from refseg.studies.study import Claim, Study
 
 AnswerPairs = tuple[list[AnswerRow], list[AnswerRow]]
@@ -73,9 +73,9 @@ def judge_claims(results: Results) -> list[ClaimTest]:
     difference is the mean of those of the seeds, each over the expressions of all splits; the same resampled images are
     drawn for all seeds. Of a study of tests (`Study.tests`) the pairs of rows that it is about are tested.
     """
-    if tested := read_tested_results(results):
+    if results.tested:
         pairs = [row.tested for row in results.study.rows if row.tested is not None]
-        return _judge_all(tested, [Claim(above=above, below=(below,)) for below, above in pairs])
+        return _judge_all(results.tested, [Claim(above=above, below=(below,)) for below, above in pairs])
     return _judge_all(results, results.study.list_claims(results.small))
 
 
@@ -175,10 +175,30 @@ def signed_rank(study: Study, above: int, below: int) -> float:
     return wilcoxon([round(x - y, 2) for x, y in pairs if x is not None and y is not None])
 
 
-def signed_rank_of_ours(results: Results, above: int, below: int) -> float | None:
-    """Returns the same of our figures, rounded as the paper rounds; None if a row was not run."""
+@dataclass(frozen=True)
+class SignedRank:
+    """Wilcoxon's test on figures of two rows.
+
+    Attributes:
+        p_value: two-sided.
+        pairs: of figures.
+    """
+
+    p_value: float
+    pairs: int
+
+
+def signed_rank_of_ours(results: Results, above: int, below: int) -> SignedRank | None:
+    """Tests our figures of two rows as `signed_rank` those of the paper, rounded alike; None if a row was not run.
+
+    Each figure is the mean of as many seeds in both rows. Accuracies of existence, which trade one for the other and
+    which no such table of a paper has, are left out.
+    """
     rows = results.rows[above].values, results.rows[below].values
-    titles = [title for title in rows[0] if title in rows[1]]
-    if not titles:
+    titles = [column.title for column in results.columns if column.metric not in ("N-acc", "T-acc")]
+    both = [[row[title] for row in rows] for title in titles if all(title in row for row in rows)]
+    if not both:
         return None
-    return wilcoxon([round(100 * (mean(rows[0][title]) - mean(rows[1][title])), 2) for title in titles])
+    seeds = min(len(values) for pair in both for values in pair)
+    differences = [round(100 * (mean(a[:seeds]) - mean(b[:seeds])), 2) for a, b in both]
+    return SignedRank(wilcoxon(differences), len(differences))

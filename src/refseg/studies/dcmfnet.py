@@ -151,6 +151,7 @@ STUDIES = (
         table="Table 3: DarkNet-53, against LTS and VLT",
         notes=(
             "The last two columns are of the table's second part, which leaves VLT out.",
+            "Figures of LTS and VLT, which stand under oIoU here, stand under mIoU in CMIRNet's Table I.",
             "The paper's own DarkNet-53 was weaker than VLT's; refseg starts from DarkNet's authors' file.",
         ),
         columns=(

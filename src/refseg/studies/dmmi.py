@@ -9,7 +9,10 @@ STUDIES = (
         table="Table 1: main results",
         recipe="dmmi_DATA",
         protocol="dmmi",
-        notes=("DATA is `refcoco`, `refcoco+`, `refcocog_umd` (U), `refcocog_google` (G).",),
+        notes=(
+            "DATA is `refcoco`, `refcoco+`, `refcocog_umd` (U), `refcocog_google` (G).",
+            "Figures of LTS, VLT, CRIS and CGAN, which stand under oIoU here, stand under mIoU in CMIRNet's Table I.",
+        ),
         columns=(
             Column(title="RefCOCO val", metric="oIoU", data="refcoco"),
             Column(title="RefCOCO testA", metric="oIoU", split="testA", data="refcoco"),

@@ -41,7 +41,7 @@ def draw_plot(results: Results) -> str:
     paper = f", paper{photographs} in grey" if study.has_figures else ""
     seeds = ", from the lowest seed to the highest in black" if ranges and not study.over else ""
     heading = f"<h3>{escape(metric)}, percent: ours in blue{seeds}{paper}</h3>"
-    return heading + (_line(points, study.over) if study.over else _bars(points, ranges))
+    return heading + (draw_line(points, study.over) if study.over else _bars(points, ranges))
 
 
 def _bars(points: Sequence[tuple[str, float | None, float | None]], ranges: Mapping[int, tuple[float, float]]) -> str:
@@ -65,8 +65,15 @@ def _bars(points: Sequence[tuple[str, float | None, float | None]], ranges: Mapp
     return _svg(parts, ROW_HEIGHT * len(points) + 4)
 
 
-def _line(points: Sequence[tuple[str, float | None, float | None]], over: str) -> str:
-    numbered = sorted((_parse_number(label), ours, theirs) for label, ours, theirs in points)
+def draw_line(points: Sequence[tuple[str, float | None, float | None]], over: str) -> str:
+    """Returns a line plot over the number in the labels of rows.
+
+    Args:
+        points: label, our figure and the paper's of each row, in percent.
+        over: what the number is.
+    """
+    numbered = [(_parse_number(label), ours, theirs) for label, ours, theirs in points]
+    numbered.sort(key=lambda point: point[0])
     values = [value for _, ours, theirs in numbered for value in (ours, theirs) if value is not None]
     low, high = min(values), max(values)
     low, high = low - 1, high + 1

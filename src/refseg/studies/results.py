@@ -34,9 +34,9 @@ class Costs:
         estimated_hours: of training on one device of `machine`, from a measured step; None likewise.
         machine: that was measured, "" if none was.
         device: that computed there.
-        pairs: images with an expression that it saw in training; None where that depends on the data set.
+        pairs: images with an expression that it saw in training; None where the size of the data set is not known.
         seconds: of training, as far as they were noted; None if it was not trained.
-        key: of its training, "" if it has none.
+        keys: of its trainings, of all seeds and data sets; see `training_key`.
         costs_key: of what was counted, see `row_costs`; "" if that is not known.
     """
 
@@ -45,7 +45,7 @@ class Costs:
     parts: Mapping[str, Mapping[str, int]]
     pairs: int | None = None
     seconds: float | None = None
-    key: str = ""
+    keys: tuple[str, ...] = ()
     words: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     fps: float | None = None
     estimated_hours: float | None = None
@@ -80,6 +80,7 @@ class Results:
         settings: of all rows.
         seeds: how many were asked for, at most.
         rows: figures by number of the row.
+        tested: of the study whose rows this one tests against each other; None if it has no tests.
     """
 
     study: Study
@@ -88,6 +89,7 @@ class Results:
     settings: tuple[str, ...]
     seeds: int
     rows: Mapping[int, RowFigures]
+    tested: "Results | None" = None
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -125,25 +127,18 @@ def read_results(
     study: Study, folder: Path, small: bool, settings: Sequence[str], seeds: int, costs: Mapping[int, Costs]
 ) -> Results:
     """Reads all figures of a study that are there."""
-    results = Results(
-        study, folder, small, tuple(settings), seeds, {n: RowFigures() for n in range(1, len(study.rows) + 1)}
-    )
+    tested = None
+    if study.tests:
+        others = folder.parent / study.tests
+        tested = read_results(find_study(study.tests), others, small, settings, seeds, costs={})
+    rows = {number: RowFigures() for number in range(1, len(study.rows) + 1)}
+    results = Results(study, folder, small, tuple(settings), seeds, rows, tested)
     for number, measured in results.rows.items():
         measured.costs = costs.get(number)
         for name, split in list_scored_splits(study, small).items():
             for answers in results.read_answers(number, name).values():
                 _add(measured, study, study.rows[number - 1], split, answers, small)
     return results
-
-
-def read_tested_results(results: Results) -> Results | None:
-    """Returns the results of the study whose rows this one tests against each other; None if it has no tests."""
-    if not results.study.tests:
-        return None
-    study = find_study(results.study.tests)
-    return read_results(
-        study, results.folder.parent / study.name, results.small, results.settings, results.seeds, costs={}
-    )
 
 
 def _add(

@@ -190,8 +190,8 @@ class _StudyRun:
         for number, cost in list(self.costs.items()):
             trainings = list_trainings(self.study, (number,), self.small, self.settings, self.seeds)
             recipes = [training.recipe for training in trainings]
-            if cost.key:
-                is_current = cost.key in map(training_key, recipes)
+            if cost.keys:
+                is_current = set(cost.keys) <= set(map(training_key, recipes))
             else:  # is counted and not trained; of an earlier version it is not known what was counted
                 known = [costs_key(self.study, number, recipe) for recipe in recipes]
                 is_current = not cost.costs_key or cost.costs_key in known
@@ -201,7 +201,7 @@ class _StudyRun:
                 f"{self._name(number)}: its recipe has changed; its figures are left out until it is run again"
             )
             del self.costs[number]
-            if cost.key:
+            if cost.keys:
                 for file in PICTURE_FILES:
                     (self.folder / file).unlink(missing_ok=True)
                 for rows_of in (self.folder / "rows").glob(f"{number:02}-*"):
@@ -215,7 +215,7 @@ class _StudyRun:
         self.on_message(f"{self._name(number)}: is counted")
         cost = count_row(self.study, number, recipe, self.device)
         if known:  # what its training took stays true
-            cost = replace(cost, key=known.key, pairs=known.pairs, seconds=known.seconds)
+            cost = replace(cost, keys=known.keys, pairs=known.pairs, seconds=known.seconds)
         self.costs[number] = cost
 
     def _train_and_score(self, training: Training, trainings: Sequence[Training]) -> None:
@@ -231,9 +231,10 @@ class _StudyRun:
                     shutil.copyfile(scored / ROWS, unfinished)
         folders = {training_folder(self.out, one.recipe) for one in trainings if one.number == number}
         seconds = [taken for one in folders if is_trained(one) and (taken := read_seconds(one)) is not None]
+        known = self.costs[number]
         self.costs[number] = replace(
-            self.costs[number],
-            key=training_key(recipe),
+            known,
+            keys=tuple(sorted({*known.keys, training_key(recipe)})),
             pairs=count_pairs(recipe),
             seconds=mean(seconds) if seconds else None,
         )

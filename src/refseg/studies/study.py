@@ -19,7 +19,7 @@ class Column(Config):
     """A column of a table.
 
     Attributes:
-        title: its name in the paper; the metric's if it is not given.
+        title: its name in the paper; the metric's if it is not given, with data and split where others have it too.
         metric: its name in our reports; "" for the row's own.
         split: which the paper scores on.
         data: takes the place of `DATA` in the name of a row's recipe.
@@ -49,6 +49,11 @@ class Column(Config):
     def is_timed(self) -> bool:
         """Whether the machine is measured."""
         return self.cost in ("fps", "hours")
+
+    @property
+    def place(self) -> str:
+        """What is scored on: data and split."""
+        return " ".join(filter(None, (self.data, self.dataset, self.split)))
 
 
 def metric_columns(*names: str) -> tuple[Column, ...]:
@@ -152,6 +157,19 @@ class Study(Config):
     over: str = ""
     tests: str = ""
     scored_only: bool = False
+
+    @field_validator("columns")
+    @classmethod
+    def _are_told_apart(cls, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+        titles = [column.title for column in columns]
+        named = tuple(
+            column if titles.count(column.title) == 1 else column.replace(title=f"{column.place} {column.title}")
+            for column in columns
+        )
+        titles = [column.title for column in named]
+        if twice := next((title for title in titles if titles.count(title) > 1), ""):
+            raise ValueError(f"two columns are named {twice!r}; give each its title")
+        return named
 
     @field_validator("rows")
     @classmethod

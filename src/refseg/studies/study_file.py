@@ -41,7 +41,11 @@ def to_dict(results: Results, claims: Sequence[ClaimTest]) -> dict[str, Any]:
             }
         )
     others = [
-        {"label": row.label, "paper": dict(zip((c.title for c in study.columns), row.figures, strict=True))}
+        {
+            "label": row.label,
+            "metric": row.metric,
+            "paper": dict(zip((c.title for c in study.columns), row.figures, strict=True)),
+        }
         for row in study.figures_only
     ]
     return {
@@ -104,6 +108,7 @@ def read_costs(folder: Path, noted: Mapping[str, Any]) -> dict[int, Costs]:
         UnwritableOutput: if they are damaged.
     """
     try:
-        return {int(number): Costs(**cost) for number, cost in noted.get("costs", {}).items()}
-    except (ValueError, TypeError, AttributeError) as error:
+        costs = noted.get("costs", {})
+        return {int(number): Costs(**cost | {"keys": tuple(cost["keys"])}) for number, cost in costs.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnwritableOutput(f"{folder / STUDY_FILE} is damaged; choose {another_out()}") from error

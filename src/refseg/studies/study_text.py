@@ -40,8 +40,8 @@ def format_title(study: Study) -> str:
         return study.table
     if study.network not in PAPERS:
         return f"{study.network.replace('_', ' ').capitalize()}, {study.table}"
-    name, colon, _ = PAPERS[study.network].title.partition(":")
-    return f"{name if colon else study.network.upper()}, {study.table}"
+    own, name = PAPERS[study.network].title.partition(":")[0], study.network.upper()
+    return f"{own if own.upper() == name else name}, {study.table}"
 
 
 def paper_table(study: Study, rows: bool = True) -> TextTable:
@@ -52,9 +52,14 @@ def paper_table(study: Study, rows: bool = True) -> TextTable:
         rows: Whether with the rows that are trained, or those of others alone.
     """
     shown = [*study.rows, *study.figures_only] if rows else list(study.figures_only)
-    lines = [[row.label, *paper_cells(study, row)] for row in shown]
+    lines = [[_label_with_metric(row), *paper_cells(study, row)] for row in shown]
     head = ["row", *(column.title for column in study.columns)]
     return TextTable("The paper's figures", head, lines, frozenset(range(len(lines))))
+
+
+def _label_with_metric(row: Row) -> str:
+    """Returns the label of a row, after its metric where columns name none."""
+    return row.label if row.label.startswith(row.metric) else f"{row.metric} {row.label}"
 
 
 def format_claims(study: Study, small: bool) -> str:

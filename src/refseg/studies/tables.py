@@ -9,7 +9,7 @@ from statistics import mean
 from refseg.counting import counted
 from refseg.datasets import class_of
 from refseg.studies.claims import ClaimTest, signed_rank, signed_rank_of_ours
-from refseg.studies.resolve import SMALL_COUNT, STANDARD_NAME, resolve_recipe
+from refseg.studies.resolve import SMALL_COUNT, STANDARD_NAME, describe_data, resolve_recipe
 from refseg.studies.results import Costs, Results, RowFigures, format_cell
 from refseg.studies.study import Column, Row, Study
 from refseg.studies.study_text import TextTable, format_title, paper_cells, paper_table
@@ -23,14 +23,18 @@ PAPER_CAUTION = (
 
 
 def describe_conditions(results: Results) -> str:
-    """Returns data, split, protocol, seeds and settings of our figures."""
+    """Returns data, splits, recipe, protocol, seeds and settings of our figures; of tests those of the tested rows."""
+    results = results.tested or results
     study = results.study
     counts = {len(values) for row in results.rows.values() for values in row.values.values()} or {results.seeds}
     seeds = counted(max(counts), "seed") if len(counts) == 1 else f"{min(counts)} to {counted(max(counts), 'seed')}"
     spread = ", mean and standard deviation" if max(counts) > 1 else ""
     common = [*(() if results.small else study.common), *results.settings]
     settings = f"; all rows {' '.join(common)}" if common else ""
-    data = f"recipe {study.recipe or 'of each row'}"
+    recipes = {row.recipe or study.recipe for row in study.rows}
+    data = ", ".join(
+        filter(None, (describe_data(study), f"recipe {recipes.pop() if len(recipes) == 1 else 'of each row'}"))
+    )
     if results.small:
         data = f"drawn {_name_small_items(study)}, split test ({SMALL_COUNT} of them)"
     protocol = STANDARD_NAME if results.small else study.protocol
@@ -162,7 +166,7 @@ def tests_table(study: Study, tested: Results, claims: Sequence[ClaimTest]) -> T
                 row.label,
                 paper_cells(study, row)[0],
                 f"{signed_rank(base, above, below):.6f}",
-                "" if ours is None else f"{ours:.6f}",
+                "" if ours is None else f"{ours.p_value:.6f} (of {ours.pairs} pairs)",
                 *_own_difference(one),
             ]
         )

@@ -39,11 +39,13 @@ def measure(recipe: Recipe, side: int, device: str) -> Timing:
 
 def count_images(recipe: Recipe) -> float | None:
     """Returns how many images a training sees, by the published sizes of its data sets; None if these are unknown."""
-    seen = [_count_images(stage, stage.data or recipe.data) for stage in recipe.stages]
+    seen = [count_stage_images(recipe, stage) for stage in recipe.stages]
     return None if None in seen else sum(one for one in seen if one is not None)
 
 
-def _count_images(stage: Stage, data: object) -> float | None:
+def count_stage_images(recipe: Recipe, stage: Stage) -> float | None:
+    """Returns how many images a stage of a training sees, as `count_images`."""
+    data = stage.data or recipe.data
     if stage.steps is not None:
         return stage.steps * stage.images
     if not isinstance(data, FileData) or stage.epochs is None:

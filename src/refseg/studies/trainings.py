@@ -19,6 +19,7 @@ from refseg.progress import Progress
 from refseg.recipes.recipe import FileData, Recipe
 from refseg.studies.resolve import list_scored_splits, resolve_recipe, training_key
 from refseg.studies.study import Study
+from refseg.studies.timing import count_stage_images
 from refseg.training.stopping import SIGNALS, stop_requests
 
 DATA_FOLDER_VARIABLE = "REFSEG_DATA"  # environment variable: folder of data sets
@@ -158,8 +159,16 @@ def read_seconds(run: Path) -> float | None:
 
 
 def count_pairs(recipe: Recipe) -> int | None:
-    """Returns images with an expression that are seen in training; None where stages are given in epochs."""
-    stages = [stage for stage in recipe.stages if stage.expressions_per_image]
-    if any(stage.steps is None for stage in stages):
-        return None
-    return sum((stage.steps or 0) * stage.images * stage.expressions_per_image for stage in stages)
+    """Returns images with an expression that are seen in training, by the published sizes of its data sets.
+
+    Returns:
+        None if these are unknown.
+    """
+    pairs = 0.0
+    for stage in recipe.stages:
+        if stage.expressions_per_image:
+            images = count_stage_images(recipe, stage)
+            if images is None:
+                return None
+            pairs += images * stage.expressions_per_image
+    return round(pairs)

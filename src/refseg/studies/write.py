@@ -12,7 +12,7 @@ from refseg.files.atomic import all_or_nothing
 from refseg.inspection.gallery.page import SHEET_CSS, extract_section
 from refseg.studies.claims import ClaimTest, judge_claims
 from refseg.studies.plot import draw_plot
-from refseg.studies.results import Results, read_tested_results
+from refseg.studies.results import Results
 from refseg.studies.study_file import STUDY_FILE, to_dict
 from refseg.studies.study_text import TEXT_COLUMNS, TextTable, format_title, settings_table
 from refseg.studies.tables import (
@@ -66,8 +66,8 @@ def _write_texts(results: Results, claims: Sequence[ClaimTest], tables: Sequence
 
 def study_tables(results: Results, claims: Sequence[ClaimTest]) -> list[TextTable]:
     """Returns all tables of a study in their order."""
-    if tested := read_tested_results(results):
-        return [tests_table(results.study, tested, claims)]
+    if results.tested:
+        return [tests_table(results.study, results.tested, claims)]
     tables = list(main_tables(results))
     if claims:
         tables.append(claims_table(claims, results.study))
