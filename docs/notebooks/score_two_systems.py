@@ -37,7 +37,7 @@ for metric, difference in found.metrics.items():
     if difference.interval:
         low, high = (100 * value for value in difference.interval)
         print(f"{metric}: {100 * (difference.b - difference.a):+.2f} ({low:+.2f} to {high:+.2f})")
-print(f"p = {found.p_value:.3f} over {found.images} images")
+print(f"p = {found.p_value:.3f} on {found.tested} by image")
 
 # %% [markdown]
 # Masks of any other program are scored the same way: `refseg score MASKS drawn_scenes --split val`, then `refseg

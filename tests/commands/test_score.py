@@ -34,7 +34,7 @@ def test_masks_of_no_expression_are_named_on_the_page_too(run, evaluated, tmp_pa
     assert "masks of no expression" in output and "masks of no expression" in (tmp_path / "report.md").read_text()
 
 
-def test_a_comparison_names_what_differs_and_by_how_much(run, evaluated, tmp_path, checkpoint_folder):
+def test_a_comparison_names_what_differs_and_by_how_much(run, evaluated, tmp_path, monkeypatch):
     other = tmp_path / "other"
     lines = [json.loads(line) for line in (evaluated / "masks.jsonl").read_text().splitlines()]
     for line in lines[::2]:
@@ -42,6 +42,8 @@ def test_a_comparison_names_what_differs_and_by_how_much(run, evaluated, tmp_pat
     (tmp_path / "emptied.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     run("score", tmp_path / "emptied.jsonl", "drawn_scenes", "--split", "val", "--count", 4, "--out", other)
     output = run("compare", other, evaluated / "expressions.jsonl")
+    monkeypatch.setenv("COLUMNS", "30")
+    assert run("compare", other, evaluated / "expressions.jsonl") == output  # whose lines no narrow terminal folds
     assert "Wilcoxon" in output and "mIoU" in output and "mIoU by type" in output
     (found,) = json.loads(run("compare", other, evaluated, "--json"))["protocols"]
     assert found["metrics"]["mIoU"]["b"] > found["metrics"]["mIoU"]["a"] and found["metrics"]["mIoU"]["interval"][0] > 0

@@ -66,13 +66,18 @@ def test_a_clearly_better_system_is_found_so():
     assert found.p_value < 1e-4 and found.better > 0.9 and (found.expressions, found.images) == (60, 30)
 
 
-@pytest.mark.parametrize(("protocol", "tested", "differs"), [("standard", "mIoU", False), ("rela", "gIoU", True)])
+@pytest.mark.parametrize(
+    ("protocol", "tested", "differs"),
+    [("standard", "mIoU", False), ("dmmi", "mIoU", False), ("refsegformer", "mIoU", False), ("rela", "gIoU", True)]
+    + [(name, "mIoU", True) for name in ("lavt", "cris", "vlt", "cmpc", "cmirnet")],
+)
 def test_the_test_is_on_the_expressions_of_the_metric_that_it_names(protocol, tested, differs):
     """Every other expression refers to nothing, and the systems differ in their answers to these alone."""
     of_a, of_b = rows([0.5, 0.0] * 30, protocol), rows([0.5, 1.0] * 30, protocol)
     a, b = ([replace(row, referents=1 - i % 2) for i, row in enumerate(some)] for some in (of_a, of_b))
     found = compare(a, b, protocols.build(protocol))
-    assert found.tested == tested in found.metrics and (found.p_value < 1e-4) == differs
+    assert found.tested == tested in found.metrics
+    assert (found.p_value < 1e-4) == (found.metrics[tested].b != found.metrics[tested].a) == differs
 
 
 def test_both_systems_meet_the_same_resamples():

@@ -3,7 +3,7 @@ import torch
 
 from refseg.errors import InvalidInput
 from refseg.losses import SMALL_REFERENTS, SMALL_REFERENTS_AT_HALF
-from refseg.networks import build, preset
+from refseg.networks import build, configured, preset
 
 
 def parameters(module):
@@ -46,3 +46,5 @@ def test_classes_weigh_in_the_loss_of_every_host():
 def test_an_aligner_of_another_number_of_queries_than_vlts_own_is_refused():
     with pytest.raises((InvalidInput, ValueError), match="queries"):
         preset("vlt_small").replace(aligner={"queries": 7, "width": 64})
+    with pytest.raises(InvalidInput, match="config of vlt_small: value: VLT makes its own queries"):  # a name as it is
+        configured("vlt_small", {"aligner": {"queries": 7, "width": 64}})

@@ -196,8 +196,11 @@ def test_figures_of_a_recipe_that_has_changed_are_left_out(whole, tmp_path):
     noted = json.loads(file.read_text())
     noted["costs"]["1"]["keys"].append("0" * 12)
     file.write_text(json.dumps(noted))
+    (noted["costs"]["2"]["key"],) = noted["costs"]["2"].pop("keys")  # as an earlier version noted it
+    file.write_text(json.dumps(noted))
     results, said = run(tmp_path, rows="2")
-    assert results.rows[1].values == {} and results.rows[2].values and any("has changed" in line for line in said)
+    assert results.rows[1].values == {} and results.rows[2].values
+    assert [line.partition(":")[0] for line in said if "has changed" in line] == ["eavl_table4, row F_tg, F_vg, MQE"]
 
 
 def test_other_settings_are_refused_in_the_same_folder(whole):
@@ -229,6 +232,8 @@ def test_a_table_of_tests_trains_the_rows_that_it_tests_and_takes_all_seeds_that
     table(rows="1", seeds=2)
     trained = {folder.name[:2] for folder in (tmp_path / "cmirnet_table3" / "rows").iterdir()}
     assert trained == {f"{number:02}" for number in find_study("cmirnet_table4").rows[0].tested}
+    noted = json.loads((tmp_path / "cmirnet_table3" / "study.json").read_text())
+    assert [len(cost["keys"]) for cost in noted["costs"].values()] == [2, 2]  # of both seeds
     assert table(rows="1").seeds == 2
 
 

@@ -1,10 +1,16 @@
 """Content of the studies: rows that resolve, figures that fit, sizes that agree, rows that are one training."""
 
-import pytest
+import os
+import shutil
 
+import pytest
+from typer.testing import CliRunner
+
+from refseg.cli import app
 from refseg.errors import InvalidInput, MissingFile
 from refseg.inspection.costs import count_costs
 from refseg.networks import build, configured
+from refseg.progress import no_progress
 from refseg.recipes import find_recipe
 from refseg.recipes.recipe import FileData
 from refseg.studies import STUDIES, find_study
@@ -13,6 +19,7 @@ from refseg.studies.plot import draw_line
 from refseg.studies.resolve import (
     SMALL_METRICS,
     check_small,
+    describe_data,
     list_scored_splits,
     parse_rows,
     resolve_recipe,
@@ -22,7 +29,7 @@ from refseg.studies.results import read_results
 from refseg.studies.run import run_study
 from refseg.studies.study import Claim, Column, Row, Study
 from refseg.studies.study_text import format_claims, format_title, paper_table, settings_table
-from refseg.studies.trainings import DATA_FOLDER_VARIABLE, count_pairs
+from refseg.studies.trainings import DATA_FOLDER_VARIABLE, count_mean_pairs, count_pairs, train_row
 from refseg.studies.write import list_remarks, study_tables
 
 
@@ -97,8 +104,33 @@ def test_columns_of_one_metric_are_named_by_where_they_are_scored():
     columns = [{"metric": "oIoU", "split": "val"}, {"metric": "oIoU", "split": "testA"}, "mIoU"]
     study = Study(name="x", table="t", columns=columns, rows=rows)
     assert [column.title for column in study.columns] == ["val oIoU", "testA oIoU", "mIoU"]
-    with pytest.raises(ValueError, match="two columns are named 'val oIoU'; give each its title"):
-        Study(name="x", table="t", columns=["oIoU", "oIoU"], rows=rows)
+    costs = Study(name="x", table="t", columns=[{"cost": "params"}, {"cost": "flops", "part": "cgip"}], rows=rows)
+    assert [column.title for column in costs.columns] == ["params", "cgip flops"]
+    for columns in (["oIoU", "oIoU"], [{"metric": "oIoU", "title": "oIoU"}, "oIoU"]):
+        with pytest.raises(ValueError, match="two columns are named 'oIoU'; give one of them another title"):
+            Study(name="x", table="t", columns=columns, rows=rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "small", "said"),
+    [
+        ("dmmi_table3", False, "recipe dmmi_DATA; in small dmmi_small; refcocog umd val; refzom test; protocol dmmi"),
+        ("cmirnet_table4", False, "in small cmirnet_small; refcoco unc val, testA, testB; protocol cmirnet"),
+        ("cmirnet_table4", True, "in small, recipe cmirnet_small; at most 8 trainings for each seed; scored on"),
+        ("selector_motion", False, "Columns: test oIoU, test mIoU, test N-acc, test T-acc"),
+    ],
+)
+def test_a_study_shows_what_it_learns_and_where_it_is_scored(name, small, said):
+    shown = CliRunner().invoke(app, ["study", name, "--show", *(["--small"] if small else [])]).output
+    assert said in shown
+
+
+def test_data_are_those_of_all_rows_and_settings():
+    rows = (Row(label="a", recipe="lavt_refcoco"), Row(label="b", recipe="lavt_refcocog_umd"))
+    study = Study(name="x", table="t", rows=rows)
+    assert describe_data(study) == "refcoco unc val; refcocog umd val"
+    assert describe_data(study.replace(rows=rows[1:]), ["data.settings.split_by=google"]) == "refcocog google val"
+    assert describe_data(Study(name="x", table="t", small="lavt_small", rows=(Row(label="a"),))) == ""
 
 
 def test_a_line_plot_takes_rows_of_one_number():
@@ -290,16 +322,26 @@ def test_where_data_lie_makes_no_other_training():
     assert training_key(recipe.with_settings(["data.settings.split_by=google"])) != training_key(recipe)
 
 
-def test_other_weights_to_start_from_make_another_training(tmp_path):
-    file = tmp_path / "words.safetensors"
-    file.write_bytes(b"some")
-    recipe = find_recipe("lavt_small").with_settings([f"initial.word_encoder={file}"])
-    first = training_key(recipe)
-    file.write_bytes(b"other weights")
-    second = training_key(recipe)
-    moved = file.rename(tmp_path / "moved.safetensors")
-    third = training_key(recipe.with_settings([f"initial.word_encoder={moved}"]))
-    assert first != second == third
+def test_a_finished_training_tells_which_weights_that_it_started_from_are_newer(tmp_path):
+    initial, folder = tmp_path / "words.safetensors", tmp_path / "image"
+    folder.mkdir()
+    settings = [f"initial.word_encoder={initial}", f"initial.image_encoder={folder}"]
+    recipe = find_recipe("lavt_small").with_settings(settings)
+    trained = tmp_path / "run" / "weights" / "config.json"
+    trained.parent.mkdir(parents=True)
+    trained.touch()
+    for file in (initial, folder / "config.json"):
+        file.touch()
+        os.utime(file, (0, 0))
+    said = []
+    train_row(recipe, tmp_path / "run", 1, no_progress, said.append)
+    os.utime(folder / "config.json", (2**32, 2**32))
+    train_row(recipe, tmp_path / "run", 1, no_progress, said.append)
+    initial.unlink()
+    shutil.rmtree(folder)
+    train_row(recipe, tmp_path / "run", 1, no_progress, said.append)
+    assert said[0] == said[2] == f"is trained ({tmp_path / 'run'})"
+    assert said[1].startswith(f"{said[0]}; {folder} changed since then")
 
 
 @pytest.mark.parametrize(
@@ -307,6 +349,8 @@ def test_other_weights_to_start_from_make_another_training(tmp_path):
 )
 def test_pairs_that_are_seen_are_counted_by_the_published_sizes(name, pairs):
     assert count_pairs(find_recipe(name)) == pairs
+    assert count_mean_pairs([find_recipe(name), find_recipe(name)]) == pairs
+    assert count_mean_pairs([find_recipe(name), find_recipe("lavt_refzom")]) is None
 
 
 def test_a_setting_of_all_rows_that_a_row_sets_itself_is_refused():

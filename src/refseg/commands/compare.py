@@ -156,7 +156,7 @@ def show(comparison: "Comparison", console: "Console", shown: str = "image") -> 
     )
     for column, table in comparison.by.items():
         console.print(
-            f"\n{'mean J' if 'J' in comparison.metrics else 'mIoU'} by {column}, {comparison.protocol}", style="bold"
+            f"\n{'J' if 'J' in comparison.metrics else 'mIoU'} by {column}, {comparison.protocol}", style="bold"
         )
         _print_differences(console, column, table)
 

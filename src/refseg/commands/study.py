@@ -187,7 +187,7 @@ def _show(name: str, small: bool, console: "Console") -> None:
     trained = find_study(chosen.tests) if chosen.tests else chosen
     if small:
         check_small(chosen)
-        facts = [f"in small, recipe {chosen.small}" if chosen.small else "in small"]
+        facts = [f"in small, recipe {trained.small}" if trained.small else "in small"]
         facts += [f"at most {counted(trained.count_trainings(small), 'training')} for each seed"]
         facts += [f"scored on the first {SMALL_COUNT} of split test, protocol {STANDARD_NAME}"]
     else:
@@ -201,7 +201,8 @@ def _show(name: str, small: bool, console: "Console") -> None:
     if claims := format_claims(chosen, small):
         console.print(f"\nClaims, by numbers of rows: {claims}")
     if not (small or chosen.has_figures):
-        console.print(f"Columns: {', '.join(f'{one.title} ({one.place})' for one in chosen.columns)}")
+        columns = (one.title if one.place in one.title else f"{one.title} ({one.place})" for one in chosen.columns)
+        console.print(f"Columns: {', '.join(columns)}")
     for note in chosen.notes:
         console.print(f"* {note}")
 

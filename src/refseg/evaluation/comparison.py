@@ -29,7 +29,7 @@ from refseg.protocols.video_protocol import Scoring, VideoProtocol, averaged
 RESAMPLES = 1000
 MAX_EXACT_PAIRS = 25  # pairs up to which Wilcoxon's test is exact
 TESTED = ("J", "mIoU", "gIoU")
-"""Metrics that may be tested, of which the first is that a protocol has; mIoU is of what refers to something."""
+"""Metrics that are means over expressions; the first of them that a protocol has is tested."""
 NAMED = 5  # expressions that an error names
 
 
@@ -126,7 +126,7 @@ def compare(a: Sequence[Row], b: Sequence[Row], protocol: Scoring) -> Comparison
             if metric in summaries[1]
         },
         tested=tested,
-        p_value=compare_images(a, b, name, tested),
+        p_value=compare_images(a, b, protocol, tested),
         better=float((change > 0).mean()),
         worse=float((change < 0).mean()),
         by={column: table for column in COLUMNS if (table := _by(a, b, column, name))},
@@ -138,7 +138,7 @@ def find_tested_metric(metrics: Collection[str]) -> str:
     return next((metric for metric in TESTED if metric in metrics), "mean IoU")
 
 
-def compare_images(a: Sequence[Row], b: Sequence[Row], protocol: str, tested: str) -> float:
+def compare_images(a: Sequence[Row], b: Sequence[Row], protocol: Scoring, tested: str) -> float:
     """Computes the p-value of Wilcoxon's test on a metric by image.
 
     Args:
@@ -150,9 +150,9 @@ def compare_images(a: Sequence[Row], b: Sequence[Row], protocol: str, tested: st
     Returns:
         1 if no image differs.
     """
-    if tested == "mIoU":
+    if tested == "mIoU" and not protocol.counts_no_target:
         a, b = ([row for row in rows if row.has_target] for rows in (a, b))
-    sums, counts = _sums(_ious(b, protocol) - _ious(a, protocol), [row.image_id for row in a])
+    sums, counts = _sums(_ious(b, protocol.name) - _ious(a, protocol.name), [row.image_id for row in a])
     return wilcoxon(sums / counts)
 
 

@@ -29,7 +29,7 @@ def merge_config(name: str, config: Mapping[str, Any], changes: Mapping[str, Any
 
 
 def _part(config: Config, name: str, field: str) -> Any:
-    """Returns a part of a config; if it is off, as the preset that has it."""
+    """Returns a part of a config; of a part that is off, that of the preset "NAME_FIELD", None if there is none."""
     part, with_it = getattr(config, field, None), f"{name}_{field}"
     return getattr(preset(with_it), field) if part is None and with_it in PRESETS else part
 

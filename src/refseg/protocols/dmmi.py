@@ -17,6 +17,7 @@ class DMMI(LAVT):
     name = "dmmi"
     about = "squashed to 480x480, probability above 0.5; no-target expressions in Acc only"
     headline = ("oIoU", "mIoU", "Acc")
+    counts_no_target = False
 
     def summarize(self, counts: Counts) -> dict[str, float]:
         """Computes the metrics of expressions with a target, and Acc of the others."""

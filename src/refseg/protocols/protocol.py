@@ -30,6 +30,7 @@ class Protocol(ABC):
         percent: whether figures are printed as percent, not as fractions.
         digits: printed digits after the point.
         fractions: metrics that are printed as fractions in any case.
+        counts_no_target: whether mIoU counts no-target expressions as well, with an IoU of their own.
         skips_empty: whether frames of a video with an empty true mask are left out.
         leaves_out_ignored: whether pixels that a data set does not score (`Sample.ignored`) are left out; masks must
             then be compared at the image's own size.
@@ -41,6 +42,7 @@ class Protocol(ABC):
     percent: ClassVar[bool] = True
     digits: ClassVar[int] = 2
     fractions: ClassVar[tuple[str, ...]] = ()
+    counts_no_target: ClassVar[bool] = True
     skips_empty: ClassVar[bool] = False
     leaves_out_ignored: ClassVar[bool] = False
 

@@ -41,6 +41,7 @@ class RefSegformer(LAVT):
     name = "refsegformer"
     about = "squashed to 480x480, probability above 0.5, emptied where it answers none; means over refs"
     headline: ClassVar[tuple[str, ...]] = ("mIoU", "mRR", "rIoU", "oIoU")
+    counts_no_target = False
 
     def predict(self, logits: Tensor, geometry: Geometry, predicts_none: Tensor, threshold: float = 0.5) -> Tensor:
         """Thresholds logits on the square at 0; empty where no target is predicted."""

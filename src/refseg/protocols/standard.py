@@ -33,6 +33,7 @@ class Standard(Protocol):
     name = "standard"
     about = "at the image's own size, logit above 0 (the network's own threshold), emptied where it answers none"
     headline: ClassVar[tuple[str, ...]] = ("oIoU", "mIoU", "gIoU")
+    counts_no_target = False
     leaves_out_ignored = True
 
     def predict(self, logits: Tensor, geometry: Geometry, predicts_none: Tensor, threshold: float = 0.5) -> Tensor:

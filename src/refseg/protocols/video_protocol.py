@@ -84,6 +84,7 @@ class VideoProtocol(ABC):
     percent: ClassVar[bool] = False
     digits: ClassVar[int] = 5
     fractions: ClassVar[tuple[str, ...]] = ()
+    counts_no_target: ClassVar[bool] = True
 
     def check(self, clip: Clip) -> None:
         """Checks that a clip can be scored.

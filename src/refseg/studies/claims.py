@@ -109,7 +109,7 @@ def _judge(results: Results, claim: Claim, below: int, read: ReadAnswers) -> Cla
         ours=ours,
         spread=stdev(differences) if len(differences) > 1 else None,
         interval=interval,
-        p_value=compare_images(*_pool(pairs), STANDARD.name, "mIoU"),
+        p_value=compare_images(*_pool(pairs), STANDARD, "mIoU"),
         seeds=seeds,
         splits=_count_above_0(of_splits),
         verdict=verdict,
@@ -191,8 +191,8 @@ class SignedRank:
 def signed_rank_of_ours(results: Results, above: int, below: int) -> SignedRank | None:
     """Tests our figures of two rows as `signed_rank` those of the paper, rounded alike; None if a row was not run.
 
-    Each figure is the mean of as many seeds in both rows. Accuracies of existence, which trade one for the other and
-    which no such table of a paper has, are left out.
+    Each figure is the mean of as many seeds in both rows. N-acc and T-acc, of which one grows as the other falls, and
+    which the paper's table does not have, are left out.
     """
     rows = results.rows[above].values, results.rows[below].values
     titles = [column.title for column in results.columns if column.metric not in ("N-acc", "T-acc")]

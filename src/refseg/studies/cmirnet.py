@@ -31,8 +31,8 @@ STUDIES = (
         notes=(
             "DATA is `refcoco`, `refcoco+`, `refcocog_umd`, `refclef`. Swin-L is reported with pretraining only.",
             (
-                "Figures of LTS, VLT, CRIS and CGAN, which stand under mIoU here, stand under oIoU in DMMI's Table 1 "
-                "and DCMFNet's Table 3."
+                "Figures of LTS, VLT, CRIS and CGAN, which stand under mIoU here, stand under oIoU in DMMI's Table 1; "
+                "those of LTS and VLT in DCMFNet's Table 3, too."
             ),
         ),
         columns=COLUMNS_OF_TABLE_1,
@@ -533,7 +533,7 @@ STUDIES = (
             (
                 "It says whether a list of 15 correlated figures points one way, not whether the gain would come "
                 "again: the spread over seeds tells that, which stands beside it for our own runs, with the test on "
-                "mean IoU by image (of `refseg compare`), which tells whether these weights differ on other images."
+                "mIoU by image (of `refseg compare`), which tells whether these weights differ on other images."
             ),
         ),
         columns=(Column(title="p"),),

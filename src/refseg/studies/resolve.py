@@ -5,7 +5,6 @@ import inspect
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +81,15 @@ def list_scored_splits(study: Study, small: bool) -> dict[str, ScoredSplit]:
     return {place.name: place for place in places}
 
 
-def describe_data(study: Study) -> str:
-    """Returns the data sets and splits that rows are scored on at full size; "" if nothing is scored.
+def describe_data(study: Study, settings: Sequence[str] = ()) -> str:
+    """Returns the data sets and splits that rows are scored on at full size.
+
+    Args:
+        study: of the rows.
+        settings: "a.b=value", of all rows.
+
+    Returns:
+        "" if no row has a recipe.
 
     >>> from refseg.studies import STUDIES
     >>> describe_data(STUDIES["cmirnet_table3"])
@@ -91,15 +97,14 @@ def describe_data(study: Study) -> str:
     """
     splits: dict[str, list[str]] = {}
     for place in list_scored_splits(study, small=False).values():
-        splits.setdefault(place.dataset or _name_data_set(study, place.data), []).append(place.split)
+        recipes = filter(None, (resolve_recipe(study, row, place.data, settings=settings) for row in study.rows))
+        for name in dict.fromkeys(place.dataset or _name_data_set(recipe) for recipe in recipes):
+            splits.setdefault(name, []).append(place.split)
     return "; ".join(f"{name} {', '.join(some)}" for name, some in splits.items())
 
 
-def _name_data_set(study: Study, data: str) -> str:
-    """Returns the data set of the recipes, with whose division into splits it is; `data` if no row has a recipe."""
-    recipe = next(filter(None, (resolve_recipe(study, row, data) for row in study.rows)), None)
-    if recipe is None:
-        return data
+def _name_data_set(recipe: Recipe) -> str:
+    """Returns the data set of a recipe, and by whom it is divided into splits: "refcoco unc"."""
     divided = recipe.data.settings.get("split_by", "") if isinstance(recipe.data, FileData) else ""
     return f"{recipe.data.dataset} {divided}".strip()
 
@@ -155,8 +160,8 @@ def get_answering_settings(study: Study, row: Row) -> list[str]:
 def training_key(recipe: Recipe) -> str:
     """Returns a short key of all that a training depends on; recipes with equal keys are one training.
 
-    Where the data set lies, and how many processes read it, is no part of it; the file of a network of one's own, and
-    files of weights that it starts from, are.
+    Where the data set lies, and how many processes read it, is no part of it; the file of a network of one's own is.
+    Weights that it starts from are named, not read: see `trainings.train_row`.
 
     The network is its whole config, so that a preset, and the settings that make it of another, are equal.
     """
@@ -168,30 +173,8 @@ def training_key(recipe: Recipe) -> str:
     plain["network"] = PRESETS.get(recipe.network, recipe.network)
     plain["config"] = configured(recipe.network, recipe.config).model_dump(mode="json")
     if isinstance(own := NETWORKS.get(recipe.network), type):
-        plain["code"] = _digest(Path(inspect.getfile(own)))
-    for part, source in recipe.initial.items():
-        if files := _list_files(Path(source)):
-            plain["initial"][part] = [_digest(file) for file in files]
+        plain["code"] = hashlib.sha256(Path(inspect.getfile(own)).read_bytes()).hexdigest()
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _list_files(source: Path) -> list[Path]:
-    """Returns a file, or the files of a folder; none of what is named otherwise, such as bundled weights."""
-    if source.is_dir():
-        return sorted(file for file in source.iterdir() if file.is_file())
-    return [source] if source.is_file() else []
-
-
-def _digest(file: Path) -> str:
-    state = file.stat()
-    return _digest_unchanged(file, state.st_size, state.st_mtime_ns)
-
-
-@lru_cache
-def _digest_unchanged(file: Path, size: int, changed_ns: int) -> str:
-    """Returns a digest of a file, computed once for each size and time of change."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def resolve_data(recipe: Recipe, place: ScoredSplit) -> tuple[str, dict[str, Any]]:

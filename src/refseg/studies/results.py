@@ -34,7 +34,8 @@ class Costs:
         estimated_hours: of training on one device of `machine`, from a measured step; None likewise.
         machine: that was measured, "" if none was.
         device: that computed there.
-        pairs: images with an expression that it saw in training; None where the size of the data set is not known.
+        pairs: images with an expression that it saw in training, the mean of its trainings; None where the size of a
+            data set is not known.
         seconds: of training, as far as they were noted; None if it was not trained.
         keys: of its trainings, of all seeds and data sets; see `training_key`.
         costs_key: of what was counted, see `row_costs`; "" if that is not known.

@@ -31,7 +31,7 @@ from refseg.studies.study_file import check_settings, read_costs, read_noted
 from refseg.studies.trainings import (
     Training,
     check_data,
-    count_pairs,
+    count_mean_pairs,
     is_trained,
     list_trainings,
     read_seconds,
@@ -229,13 +229,14 @@ class _StudyRun:
                 target = row_folder(self.folder, study, number, split.name, training.seed, self.small) / ROWS
                 with write_atomically(target) as unfinished:
                     shutil.copyfile(scored / ROWS, unfinished)
-        folders = {training_folder(self.out, one.recipe) for one in trainings if one.number == number}
+        of_row = [one.recipe for one in trainings if one.number == number]
+        folders = {training_folder(self.out, one) for one in of_row}
         seconds = [taken for one in folders if is_trained(one) and (taken := read_seconds(one)) is not None]
         known = self.costs[number]
         self.costs[number] = replace(
             known,
             keys=tuple(sorted({*known.keys, training_key(recipe)})),
-            pairs=count_pairs(recipe),
+            pairs=count_mean_pairs(of_row),
             seconds=mean(seconds) if seconds else None,
         )
 

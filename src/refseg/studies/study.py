@@ -19,7 +19,7 @@ class Column(Config):
     """A column of a table.
 
     Attributes:
-        title: its name in the paper; the metric's if it is not given, with data and split where others have it too.
+        title: its name in the paper; the metric's, or that of what is counted, if it is not given.
         metric: its name in our reports; "" for the row's own.
         split: which the paper scores on.
         data: takes the place of `DATA` in the name of a row's recipe.
@@ -43,7 +43,10 @@ class Column(Config):
     @classmethod
     def _is_called_as_its_metric(cls, value: Any) -> Any:
         plain = {"metric": value} if isinstance(value, str) else value
-        return {"title": plain.get("metric", ""), **plain} if isinstance(plain, dict) else plain
+        if not isinstance(plain, dict):
+            return plain
+        named = plain.get("metric") or " ".join(filter(None, (plain.get("part"), plain.get("cost"))))
+        return {"title": named, **plain}
 
     @property
     def is_timed(self) -> bool:
@@ -54,6 +57,10 @@ class Column(Config):
     def place(self) -> str:
         """What is scored on: data and split."""
         return " ".join(filter(None, (self.data, self.dataset, self.split)))
+
+
+def _is_unnamed(column: dict[str, Any]) -> bool:
+    return "metric" in column and "title" not in column
 
 
 def metric_columns(*names: str) -> tuple[Column, ...]:
@@ -158,18 +165,27 @@ class Study(Config):
     tests: str = ""
     scored_only: bool = False
 
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _are_named(cls, columns: Any) -> Any:
+        """Names columns of one metric that have no title by what they are scored on."""
+        if not isinstance(columns, list | tuple):
+            return columns
+        metrics = [column["metric"] for column in columns if isinstance(column, dict) and _is_unnamed(column)]
+        return [
+            {"title": f"{Column.model_validate(column).place} {column['metric']}", **column}
+            if isinstance(column, dict) and _is_unnamed(column) and metrics.count(column["metric"]) > 1
+            else column
+            for column in columns
+        ]
+
     @field_validator("columns")
     @classmethod
     def _are_told_apart(cls, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         titles = [column.title for column in columns]
-        named = tuple(
-            column if titles.count(column.title) == 1 else column.replace(title=f"{column.place} {column.title}")
-            for column in columns
-        )
-        titles = [column.title for column in named]
         if twice := next((title for title in titles if titles.count(title) > 1), ""):
-            raise ValueError(f"two columns are named {twice!r}; give each its title")
-        return named
+            raise ValueError(f"two columns are named {twice!r}; give one of them another title")
+        return columns
 
     @field_validator("rows")
     @classmethod

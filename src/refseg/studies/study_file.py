@@ -108,7 +108,12 @@ def read_costs(folder: Path, noted: Mapping[str, Any]) -> dict[int, Costs]:
         UnwritableOutput: if they are damaged.
     """
     try:
-        costs = noted.get("costs", {})
-        return {int(number): Costs(**cost | {"keys": tuple(cost["keys"])}) for number, cost in costs.items()}
+        return {int(number): _read_cost(cost) for number, cost in noted.get("costs", {}).items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnwritableOutput(f"{folder / STUDY_FILE} is damaged; choose {another_out()}") from error
+
+
+def _read_cost(noted: Mapping[str, Any]) -> Costs:
+    plain = dict(noted)
+    keys = plain.pop("keys", None) or filter(None, [plain.pop("key", "")])  # one key, of an earlier version
+    return Costs(**plain, keys=tuple(keys))

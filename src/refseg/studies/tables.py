@@ -31,12 +31,12 @@ def describe_conditions(results: Results) -> str:
     spread = ", mean and standard deviation" if max(counts) > 1 else ""
     common = [*(() if results.small else study.common), *results.settings]
     settings = f"; all rows {' '.join(common)}" if common else ""
-    recipes = {row.recipe or study.recipe for row in study.rows}
-    data = ", ".join(
-        filter(None, (describe_data(study), f"recipe {recipes.pop() if len(recipes) == 1 else 'of each row'}"))
-    )
     if results.small:
         data = f"drawn {_name_small_items(study)}, split test ({SMALL_COUNT} of them)"
+    else:
+        names = {row.recipe or study.recipe for row in study.rows}
+        recipe = names.pop() if len(names) == 1 else "of each row"
+        data = ", ".join(filter(None, (describe_data(study, results.settings), f"recipe {recipe}")))
     protocol = STANDARD_NAME if results.small else study.protocol
     return f"{data}, protocol {protocol}, {seeds}{spread}; percent{settings}"
 

@@ -44,7 +44,7 @@ def count_images(recipe: Recipe) -> float | None:
 
 
 def count_stage_images(recipe: Recipe, stage: Stage) -> float | None:
-    """Returns how many images a stage of a training sees, as `count_images`."""
+    """Returns how many images a stage of a training sees; None if the size of its data set is not published."""
     data = stage.data or recipe.data
     if stage.steps is not None:
         return stage.steps * stage.images

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 from refseg.checkpoints.schema import CONFIG
 from refseg.errors import InvalidInput, MissingFile, RefsegError, setting
@@ -95,9 +96,11 @@ def check_data(study: Study, trainings: Sequence[Training], small: bool) -> None
 
 
 def train_row(recipe: Recipe, run: Path, devices: int, progress: Progress, on_message: Callable[[str], None]) -> None:
-    """Trains a recipe, or the rest of it; does nothing if it is finished."""
+    """Trains a recipe, or the rest of it; does nothing if it is finished, but says which initial weights are newer."""
     if is_trained(run):
-        on_message(f"is trained ({run})")
+        newer = _list_newer_weights(recipe, run / "weights" / CONFIG)
+        beware = f"; {', '.join(newer)} changed since then: to train from it, remove that folder" if newer else ""
+        on_message(f"is trained ({run}){beware}")
         return
     begun = (run / "recipe.yaml").is_file()
     on_message(f"{'goes on' if begun else 'is trained'} in {run}")
@@ -109,6 +112,16 @@ def train_row(recipe: Recipe, run: Path, devices: int, progress: Progress, on_me
 
         others = [other for other in sorted(run.parent.glob("*")) if other != run]
         train(recipe, run, resume=begun, progress=progress, loggers=("csv",), others=others)
+
+
+def _list_newer_weights(recipe: Recipe, trained: Path) -> list[str]:
+    """Returns which files and folders that a recipe starts from were written after it was trained."""
+    newest = {
+        source: max(file.stat().st_mtime for file in ([path] if path.is_file() else path.iterdir()))
+        for source in recipe.initial.values()
+        if (path := Path(source)).is_file() or (path.is_dir() and any(path.iterdir()))
+    }
+    return [source for source, time in newest.items() if time > trained.stat().st_mtime]
 
 
 def _train_on(recipe: Recipe, run: Path, devices: int, begun: bool) -> None:
@@ -156,6 +169,13 @@ def read_seconds(run: Path) -> float | None:
         return float((run / SECONDS_FILE).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
+
+
+def count_mean_pairs(recipes: Sequence[Recipe]) -> int | None:
+    """Returns the mean of `count_pairs` over trainings; None if it is not known of all of them."""
+    counts = [count_pairs(recipe) for recipe in recipes]
+    known = [count for count in counts if count is not None]
+    return round(mean(known)) if known and len(known) == len(counts) else None
 
 
 def count_pairs(recipe: Recipe) -> int | None:

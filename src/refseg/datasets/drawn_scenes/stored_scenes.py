@@ -87,8 +87,11 @@ def stored_scenes(
     remove_leftovers(folder.parent)
     if not folder.exists():
         try:
-            with _drawing_processes(min(workers, _blocks(scenes))) as run, all_or_nothing(folder.parent) as staging:
-                _draw(scenes, staging / name, run, progress)
+            with (
+                _drawing_processes(min(workers, _blocks(scenes))) as map_blocks,
+                all_or_nothing(folder.parent) as staging,
+            ):
+                _draw(scenes, staging / name, map_blocks, progress)
                 if folder.exists():  # another process was faster, and others may read already
                     shutil.rmtree(staging / name)
         except UnwritableOutput as error:
@@ -115,7 +118,7 @@ def _blocks(scenes: DrawnScenes) -> int:
 
 
 def _draw(
-    scenes: DrawnScenes, folder: Path, run: Callable[..., Iterator[dict]], progress: Callable[[int], None]
+    scenes: DrawnScenes, folder: Path, map_blocks: Callable[..., Iterator[dict]], progress: Callable[[int], None]
 ) -> None:
     folder.mkdir(parents=True)
     count, side = len(scenes), scenes.side
@@ -126,7 +129,7 @@ def _draw(
     settings = (scenes.split, count, scenes.tier, side, scenes.seed)
     blocks = _blocks(scenes)
     parts = []
-    for part in run(_draw_one, [folder] * blocks, [settings] * blocks, range(blocks)):
+    for part in map_blocks(_draw_one, [folder] * blocks, [settings] * blocks, range(blocks)):
         parts.append(part)
         progress(len(part["counts"]))
     texts = "\n".join(text for part in parts for text in part.pop("texts")) + "\n"
