@@ -39,7 +39,7 @@ from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.inspection.peak_memory import peak_memory
 scene = DrawnScenes("test", count=1)[0]
 load(sys.argv[1], precision=sys.argv[2])(scene.image, [one.text for one in scene.expressions][:int(sys.argv[3])])
-print(peak_memory() / 2**20)
+print(peak_memory() / 1e6)
 """
 
 

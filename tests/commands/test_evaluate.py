@@ -115,6 +115,8 @@ def test_a_stopped_evaluation_goes_on_and_ends_as_if_it_had_not_been_stopped(che
     run(*arguments, "--out", whole)
     assert sorted(path.name for path in stopped.iterdir()) == FILES
     assert figures(stopped) == figures(whole) and rows(stopped) == rows(whole)
+    facts = [json.loads((folder / "report.json").read_text())["about"] for folder in (stopped, whole)]
+    assert ["seconds" in one for one in facts] == [False, True]  # those of the first process are not known
 
 
 def test_a_stopped_evaluation_does_not_go_on_with_another_protocol(checkpoint_folder, tmp_path, stops_after):

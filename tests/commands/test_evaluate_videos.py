@@ -181,7 +181,7 @@ def test_two_systems_are_compared_under_protocols_of_videos(run, of, colours, tm
     assert "8 expressions, 2 videos" in run("compare", tmp_path / "2", tmp_path / "0", "--protocol", "davis")
     (tmp_path / "third.jsonl").write_bytes((tmp_path / "2" / "expressions.jsonl").read_bytes())
     three = run("compare", tmp_path / "2", tmp_path / "0", tmp_path / "third.jsonl", "--protocol", "davis")
-    assert "8 expressions, 2 videos" in three and "mean J by video" in three
+    assert "8 expressions, 2 videos" in three and "Wilcoxon's test on J by video" in three
 
 
 # Submission -----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from scipy import stats
 from refseg import metrics, protocols
 from refseg.errors import InvalidInput
 from refseg.evaluation.comparison import compare, paired, wilcoxon
+from refseg.evaluation.report.breakdown import breakdowns
 from refseg.evaluation.rows import Row, Score, counts_of, read_rows
 from refseg.evaluation.scoring import STANDARD
 
@@ -35,6 +36,7 @@ def rows(ious, protocol="standard"):
     ]
 
 
+LAVT = protocols.build("lavt")
 RANDOM = np.random.default_rng(0)
 GOOD = RANDOM.uniform(0.4, 1.0, 60)
 WORSE = GOOD - RANDOM.uniform(0.0, 0.4, 60)
@@ -78,6 +80,33 @@ def test_the_test_is_on_the_expressions_of_the_metric_that_it_names(protocol, te
     found = compare(a, b, protocols.build(protocol))
     assert found.tested == tested in found.metrics
     assert (found.p_value < 1e-4) == (found.metrics[tested].b != found.metrics[tested].a) == differs
+
+
+@pytest.mark.parametrize("protocol", ["standard", "dmmi", "lavt", "cris", "vlt", "cmpc", "cmirnet", "refsegformer"])
+def test_types_have_the_protocols_own_metric(protocol):
+    scoring = protocols.build(protocol)
+    some = [replace(row, referents=int(i % 4 > 0), id=f"{i // 3}-{i}") for i, row in enumerate(rows(GOOD, protocol))]
+    found = compare(some, some, scoring)
+    for kind, table in breakdowns(some, scoring)["type"].items():
+        count, difference = found.by["type"][kind]
+        assert difference.a == pytest.approx(table[found.tested])
+        assert count == table["expressions"] - (0 if scoring.counts_no_target else table["no_target"])
+
+
+def test_refs_of_many_sentences_count_as_much_as_others():
+    """B is better on refs of one sentence, and worse by less on those of five."""
+    changes = [change for _ in range(12) for change in (0.4, *[-0.1] * 5)]
+    ids = [f"{i // 6 * 2 + (i % 6 > 0)}-{i}" for i in range(72)]
+    a, b = (
+        [replace(row, id=id, image_id=f"image {i // 6}") for i, (row, id) in enumerate(zip(some, ids, strict=True))]
+        for some in (rows([0.5] * 72, "refsegformer"), rows([0.5 + change for change in changes], "refsegformer"))
+    )
+    found = compare(a, b, protocols.build("refsegformer"))
+    assert found.metrics["mIoU"].interval[0] > 0 and found.p_value < 0.01
+    flat = compare(
+        *([replace(row, scores={"lavt": row.scores["refsegformer"]}) for row in some] for some in (a, b)), LAVT
+    )
+    assert flat.metrics["mIoU"].interval[1] < 0 and flat.p_value < 0.01
 
 
 def test_both_systems_meet_the_same_resamples():

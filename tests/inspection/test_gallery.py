@@ -76,6 +76,15 @@ def test_a_line_has_image_truth_and_answers_and_says_what_is_right():
     assert (is_grey == ~squares("0")).all()
 
 
+def test_pixels_that_are_not_scored_are_none_of_an_answer():
+    class PartlyScored(Scene):
+        def ignored(self, index):
+            return squares("23")
+
+    gallery = build_gallery([Says("more", lambda text: f"{text}2")], [PartlyScored()], expressions=["0"], side=60)
+    assert captions(gallery) == [["", "", "IoU 100.0"]]
+
+
 def test_expressions_are_named_by_id_or_by_text_in_any_case_and_spacing():
     scenes = [Scene("a", ("0", "1")), Scene("b", ())]
     scenes[1].expressions = (Expression("the Star", ()),)

@@ -62,6 +62,19 @@ def test_who_reads_nothing_is_consistent_and_never_flips(blind, scenes):
     assert values["ECE"] == pytest.approx(abs(0.75 - share))
 
 
+def test_the_calibration_error_of_a_kind_is_over_all_its_effects(scenes):
+    """Answers of 75 % everywhere are off by the share of what refers to something; of two kinds, by the mean."""
+    one, other = (figures(SameObject(), scenes, Plan(sentences=(kind,), pictures=())) for kind in ("negation", "rank"))
+    both = figures(SameObject(), scenes, Plan(sentences=("negation", "rank"), pictures=()))
+    errors = []
+    for kind, measured in (("negation", one), ("rank", other)):
+        change, vanish = measured.row(kind, "change"), measured.row(kind, "vanish")
+        counts = [0 if row is None else row.answers for row in (change, vanish)]
+        errors.append(abs(0.75 - counts[0] / sum(counts)))
+        assert measured.headline["sentences ECE"].value == pytest.approx(errors[-1])
+    assert both.headline["sentences ECE"].value == pytest.approx(sum(errors) / 2)
+
+
 def test_expressions_without_a_change_are_counted(perfect, scenes):
     expressions = sum(len(scene.expressions) for scene in scenes)
     assert perfect.expressions == expressions

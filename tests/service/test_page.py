@@ -279,7 +279,7 @@ def test_the_page_asks_as_any_request_does(client, scene):
         ([], [None], InvalidInput, "say what to find"),
         (["a", "b", "c", "d"], [None], Problem, "at most 3"),
         (["a" * 41], [None], Problem, "at most 40"),
-        (["!?"], [None], InvalidInput, "is empty"),
+        (["!?"], [None], Problem, "is empty"),
         (["the star"], [None, None], Problem, "waiting"),
     ],
 )
@@ -288,9 +288,17 @@ def test_what_the_service_does_not_allow_is_told(client, scene, expressions, wei
         client.portal.call(ask, client.service, scene, expressions, weights)
 
 
-def test_damaged_images_are_told(client):
-    with pytest.raises(InvalidInput, match="unknown format"):
+def read_metric(client, name):
+    lines = client.get("/metrics").text.splitlines()
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)), 0.0)
+
+
+def test_damaged_images_are_told_and_counted_as_such(client):
+    counts = 'refseg_requests_total{path="/",status="415"}', 'refseg_request_seconds_count{path="/"}'
+    damaged, answered = (read_metric(client, name) for name in counts)
+    with pytest.raises(Problem, match="unknown format"):
         client.portal.call(ask, client.service, b"no image", ["the star"], [None])
+    assert [read_metric(client, name) for name in counts] == [damaged + 1, answered]  # seconds are of answers alone
 
 
 def test_the_page_stands_beside_the_interface_and_asks_nothing_from_elsewhere(client):

@@ -147,13 +147,13 @@ def test_a_video_that_is_not_answered_in_time_is_told_what_takes_less(serve, fil
         while connection.recv() is not None:
             pass
 
-    with serve(fall_silent, Limits(seconds=0.1)) as client, pytest.raises(InvalidInput, match="fewer of its frames"):
+    with serve(fall_silent, Limits(seconds=0.1)) as client, pytest.raises(Problem, match="fewer of its frames"):
         client.portal.call(ask_video, client.service, files, clip, ["the star"], [None], 1)
 
 
 def test_few_videos_are_answered_at_once(client, files, clip, monkeypatch):
     monkeypatch.setattr(client.service, "_videos", MAX_VIDEOS)
-    with pytest.raises(InvalidInput, match="2 videos of others are being answered"):
+    with pytest.raises(Problem, match="2 videos of others are being answered"):
         client.portal.call(ask_video, client.service, files, clip, ["the star"], [None], 1)
 
 

@@ -18,7 +18,7 @@ class Calibration(Config):
     Attributes:
         temperature: above 1 if the network is overconfident.
         exists_threshold: probability above which an expression is predicted to have a referent.
-        fitted_on: data set, split and number of expressions.
+        fitted_on: data set, split and number of images.
     """
 
     temperature: float = Field(default=1.0, gt=0)

@@ -56,8 +56,7 @@ def compare(
         return
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     shown = "video" if a[0].frame else "image"
-    counts = f"{counted(found[0].expressions, 'expression')}, {counted(found[0].images, shown)}"
-    console.print(f"A {printable(str(first))}\nB {printable(str(second))}\n{counts}; percent")
+    console.print(f"A {printable(str(first))}\nB {printable(str(second))}")
     for comparison in found:
         show(comparison, console, shown)
 
@@ -148,6 +147,7 @@ def _print_lines(lines: list[list[str]], console: "Console", left: int) -> None:
 def show(comparison: "Comparison", console: "Console", shown: str = "image") -> None:
     """Prints the tables of one protocol; expressions are about what is `shown`."""
     console.print(f"\n{comparison.protocol}", style="bold")
+    console.print(f"{counted(comparison.expressions, 'expression')}, {counted(comparison.images, shown)}; percent")
     metrics = {name: (None, difference) for name, difference in comparison.metrics.items()}
     _print_differences(console, "metric", metrics)
     console.print(
@@ -155,9 +155,7 @@ def show(comparison: "Comparison", console: "Console", shown: str = "image") -> 
         f"Wilcoxon on {comparison.tested} by {shown}: p = {comparison.p_value:.2g}"
     )
     for column, table in comparison.by.items():
-        console.print(
-            f"\n{'J' if 'J' in comparison.metrics else 'mIoU'} by {column}, {comparison.protocol}", style="bold"
-        )
+        console.print(f"\n{comparison.tested} by {column}, {comparison.protocol}", style="bold")
         _print_differences(console, column, table)
 
 
@@ -169,6 +167,8 @@ def _print_differences(console: "Console", corner: str, lines: "Mapping[str, tup
     for name, (number, difference) in lines.items():
         counts = [f"{number:,}"] if has_counts else []
         values = [f"{100 * value:.2f}" for value in (difference.a, difference.b)]
-        interval = _interval(difference.interval, sign="+")
-        cells.append([printable(name), *counts, *values, f"{100 * (difference.b - difference.a):+.2f}", interval])
+        values.append(f"{100 * (difference.b - difference.a):+.2f}")
+        if difference.a < 0 or difference.b < 0:  # as COCO has it: without a true mask of that size
+            values = ["-"] * 3
+        cells.append([printable(name), *counts, *values, _interval(difference.interval, sign="+")])
     _print_lines(cells, console, left=1)

@@ -58,7 +58,7 @@ class Comparison:
         tested: metric whose mean over each image is tested.
         p_value: of Wilcoxon's test on it; 1 if no image differs.
         better, worse: share of expressions whose IoU is higher in B, and lower.
-        by: mean IoU of expressions with a referent, by type and the like: value, number of expressions, difference.
+        by: the tested metric by type and the like: value, number of expressions, difference.
     """
 
     protocol: str
@@ -129,7 +129,7 @@ def compare(a: Sequence[Row], b: Sequence[Row], protocol: Scoring) -> Comparison
         p_value=compare_images(a, b, protocol, tested),
         better=float((change > 0).mean()),
         worse=float((change < 0).mean()),
-        by={column: table for column in COLUMNS if (table := _by(a, b, column, name))},
+        by={column: table for column in COLUMNS if (table := _by(a, b, column, protocol, tested))},
     )
 
 
@@ -150,10 +150,33 @@ def compare_images(a: Sequence[Row], b: Sequence[Row], protocol: Scoring, tested
     Returns:
         1 if no image differs.
     """
-    if tested == "mIoU" and not protocol.counts_no_target:
-        a, b = ([row for row in rows if row.has_target] for rows in (a, b))
-    sums, counts = _sums(_ious(b, protocol.name) - _ious(a, protocol.name), [row.image_id for row in a])
+    values, images = _list_averaged(_keep_tested(a, protocol, tested), protocol)
+    others, _ = _list_averaged(_keep_tested(b, protocol, tested), protocol)
+    sums, counts = _sums(others - values, images)
     return wilcoxon(sums / counts)
+
+
+def _keep_tested(rows: Sequence[Row], protocol: Scoring, tested: str) -> list[Row]:
+    """Returns the rows that the tested metric counts."""
+    return [row for row in rows if row.has_target or protocol.counts_no_target or tested != "mIoU"]
+
+
+def _list_averaged(rows: Sequence[Row], protocol: Scoring) -> tuple[NDArray[np.float64], list[str]]:
+    """Returns what the tested metric is the mean of, and the image of each.
+
+    That is the IoU of each expression; J of each expression about a video, and of each ref the mean of its expressions.
+    """
+    if isinstance(protocol, VideoProtocol):
+        tracks = tracks_of(rows, protocol.name)
+        return np.array([protocol.score(track)["J"] for track in tracks.values()]), [video for video, _ in tracks]
+    if isinstance(protocol, RefSegformer):
+        return refs_of(rows, protocol.name).iou, _list_images_of_refs(rows)
+    return _ious(rows, protocol.name), [row.image_id for row in rows]
+
+
+def _list_images_of_refs(rows: Sequence[Row]) -> list[str]:
+    """Returns the image of each ref, as `refs_of` orders them."""
+    return list({ref_of(row.id): row.image_id for row in rows}.values())
 
 
 def wilcoxon(differences: ArrayLike) -> float:
@@ -188,15 +211,17 @@ def _rank_sums(n: int) -> list[int]:
     return counts
 
 
-def _by(a: Sequence[Row], b: Sequence[Row], column: str, protocol: str) -> dict[str, tuple[int, Difference]]:
+def _by(
+    a: Sequence[Row], b: Sequence[Row], column: str, protocol: Scoring, tested: str
+) -> dict[str, tuple[int, Difference]]:
     of_b = {row.key: row for row in b}
     table = {}
-    for value, rows in grouped((row for row in a if row.has_target), column).items():
-        pair = rows, [of_b[row.key] for row in rows]
-        ious = [_ious(some, protocol) for some in pair]
-        images = [row.image_id for row in rows]
-        changes = _resampled_means(ious[1] - ious[0], images)
-        table[value] = len(rows), Difference(float(ious[0].mean()), float(ious[1].mean()), metrics.interval(changes))
+    for value, rows in grouped(_keep_tested(a, protocol, tested), column).items():
+        values, images = _list_averaged(rows, protocol)
+        others, _ = _list_averaged([of_b[row.key] for row in rows], protocol)
+        interval = metrics.interval(_resampled_means(others - values, images))
+        expressions = len({(row.image_id, row.id) for row in rows})
+        table[value] = expressions, Difference(float(values.mean()), float(others.mean()), interval)
     return table if len(table) > 1 else {}
 
 
@@ -216,8 +241,7 @@ def resampled(rows: Sequence[Row], protocol: Scoring) -> Mapping[str, NDArray[np
 
     if isinstance(protocol, RefSegformer):
         refs = refs_of(rows, protocol.name)
-        image_of = {ref_of(row.id): row.image_id for row in rows}
-        image_ids = [image_of[ref] for ref in refs.refs]
+        image_ids = _list_images_of_refs(rows)
 
     def summary(chosen: list[int]) -> dict[str, float]:
         if isinstance(protocol, RefSegformer):

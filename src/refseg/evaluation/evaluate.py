@@ -168,7 +168,8 @@ def evaluate(
             report.shortcuts = earlier.shortcuts
         if shortcuts:
             report.shortcuts = score_shortcuts(checkpoint, data.samples, STANDARD, advance)
-        report.about["seconds"] = round(time.perf_counter() - begin, 1)
+        if not rows.done:  # of what an earlier process answered they are not known
+            report.about["seconds"] = round(time.perf_counter() - begin, 1)
         if out:
             write(out, report, answers, data.samples, mask_predictor(checkpoint, crf), folder)
             rows.remove()

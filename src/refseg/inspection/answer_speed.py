@@ -36,7 +36,7 @@ from refseg.runtimes import RUNTIMES
 COUNTS = 1, 4, 16  # of expressions about an image
 COLD, LOADED = "a new process", "loading the weights"
 SEGMENT = "-m", "refseg", "segment"  # arguments of Python
-MEGABYTE = 2**20
+MEGABYTE = 10**6
 POLL_SECONDS = 0.004  # between two looks at a process
 
 

@@ -173,12 +173,15 @@ def measure(lines: Iterable[ImageLine], plan: Plan) -> Measured:
         original.pop(name, None)
     if strange := _share_unfamiliar(unfamiliar, ORIGINAL, "", weights):
         original["unfamiliar"] = strange
-    flips = []
+    of_kinds = []
     for kind in sentences:
-        flipping = [one for one in conditions if one.kind == kind and one.certain and one.effect != "stay"]
-        if flipping:
-            flips.append(_flips(_gather(of_images, flipping), weights))
-    headline = _headline(rows, original, sentences, pictures, flips)
+        of_kind = [one for one in conditions if one.kind == kind and one.certain]
+        per_image = _gather(of_images, of_kind)
+        pooled = {"ECE": _figure(per_image, weights, _ece)} if per_image[:, _COLUMN["judged"]].any() else {}
+        if flipping := [one for one in of_kind if one.effect != "stay"]:
+            pooled |= _flips(_gather(of_images, flipping), weights)
+        of_kinds.append(pooled)
+    headline = _headline(rows, original, sentences, pictures, of_kinds)
     return Measured(len(of_images), expressions, headline, original, tuple(rows), left_out)
 
 
@@ -222,23 +225,22 @@ def _headline(
     original: Mapping[str, Figure],
     sentences: Sequence[str],
     pictures: Sequence[str],
-    flips: Sequence[Mapping[str, Figure]],
+    pooled: Sequence[Mapping[str, Figure]],
 ) -> dict[str, Figure]:
-    """Returns the means over kinds, of rows that are certain; `flips` are of each kind that must flip."""
+    """Returns the means over kinds, of rows that are certain; `pooled` are those of sentences over several effects."""
     headline = {name: original[name] for name in ("mIoU", "oIoU", "ECE", "unfamiliar") if name in original}
     for prefix, kinds, effects, names in (
         ("sentences", sentences, ("stay",), ("mIoU drop", "oIoU drop", "consistency")),
         ("absent", sentences, ("vanish",), ("false alarms",)),
         ("pictures", pictures, ("stay",), ("mIoU drop", "oIoU drop", "consistency", "ECE", "unfamiliar")),
-        ("sentences", sentences, ("stay", "change", "vanish"), ("ECE",)),
     ):
         chosen = [row for row in rows if row.kind in kinds and row.effect in effects and row.certain and not row.level]
         for name in names:
             if of_kinds := [row.figures[name] for row in chosen if name in row.figures]:
                 headline[f"{prefix} {name}"] = _mean(of_kinds)
-    for name in ("flips", "right flips"):
-        if of_kinds := [figures[name] for figures in flips if name in figures]:
-            headline[name] = _mean(of_kinds)
+    for name, key in (("flips", "flips"), ("right flips", "right flips"), ("ECE", "sentences ECE")):
+        if of_kinds := [figures[name] for figures in pooled if name in figures]:
+            headline[key] = _mean(of_kinds)
     return headline
 
 

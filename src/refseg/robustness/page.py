@@ -115,7 +115,7 @@ def _kinds(report: RobustnessReport) -> str:
         f"<td>{report.first.left_out.get(kind, 0):,}</td></tr>"
         for kind, about in {**report.sentences, **report.pictures}.items()
     )
-    head = "<tr><th>kind</th><th class=text>what it does</th><th>expressions left out</th></tr>"
+    head = "<tr><th>kind</th><th class=text>what it does</th><th>questions left out</th></tr>"
     return (
         f'<h2>The kinds</h2><div class="card scroll"><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>'
     )
@@ -151,8 +151,8 @@ def _figure(one: Example, is_picture: bool) -> str:
     level = f" · {'severity ' if is_picture else ''}{escape(one.level)}" if one.level else ""
     return (
         f"<figure><div>{pictures}</div><figcaption><b>{escape(one.changed)}</b>{before}"
-        f"<span>{escape(one.system)}{level} · IoU {100 * one.iou:.1f} · same as before {100 * one.agreement:.0f} % · "
-        f"{escape(one.id)}</span></figcaption></figure>"
+        f"<span>{escape(one.system)}{level} · IoU {100 * one.iou:.1f} · IoU with the answer before "
+        f"{100 * one.agreement:.0f} · {escape(one.id)}</span></figcaption></figure>"
     )
 
 

@@ -132,7 +132,7 @@ def measure_robustness(
 
     begin = time.perf_counter()
     systems: dict[str, Measured] = {}
-    drawn = []
+    drawn, goes_on = [], False
     with ExitStack() as stack:
         if out:
             stack.enter_context(only_writer(out))
@@ -141,6 +141,7 @@ def measure_robustness(
             run = {**data, "system": one_named.facts, "precision": one_named.precision(system)}
             lines = AnswerLines(_folder(out, one_named), run) if out else MemoryLines()
             if len(lines.done):
+                goes_on = True
                 on_message(f"{one_named.name}: {counted(len(lines.done), 'image', len(samples))} answered before")
             left = [k for k in range(len(samples)) if k not in lines.done]
             with progress(len(samples), 0, f"images, {one_named.name}", len(lines.done)) as advance:
@@ -162,7 +163,7 @@ def measure_robustness(
             "date": datetime.now(UTC).date().isoformat(),
             "hardware": describe_hardware(device),
             "versions": versions(),
-            "seconds": round(time.perf_counter() - begin, 1),
+            **({} if goes_on else {"seconds": round(time.perf_counter() - begin, 1)}),
         }
         report = RobustnessReport(
             about,

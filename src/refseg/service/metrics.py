@@ -17,11 +17,14 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         self.requests = Counter(
-            "refseg_requests", "Requests to /v1 by path and status.", ("path", "status"), registry=registry
+            "refseg_requests",
+            'Requests for answers by path and status, those of the page ("/") among them.',
+            ("path", "status"),
+            registry=registry,
         )
         self.seconds = Histogram(
             "refseg_request_seconds",
-            "Time from the start of a request until its answer is ready to be sent.",
+            "Time from the start of a request that is answered until its answer is ready to be sent.",
             ("path",),
             buckets=_SECOND_BUCKETS,
             registry=registry,

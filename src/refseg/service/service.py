@@ -167,7 +167,7 @@ class Service:
 
     @contextmanager
     def request(self, path: str) -> Iterator[Slots]:
-        """A request with a place in the queue, which is counted and timed.
+        """A request with a place in the queue, which is counted and, if it gets an answer, timed.
 
         Args:
             path: path of the request, for the metrics.
@@ -180,13 +180,13 @@ class Service:
             with self.accepted() as slots:
                 yield slots
             status = 200
+            self.metrics.seconds.labels(path).observe(time.monotonic() - begin)
         except Problem as problem:
             status = problem.status
             self.metrics.problems.labels(problem.code).inc()
             raise
         finally:
             self.metrics.requests.labels(path, str(status)).inc()
-            self.metrics.seconds.labels(path).observe(time.monotonic() - begin)
 
     def widen(self, slots: Slots, count: int) -> None:
         """Makes a request hold so many places of the queue.

@@ -15,7 +15,7 @@ from refseg.files.atomic import all_or_nothing, check_writable
 from refseg.inspection.gallery.build import open_systems
 from refseg.inspection.gallery.compose import collect_answers, draw_gallery
 from refseg.inspection.gallery.find_by_name import find_by_name
-from refseg.inspection.gallery.selection import Place, ScoredExpression, choose_highest
+from refseg.inspection.gallery.selection import EACH_IN_ITS_SHARE, Place, ScoredExpression, choose_highest
 from refseg.inspection.gallery.sheet import Gallery
 from refseg.inspection.gallery.shown_samples import list_ids
 from refseg.progress import Progress, no_progress
@@ -179,7 +179,8 @@ def _choose(
         scores.append(ScoredExpression(rows[0][key].image_id, key, difference, pixels, rows[0][key].has_target))
     first = choose_highest(scores, number or 6)
     how = "on which the IoU of the rows differs most" if len(rows) > 1 else "with the lowest IoU"
-    return [rows[0][key] for key in first], f"{counted(len(first), 'expression', len(common))}, those {how}"
+    chosen = f"{counted(len(first), 'expression', len(common))}, those {how} ({EACH_IN_ITS_SHARE})"
+    return [rows[0][key] for key in first], chosen
 
 
 def _find_samples(

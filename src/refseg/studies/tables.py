@@ -171,7 +171,7 @@ def tests_table(study: Study, tested: Results, claims: Sequence[ClaimTest]) -> T
             ]
         )
     head = ["p-value, signed rank, two-sided, exact", "paper", "from the paper's figures", "from our figures"]
-    head += [f"our difference, {base.leading_metric()}", "95 % interval", "seeds above 0", "p by image"]
+    head += [f"our difference, {base.leading_metric()}", "95 % interval", "seeds above 0", "p by image, mIoU"]
     return TextTable(format_title(study), head, lines)
 
 
@@ -200,7 +200,7 @@ def claims_table(claims: Sequence[ClaimTest], study: Study) -> TextTable:
                 "95 % interval": interval,
                 "seeds above 0": seeds,
                 "splits above 0": _count(one.splits),
-                "p": p_value,
+                "p, mIoU": p_value,
                 "paper": "" if one.paper is None else f"{one.paper:+.2f}",
                 "its columns above 0": _count(one.columns),
                 "same sign": "" if one.same_sign is None else "yes" if one.same_sign else "no",

@@ -32,7 +32,8 @@ PICTURE_FILES = PICTURE_FILE, PICTURE_PAGE_FILE = "pictures.png", "pictures.html
 CLAIM_CONVENTION = (
     "They are tested under protocol standard on the splits and seeds that both rows have, over the expressions of all "
     "splits together. The interval is over images, "
-    "not over seeds; where it contains 0 or seeds disagree, a claim is undecided. p is of mIoU by image. Nothing "
+    "not over seeds; where it contains 0 or seeds disagree, a claim is undecided. p is Wilcoxon's, on mIoU by image, "
+    "whatever the claim's metric. Nothing "
     "is corrected for the number of comparisons."
 )
 CODE = re.compile(r"`([^`]+)`")

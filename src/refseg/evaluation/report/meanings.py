@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 MEANINGS = {
-    "oIoU": "all intersections over all unions, so large referents weigh more; expressions with a referent",
-    "mIoU": "mean IoU of the expressions with a referent",
-    "Prec@X": "share of the expressions with a referent whose IoU is X or more, in tables P@X (P@.5: 0.5)",
+    "oIoU": "all intersections over all unions, so large referents weigh more; expressions as of mIoU",
+    "mIoU": "mean IoU of the expressions with a referent; of all of them by protocols cmirnet, cmpc, cris, lavt, vlt",
+    "Prec@X": "share of those expressions with an IoU of X or more, above X by a2d and cris; in tables P@X (P@.5: 0.5)",
     "Acc": "share of the expressions without a referent that are answered with nothing, by protocol dmmi",
     "gIoU": "mean IoU of all expressions; of one without a referent 1 if the answer is empty, else 0",
     "cIoU": "all intersections over all unions, of all expressions",
@@ -30,7 +30,7 @@ def meanings(metrics: Iterable[str]) -> list[str]:
     """Returns a line for each of these metrics that has a meaning here, each once.
 
     >>> meanings(["mIoU", "Prec@0.5", "Prec@0.9"])[1]
-    'Prec@X: share of the expressions with a referent whose IoU is X or more, in tables P@X (P@.5: 0.5)'
+    'Prec@X: share of those expressions with an IoU of X or more, above X by a2d and cris; in tables P@X (P@.5: 0.5)'
     """
     names = dict.fromkeys(f"{name.partition('@')[0]}@X" if "@" in name else name for name in metrics)
     return [f"{name}: {MEANINGS[name]}" for name in names if name in MEANINGS]

@@ -84,7 +84,7 @@ def _ious(axes: Any, rows: Sequence[Row]) -> None:
             ha=side,
             color=ORANGE,
         )
-    axes.set(xlabel="IoU, standard", ylabel="expressions", xlim=(0, 1))
+    axes.set(xlabel="IoU, standard", ylabel="answers", xlim=(0, 1))
 
 
 def _by_type(axes: Any, types: dict[str, list[Row]]) -> None:

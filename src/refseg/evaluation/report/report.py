@@ -29,6 +29,7 @@ from refseg.evaluation.report.confidence import Reliability, RiskCoverage, curve
 from refseg.evaluation.report.meanings import meanings
 from refseg.evaluation.report.tables import split_columns
 from refseg.evaluation.rows import ImageAnswers, Row, counts_of, rows_of
+from refseg.evaluation.scoring import STANDARD
 from refseg.evaluation.summarize import summarize
 from refseg.protocols.protocol import Protocol
 from refseg.protocols.video_protocol import Scoring
@@ -153,7 +154,7 @@ class Report:
         if self.risk_coverage and self.reliability:
             head = ["area under risk-coverage", "expected calibration error", "Brier score"]
             values = [self.risk_coverage.area, self.reliability.ece, self.reliability.brier]
-            tables.append(("how sure it is of existence", head, [[f"{value:.4f}" for value in values]]))
+            tables.append(("how sure it is of existence, as fractions", head, [[f"{value:.4f}" for value in values]]))
         if self.finder:
             names = ("objects", "found", "recall", "precision", "mean IoU")
             tables.append(section("objects found, without language", {"all": self.finder}, names))
@@ -161,7 +162,7 @@ class Report:
             causes = ("expressions", "wrong", "missed", "choice", "mask")
             tables.append(section("wrong answers and what they are due to", self.wrong, causes))
         if self.shortcuts:
-            tables.append(section("shortcuts", self.shortcuts, (*IOUS, *NONE)))
+            tables.append(section(f"shortcuts, {STANDARD.name}", self.shortcuts, (*IOUS, *NONE)))
         return [table for table in tables if table[2]]
 
     def sections(self) -> list[Section]:

@@ -21,6 +21,8 @@ SORTS = {
     GAIN: "those on which the last answer is better than the first by most",
 }
 """Orders of the lines, and what the gallery says of them."""
+EACH_IN_ITS_SHARE = "of each image one first, and about nothing as many as is their share"
+"""How `choose_highest` takes turns."""
 
 Place = tuple[int, int]
 """Number of a sample, and of an expression of it."""
@@ -115,13 +117,14 @@ def _get_sort_key(one: ScoredExpression) -> tuple[Any, ...]:
 def describe_selection(number: int, every: int, sort: str) -> str:
     """Returns how expressions are chosen, in words.
 
-    >>> describe_selection(12, 1204, DISAGREEMENT)
-    '12 of 1,204 expressions, those on which the answers differ most'
+    >>> describe_selection(12, 1204, RANDOM)
+    '12 of 1,204 expressions, at random'
     >>> describe_selection(12, 3, WORST)
     'all 3, first those whose answers have the lowest mean IoU'
     """
     if number < every:
-        return f"{counted(number, 'expression', every)}, {SORTS[sort]}"
+        turns = "" if sort == RANDOM else f" ({EACH_IN_ITS_SHARE})"
+        return f"{counted(number, 'expression', every)}, {SORTS[sort]}{turns}"
     return f"all {every}, first {SORTS[sort]}"
 
 

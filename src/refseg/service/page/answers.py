@@ -163,15 +163,21 @@ async def ask(service: Service, image: bytes, expressions: Sequence[str], weight
         weights: names; None is the default.
 
     Raises:
-        InvalidInput: if there is no expression, or no answer.
-        Problem: if the service has no place, or there are more expressions than it allows, or longer ones.
+        InvalidInput: if there is no expression.
+        Problem: if the service has no place, or there are more expressions than it allows, or longer ones, or none of
+            the weights can answer.
     """
     check_asked("image", len(image), expressions, service.limits)
     with service.request("/") as slots:
         service.widen(slots, len(weights))
-        columns = await asyncio.gather(*(_column(service, slots, image, expressions, one) for one in weights))
-        if all(column.problem for column in columns):
-            raise InvalidInput(columns[0].problem)
+        found = await asyncio.gather(*(_ask_one(service, slots, image, expressions, one) for one in weights))
+        problems = [one for one in found if isinstance(one, Problem)]
+        if len(problems) == len(found):
+            raise problems[0]
+        columns = [
+            WeightsAnswers(name or "the default", problem=one.detail) if isinstance(one, Problem) else one
+            for name, one in zip(weights, found, strict=True)
+        ]
         once = {column.weights: column for column in columns}  # the default may be weights that are named as well
         return Answered(await asyncio.to_thread(lambda: reduced(read_image(image), LARGEST_SIDE)), tuple(once.values()))
 
@@ -190,12 +196,12 @@ def check_asked(kind: str, size: int, expressions: Sequence[str], limits: Limits
         raise InvalidInput(f"the {kind} has {size / 1e6:.1f} MB; at most {limits.megabytes:g} are taken")
 
 
-async def _column(
+async def _ask_one(
     service: Service, slots: Slots, image: bytes, expressions: Sequence[str], weights: str | None
-) -> WeightsAnswers:
+) -> WeightsAnswers | Problem:
     try:
         said = await service.answer(slots, image, expressions, weights, words=True, caller="page")
     except Problem as problem:
-        return WeightsAnswers(weights or "the default", problem=problem.detail)
+        return problem
     facts = await run_aside(len(said.body), lambda: json.loads(said.body))
     return WeightsAnswers(said.weights, tuple(map(ExpressionAnswer, facts)))

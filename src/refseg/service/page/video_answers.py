@@ -65,13 +65,15 @@ async def ask_video(
         on_progress: function that receives how far the answer of each of the weights is; None while it waits.
 
     Raises:
-        InvalidInput: if there is no expression, or no answer.
-        Problem: if the service has no place, or there are more expressions than it allows, or longer ones.
+        InvalidInput: if there is no expression.
+        Problem: if the service has no place, or there are more expressions than it allows, or longer ones, or none of
+            the weights can answer.
     """
     if not video.is_file():
         raise InvalidInput("the video is no longer kept: choose it again")
     check_asked("video", video.stat().st_size, expressions, service.limits)
     columns: list[VideoColumn] = []
+    problems: list[Problem] = []
     with service.request("/") as slots:
         for name in weights:
             if any(column.weights == name for column in columns):  # they were those that suit the video
@@ -82,9 +84,10 @@ async def ask_video(
                 said = await service.answer_video(slots, *given, folder, expressions, name, every, on_progress)
                 columns.append(VideoColumn(said.weights, folder, json.loads(said.body)))
             except Problem as problem:
+                problems.append(problem)
                 columns.append(VideoColumn(name or "what suits the video", folder, {}, problem.detail))
-    if all(column.problem for column in columns):
-        raise InvalidInput(columns[0].problem)
+        if len(problems) == len(columns):
+            raise problems[0]
     return VideoAnswered(video.name, tuple(columns))
 
 
