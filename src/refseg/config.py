@@ -109,7 +109,8 @@ def _names(error: ErrorDetails, content: Any) -> list[int | str]:
             content, name = content[part], part
         elif isinstance(content, list) and isinstance(part, int) and part < len(content):
             content = content[part]
-            name = content["name"] if isinstance(content, dict) and isinstance(content.get("name"), str) else part
+            own = content.get("name", content.get("label")) if isinstance(content, dict) else None
+            name = own if isinstance(own, str) else part
         elif error["type"] == "missing" and depth == len(error["loc"]) - 1:
             name = part
         else:

@@ -116,7 +116,7 @@ def test_a_claim_is_about_the_seeds_that_all_splits_have_or_about_one_data_set(w
                 shutil.copy(file, folder / ROWS)
     both, one = judge_claims(results)
     assert (both.seeds, both.splits, both.ours) == ((1, 2), (1, 2), pytest.approx(0.5))
-    assert (one.data, one.seeds, one.splits, one.ours) == ("refcoco+", (1, 2), (0, 1), pytest.approx(0))
+    assert (one.place, one.seeds, one.splits, one.ours) == ("refcoco+", (1, 2), (0, 1), pytest.approx(0))
     assert judge_claims(replace(results, seeds=1))[0].ours == pytest.approx(1)
 
 

@@ -141,12 +141,12 @@ def test_a_line_plot_takes_rows_of_one_number():
 def test_a_claim_about_one_data_set_has_its_figures_alone(tmp_path):
     study = STUDIES["cmpc_table10"]
     results = read_results(study, tmp_path / study.name, small=False, settings=(), seeds=1, costs={})
-    claims = [(one.above, one.below, one.data, round(one.paper, 2)) for one in judge_claims(results)]
+    claims = [(one.above, one.below, one.place, round(one.paper, 2)) for one in judge_claims(results)]
     assert claims[1] == (2, 3, "refcoco", 3.81) and claims[-2] == (3, 2, "refcocog_google", 1.93)
     (table,) = [table for table in study_tables(results, judge_claims(results)) if "claims" in table.title]
     assert table.lines[-1][1] == "two, long sentences, on refcocog_google"
     small = read_results(study, tmp_path / study.name, small=True, settings=(), seeds=1, costs={})
-    assert {(one.above, one.data) for one in judge_claims(small)} == {(2, "")}  # one layer, on scenes
+    assert {(one.above, one.place) for one in judge_claims(small)} == {(2, "")}  # one layer, on scenes
     assert format_claims(study, small=True) == "2 > 1, 3, 4 by oIoU"
     costs = study.model_dump() | {"recipe": "", "columns": [{"cost": "flops"}], "claims": [{"above": 1, "below": 2}]}
     costs["rows"] = [{"label": "a"}, {"label": "b"}]
@@ -156,6 +156,26 @@ def test_a_claim_about_one_data_set_has_its_figures_alone(tmp_path):
     with pytest.raises(ValueError, match="a claim names data 'refcocog'; the columns name refcoco, refcocog_google"):
         claims = (Claim(above=1, below=(2,), data="refcocog"),)
         Study.model_validate(study.model_dump() | {"claims": [claim.model_dump() for claim in claims]})
+
+
+def test_a_claim_about_one_split_has_its_figures_alone(tmp_path):
+    table = STUDIES["cmirnet_table3"].model_dump() | {"claims": [{"above": 8, "below": 1, "split": "testB"}]}
+    study = Study.model_validate(table)
+    results = read_results(study, tmp_path / study.name, small=False, settings=(), seeds=1, costs={})
+    (one,) = judge_claims(results)
+    columns = [n for n, column in enumerate(study.columns) if column.split == "testB" and column.metric == "oIoU"]
+    (figure,) = (study.rows[7].figures[n] - study.rows[0].figures[n] for n in columns)
+    assert one.place == "testB" and one.paper == pytest.approx(figure) and one.columns == (1, 1)
+    assert format_claims(study, small=False) == "8 > 1 by oIoU on testB" and not study.list_claims(small=True)
+
+
+def test_networks_that_answer_nothing_are_told(tmp_path):
+    study = STUDIES["eavl_table4"]
+    results = read_results(study, tmp_path / study.name, small=True, settings=(), seeds=1, costs={})
+    results.rows[1].missed.append(0.4)
+    results.rows[2].missed.extend([1.0, 0.6])
+    (beware,) = [line for line in list_remarks(results, ()) if line.startswith("Beware")]
+    assert "are empty in rows 2. They have hardly learnt" in beware
 
 
 def test_a_claim_tells_in_how_many_columns_the_paper_has_it(tmp_path):

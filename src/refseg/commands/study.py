@@ -173,14 +173,22 @@ def _list(folder: Path) -> None:
     typer.echo("\n".join(align(lines, [True, True, False, False, False, False])))
     typer.echo(
         f"\nRows and the paper's figures: refseg study cmirnet_table3 --show. On a laptop: refseg study eavl_table4 "
-        f"--small.\nCosts, without data: refseg study cmirnet_table8 --costs. done: rows with figures in {folder}."
+        f"--small.\nCosts, without data: refseg study cmirnet_table8 --costs. trainings: of one seed at full size, "
+        f"small: with --small. done: rows with figures in {folder}; of others: refseg study --small, or --out FOLDER."
     )
 
 
 def _show(name: str, small: bool, console: "Console") -> None:
     from refseg.counting import counted
     from refseg.studies import find_study
-    from refseg.studies.resolve import SMALL_COUNT, STANDARD_NAME, check_small, describe_data
+    from refseg.studies.resolve import (
+        SMALL_COUNT,
+        SMALL_METRICS,
+        STANDARD_NAME,
+        check_small,
+        describe_data,
+        resolve_recipe,
+    )
     from refseg.studies.study_text import format_claims, format_title, paper_table, settings_table
 
     chosen = find_study(name)
@@ -189,7 +197,16 @@ def _show(name: str, small: bool, console: "Console") -> None:
         check_small(chosen)
         facts = [f"in small, recipe {trained.small}" if trained.small else "in small"]
         facts += [f"at most {counted(trained.count_trainings(small), 'training')} for each seed"]
-        facts += [f"scored on the first {SMALL_COUNT} of split test, protocol {STANDARD_NAME}"]
+        recipes = (resolve_recipe(trained, row, small=True) for row in trained.rows)
+        steps = sorted({sum(stage.steps or 0 for stage in recipe.stages) for recipe in recipes if recipe})
+        facts += (
+            [f"{' to '.join(f'{number:,}' for number in dict.fromkeys((*steps[:1], *steps[-1:])))} steps each"]
+            if steps
+            else []
+        )
+        facts += [
+            f"scored on the first {SMALL_COUNT} of split test, protocol {STANDARD_NAME}: {', '.join(SMALL_METRICS)}"
+        ]
     else:
         facts = [trained.recipe and f"recipe {trained.recipe}", trained.small and f"in small {trained.small}"]
         facts += [describe_data(trained), f"protocol {trained.protocol}"]

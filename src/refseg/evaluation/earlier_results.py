@@ -81,7 +81,10 @@ def check_precision(earlier: EarlierResults, precision: str, out: Path) -> None:
 def tell_earlier(earlier: EarlierResults, chosen: list[str], out: Path, on_message: Callable[[str], None]) -> None:
     """Says what becomes of the results of the same evaluation under `chosen` protocols."""
     kept = [name for name in earlier.protocols if name not in chosen]
-    if kept:
+    new = [name for name in chosen if name not in earlier.protocols]
+    if new and not kept:
+        on_message(f"{out} holds this evaluation; {printable(', '.join(new))} is added to it")
+    elif kept:
         names = printable(", ".join(kept))
         on_message(f"{out} holds this evaluation under {names} too; the new report has both")
     else:

@@ -31,7 +31,7 @@ class ClaimTest:
         above, below: numbers of the rows.
         about: the difference between them.
         metric: by which.
-        data: on which data set alone, "" for all.
+        place: on which data set or split alone, "" for all.
         paper: difference that the paper prints, in its percent, the mean of the columns of the metric; None if it
             prints none.
         columns: in how many of these columns it is above 0, and their number.
@@ -49,7 +49,7 @@ class ClaimTest:
     below: int
     about: str
     metric: str
-    data: str = ""
+    place: str = ""
     paper: float | None = None
     columns: tuple[int, int] = (0, 0)
     ours: float | None = None
@@ -87,7 +87,8 @@ def _judge_all(results: Results, claims: Sequence[Claim]) -> list[ClaimTest]:
 
 def _judge(results: Results, claim: Claim, below: int, read: ReadAnswers) -> ClaimTest:
     metric = claim.metric or results.study.leading_metric()
-    test = ClaimTest(claim.above, below, claim.about, metric, "" if results.small else claim.data)
+    place = "" if results.small else " ".join(filter(None, (claim.data, claim.split)))
+    test = ClaimTest(claim.above, below, claim.about, metric, place)
     by_split = _pair_by_split(results, claim, below, read)
     printed = _paper_differences(results, claim, below, metric, by_split.keys())
     if printed:
@@ -134,7 +135,7 @@ def _pair_by_split(results: Results, claim: Claim, below: int, read: ReadAnswers
     """
     by_split = {}
     for name, split in list_scored_splits(results.study, results.small).items():
-        if claim.data and not results.small and split.data != claim.data:
+        if not results.small and (claim.data not in ("", split.data) or claim.split not in ("", split.split)):
             continue
         of_below, of_above = read(below, name), read(claim.above, name)
         if seeds := of_below.keys() & of_above.keys():
@@ -159,6 +160,7 @@ def _paper_differences(results: Results, claim: Claim, below: int, metric: str, 
         if x is not None
         and y is not None
         and claim.data in ("", column.data)
+        and claim.split in ("", column.split)
         and all(study.find_metric(row, column) == metric for row in rows)
         and (results.small or not splits or name_scored_split(column) in splits)
     ]

@@ -105,8 +105,9 @@ def describe_data(study: Study, settings: Sequence[str] = ()) -> str:
 
 def _name_data_set(recipe: Recipe) -> str:
     """Returns the data set of a recipe, and by whom it is divided into splits: "refcoco unc"."""
-    divided = recipe.data.settings.get("split_by", "") if isinstance(recipe.data, FileData) else ""
-    return f"{recipe.data.dataset} {divided}".strip()
+    if isinstance(recipe.data, FileData) and recipe.data.dataset != "drawn_clips":
+        return f"{recipe.data.dataset} {recipe.data.settings.get('split_by', '')}".strip()
+    return f"{recipe.data.dataset}, the first {SMALL_COUNT} of"
 
 
 def name_scored_split(column: Column) -> str:

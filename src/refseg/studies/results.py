@@ -14,6 +14,7 @@ from statistics import mean, stdev
 
 from refseg import protocols
 from refseg.evaluation.report.breakdown import grouped
+from refseg.evaluation.report.caveats import share_missed
 from refseg.evaluation.rows import ROWS, read_rows
 from refseg.evaluation.rows import Row as AnswerRow
 from refseg.evaluation.summarize import summarize
@@ -62,11 +63,13 @@ class RowFigures:
     Attributes:
         values: by column, of each seed, in [0, 1].
         by_type: oIoU by type of expression, of each seed, in small.
+        missed: share of empty answers about what is there, of each split and seed.
         costs: of the row, None if they were not counted.
     """
 
     values: dict[str, list[float]] = field(default_factory=dict)
     by_type: dict[str, list[float]] = field(default_factory=dict)
+    missed: list[float] = field(default_factory=list)
     costs: Costs | None = None
 
 
@@ -152,6 +155,7 @@ def _add(
             value = metrics[named].get(study.find_metric(row, column))
             if value is not None:
                 measured.values.setdefault(column.title, []).append(value)
+    measured.missed.append(share_missed(answers, STANDARD_NAME))
     if small:
         for kind, some in grouped((one for one in answers if one.has_target), "type").items():
             counted = [one.scores[STANDARD_NAME] for one in some]

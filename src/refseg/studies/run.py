@@ -31,6 +31,7 @@ from refseg.studies.study_file import check_settings, read_costs, read_noted
 from refseg.studies.trainings import (
     Training,
     check_data,
+    check_scored_splits,
     count_mean_pairs,
     is_trained,
     list_trainings,
@@ -161,7 +162,7 @@ class _StudyRun:
                 results = self._write()
         if failed:
             raise RefsegError(
-                f"{counted(len(failed), 'training', len(trainings))} failed, for the reasons above: "
+                f"{counted(len(failed), 'training', len(trainings))} or their scoring failed, for the reasons above: "
                 f"{'; '.join(failed[:5])}; the same command tries again"
             )
         return results
@@ -183,6 +184,7 @@ class _StudyRun:
             configured(recipe.network, recipe.config)
         if trains:
             check_data(self.study, trainings, self.small)
+            check_scored_splits(self.study, trainings, self.small)
         check_writable(self.folder)
 
     def _drop_stale_rows(self) -> None:

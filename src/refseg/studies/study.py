@@ -56,7 +56,13 @@ class Column(Config):
     @property
     def place(self) -> str:
         """What is scored on: data and split."""
-        return " ".join(filter(None, (self.data, self.dataset, self.split)))
+        return _name_place(self.model_dump())
+
+
+def _name_place(column: dict[str, Any]) -> str:
+    return " ".join(
+        filter(None, map(str, (column.get("data", ""), column.get("dataset", ""), column.get("split", "val"))))
+    )
 
 
 def _is_unnamed(column: dict[str, Any]) -> bool:
@@ -114,6 +120,7 @@ class Claim(Config):
         metric: by which; "" for the table's leading one, see `Study.leading_metric`.
         data: on which data set alone, as the columns name it; "" for all. In small, where there is one data set, claims
             about the first that the columns name are tested alone.
+        split: on which split alone; "" for all. In small, where there is one, such claims are not tested.
     """
 
     above: int
@@ -121,10 +128,13 @@ class Claim(Config):
     about: str = ""
     metric: str = ""
     data: str = ""
+    split: str = ""
 
     @field_validator("below", mode="before")
     @classmethod
     def _may_be_one(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError("give the number of a row, or a list of numbers")
         return (value,) if isinstance(value, int) else value
 
 
@@ -173,7 +183,7 @@ class Study(Config):
             return columns
         metrics = [column["metric"] for column in columns if isinstance(column, dict) and _is_unnamed(column)]
         return [
-            {"title": f"{Column.model_validate(column).place} {column['metric']}", **column}
+            {"title": f"{_name_place(column)} {column['metric']}", **column}
             if isinstance(column, dict) and _is_unnamed(column) and metrics.count(column["metric"]) > 1
             else column
             for column in columns
@@ -202,6 +212,12 @@ class Study(Config):
         labels = [row.label for row in self.rows]
         if twice := next((label for label in labels if labels.count(label) > 1), ""):
             raise ValueError(f"two rows are labelled {twice!r}")
+        for claim in self.claims:
+            if claim.above in claim.below:
+                raise ValueError(f"a claim has row {claim.above} above itself")
+            splits = tuple(dict.fromkeys(column.split for column in self.columns if not column.cost))
+            if claim.split and claim.split not in splits:
+                raise ValueError(f"a claim names split {claim.split!r}; the columns name {', '.join(splits)}")
         for named in (row for claim in self.claims for row in (claim.above, *claim.below)):
             if not 1 <= named <= len(self.rows):
                 raise ValueError(f"a claim names row {named}; rows are 1 to {len(self.rows)}")
@@ -251,7 +267,9 @@ class Study(Config):
 
     def list_claims(self, small: bool) -> list[Claim]:
         """Returns the claims that are tested, see `Claim.data`."""
-        return [claim for claim in self.claims if not small or claim.data in ("", *self.data_sets()[:1])]
+        if not small:
+            return list(self.claims)
+        return [claim for claim in self.claims if not claim.split and claim.data in ("", *self.data_sets()[:1])]
 
     def data_sets(self) -> tuple[str, ...]:
         """Returns the names that take the place of `DATA`."""

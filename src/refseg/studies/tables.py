@@ -194,7 +194,7 @@ def claims_table(claims: Sequence[ClaimTest], study: Study) -> TextTable:
         lines.append(
             {
                 "claim": f"{_shorten(study.rows[one.above - 1])} > {_shorten(study.rows[one.below - 1])}",
-                "about": ", on ".join(filter(None, (one.about, one.data))),
+                "about": ", on ".join(filter(None, (one.about, one.place))),
                 "metric": one.metric,
                 "ours": ours,
                 "95 % interval": interval,
@@ -204,7 +204,7 @@ def claims_table(claims: Sequence[ClaimTest], study: Study) -> TextTable:
                 "paper": "" if one.paper is None else f"{one.paper:+.2f}",
                 "its columns above 0": _count(one.columns),
                 "same sign": "" if one.same_sign is None else "yes" if one.same_sign else "no",
-                "here": one.verdict,
+                "here": f"{one.verdict}, 1 seed" if one.seeds[1] == 1 else one.verdict,
             }
         )
     hidden = set() if study.has_figures else {"paper", "its columns above 0", "same sign"}

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
+from refseg import datasets
 from refseg.checkpoints.schema import CONFIG
 from refseg.errors import InvalidInput, MissingFile, RefsegError, setting
 from refseg.files.atomic import write_atomically
 from refseg.progress import Progress
+from refseg.protocols import build_for
 from refseg.recipes.recipe import FileData, Recipe
-from refseg.studies.resolve import list_scored_splits, resolve_recipe, training_key
+from refseg.studies.resolve import list_scored_splits, resolve_data, resolve_recipe, training_key
 from refseg.studies.study import Study
 from refseg.studies.timing import count_stage_images
 from refseg.training.stopping import SIGNALS, stop_requests
@@ -93,6 +95,23 @@ def check_data(study: Study, trainings: Sequence[Training], small: bool) -> None
             f"it is not known where {', '.join(lost)} {are}; {alone if len(needed) == 1 else ''}set "
             f"{DATA_FOLDER_VARIABLE} to the folder that holds {them}; docs/datasets.md says where to get {them}"
         )
+
+
+def check_scored_splits(study: Study, trainings: Sequence[Training], small: bool) -> None:
+    """Opens the data sets that rows are scored on, and builds their protocols, before anything is trained.
+
+    Raises:
+        MissingFile, InvalidInput: if one cannot be opened, has no such split, or no such protocol fits it.
+    """
+    opened = set()
+    for training in trainings:
+        for split in list_scored_splits(study, small).values():
+            if small or split.data == training.data:
+                dataset, settings = resolve_data(training.recipe, split)
+                if (place := (dataset, repr(sorted(settings.items())))) not in opened:
+                    build_for(dataset, split.protocols)
+                    datasets.build(dataset, **settings)
+                    opened.add(place)
 
 
 def train_row(recipe: Recipe, run: Path, devices: int, progress: Progress, on_message: Callable[[str], None]) -> None:

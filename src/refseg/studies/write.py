@@ -5,8 +5,10 @@ import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from statistics import mean
 
 from refseg import __version__
+from refseg.evaluation.report.caveats import MOSTLY_MISSED
 from refseg.evaluation.report.html_parts import document
 from refseg.files.atomic import all_or_nothing
 from refseg.inspection.gallery.page import SHEET_CSS, extract_section
@@ -33,8 +35,8 @@ CLAIM_CONVENTION = (
     "They are tested under protocol standard on the splits and seeds that both rows have, over the expressions of all "
     "splits together. The interval is over images, "
     "not over seeds; where it contains 0 or seeds disagree, a claim is undecided. p is Wilcoxon's, on mIoU by image, "
-    "whatever the claim's metric. Nothing "
-    "is corrected for the number of comparisons."
+    "whatever the claim's metric. Nothing is corrected for the number of comparisons. What stands after ± is the "
+    "standard deviation over seeds."
 )
 CODE = re.compile(r"`([^`]+)`")
 """Code in a note."""
@@ -82,6 +84,13 @@ def list_remarks(results: Results, claims: Sequence[ClaimTest]) -> list[str]:
     caution = PAPER_CAUTION if results.study.has_figures else SMALL_CAUTION
     lines = [caution] if results.small else []
     lines.append(f"{describe_conditions(results)}; refseg {__version__}")
+    rows = (results.tested or results).rows.items()
+    if missed := [str(number) for number, row in rows if row.missed and mean(row.missed) >= MOSTLY_MISSED]:
+        lines.append(
+            f"Beware: {MOSTLY_MISSED:.0%} or more of the answers about what is there are empty in rows "
+            f"{', '.join(missed)}. They have hardly learnt: N-acc and gIoU are no merit, and claims about them mean "
+            "little."
+        )
     if any(column.cost in ("params", "flops") for column in results.columns):
         by_row = any(row.words for row in results.study.rows)
         how = "as the paper counts each row" if by_row else "as thop counts, without the word encoder"
@@ -102,7 +111,7 @@ def to_markdown(results: Results, claims: Sequence[ClaimTest], tables: Sequence[
     """Returns the study as Markdown."""
     parts = [f"# {format_title(results.study)}", *list_remarks(results, claims)]
     for table in tables:
-        align = [":--" if n == 0 else "--:" for n in range(len(table.head))]
+        align = [":--" if name in TEXT_COLUMNS else "--:" for name in table.head]
         lines = [
             table.head,
             align,

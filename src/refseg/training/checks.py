@@ -1,6 +1,7 @@
 """What is refused before the first step of a run: settings, devices and folders that do not go together."""
 
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 
 import torch
@@ -81,6 +82,12 @@ def check_run(recipe: Recipe, out: Path, resume: bool, devices: Devices) -> None
         if unknown or not hasattr(network, stage.objective):
             what = f"no part {', '.join(unknown)}" if unknown else f"no objective {stage.objective}"
             raise InvalidInput(f"stage {stage.name}: {recipe.network} has {what}; parts: {', '.join(network.parts())}")
+        chooses = "found_tokens" in signature(getattr(network, stage.objective)).parameters
+        if chooses != bool(stage.cached_scenes):
+            name = f"stages.{stage.name}.cached_scenes"
+            learns = "objects that were found before" if chooses else "images"
+            way = f"set for how many scenes: {setting(name, 1000)}" if chooses else f"leave it out: {setting(name, 0)}"
+            raise InvalidInput(f"stage {stage.name}: {stage.objective} learns from {learns}, so {way}")
         trainable_parameters(network, stage, frozen_parameters(network))
     saved = out / "recipe.yaml"
     if resume:

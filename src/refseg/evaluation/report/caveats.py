@@ -97,11 +97,16 @@ def find_caveats(
     return caveats
 
 
+def share_missed(rows: Sequence[Row], protocol: str) -> float:
+    """Returns the share of empty answers about what is there, 0 where nothing is."""
+    answered = [row.scores[protocol].has_prediction for row in rows if row.has_target and protocol in row.scores]
+    return 1 - sum(answered) / len(answered) if answered else 0.0
+
+
 def _missed_caveat(rows: Sequence[Row], protocol: str, has_weights: bool) -> str:
     """Returns a caveat where most answers about what is there are empty, "" elsewhere."""
-    answered = [row.scores[protocol].has_prediction for row in rows if row.has_target and protocol in row.scores]
-    missed = len(answered) - sum(answered)
-    if not answered or missed < MOSTLY_MISSED * len(answered):
+    missed = share_missed(rows, protocol)
+    if missed < MOSTLY_MISSED:
         return ""
     no_merit = (
         ", so that those that are right where nothing is meant (N-acc, gIoU) are no merit"
@@ -114,7 +119,7 @@ def _missed_caveat(rows: Sequence[Row], protocol: str, has_weights: bool) -> str
         if has_weights
         else "Check that these are the masks of this data set, with values other than 0 where an object is"
     )
-    return f"{_percent(missed / len(answered))} of the answers about what is there are empty{no_merit}. {why}."
+    return f"{_percent(missed)} of the answers about what is there are empty{no_merit}. {why}."
 
 
 def _input_caveats(preprocessing: Preprocessing, protocols: Sequence[Scoring]) -> list[str]:
