@@ -116,7 +116,11 @@ def test_columns_of_one_metric_are_named_by_where_they_are_scored():
     [
         ("dmmi_table3", False, "recipe dmmi_DATA; in small dmmi_small; refcocog umd val; refzom test; protocol dmmi"),
         ("cmirnet_table4", False, "in small cmirnet_small; refcoco unc val, testA, testB; protocol cmirnet"),
-        ("cmirnet_table4", True, "in small, recipe cmirnet_small; at most 8 trainings for each seed; scored on"),
+        (
+            "cmirnet_table4",
+            True,
+            "in small, recipe cmirnet_small; at most 8 trainings for each seed; 4,000 steps each; scored on",
+        ),
         ("selector_motion", False, "Columns: test oIoU, test mIoU, test N-acc, test T-acc"),
     ],
 )

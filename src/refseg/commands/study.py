@@ -197,16 +197,12 @@ def _show(name: str, small: bool, console: "Console") -> None:
         check_small(chosen)
         facts = [f"in small, recipe {trained.small}" if trained.small else "in small"]
         facts += [f"at most {counted(trained.count_trainings(small), 'training')} for each seed"]
-        recipes = (resolve_recipe(trained, row, small=True) for row in trained.rows)
-        steps = sorted({sum(stage.steps or 0 for stage in recipe.stages) for recipe in recipes if recipe})
-        facts += (
-            [f"{' to '.join(f'{number:,}' for number in dict.fromkeys((*steps[:1], *steps[-1:])))} steps each"]
-            if steps
-            else []
-        )
-        facts += [
-            f"scored on the first {SMALL_COUNT} of split test, protocol {STANDARD_NAME}: {', '.join(SMALL_METRICS)}"
-        ]
+        recipes = filter(None, (resolve_recipe(trained, row, small=True) for row in trained.rows))
+        if steps := sorted({sum(stage.steps or 0 for stage in recipe.stages) for recipe in recipes}):
+            ends = dict.fromkeys((steps[0], steps[-1]))
+            facts.append(f"{' to '.join(f'{end:,}' for end in ends)} steps each")
+        facts.append(f"scored on the first {SMALL_COUNT} of split test, protocol {STANDARD_NAME}")
+        facts.append(f"columns {', '.join(SMALL_METRICS)}")
     else:
         facts = [trained.recipe and f"recipe {trained.recipe}", trained.small and f"in small {trained.small}"]
         facts += [describe_data(trained), f"protocol {trained.protocol}"]
