@@ -44,6 +44,7 @@ def test_a_comparison_names_what_differs_and_by_how_much(run, evaluated, tmp_pat
     output = run("compare", other, evaluated / "expressions.jsonl")
     monkeypatch.setenv("COLUMNS", "30")
     assert run("compare", other, evaluated / "expressions.jsonl") == output  # whose lines no narrow terminal folds
+    assert "beware: Only" in output and "about 4 images" in output
     assert "Wilcoxon" in output and "mIoU" in output and "mIoU by type" in output
     (found,) = json.loads(run("compare", other, evaluated, "--json"))["protocols"]
     assert found["metrics"]["mIoU"]["b"] > found["metrics"]["mIoU"]["a"] and found["metrics"]["mIoU"]["interval"][0] > 0

@@ -113,7 +113,7 @@ def _show_board(board: "Leaderboard", console: "Console", shown: str) -> None:
     from refseg.evaluation.report.report import COLUMNS, VIDEO_COLUMNS
 
     console.print(f"\n{board.protocol}", style="bold")
-    console.print(f"{counted(board.expressions, 'expression')}, {counted(board.images, shown)}; percent")
+    _print_counts(board, console, shown)
     metrics = [one for one in (*VIDEO_COLUMNS, *COLUMNS) if one in board.standings[0].values]
     metrics = list(dict.fromkeys(metrics))
     lines = [["", "system", board.metric, "95 % interval", *(name for name in metrics if name != board.metric)]]
@@ -134,6 +134,14 @@ def _show_board(board: "Leaderboard", console: "Console", shown: str) -> None:
     _print_lines(lines, console, left=1)
 
 
+def _print_counts(compared: "Comparison | Leaderboard", console: "Console", shown: str) -> None:
+    from refseg.evaluation.report.caveats import find_few_caveat
+
+    console.print(f"{counted(compared.expressions, 'expression')}, {counted(compared.images, shown)}; percent")
+    if few := find_few_caveat(compared.expressions, compared.images, shown):
+        console.print(f"beware: {few}", style="yellow")
+
+
 def _interval(ends: tuple[float, float] | None, sign: str = "") -> str:
     return f"{100 * ends[0]:{sign}.2f} to {100 * ends[1]:{sign}.2f}" if ends else "-"
 
@@ -147,7 +155,7 @@ def _print_lines(lines: list[list[str]], console: "Console", left: int) -> None:
 def show(comparison: "Comparison", console: "Console", shown: str = "image") -> None:
     """Prints the tables of one protocol; expressions are about what is `shown`."""
     console.print(f"\n{comparison.protocol}", style="bold")
-    console.print(f"{counted(comparison.expressions, 'expression')}, {counted(comparison.images, shown)}; percent")
+    _print_counts(comparison, console, shown)
     metrics = {name: (None, difference) for name, difference in comparison.metrics.items()}
     _print_differences(console, "metric", metrics)
     console.print(

@@ -89,12 +89,17 @@ def find_caveats(
         )
     images = len({row.image_id for row in rows})
     expressions = len({(row.image_id, row.id) for row in rows}) if shown == "videos" else len(rows)
-    if expressions < FEW_EXPRESSIONS or images < FEW_IMAGES:
-        caveats.append(
-            f"Only {counted(expressions, 'expression')} about {counted(images, shown.removesuffix('s'))}: too few for "
-            "decimals to matter. Look at the intervals."
-        )
+    if few := find_few_caveat(expressions, images, shown.removesuffix("s")):
+        caveats.append(few)
     return caveats
+
+
+def find_few_caveat(expressions: int, images: int, shown: str) -> str:
+    """Returns a caveat where there are few expressions, or few images or videos, as `shown` says; "" elsewhere."""
+    if expressions >= FEW_EXPRESSIONS and images >= FEW_IMAGES:
+        return ""
+    counts = f"{counted(expressions, 'expression')} about {counted(images, shown)}"
+    return f"Only {counts}: too few for decimals to matter. Look at the intervals."
 
 
 def share_missed(rows: Sequence[Row], protocol: str) -> float:
