@@ -152,7 +152,10 @@ def _print(rows: list[dict[str, Any]]) -> None:
         for row in some:
             encoders = " + ".join(row[part] for part in ENCODERS if part in row)
             published = f"{len(row['published_weights'])} published, licence " if row["published_weights"] else ""
-            about = [encoders, f"weights {published}{row['licence']}", f"recipes {', '.join(row['recipes']) or 'none'}"]
+            recipes = f"recipes {', '.join(row['recipes']) or 'none'}"
+            if len(row["recipes"]) > 3 and len(rows) > 1:
+                recipes = f"{len(row['recipes'])} recipes (refseg recipes {family})"
+            about = [encoders, f"weights {published}{row['licence']}", recipes]
             console.print(f"{row['preset']}: {'; '.join(filter(None, about))}")
             if row["remark"]:
                 console.print(f"  * {row['remark']}")
