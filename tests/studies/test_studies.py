@@ -179,7 +179,7 @@ def test_networks_that_answer_nothing_are_told(tmp_path):
     results.rows[1].missed.append(0.4)
     results.rows[2].missed.extend([1.0, 0.6])
     (beware,) = [line for line in list_remarks(results, ()) if line.startswith("Beware")]
-    assert "are empty in rows 2. They have hardly learnt" in beware
+    assert f"are empty in the rows {study.rows[1].label}. They have hardly learnt" in beware
 
 
 def test_a_claim_tells_in_how_many_columns_the_paper_has_it(tmp_path):

@@ -84,12 +84,16 @@ def list_remarks(results: Results, claims: Sequence[ClaimTest]) -> list[str]:
     caution = PAPER_CAUTION if results.study.has_figures else SMALL_CAUTION
     lines = [caution] if results.small else []
     lines.append(f"{describe_conditions(results)}; refseg {__version__}")
-    rows = (results.tested or results).rows.items()
-    if missed := [str(number) for number, row in rows if row.missed and mean(row.missed) >= MOSTLY_MISSED]:
+    scored = results.tested or results
+    missed = [
+        row.label
+        for row, found in zip(scored.study.rows, scored.rows.values(), strict=True)
+        if found.missed and mean(found.missed) >= MOSTLY_MISSED
+    ]
+    if missed:
         lines.append(
-            f"Beware: {MOSTLY_MISSED:.0%} or more of the answers about what is there are empty in rows "
-            f"{', '.join(missed)}. They have hardly learnt: N-acc and gIoU are no merit, and claims about them mean "
-            "little."
+            f"Beware: most answers about what is there are empty in the rows {'; '.join(missed)}. They have hardly "
+            "learnt: N-acc and gIoU are no merit, and claims about them mean little."
         )
     if any(column.cost in ("params", "flops") for column in results.columns):
         by_row = any(row.words for row in results.study.rows)
