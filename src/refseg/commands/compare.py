@@ -135,7 +135,7 @@ def _show_board(board: "Leaderboard", console: "Console", shown: str) -> None:
 
 
 def _print_counts(compared: "Comparison | Leaderboard", console: "Console", shown: str) -> None:
-    from refseg.evaluation.report.caveats import find_few_caveat
+    from refseg.evaluation.report.few_caveat import find_few_caveat
 
     console.print(f"{counted(compared.expressions, 'expression')}, {counted(compared.images, shown)}; percent")
     if few := find_few_caveat(compared.expressions, compared.images, shown):

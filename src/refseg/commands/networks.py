@@ -8,6 +8,7 @@ import typer
 
 from refseg.commands.columns import align
 from refseg.commands.completion import complete_networks
+from refseg.counting import counted
 from refseg.inspection.costs import ENCODERS
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
             published = f"{len(row['published_weights'])} published, licence " if row["published_weights"] else ""
             recipes = f"recipes {', '.join(row['recipes']) or 'none'}"
             if len(row["recipes"]) > 3 and len(rows) > 1:
-                recipes = f"{len(row['recipes'])} recipes (refseg recipes {family})"
+                recipes = f"{counted(len(row['recipes']), 'recipe')} (refseg recipes {family})"
             about = [encoders, f"weights {published}{row['licence']}", recipes]
             console.print(f"{row['preset']}: {'; '.join(filter(None, about))}")
             if row["remark"]:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from refseg.checkpoints.checkpoint import Checkpoint
 from refseg.counting import counted
+from refseg.evaluation.report.few_caveat import find_few_caveat
 from refseg.evaluation.rows import ImageAnswers, Row, rows_of
 from refseg.inference.predict import truncate
 from refseg.preprocessing.transform import Preprocessing
 from refseg.protocols.video_protocol import Scoring
 
-FEW_EXPRESSIONS, FEW_IMAGES = 200, 50
 MIN_SHARE = 0.05  # share of images or expressions from which on it is worth a sentence
 MOSTLY_MISSED = 0.5  # share of empty answers about what is there, from which on it is worth a sentence
 INPUTS = {
@@ -92,14 +92,6 @@ def find_caveats(
     if few := find_few_caveat(expressions, images, shown.removesuffix("s")):
         caveats.append(few)
     return caveats
-
-
-def find_few_caveat(expressions: int, images: int, shown: str) -> str:
-    """Returns a caveat where there are few expressions, or few images or videos, as `shown` says; "" elsewhere."""
-    if expressions >= FEW_EXPRESSIONS and images >= FEW_IMAGES:
-        return ""
-    counts = f"{counted(expressions, 'expression')} about {counted(images, shown)}"
-    return f"Only {counts}: too few for decimals to matter. Look at the intervals."
 
 
 def share_missed(rows: Sequence[Row], protocol: str) -> float:
