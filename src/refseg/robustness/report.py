@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from refseg.counting import counted
+from refseg.evaluation.report.few_caveat import FEW_IMAGES
 from refseg.evaluation.report.report import Section
 from refseg.robustness import PROTOCOL
 from refseg.robustness.answers import SAME
@@ -15,7 +16,6 @@ from refseg.robustness.examples import Example
 from refseg.robustness.measures import Figure, Measured, difference
 
 REPORT, PAGE = "robustness.json", "robustness.html"
-FEW_IMAGES = 50
 HEADLINE = {
     "mIoU": "mIoU",
     "oIoU": "oIoU",

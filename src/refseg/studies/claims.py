@@ -87,8 +87,7 @@ def _judge_all(results: Results, claims: Sequence[Claim]) -> list[ClaimTest]:
 
 def _judge(results: Results, claim: Claim, below: int, read: ReadAnswers) -> ClaimTest:
     metric = claim.metric or results.study.leading_metric()
-    place = "" if results.small else " ".join(filter(None, (claim.data, claim.split)))
-    test = ClaimTest(claim.above, below, claim.about, metric, place)
+    test = ClaimTest(claim.above, below, claim.about, metric, "" if results.small else claim.place)
     by_split = _pair_by_split(results, claim, below, read)
     printed = _paper_differences(results, claim, below, metric, by_split.keys())
     if printed:

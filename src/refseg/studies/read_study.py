@@ -4,15 +4,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from refseg import datasets
 from refseg.config import one_line
 from refseg.errors import InvalidInput, MissingFile, did_you_mean, for_caller
 from refseg.evaluation.report.breakdown import IOUS
 from refseg.files.yaml_values import read_yaml
 from refseg.networks import configured
-from refseg.protocols import build_for
 from refseg.recipes import find_recipe
-from refseg.studies.resolve import list_scored_splits, resolve_data, resolve_recipe
+from refseg.studies.resolve import check_scored_split, list_splits_of, resolve_recipe
 from refseg.studies.study import Row, Study
 
 METRICS = (*IOUS, "gIoU", "cIoU", "N-acc", "T-acc")
@@ -60,9 +58,5 @@ def _check_row(study: Study, row: Row) -> None:
         if recipe is None:
             continue
         configured(recipe.network, recipe.config)
-        for place in list_scored_splits(study, in_small).values():
-            if in_small or place.data == data:
-                dataset, settings = resolve_data(recipe, place)
-                build_for(dataset, place.protocols)
-                if dataset.startswith("drawn_"):  # of others, files would be read
-                    datasets.build(dataset, **settings)
+        for place in list_splits_of(study, in_small, data):
+            check_scored_split(recipe, place, opens_files=False)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from refseg import datasets
 from refseg.errors import InvalidInput, option
 from refseg.extensions import look_up
 from refseg.networks import NETWORKS, PRESETS, configured
+from refseg.protocols import build_for
 from refseg.recipes import RECIPES, find_recipe
 from refseg.recipes.recipe import FileData, Recipe
 from refseg.studies.study import DATA_PLACEHOLDER, Column, Row, Study
@@ -110,6 +112,11 @@ def _name_data_set(recipe: Recipe) -> str:
     return f"{recipe.data.dataset}, the first {SMALL_COUNT} of"
 
 
+def list_splits_of(study: Study, small: bool, data: str) -> list[ScoredSplit]:
+    """Returns the splits that a training is scored on: in small all, else those of its data."""
+    return [split for split in list_scored_splits(study, small).values() if small or split.data == data]
+
+
 def name_scored_split(column: Column) -> str:
     """Returns the name of the scored split that a column is about."""
     return ScoredSplit(column.data, column.dataset, column.split, ()).name
@@ -189,6 +196,23 @@ def resolve_data(recipe: Recipe, place: ScoredSplit) -> tuple[str, dict[str, Any
     if data.dataset == "drawn_clips":
         settings |= {"count": SMALL_COUNT, "annotated": "middle"}  # the frame that gives no motion away
     return data.dataset, {**settings, "split": place.split}
+
+
+def check_scored_split(recipe: Recipe, place: ScoredSplit, opens_files: bool) -> None:
+    """Checks that a recipe can be scored on a split.
+
+    Args:
+        recipe: trains the row.
+        place: the split.
+        opens_files: whether to open data sets of files as well, which reads them.
+
+    Raises:
+        MissingFile, InvalidInput: if the data set cannot be opened, has no such split, or no such protocol fits it.
+    """
+    dataset, settings = resolve_data(recipe, place)
+    build_for(dataset, place.protocols)
+    if opens_files or dataset.startswith("drawn_"):
+        datasets.build(dataset, **settings)
 
 
 def parse_rows(study: Study, text: str) -> tuple[int, ...]:

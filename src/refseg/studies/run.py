@@ -22,7 +22,7 @@ from refseg.networks import configured
 from refseg.progress import Progress, no_progress
 from refseg.recipes.early_checks import check_early
 from refseg.studies import find_study
-from refseg.studies.resolve import SMALL_COUNT, check_small, list_scored_splits, parse_rows, training_key
+from refseg.studies.resolve import SMALL_COUNT, check_small, list_splits_of, parse_rows, training_key
 from refseg.studies.results import Costs, Results, read_results, row_folder
 from refseg.studies.row_costs import are_current, costs_key, count_row
 from refseg.studies.score_row import score_row
@@ -225,12 +225,11 @@ class _StudyRun:
         study, number, recipe = self.study, training.number, training.recipe
         folder = training_folder(self.out, recipe)
         train_row(recipe, folder, self.devices, self.progress, partial(_say, self.on_message, self._label(training)))
-        for split in list_scored_splits(study, self.small).values():
-            if self.small or split.data == training.data:
-                scored = score_row(study, training, folder, split, self.device, self.progress, self.on_message)
-                target = row_folder(self.folder, study, number, split.name, training.seed, self.small) / ROWS
-                with write_atomically(target) as unfinished:
-                    shutil.copyfile(scored / ROWS, unfinished)
+        for split in list_splits_of(study, self.small, training.data):
+            scored = score_row(study, training, folder, split, self.device, self.progress, self.on_message)
+            target = row_folder(self.folder, study, number, split.name, training.seed, self.small) / ROWS
+            with write_atomically(target) as unfinished:
+                shutil.copyfile(scored / ROWS, unfinished)
         of_row = [one.recipe for one in trainings if one.number == number]
         folders = {training_folder(self.out, one) for one in of_row}
         seconds = [taken for one in folders if is_trained(one) and (taken := read_seconds(one)) is not None]

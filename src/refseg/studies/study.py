@@ -55,18 +55,16 @@ class Column(Config):
 
     @property
     def place(self) -> str:
-        """What is scored on: data and split."""
-        return _name_place(self.model_dump())
+        """Data and split that are scored on, "refcoco val"."""
+        return _name_place(self.data, self.dataset, self.split)
 
 
-def _name_place(column: dict[str, Any]) -> str:
-    return " ".join(
-        filter(None, map(str, (column.get("data", ""), column.get("dataset", ""), column.get("split", "val"))))
-    )
+def _name_place(*parts: Any) -> str:
+    return " ".join(str(part) for part in parts if part)
 
 
-def _is_unnamed(column: dict[str, Any]) -> bool:
-    return "metric" in column and "title" not in column
+def _is_unnamed(column: Any) -> bool:
+    return isinstance(column, dict) and "metric" in column and "title" not in column
 
 
 def metric_columns(*names: str) -> tuple[Column, ...]:
@@ -130,6 +128,11 @@ class Claim(Config):
     data: str = ""
     split: str = ""
 
+    @property
+    def place(self) -> str:
+        """Data and split that it is about alone; "" for all."""
+        return _name_place(self.data, self.split)
+
     @field_validator("below", mode="before")
     @classmethod
     def _may_be_one(cls, value: Any) -> Any:
@@ -181,10 +184,13 @@ class Study(Config):
         """Names columns of one metric that have no title by what they are scored on."""
         if not isinstance(columns, list | tuple):
             return columns
-        metrics = [column["metric"] for column in columns if isinstance(column, dict) and _is_unnamed(column)]
+        metrics = [column["metric"] for column in columns if _is_unnamed(column)]
         return [
-            {"title": f"{_name_place(column)} {column['metric']}", **column}
-            if isinstance(column, dict) and _is_unnamed(column) and metrics.count(column["metric"]) > 1
+            {
+                "title": _name_place(*map(({"split": "val"} | column).get, ("data", "dataset", "split", "metric"))),
+                **column,
+            }
+            if _is_unnamed(column) and metrics.count(column["metric"]) > 1
             else column
             for column in columns
         ]

@@ -66,7 +66,7 @@ def format_claims(study: Study, small: bool) -> str:
     """Returns the claims that are tested in a line, "1 > 2, 3 by oIoU"; "" if there are none."""
     claims = [
         f"{claim.above} > {', '.join(map(str, claim.below))} by {claim.metric or study.leading_metric()}"
-        f"{f' on {place}' if (place := ' '.join(filter(None, (claim.data, claim.split)))) and not small else ''}"
+        f"{f' on {claim.place}' if claim.place and not small else ''}"
         for claim in study.list_claims(small)
     ]
     return "; ".join(claims)

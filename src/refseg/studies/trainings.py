@@ -13,14 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from refseg import datasets
 from refseg.checkpoints.schema import CONFIG
 from refseg.errors import InvalidInput, MissingFile, RefsegError, setting
 from refseg.files.atomic import write_atomically
 from refseg.progress import Progress
-from refseg.protocols import build_for
 from refseg.recipes.recipe import FileData, Recipe
-from refseg.studies.resolve import list_scored_splits, resolve_data, resolve_recipe, training_key
+from refseg.studies.resolve import (
+    check_scored_split,
+    list_scored_splits,
+    list_splits_of,
+    resolve_data,
+    resolve_recipe,
+    training_key,
+)
 from refseg.studies.study import Study
 from refseg.studies.timing import count_stage_images
 from refseg.training.stopping import SIGNALS, stop_requests
@@ -101,17 +106,14 @@ def check_scored_splits(study: Study, trainings: Sequence[Training], small: bool
     """Opens the data sets that rows are scored on, and builds their protocols, before anything is trained.
 
     Raises:
-        MissingFile, InvalidInput: if one cannot be opened, has no such split, or no such protocol fits it.
+        MissingFile, InvalidInput: as `check_scored_split`.
     """
-    opened = set()
+    places = {}
     for training in trainings:
-        for split in list_scored_splits(study, small).values():
-            if small or split.data == training.data:
-                dataset, settings = resolve_data(training.recipe, split)
-                if (place := (dataset, repr(sorted(settings.items())))) not in opened:
-                    build_for(dataset, split.protocols)
-                    datasets.build(dataset, **settings)
-                    opened.add(place)
+        for split in list_splits_of(study, small, training.data):
+            places[repr(resolve_data(training.recipe, split))] = training.recipe, split
+    for recipe, split in places.values():
+        check_scored_split(recipe, split, opens_files=True)
 
 
 def train_row(recipe: Recipe, run: Path, devices: int, progress: Progress, on_message: Callable[[str], None]) -> None:
