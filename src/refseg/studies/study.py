@@ -63,6 +63,10 @@ def _name_place(*parts: Any) -> str:
     return " ".join(str(part) for part in parts if part)
 
 
+def _name_with_place(column: dict[str, Any]) -> str:
+    return _name_place(*(column.get(name) for name in ("data", "dataset", "split", "metric")))
+
+
 def _is_unnamed(column: Any) -> bool:
     return isinstance(column, dict) and "metric" in column and "title" not in column
 
@@ -186,10 +190,7 @@ class Study(Config):
             return columns
         metrics = [column["metric"] for column in columns if _is_unnamed(column)]
         return [
-            {
-                "title": _name_place(*map(({"split": "val"} | column).get, ("data", "dataset", "split", "metric"))),
-                **column,
-            }
+            {"title": _name_with_place({"split": "val"} | column), **column}
             if _is_unnamed(column) and metrics.count(column["metric"]) > 1
             else column
             for column in columns
