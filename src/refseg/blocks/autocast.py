@@ -17,3 +17,9 @@ def full_precision(like: Tensor) -> AbstractContextManager[None]:
     if torch.amp.is_autocast_available(device):
         return torch.autocast(device, enabled=False)
     return nullcontext()  # the meta device, on which networks are counted
+
+
+def layer_dtype(x: Tensor) -> torch.dtype:
+    """Returns the dtype in which a layer computes x, which autocast may choose."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype

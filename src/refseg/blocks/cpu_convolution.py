@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from refseg.blocks.autocast import layer_dtype
 from refseg.hardware import supports_bfloat16
 
 MIN_PIXELS = 40 * 40  # of a map, from which on this is faster
@@ -36,8 +37,7 @@ def is_faster(x: Tensor) -> bool:
 
 def precision(x: Tensor) -> torch.dtype:
     """Returns the dtype of a convolution of x; float32 where the CPU would only emulate a shorter type."""
-    device = x.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    dtype = layer_dtype(x)
     return dtype if dtype in FULL_PRECISION or supports_bfloat16() else torch.float32
 
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
 from torch import Tensor, nn
 
+from refseg.blocks.attention import attend
 from refseg.encoders.configs import ClipImageConfig
 from refseg.encoders.image_encoder import ImageEncoder
 
@@ -89,11 +90,7 @@ class AttentionPool(nn.Module):
         mean = x.mean((-2, -1)).unsqueeze(1) + self.positions[0]  # (B, 1, C)
         memory = torch.cat([mean, pixels], dim=1) if self.mean_token else pixels
         queries = torch.cat([mean, pixels], dim=1) if self.mean_token or vector else pixels
-        query, key, value = (
-            layer(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for layer, tokens in ((self.query, queries), (self.key, memory), (self.value, memory))
-        )
-        pooled = self.project(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+        pooled = self.project(attend(self.query(queries), self.key(memory), self.value(memory), self.heads))
         count = pixels.shape[1]
         attended = pooled[:, -count:].mT.unflatten(-1, size_hw)
         return F.relu(attended + self.shortcut(x)), pooled[:, 0] if vector else None

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from refseg.batch import Batch
 from refseg.blocks.aligner import AlignerConfig, MaskGenerator, Queries
+from refseg.blocks.attention import attend_heads
 from refseg.blocks.resize import resize_map
 from refseg.blocks.view import View
 from refseg.config import Channels, Config, Layers, Repeats
@@ -444,7 +445,7 @@ class Attention(nn.Module):
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
         """Attends from queries (M, N, C) to keys and values (M, T, C) where mask (..., N, T) is True."""
-        return self.join(F.scaled_dot_product_attention(*self.split(queries, keys, values), attn_mask=mask))
+        return self.join(attend_heads(*self.split(queries, keys, values), mask))
 
     def split(self, queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Projects queries, keys and values to heads, each (M, heads, N or T, C / heads)."""

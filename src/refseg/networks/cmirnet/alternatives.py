@@ -14,7 +14,6 @@ Shapes     As in `cmirnet`; alternatives to TGMM return the same as `guidance.TG
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refseg.blocks.attention import attend
@@ -123,12 +122,8 @@ class Attention(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None = None) -> Tensor:
         """Attends from queries (M, Q, C) to keys and values (M, K, C) where key_mask (M, K) is True."""
-        query, key, value = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for layer, x in ((self.query, query), (self.key, key), (self.value, value))
-        )
-        mask = None if key_mask is None else key_mask[:, None, None]
-        return self.project(F.scaled_dot_product_attention(query, key, value, mask).transpose(1, 2).flatten(2))
+        query, key, value = self.query(query), self.key(key), self.value(value)
+        return self.project(attend(query, key, value, self.heads, key_mask=key_mask))
 
 
 class CrossAttention(nn.Module):
