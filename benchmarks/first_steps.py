@@ -1,6 +1,7 @@
-"""The first steps of trainings at full size: loss, seconds of one core a step, peak memory; no validation.
+"""The first steps of trainings: loss, seconds of one core a step, peak memory; no validation.
 
-python benchmarks/first_steps.py FOLDER   (a data set in the refer layout, with photographs)
+python benchmarks/first_steps.py FOLDER   (full size, on a data set in the refer layout, with photographs)
+python benchmarks/first_steps.py --recipes cris_small --set precision=bf16   (recipes on drawn scenes, as they are)
 """
 
 import argparse
@@ -29,8 +30,10 @@ RECIPES = {  # with what is not as in `shortened`
 }
 
 
-def shortened(name: str, folder: str, count: int, steps: int, settings: list[str]) -> Recipe:
-    """A paper's recipe with random initial weights, one image a step and a constant rate."""
+def shortened(name: str, folder: str | None, count: int, steps: int, settings: list[str]) -> Recipe:
+    """A paper's recipe with random initial weights, one image a step, a constant rate; as it is if no folder."""
+    if folder is None:
+        return find_recipe(name).with_settings([f"stages.learn.steps={steps}", *settings])
     own = [
         f"data.settings={{root: {folder}, grefs: false, count: {count}}}",
         "data.dataset=refer",
@@ -66,12 +69,14 @@ def train(recipe: Recipe, results: Connection) -> None:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("folder")
+    options.add_argument("folder", nargs="?")
     options.add_argument("--recipes", nargs="+", default=RECIPES)
     options.add_argument("--count", type=int, default=8, help="photographs")
     options.add_argument("--steps", type=int, default=20)
     options.add_argument("--set", action="append", default=[])
     options = options.parse_args()
+    if options.folder is None and options.recipes is RECIPES:
+        raise SystemExit("name a folder of photographs, or recipes that need none: --recipes cris_small")
     rows = []
     for name in options.recipes:
         recipe = shortened(name, options.folder, options.count, options.steps, options.set)
@@ -84,13 +89,13 @@ def main() -> None:
             loss, duration = results.recv()
             losses.append(loss)
             seconds.append(duration)
-            print(f"{name} step {step} loss {loss:.4f} {duration:.1f} s", flush=True)
+            print(f"{name} step {step} loss {loss:.4f} {duration:.2f} s", flush=True)
         peak = results.recv()
         process.join()
         means = (f"{statistics.mean(five):.3f}" for five in (losses[:5], losses[-5:]))
-        rows.append([f"`{name}`", *means, f"{statistics.median(seconds[1:]):.0f}", f"{peak:.1f}"])
+        rows.append([f"`{name}`", *means, f"{statistics.median(seconds[1:]):.2f}", f"{peak:.1f}"])
     head = ["recipe", "mean of the first five losses", "of the last five", "s of one core a step, median", "peak GiB"]
-    print_table("First steps at full size", head, rows)
+    print_table("First steps", head, rows)
 
 
 if __name__ == "__main__":

@@ -85,6 +85,17 @@ def test_pixels_that_are_not_scored_are_none_of_an_answer():
     assert captions(gallery) == [["", "", "IoU 100.0"]]
 
 
+def test_pixels_that_are_not_scored_move_no_line():
+    class PartlyScored(Scene):
+        def ignored(self, index):
+            return squares("2345") if self.expressions[index].text == "0" else None
+
+    more = Says("more", lambda text: "02345" if text == "0" else "0")
+    for sort in ("disagreement", "worst"):
+        gallery = build_gallery([RIGHT, more], [PartlyScored(texts=("0", "01"))], sort=sort, side=60)
+        assert [line.ious for line in gallery.lines] == [(1.0, 0.5), (1.0, 1.0)]
+
+
 def test_expressions_are_named_by_id_or_by_text_in_any_case_and_spacing():
     scenes = [Scene("a", ("0", "1")), Scene("b", ())]
     scenes[1].expressions = (Expression("the Star", ()),)

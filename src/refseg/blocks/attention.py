@@ -35,9 +35,7 @@ def attend(
     return attend_heads(query, key, value, mask, dropout).transpose(1, 2).flatten(2)
 
 
-def attend_heads(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, dropout: float = 0.0
-) -> Tensor:
+def attend_heads(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, dropout: float = 0.0) -> Tensor:
     """Computes softmax(query key^T / sqrt(C)) value for each head.
 
     Where a CPU trains narrow heads in bfloat16 this is in float32: the fused kernel's backward pass in bfloat16 is slow

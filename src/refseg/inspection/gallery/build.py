@@ -262,7 +262,7 @@ def _select_of_data(
     _tell_lacking(systems, len(known), len(found), on_message)
     if is_random:
         by_sample: dict[int, list[int]] = {}
-        for (k, index), _, _ in known:
+        for k, index in (one.place for one in known):
             by_sample.setdefault(k, []).append(index)
         chosen = selection.pick_samples(list(by_sample), most, seed)
         return _select_random({k: by_sample[k] for k in chosen}, len(by_sample), seed)

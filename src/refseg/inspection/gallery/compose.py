@@ -8,9 +8,16 @@ from refseg.inspection.gallery.drawing import draw_mask, scale_image
 from refseg.inspection.gallery.lines import Cell, GalleryLine
 from refseg.inspection.gallery.selection import Place
 from refseg.inspection.gallery.sheet import MAX_SHEET_PIXELS, PICTURE_SIDE, Gallery
-from refseg.inspection.gallery.shown_samples import Photograph, get_id, rle_iou, select_expressions
+from refseg.inspection.gallery.shown_samples import (
+    Photograph,
+    encode_ignored,
+    get_id,
+    leave_out,
+    rle_iou,
+    select_expressions,
+)
 from refseg.inspection.gallery.systems import GroundTruth, System, SystemAnswer
-from refseg.masks.rle import decode_rle, encode_rle, parse_rle
+from refseg.masks.rle import decode_rle, parse_rle
 from refseg.progress import Progress, no_progress
 from refseg.samples import Sample
 
@@ -81,8 +88,9 @@ def _line(
         cells.append(Cell(draw_mask(image, meant, TRUTH), "" if meant.any() else "nothing is meant"))
     elif truth is not None:
         cells.append(Cell(image, "not known"))
-    ignored = sample.ignored(index)
-    ious = [None if truth is None or not truth.rle else _score(one, truth, ignored) for one in answers]
+    ignored = encode_ignored(sample, index)
+    known = None if truth is None else truth.rle
+    ious = [rle_iou(leave_out(one.rle, ignored), known) if known else None for one in answers]
     values = sorted((value for value in ious if value), reverse=True)
     is_first = len(values) > 1 and values[0] - values[1] >= MAX_TIED_DIFFERENCE or len(values) == 1 < len(answers)
     for one, value in zip(answers, ious, strict=True):
@@ -91,13 +99,6 @@ def _line(
         cells.append(Cell(draw_mask(image, mask, ANSWER), caption, is_first and value == values[0]))
     about = sample.path.name if isinstance(sample, Photograph) else get_id(sample, index)
     return GalleryLine(sample.expressions[index].text, about, tuple(cells), tuple(ious))
-
-
-def _score(answer: SystemAnswer, truth: SystemAnswer, ignored: Mask | None) -> float:
-    """Returns the IoU of an answer without the pixels that are not scored."""
-    if ignored is None:
-        return rle_iou(answer.rle, truth.rle)
-    return rle_iou(encode_rle(_mask(answer) & ~ignored), truth.rle)
 
 
 def _caption(mask: Mask, meant: Mask | None, value: float | None) -> str:

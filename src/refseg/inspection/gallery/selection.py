@@ -1,7 +1,8 @@
 """Choice of the expressions that a gallery shows."""
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from statistics import mean
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from pycocotools import mask as coco
 
 from refseg.counting import counted
 from refseg.inspection.gallery.find_by_name import find_by_name
-from refseg.inspection.gallery.shown_samples import list_ids, rle_iou
+from refseg.inspection.gallery.shown_samples import encode_ignored, leave_out, list_ids, rle_iou
 from refseg.samples import Sample
 
 RANDOM, DISAGREEMENT, WORST, GAIN = "random", "disagreement", "worst", "gain"
@@ -28,18 +29,21 @@ Place = tuple[int, int]
 """Number of a sample, and of an expression of it."""
 
 
-class FoundExpression(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class FoundExpression:
     """An expression of a data set.
 
     Attributes:
         place: where it is.
         id: by which masks of it are stored.
         has_target: Whether it refers to anything.
+        ignored: run-length code of the pixels that are not scored; None if all are.
     """
 
     place: Place
     id: str
     has_target: bool
+    ignored: Mapping[str, Any] | None = None
 
 
 class ScoredExpression(NamedTuple):
@@ -69,6 +73,7 @@ def score_expression(sort: str, found: FoundExpression, answers: Sequence[Any], 
         answers: run-length codes, of each system one.
         truth: the same; None where it is not known.
     """
+    answers = [leave_out(answer, found.ignored) for answer in answers]
     masks = [*answers, *([] if truth is None else [truth])]
     pixels = int(coco.area(coco.merge(masks))) - int(coco.area(coco.merge(masks, intersect=True)))
     if sort == DISAGREEMENT:
@@ -159,4 +164,4 @@ def find_named(samples: Iterable[Sample], expressions: Sequence[str]) -> list[Fo
 
 def _iter_expressions(number: int, sample: Sample) -> Iterator[FoundExpression]:
     for index, (id, expression) in enumerate(zip(list_ids(sample), sample.expressions, strict=True)):
-        yield FoundExpression((number, index), id, bool(expression.targets))
+        yield FoundExpression((number, index), id, bool(expression.targets), encode_ignored(sample, index))

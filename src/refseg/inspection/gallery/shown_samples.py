@@ -1,6 +1,6 @@
 """Images and the expressions that a gallery asks about them: of data sets, of videos one frame each, of one's own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -11,6 +11,7 @@ from refseg.array_types import Mask, RgbImage
 from refseg.datasets.storage.annotated_frames import AnnotatedFrame
 from refseg.datasets.tools.mask_ids import mask_id
 from refseg.errors import InvalidInput
+from refseg.masks.rle import decode_rle, encode_rle, parse_rle
 from refseg.preprocessing.images import read_image
 from refseg.samples import AnnotatedObjects, Clip, Expression, Sample
 
@@ -66,6 +67,10 @@ class SomeExpressions(Sample):
     @override
     def expression_id(self, index: int) -> str:
         return self._sample.expression_id(self._chosen[index])
+
+    @override
+    def ignored(self, index: int) -> Mask | None:
+        return self._sample.ignored(self._chosen[index])
 
     @override
     def annotated_objects(self) -> AnnotatedObjects | None:
@@ -140,6 +145,20 @@ def get_truth(sample: Sample, index: int) -> Mask | None:
         return sample.mask(index)
     except InvalidInput:
         return None
+
+
+def encode_ignored(sample: Sample, index: int) -> dict[str, Any] | None:
+    """Returns the run-length code of the pixels that are not scored for an expression; None if all are."""
+    ignored = sample.ignored(index)
+    return None if ignored is None else encode_rle(ignored)
+
+
+def leave_out(rle: Mapping[str, Any], ignored: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Returns the run-length code of a mask without the pixels of another."""
+    if ignored is None:
+        return rle
+    mask, other = (decode_rle(parse_rle(one)) for one in (rle, ignored))
+    return encode_rle(mask & ~other)
 
 
 def rle_iou(first: Any, second: Any) -> float:
