@@ -68,15 +68,15 @@ def train(recipe: Recipe, results: Connection) -> None:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("folder", nargs="?")
-    options.add_argument("--recipes", nargs="+", default=RECIPES)
-    options.add_argument("--count", type=int, default=8, help="photographs")
-    options.add_argument("--steps", type=int, default=20)
-    options.add_argument("--set", action="append", default=[])
-    options = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?")
+    parser.add_argument("--recipes", nargs="+", default=RECIPES)
+    parser.add_argument("--count", type=int, default=8, help="photographs")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--set", action="append", default=[])
+    options = parser.parse_args()
     if options.folder is None and options.recipes is RECIPES:
-        raise SystemExit("name a folder of photographs, or recipes that need none: --recipes cris_small")
+        parser.error("name a folder of photographs, or recipes that need none: --recipes cris_small")
     rows = []
     for name in options.recipes:
         recipe = shortened(name, options.folder, options.count, options.steps, options.set)

@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from refseg.blocks.attention import attend, attend_heads
 
 
-def heads(count=3):
+def heads():
     torch.manual_seed(0)
-    return [torch.randn(2, 4, n, 12, requires_grad=True) for n in (9, 5, 5)[:count]]
+    return [torch.randn(2, 4, n, 12, requires_grad=True) for n in (9, 5, 5)]
 
 
 def test_channels_of_a_head_are_neighbours():
