@@ -14,7 +14,7 @@ import pytest
 from refseg.errors import InvalidInput, MissingFile
 from refseg.manifests.job import Job
 from refseg.manifests.plan import make_plan, read_plan
-from refseg.manifests.run_pieces import PieceRunner, pieces_left
+from refseg.manifests.run_pieces import PieceRunner, finish_run, pieces_left
 from refseg.manifests.share import Share, find_share
 from refseg.manifests.status import batch_status
 
@@ -22,7 +22,7 @@ WORKER = """
 import sys, time
 from refseg.manifests.job import Job
 from refseg.manifests.plan import make_plan
-from refseg.manifests.run_pieces import PieceRunner, pieces_left
+from refseg.manifests.run_pieces import PieceRunner, finish_run, pieces_left
 store, manifest = Job("images.jsonl", "answers").open()
 plan = make_plan(manifest, store, 5, {})
 def answer(rows, folder):
@@ -34,6 +34,7 @@ def answer(rows, folder):
 runner = PieceRunner(plan, manifest, store, answer)
 for piece in pieces_left(plan, plan.done(store), range(int(sys.argv[1]), plan.pieces.count, int(sys.argv[2]))):
     runner.run(piece)
+finish_run(plan, store)
 """
 
 
@@ -72,6 +73,24 @@ def test_workers_that_are_killed_at_any_moment_lose_no_row_and_answer_none_twice
     assert (
         12 <= sum(worker.pieces for worker in status.workers) <= 12 + 8
     )  # one more for each kill before its part file
+
+
+def test_what_killed_workers_left_is_removed_after_the_last_piece_and_what_live_ones_write_is_not(answered):
+    """A worker that is killed as soon as its part file is in place leaves its lock, which no later run asks for."""
+    manifest(4)
+    run = answered("images.jsonl")
+    left = Path("answers/.unfinished")
+    (left / "part-00001.jsonl-killed").mkdir(parents=True)
+    (left / "part-00001.jsonl.lock").touch()
+    Path("answers/.manifest.json.0123456789abcdef").touch()
+    os.rename("answers/part-00000.jsonl", "elsewhere")
+    assert finish_run(run.plan, run.store) == 1
+    assert (left / "part-00001.jsonl.lock").exists()
+    os.rename("elsewhere", "answers/part-00000.jsonl")
+    with run.store.claim("part-00000.jsonl") as mine:  # as when failed rows are asked again
+        assert finish_run(run.plan, run.store) == 0
+        assert mine.is_dir() and {path.name for path in left.iterdir()} == {mine.name, "part-00000.jsonl.lock"}
+    assert not list(Path("answers").glob(".*"))
 
 
 def test_a_piece_that_another_process_writes_is_left_to_it(answered):

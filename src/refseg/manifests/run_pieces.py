@@ -103,6 +103,14 @@ def pieces_left(plan: Plan, done: set[int], share: Iterable[int], failed: Iterab
     return [piece for piece in share if piece not in done or piece in again]
 
 
+def finish_run(plan: Plan, store: Store) -> int:
+    """Returns the number of pieces that are not done; after the last, what killed workers left is removed."""
+    left = plan.pieces.count - len(plan.done(store))
+    if not left:
+        store.clear()
+    return left
+
+
 def worker_name() -> str:
     """Returns a name for this process that no other process has."""
     host = "".join(letter if letter.isalnum() else "-" for letter in socket.gethostname())[:60]

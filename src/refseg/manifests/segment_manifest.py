@@ -15,7 +15,7 @@ from refseg.manifests.manifest import Manifest
 from refseg.manifests.part_files import check_parquet
 from refseg.manifests.plan import Plan, check_settings, read_plan
 from refseg.manifests.ray_engine import check_ray, ray_cluster, run_on_ray
-from refseg.manifests.run_pieces import PieceDone, pieces_left
+from refseg.manifests.run_pieces import PieceDone, finish_run, pieces_left
 from refseg.manifests.share import Share, find_share
 from refseg.manifests.status import batch_status
 from refseg.manifests.store import Store
@@ -167,7 +167,7 @@ def _run(
         check_settings(plan, manifest, store, job.piece_size, job.settings())
         if not _mine(plan, store, share, retry_failed):
             note(f"{share}: all of its pieces are there already")
-            return Outcome(share, total=plan.pieces.count, left=plan.pieces.count - len(plan.done(store)))
+            return Outcome(share, total=plan.pieces.count, left=finish_run(plan, store))
     name, segmenter, told = job.load(manifest, share, str(plan.settings.get("weights")) if plan else None)
     if told:
         note(told)
@@ -187,7 +187,7 @@ def _run(
             for piece in mine:
                 outcome.add(runner.run(piece, retry_failed, advance), plan, note)
     outcome.seconds = time.monotonic() - begin
-    outcome.left = plan.pieces.count - len(plan.done(store))
+    outcome.left = finish_run(plan, store)
     return outcome
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -22,6 +23,8 @@ STAGING = ".unfinished"
 """Folder of what is being written; files in it have their lock beside them."""
 LOGS = "workers"
 """Folder of the workers' logs, a line for each piece."""
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
+"""Names of files that are being written, and appear under another name."""
 
 
 class Store(ABC):
@@ -70,6 +73,10 @@ class Store(ABC):
     @abstractmethod
     def publish(self, staging: Path, name: str) -> None:
         """Moves the files of a piece to their place, that of the name last."""
+
+    def clear(self) -> None:
+        """Removes what killed processes have left, once every piece is done."""
+        return
 
     @abstractmethod
     def log(self, worker: str, line: dict[str, Any]) -> None:
@@ -176,6 +183,17 @@ class LocalStore(Store):
                 if new.is_file():
                     sync(new)
                 os.replace(new, old)
+
+    @override
+    def clear(self) -> None:
+        for file in (self._folder / STAGING).glob("*.lock"):
+            with self.claim(file.stem):  # which removes its files, unless their process is alive
+                pass
+        for file in self._folder.glob(".*"):
+            if _TEMPORARY.fullmatch(file.name):
+                file.unlink(missing_ok=True)
+        with suppress(OSError):
+            (self._folder / STAGING).rmdir()
 
     @override
     def log(self, worker: str, line: dict[str, Any]) -> None:
