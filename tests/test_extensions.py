@@ -1,11 +1,12 @@
 """Networks, data sets, protocols and recipes of one's own, from a folder outside of the package."""
 
-import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
 from refseg import datasets, networks, protocols, recipes
+from refseg.cli import main
 from refseg.datasets.drawn_clips.dataset import DrawnClips
 from refseg.datasets.drawn_scenes.dataset import DrawnScenes
 from refseg.errors import InvalidInput, MissingFile
@@ -83,33 +84,54 @@ class OwnProtocol(Standard):
 """
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    files = {"network": NETWORK, "recipe": RECIPE, "dataset": DATASET, "protocol": PROTOCOL}
-    for name, text in files.items():
-        (tmp_path / f"own_{name}.py").write_text(text)
-    monkeypatch.setenv("REFSEG_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+@contextmanager
+def new_process(folder, monkeypatch):
+    """What a command adds is not there for the next one."""
+    tables = networks.NETWORKS, datasets.DATASETS, protocols.PROTOCOLS, recipes.RECIPES
+    before = [dict(table) for table in tables]
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path])
+        patch.chdir(folder)
+        patch.setenv("REFSEG_CACHE", str(folder / "cache"))
+        yield patch
+    for table, content in zip(tables, before, strict=True):
+        table.clear()
+        table.update(content)
+    for name in [name for name in sys.modules if name.startswith("own_")]:
+        del sys.modules[name]
 
 
-def refseg(*words):
-    done = subprocess.run([sys.executable, "-m", "refseg", *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+def refseg(folder, monkeypatch, *words):
+    """Exit code of a command."""
+    with new_process(folder, monkeypatch) as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", ["refseg", *words])
+        main()
+    return ended.value.code or 0
 
 
-def test_a_network_trains_and_is_evaluated_from_files_of_ones_own(folder):
-    refseg("train", "own_recipe.py:own_recipe", "--out", "run", "--accelerator", "cpu")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The files, and `run`, which was trained from them."""
+    folder = tmp_path_factory.mktemp("own")
+    for name, text in {"network": NETWORK, "recipe": RECIPE, "dataset": DATASET, "protocol": PROTOCOL}.items():
+        (folder / f"own_{name}.py").write_text(text)
+    words = "train", "own_recipe.py:own_recipe", "--out", "run", "--accelerator", "cpu"
+    assert refseg(folder, pytest.MonkeyPatch, *words) == 0
+    return folder
+
+
+def test_a_network_is_trained_and_evaluated_from_files_of_ones_own(folder, monkeypatch, capsys):
     options = ["--network", "own_network.py:OwnNetwork", "--protocol", "own_protocol.py:OwnProtocol", "--count", "2"]
-    said = refseg("evaluate", "run/weights", "own_dataset.py:OwnScenes", "--split", "val", *options)
+    words = "evaluate", "run/weights", "own_dataset.py:OwnScenes", "--split", "val", *options
+    assert refseg(folder, monkeypatch, *words) == 0
+    said = capsys.readouterr().out
     assert "OwnScenes" in said and "OwnProtocol" in said
 
 
-def test_weights_of_a_network_that_was_not_added_say_how_to_add_it(folder):
-    refseg("train", "own_recipe.py:own_recipe", "--out", "run", "--accelerator", "cpu")
-    done = subprocess.run([sys.executable, "-m", "refseg", "evaluate", "run/weights"], capture_output=True, text=True)
-    assert done.returncode == 2 and "OwnNetwork" in done.stderr and "own_file.py:OwnName" in done.stderr
+def test_weights_of_a_network_that_was_not_added_say_how_to_add_it(folder, monkeypatch, capsys):
+    assert refseg(folder, monkeypatch, "evaluate", "run/weights") == 2
+    said = capsys.readouterr().err
+    assert "OwnNetwork" in said and "own_file.py:OwnName" in said
 
 
 def test_names_that_are_no_files_stay_as_they_are():

@@ -277,10 +277,12 @@ def test_so_do_all_at_whatever_moment(case, kills, terms, request, tmp_path):
     check(request.getfixturevalue(case), tmp_path, kills, terms)
 
 
-def test_a_resumed_training_says_that_another_one_is_running(training, tmp_path):
+def test_a_resumed_training_says_that_another_one_is_running(training, tmp_path, monkeypatch, capsys):
     training.prepare(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["refseg", *training.words, "--resume"])
     from refseg.files.lock import only_writer
 
-    with only_writer(tmp_path / "out"):
-        assert finish(training.start(tmp_path, "--resume")) == 2
-    assert "being written by another run" in said(tmp_path)
+    with only_writer(tmp_path / "out"), pytest.raises(SystemExit) as ended:
+        refseg.cli.main()
+    assert ended.value.code == 2 and "being written by another run" in capsys.readouterr().err
