@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from refseg.cli import main
+from refseg.datasets.drawn_scenes.balanced_sentences import draw_block
 
 settings.register_profile("refseg", deadline=None)  # the machine may be busy
 settings.load_profile("refseg")
@@ -29,6 +31,14 @@ def same_environment() -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def blocks_drawn_once() -> Iterator[None]:
+    """Blocks of drawn scenes, for which many tests ask, are drawn once in a process; each is up to 50 MB."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("refseg.datasets.drawn_scenes.dataset.draw_block", lru_cache(8)(draw_block))
+        yield
 
 
 @dataclass(frozen=True)

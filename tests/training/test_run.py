@@ -28,7 +28,7 @@ TINY = [
     "candidates: 8, pair_width: 4, pair_value: 4}",
     "data.scenes=64",
     "data.validation_scenes=16",
-    "data.calibration_scenes=64",
+    "data.calibration_scenes=8",
     "stages.find.steps=6",
     "stages.find.images=4",
     "stages.choose.steps=6",
@@ -85,6 +85,7 @@ def test_a_run_stopped_anywhere_and_resumed_ends_with_the_same_weights(
             raise RuntimeError("killed")
         return plain_step(self, parts)
 
+    monkeypatch.setattr(run, "export_weights", lambda *_: None)
     monkeypatch.setattr(StageLoop, "train_step", stops)
     out = tmp_path / "run"
     with pytest.raises(RuntimeError, match="killed"):
@@ -219,7 +220,8 @@ def test_a_batch_norm_that_wants_more_than_one_expression_says_so(tmp_path):
         train(recipe, tmp_path / "run", resume=False, devices=CPU)
 
 
-def test_the_last_steps_are_validated_and_kept_though_they_fill_no_interval(tiny, tmp_path):
+def test_the_last_steps_are_validated_and_kept_though_they_fill_no_interval(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "export_weights", lambda *_: None)
     stage = tiny.stages[-1].replace(steps=5, validate_every=3)
     train(tiny.replace(stages=(stage,)), tmp_path / "run", resume=False, devices=CPU)
     end = load_file(tmp_path / "run" / "state" / stage.name)
