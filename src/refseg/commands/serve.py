@@ -7,7 +7,7 @@ import typer
 
 from refseg.commands import options
 from refseg.commands.completion import complete_weights
-from refseg.optional import importing
+from refseg.optional import check_installed
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -61,14 +61,8 @@ def serve(
 
     Nothing leaves this machine, and weights must be on it. docs/service.md shows clients, limits and deployments.
     """
-    with importing("refseg serve", "serve"):
-        import fastapi  # noqa: F401
-        import prometheus_client  # noqa: F401
-        import python_multipart  # noqa: F401
-        import uvicorn  # noqa: F401
-
-        if page:
-            import gradio  # noqa: F401
+    needed = "fastapi", "prometheus_client", "python_multipart", "uvicorn", *(["gradio"] if page else [])
+    check_installed(needed, "refseg serve", "serve")
     import logging
 
     from refseg.service.access import read_token
