@@ -30,10 +30,10 @@ def built(config):
 
 def written(network):
     """The shapes of what the network is in the authors' layout."""
-    shapes, given = {}, LAYOUT.official_shapes(network)
+    shapes, given, tensors = {}, LAYOUT.official_shapes(network), network.state_dict()
     for key, names in LAYOUT.official_names(network).items():
         names = (names,) if isinstance(names, str) else names
-        shape = tuple(network.state_dict()[key].shape)
+        shape = tuple(tensors[key].shape)
         part = (shape[0] // len(names), *shape[1:]) if shape else shape
         shapes |= dict.fromkeys(names, given.get(key, part))
     return shapes

@@ -153,11 +153,11 @@ def test_the_whole_network(golden, name):
     g = golden(name)
     flavour = "resnet" if "resnet" in name else "swin"
     network = networks.build(name, {"word_encoder": BertConfig(layers=0)}, 2).eval()
-    weights, state = g.weights(), {}
+    weights, ours, state = g.weights(), network.state_dict(), {}
     for key, names in CMIRNetLayout().official_names(network).items():
         tensors = [weights[each] for each in ((names,) if isinstance(names, str) else names)]
-        state[key] = (torch.cat(tensors) if tensors[0].ndim else tensors[0]).reshape(network.state_dict()[key].shape)
-    network.load_state_dict(state | {k: v for k, v in network.state_dict().items() if k.startswith("word_encoder.")})
+        state[key] = (torch.cat(tensors) if tensors[0].ndim else tensors[0]).reshape(ours[key].shape)
+    network.load_state_dict(state | {k: v for k, v in ours.items() if k.startswith("word_encoder.")})
     words = g.input("noise", "input/text", (1, 768, 20)).mT
     word_mask = g.input("tokens", "input/tokens", [11])[1].bool()
     graph = network.cgip

@@ -245,5 +245,6 @@ def test_a_file_of_the_release_s_size_arrives_bit_for_bit(tmp_path, preset, kind
     LAYOUT.write(tmp_path / "cmpc.npz", official_release(network))
     ours, out = converted(tmp_path / "cmpc.npz", 12112, tmp_path)
     assert out.startswith(f"{preset}: ")
+    theirs = network.state_dict()
     for key, value in ours.state_dict().items():
-        assert torch.equal(value, network.state_dict()[key]), key
+        assert torch.equal(value, theirs[key]), key

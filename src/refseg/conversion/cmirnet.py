@@ -71,9 +71,10 @@ class CMIRNetLayout(OfficialLayout[CMIRNet]):
     def official_shapes(self, network: CMIRNet) -> dict[str, tuple[int, ...]]:
         """Covers linear layers that are convolutions in the release."""
         shapes: dict[str, tuple[int, ...]] = {}
+        weights = network.state_dict()
         for key, name in self.official_names(network).items():
             if key.startswith(("tgmm.", "cgip.", "decoder.")) and key.endswith(".weight") and isinstance(name, str):
-                weight = network.state_dict()[key]
+                weight = weights[key]
                 if weight.ndim == 2 and "CGI.linear" not in name:
                     shapes[key] = (*weight.shape, 1, 1) if "IGR" in name else (*weight.shape, 1)
         return shapes
