@@ -148,7 +148,7 @@ def test_a_claim_about_one_data_set_has_its_figures_alone(tmp_path):
     claims = [(one.above, one.below, one.place, round(one.paper, 2)) for one in judge_claims(results)]
     assert claims[1] == (2, 3, "refcoco", 3.81) and claims[-2] == (3, 2, "refcocog_google", 1.93)
     (table,) = [table for table in study_tables(results, judge_claims(results)) if "claims" in table.title]
-    assert table.lines[-1][1] == "two, long sentences, on refcocog_google"
+    assert dict(zip(table.head, table.lines[-1], strict=True))["about"] == "two, long sentences, on refcocog_google"
     small = read_results(study, tmp_path / study.name, small=True, settings=(), seeds=1, costs={})
     assert {(one.above, one.place) for one in judge_claims(small)} == {(2, "")}  # one layer, on scenes
     assert format_claims(study, small=True) == "2 > 1, 3, 4 by oIoU"

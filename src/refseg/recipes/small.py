@@ -81,8 +81,8 @@ def small(preset: str, stage: Stage, part: str = "image_encoder") -> Recipe:
 
 
 # Up to 20 minutes of one core with precision=bf16, in which all learn to read (docs/results.md).
-cris_small = partial(small, "cris_small", learn(3400), FINE)
-cris_small_aligner = partial(small, "cris_small_aligner", learn(3400), FINE)
+cris_small = partial(small, "cris_small", learn(4100), FINE)
+cris_small_aligner = partial(small, "cris_small_aligner", learn(4100), FINE)
 eavl_small = partial(small, "eavl_small", learn(4600, words=5e-4, rate=5e-4))  # at 2e-3 the ReLUs of its queries die
 vlt_small = partial(small, "vlt_small", learn(5400))
 vlt_small_aligner = partial(small, "vlt_small_aligner", learn(5400))

@@ -194,6 +194,7 @@ def claims_table(claims: Sequence[ClaimTest], study: Study) -> TextTable:
         lines.append(
             {
                 "claim": f"{_shorten(study.rows[one.above - 1])} > {_shorten(study.rows[one.below - 1])}",
+                "here": f"{one.verdict}, 1 seed" if one.seeds[1] == 1 else one.verdict,
                 "about": ", on ".join(filter(None, (one.about, one.place))),
                 "metric": one.metric,
                 "ours": ours,
@@ -204,7 +205,6 @@ def claims_table(claims: Sequence[ClaimTest], study: Study) -> TextTable:
                 "paper": "" if one.paper is None else f"{one.paper:+.2f}",
                 "its columns above 0": _count(one.columns),
                 "same sign": "" if one.same_sign is None else "yes" if one.same_sign else "no",
-                "here": f"{one.verdict}, 1 seed" if one.seeds[1] == 1 else one.verdict,
             }
         )
     hidden = set() if study.has_figures else {"paper", "its columns above 0", "same sign"}
