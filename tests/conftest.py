@@ -35,7 +35,7 @@ def same_environment() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def blocks_drawn_once() -> Iterator[None]:
-    """Blocks of drawn scenes, for which many tests ask, are drawn once in a process; each is up to 50 MB."""
+    """Blocks of drawn scenes, for which many tests ask, are drawn once in a process; each is 13 to 50 MB."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("refseg.datasets.drawn_scenes.dataset.draw_block", lru_cache(8)(draw_block))
         yield

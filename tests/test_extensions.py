@@ -85,25 +85,27 @@ class OwnProtocol(Standard):
 
 
 @contextmanager
-def new_process(folder, monkeypatch):
-    """What a command adds is not there for the next one."""
+def restored(folder):
+    """What a command adds to tables, modules and paths is not there for the next one."""
     tables = networks.NETWORKS, datasets.DATASETS, protocols.PROTOCOLS, recipes.RECIPES
     before = [dict(table) for table in tables]
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "path", [*sys.path])
-        patch.chdir(folder)
-        patch.setenv("REFSEG_CACHE", str(folder / "cache"))
-        yield patch
-    for table, content in zip(tables, before, strict=True):
-        table.clear()
-        table.update(content)
-    for name in [name for name in sys.modules if name.startswith("own_")]:
-        del sys.modules[name]
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "path", [*sys.path])
+            patch.chdir(folder)
+            patch.setenv("REFSEG_CACHE", str(folder / "cache"))
+            yield patch
+    finally:
+        for table, content in zip(tables, before, strict=True):
+            table.clear()
+            table.update(content)
+        for name in [name for name in sys.modules if name.startswith("own_")]:
+            del sys.modules[name]
 
 
-def refseg(folder, monkeypatch, *words):
+def refseg(folder, *words):
     """Exit code of a command."""
-    with new_process(folder, monkeypatch) as patch, pytest.raises(SystemExit) as ended:
+    with restored(folder) as patch, pytest.raises(SystemExit) as ended:
         patch.setattr(sys, "argv", ["refseg", *words])
         main()
     return ended.value.code or 0
@@ -116,20 +118,20 @@ def folder(tmp_path_factory):
     for name, text in {"network": NETWORK, "recipe": RECIPE, "dataset": DATASET, "protocol": PROTOCOL}.items():
         (folder / f"own_{name}.py").write_text(text)
     words = "train", "own_recipe.py:own_recipe", "--out", "run", "--accelerator", "cpu"
-    assert refseg(folder, pytest.MonkeyPatch, *words) == 0
+    assert refseg(folder, *words) == 0
     return folder
 
 
-def test_a_network_is_trained_and_evaluated_from_files_of_ones_own(folder, monkeypatch, capsys):
+def test_a_network_is_trained_and_evaluated_from_files_of_ones_own(folder, capsys):
     options = ["--network", "own_network.py:OwnNetwork", "--protocol", "own_protocol.py:OwnProtocol", "--count", "2"]
     words = "evaluate", "run/weights", "own_dataset.py:OwnScenes", "--split", "val", *options
-    assert refseg(folder, monkeypatch, *words) == 0
+    assert refseg(folder, *words) == 0
     said = capsys.readouterr().out
     assert "OwnScenes" in said and "OwnProtocol" in said
 
 
-def test_weights_of_a_network_that_was_not_added_say_how_to_add_it(folder, monkeypatch, capsys):
-    assert refseg(folder, monkeypatch, "evaluate", "run/weights") == 2
+def test_weights_of_a_network_that_was_not_added_say_how_to_add_it(folder, capsys):
+    assert refseg(folder, "evaluate", "run/weights") == 2
     said = capsys.readouterr().err
     assert "OwnNetwork" in said and "own_file.py:OwnName" in said
 

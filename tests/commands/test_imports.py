@@ -21,7 +21,7 @@ for line in sys.stdin:
         try: refseg.cli.main()
         except SystemExit as ended: code = ended.code or 0
         except BaseException: traceback.print_exc()
-        imported = {name: name in sys.modules for name in ("torch", "lightning")}
+        imported = {name: name in sys.modules for name in ("torch", "lightning", "gradio")}
         print("\\n" + json.dumps({"code": code, **imported}), flush=True)
         os._exit(0)
     os.waitpid(child, 0)
@@ -160,4 +160,5 @@ def test_a_mistake_is_told_before_torch_is_imported(words, tmp_path, probe):
     (tmp_path / "damaged.pth").write_bytes(content.replace(b"contents", b"content5"))
     (tmp_path / "photograph.npz").write_bytes(b"\xff\xd8\xff" + bytes(100))
     done = probe(*words.format(folder=tmp_path).split())
-    assert done["code"] == 2 and done["said"].startswith("error: ") and not done["torch"], done["said"]
+    assert done["code"] == 2 and done["said"].startswith("error: "), done["said"]
+    assert not done["torch"] and not done["gradio"]

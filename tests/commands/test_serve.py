@@ -32,6 +32,12 @@ def test_a_token_that_is_easily_guessed_or_damaged_is_refused(tmp_path, token):
     assert "openssl rand -hex 32" in refused("--token-file", str(file))
 
 
-def test_the_extra_that_is_missing_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "fastapi", None)
-    assert refused() == "refseg serve needs fastapi; install it with: pip install 'refseg[serve]'"
+@pytest.mark.parametrize("name", ["fastapi", "gradio"])
+def test_the_extra_that_is_missing_is_named(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    assert refused() == f"refseg serve needs {name}; install it with: pip install 'refseg[serve]'"
+
+
+def test_without_a_page_its_library_is_not_needed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    assert "unknown device" in refused("--no-page", "--device", "none")

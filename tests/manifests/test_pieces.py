@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from refseg.errors import InvalidInput, MissingFile
+from refseg.files.lock import try_lock
 from refseg.manifests.job import Job
 from refseg.manifests.plan import make_plan, read_plan
 from refseg.manifests.run_pieces import PieceRunner, finish_run, pieces_left
@@ -82,7 +83,8 @@ def test_what_killed_workers_left_is_removed_after_the_last_piece_and_what_live_
     left = Path("answers/.unfinished")
     (left / "part-00001.jsonl-killed").mkdir(parents=True)
     (left / "part-00001.jsonl.lock").touch()
-    Path("answers/.manifest.json.0123456789abcdef").touch()
+    (left / "manifest.json.0123-killed").mkdir()
+    (left / "manifest.json.0123.lock").touch()
     os.rename("answers/part-00000.jsonl", "elsewhere")
     assert finish_run(run.plan, run.store) == 1
     assert (left / "part-00001.jsonl.lock").exists()
@@ -90,7 +92,25 @@ def test_what_killed_workers_left_is_removed_after_the_last_piece_and_what_live_
     with run.store.claim("part-00000.jsonl") as mine:  # as when failed rows are asked again
         assert finish_run(run.plan, run.store) == 0
         assert mine.is_dir() and {path.name for path in left.iterdir()} == {mine.name, "part-00000.jsonl.lock"}
+    assert finish_run(run.plan, run.store) == 0
     assert not list(Path("answers").glob(".*"))
+
+
+def test_a_folder_that_another_worker_removes_at_the_same_time_is_made_again(answered, monkeypatch):
+    manifest(4)
+    run = answered("images.jsonl")
+    os.unlink("answers/part-00001.jsonl")
+    times = []
+
+    def removed_before(file):
+        times.append(file)
+        if len(times) == 1:
+            run.store.clear()
+            raise FileNotFoundError(file)  # from within filelock
+        return try_lock(file)
+
+    monkeypatch.setattr("refseg.manifests.store.try_lock", removed_before)
+    assert run.runner.run(1).rows == 2 and len(times) == 2
 
 
 def test_a_piece_that_another_process_writes_is_left_to_it(answered):

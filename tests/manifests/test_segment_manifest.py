@@ -55,8 +55,13 @@ def test_every_row_has_the_answer_of_a_call_for_its_image_alone(segment, manifes
             assert (np.asarray(Image.open(Path("answers", *one["files"]))) == result.mask * 255).all()
     assert found[0]["weights"] == str(checkpoint_folder) and found[0].keys() >= {"sha256", "threshold", "version"}
 
+    assert not list(Path("answers").glob(".*"))
+
+    Path("answers/.unfinished").mkdir()  # of a worker that was killed when its piece was in place
+    Path("answers/.unfinished/part-00001.jsonl.lock").touch()
     assert segment("--manifest", manifest, "--piece-size", 2, "--format", "mask") == 0
     assert "all of its pieces are there already" in capsys.readouterr().err
+    assert not list(Path("answers").glob(".*"))
     assert segment("--status") == 0
     assert "done 3, failed 2, left 0 images\n3 of 3 pieces" in capsys.readouterr().out
     assert segment("--status", "--json") == 0

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import secrets
 import shutil
 import tempfile
@@ -10,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
@@ -19,12 +18,14 @@ from refseg.files.atomic import check_writable
 from refseg.files.lock import UNLOCKABLE, try_lock
 from refseg.manifests.places import file_system, is_url
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 STAGING = ".unfinished"
 """Folder of what is being written; files in it have their lock beside them."""
 LOGS = "workers"
 """Folder of the workers' logs, a line for each piece."""
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
-"""Names of files that are being written, and appear under another name."""
+_ATTEMPTS = 100  # at a lock whose folder another process removes at the same time
 
 
 class Store(ABC):
@@ -122,29 +123,23 @@ class LocalStore(Store):
     @override
     @contextmanager
     def writing(self, name: str, first: bool = False) -> Iterator[Path]:
-        with self._errors():
-            self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = self._folder / f".{name}.{secrets.token_hex(8)}"
-        try:
-            yield temporary
+        with self.claim(f"{name}.{secrets.token_hex(8)}") as staging:  # several may write a file of this name
+            assert staging is not None
+            yield staging / name
             with self._errors():
-                sync(temporary)
+                sync(staging / name)
                 if first:
-                    place_first(temporary, self._folder / name)
+                    place_first(staging / name, self._folder / name)
                 else:
-                    os.replace(temporary, self._folder / name)
-        finally:
-            temporary.unlink(missing_ok=True)
+                    os.replace(staging / name, self._folder / name)
 
     @override
     @contextmanager
     def claim(self, name: str) -> Iterator[Path | None]:
         work = self._folder / STAGING
-        with self._errors():
-            work.mkdir(parents=True, exist_ok=True)
         file = work / f"{name}.lock"
         try:
-            lock = try_lock(file)
+            lock = self._lock(file)
         except OSError as error:
             if error.errno not in UNLOCKABLE:
                 with self._errors():
@@ -162,8 +157,17 @@ class LocalStore(Store):
             with suppress(OSError):
                 file.unlink()
             lock.release()
-            with suppress(OSError):
-                work.rmdir()
+
+    def _lock(self, file: Path) -> "BaseFileLock | None":
+        attempts = 0
+        while True:
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                return try_lock(file)
+            except (FileNotFoundError, FileExistsError):  # another process has removed the folder in between
+                attempts += 1
+                if attempts == _ATTEMPTS:
+                    raise
 
     def _stage(self, work: Path, name: str) -> Iterator[Path]:
         with self._errors():
@@ -186,14 +190,12 @@ class LocalStore(Store):
 
     @override
     def clear(self) -> None:
-        for file in (self._folder / STAGING).glob("*.lock"):
-            with self.claim(file.stem):  # which removes its files, unless their process is alive
+        work = self._folder / STAGING
+        for file in work.glob("*.lock"):
+            with suppress(UnwritableOutput), self.claim(file.stem):  # unless its process is alive, its files go
                 pass
-        for file in self._folder.glob(".*"):
-            if _TEMPORARY.fullmatch(file.name):
-                file.unlink(missing_ok=True)
-        with suppress(OSError):
-            (self._folder / STAGING).rmdir()
+        with suppress(OSError):  # it is missing, or holds what is being written
+            work.rmdir()
 
     @override
     def log(self, worker: str, line: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
+from refseg.optional import importing
 from refseg.service.page.files import TemporaryFiles
 from refseg.service.service import Service
 
@@ -26,14 +27,15 @@ def mount(app: FastAPI, service: Service) -> TemporaryFiles:
         service: answers.
 
     Raises:
-        InvalidInput: if there is no folder for uploads.
+        InvalidInput: if there is no folder for uploads, or the page's library cannot be imported.
     """
     files = TemporaryFiles()
     files.start_sweeping()
     settings = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(files.folder)}  # uploads lie in the folder
     os.environ |= settings  # read when gradio is imported
-    import gradio as gr
-    from gradio import processing_utils
+    with importing("the page of refseg serve", "serve"):
+        import gradio as gr
+        from gradio import processing_utils
 
     from refseg.service.page.layout import CSS, Page
 
