@@ -37,7 +37,7 @@ def test_the_threshold_fitted_is_no_worse_on_what_it_was_fitted_on(calibrated, c
     fitted = giou(calibrated, scenes)
     as_trained = load_checkpoint(checkpoint_folder)
     assert fitted >= giou(as_trained, scenes)
-    for logit in (-2.0, 2.0):
+    for logit in (-3.0, -1.0, 1.0, 3.0):
         as_trained.network.exists_threshold_logit = logit
         assert fitted >= giou(as_trained, scenes) - 1e-9
 
